@@ -1,0 +1,86 @@
+//! Descriptors that travel with a packet over a unix socket (unix(7),
+//! `SCM_RIGHTS`).
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Most descriptors that one packet carries (`SCM_MAX_FD`).
+pub const MOST: usize = 253;
+
+/// Sends one packet with descriptors, duplicates of which the peer receives.
+/// A peer that went away is an error and no `SIGPIPE` (`sendmsg(2)`).
+///
+/// # Errors
+/// `EPIPE`, `EAGAIN` on a non-blocking or timed-out socket, `EMSGSIZE`;
+/// `ETOOMANYREFS` when too many descriptors are in flight.
+pub fn send(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let messages = if raw.is_empty() { &rights[..0] } else { &rights[..] };
+    let parts = [IoSlice::new(packet)];
+    sendmsg::<()>(socket.as_raw_fd(), &parts, messages, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+/// Receives one packet into `buffer`, with the descriptors that came along,
+/// close-on-exec (`recvmsg(2)`). Zero bytes mean that the peer closed.
+///
+/// # Errors
+/// `EAGAIN` on a non-blocking or timed-out socket; `EMSGSIZE` when the packet or
+/// its descriptors did not fit: what came of them is closed.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; MOST]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            // SAFETY: the kernel made these descriptors for us with this very
+            // packet, and this is the only place that looks at it.
+            descriptors.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+        }
+    }
+    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    Ok((message.bytes, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
+    }
+
+    #[test]
+    fn a_pipe_sent_over_a_socket_still_carries_what_is_written() {
+        let (here, there) = pair();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        send(here.as_fd(), b"store x", &[writer.as_fd()]).unwrap();
+        drop(writer);
+        let mut buffer = [0; 64];
+        let (length, mut descriptors) = receive(there.as_fd(), &mut buffer).unwrap();
+        assert_eq!((&buffer[..length], descriptors.len()), (&b"store x"[..], 1));
+        let mut writer = std::fs::File::from(descriptors.remove(0));
+        writer.write_all(b"hello").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn a_packet_that_does_not_fit_is_an_error() {
+        let (here, there) = pair();
+        send(here.as_fd(), b"0123456789", &[]).unwrap();
+        let error = receive(there.as_fd(), &mut [0; 4]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    }
+}

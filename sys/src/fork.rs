@@ -1,0 +1,57 @@
+//! A process that goes on with this program's own code: fork, into namespaces
+//! and a cgroup. Only a program without threads may do so.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `struct clone_args` of clone(2).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// `CLONE_INTO_CGROUP` of clone(2), which does not fit the type that `libc` gives it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Forks into the new namespaces of `namespaces` (`CLONE_NEW*`) and into a cgroup v2
+/// folder (`clone3(2)`). Returns the child's ID to the parent, `None` to the child.
+///
+/// # Errors
+/// Those of clone3: `EPERM`, `ENOSPC` for too many namespaces, `EBUSY` or
+/// `EOPNOTSUPP` for a cgroup that takes no process. `EDEADLK` when this process
+/// has a second thread: its locks would be held for ever in the child.
+pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<i32>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    let mut args = CloneArgs { flags: namespaces, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM the child has memory of its own and, there being
+    // one thread, finds it as the parent left it; no stack is given, so it
+    // returns here on a copy of this one.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) } {
+        0 => Ok(None),
+        pid if pid > 0 => Ok(Some(pid as i32)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once, without running what `std` would at exit (`_exit(2)`).
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: the call does not return.
+    unsafe { libc::_exit(status) }
+}

@@ -1,0 +1,94 @@
+//! Mounting step by step: a file system is configured parameter by parameter,
+//! so no path needs escaping and no list fits into a page (fsopen(2)).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+
+/// A file system that is being configured.
+pub struct FsContext(OwnedFd);
+
+impl FsContext {
+    /// Begins a file system of this type (fsopen(2), Linux 5.2).
+    ///
+    /// # Errors
+    /// `ENODEV` when the kernel does not know the type, `EPERM` without `CAP_SYS_ADMIN`.
+    pub fn open(kind: &str) -> io::Result<Self> {
+        let kind = CString::new(kind)?;
+        // SAFETY: the kernel copies the string, which ends in a zero byte.
+        let fd = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
+        owned(fd).map(Self)
+    }
+
+    /// Sets a parameter; key and value are at most 255 bytes long (fsconfig(2)).
+    ///
+    /// # Errors
+    /// `EINVAL` for a parameter that the type does not know or accept; [`Self::messages`] says more.
+    pub fn set(&self, key: &str, value: &[u8]) -> io::Result<()> {
+        let (key, value) = (CString::new(key)?, CString::new(value)?);
+        self.config(FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
+    }
+
+    /// Makes the file system of what was set and mounts it at a folder
+    /// (fsconfig(2), fsmount(2), move_mount(2)).
+    ///
+    /// # Errors
+    /// What the file system refuses; [`Self::messages`] says more.
+    pub fn mount(&self, target: &Path) -> io::Result<()> {
+        let target = CString::new(target.as_os_str().as_bytes())?;
+        self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
+        // SAFETY: the call takes numbers alone; the descriptor is open as long as `self`.
+        let mount = unsafe { libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), FSMOUNT_CLOEXEC, 0) };
+        let mount = owned(mount)?;
+        // SAFETY: both strings end in a zero byte and the kernel copies them.
+        let moved = unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                mount.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_FDCWD,
+                target.as_ptr(),
+                MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        };
+        if moved < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// What the kernel has to say about the last failure; often nothing.
+    pub fn messages(&self) -> String {
+        let mut text = Vec::new();
+        let mut buffer = [0; 1024];
+        // Each read gives one message, the end is ENODATA.
+        while let Ok(count @ 1..) = nix::unistd::read(&self.0, &mut buffer) {
+            text.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8_lossy(&text).trim().replace('\n', "; ")
+    }
+
+    fn config(
+        &self,
+        command: libc::c_uint,
+        key: *const libc::c_char,
+        value: *const libc::c_char,
+    ) -> io::Result<()> {
+        // SAFETY: key and value are null or end in a zero byte, and live through the call; the kernel copies them.
+        let done = unsafe { libc::syscall(libc::SYS_fsconfig, self.0.as_raw_fd(), command, key, value, 0) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}

@@ -1,0 +1,25 @@
+//! The kernel in safe Rust.
+//!
+//! Wrappers of the system calls that `nix` does not offer safely, one file per
+//! noun. The only `unsafe` code of Skerry is here; it knows nothing of
+//! containers, services or images. Every function names its manual page, and
+//! every `unsafe` block the invariant that makes it sound.
+
+pub mod block;
+pub mod capability;
+pub mod clock;
+pub mod descriptors;
+pub mod device_filter;
+pub mod entry;
+pub mod fork;
+pub mod fs_context;
+pub mod interface;
+pub mod mount_tree;
+pub mod multicast;
+pub mod packet;
+pub mod pidfd;
+pub mod process;
+pub mod seccomp;
+pub mod socket;
+pub mod watchdog;
+pub mod xattr;
