@@ -1,0 +1,60 @@
+//! What `state` prints and a hook reads (`runtime.md`, State).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A container as its runtime sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of the specification.
+    pub oci_version: String,
+    /// The container's name.
+    pub id: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Process ID in the runtime's PID namespace; absent when stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// From config.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// `create` has not returned.
+    Creating,
+    /// `create` has returned, `start` was not called.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Frozen; beyond the specification, as runc reports it.
+    Paused,
+    /// Its program has ended, a zombie included.
+    Stopped,
+}
+
+impl Status {
+    /// As the state words it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}

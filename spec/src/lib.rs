@@ -1,0 +1,16 @@
+//! Words that Skerry's programs share: the node's configuration, OCI bundles,
+//! well-known paths, the language of PID 1's control socket.
+//!
+//! Nothing here does I/O, so every program, PID 1 among them, can read the same
+//! words without taking on anything else. What only one program needs lives in
+//! that program.
+
+pub mod bundle;
+pub mod control;
+pub mod crc32c;
+pub mod ext4_template;
+pub mod manifest;
+pub mod nearest;
+pub mod node;
+pub mod paths;
+pub mod quantity;

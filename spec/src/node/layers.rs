@@ -1,0 +1,170 @@
+//! Layers of configuration: each checked by itself, then merged.
+
+use super::Node;
+use serde::Deserialize;
+use std::fmt;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
+
+/// One source of configuration.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Where it came from, as a message names it: a path, a disk, `skerry.set`.
+    pub origin: String,
+    /// Its text, TOML.
+    pub text: String,
+}
+
+/// Why a layer was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// [`Layer::origin`] of the layer at fault.
+    pub origin: String,
+    /// Line and column, both from 1, where the text is at fault; absent when
+    /// only the merged whole is.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong, in one line.
+    pub message: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.origin)?;
+        if let Some((line, column)) = self.position {
+            write!(out, ":{line}:{column}")?;
+        }
+        write!(out, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    fn new(layer: &Layer, from: &toml::de::Error) -> Self {
+        let position = from.span().map(|span| position(&layer.text, span.start));
+        Self { position, ..Self::of_the_whole(layer, from) }
+    }
+
+    /// Its place, if it has one, is in the text of some layer, nobody knows which.
+    fn of_the_whole(layer: &Layer, from: &toml::de::Error) -> Self {
+        let message: Vec<&str> = from.message().lines().map(str::trim).collect();
+        Self { origin: layer.origin.clone(), position: None, message: message.join("; ") }
+    }
+}
+
+/// Line and column of a byte offset, both counted from 1, columns in characters.
+#[must_use]
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    (line, column)
+}
+
+/// Checks every layer and merges them, the later over the earlier: tables merge,
+/// arrays and scalars replace.
+///
+/// A layer may leave out what another gives (a container's `image`, say), so
+/// what is missing is judged in the merged whole and named with the last layer.
+///
+/// # Errors
+/// The first layer that is not TOML, has an unknown key, a wrong type or a
+/// value out of range; or the last one when the whole is incomplete.
+pub fn load(layers: &[Layer]) -> Result<Node, Error> {
+    let mut merged = Spanned::new(0..0, DeTable::new());
+    let mut node = Node::default();
+    for layer in layers {
+        let table = DeTable::parse(&layer.text).map_err(|error| Error::new(layer, &error))?;
+        merge(merged.get_mut(), table.into_inner());
+        // With everything below it in place, a fault of this layer shows here;
+        // its own text tells where, unless only the combination is at fault.
+        node = Node::deserialize(Deserializer::from(merged.clone())).map_err(|error| {
+            let alone = Deserializer::parse(&layer.text).and_then(Node::deserialize).err();
+            let same = alone.filter(|alone| alone.message() == error.message());
+            same.map_or_else(|| Error::of_the_whole(layer, &error), |same| Error::new(layer, &same))
+        })?;
+    }
+    Ok(node)
+}
+
+fn merge<'a>(lower: &mut DeTable<'a>, upper: DeTable<'a>) {
+    for (key, value) in upper {
+        let span = value.span();
+        match (lower.get_mut(&key).map(Spanned::get_mut), value.into_inner()) {
+            (Some(DeValue::Table(below)), DeValue::Table(above)) => merge(below, above),
+            (_, value) => {
+                lower.insert(key, Spanned::new(span, value));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(origin: &str, text: &str) -> Layer {
+        Layer { origin: origin.into(), text: text.into() }
+    }
+
+    fn refused(texts: &[&str]) -> String {
+        let layers: Vec<Layer> =
+            texts.iter().enumerate().map(|(number, text)| layer(&format!("l{number}"), text)).collect();
+        load(&layers).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_layer_and_an_empty_layer_are_the_default() {
+        assert_eq!(load(&[]).unwrap(), Node::default());
+        assert_eq!(load(&[layer("a", "")]).unwrap(), Node::default());
+        assert_eq!(load(&[layer("a", ""), layer("b", "")]).unwrap(), Node::default());
+    }
+
+    #[test]
+    fn a_fault_is_named_with_line_and_column() {
+        let error = refused(&["hostname = \"a\"\nwatchdgo = 1\n"]);
+        assert!(error.starts_with("l0:2:1: unknown field `watchdgo`"), "{error}");
+        let error = refused(&["[data]\ndisk = 7\n"]);
+        assert!(error.starts_with("l0:2:8: invalid type: integer `7`"), "{error}");
+        let error = refused(&["[containers.web]\nimage = \"w\"\nmemory = \"much\"\n"]);
+        assert!(error.starts_with("l0:3:10: \"much\" is not a size"), "{error}");
+        let error = refused(&["a = \u{1}"]);
+        assert!(error.starts_with("l0:1:5: "), "{error}");
+        let error = refused(&["[containers.\"../x\"]\nimage = \"w\"\n"]);
+        assert!(error.contains("is not a name"), "{error}");
+        let error = refused(&["", "[data]\n\n  formt = \"never\"\n"]);
+        assert!(error.starts_with("l1:3:3: unknown field `formt`"), "{error}");
+        let error = refused(&["[containers.web]\nmemory = 1\n"]);
+        assert!(error.contains("missing field `image`"), "{error}");
+    }
+
+    #[test]
+    fn errors_are_one_line_even_for_noise() {
+        let noise: String = (0..1_000_000_u32)
+            .map(|n| char::from((n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x7f))
+            .collect();
+        let error = refused(&[&noise]);
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.len() < 300, "{error}");
+    }
+
+    #[test]
+    fn tables_merge_and_the_rest_is_replaced() {
+        let node = load(&[
+            layer(
+                "image",
+                "[network]\nntp = [\"a\", \"b\"]\n[containers.web]\nimage = \"nginx\"\nmemory = \"64M\"\n",
+            ),
+            layer(
+                "drive",
+                "hostname = \"n1\"\n[network]\nntp = [\"c\"]\n[containers.web]\nmemory = \"1G\"\n",
+            ),
+        ])
+        .unwrap();
+        assert_eq!(node.hostname.as_deref(), Some("n1"));
+        assert_eq!(node.network.ntp, ["c"]);
+        let web = &node.containers["web"];
+        assert_eq!((web.image.as_str(), web.memory.unwrap().0), ("nginx", 1 << 30));
+    }
+}

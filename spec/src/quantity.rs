@@ -1,0 +1,142 @@
+//! Amounts as people write them: `"64M"`, `"1.5s"`.
+
+use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A number of bytes. Written as an integer, or as a string with one of the
+/// suffixes `K M G T` (powers of 1024, optionally followed by `iB` or `B`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a size such as 512K, 64M or 2G");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, suffix) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let suffix = suffix.trim_end_matches("iB").trim_end_matches('B');
+        let shift = match suffix {
+            "" => 0,
+            "K" | "k" => 10,
+            "M" | "m" => 20,
+            "G" | "g" => 30,
+            "T" | "t" => 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(1 << shift).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, suffix) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] {
+            if self.0 != 0 && self.0.is_multiple_of(1 << shift) {
+                return write!(out, "{}{suffix}", self.0 >> shift);
+            }
+        }
+        write!(out, "{}", self.0)
+    }
+}
+
+/// A length of time. Written as an integer number of seconds, or as a string
+/// with one of the suffixes `ms s m h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// A span of whole seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a time such as 500ms, 10s, 5m or 1h");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, suffix) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit = match suffix {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let milliseconds = number.checked_mul(unit).ok_or_else(wrong)?;
+        Ok(Self(Duration::from_millis(milliseconds)))
+    }
+}
+
+/// Reads `T` from an integer through `whole`, or from a string through `FromStr`.
+struct Amount<T>(fn(u64) -> T);
+
+impl<T: FromStr<Err = String>> de::Visitor<'_> for Amount<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a whole number, or a string with a unit")
+    }
+
+    fn visit_u64<E: de::Error>(self, whole: u64) -> Result<T, E> {
+        Ok((self.0)(whole))
+    }
+
+    fn visit_i64<E: de::Error>(self, whole: i64) -> Result<T, E> {
+        let whole = u64::try_from(whole).map_err(|_| E::custom(format!("{whole} is below zero")))?;
+        Ok((self.0)(whole))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Amount(Bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Amount(Span::seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [("0", 0), ("512", 512), ("4K", 4096), ("64MiB", 64 << 20), ("2G", 2 << 30)] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "M", "-1", "1X", "1.5G", "99999999T", "64MM"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_print_as_they_are_written() {
+        for text in ["0", "1000", "4K", "64M", "3G"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_need_a_unit() {
+        assert_eq!("1500ms".parse(), Ok(Span(Duration::from_millis(1500))));
+        assert_eq!("5m".parse(), Ok(Span::seconds(300)));
+        for text in ["", "10", "s", "-1s", "1d", "99999999999999999h"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+}
