@@ -1,0 +1,281 @@
+//! Which `node.toml` is in force.
+//!
+//! Layers, lowest first: the image's own, a drive's, `skerry.set=` of the kernel
+//! command line. When the whole is good it is in force and is kept on the data
+//! disk; when it is bad, the fault is said with line and column, and what was
+//! kept last is in force, else the image's own layer alone, else the defaults.
+
+use crate::command_line::{CommandLine, Drive};
+use crate::disks::{self, Disk};
+use crate::error::{Context, Error, Result};
+use crate::modules::Modules;
+use crate::uevent::Socket;
+use nix::fcntl::{RenameFlags, renameat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use spec::node::{Layer, Node, load};
+use spec::paths;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The greatest `node.toml`, in bytes.
+const LIMIT: u64 = 1 << 20;
+const DRIVE: &str = "/run/skerry/drive";
+const KINDS: [&str; 4] = ["vfat", "iso9660", "ext4", "erofs"];
+
+/// What is in force, and where it came from.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The node as it is to be.
+    pub node: Node,
+    /// Its layers, each with the name of its file, lowest first.
+    layers: Vec<(String, Layer)>,
+    /// Whether that is everything that the sources gave.
+    whole: bool,
+}
+
+impl Config {
+    /// Reads every source. Faults are said here; whatever happens, a
+    /// configuration comes out.
+    pub fn gather(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Self {
+        let mut sources = vec![("00-image.toml", read_limited(paths::IMAGE_CONFIG, paths::IMAGE_CONFIG))];
+        if line.drive != Drive::None
+            && let Some(drive) = find_drive(line, modules, socket)
+        {
+            sources.push(("10-drive.toml", read_drive(&drive, modules)));
+        }
+        if !line.set.is_empty() {
+            sources.push(("20-set.toml", Ok(Some(set_layer(&line.set)))));
+        }
+        let mut layers = Vec::new();
+        let mut unreadable = false;
+        for (name, source) in sources {
+            match source {
+                Ok(found) => layers.extend(found.map(|layer| (name.to_owned(), layer))),
+                Err(error) => {
+                    say!("configuration: {error}");
+                    unreadable = true;
+                }
+            }
+        }
+        match load_named(&layers) {
+            Ok(node) if !unreadable => Self { node, layers, whole: true },
+            result => {
+                if let Err(error) = result {
+                    say!("configuration: {error}");
+                }
+                Self::image_alone(layers)
+            }
+        }
+    }
+
+    fn image_alone(mut layers: Vec<(String, Layer)>) -> Self {
+        layers.retain(|(name, _)| name.starts_with("00-"));
+        match load_named(&layers) {
+            Ok(node) => Self { node, layers, whole: false },
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// Once the data disk is there: takes the last good configuration in place
+    /// of a bad one. Says which is in force when it is not the one given.
+    pub fn settle(&mut self) -> String {
+        if self.whole {
+            let origins: Vec<&str> = self.layers.iter().map(|(_, layer)| &*layer.origin).collect();
+            return if origins.is_empty() { "defaults".to_owned() } else { origins.join(", ") };
+        }
+        let kept = read_layers(paths::LAST_GOOD_CONFIG);
+        if !kept.is_empty()
+            && let Ok(node) = load_named(&kept)
+        {
+            (self.node, self.layers) = (node, kept);
+            return "the last good one".to_owned();
+        }
+        match self.layers.is_empty() {
+            true => "none is good: the defaults".to_owned(),
+            false => "no last good one: the image's own alone".to_owned(),
+        }
+    }
+
+    /// Writes the layers in force for the other programs, and, when they are the
+    /// whole and `keep` says that the data outlives this boot, as the last good ones.
+    pub fn publish(&self, keep: bool) -> Result<()> {
+        write_layers(paths::CONFIG_LAYERS, &self.layers)?;
+        if !keep || !self.whole || same(&read_layers(paths::LAST_GOOD_CONFIG), &self.layers) {
+            return Ok(());
+        }
+        let (kept, fresh) = (paths::LAST_GOOD_CONFIG, format!("{}.new", paths::LAST_GOOD_CONFIG));
+        let _ = fs::remove_dir_all(&fresh);
+        write_layers(&fresh, &self.layers)?;
+        // The files must be whole on the disk before the name says so.
+        nix::unistd::sync();
+        let here = nix::fcntl::AT_FDCWD;
+        let flags =
+            if Path::new(kept).exists() { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::empty() };
+        renameat2(here, fresh.as_str(), here, kept, flags).context(|| format!("rename {fresh} to {kept}"))?;
+        let _ = fs::remove_dir_all(&fresh);
+        Ok(())
+    }
+}
+
+fn load_named(layers: &[(String, Layer)]) -> std::result::Result<Node, spec::node::Error> {
+    let layers: Vec<Layer> = layers.iter().map(|(_, layer)| layer.clone()).collect();
+    load(&layers)
+}
+
+fn same(one: &[(String, Layer)], other: &[(String, Layer)]) -> bool {
+    one.iter()
+        .map(|(name, layer)| (name, &layer.text))
+        .eq(other.iter().map(|(name, layer)| (name, &layer.text)))
+}
+
+fn write_layers(folder: &str, layers: &[(String, Layer)]) -> Result<()> {
+    fs::create_dir_all(folder).context(|| format!("create {folder}"))?;
+    for (name, layer) in layers {
+        let path = format!("{folder}/{name}");
+        fs::write(&path, &layer.text).context(|| format!("write {path}"))?;
+    }
+    Ok(())
+}
+
+fn read_layers(folder: &str) -> Vec<(String, Layer)> {
+    let mut layers: Vec<(String, Layer)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok().filter(|name| name.ends_with(".toml"))?;
+            let path = format!("{folder}/{name}");
+            read_limited(&path, &path).ok().flatten().map(|layer| (name, layer))
+        })
+        .collect();
+    layers.sort_by(|one, other| one.0.cmp(&other.0));
+    layers
+}
+
+/// A file's text, or nothing when there is no such file.
+fn read_limited(path: &str, origin: &str) -> Result<Option<Layer>> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("read {origin}")),
+    };
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut bytes).context(|| format!("read {origin}"))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error(format!("{origin}: larger than {} KiB", LIMIT >> 10)));
+    }
+    text_of(bytes, origin).map(|text| Some(Layer { origin: origin.to_owned(), text }))
+}
+
+fn text_of(bytes: Vec<u8>, origin: &str) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good =
+            String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let line = good.matches('\n').count() + 1;
+        let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Error(format!("{origin}:{line}:{column}: not UTF-8"))
+    })
+}
+
+fn find_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Option<Disk> {
+    let accept = |disk: &Disk| {
+        disk.volume.as_ref().is_some_and(|volume| {
+            paths::CONFIG_LABELS.contains(&&*volume.label) && KINDS.contains(&volume.kind)
+        })
+    };
+    if line.drive == Drive::Auto {
+        return disks::list().into_iter().find(accept);
+    }
+    let found = disks::wait_for(accept, Some(line.timeout), modules, socket);
+    if found.is_none() {
+        let labels = paths::CONFIG_LABELS.join(" or ");
+        say!(
+            "configuration: no drive labelled {labels} after {} s; {}",
+            line.timeout.as_secs(),
+            disks::seen()
+        );
+    }
+    found
+}
+
+/// Reads `node.toml` of a drive, which is mounted only for that.
+fn read_drive(drive: &Disk, modules: &mut Modules) -> Result<Option<Layer>> {
+    let (device, kind) = (drive.path(), drive.volume.as_ref().map_or("", |volume| volume.kind));
+    modules.load_for_file_system(kind);
+    if kind == "vfat" && modules.any() {
+        modules.load_named(&["nls_cp437", "nls_ascii"]);
+    }
+    // A journal that must be replayed would be a write to somebody else's drive.
+    let options = (kind == "ext4").then_some("noload");
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    fs::create_dir_all(DRIVE).context(|| format!("create {DRIVE}"))?;
+    mount(Some(&*device), DRIVE, Some(kind), flags, options)
+        .context(|| format!("mount the configuration drive {device} ({kind})"))?;
+    let layer = read_limited(&format!("{DRIVE}/node.toml"), &format!("{device}/node.toml"));
+    umount2(DRIVE, MntFlags::MNT_DETACH).context(|| format!("unmount the configuration drive {device}"))?;
+    if let Ok(None) = layer {
+        say!("configuration: no node.toml on the drive {drive}");
+    }
+    layer
+}
+
+/// `KEY=VALUE` as TOML: a value that TOML would not read is a string.
+fn set_layer(set: &[(String, String)]) -> Layer {
+    let line = |(key, value): &(String, String)| match is_toml(value) {
+        true => format!("{key} = {value}\n"),
+        false => format!("{key} = \"{}\"\n", value.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    Layer { origin: "skerry.set".to_owned(), text: set.iter().map(line).collect() }
+}
+
+fn is_toml(value: &str) -> bool {
+    // Any key will do; the name is not a key of ours, so only the form is judged.
+    load(&[Layer { origin: String::new(), text: format!("x = {value}") }])
+        .err()
+        .is_some_and(|error| error.message.contains("unknown field `x`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_command_line_is_toml_or_a_string() {
+        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let layer = set_layer(&[
+            set("hostname", "n1"),
+            set("data.memory", "\"64M\""),
+            set("watchdog.timeout", "5"),
+            set("network.ntp", "['a']"),
+            set("data.disk", "serial:A\"1"),
+        ]);
+        assert_eq!(
+            layer.text,
+            "hostname = \"n1\"\ndata.memory = \"64M\"\nwatchdog.timeout = 5\nnetwork.ntp = ['a']\n\
+             data.disk = \"serial:A\\\"1\"\n"
+        );
+        assert_eq!(load(&[layer]).unwrap().hostname.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn noise_is_refused_with_line_and_column() {
+        let error = text_of(b"a = 1\nb = \xff".to_vec(), "f").unwrap_err();
+        assert_eq!(error.0, "f:2:5: not UTF-8");
+    }
+
+    #[test]
+    fn a_bad_whole_leaves_the_image_alone_in_force() {
+        let layer =
+            |name: &str, text: &str| (name.to_owned(), Layer { origin: name.into(), text: text.into() });
+        let config = Config::image_alone(vec![
+            layer("00-image.toml", "hostname = \"image\""),
+            layer("10-drive.toml", "hostnam = 1"),
+        ]);
+        assert_eq!(config.node.hostname.as_deref(), Some("image"));
+        assert!(!config.whole);
+        assert_eq!(config.layers.len(), 1);
+    }
+}

@@ -1,0 +1,212 @@
+//! The control socket's side of PID 1; [`spec::control`] is the language.
+//!
+//! Only root's processes may speak here. A client that does not read its answers
+//! is closed: PID 1 never waits for one.
+
+use crate::error::{Context, Result};
+use crate::exits::Exits;
+use crate::poller::{Poller, Token};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt,
+};
+use spec::control::{Exit, MAX_DESCRIPTORS, MAX_PACKET, Request, Shutdown};
+use spec::paths;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use sys::descriptors;
+
+/// Most names in the store of descriptors, so that a client gone wild cannot
+/// take all that PID 1 may open.
+const MOST_NAMES: usize = 1024;
+
+#[derive(Debug)]
+struct Client {
+    socket: OwnedFd,
+    subscribed: bool,
+}
+
+/// The socket, its clients, and the descriptors kept for them.
+#[derive(Debug)]
+pub struct Control {
+    socket: OwnedFd,
+    clients: BTreeMap<u32, Client>,
+    next_client: u32,
+    kept: BTreeMap<String, Vec<OwnedFd>>,
+    buffer: Vec<u8>,
+}
+
+/// What a client asks of the rest of PID 1.
+pub struct Around<'a> {
+    /// The ring of exits.
+    pub exits: &'a Exits,
+    /// The services' states.
+    pub status: &'a dyn Fn() -> String,
+}
+
+impl Control {
+    /// Opens the socket.
+    pub fn open(poller: &Poller) -> Result<Self> {
+        let doing = || format!("listen at {}", paths::INIT_SOCKET);
+        fs::create_dir_all(paths::RUN).context(|| format!("create {}", paths::RUN))?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).context(doing)?;
+        let address = UnixAddr::new(paths::INIT_SOCKET).context(doing)?;
+        bind(socket.as_raw_fd(), &address).context(doing)?;
+        listen(&socket, Backlog::new(64).unwrap_or(Backlog::MAXCONN)).context(doing)?;
+        poller.add(&socket, Token::Control)?;
+        Ok(Self {
+            socket,
+            clients: BTreeMap::new(),
+            next_client: 0,
+            kept: BTreeMap::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Takes a new client, if it is root's.
+    pub fn accept(&mut self, poller: &Poller) {
+        let Ok(client) = sys::socket::accept(self.socket.as_fd()) else { return };
+        if !getsockopt(&client, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0) {
+            return;
+        }
+        if poller.add(&client, Token::Client(self.next_client)).is_ok() {
+            self.clients.insert(self.next_client, Client { socket: client, subscribed: false });
+            self.next_client = self.next_client.wrapping_add(1);
+        }
+    }
+
+    /// Reads one request of a client and answers it. A shutdown is handed back.
+    pub fn serve(&mut self, number: u32, around: &Around<'_>) -> Option<Shutdown> {
+        self.buffer.resize(MAX_PACKET, 0);
+        let client = self.clients.get(&number)?;
+        let (packet, descriptors) = match descriptors::receive(client.socket.as_fd(), &mut self.buffer) {
+            Ok((0, _)) => {
+                self.clients.remove(&number);
+                return None;
+            }
+            Ok((length, descriptors)) => {
+                (String::from_utf8_lossy(&self.buffer[..length]).into_owned(), descriptors)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+            Err(error) => {
+                let answer = format!("error {}", crate::error::cause(&error));
+                self.answer(number, &answer, None);
+                return None;
+            }
+        };
+        #[cfg(feature = "panic-test")]
+        if packet == "skerry-panic-test" {
+            panic!("skerry-panic-test: asked to by a test");
+        }
+        let request: std::result::Result<Request, String> = packet.parse();
+        let shutdown = match request {
+            Ok(Request::Shutdown(how)) => Some(how),
+            _ => None,
+        };
+        let (answer, fetched) =
+            match request.and_then(|request| self.perform(request, number, descriptors, around)) {
+                Ok((answer, fetched)) => (answer, fetched),
+                Err(reason) => (format!("error {reason}"), None),
+            };
+        self.answer(number, &answer, fetched.as_deref());
+        shutdown
+    }
+
+    /// The answer's text, and the name whose descriptors go with it.
+    fn perform(
+        &mut self,
+        request: Request,
+        number: u32,
+        descriptors: Vec<OwnedFd>,
+        around: &Around<'_>,
+    ) -> std::result::Result<(String, Option<String>), String> {
+        if !descriptors.is_empty() && !matches!(request, Request::Store(_)) {
+            return Err("only store takes descriptors".to_owned());
+        }
+        let unknown = |name: &str| format!("nothing is kept under {name}");
+        let mut answer = "ok".to_owned();
+        match request {
+            Request::Shutdown(_) => {}
+            Request::Status => {
+                answer.push('\n');
+                answer.push_str((around.status)().trim_end());
+            }
+            Request::Store(name) => self.store(name, descriptors)?,
+            Request::Fetch(name) if self.kept.contains_key(&name) => return Ok((answer, Some(name))),
+            Request::Fetch(name) => return Err(unknown(&name)),
+            Request::Drop(name) => drop(self.kept.remove(&name).ok_or_else(|| unknown(&name))?),
+            Request::Names => self.kept.keys().for_each(|name| {
+                let _ = write!(answer, "\n{name}");
+            }),
+            Request::Exits(seq) => list_exits(&mut answer, around.exits.from(seq)),
+            Request::Subscribe => {
+                if let Some(client) = self.clients.get_mut(&number) {
+                    client.subscribed = true;
+                }
+            }
+        }
+        Ok((answer, None))
+    }
+
+    fn store(&mut self, name: String, descriptors: Vec<OwnedFd>) -> std::result::Result<(), String> {
+        if descriptors.is_empty() || descriptors.len() > MAX_DESCRIPTORS {
+            return Err(format!("store takes 1 to {MAX_DESCRIPTORS} descriptors, not {}", descriptors.len()));
+        }
+        if self.kept.len() >= MOST_NAMES && !self.kept.contains_key(&name) {
+            return Err(format!("{MOST_NAMES} names are kept already"));
+        }
+        self.kept.insert(name, descriptors);
+        Ok(())
+    }
+
+    fn answer(&mut self, number: u32, text: &str, fetched: Option<&str>) {
+        let Some(client) = self.clients.get(&number) else { return };
+        let kept = fetched.and_then(|name| self.kept.get(name)).map(Vec::as_slice).unwrap_or_default();
+        let kept: Vec<_> = kept.iter().map(AsFd::as_fd).collect();
+        if descriptors::send(client.socket.as_fd(), text.as_bytes(), &kept).is_err() {
+            self.clients.remove(&number);
+        }
+    }
+
+    /// Tells every subscriber of an exit.
+    pub fn publish(&mut self, exit: &Exit) {
+        let text = exit.to_string();
+        self.clients.retain(|_, client| {
+            !client.subscribed || descriptors::send(client.socket.as_fd(), text.as_bytes(), &[]).is_ok()
+        });
+    }
+
+    /// Closes what is kept, so that nothing holds a file system.
+    pub fn close_kept(&mut self) {
+        self.kept.clear();
+    }
+}
+
+/// As many as fit into a packet, oldest first.
+fn list_exits<'a>(answer: &mut String, exits: impl Iterator<Item = &'a Exit>) {
+    for exit in exits {
+        let before = answer.len();
+        let _ = write!(answer, "\n{exit}");
+        if answer.len() > MAX_PACKET {
+            answer.truncate(before);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_exits_ends_with_the_packet() {
+        let exit = Exit { seq: 1_000_000, pid: 1_000_000, start_time: 1_000_000_000, status: 65_000 };
+        let exits = vec![exit; 4096];
+        let mut answer = "ok".to_owned();
+        list_exits(&mut answer, exits.iter());
+        assert!(answer.len() <= MAX_PACKET && answer.len() > MAX_PACKET - 64);
+        assert_eq!(answer.lines().last().unwrap().parse(), Ok(exit));
+    }
+}

@@ -1,0 +1,147 @@
+//! Where the node keeps what must survive a reboot: an ext4 found by label,
+//! serial number or path, else a tmpfs.
+//!
+//! | the disk | what happens |
+//! |---|---|
+//! | is not there | said with the disks seen; memory |
+//! | named by `data.disk`, blank, `format = "blank"` | formatted |
+//! | named by `data.disk`, `format = "always"` | formatted |
+//! | holds anything but ext4 | said, left alone; memory |
+//! | cannot be mounted | said with the cause, left alone; memory |
+//! | is larger than its file system | the file system grows |
+//! | is full | said; used as it is |
+
+use crate::command_line::{CommandLine, DataFrom, Want};
+use crate::disks::{self, Disk};
+use crate::error::{Context, Error, Result};
+use crate::format;
+use crate::modules::Modules;
+use crate::uevent::Socket;
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use spec::node;
+use spec::paths;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+
+/// What is mounted at [`paths::DATA`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Data {
+    /// Nothing outlives this boot.
+    #[default]
+    Memory,
+    /// A disk, by its name.
+    Disk(String),
+}
+
+/// Mounts the data disk, or memory when there is none that can be used; says why.
+pub fn settle(
+    line: &CommandLine,
+    config: &node::Data,
+    modules: &mut Modules,
+    socket: Option<&Socket>,
+) -> Result<Data> {
+    match on_disk(line, config, modules, socket) {
+        Ok(Some(name)) => return Ok(Data::Disk(name)),
+        Ok(None) => {}
+        Err(error) => say!("data: {error}"),
+    }
+    let size = config.memory.map_or("50%".to_owned(), |size| size.0.to_string());
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let options = format!("mode=0755,size={size}");
+    mount(Some("tmpfs"), paths::DATA, Some("tmpfs"), flags, Some(&*options))
+        .or_else(|errno| {
+            fs::create_dir_all(paths::DATA).map_err(|_| errno)?;
+            mount(Some("tmpfs"), paths::DATA, Some("tmpfs"), flags, Some(&*options))
+        })
+        .context(|| format!("mount tmpfs on {}", paths::DATA))?;
+    Ok(Data::Memory)
+}
+
+/// The disk that is asked for, and whether it was named, so that it must come.
+fn wanted(line: &CommandLine, config: &node::Data) -> Option<(Want, bool)> {
+    if let Some(from) = &line.data {
+        return match from {
+            DataFrom::Disk(want) => Some((want.clone(), true)),
+            DataFrom::Nowhere => None,
+        };
+    }
+    Some(match (&config.disk, &config.label) {
+        (Some(node::Disk::Serial(serial)), _) => (Want::Serial(serial.clone()), true),
+        (Some(node::Disk::Path(path)), _) => (Want::Path(path.clone()), true),
+        (None, Some(label)) => (Want::Label(label.clone()), true),
+        (None, None) => (Want::Label(paths::DATA_LABEL.to_owned()), false),
+    })
+}
+
+fn on_disk(
+    line: &CommandLine,
+    config: &node::Data,
+    modules: &mut Modules,
+    socket: Option<&Socket>,
+) -> Result<Option<String>> {
+    let Some((want, named)) = wanted(line, config) else { return Ok(None) };
+    let found = match named {
+        true => disks::wait_for(|disk| disk.is(&want, &["ext4"]), Some(line.timeout), modules, socket),
+        false => disks::find(&want, &["ext4"]),
+    };
+    let Some(mut disk) = found else {
+        return match named {
+            true => Err(Error(format!("no {want} after {} s; {}", line.timeout.as_secs(), disks::seen()))),
+            false => Ok(None),
+        };
+    };
+    crate::console::flush();
+    if !matches!(want, Want::Label(_)) && format::is_wanted(&disk, config.format)? {
+        say!("data: formatting {disk}");
+        crate::console::flush();
+        let label = config.label.as_deref().unwrap_or(paths::DATA_LABEL);
+        format::write_template(&disk, label)?;
+        disk = disks::find(&Want::Path(disk.path()), &[]).unwrap_or(disk);
+    }
+    match &disk.volume {
+        Some(volume) if volume.kind == "ext4" => {}
+        _ => return Err(Error(format!("{disk} holds no ext4 and is left alone"))),
+    }
+    mount_disk(&disk, modules)?;
+    Ok(Some(disk.name))
+}
+
+fn mount_disk(disk: &Disk, modules: &mut Modules) -> Result<()> {
+    modules.load_for_file_system("ext4");
+    let device = disk.path();
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    let doing = || format!("mount ext4 on {device} at {}", paths::DATA);
+    match mount(Some(&*device), paths::DATA, Some("ext4"), flags, Some("errors=remount-ro")) {
+        // What the kernel says of a wrong checksum, structure or magic reads oddly.
+        Err(Errno::EBADMSG | Errno::EUCLEAN | Errno::EINVAL) => {
+            return Err(Error(format!("{}: the file system is damaged and is left alone", doing())));
+        }
+        other => other.context(doing)?,
+    }
+    if let Err(error) = grow(disk) {
+        say!("data: {error}");
+    }
+    if let Ok(space) = nix::sys::statvfs::statvfs(paths::DATA)
+        && space.blocks_available() == 0
+    {
+        say!("data: {device} is full: logs and configurations are not kept until there is room");
+    }
+    Ok(())
+}
+
+/// Lets the file system take the whole disk.
+fn grow(disk: &Disk) -> Result<()> {
+    let (block, blocks) = format::extent(&disk.path())?;
+    let most = disk.bytes / block;
+    // A few blocks are no gain, and the last partial group cannot be had anyway.
+    if most.saturating_sub(blocks) < 1024 {
+        return Ok(());
+    }
+    let doing =
+        || format!("grow {} from {} to {} MiB", disk.name, (blocks * block) >> 20, (most * block) >> 20);
+    let folder = File::open(paths::DATA).context(doing)?;
+    sys::block::grow_ext4(folder.as_fd(), most).context(doing)?;
+    status!("data: {} grown from {} to {} MiB", disk.name, (blocks * block) >> 20, (most * block) >> 20);
+    Ok(())
+}

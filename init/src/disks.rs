@@ -1,0 +1,152 @@
+//! The block devices of this machine: listed, found by name, awaited.
+
+use crate::command_line::Want;
+use crate::modules::Modules;
+use crate::uevent::Socket;
+use crate::volume::{HEAD, Volume, identify};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// A block device.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Its name below `/dev`.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What lies on it, when that is known to us.
+    pub volume: Option<Volume>,
+}
+
+impl Disk {
+    /// Its device node.
+    pub fn path(&self) -> String {
+        format!("/dev/{}", self.name)
+    }
+
+    /// Whether this is the disk that is wanted; a label counts only on these
+    /// kinds of file system.
+    pub fn is(&self, want: &Want, kinds: &[&str]) -> bool {
+        match want {
+            Want::Path(path) => *path == self.path(),
+            Want::Serial(serial) => {
+                let file = format!("/sys/class/block/{}/serial", self.name);
+                let nested = format!("/sys/class/block/{}/device/serial", self.name);
+                [file, nested]
+                    .iter()
+                    .any(|file| fs::read_to_string(file).is_ok_and(|text| text.trim() == serial))
+            }
+            Want::Label(label) => self
+                .volume
+                .as_ref()
+                .is_some_and(|volume| volume.label == *label && kinds.contains(&volume.kind)),
+        }
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({} MiB", self.name, self.bytes >> 20)?;
+        if let Some(Volume { kind, label }) = &self.volume {
+            write!(out, ", {kind} {label:?}")?;
+        }
+        out.write_str(")")
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label(label) => write!(out, "disk labelled {label:?}"),
+            Self::Serial(serial) => write!(out, "disk with serial number {serial:?}"),
+            Self::Path(path) => write!(out, "disk {path}"),
+        }
+    }
+}
+
+/// Every disk and partition that has a size, by name. Devices of memory and
+/// files (`loop`, `ram`, `zram`) are not disks.
+pub fn list() -> Vec<Disk> {
+    let mut disks: Vec<Disk> = fs::read_dir("/sys/class/block")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| look(&entry.file_name().to_string_lossy()))
+        .collect();
+    disks.sort_by(|one, other| one.name.cmp(&other.name));
+    disks
+}
+
+fn look(name: &str) -> Option<Disk> {
+    if ["loop", "ram", "zram"].iter().any(|prefix| name.starts_with(prefix)) {
+        return None;
+    }
+    let sectors: u64 =
+        fs::read_to_string(format!("/sys/class/block/{name}/size")).ok()?.trim().parse().ok()?;
+    // '/' in a device's name is '!' in its folder's.
+    let name = name.replace('!', "/");
+    (sectors > 0).then(|| Disk {
+        bytes: sectors * 512,
+        volume: File::open(format!("/dev/{name}")).ok().and_then(read_volume),
+        name,
+    })
+}
+
+/// The beginning and the sector of iso9660 alone: what lies between is not looked at.
+fn read_volume(mut file: File) -> Option<Volume> {
+    let mut head = vec![0; HEAD];
+    file.read_exact(&mut head[..4096]).ok()?;
+    let second = 32 * 1024;
+    let _ = file.seek(SeekFrom::Start(second as u64)).and_then(|_| file.read_exact(&mut head[second..]));
+    identify(&head)
+}
+
+/// The wanted disk, if it is there.
+pub fn find(want: &Want, kinds: &[&str]) -> Option<Disk> {
+    list().into_iter().find(|disk| disk.is(want, kinds))
+}
+
+/// Waits for the first disk for which `accept` holds, loading modules for what
+/// comes meanwhile; `None` when the time is over.
+pub fn wait_for(
+    accept: impl Fn(&Disk) -> bool,
+    timeout: Option<Duration>,
+    modules: &mut Modules,
+    socket: Option<&Socket>,
+) -> Option<Disk> {
+    let start = crate::console::now();
+    loop {
+        if let Some(disk) = list().into_iter().find(&accept) {
+            return Some(disk);
+        }
+        let left = match timeout {
+            Some(timeout) => {
+                PollTimeout::try_from((start + timeout).checked_sub(crate::console::now())?).ok()?
+            }
+            None => PollTimeout::NONE,
+        };
+        crate::console::flush();
+        let mut polled: Vec<PollFd<'_>> =
+            socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let _ = poll(&mut polled, left);
+        let events = socket.map(Socket::drain).unwrap_or_default();
+        let aliases: Vec<String> = events.into_iter().filter_map(|event| event.modalias).collect();
+        if !aliases.is_empty() {
+            modules.load_for(&aliases);
+        }
+    }
+}
+
+/// A line of what is there, for a message about what is not.
+pub fn seen() -> String {
+    let disks: Vec<String> = list().iter().map(Disk::to_string).collect();
+    if disks.is_empty() {
+        "no disk at all was seen".to_owned()
+    } else {
+        format!("disks seen: {}", disks.join(", "))
+    }
+}

@@ -1,0 +1,69 @@
+//! The last exits of processes that PID 1 reaped and had not started itself, so
+//! that a monitor that was dead at that moment learns of them.
+
+use spec::control::{EXIT_RING, Exit};
+use std::collections::VecDeque;
+use std::fs;
+
+/// The newest [`EXIT_RING`] exits.
+#[derive(Debug, Default)]
+pub struct Exits {
+    ring: VecDeque<Exit>,
+    last: u64,
+}
+
+impl Exits {
+    /// Adds an exit and returns it with its sequence number.
+    pub fn push(&mut self, pid: i32, start_time: u64, status: i32) -> Exit {
+        self.last += 1;
+        let exit = Exit { seq: self.last, pid, start_time, status };
+        if self.ring.len() == EXIT_RING {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(exit);
+        exit
+    }
+
+    /// Those from a sequence number on, oldest first.
+    pub fn from(&self, seq: u64) -> impl Iterator<Item = &Exit> {
+        self.ring.iter().skip_while(move |exit| exit.seq < seq)
+    }
+}
+
+/// When a process, a zombie perhaps, was started: field 22 of its `stat`; 0
+/// when it is gone.
+pub fn start_time(pid: i32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| start_time_in(&stat)).unwrap_or(0)
+}
+
+/// The second field is in parentheses and may hold anything, so they are
+/// counted from the last one.
+fn start_time_in(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    after_name.split(' ').nth(22 - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_forgets_the_oldest_and_keeps_counting() {
+        let mut exits = Exits::default();
+        for pid in 1..=EXIT_RING as i32 + 2 {
+            exits.push(pid, 7, 0);
+        }
+        assert_eq!(exits.from(0).count(), EXIT_RING);
+        assert_eq!(exits.from(0).next().unwrap().seq, 3);
+        let newest: Vec<i32> = exits.from(EXIT_RING as u64 + 1).map(|exit| exit.pid).collect();
+        assert_eq!(newest, [EXIT_RING as i32 + 1, EXIT_RING as i32 + 2]);
+        assert_eq!(exits.from(u64::MAX).count(), 0);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_does_not_hide_the_start_time() {
+        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8421 9 10";
+        assert_eq!(start_time_in(stat), Some(8421));
+        assert_eq!(start_time_in("7 (a"), None);
+    }
+}

@@ -1,0 +1,412 @@
+//! Keeps the services: performs what [`crate::service`] decides.
+//!
+//! Each has a session, a cgroup `system/NAME` into which it is born, `/dev/null` as
+//! its input, and one pipe for both outputs, which outlives its restarts.
+
+use crate::console::now;
+use crate::error::{Context, Error, Result};
+use crate::order;
+use crate::poller::{Poller, Token};
+use crate::service::{Action, Event, Service, State};
+use crate::service_log::{Lines, Log};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use spec::node::{Node, Restart};
+use spec::paths;
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+use sys::process::{Ended, Spawn, kill, spawn};
+
+const PATH: &str = "PATH=/sbin:/bin:/usr/sbin:/usr/bin";
+/// Number of the descriptor for the ready line.
+const READY_FD: &str = "SKERRY_READY_FD=3";
+const TERM: i32 = nix::libc::SIGTERM;
+const KILL: i32 = nix::libc::SIGKILL;
+
+/// A service of PID 1's own, started when its program is in the root. One of the
+/// same name in `node.toml` takes its place.
+struct BuiltIn {
+    name: &'static str,
+    program: &'static str,
+    stop_grace: Duration,
+}
+
+/// First started, last stopped.
+const NETWORK: &str = "network";
+
+const BUILT_IN: [BuiltIn; 2] = [
+    BuiltIn { name: NETWORK, program: "/sbin/skerry-network", stop_grace: Duration::from_secs(5) },
+    // It stops its containers in that time, each with a grace of its own.
+    BuiltIn { name: "monitor", program: "/sbin/skerry-monitor", stop_grace: Duration::from_secs(60) },
+];
+
+#[derive(Debug)]
+struct Unit {
+    name: String,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    after: Vec<String>,
+    life: Service,
+    pid: Option<i32>,
+    /// Built-in ones say themselves what they speak of.
+    prefixed: bool,
+    console: bool,
+    asks_ready: bool,
+    cgroup: Option<File>,
+    output: Option<(PipeReader, PipeWriter)>,
+    ready: Option<PipeReader>,
+    lines: Lines,
+    log: Log,
+}
+
+/// All services.
+#[derive(Debug)]
+pub struct Supervisor {
+    units: Vec<Unit>,
+    null: File,
+}
+
+impl Supervisor {
+    /// The services of this node, none started yet. Those whose `after` has a
+    /// fault stay down, which is said.
+    pub fn new(node: &Node) -> Result<Self> {
+        let own = BUILT_IN
+            .iter()
+            .filter(|own| !node.services.contains_key(own.name) && Path::new(own.program).exists());
+        let mut units: Vec<Unit> = own.map(Unit::built_in).collect();
+        for (name, service) in &node.services {
+            match Unit::configured(name, service) {
+                Ok(unit) => units.push(unit),
+                Err(error) => say!("{name}: {error}"),
+            }
+        }
+        let graph: order::Graph<'_> = units
+            .iter()
+            .map(|unit| (unit.name.as_str(), unit.after.iter().map(String::as_str).collect()))
+            .collect();
+        let down = order::down(&graph);
+        for unit in &mut units {
+            if let Some(reason) = down.get(&unit.name) {
+                say!("{}: stays down: {reason}", unit.name);
+                unit.life.state = State::Down;
+            }
+        }
+        let null = File::open("/dev/null").context(|| "open /dev/null")?;
+        Ok(Self { units, null })
+    }
+
+    /// Starts everything whose time has come.
+    pub fn start(&mut self, poller: &Poller) {
+        while let Some(index) = (0..self.units.len()).find(|&index| self.may_start(index)) {
+            self.tell(index, Event::Go, poller);
+        }
+    }
+
+    fn may_start(&self, index: usize) -> bool {
+        let ready = |name: &String| self.units.iter().any(|unit| unit.name == *name && unit.life.was_ready);
+        self.units[index].life.state == State::Waiting && self.units[index].after.iter().all(ready)
+    }
+
+    /// Hands an event to a service and does what follows from it.
+    fn tell(&mut self, index: usize, event: Event, poller: &Poller) {
+        let (null, unit) = (&self.null, &mut self.units[index]);
+        let before = unit.life.state;
+        match unit.life.next(event, now()) {
+            Some(Action::Spawn) => {
+                let result = unit.spawn(index as u32, null.as_fd(), poller);
+                if let Err(error) = &result {
+                    say!("{}: {error}", unit.name);
+                }
+                let event = if result.is_ok() { Event::Started } else { Event::NotStarted };
+                return self.tell(index, event, poller);
+            }
+            Some(Action::Terminate) => unit.signal(TERM),
+            Some(Action::Kill) => {
+                say!("{}: did not end in time and is killed", unit.name);
+                unit.kill_all();
+            }
+            Some(Action::CleanUp) => {
+                unit.kill_all();
+                unit.read_output();
+                if let Some(line) = unit.lines.finish() {
+                    unit.say(&line);
+                }
+            }
+            None => {}
+        }
+        let unit = &self.units[index];
+        match unit.life.state {
+            state if state == before && event != Event::Started => {}
+            State::Ready => status!("{}: ready (pid {})", unit.name, unit.pid.unwrap_or(0)),
+            State::Starting => status!("{}: starting (pid {})", unit.name, unit.pid.unwrap_or(0)),
+            State::Backoff => {
+                let pause = unit.life.deadline.unwrap_or_default().saturating_sub(now());
+                status!("{}: starts again in {:.1} s", unit.name, pause.as_secs_f32());
+            }
+            State::Killing if event == Event::Deadline => {}
+            State::Ended if before == State::Killing && event == Event::Deadline => {
+                say!("{}: cannot be killed", unit.name);
+            }
+            state => status!("{}: {state}", unit.name),
+        }
+        if self.units[index].life.was_ready && self.units[index].life.state == State::Ready {
+            self.start(poller);
+        }
+    }
+
+    /// Whether a process is a service's.
+    pub fn owns(&self, pid: i32) -> bool {
+        self.units.iter().any(|unit| unit.pid == Some(pid))
+    }
+
+    /// Takes the end of a service's process.
+    pub fn exited(&mut self, ended: Ended, poller: &Poller) {
+        let Some(index) = self.units.iter().position(|unit| unit.pid == Some(ended.pid)) else { return };
+        let unit = &mut self.units[index];
+        unit.pid = None;
+        unit.ready = None;
+        status!("{}: {}", unit.name, in_words(ended.status));
+        self.tell(index, Event::Exited(ended.status == 0), poller);
+    }
+
+    /// Reads what a service wrote.
+    pub fn output(&mut self, index: u32) {
+        if let Some(unit) = self.units.get_mut(index as usize) {
+            unit.read_output();
+        }
+    }
+
+    /// Reads a service's ready line.
+    pub fn ready(&mut self, index: u32, poller: &Poller) {
+        let Some(unit) = self.units.get_mut(index as usize) else { return };
+        let Some(mut pipe) = unit.ready.take() else { return };
+        let mut buffer = [0; 64];
+        match pipe.read(&mut buffer) {
+            Ok(0) | Err(_) => status!("{}: closed its ready descriptor without a line", unit.name),
+            Ok(length) if buffer[..length].contains(&b'\n') => {
+                self.tell(index as usize, Event::ReadyLine, poller)
+            }
+            Ok(_) => unit.ready = Some(pipe),
+        }
+    }
+
+    /// The next time at which [`Self::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.units.iter().filter_map(|unit| unit.life.deadline).min()
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, poller: &Poller) {
+        let time = now();
+        for index in 0..self.units.len() {
+            if self.units[index].life.deadline.is_some_and(|deadline| deadline <= time) {
+                self.tell(index, Event::Deadline, poller);
+            }
+        }
+    }
+
+    /// Asks every service to end that no running one depends on; called again
+    /// as they end, this stops them in reverse. Whether any runs still.
+    pub fn stop(&mut self, poller: &Poller) -> bool {
+        for index in 0..self.units.len() {
+            let unit = &self.units[index];
+            let needed = |other: &Unit| {
+                other.life.runs()
+                    && other.name != unit.name
+                    && (unit.name == NETWORK || other.after.contains(&unit.name))
+            };
+            if !self.units.iter().any(needed) {
+                self.tell(index, Event::Stop, poller);
+            }
+        }
+        self.units.iter().any(|unit| unit.life.runs())
+    }
+
+    /// Ends every service at once.
+    pub fn kill(&mut self, poller: &Poller) {
+        for index in 0..self.units.len() {
+            self.tell(index, Event::Stop, poller);
+            self.units[index].kill_all();
+        }
+    }
+
+    /// Lets go of every file on the data disk.
+    pub fn close_logs(&mut self) {
+        self.units.iter_mut().for_each(|unit| unit.log.close());
+    }
+
+    /// `NAME STATE PID RESTARTS` per line; no PID is 0.
+    pub fn status(&self) -> String {
+        self.units.iter().fold(String::new(), |mut text, unit| {
+            let (state, pid) = (unit.life.state, unit.pid.unwrap_or(0));
+            let _ = writeln!(text, "{} {state} {pid} {}", unit.name, unit.life.restarts);
+            text
+        })
+    }
+}
+
+impl Unit {
+    fn built_in(own: &BuiltIn) -> Self {
+        let argv = CString::new(own.program).into_iter().collect();
+        let life = Service::new(Restart::Always, false, own.stop_grace);
+        Self { prefixed: false, ..Self::new(own.name, argv, life) }
+    }
+
+    fn configured(name: &str, service: &spec::node::Service) -> Result<Self> {
+        let no_zero = || Error("a zero byte in its command or environment".to_owned());
+        if !service.command.first().is_some_and(|program| program.starts_with('/')) {
+            return Err(Error("command must begin with an absolute path".to_owned()));
+        }
+        let argv: std::result::Result<Vec<CString>, _> =
+            service.command.iter().map(|word| CString::new(word.as_str())).collect();
+        let env: std::result::Result<Vec<CString>, _> =
+            service.env.iter().map(|(key, value)| CString::new(format!("{key}={value}"))).collect();
+        let life = Service::new(service.restart, service.ready, service.stop_grace.0);
+        let mut unit = Self::new(name, argv.map_err(|_| no_zero())?, life);
+        unit.after = service.after.iter().map(ToString::to_string).collect();
+        unit.console = service.console;
+        unit.asks_ready = service.ready;
+        if !service.env.contains_key("PATH") {
+            unit.env.extend(CString::new(PATH));
+        }
+        unit.env.extend(env.map_err(|_| no_zero())?);
+        if service.ready {
+            unit.env.extend(CString::new(READY_FD));
+        }
+        Ok(unit)
+    }
+
+    fn new(name: &str, argv: Vec<CString>, life: Service) -> Self {
+        Self {
+            name: name.to_owned(),
+            argv,
+            env: Vec::new(),
+            after: Vec::new(),
+            life,
+            pid: None,
+            prefixed: true,
+            console: true,
+            asks_ready: false,
+            cgroup: None,
+            output: None,
+            ready: None,
+            lines: Lines::default(),
+            log: Log::new(name),
+        }
+    }
+
+    fn spawn(&mut self, index: u32, null: BorrowedFd<'_>, poller: &Poller) -> Result<()> {
+        if self.output.is_none() {
+            self.output = Some(open_output(index, poller)?);
+        }
+        if self.cgroup.is_none() {
+            self.cgroup = open_cgroup(&self.cgroup_path());
+        }
+        let ready = self.asks_ready.then(std::io::pipe).transpose().context(|| "create a pipe")?;
+        let Some((_, writer)) = &self.output else { return Ok(()) };
+        let mut descriptors = vec![null, writer.as_fd(), writer.as_fd()];
+        descriptors.extend(ready.as_ref().map(|(_, writer)| writer.as_fd()));
+        let pid = spawn(&Spawn {
+            argv: &self.argv,
+            env: &self.env,
+            descriptors: &descriptors,
+            cgroup: self.cgroup.as_ref().map(AsFd::as_fd),
+            // Without the programs of ours nobody looks after the containers.
+            oom_score_adj: (!self.prefixed).then_some(c"-900"),
+        });
+        self.pid = Some(pid.context(|| format!("start {}", self.argv[0].to_string_lossy()))?);
+        if let Some((reader, _)) = ready {
+            poller.add(&reader, Token::Ready(index))?;
+            self.ready = Some(reader);
+        }
+        Ok(())
+    }
+
+    fn cgroup_path(&self) -> String {
+        format!("{}/{}/{}", paths::CGROUP, paths::SYSTEM_CGROUP, self.name)
+    }
+
+    fn signal(&self, signal: i32) {
+        if let Some(pid) = self.pid {
+            // The process is ours and not reaped yet, so the number is still its own.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Its process and everything that came of it.
+    fn kill_all(&self) {
+        if self.cgroup.is_none() || fs::write(format!("{}/cgroup.kill", self.cgroup_path()), "1").is_err() {
+            self.signal(KILL);
+        }
+    }
+
+    fn read_output(&mut self) {
+        let mut buffer = [0; 4096];
+        // So much at a time, that one who floods does not keep the others waiting.
+        for _ in 0..16 {
+            let Some((reader, _)) = &mut self.output else { return };
+            let Ok(length @ 1..) = reader.read(&mut buffer) else { return };
+            for line in self.lines.push(&buffer[..length]) {
+                self.say(&line);
+            }
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.log.write(line);
+        if self.console {
+            let name = if self.prefixed { &*self.name } else { "" };
+            crate::console::output(name, line);
+        }
+    }
+}
+
+fn open_output(index: u32, poller: &Poller) -> Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = std::io::pipe().context(|| "create a pipe")?;
+    // The writer's own mode stays: a service expects its output to block.
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context(|| "set up a pipe")?;
+    poller.add(&reader, Token::Output(index))?;
+    Ok((reader, writer))
+}
+
+/// Without cgroups a service still runs.
+fn open_cgroup(path: &str) -> Option<File> {
+    let _ = fs::create_dir(path);
+    File::open(path).ok()
+}
+
+/// A wait status as people say it.
+fn in_words(status: i32) -> String {
+    match (status & 0x7f, status >> 8 & 0xff) {
+        (0, code) => format!("ended with status {code}"),
+        (signal, _) => format!("ended by signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_status_is_said_in_words() {
+        assert_eq!(in_words(0x0300), "ended with status 3");
+        assert_eq!(in_words(0x8b), "ended by signal 11");
+    }
+
+    #[test]
+    fn a_service_gets_a_path_and_what_it_asked_for() {
+        let node = spec::node::load(&[spec::node::Layer {
+            origin: "t".into(),
+            text: "[services.a]\ncommand = [\"/bin/a\", \"b\"]\nready = true\nenv = { X = \"1\" }\n".into(),
+        }])
+        .unwrap();
+        let unit = Unit::configured("a", &node.services["a"]).unwrap();
+        assert_eq!(unit.argv, [c"/bin/a".to_owned(), c"b".to_owned()]);
+        let env: Vec<_> = unit.env.iter().map(|text| text.to_str().unwrap()).collect();
+        assert_eq!(env, [PATH, "X=1", READY_FD]);
+    }
+}

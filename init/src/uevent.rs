@@ -1,0 +1,131 @@
+//! The kernel's events of devices that come and go, and a look at those that
+//! were there before (Documentation/ABI/testing/sysfs-uevent).
+
+use crate::error::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, setsockopt, socket, sockopt,
+};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A device came, went or changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// `add`, `remove`, `change`, `bind`, …
+    pub action: String,
+    /// `block`, `pci`, `net`, …
+    pub subsystem: String,
+    /// Path below `/dev`, when it has a node.
+    pub node: Option<String>,
+    /// What a driver for it matches.
+    pub modalias: Option<String>,
+}
+
+/// Reads a message of the kernel: `ACTION@DEVPATH`, then `KEY=VALUE`, each ended by zero.
+pub fn parse(message: &[u8]) -> Option<Event> {
+    let text = std::str::from_utf8(message).ok()?;
+    let mut parts = text.split_terminator('\0');
+    parts.next().filter(|head| head.contains('@'))?;
+    let mut event = Event::default();
+    for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+        match key {
+            "ACTION" => value.clone_into(&mut event.action),
+            "SUBSYSTEM" => value.clone_into(&mut event.subsystem),
+            "DEVNAME" => event.node = Some(value.to_owned()),
+            "MODALIAS" => event.modalias = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    (!event.action.is_empty()).then_some(event)
+}
+
+/// Hears of every event from its opening on.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+/// The group in which the kernel itself speaks.
+const KERNEL: u32 = 1;
+
+impl Socket {
+    /// Opens it without blocking, with room for a burst of events.
+    pub fn open() -> Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let opened =
+            socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkKObjectUEvent)
+                .and_then(|fd| {
+                    setsockopt(&fd, sockopt::RcvBufForce, &(4 << 20))?;
+                    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, KERNEL))?;
+                    Ok(fd)
+                });
+        opened.map(Self).context(|| "listen to device events")
+    }
+
+    /// Everything that has come. A burst that did not fit is said; what was lost
+    /// of it is found by the next look at the devices.
+    pub fn drain(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut buffer = [0; 8192];
+        loop {
+            match recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut buffer) {
+                // Others may send here; the kernel's own messages come from port 0.
+                Ok((length, Some(from))) if from.pid() == 0 => events.extend(parse(&buffer[..length])),
+                Err(Errno::ENOBUFS) => say!("device events were lost: too many at once"),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return events,
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The modalias of every device in `/sys/devices`.
+pub fn present_devices() -> Vec<String> {
+    let mut found = Vec::new();
+    walk(Path::new("/sys/devices"), &mut found);
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if name != "power" {
+                walk(&entry.path(), found);
+            }
+        } else if name == "modalias"
+            && let Ok(text) = fs::read_to_string(entry.path())
+        {
+            found.push(text.trim_end().to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_the_kernel_is_read() {
+        let message = b"add@/devices/virtio1/block/vda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=7\0";
+        let event = parse(message).unwrap();
+        assert_eq!((event.action.as_str(), event.subsystem.as_str()), ("add", "block"));
+        assert_eq!((event.node.as_deref(), event.modalias), (Some("vda"), None));
+    }
+
+    #[test]
+    fn anything_else_is_passed_over() {
+        assert_eq!(parse(b"libudev\0\xfe\xed"), None);
+        assert_eq!(parse(b"ACTION=add\0"), None);
+        assert_eq!(parse(b""), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! The last work before the machine goes off: every file system is unmounted.
+//!
+//! A disk that does not answer stops whoever touches it, and PID 1 must not
+//! stop: this runs as a process of its own, PID 1's program started with
+//! [`ARGUMENT`], and PID 1 waits for it no longer than it says.
+
+use crate::clock;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+
+/// The argument with which PID 1 starts this.
+pub const ARGUMENT: &str = "unmount";
+
+/// A line of `/proc/self/mountinfo` (proc(5)), what of it counts here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    target: String,
+    kind: String,
+    /// The major number of its device; 0 for what lies on none.
+    major: u32,
+}
+
+/// Reads `mountinfo`, in its order: what lies on top of another comes later.
+pub fn parse(text: &str) -> Vec<Mounted> {
+    text.lines().filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<Mounted> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut fields = left.split(' ').skip(2);
+    let major = fields.next()?.split_once(':')?.0.parse().ok()?;
+    let target = unescape(fields.nth(1)?);
+    let kind = right.split(' ').next()?.to_owned();
+    Some(Mounted { target, kind, major })
+}
+
+/// Space, tab, newline and backslash are written in octal: `\040`.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        out.extend(code.map(char::from));
+        out.push_str(if code.is_some() { &part[3..] } else { part });
+    }
+    out
+}
+
+/// What to unmount, in order: the latest first; not the root, nor what PID 1
+/// itself stands on to the end.
+pub fn plan(mounts: &[Mounted]) -> Vec<&str> {
+    let kept = |target: &str| {
+        ["/", "/run", "/tmp"].contains(&target)
+            || ["/proc", "/sys", "/dev"].iter().any(|top| {
+                target.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+    };
+    mounts.iter().rev().map(|mounted| &*mounted.target).filter(|target| !kept(target)).collect()
+}
+
+/// File systems on devices that are still mounted, beside the read-only root.
+pub fn left(mounts: &[Mounted]) -> Vec<String> {
+    let counts = |mounted: &&Mounted| mounted.major != 0 && mounted.target != "/";
+    mounts.iter().filter(counts).map(|mounted| format!("{} ({})", mounted.target, mounted.kind)).collect()
+}
+
+/// What is mounted now.
+pub fn mounted() -> Vec<Mounted> {
+    parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+/// Does the work; what stays is made read-only.
+pub fn run() {
+    // On a tmpfs it does no harm and helps nobody.
+    let _ = clock::keep();
+    nix::unistd::sync();
+    // What holds another may come after it in the list (a loop device's file, an
+    // overlay's layers), so the rounds go on as long as they get somewhere.
+    loop {
+        let now = mounted();
+        let gone = plan(&now)
+            .into_iter()
+            .filter(|target| umount2(*target, MntFlags::UMOUNT_NOFOLLOW).is_ok())
+            .count();
+        let detached = detach_loops();
+        if gone + detached == 0 {
+            break;
+        }
+    }
+    let now = mounted();
+    for target in plan(&now) {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        let _ = mount(None::<&str>, target, None::<&str>, flags, None::<&str>);
+    }
+    nix::unistd::sync();
+}
+
+/// Frees every loop device that can be freed at once. One in use, the root's
+/// among them, only gets a mark and goes with its last user.
+fn detach_loops() -> usize {
+    let has_file = |name: &String| fs::metadata(format!("/sys/class/block/{name}/loop/backing_file")).is_ok();
+    let root = fs::metadata("/").map(|root| std::os::unix::fs::MetadataExt::dev(&root)).unwrap_or(0);
+    let names = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let loops = names.filter(|name| name.starts_with("loop")).filter(has_file);
+    let detach = |name: &String| {
+        let path = format!("/dev/{name}");
+        let is_root =
+            fs::metadata(&path).is_ok_and(|device| std::os::unix::fs::MetadataExt::rdev(&device) == root);
+        !is_root
+            && File::open(&path).and_then(|device| sys::block::detach_loop(device.as_fd())).is_ok()
+            && !has_file(name)
+    };
+    loops.filter(detach).count()
+}
+
+/// The machine's last line.
+pub fn last_line(left: &[String], how: &str) -> String {
+    match left {
+        [] => format!("all file systems unmounted; {how}"),
+        left => format!("still mounted: {}; {how}", left.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "\
+21 1 254:0 / / ro,relatime - erofs /dev/vda ro
+22 21 0:21 / /proc rw - proc proc rw
+23 21 0:6 / /dev rw - devtmpfs devtmpfs rw
+24 23 0:22 / /dev/pts rw - devpts devpts rw
+25 21 0:23 / /run rw shared:1 - tmpfs tmpfs rw
+30 21 254:16 / /var rw,noatime - ext4 /dev/vdb rw
+31 25 7:1 / /run/skerry/a\\040b ro - erofs /dev/loop1 ro
+32 25 0:40 / /run/skerry/root rw - overlay overlay rw
+33 21 0:41 / /devices rw - tmpfs tmpfs rw
+";
+
+    #[test]
+    fn the_latest_goes_first_and_what_pid_1_stands_on_stays() {
+        let mounts = parse(INFO);
+        assert_eq!(mounts.len(), 9);
+        assert_eq!(plan(&mounts), ["/devices", "/run/skerry/root", "/run/skerry/a b", "/var"]);
+    }
+
+    #[test]
+    fn what_lies_on_a_device_and_stayed_is_named() {
+        assert_eq!(left(&parse(INFO)), ["/var (ext4)", "/run/skerry/a b (erofs)"]);
+        assert_eq!(last_line(&[], "reboot"), "all file systems unmounted; reboot");
+        let left = ["/var (ext4)".to_owned()];
+        assert_eq!(last_line(&left, "power off"), "still mounted: /var (ext4); power off");
+    }
+}
