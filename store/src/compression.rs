@@ -1,0 +1,135 @@
+//! What a layer's bytes are packed with, judged by their first bytes.
+//!
+//! Media types say it too, but archives that Docker writes name none, and what
+//! is wrong is caught by the diff ID in any case.
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::io::{self, BufRead, Read};
+
+/// Greatest window that a zstd frame may ask for: what RFC 8878 recommends to
+/// support is 8 MiB, what `zstd --ultra -22` uses is 128 MiB.
+const WINDOW_MAX: u64 = 128 << 20;
+
+/// Unpacks gzip (all members) or zstd (all frames), and passes anything else on.
+///
+/// # Errors
+/// The input cannot be read, or is packed with something else that is known by name.
+pub fn unpack<'r>(mut input: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>> {
+    let start = input.fill_buf()?;
+    let refused = |name: &str| Err(io::Error::other(format!("{name} compression is not supported")));
+    match start {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(input))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Box::new(Zstd::new(input))),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => refused("xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => refused("bzip2"),
+        _ => Ok(Box::new(input)),
+    }
+}
+
+/// zstd frames, one after the other; skippable ones are skipped.
+struct Zstd<R> {
+    input: R,
+    decoder: FrameDecoder,
+    within: bool,
+}
+
+impl<R: BufRead> Zstd<R> {
+    fn new(input: R) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(WINDOW_MAX);
+        Self { input, decoder, within: false }
+    }
+
+    /// Begins the next frame that has content. False: there is none.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.input.fill_buf()?.is_empty() {
+            match self.decoder.reset(&mut self.input) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let length = u64::from(length);
+                    if io::copy(&mut (&mut self.input).take(length), &mut io::sink())? < length {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(io::Error::other(format!("zstd: {error}"))),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.within && !self.begin()? {
+                return Ok(0);
+            }
+            self.within = true;
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(|error| io::Error::other(format!("zstd: {error}")))?;
+            }
+            let count = self.decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            self.within = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    use std::io::Write;
+
+    fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        unpack(bytes)?.read_to_end(&mut out)?;
+        Ok(out)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn every_member_and_frame_is_read() {
+        assert_eq!(unpacked(b"plain").unwrap(), b"plain");
+        assert_eq!(unpacked(b"").unwrap(), b"");
+        assert_eq!(unpacked(&[gzip(b"one"), gzip(b""), gzip(b"two")].concat()).unwrap(), b"onetwo");
+        let skippable = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
+        let frames =
+            [&skippable[..], &zstd(b"one"), &skippable, &zstd(b""), &zstd(b"two"), &skippable].concat();
+        assert_eq!(unpacked(&frames).unwrap(), b"onetwo");
+    }
+
+    #[test]
+    fn what_is_cut_or_unknown_is_an_error() {
+        for packed in [gzip(&[7; 1000]), zstd(&[7; 1000])] {
+            for cut in [5, packed.len() / 2, packed.len() - 1] {
+                let result = unpacked(&packed[..cut]);
+                // The checksum at a zstd frame's end may be missing: the diff ID is the check.
+                assert!(result.is_err() || packed[0] == 0x28 && result.unwrap().len() == 1000, "{cut}");
+            }
+        }
+        assert!(unpacked(b"\xfd7zXZ\0").unwrap_err().to_string().contains("xz"));
+        assert!(unpacked(b"BZh9").unwrap_err().to_string().contains("bzip2"));
+        assert!(unpacked(&[&gzip(b"x")[..], b"garbage"].concat()).is_err());
+    }
+}

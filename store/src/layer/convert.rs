@@ -1,0 +1,285 @@
+//! Entry after entry from the archive into the image.
+
+use super::path::{clean, join, resolve, split};
+use super::{Error, Limits};
+use crate::erofs::{self, Device, Kind, Meta, Summary, Writer};
+use crate::tar::{self, Entry};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek, Write};
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+const AUFS: &[u8] = b".wh..wh.";
+
+/// Most notes that a report carries.
+const NOTES_MAX: usize = 20;
+
+/// What became of a layer.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The image.
+    pub image: Summary,
+    /// Entries of the archive.
+    pub entries: u64,
+    /// What was left out, a sentence each; at most 20.
+    pub notes: Vec<String>,
+}
+
+/// Writes the erofs image of the layer whose unpacked archive `archive` gives,
+/// and reads that to its last byte, so that hashing it on the way sees all.
+///
+/// # Errors
+/// The archive is wrong, unsupported or beyond `limits`; the output fails.
+pub fn convert<R: Read, W: Write + Seek>(
+    archive: R,
+    output: W,
+    uuid: [u8; 16],
+    limits: &Limits,
+) -> Result<(W, Report), Error> {
+    let options = erofs::Options { uuid, ..erofs::Options::default() };
+    let mut layer = Layer::new(Writer::new(output, options)?, *limits);
+    let mut reader = tar::Reader::new(archive);
+    while let Some(entry) = reader.next_entry()? {
+        layer.add(entry, &mut reader)?;
+    }
+    let mut rest = reader.into_inner();
+    std::io::copy(&mut rest, &mut std::io::sink())
+        .map_err(|error| Error::Archive(tar::Error::Read(error)))?;
+    layer.finish()
+}
+
+struct Layer<W> {
+    writer: Writer<W>,
+    limits: Limits,
+    entries: u64,
+    bytes: u64,
+    names: u64,
+    notes: Vec<String>,
+    /// Paths that hide what lower layers have there.
+    whiteouts: BTreeSet<Vec<u8>>,
+    /// Folders that hide all that lower layers have in them.
+    opaque: BTreeSet<Vec<u8>>,
+    /// Hard links whose target has not come yet.
+    pending: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// AUFS's own names, removed at the end.
+    aufs: BTreeSet<Vec<u8>>,
+    /// The last folder and where it led.
+    folder: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<W: Write + Seek> Layer<W> {
+    fn new(writer: Writer<W>, limits: Limits) -> Self {
+        Self {
+            writer,
+            limits,
+            entries: 0,
+            bytes: 0,
+            names: 0,
+            notes: Vec::new(),
+            whiteouts: BTreeSet::new(),
+            opaque: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            aufs: BTreeSet::new(),
+            folder: None,
+        }
+    }
+
+    fn add<R: Read>(&mut self, mut entry: Entry, reader: &mut tar::Reader<R>) -> Result<(), Error> {
+        self.count(&entry)?;
+        let path = clean(&entry.path)
+            .ok_or_else(|| Error::entry(&entry.path, "the path climbs out of the layer"))?;
+        self.check_xattrs(&mut entry);
+        if path.is_empty() {
+            return self.root(&entry);
+        }
+        let (folder, name) = split(&path);
+        let folder = self.folder(folder)?;
+        if name == OPAQUE {
+            self.opaque.insert(folder);
+            return Ok(());
+        }
+        if let Some(own) = aufs_part(&join(&folder, name)) {
+            self.aufs.insert(own.to_vec());
+        } else if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+            if matches!(hidden, b"" | b"." | b"..") {
+                return Err(Error::entry(&entry.path, "a whiteout of no name"));
+            }
+            self.whiteouts.insert(join(&folder, hidden));
+            return Ok(());
+        }
+        self.place(entry, join(&folder, name), reader)
+    }
+
+    /// Counts an entry against the limits.
+    fn count(&mut self, entry: &Entry) -> Result<(), Error> {
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(entry.size);
+        self.names += (entry.path.len() + entry.link.len() + xattrs) as u64;
+        let Limits { bytes, entries, names } = self.limits;
+        let beyond = [
+            (self.entries > entries, format!("{entries} entries")),
+            (self.bytes > bytes, format!("{bytes} bytes of files")),
+            (self.names > names, format!("{names} bytes of names and attributes")),
+        ];
+        match beyond.into_iter().find(|(beyond, _)| *beyond) {
+            Some((_, what)) => Err(Error::TooMuch(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops the attributes that an image cannot or must not have.
+    fn check_xattrs(&mut self, entry: &mut Entry) {
+        let Entry { path, xattrs, .. } = entry;
+        xattrs.retain(|(name, _)| {
+            let keep = erofs::is_known_xattr(name) && !name.starts_with(b"trusted.overlay.");
+            if !keep && self.notes.len() < NOTES_MAX {
+                let (path, name) = (path.escape_ascii(), name.escape_ascii());
+                self.notes.push(format!("\"{path}\": extended attribute {name} left out"));
+            }
+            keep
+        });
+    }
+
+    fn root(&mut self, entry: &Entry) -> Result<(), Error> {
+        match entry.kind {
+            tar::Kind::Directory => Ok(self.writer.add_dir(b"", &meta(entry))?),
+            _ => Err(Error::entry(&entry.path, "the root must be a directory")),
+        }
+    }
+
+    /// Where a folder of the archive lies in the image. What else is in its way
+    /// gives way to directories.
+    fn folder(&mut self, folder: &[u8]) -> Result<Vec<u8>, Error> {
+        if let Some((from, to)) = &self.folder
+            && from == folder
+        {
+            return Ok(to.clone());
+        }
+        let to = resolve(folder, |path| self.writer.get(path))
+            .ok_or_else(|| Error::entry(folder, "too many symbolic links"))?;
+        let ends = to.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([to.len()]).collect::<Vec<_>>() {
+            if !matches!(self.writer.get(&to[..end]), None | Some(Kind::Directory)) {
+                self.writer.remove(&to[..end]);
+            }
+        }
+        self.folder = Some((folder.to_vec(), to.clone()));
+        Ok(to)
+    }
+
+    fn place<R: Read>(
+        &mut self,
+        entry: Entry,
+        path: Vec<u8>,
+        reader: &mut tar::Reader<R>,
+    ) -> Result<(), Error> {
+        if entry.kind != tar::Kind::File || self.writer.get(&path).is_some() {
+            self.folder = None;
+        }
+        self.pending.remove(&path);
+        let meta = meta(&entry);
+        match entry.kind {
+            tar::Kind::Directory => self.writer.add_dir(&path, &meta)?,
+            tar::Kind::File => {
+                self.writer.add_file(&path, &meta, reader.content())?;
+            }
+            tar::Kind::Symlink => self.writer.add_symlink(&path, &meta, &entry.link)?,
+            tar::Kind::Device(device) => self.writer.add_device(&path, &meta, device)?,
+            tar::Kind::HardLink => self.hard_link(&entry, path)?,
+        }
+        Ok(())
+    }
+
+    fn hard_link(&mut self, entry: &Entry, path: Vec<u8>) -> Result<(), Error> {
+        let refused =
+            |why| Error::entry(&entry.path, format!("hard link to \"{}\", {why}", entry.link.escape_ascii()));
+        let target = clean(&entry.link).ok_or_else(|| refused("which climbs out of the layer"))?;
+        let (folder, name) = split(&target);
+        let folder = resolve(folder, |path| self.writer.get(path))
+            .ok_or_else(|| refused("which passes too many symbolic links"))?;
+        let target = join(&folder, name);
+        if self.writer.get(&target).is_some() {
+            return Ok(self.writer.add_hard_link(&path, &target)?);
+        }
+        self.writer.remove(&path);
+        self.pending.insert(path, target);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(W, Report), Error> {
+        while let Some(link) = self.pending.pop_first() {
+            self.link_late(link)?;
+        }
+        for path in &self.aufs {
+            self.writer.remove(path);
+        }
+        for path in std::mem::take(&mut self.whiteouts) {
+            self.whiteout(path)?;
+        }
+        for path in &self.opaque {
+            if !matches!(self.writer.get(path), Some(Kind::Directory)) {
+                self.writer.remove(path);
+                self.writer.add_dir(path, &Meta::root(0o755))?;
+            }
+            self.writer.add_xattr(path, b"trusted.overlay.opaque", b"y")?;
+        }
+        let (output, image) = self.writer.finish()?;
+        Ok((output, Report { image, entries: self.entries, notes: self.notes }))
+    }
+
+    /// Makes a hard link whose target came after it, or is such a link itself.
+    fn link_late(&mut self, link: (Vec<u8>, Vec<u8>)) -> Result<(), Error> {
+        let mut chain = vec![link];
+        while let Some((path, target)) = chain.last() {
+            if self.writer.get(target).is_none() {
+                let Some(next) = self.pending.remove_entry(target) else {
+                    let why =
+                        format!("hard link to \"{}\", which the layer does not hold", target.escape_ascii());
+                    return Err(Error::entry(path, why));
+                };
+                chain.push(next);
+                continue;
+            }
+            // A folder that was replaced by something else took the link with it.
+            let folder = split(path).0;
+            if matches!(self.writer.get(folder), None | Some(Kind::Directory)) {
+                self.writer.add_hard_link(path, target)?;
+            }
+            chain.pop();
+        }
+        Ok(())
+    }
+
+    fn whiteout(&mut self, path: Vec<u8>) -> Result<(), Error> {
+        match self.writer.get(&path) {
+            None => {
+                let hides = Meta::default();
+                self.writer.add_device(&path, &hides, Device::Character(0, 0))?;
+            }
+            Some(Kind::Directory) => {
+                self.opaque.insert(path);
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A path up to its first name that is AUFS's own.
+fn aufs_part(path: &[u8]) -> Option<&[u8]> {
+    let mut end = 0;
+    for name in path.split(|&byte| byte == b'/') {
+        end += name.len();
+        if name.starts_with(AUFS) {
+            return Some(&path[..end]);
+        }
+        end += 1;
+    }
+    None
+}
+
+fn meta(entry: &Entry) -> Meta {
+    let Entry { mode, uid, gid, mtime, .. } = *entry;
+    Meta { mode, uid, gid, mtime, xattrs: entry.xattrs.clone() }
+}

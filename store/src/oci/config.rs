@@ -1,0 +1,106 @@
+//! An image's configuration: how its containers are run.
+
+use super::Platform;
+use crate::digest::Digest;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+/// The `config` of an image's configuration (image-spec, config.md). What the
+/// image leaves out is empty.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Config {
+    /// The program and its first arguments.
+    #[serde(deserialize_with = "null_is_default")]
+    pub entrypoint: Vec<String>,
+    /// Arguments that a user's own replace; the program when there is no entrypoint.
+    #[serde(deserialize_with = "null_is_default")]
+    pub cmd: Vec<String>,
+    /// `NAME=VALUE`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub env: Vec<String>,
+    /// Absolute path; `/` when empty.
+    #[serde(deserialize_with = "null_is_default")]
+    pub working_dir: String,
+    /// `USER[:GROUP]`, names or numbers; root when empty.
+    #[serde(deserialize_with = "null_is_default")]
+    pub user: String,
+    /// `SIGTERM` or `15`; `SIGTERM` when empty.
+    #[serde(deserialize_with = "null_is_default")]
+    pub stop_signal: String,
+    /// `80/tcp`.
+    #[serde(deserialize_with = "keys")]
+    pub exposed_ports: Vec<String>,
+    /// Folders whose content is not the image's.
+    #[serde(deserialize_with = "keys")]
+    pub volumes: Vec<String>,
+    /// Free annotations.
+    #[serde(deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+    /// How Docker finds out whether a container is well.
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// Docker's extension of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Healthcheck {
+    /// `["NONE"]`, `["CMD", PROGRAM, …]` or `["CMD-SHELL", LINE]`; inherited when empty.
+    #[serde(deserialize_with = "null_is_default")]
+    pub test: Vec<String>,
+    /// Nanoseconds between checks; 0 is the default.
+    pub interval: u64,
+    /// Nanoseconds that a check may take; 0 is the default.
+    pub timeout: u64,
+    /// Nanoseconds after the start in which a failure does not count.
+    pub start_period: u64,
+    /// Nanoseconds between checks in that time; 0 is the default.
+    pub start_interval: u64,
+    /// Failures in a row that make it unhealthy; 0 is the default.
+    pub retries: u32,
+}
+
+/// The whole document.
+#[derive(Deserialize)]
+pub(crate) struct ConfigFile {
+    #[serde(flatten)]
+    pub platform: Platform,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub config: Config,
+    pub rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RootFs {
+    pub diff_ids: Vec<Digest>,
+}
+
+/// Docker writes `null` for what is empty.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// A set that is written as an object of empty objects.
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let set = Option::<BTreeMap<String, serde::de::IgnoredAny>>::deserialize(from)?;
+    Ok(set.unwrap_or_default().into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_read_with_nulls_and_gaps() {
+        let text = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},
+            "config":{"Cmd":null,"Entrypoint":["/bin/x"],"Env":["A=b"],"ExposedPorts":{"80/tcp":{}},
+            "Volumes":null,"Healthcheck":{"Test":["CMD","y"],"Interval":3000000000}}}"#;
+        let file: ConfigFile = serde_json::from_str(text).unwrap();
+        assert_eq!(file.config.entrypoint, ["/bin/x"]);
+        assert_eq!(file.config.exposed_ports, ["80/tcp"]);
+        assert_eq!(file.config.healthcheck.unwrap().interval, 3_000_000_000);
+        assert_eq!(file.platform.to_string(), "linux/amd64");
+        let bare = r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]},"config":null}"#;
+        assert_eq!(serde_json::from_str::<ConfigFile>(bare).unwrap().config, Config::default());
+    }
+}

@@ -1,0 +1,141 @@
+//! Manifests and indexes, and what is refused of them.
+
+use super::{Platform, media};
+use crate::digest::Digest;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A pointer to a blob (image-spec, descriptor.md).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    #[serde(default)]
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Descriptor {
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+}
+
+/// An image's manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+}
+
+/// What a document turned out to be.
+#[derive(Clone, Debug)]
+pub(crate) enum Document {
+    Manifest(Manifest),
+    Index(Vec<Descriptor>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    schema_version: Option<u32>,
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+}
+
+/// Most layers of an image: what one overlay can stack (`OVL_MAX_STACK`).
+const LAYERS_MAX: usize = 500;
+
+/// Reads a manifest or an index, OCI's or Docker's.
+pub(crate) fn read(bytes: &[u8]) -> Result<Document, String> {
+    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("not a manifest: {error}"))?;
+    if raw.schema_version == Some(1)
+        || raw.media_type.starts_with("application/vnd.docker.distribution.manifest.v1")
+    {
+        return Err("a manifest of Docker's schema 1, which is not supported".into());
+    }
+    if raw.schema_version != Some(2) {
+        return Err("not a manifest: schemaVersion is not 2".into());
+    }
+    match (raw.config, raw.layers, raw.manifests) {
+        (Some(config), Some(layers), None) => {
+            check(raw.artifact_type.as_deref(), &config, &layers)?;
+            Ok(Document::Manifest(Manifest { config, layers }))
+        }
+        (None, None, Some(manifests)) => Ok(Document::Index(manifests)),
+        _ => Err("neither a manifest (config, layers) nor an index (manifests)".into()),
+    }
+}
+
+fn check(artifact: Option<&str>, config: &Descriptor, layers: &[Descriptor]) -> Result<(), String> {
+    if !matches!(config.media_type.as_str(), media::CONFIG | media::DOCKER_CONFIG) {
+        let kind = artifact.unwrap_or(&config.media_type);
+        return Err(format!("an artifact of type {kind:?}, not a container image"));
+    }
+    if layers.len() > LAYERS_MAX {
+        return Err(format!("{} layers, more than {LAYERS_MAX}", layers.len()));
+    }
+    match layers.iter().find(|layer| !is_layer(&layer.media_type)) {
+        Some(layer) => Err(format!("layer {} of unsupported type {:?}", layer.digest, layer.media_type)),
+        None => Ok(()),
+    }
+}
+
+fn is_layer(media_type: &str) -> bool {
+    let oci = media_type
+        .strip_prefix("application/vnd.oci.image.layer.v1.tar")
+        .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar"));
+    let docker = media_type
+        .strip_prefix("application/vnd.docker.image.rootfs.diff.tar")
+        .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff.tar"));
+    matches!(oci, Some("" | "+gzip" | "+zstd")) || matches!(docker, Some("" | ".gzip" | ".zstd"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(config: &str, layer: &str) -> String {
+        let digest = Digest::sha256(b"");
+        format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"{config}","digest":"{digest}","size":0}},
+               "layers":[{{"mediaType":"{layer}","digest":"{digest}","size":0}}]}}"#
+        )
+    }
+
+    fn refusal(text: &str) -> String {
+        read(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn both_families_are_read() {
+        for (config, layer) in [
+            (media::CONFIG, "application/vnd.oci.image.layer.v1.tar+zstd"),
+            (media::DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        ] {
+            assert!(matches!(read(manifest(config, layer).as_bytes()), Ok(Document::Manifest(_))));
+        }
+        assert!(matches!(read(br#"{"schemaVersion":2,"manifests":[]}"#), Ok(Document::Index(_))));
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_by_name() {
+        assert!(refusal(r#"{"schemaVersion":1,"fsLayers":[]}"#).contains("schema 1"));
+        let artifact = manifest("application/vnd.cncf.helm.config.v1+json", media::LAYER);
+        assert!(refusal(&artifact).contains("helm"));
+        let encrypted = manifest(media::CONFIG, "application/vnd.oci.image.layer.v1.tar+gzip+encrypted");
+        assert!(refusal(&encrypted).contains("encrypted"));
+        assert!(refusal("{}").contains("schemaVersion"));
+        assert!(refusal("[").contains("not a manifest"));
+        assert!(refusal(&"[".repeat(100_000)).contains("not a manifest"));
+    }
+}

@@ -1,0 +1,220 @@
+//! A container's root: overlayfs over its image's layers.
+//!
+//! ```text
+//! LAYERS/ALGORITHM-DIFFID/    a layer, mounted once for all its containers
+//! DIR/upper, DIR/work         what the container writes
+//! TARGET                      the overlay
+//! ```
+//!
+//! Nothing is remembered: what is mounted is read from `/proc/self/mountinfo`, so a caller
+//! that died half way calls again. A layer is shared, so that its pages are in
+//! memory once; it is unmounted with the last overlay that lists it. Callers
+//! exclude each other by a lock on `LAYERS`.
+//!
+//! A layer's file is mounted directly, which Linux
+//! takes since 6.12 where the file's own file system can do it, and else through a
+//! read-only loop device that goes with its mount.
+
+mod layer;
+mod mountinfo;
+
+use crate::error::{Error, Result, io_error};
+use crate::store::Layer;
+use mountinfo::Mount;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use sys::fs_context::FsContext;
+
+/// Where a container's root comes from and goes to. All paths are absolute and
+/// at most 255 bytes long.
+#[derive(Clone, Copy, Debug)]
+pub struct Rootfs<'a> {
+    /// The image's layers, the lowest first; one at least.
+    pub layers: &'a [Layer],
+    /// Folder of the mounted layers, the same for all containers of a node.
+    pub mounts: &'a Path,
+    /// The container's own folder, on a file system that can be an upper layer.
+    pub dir: &'a Path,
+    /// Where the root is mounted.
+    pub target: &'a Path,
+}
+
+/// Options of every overlay: lower layers come from strangers, so nothing in
+/// them may lead elsewhere, and files are copied up whole.
+const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
+
+/// Mounts a root; one that is mounted already is left as it is. Folders are made where they are missing.
+///
+/// # Errors
+/// The kernel refuses a mount: the message names the layer or the target. Layers
+/// that were mounted stay for the next try or for [`unmount`].
+pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
+    let Rootfs { layers, mounts, dir, target } = *rootfs;
+    let (upper, work) = (dir.join("upper"), dir.join("work"));
+    for folder in [mounts, &upper, &work, target] {
+        fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+    }
+    let _lock = lock(mounts)?;
+    let mounted = mountinfo::read()?;
+    if mounted.iter().any(|mount| mount.point == target && mount.kind == "overlay") {
+        return Ok(());
+    }
+    let mut points = Vec::new();
+    for layer in layers {
+        let point = mounts.join(format!("{}-{}", layer.diff_id.algorithm(), layer.diff_id.hex()));
+        if mounted.iter().all(|mount| mount.point != point) {
+            layer::mount(&layer.path, &point)?;
+        }
+        points.push(point);
+    }
+    let lower = visible(points)?;
+    take_over_root(&lower, &upper)?;
+    overlay(&lower, &upper, &work, target)
+}
+
+/// Unmounts a root and the layers that no other root lists. What is not mounted is passed over.
+///
+/// # Errors
+/// `EBUSY` while a process is in it.
+pub fn unmount(target: &Path, mounts: &Path) -> Result<()> {
+    let _lock = match lock(mounts) {
+        Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    for _ in mountinfo::read()?.iter().filter(|mount| mount.point == target && mount.kind == "overlay") {
+        unmount_one(target)?;
+    }
+    for point in unlisted(&mountinfo::read()?, mounts) {
+        unmount_one(&point)?;
+        fs::remove_dir(&point).map_err(io_error("remove", &point))?;
+    }
+    Ok(())
+}
+
+/// The mounted layers in `mounts` that no overlay lists.
+fn unlisted(mounted: &[Mount], mounts: &Path) -> Vec<PathBuf> {
+    let listed = |point: &Path| {
+        let is_in = |mount: &Mount| mount.kind == "overlay" && mount.lists(point);
+        mounted.iter().any(is_in)
+    };
+    let layers = mounted.iter().filter(|mount| mount.point.parent() == Some(mounts) && !listed(&mount.point));
+    layers.map(|mount| mount.point.clone()).collect()
+}
+
+fn lock(mounts: &Path) -> Result<Flock<File>> {
+    let folder = File::open(mounts).map_err(io_error("open", mounts))?;
+    Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, errno)| io_error("lock", mounts)(errno.into()))
+}
+
+fn unmount_one(point: &Path) -> Result<()> {
+    nix::mount::umount2(point, MntFlags::UMOUNT_NOFOLLOW)
+        .map_err(|errno| io_error("unmount", point)(errno.into()))
+}
+
+/// The layers that can be seen, the uppermost first: overlayfs does not heed an
+/// opaque root itself, so what lies below one is left out here.
+fn visible(points: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let mut lower = Vec::new();
+    for point in points.into_iter().rev() {
+        let opaque = sys::xattr::get(&point, "trusted.overlay.opaque").map_err(io_error("read", &point))?;
+        lower.push(point);
+        if opaque.as_deref() == Some(b"y") {
+            break;
+        }
+    }
+    Ok(lower)
+}
+
+/// Gives a new upper folder owner and mode of the image's root, because the
+/// uppermost of an overlay's roots is the one that shows. A layer whose archive
+/// had no root has one of 1970.
+fn take_over_root(lower: &[PathBuf], upper: &Path) -> Result<()> {
+    for point in lower {
+        let root = fs::metadata(point).map_err(io_error("read", point))?;
+        if root.mtime() != 0 {
+            std::os::unix::fs::chown(upper, Some(root.uid()), Some(root.gid()))
+                .map_err(io_error("change the owner of", upper))?;
+            return set_mode(upper, root.mode());
+        }
+    }
+    set_mode(upper, 0o755)
+}
+
+fn set_mode(upper: &Path, mode: u32) -> Result<()> {
+    let permissions = Permissions::from_mode(mode & 0o7777);
+    fs::set_permissions(upper, permissions).map_err(io_error("change the mode of", upper))
+}
+
+fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<()> {
+    let context = FsContext::open("overlay").map_err(io_error("mount an overlay on", target))?;
+    let configured = configure(&context, lower, upper, work);
+    match configured.and_then(|()| context.mount(target)) {
+        Ok(()) => Ok(()),
+        // Linux before 6.8 has no `lowerdir+`.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let said = context.messages();
+            classic(lower, upper, work, target).map_err(|error| {
+                let error =
+                    if said.is_empty() { error } else { io::Error::other(format!("{error} ({said})")) };
+                io_error("mount an overlay on", target)(error)
+            })
+        }
+        Err(error) => Err(io_error("mount an overlay on", target)(error)),
+    }
+}
+
+fn configure(context: &FsContext, lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<()> {
+    context.set("source", b"overlay")?;
+    for (key, value) in OPTIONS {
+        context.set(key, value.as_bytes())?;
+    }
+    for path in lower {
+        context.set("lowerdir+", path.as_os_str().as_bytes())?;
+    }
+    context.set("upperdir", upper.as_os_str().as_bytes())?;
+    context.set("workdir", work.as_os_str().as_bytes())
+}
+
+/// The same by mount(2), whose options must fit into one page.
+fn classic(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+    let mut data: Vec<u8> =
+        OPTIONS.iter().flat_map(|(key, value)| format!("{key}={value},").into_bytes()).collect();
+    data.extend(b"lowerdir=");
+    for (place, path) in lower.iter().enumerate() {
+        data.extend(if place == 0 { b"".as_slice() } else { b":" });
+        data.extend(escaped(path));
+    }
+    data.extend([b",upperdir=".as_slice(), &escaped(upper), b",workdir=", &escaped(work)].concat());
+    nix::mount::mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(&data[..]))?;
+    Ok(())
+}
+
+fn escaped(path: &Path) -> Vec<u8> {
+    let byte = |&byte: &u8| if matches!(byte, b'\\' | b':' | b',') { vec![b'\\', byte] } else { vec![byte] };
+    path.as_os_str().as_bytes().iter().flat_map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_go_with_the_last_overlay_that_lists_them() {
+        let text = "30 1 7:0 / /run/layers/sha256-aa ro - erofs /dev/loop0 ro\n\
+            31 1 0:5 / /run/layers/sha256-bb ro - erofs none ro\n\
+            32 1 0:6 / /run/other ro - erofs none ro\n\
+            33 1 0:7 / /run/c/root rw - overlay overlay rw,lowerdir+=/run/layers/sha256-aa,upperdir=/u\n";
+        let mounted = mountinfo::parse(text);
+        assert_eq!(unlisted(&mounted, Path::new("/run/layers")), [Path::new("/run/layers/sha256-bb")]);
+    }
+
+    #[test]
+    fn classic_options_are_escaped() {
+        assert_eq!(escaped(Path::new("/a:b,c\\d")), b"/a\\:b\\,c\\\\d");
+    }
+}

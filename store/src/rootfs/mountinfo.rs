@@ -1,0 +1,77 @@
+//! What is mounted: `/proc/self/mountinfo` (proc(5)).
+
+use crate::error::{Result, io_error};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// A line of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub point: PathBuf,
+    pub kind: String,
+    /// The file system's own options, unescaped.
+    options: Vec<u8>,
+}
+
+impl Mount {
+    /// True when an overlay has this folder among its layers.
+    pub fn lists(&self, folder: &Path) -> bool {
+        let folder = folder.as_os_str().as_bytes();
+        let values = self.options.split(|byte| b",:=".contains(byte));
+        values.into_iter().any(|value| value == folder)
+    }
+}
+
+pub(super) fn read() -> Result<Vec<Mount>> {
+    let path = Path::new("/proc/self/mountinfo");
+    let text = std::fs::read(path).map_err(io_error("read", path))?;
+    Ok(parse(&String::from_utf8_lossy(&text)))
+}
+
+pub(super) fn parse(text: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut words = after.split(' ');
+        let kind = words.next()?.to_owned();
+        let point = OsString::from_vec(unescape(before.split(' ').nth(4)?)).into();
+        Some(Mount { point, kind, options: unescape(words.nth(1).unwrap_or_default()) })
+    };
+    text.lines().filter_map(mount).collect()
+}
+
+/// Takes `\040` and its like back to bytes.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal =
+            tail.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match (first, octal) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_their_escapes() {
+        let text = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n\
+            40 1 0:9 / /c/root rw - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/u";
+        let mounts = parse(text);
+        assert_eq!((mounts[0].point.as_path(), mounts[0].kind.as_str()), (Path::new("/mnt 2"), "ext4"));
+        assert!(mounts[1].lists(Path::new("/l/b")) && mounts[1].lists(Path::new("/l/a")));
+        assert!(!mounts[1].lists(Path::new("/l")));
+    }
+}

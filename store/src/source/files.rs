@@ -1,0 +1,181 @@
+//! Named files in a folder or in a tar archive.
+
+use crate::compression;
+use crate::error::{Error, Result, io_error};
+use crate::tar::{self, Kind};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Most entries of an archive of images.
+const ENTRIES_MAX: usize = 100_000;
+
+/// How many symbolic links one name may pass.
+const LINKS_MAX: usize = 8;
+
+/// A folder, or an archive with the places of its files.
+pub(crate) enum Files {
+    Folder(PathBuf),
+    Archive { file: File, places: BTreeMap<String, Place> },
+}
+
+pub(crate) enum Place {
+    /// Offset and length in the archive.
+    File(u64, u64),
+    /// Another name; old versions of Docker save a layer once and link to it.
+    Link(String),
+}
+
+impl Files {
+    pub fn open(path: &Path, scratch: impl FnOnce() -> Result<File>) -> Result<Self> {
+        let file = File::open(path).map_err(io_error("open", path))?;
+        let metadata = file.metadata().map_err(io_error("read", path))?;
+        if metadata.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        let file = plain(file, metadata.is_file(), path, scratch)?;
+        let places = scan(&file).map_err(|error| Error::wrong(path.display(), error))?;
+        Ok(Self::Archive { file, places })
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Folder(root) => root.join(name).is_file(),
+            Self::Archive { places, .. } => find(places, name).is_some(),
+        }
+    }
+
+    /// Length of a file in bytes.
+    pub fn length(&self, name: &str) -> Option<u64> {
+        match self {
+            Self::Folder(root) => Some(root.join(name).metadata().ok()?.len()),
+            Self::Archive { places, .. } => find(places, name).map(|(_, length)| length),
+        }
+    }
+
+    /// Opens a file by its name, which must not leave the folder.
+    pub fn open_file(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        match self {
+            Self::Folder(root) => Ok(Box::new(File::open(root.join(name))?)),
+            Self::Archive { file, places } => {
+                let (at, left) = find(places, name).ok_or(io::ErrorKind::NotFound)?;
+                Ok(Box::new(Part { file, at, left }))
+            }
+        }
+    }
+
+    /// Reads a document of at most `limit` bytes.
+    pub fn read(&self, name: &str, limit: u64) -> std::result::Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let mut file = self.open_file(name).map_err(|error| format!("open {name}: {error}"))?;
+        file.by_ref()
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| format!("read {name}: {error}"))?;
+        if bytes.len() as u64 > limit {
+            return Err(format!("{name} is larger than {} MiB", limit >> 20));
+        }
+        Ok(bytes)
+    }
+}
+
+/// The archive as a file that can be read at any offset.
+fn plain(file: File, seekable: bool, path: &Path, scratch: impl FnOnce() -> Result<File>) -> Result<File> {
+    let mut start = [0; 4];
+    let known = seekable && file.read_at(&mut start, 0).map_err(io_error("read", path))? == start.len();
+    let packed = matches!(start, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd]);
+    if seekable && !(known && packed) {
+        return Ok(file);
+    }
+    let mut scratch = scratch()?;
+    let input = BufReader::with_capacity(1 << 18, file);
+    compression::unpack(input)
+        .and_then(|mut unpacked| io::copy(&mut unpacked, &mut scratch))
+        .map_err(io_error("unpack", path))?;
+    Ok(scratch)
+}
+
+fn scan(file: &File) -> std::result::Result<BTreeMap<String, Place>, tar::Error> {
+    let length = file.metadata().map_err(tar::Error::Read)?.len();
+    let position = Cell::new(0);
+    let mut reader = tar::Reader::new(Counted {
+        file: BufReader::new(Part { file, at: 0, left: length }),
+        position: &position,
+    });
+    let mut places = BTreeMap::new();
+    while let Some(entry) = reader.next_entry()? {
+        let name = String::from_utf8_lossy(&entry.path).trim_start_matches("./").to_owned();
+        let place = match entry.kind {
+            Kind::File => Place::File(position.get(), entry.size),
+            Kind::Symlink => Place::Link(beside(&name, &String::from_utf8_lossy(&entry.link))),
+            Kind::HardLink => Place::Link(String::from_utf8_lossy(&entry.link).into_owned()),
+            _ => continue,
+        };
+        places.insert(name, place);
+        if places.len() > ENTRIES_MAX {
+            let why = format!("more than {ENTRIES_MAX} files");
+            return Err(tar::Error::Invalid { path: entry.path, why });
+        }
+    }
+    Ok(places)
+}
+
+/// What a symbolic link at `name` leads to, by its text alone.
+fn beside(name: &str, target: &str) -> String {
+    let mut names: Vec<&str> = name.split('/').collect();
+    names.pop();
+    for part in target.split('/') {
+        match part {
+            ".." => drop(names.pop()),
+            "." | "" => {}
+            part => names.push(part),
+        }
+    }
+    names.join("/")
+}
+
+fn find(places: &BTreeMap<String, Place>, name: &str) -> Option<(u64, u64)> {
+    let mut name = name.trim_start_matches("./");
+    for _ in 0..LINKS_MAX {
+        match places.get(name)? {
+            Place::File(at, length) => return Some((*at, *length)),
+            Place::Link(target) => name = target,
+        }
+    }
+    None
+}
+
+/// A part of a file.
+struct Part<'f> {
+    file: &'f File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.file.read_at(&mut buffer[..length], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Counts what was read, so that a file's offset is known.
+struct Counted<'f> {
+    file: BufReader<Part<'f>>,
+    position: &'f Cell<u64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.fill_buf()?.read(buffer)?;
+        self.file.consume(count);
+        self.position.set(self.position.get() + count as u64);
+        Ok(count)
+    }
+}

@@ -1,0 +1,99 @@
+//! Where images come from: an OCI layout folder, the same as an archive, or
+//! what `docker save` writes.
+//!
+//! ```text
+//! oci-layout  index.json  blobs/ALGORITHM/HEX     OCI (image-spec, image-layout.md)
+//! manifest.json  CONFIG.json  …/layer.tar         docker-archive
+//! ```
+//!
+//! An archive that has both, as Docker writes since version 25, is read as OCI.
+
+mod docker;
+mod files;
+mod layout;
+
+pub(crate) use files::Files;
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::oci::{Descriptor, Platform, Reference};
+use std::path::Path;
+
+/// A place with images, opened.
+pub(crate) struct Source {
+    files: Files,
+    pub images: Vec<Candidate>,
+}
+
+/// An image of a source, not yet read.
+pub(crate) struct Candidate {
+    /// Its own names, in full form.
+    pub names: Vec<Reference>,
+    kind: Kind,
+}
+
+enum Kind {
+    Oci(Descriptor),
+    Docker(docker::Item),
+}
+
+/// An image's documents, verified, and where its layers are.
+pub(crate) struct Picked {
+    pub media_type: String,
+    pub manifest: Vec<u8>,
+    pub config: Vec<u8>,
+    pub layers: Vec<LayerFile>,
+}
+
+/// Where a layer lies in its source.
+pub(crate) struct LayerFile {
+    pub name: String,
+    /// Digest and length of the file as it lies there, when its manifest gives them.
+    pub blob: Option<(Digest, u64)>,
+}
+
+impl Source {
+    /// Opens a folder or an archive. An archive that is compressed or cannot be
+    /// read twice is unpacked into a file that `scratch` makes.
+    pub fn open(path: &Path, scratch: impl FnOnce() -> Result<std::fs::File>) -> Result<Self> {
+        let files = Files::open(path, scratch)?;
+        let images = if files.has("index.json") {
+            layout::candidates(&files)
+        } else if files.has("manifest.json") {
+            docker::candidates(&files)
+        } else {
+            Err("neither an OCI layout (index.json) nor a docker-archive (manifest.json)".into())
+        };
+        let images = images.map_err(|why| Error::wrong(path.display(), why))?;
+        Ok(Self { files, images })
+    }
+
+    /// The one image that `name` means: the one with this name, or the only one.
+    pub fn choose(&self, name: &Reference) -> std::result::Result<&Candidate, String> {
+        if let Some(named) = self.images.iter().find(|image| image.names.contains(name)) {
+            return Ok(named);
+        }
+        match &self.images[..] {
+            [] => Err("holds no image".into()),
+            [only] => Ok(only),
+            several => {
+                let names: Vec<_> =
+                    several.iter().flat_map(|image| &image.names).map(Reference::to_string).collect();
+                Err(format!("holds {} images, none named {name}: {}", several.len(), names.join(", ")))
+            }
+        }
+    }
+
+    /// Reads an image's documents, for a platform where there are several.
+    pub fn pick(&self, image: &Candidate, platform: &Platform) -> std::result::Result<Picked, String> {
+        match &image.kind {
+            Kind::Oci(descriptor) => layout::pick(&self.files, descriptor, platform),
+            Kind::Docker(item) => docker::pick(&self.files, item),
+        }
+    }
+
+    /// Opens a layer's bytes as they lie in the source.
+    pub fn layer(&self, file: &LayerFile) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        self.files.open_file(&file.name)
+    }
+}

@@ -1,0 +1,219 @@
+//! What a store has.
+
+use super::Store;
+use crate::digest::Digest;
+use crate::error::{Error, Result, io_error};
+use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Reference};
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// An image, ready to be run.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its name in full.
+    pub name: Reference,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// How its containers are run.
+    pub config: Config,
+    /// The lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Layer {
+    /// Digest of its unpacked archive.
+    pub diff_id: Digest,
+    /// Its erofs image.
+    pub path: PathBuf,
+}
+
+/// A line of a list of images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name in full.
+    pub name: Reference,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// It comes with the node and cannot be removed.
+    pub read_only: bool,
+}
+
+/// What a file in `names/` says.
+pub(super) struct Name {
+    pub digest: Digest,
+    size: u64,
+}
+
+/// An image's documents, without where its layers lie.
+pub(crate) struct Documents {
+    pub name: Reference,
+    pub digest: Digest,
+    pub config_digest: Digest,
+    pub config: Config,
+    pub diff_ids: Vec<Digest>,
+}
+
+impl Store {
+    /// Its images, sorted by name.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a file in `names/` is not one of ours.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let folder = self.root.join("names");
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(io_error("list", &folder))?,
+        };
+        let mut images = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io_error("list", &folder))?.path();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).unwrap_or_default().replace("%2F", "/");
+            let name: Reference = name.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
+            let digest = read_name(&path)?.digest;
+            images.push(Listed { name, digest, read_only: !self.writable });
+        }
+        images.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(images)
+    }
+
+    /// Finds an image by name: `nginx`, `nginx:1.27`, `docker.io/library/nginx`,
+    /// `nginx@sha256:…`.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`]; or the image is damaged or a layer of it missing.
+    pub fn resolve(&self, name: &str) -> Result<Image> {
+        resolve_in(std::slice::from_ref(self), name)
+    }
+
+    /// Where a layer is stored, if it is.
+    pub fn layer(&self, diff_id: &Digest) -> Option<PathBuf> {
+        Some(self.layer_path(diff_id)).filter(|path| path.is_file())
+    }
+
+    pub(super) fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers").join(diff_id.algorithm()).join(format!("{}.erofs", diff_id.hex()))
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
+    }
+
+    /// The name's file; a digest without a tag means any name of the repository
+    /// that has it.
+    fn find(&self, name: &Reference) -> Result<Option<Name>> {
+        let path = self.root.join("names").join(file_name(name));
+        if path.exists() {
+            return read_name(&path).map(Some);
+        }
+        let Some(digest) = &name.digest else {
+            return Ok(None);
+        };
+        let fits = |listed: &Listed| {
+            let tag = name.tag.is_none() || name.tag == listed.name.tag;
+            listed.name.same_repository(name) && tag && listed.digest == *digest
+        };
+        match self.list()?.into_iter().find(fits) {
+            Some(listed) => read_name(&self.root.join("names").join(file_name(&listed.name))).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads an image's documents and checks each against its digest.
+    pub(crate) fn documents(&self, name: &Reference) -> Result<Option<Documents>> {
+        let Some(found) = self.find(name)? else {
+            return Ok(None);
+        };
+        let whole = format!("image {name}");
+        let manifest = self.blob(&found.digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
+        if manifest.len() as u64 != found.size {
+            return Err(Error::wrong(
+                whole,
+                format!("its manifest is {} bytes, not {}", manifest.len(), found.size),
+            ));
+        }
+        let Document::Manifest(manifest) = oci::read(&manifest).map_err(|why| Error::wrong(&whole, why))?
+        else {
+            return Err(Error::wrong(whole, "its manifest is an index"));
+        };
+        let config = self.blob(&manifest.config.digest, CONFIG_MAX).map_err(|error| error.within(&whole))?;
+        let file: ConfigFile = serde_json::from_slice(&config)
+            .map_err(|error| Error::wrong(&whole, format!("its configuration: {error}")))?;
+        Ok(Some(Documents {
+            name: name.clone(),
+            digest: found.digest,
+            config_digest: manifest.config.digest,
+            config: file.config,
+            diff_ids: file.rootfs.diff_ids,
+        }))
+    }
+
+    fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let path = self.blob_path(digest);
+        let mut bytes = Vec::new();
+        fs::File::open(&path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(io_error("read", &path))?;
+        if digest.matches(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(Error::wrong(format!("blob {digest}"), "damaged on disk"))
+        }
+    }
+}
+
+/// Finds an image in the first store that has its name, and each of its layers
+/// in the first store that has it.
+pub(crate) fn resolve_in(stores: &[Store], name: &str) -> Result<Image> {
+    let name = parse(name)?;
+    for store in stores {
+        let Some(documents) = store.documents(&name)? else {
+            continue;
+        };
+        let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
+        let missing = |id: &Digest| Error::wrong(format!("image {name}: layer {id}"), "is not in the store");
+        let layers = documents.diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
+            Some(path) => Ok(Layer { diff_id, path }),
+            None => Err(missing(&diff_id)),
+        });
+        let layers = layers.collect::<Result<_>>()?;
+        return Ok(Image {
+            name: documents.name,
+            digest: documents.digest,
+            config: documents.config,
+            layers,
+        });
+    }
+    Err(Error::NoImage(name.to_string()))
+}
+
+pub(super) fn parse(name: &str) -> Result<Reference> {
+    name.parse().map_err(|why: String| Error::wrong("image", why))
+}
+
+/// A name as a file name.
+pub(super) fn file_name(name: &Reference) -> String {
+    name.to_string().replace('/', "%2F")
+}
+
+fn read_name(path: &Path) -> Result<Name> {
+    let text = fs::read_to_string(path).map_err(io_error("read", path))?;
+    let words: Vec<&str> = text.trim_end().split(' ').collect();
+    let [_media_type, digest, size] = words[..] else {
+        return Err(Error::wrong(path.display(), "not a media type, a digest and a size"));
+    };
+    let digest = digest.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
+    let size = size.parse().map_err(|_| Error::wrong(path.display(), format!("{size:?} is not a size")))?;
+    Ok(Name { digest, size })
+}
+
+/// The digest of the configuration that a manifest names.
+pub(super) fn config_digest(manifest: &[u8]) -> std::result::Result<Digest, String> {
+    match oci::read(manifest)? {
+        Document::Manifest(manifest) => Ok(manifest.config.digest),
+        Document::Index(_) => Err("an index in place of a manifest".into()),
+    }
+}

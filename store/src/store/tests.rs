@@ -1,0 +1,217 @@
+//! Images in, by name out, and what is refused on the way.
+
+use super::fixture::{Layout, Scratch, archive, gzip, layer, tree};
+use super::*;
+use crate::Stores;
+use crate::digest::Digest;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::Write;
+
+fn store(scratch: &Scratch) -> Store {
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    Store::open(&scratch.0.join("store")).unwrap().for_platform(platform)
+}
+
+fn simple(scratch: &Scratch) -> Layout {
+    let layout = Layout::new(scratch.0.join("layout"));
+    let entry = layout.image("amd64", &[layer("a", b"1"), layer("b", b"2")]);
+    layout.index(&[entry]);
+    layout
+}
+
+fn refusal(store: &Store, source: &Path) -> String {
+    let error = store.import(source, "app").unwrap_err().to_string();
+    assert!(tree(store.root()).iter().all(|path| !path.starts_with(store.root().join("names"))), "{error}");
+    assert!(fs::read_dir(store.root().join("tmp")).unwrap().next().is_none(), "{error}");
+    error
+}
+
+#[test]
+fn an_image_is_found_by_every_form_of_its_name() {
+    let scratch = Scratch::new("names");
+    let store = store(&scratch);
+    let imported = store.import(&simple(&scratch).0, "nginx").unwrap();
+    assert_eq!(imported.new_layers, 2);
+    let digest = imported.digest;
+    for name in ["nginx", "nginx:latest", "docker.io/library/nginx:latest", &format!("nginx@{digest}")] {
+        let image = store.resolve(name).unwrap();
+        assert_eq!((image.config.cmd[0].as_str(), image.layers.len()), ("/x", 2), "{name}");
+        assert!(image.layers.iter().all(|layer| layer.path.is_file()));
+    }
+    assert!(matches!(store.resolve("nginx:1"), Err(Error::NoImage(_))));
+    assert_eq!(store.list().unwrap().len(), 1);
+    assert!(store.root().join("names/docker.io%2Flibrary%2Fnginx:latest").is_file());
+}
+
+#[test]
+fn a_second_import_finds_the_layers_there() {
+    let scratch = Scratch::new("twice");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "one").unwrap();
+    assert_eq!(store.import(&layout.0, "two").unwrap().new_layers, 0);
+}
+
+#[test]
+fn a_nested_index_gives_the_variant_that_runs_here() {
+    let scratch = Scratch::new("index");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    let mut entries = Vec::new();
+    for (architecture, content) in [("arm64", "no"), ("amd64", "yes")] {
+        let mut entry = layout.image(architecture, &[layer("f", content.as_bytes())]);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        entries.push(entry);
+    }
+    let inner = json!({ "schemaVersion": 2, "manifests": entries });
+    layout.index(&[layout.document("application/vnd.oci.image.index.v1+json", &inner)]);
+    store.import(&layout.0, "app").unwrap();
+    let layers = store.resolve("app").unwrap().layers;
+    assert_eq!(layers[0].diff_id, Digest::sha256(&layer("f", b"yes").1));
+    let other = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };
+    let error = store.clone().for_platform(other).import(&layout.0, "app").unwrap_err().to_string();
+    assert!(error.contains("no variant for linux/riscv64, only for linux/arm64, linux/amd64"), "{error}");
+}
+
+#[test]
+fn docker_archives_with_several_images_are_read_even_compressed() {
+    let scratch = Scratch::new("docker");
+    let store = store(&scratch);
+    let tar = layer("f", b"x").1;
+    let id = Digest::sha256(&tar).to_string();
+    let config =
+        json!({ "os": "linux", "architecture": "amd64", "rootfs": { "diff_ids": [id] } }).to_string();
+    let items = json!([
+        { "Config": "c.json", "RepoTags": ["one:1", "one:2"], "Layers": ["l/layer.tar"] },
+        { "Config": "c.json", "RepoTags": ["two:1"], "Layers": ["l/layer.tar"] },
+    ]);
+    let items = items.to_string();
+    let files = [("c.json", config.as_bytes()), ("l/layer.tar", &tar), ("manifest.json", items.as_bytes())];
+    let path = scratch.0.join("archive.tar.gz");
+    fs::write(&path, gzip(&archive(&files))).unwrap();
+    let names: Vec<_> = store.import_all(&path).unwrap().iter().map(|image| image.name.to_string()).collect();
+    assert_eq!(names, ["one:1", "one:2", "two:1"].map(|name| format!("docker.io/library/{name}")));
+    assert!(
+        refusal(&Store::open(&scratch.0.join("other")).unwrap(), &path)
+            .contains("holds 2 images, none named")
+    );
+}
+
+#[test]
+fn a_layer_that_is_not_what_its_digest_says_is_refused() {
+    let scratch = Scratch::new("digest");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let path = layout.path(&Digest::sha256(&layer("b", b"2").0));
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, layer("b", b"3").0).unwrap();
+    let error = refusal(&store, &layout.0);
+    assert!(error.starts_with("image docker.io/library/app:latest: layer sha256:"), "{error}");
+    assert!(error.contains("its content is sha256:") || error.contains("bytes instead of"), "{error}");
+    fs::write(&path, &good[..good.len() - 9]).unwrap();
+    assert!(refusal(&store, &layout.0).contains("bytes instead of"));
+    fs::write(&path, [&good[..], b"more"].concat()).unwrap();
+    assert!(refusal(&store, &layout.0).contains("more bytes instead of"));
+    fs::remove_file(&path).unwrap();
+    assert!(refusal(&store, &layout.0).contains("layer sha256:"));
+    fs::write(&path, good).unwrap();
+    store.import(&layout.0, "app").unwrap();
+}
+
+#[test]
+fn a_layer_whose_diff_id_is_wrong_is_refused() {
+    let scratch = Scratch::new("diffid");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    layout.index(&[layout.image("amd64", &[(layer("a", b"1").0, b"something else".to_vec())])]);
+    assert!(refusal(&store, &layout.0).contains("its unpacked content is sha256:"));
+}
+
+#[test]
+fn a_huge_or_changed_manifest_is_refused() {
+    let scratch = Scratch::new("manifest");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    let mut entry = layout.image("amd64", &[layer("a", b"1")]);
+    let digest: Digest = entry["digest"].as_str().unwrap().parse().unwrap();
+    entry["size"] = json!(100 << 20);
+    layout.index(&[entry.clone()]);
+    assert!(refusal(&store, &layout.0).contains("104857600 bytes, more than 4 MiB"));
+    entry["size"] = json!(300);
+    layout.index(&[entry]);
+    fs::File::create(layout.path(&digest)).unwrap().set_len(100 << 20).unwrap();
+    assert!(refusal(&store, &layout.0).contains("is larger than 4 MiB"));
+    fs::File::create(layout.0.join("index.json")).unwrap().set_len(100 << 20).unwrap();
+    assert!(refusal(&store, &layout.0).contains("index.json is larger than 4 MiB"));
+}
+
+#[test]
+fn an_image_of_another_processor_is_refused() {
+    let scratch = Scratch::new("platform");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    layout.index(&[layout.image("s390x", &[])]);
+    assert!(refusal(&store, &layout.0).contains("is for linux/s390x, not for linux/amd64"));
+}
+
+#[test]
+fn a_bad_entry_is_named_with_image_and_layer() {
+    let scratch = Scratch::new("entry");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    layout.index(&[layout.image("amd64", &[layer("../escape", b"")])]);
+    let error = refusal(&store, &layout.0);
+    assert!(error.starts_with("image docker.io/library/app:latest: layer sha256:"), "{error}");
+    assert!(error.ends_with("entry \"../escape\": the path climbs out of the layer"), "{error}");
+}
+
+#[test]
+fn what_an_import_that_was_killed_left_behind_is_cleaned_up() {
+    let scratch = Scratch::new("killed");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    fs::File::create(store.root().join("tmp/half.erofs")).unwrap().write_all(b"half").unwrap();
+    store.import(&layout.0, "app").unwrap();
+    assert!(fs::read_dir(store.root().join("tmp")).unwrap().next().is_none());
+    // Killed between its layers and its name: the next collection takes the layers.
+    fs::remove_dir_all(store.root().join("names")).unwrap();
+    fs::create_dir(store.root().join("names")).unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 4);
+}
+
+#[test]
+fn collection_spares_what_a_name_or_a_container_needs() {
+    let scratch = Scratch::new("collect");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "app").unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    let layers = store.resolve("app").unwrap().layers;
+    store.remove("app").unwrap();
+    assert!(matches!(store.remove("app"), Err(Error::NoImage(_))));
+    let in_use = BTreeSet::from([layers[0].diff_id.clone()]);
+    assert_eq!(store.collect(&in_use).unwrap().files, 3);
+    assert!(layers[0].path.is_file() && !layers[1].path.exists());
+}
+
+#[test]
+fn a_damaged_image_stops_the_collection_and_is_named() {
+    let scratch = Scratch::new("damaged");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    fs::write(store.blob_path(&digest), b"{}").unwrap();
+    assert!(store.resolve("app").unwrap_err().to_string().contains("damaged on disk"));
+    let before = tree(store.root());
+    store.collect(&BTreeSet::new()).unwrap_err();
+    assert_eq!(tree(store.root()), before);
+}
+
+#[test]
+fn images_of_the_node_are_used_where_they_lie_and_stay() {
+    let scratch = Scratch::new("stores");
+    let (own, layout) = (store(&scratch), simple(&scratch));
+    let node = Store::open(&scratch.0.join("node")).unwrap();
+    node.import(&layout.0, "app").unwrap();
+    let missing = Store::open_read_only(&scratch.0.join("missing"));
+    let stores = Stores::new(vec![own.clone(), Store::open_read_only(node.root()), missing]);
+    assert!(stores.resolve("app").unwrap().layers[0].path.starts_with(node.root()));
+    assert!(matches!(stores.remove("app"), Err(Error::ReadOnly(_))));
+    assert!(matches!(stores.remove("none"), Err(Error::NoImage(_))));
+    own.import(&layout.0, "app").unwrap();
+    assert!(stores.resolve("app").unwrap().layers[0].path.starts_with(own.root()));
+    assert_eq!(stores.list().unwrap().len(), 1);
+    stores.remove("app").unwrap();
+    assert!(stores.list().unwrap()[0].read_only);
+}

@@ -1,0 +1,57 @@
+//! A node's stores as one.
+
+use crate::error::{Error, Result};
+use crate::store::{Image, Listed, Store, resolve_in};
+
+/// Stores in the order in which they are looked into; the first is the one that
+/// is written, the rest came with the node.
+#[derive(Clone, Debug)]
+pub struct Stores(Vec<Store>);
+
+impl Stores {
+    /// Puts stores in an order. An image's layers may lie in any of them.
+    pub fn new(stores: Vec<Store>) -> Self {
+        Self(stores)
+    }
+
+    /// Finds an image as [`Store::resolve`] does, in the first store that has its name.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn resolve(&self, name: &str) -> Result<Image> {
+        resolve_in(&self.0, name)
+    }
+
+    /// All images, sorted by name; of two of the same name the one that [`Self::resolve`] finds.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let mut images: Vec<Listed> = Vec::new();
+        for store in &self.0 {
+            for listed in store.list()? {
+                if images.iter().all(|known| known.name != listed.name) {
+                    images.push(listed);
+                }
+            }
+        }
+        images.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(images)
+    }
+
+    /// Removes a name from the store that can be written.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] when only a store that came with the node has it; as [`Store::remove`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let mut missing = Error::NoImage(name.to_owned());
+        for store in &self.0 {
+            match store.remove(name) {
+                Err(Error::NoImage(name)) => missing = Error::NoImage(name),
+                Err(Error::ReadOnly(name)) if store.resolve(&name).is_err() => missing = Error::NoImage(name),
+                done => return done,
+            }
+        }
+        Err(missing)
+    }
+}
