@@ -1,0 +1,37 @@
+//! The configuration in force, from the layers that PID 1 wrote, and the image's time.
+
+use spec::node::{Layer, Node, load};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+/// Reads the layers of a folder, lowest first by name. A folder that is not
+/// there holds none, and every key its default.
+///
+/// # Errors
+/// A layer that cannot be read or does not parse; the message names it.
+pub fn read(folder: &Path) -> Result<Node, String> {
+    let layers = layers(folder).map_err(|cause| format!("read {}: {cause}", folder.display()))?;
+    load(&layers).map_err(|error| error.to_string())
+}
+
+/// The time before which no right clock is: the image's own, since 1970. Not the
+/// time of the last shutdown, which a wrong clock may have shown.
+pub fn clock_floor(manifest: &Path) -> Duration {
+    let text = fs::read_to_string(manifest).unwrap_or_default();
+    spec::manifest::read(&text).map_or(Duration::ZERO, |manifest| Duration::from_secs(manifest.time))
+}
+
+fn layers(folder: &Path) -> io::Result<Vec<Layer>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    let layer =
+        |path: &Path| fs::read_to_string(path).map(|text| Layer { origin: path.display().to_string(), text });
+    paths.iter().map(|path| layer(path)).collect()
+}

@@ -1,0 +1,152 @@
+//! Network interfaces (rtnetlink(7), `RTM_NEWLINK`).
+
+use super::wire::{Request, attributes, number, number16};
+use crate::dhcp::Mac;
+
+const NEW: u16 = libc::RTM_NEWLINK;
+const DELETE: u16 = libc::RTM_DELLINK;
+/// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4).
+const BODY: usize = 16;
+const INFO_KIND: u16 = 1;
+
+/// An interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its hardware address; zero when it has none of six bytes.
+    pub mac: Mac,
+    /// Whether its frames are Ethernet's.
+    pub ethernet: bool,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether packets can pass: cable in, other end on.
+    pub carrier: bool,
+    /// The kind of a software interface: `veth`, `bridge`, `vlan`; none for a
+    /// network card.
+    pub kind: Option<String>,
+    /// Whether it is a port of a bridge or bond.
+    pub port: bool,
+}
+
+/// What a notice says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// There is an interface, or it has changed.
+    Changed(Link),
+    /// The interface of this number is gone.
+    Gone(u32),
+}
+
+/// Reads a notice; nothing when it is about something else.
+pub fn parse(kind: u16, body: &[u8]) -> Option<Notice> {
+    let index = number(body, 4)?;
+    match kind {
+        NEW => link(index, body).map(Notice::Changed),
+        DELETE => Some(Notice::Gone(index)),
+        _ => None,
+    }
+}
+
+fn link(index: u32, body: &[u8]) -> Option<Link> {
+    let flags = number(body, 8)?.cast_signed();
+    let mut link = Link {
+        index,
+        name: String::new(),
+        mac: Mac::default(),
+        ethernet: number16(body, 2)? == libc::ARPHRD_ETHER,
+        up: flags & libc::IFF_UP != 0,
+        carrier: flags & libc::IFF_RUNNING != 0,
+        kind: None,
+        port: false,
+    };
+    for (kind, value) in attributes(body.get(BODY..)?) {
+        match kind {
+            libc::IFLA_IFNAME => link.name = text(value)?,
+            libc::IFLA_ADDRESS => link.mac = Mac(value.try_into().unwrap_or_default()),
+            libc::IFLA_MASTER => link.port = true,
+            libc::IFLA_LINKINFO => {
+                let info = attributes(value).find(|&(kind, _)| kind == INFO_KIND);
+                link.kind = info.and_then(|(_, value)| text(value));
+            }
+            _ => {}
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+fn text(value: &[u8]) -> Option<String> {
+    Some(str::from_utf8(value).ok()?.trim_end_matches('\0').to_owned())
+}
+
+/// Asks for every interface.
+pub fn list() -> Request {
+    Request::new(libc::RTM_GETLINK, 0, &[0; BODY])
+}
+
+/// Switches an interface on.
+pub fn up(index: u32) -> Request {
+    let on = libc::IFF_UP as u32;
+    Request::new(NEW, 0, &body(index, on))
+}
+
+/// Sets the greatest packet of an interface.
+pub fn mtu(index: u32, bytes: u32) -> Request {
+    Request::new(NEW, 0, &body(index, 0)).with(libc::IFLA_MTU, &bytes.to_ne_bytes())
+}
+
+fn body(index: u32, flags: u32) -> [u8; BODY] {
+    let mut body = [0; BODY];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    body[8..12].copy_from_slice(&flags.to_ne_bytes());
+    body[12..16].copy_from_slice(&flags.to_ne_bytes());
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::wire::messages;
+
+    fn read(request: Request) -> Option<Notice> {
+        let bytes = request.finish(0);
+        let message = messages(&bytes).next().unwrap();
+        parse(message.kind, message.body)
+    }
+
+    fn notice() -> Request {
+        let mut body = body(2, (libc::IFF_UP | libc::IFF_RUNNING) as u32);
+        body[2..4].copy_from_slice(&libc::ARPHRD_ETHER.to_ne_bytes());
+        Request::new(NEW, 0, &body)
+            .with(libc::IFLA_IFNAME, b"eth0\0")
+            .with(libc::IFLA_ADDRESS, &[0x52, 0x54, 0, 1, 2, 3])
+    }
+
+    #[test]
+    fn a_network_card_is_told_from_a_software_interface() {
+        let card = Link {
+            index: 2,
+            name: "eth0".into(),
+            mac: Mac([0x52, 0x54, 0, 1, 2, 3]),
+            ethernet: true,
+            up: true,
+            carrier: true,
+            kind: None,
+            port: false,
+        };
+        assert_eq!(read(notice()), Some(Notice::Changed(card.clone())));
+        let info = b"\x09\0\x01\0veth\0\0\0\0";
+        let soft = Link { kind: Some("veth".into()), port: true, ..card };
+        let request = notice().with(libc::IFLA_LINKINFO, info).with(libc::IFLA_MASTER, &[3, 0, 0, 0]);
+        assert_eq!(read(request), Some(Notice::Changed(soft)));
+    }
+
+    #[test]
+    fn an_interface_that_is_gone_is_named_by_its_number() {
+        assert_eq!(read(Request::new(DELETE, 0, &body(7, 0))), Some(Notice::Gone(7)));
+        assert_eq!(read(Request::new(NEW, 0, &[0; 4])), None);
+        assert_eq!(read(up(2)), None, "a link without a name");
+    }
+}

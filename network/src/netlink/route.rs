@@ -1,0 +1,105 @@
+//! Routes (rtnetlink(7), `RTM_NEWROUTE`).
+
+use super::address::octets;
+use super::wire::Request;
+use std::net::IpAddr;
+
+/// Who made a route, as `ip route` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration.
+    Static,
+    /// A DHCP server.
+    Dhcp,
+}
+
+/// Where packets to a network go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The destination, of the same family as the rest.
+    pub network: IpAddr,
+    /// Length of its prefix.
+    pub prefix: u8,
+    /// The router, or nothing when the network is on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// The address that packets come from; the route goes away with it.
+    pub source: Option<IpAddr>,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// An interface's routes are weighed by its number, so that the same route
+/// through two of them is two routes, and the first interface's is used.
+const METRIC: u32 = 1000;
+/// `linux/rtnetlink.h`; libc lacks it.
+const RTNH_F_ONLINK: u32 = 4;
+const REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+
+/// Sets a route of an interface.
+///
+/// The router counts as reachable even when no address's network contains it
+/// (`RTNH_F_ONLINK`): clouds give addresses alone on their network.
+pub fn replace(index: u32, route: &Route) -> Request {
+    let (family, network) = octets(route.network);
+    let protocol = match route.origin {
+        Origin::Static => libc::RTPROT_STATIC,
+        Origin::Dhcp => 16, // RTPROT_DHCP
+    };
+    let scope = if route.gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
+    // struct rtmsg: family, destination's and source's prefix, service, table,
+    // protocol, scope, type, flags (4).
+    let mut body =
+        [family, route.prefix, 0, 0, libc::RT_TABLE_MAIN, protocol, scope, libc::RTN_UNICAST, 0, 0, 0, 0];
+    if route.gateway.is_some() {
+        body[8..].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
+    }
+    let mut request = Request::new(libc::RTM_NEWROUTE, REPLACE, &body)
+        .with(libc::RTA_OIF, &index.to_ne_bytes())
+        .with(libc::RTA_PRIORITY, &(METRIC + index).to_ne_bytes());
+    if route.prefix > 0 {
+        request = request.with(libc::RTA_DST, &network);
+    }
+    if let Some(gateway) = route.gateway {
+        request = request.with(libc::RTA_GATEWAY, &octets(gateway).1);
+    }
+    if let Some(source) = route.source {
+        request = request.with(libc::RTA_PREFSRC, &octets(source).1);
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::wire::{attributes, messages};
+
+    /// The attributes' types, in order, and the scope.
+    fn shape(route: &Route) -> (Vec<u16>, u8) {
+        let bytes = replace(2, route).finish(0);
+        let body = messages(&bytes).next().unwrap().body.to_vec();
+        (attributes(&body[12..]).map(|(kind, _)| kind).collect(), body[6])
+    }
+
+    #[test]
+    fn a_default_route_names_its_router_and_source() {
+        let route = Route {
+            network: [0; 4].into(),
+            prefix: 0,
+            gateway: Some([10, 0, 2, 2].into()),
+            source: Some([10, 0, 2, 15].into()),
+            origin: Origin::Dhcp,
+        };
+        let expected = vec![libc::RTA_OIF, libc::RTA_PRIORITY, libc::RTA_GATEWAY, libc::RTA_PREFSRC];
+        assert_eq!(shape(&route), (expected, libc::RT_SCOPE_UNIVERSE));
+    }
+
+    #[test]
+    fn a_route_without_router_is_of_the_link() {
+        let network = [169, 254, 169, 254].into();
+        let route = Route { network, prefix: 32, gateway: None, source: None, origin: Origin::Static };
+        assert_eq!(
+            shape(&route),
+            (vec![libc::RTA_OIF, libc::RTA_PRIORITY, libc::RTA_DST], libc::RT_SCOPE_LINK)
+        );
+    }
+}

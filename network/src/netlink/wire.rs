@@ -1,0 +1,133 @@
+//! Netlink messages as bytes (netlink(7)): a header, a body of fixed shape,
+//! then attributes, everything aligned to four bytes and in the host's order.
+//!
+//! ```text
+//! 0 length (4)  4 type (2)  6 flags (2)  8 sequence (4)  12 port (4)  16 body …
+//! attribute: 0 length (2)  2 type (2)  4 value …
+//! ```
+
+/// Bytes of a message's header.
+pub const HEADER: usize = 16;
+const ATTRIBUTE: usize = 4;
+/// The upper bits of an attribute's type are flags.
+const TYPE_MASK: u16 = 0x3fff;
+
+/// A request under construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request(Vec<u8>);
+
+impl Request {
+    /// A request of a type with flags besides `NLM_F_REQUEST`, and its fixed body.
+    pub fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
+        bytes.extend(body);
+        pad(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        let length = (ATTRIBUTE + value.len()) as u16;
+        self.0.extend(length.to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        pad(&mut self.0);
+        self
+    }
+
+    /// The whole message, numbered.
+    pub fn finish(mut self, sequence: u32) -> Vec<u8> {
+        let length = self.0.len() as u32;
+        self.0[..4].copy_from_slice(&length.to_ne_bytes());
+        self.0[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.0
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// A message that the kernel sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// `RTM_*` or `NLMSG_*`.
+    pub kind: u16,
+    /// The number of the request it answers; 0 for a notice.
+    pub sequence: u32,
+    /// What follows the header.
+    pub body: &'a [u8],
+}
+
+/// The messages in one datagram; a malformed one ends the list.
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    std::iter::from_fn(move || {
+        let length = number(bytes, 0)? as usize;
+        let message = bytes.get(..length)?;
+        let body = message.get(HEADER..)?;
+        let (kind, sequence) = (number16(message, 4)?, number(message, 8)?);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message { kind, sequence, body })
+    })
+}
+
+/// The attributes that follow a body's fixed part: type and value.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(number16(bytes, 0)?);
+        let kind = number16(bytes, 2)? & TYPE_MASK;
+        let value = bytes.get(..length)?.get(ATTRIBUTE..)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The four-byte number at an offset, in the host's order.
+pub fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// The two-byte number at an offset, in the host's order.
+pub fn number16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    fn two_messages() -> Vec<u8> {
+        let mut bytes = Request::new(16, 0, &[1; 16]).with(3, b"eth0\0").with(4, &[7; 4]).finish(1);
+        bytes.extend(Request::new(17, 0, &[2; 8]).finish(2));
+        bytes
+    }
+
+    #[test]
+    fn a_request_reads_back_as_it_was_written() {
+        let bytes = two_messages();
+        let read: Vec<Message<'_>> = messages(&bytes).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!((read[0].kind, read[0].sequence, read[1].kind), (16, 1, 17));
+        let inside: Vec<(u16, &[u8])> = attributes(&read[0].body[16..]).collect();
+        assert_eq!(inside, [(3, &b"eth0\0"[..]), (4, &[7; 4][..])]);
+    }
+
+    #[test]
+    fn no_sequence_of_bytes_panics_or_goes_on_for_ever() {
+        let mut random = Random::new(11);
+        for _ in 0..20_000 {
+            let mut bytes = two_messages();
+            for _ in 0..4 {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] = random.next() as u8;
+            }
+            bytes.truncate(random.below(bytes.len() as u64 + 1) as usize);
+            let parts: usize = messages(&bytes).map(|message| 1 + attributes(message.body).count()).sum();
+            assert!(parts <= bytes.len());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A place of its own for one test: namespaces in which the node's interface
+//! `eth9` is a cable away from `srv0`, where servers run.
+//!
+//! The first process of the place ends when the test's end of its standard input
+//! closes, and takes every other with it, however the test ended.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// The longest that anything here takes: a DHCP server that looks whether an
+/// address is free, a lease that ends, a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SET_UP: &str = "
+    set -e
+    mount --make-rprivate /
+    mount -t tmpfs run /run
+    mount -t sysfs sys /sys
+    mkdir -p /run/skerry/config /run/netns
+    ip netns add srv
+    ip link add eth9 type veth peer name srv0 netns srv
+    ip -n srv address add 10.9.0.1/24 dev srv0
+    ip -n srv address add 2001:db8:9::1/64 dev srv0 nodad
+    ip -n srv link set lo up
+    ip -n srv link set srv0 up
+    echo here
+    exec cat
+";
+
+/// The namespaces.
+pub struct Place {
+    holder: Child,
+    pid: u32,
+}
+
+impl Place {
+    /// Makes the namespaces; the node's configuration there is `node_toml`.
+    pub fn new(node_toml: &str) -> Self {
+        let mut holder = Command::new("unshare")
+            .args([
+                "--map-root-user",
+                "--net",
+                "--mount",
+                "--uts",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
+            .args(["sh", "-c", SET_UP])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare runs");
+        let mut lines = BufReader::new(holder.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line, "here\n", "the namespaces are set up");
+        let children = format!("/proc/{0}/task/{0}/children", holder.id());
+        let pid = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        let place = Self { holder, pid };
+        place.run(&format!("cat > /run/skerry/config/00-image.toml <<'END'\n{node_toml}\nEND"));
+        place
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.pid.to_string(), "--user", "--preserve-credentials"]);
+        command.args(["--net", "--mount", "--uts", "--pid", "sh", "-c", script]);
+        command
+    }
+
+    /// Runs a script to its end; gives what it said.
+    pub fn run(&self, script: &str) -> String {
+        let output = self.command(script).stderr(Stdio::inherit()).output().expect("nsenter runs");
+        assert!(output.status.success(), "{script}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until a script says something that holds the words.
+    pub fn wait_for(&self, script: &str, words: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = self.run(script);
+            if said.contains(words) {
+                return said;
+            }
+            assert!(Instant::now() < end, "{script}: no {words:?} in {said}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Starts a program beside the node.
+    pub fn server(&self, command: &str) -> Program {
+        self.start(&format!("exec ip netns exec srv {command} 2>&1"))
+    }
+
+    /// Starts the node's network service.
+    pub fn node(&self) -> Program {
+        self.start(&format!("exec {} 2>&1", env!("CARGO_BIN_EXE_skerry-network")))
+    }
+
+    /// Starts a program on the node.
+    pub fn start(&self, script: &str) -> Program {
+        let mut child =
+            self.command(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("nsenter runs");
+        let (send, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Program { child, lines, said: String::new() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+/// A program that runs in a place.
+pub struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Program {
+    /// Waits for a line that holds these words, and gives it.
+    pub fn says(&mut self, words: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no {words:?} in:\n{}", self.said);
+            };
+            writeln!(self.said, "{line}").unwrap();
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// What it has said, as far as it was waited for.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// Ends it at once, wherever it is (`SIGKILL`), and waits until it is gone.
+    pub fn kill(mut self) -> String {
+        // nsenter waits for its child; both go.
+        let script = format!("kill -KILL $(cat /proc/{0}/task/{0}/children) {0}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        self.child.wait().unwrap();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            writeln!(self.said, "{line}").unwrap();
+        }
+        std::mem::take(&mut self.said)
+    }
+
+    /// Asks it to end (`SIGTERM`) and gives its exit status.
+    pub fn terminate(mut self) -> Option<i32> {
+        let script = format!("kill -TERM $(cat /proc/{0}/task/{0}/children)", self.child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
