@@ -1,0 +1,152 @@
+//! What a container's program may do: Docker's default set, changed by
+//! `cap-add` and `cap-drop` (capabilities(7)).
+
+use spec::bundle::Capabilities;
+use std::collections::BTreeSet;
+
+/// Docker's default set.
+const DEFAULT: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// Every capability of Linux 6.12, without `CAP_`.
+const ALL: [&str; 41] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];
+
+/// The set, by names such as `CAP_CHOWN`, in order.
+///
+/// # Errors
+/// A name that Linux does not know.
+pub fn set(add: &[String], drop: &[String]) -> Result<BTreeSet<String>, String> {
+    let mut set: BTreeSet<&str> = DEFAULT.into();
+    for name in drop {
+        match plain(name)? {
+            "ALL" => set.clear(),
+            one => _ = set.remove(one),
+        }
+    }
+    for name in add {
+        match plain(name)? {
+            "ALL" => set.extend(ALL),
+            one => _ = set.insert(one),
+        }
+    }
+    // A single name is stronger than ALL, whichever list it is in.
+    for name in drop.iter().filter(|_| add.iter().any(|name| plain(name) == Ok("ALL"))) {
+        set.remove(plain(name)?);
+    }
+    Ok(set.into_iter().map(|name| format!("CAP_{name}")).collect())
+}
+
+fn plain(name: &str) -> Result<&'static str, String> {
+    let short = name.strip_prefix("CAP_").unwrap_or(name);
+    let known = ALL.into_iter().chain(["ALL"]).find(|known| *known == short);
+    known.ok_or_else(|| format!("{name:?} is not a capability"))
+}
+
+/// The sets of a process: a user other than root has only the bound of what a
+/// set-user-ID program may give it.
+pub fn process(set: &BTreeSet<String>, root: bool) -> Capabilities {
+    let names: Vec<String> = set.iter().cloned().collect();
+    let own = if root { names.clone() } else { Vec::new() };
+    Capabilities { bounding: names, effective: own.clone(), permitted: own, ..Capabilities::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(add: &[&str], drop: &[&str]) -> Vec<String> {
+        let own = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        set(&own(add), &own(drop)).unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn the_default_is_dockers_fourteen() {
+        assert_eq!(names(&[], &[]).len(), 14);
+        assert!(names(&[], &[]).contains(&"CAP_NET_BIND_SERVICE".to_owned()));
+    }
+
+    #[test]
+    fn one_is_added_and_one_taken_with_or_without_the_prefix() {
+        let set = names(&["NET_ADMIN", "CAP_SYS_TIME"], &["CAP_CHOWN", "KILL"]);
+        assert_eq!(set.len(), 14);
+        assert!(set.contains(&"CAP_NET_ADMIN".to_owned()) && !set.contains(&"CAP_KILL".to_owned()));
+    }
+
+    #[test]
+    fn all_gives_way_to_single_names() {
+        assert_eq!(names(&[], &["ALL"]), Vec::<String>::new());
+        assert_eq!(names(&["CHOWN"], &["ALL"]), ["CAP_CHOWN"]);
+        assert_eq!(names(&["ALL"], &[]).len(), 41);
+        assert_eq!(names(&["ALL"], &["SYS_ADMIN"]).len(), 40);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        let error = set(&["CAP_FLY".into()], &[]).unwrap_err();
+        assert_eq!(error, "\"CAP_FLY\" is not a capability");
+    }
+
+    #[test]
+    fn only_root_holds_them() {
+        let set = set(&[], &[]).unwrap();
+        assert_eq!(process(&set, true).effective.len(), 14);
+        let other = process(&set, false);
+        assert_eq!((other.bounding.len(), other.effective.len(), other.permitted.len()), (14, 0, 0));
+    }
+}

@@ -1,0 +1,182 @@
+//! Containers' roots: an image from one of the node's stores, and over it what
+//! the container writes.
+//!
+//! Each instance begins with its image as it is: what the one before it wrote
+//! is put aside when the next one is made, and removed by a process of its own,
+//! because that may take long. So a restart heals what a program has spoiled,
+//! and the last instance's files can be looked at until then. What must stay
+//! belongs on a mount.
+
+use crate::bundle::Defaults;
+use crate::kernel;
+use crate::place;
+use spec::node::Name;
+use spec::paths;
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use store::rootfs::{self, Rootfs};
+use store::{Error, Layer, Store, Stores};
+use sys::process::{Spawn, spawn};
+
+/// An image that is on the node.
+#[derive(Debug)]
+pub struct Image {
+    /// What it says of its containers.
+    pub defaults: Defaults,
+    layers: Vec<Layer>,
+}
+
+/// The node's image stores.
+#[derive(Debug)]
+pub struct Images(Stores);
+
+impl Images {
+    /// The data disk's store, then the one in the root.
+    pub fn open() -> Self {
+        let store = |path| Store::open_read_only(Path::new(path));
+        Self(Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]))
+    }
+
+    /// Finds an image by name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it is not there and what is, in words.
+    pub fn find(&self, name: &str) -> Result<Image, String> {
+        match self.0.resolve(name) {
+            Ok(image) => Ok(Image { defaults: defaults(image.config), layers: image.layers }),
+            Err(Error::NoImage(_)) => Err(missing(name, &self.names())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.0.list().unwrap_or_default();
+        listed.iter().map(|image| short(&image.name.to_string()).to_owned()).collect()
+    }
+
+    /// Mounts a new instance's root at [`place::root`].
+    ///
+    /// # Errors
+    /// Which folder or mount, and why, in words.
+    pub fn mount(&self, name: &Name, image: &Image) -> Result<(), String> {
+        self.unmount(name)?;
+        let dir = fresh(name).map_err(|error| format!("make a folder for what it writes: {error}"))?;
+        let (mounts, target) = (place::layers(), place::root(name));
+        let root = Rootfs { layers: &image.layers, mounts: &mounts, dir: &dir, target: &target };
+        rootfs::mount(&root).map_err(|error| error.to_string())
+    }
+
+    /// Unmounts an instance's root, if it is mounted.
+    ///
+    /// # Errors
+    /// Which mount, and why, in words.
+    pub fn unmount(&self, name: &Name) -> Result<(), String> {
+        rootfs::unmount(&place::root(name), &place::layers()).map_err(|error| error.to_string())
+    }
+}
+
+fn defaults(config: store::Config) -> Defaults {
+    let store::Config { entrypoint, cmd, env, working_dir, user, stop_signal, .. } = config;
+    Defaults { entrypoint, cmd, env, working_dir, user, stop_signal }
+}
+
+/// A name as people write it: `docker.io/library/nginx:latest` is `nginx`.
+fn short(name: &str) -> &str {
+    let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
+fn missing(name: &str, present: &[String]) -> String {
+    match spec::nearest::nearest(short(name), present.iter().map(String::as_str)) {
+        Some(near) => format!("image {name:?} is not on this node (did you mean {near:?}, which is?)"),
+        None if present.is_empty() => format!("image {name:?} is not on this node, which has no images"),
+        None => format!("image {name:?} is not on this node, which has {}", present.join(", ")),
+    }
+}
+
+/// Puts aside what an earlier instance wrote and makes an empty folder.
+fn fresh(name: &Name) -> io::Result<PathBuf> {
+    let folder = place::writable().join(&**name);
+    put_aside(&folder)?;
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn put_aside(folder: &Path) -> io::Result<()> {
+    let Some(name) = folder.file_name().filter(|_| folder.exists()) else {
+        return Ok(());
+    };
+    fs::create_dir_all(place::old())?;
+    let unique = format!("{}.{}", name.to_string_lossy(), kernel::now().as_nanos());
+    fs::rename(folder, place::old().join(unique))
+}
+
+/// Starts a process that removes what was put aside, if there is anything; what
+/// containers wrote that are no longer known is put aside first.
+///
+/// # Errors
+/// The folder or the process, in words.
+pub fn begin_removal<'a>(known: impl Iterator<Item = &'a Name>) -> Result<Option<i32>, String> {
+    let known: BTreeSet<&str> = known.map(|name| &**name).chain([".old"]).collect();
+    for entry in fs::read_dir(place::writable()).into_iter().flatten().flatten() {
+        if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+            put_aside(&entry.path())
+                .map_err(|error| format!("put aside {}: {error}", entry.path().display()))?;
+        }
+    }
+    if put_aside_before().is_empty() {
+        return Ok(None);
+    }
+    let started = std::env::current_exe().and_then(|program| remover(&program));
+    started.map(Some).map_err(|error| format!("start the removal of {}: {error}", place::old().display()))
+}
+
+fn remover(program: &Path) -> io::Result<i32> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let out = io::stdout();
+    let argv = [CString::new(program.as_os_str().as_bytes())?, c"--remove".to_owned()];
+    let descriptors = [null.as_fd(), out.as_fd(), out.as_fd()];
+    spawn(&Spawn { argv: &argv, env: &[], descriptors: &descriptors, cgroup: None, oom_score_adj: None })
+}
+
+/// What was put aside and is still there.
+fn put_aside_before() -> Vec<PathBuf> {
+    fs::read_dir(place::old()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Removes what was put aside.
+///
+/// # Errors
+/// What cannot be removed, in words.
+pub fn remove_old() -> Result<(), String> {
+    for path in put_aside_before() {
+        fs::remove_dir_all(&path).map_err(|error| format!("remove {}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_image_is_named_with_the_nearest_one_that_is_there() {
+        let present = ["nginx".to_owned(), "example.com/tools:1".to_owned()];
+        assert_eq!(
+            missing("ngnix", &present),
+            "image \"ngnix\" is not on this node (did you mean \"nginx\", which is?)"
+        );
+        assert_eq!(
+            missing("docker.io/library/postgres:latest", &present),
+            "image \"docker.io/library/postgres:latest\" is not on this node, \
+             which has nginx, example.com/tools:1"
+        );
+        assert_eq!(missing("x", &[]), "image \"x\" is not on this node, which has no images");
+    }
+}

@@ -1,0 +1,123 @@
+//! What the kernel tells of processes and cgroups, and the clock.
+
+use crate::life::{Process, Time};
+use nix::time::{ClockId, clock_gettime};
+use spec::node::Name;
+use spec::paths;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The time since boot.
+pub fn now() -> Time {
+    // CLOCK_BOOTTIME is always there since Linux 2.6.39.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Time::ZERO, Duration::from)
+}
+
+/// The process that has this number now, a zombie too.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(Process { pid, start_time: start_time(&stat)? })
+}
+
+/// Field 22 of a `stat` file (proc(5)). The second field is a name in brackets
+/// that may itself hold brackets and spaces, so fields are counted behind its end.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(')')?;
+    behind.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Opens a process, if it is still the one that is meant.
+pub fn open(process: Process) -> Option<OwnedFd> {
+    let pidfd = sys::pidfd::open(process.pid).ok()?;
+    // Only now is the number held: what it means cannot change any more.
+    (self::process(process.pid) == Some(process)).then_some(pidfd)
+}
+
+/// Sends a signal to a process, if it is still the one that is meant.
+pub fn signal(process: Process, signal: i32) -> io::Result<()> {
+    match open(process) {
+        Some(pidfd) => sys::pidfd::signal(pidfd.as_fd(), signal),
+        None => Err(io::Error::from_raw_os_error(nix::libc::ESRCH)),
+    }
+}
+
+fn cgroup(name: &Name) -> PathBuf {
+    [paths::CGROUP, paths::CONTAINER_CGROUP, name].iter().collect()
+}
+
+/// Kills every process in a container's cgroup (`cgroup.kill`).
+pub fn kill_all(name: &Name) -> io::Result<()> {
+    fs::write(cgroup(name).join("cgroup.kill"), "1")
+}
+
+/// The kernel has killed a process of the container because its memory limit
+/// was reached.
+pub fn was_out_of_memory(name: &Name) -> bool {
+    fs::read_to_string(cgroup(name).join("memory.events")).is_ok_and(|events| oom_kills(&events) > 0)
+}
+
+fn oom_kills(events: &str) -> u64 {
+    let line = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Ends what a killed monitor has left of its own: verbs of the runtime that
+/// were under way. PID 1 has done so already; this makes sure. Only the cgroup
+/// that PID 1 made for the monitor is looked at, never a user's session.
+pub fn end_leftovers() {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let expected = format!("0::/{}/monitor", paths::SYSTEM_CGROUP);
+    if !own.lines().any(|line| line == expected) {
+        return;
+    }
+    let members: PathBuf = [paths::CGROUP, paths::SYSTEM_CGROUP, "monitor", "cgroup.procs"].iter().collect();
+    let me = std::process::id().to_string();
+    let others = || -> Vec<i32> {
+        let list = fs::read_to_string(&members).unwrap_or_default();
+        list.lines().filter(|pid| *pid != me).filter_map(|pid| pid.parse().ok()).collect()
+    };
+    for pid in others() {
+        end(pid);
+    }
+}
+
+/// Kills a process and waits until it has ended, a second at most.
+fn end(pid: i32) {
+    use nix::poll::{PollFd, PollFlags, poll};
+    let Ok(process) = sys::pidfd::open(pid) else {
+        return;
+    };
+    if sys::pidfd::signal(process.as_fd(), nix::libc::SIGKILL).is_ok() {
+        let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], 1000_u16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let fields: Vec<String> = (3..=52).map(|number| number.to_string()).collect();
+        let stat = format!("71 (a) (b c) {}", fields.join(" "));
+        assert_eq!(start_time(&stat), Some(22));
+        assert_eq!(start_time("71 (short) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_and_none_is_not() {
+        let own = process(std::process::id().cast_signed()).unwrap();
+        assert!(own.start_time > 0);
+        assert_eq!(process(i32::MAX), None);
+    }
+
+    #[test]
+    fn kills_for_lack_of_memory_are_counted() {
+        assert_eq!(oom_kills("low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n"), 1);
+        assert_eq!(oom_kills("oom_kill 0\noom_group_kill 3\n"), 0);
+        assert_eq!(oom_kills(""), 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! What can happen to a container, and what is known of it then.
+
+use super::{End, Last, Observed, Process, State, Stop, Time, policy};
+use std::time::Duration;
+
+/// How long after a failed removal, or after KILL, the next attempt is made.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new instance is about to be made.
+    Creating(Stop),
+    /// It was made, and this is its first process; or why not.
+    Created(Result<Process, End>),
+    /// A verb of the runtime began.
+    Busy,
+    /// It was let run; or why not.
+    Started(Result<(), String>),
+    /// Its stop signal was sent.
+    Asked,
+    /// It was killed.
+    Killed,
+    /// Its first process has ended.
+    Ended(End),
+    /// Nothing is left of it; or why something is.
+    Deleted(Result<(), String>),
+}
+
+/// What is known after the event.
+pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
+    match event {
+        Event::Busy => observed.busy = true,
+        Event::Created(_) | Event::Started(_) | Event::Deleted(_) => observed.busy = false,
+        // The verb under way goes on and will report.
+        Event::Creating(_) | Event::Asked | Event::Killed | Event::Ended(_) => {}
+    }
+    match (event, observed.state) {
+        (Event::Creating(stop), _) => {
+            observed.generation += 1;
+            observed.stop = *stop;
+            observed.state = State::Creating;
+        }
+        (Event::Created(Ok(process)), _) => observed.state = State::Created(*process),
+        (Event::Created(Err(end)), _) => end_of(observed, end.clone(), Duration::ZERO, now),
+        (Event::Started(Ok(())), State::Created(process)) => {
+            observed.starts += 1;
+            observed.state = State::Running { process, since: now };
+        }
+        (Event::Started(Err(reason)), State::Created(_)) => {
+            end_of(observed, End::NotStarted(reason.clone()), Duration::ZERO, now);
+        }
+        (Event::Asked, State::Running { process, since }) => {
+            observed.state = State::Stopping { process, since, deadline: now + observed.stop.grace };
+        }
+        (Event::Killed, State::Stopping { process, since, .. }) => {
+            observed.state = State::Stopping { process, since, deadline: now + AGAIN };
+        }
+        (Event::Ended(end), State::Running { since, .. } | State::Stopping { since, .. }) => {
+            end_of(observed, end.clone(), now.saturating_sub(since), now);
+        }
+        (Event::Ended(end), State::Created(_)) => {
+            observed.starts += u32::from(observed.busy);
+            end_of(observed, end.clone(), Duration::ZERO, now);
+        }
+        (Event::Deleted(Ok(())), _) => {
+            observed.state = State::Absent;
+            observed.retry = None;
+        }
+        (Event::Deleted(Err(_)), _) => observed.retry = Some(now + AGAIN),
+        // `start` may report after the end of what it started.
+        (Event::Started(_) | Event::Busy | Event::Asked | Event::Killed | Event::Ended(_), _) => {}
+    }
+}
+
+fn end_of(observed: &mut Observed, end: End, ran: Duration, now: Time) {
+    // What is missing was never created, so nothing is left to remove.
+    observed.state = if matches!(end, End::Missing(_)) { State::Absent } else { State::Ended };
+    observed.streak = policy::streak(observed.streak, ran);
+    observed.last = Some(Last { end, at: now });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: Process = Process { pid: 7, start_time: 99 };
+    const STOP: Stop = Stop { signal: 15, grace: Duration::from_secs(10) };
+
+    fn seconds(seconds: u64) -> Time {
+        Duration::from_secs(seconds)
+    }
+
+    fn after(events: &[(u64, Event)]) -> Observed {
+        let mut observed = Observed::default();
+        for (time, event) in events {
+            apply(&mut observed, event, seconds(*time));
+        }
+        observed
+    }
+
+    fn a_run(from: u64, to: u64, end: End) -> [(u64, Event); 5] {
+        [
+            (from, Event::Creating(STOP)),
+            (from, Event::Created(Ok(P))),
+            (from, Event::Started(Ok(()))),
+            (to, Event::Ended(end)),
+            (to, Event::Deleted(Ok(()))),
+        ]
+    }
+
+    #[test]
+    fn restarts_count_runs_and_the_series_starts_anew_after_a_stable_one() {
+        let mut events = a_run(0, 1, End::Exited(1)).to_vec();
+        events.extend(a_run(2, 3, End::Exited(1)));
+        let observed = after(&events);
+        assert_eq!((observed.generation, observed.restarts(), observed.streak), (2, 1, 2));
+        events.extend(a_run(4, 14, End::Exited(1)));
+        let observed = after(&events);
+        assert_eq!((observed.generation, observed.restarts(), observed.streak), (3, 2, 1));
+        assert_eq!(observed.state, State::Absent);
+    }
+
+    #[test]
+    fn a_container_that_was_never_made_leaves_nothing_to_remove() {
+        let observed = after(&[(0, Event::Created(Err(End::Missing("no image".into()))))]);
+        assert_eq!(observed.state, State::Absent);
+        let observed = after(&[
+            (0, Event::Creating(STOP)),
+            (1, Event::Created(Err(End::NotStarted("mount: full".into())))),
+        ]);
+        assert_eq!(observed.state, State::Ended);
+        assert_eq!(observed.starts, 0);
+    }
+
+    #[test]
+    fn a_program_may_end_before_start_has_reported() {
+        let mut events = vec![
+            (0, Event::Creating(STOP)),
+            (0, Event::Created(Ok(P))),
+            (0, Event::Busy),
+            (1, Event::Ended(End::Exited(0))),
+        ];
+        let observed = after(&events);
+        assert_eq!((observed.state, observed.busy, observed.starts), (State::Ended, true, 1));
+        events.push((1, Event::Started(Ok(()))));
+        let observed = after(&events);
+        assert_eq!((observed.state, observed.busy, observed.starts), (State::Ended, false, 1));
+        assert_eq!(observed.last.unwrap().end, End::Exited(0));
+    }
+
+    #[test]
+    fn a_stop_has_its_grace_and_is_repeated_every_second_after() {
+        let mut events = a_run(0, 0, End::Unknown)[..3].to_vec();
+        events.push((5, Event::Asked));
+        let stopping = |deadline| State::Stopping { process: P, since: seconds(0), deadline };
+        assert_eq!(after(&events).state, stopping(seconds(15)));
+        events.push((15, Event::Killed));
+        assert_eq!(after(&events).state, stopping(seconds(16)));
+    }
+}

@@ -1,0 +1,190 @@
+//! A container's life, decided purely: what was seen goes in, what to do next
+//! comes out. Nothing here touches a file, a process or a clock.
+//!
+//! | state | what exists on the node | wanted up | wanted down |
+//! |---|---|---|---|
+//! | `Absent` | nothing | create, when its turn has come | – |
+//! | `Creating` | perhaps a root, a bundle, half a container; the program has not run | delete | delete |
+//! | `Created` | a container that waits for `start` | start | delete |
+//! | `Running` | a process | – | its stop signal |
+//! | `Stopping` | a process that was asked to end | after the grace, kill | the same |
+//! | `Ended` | a dead container, its root, its pipes | delete | delete |
+//!
+//! A container is created from `Absent` alone, and `Absent` is written only when
+//! all of the instance before it is gone: so there are never two.
+//!
+//! [`Observed`] is what the record on disk holds. It is written before whatever
+//! makes it true begins (`Creating`) or as soon as it is true (all others), and a
+//! verb of the runtime under way is not part of it: a monitor that comes back
+//! reads `Creating` and knows that the program cannot have run.
+
+mod event;
+mod next;
+mod policy;
+#[cfg(test)]
+mod simulation;
+mod words;
+
+pub use event::{Event, apply};
+pub use next::{Action, Desired, next};
+pub use words::line;
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Time since boot, suspends included (`CLOCK_BOOTTIME`): it goes on over a
+/// restart of the monitor and never jumps.
+pub type Time = Duration;
+
+/// A process that is not mistaken for a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Process {
+    /// Process ID.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// How an instance ended, or why there was none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// By the kernel, because its memory limit was reached.
+    OutOfMemory,
+    /// Nobody saw how.
+    Unknown,
+    /// It was not started, for this reason.
+    NotStarted(String),
+    /// It was not started: what it needs is not on the node yet.
+    Missing(String),
+}
+
+/// The end of the newest instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// How.
+    pub end: End,
+    /// When.
+    pub at: Time,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nothing of it exists.
+    #[default]
+    Absent,
+    /// It is being made; its program has not run.
+    Creating,
+    /// It waits for `start`.
+    Created(Process),
+    /// Its program runs.
+    Running {
+        /// The container's first process.
+        process: Process,
+        /// When it was started.
+        since: Time,
+    },
+    /// Its program was asked to end.
+    Stopping {
+        /// The container's first process.
+        process: Process,
+        /// When it was started.
+        since: Time,
+        /// When it is killed, or killed again.
+        deadline: Time,
+    },
+    /// Its program has ended; what is left is to be removed.
+    Ended,
+}
+
+impl State {
+    /// The container's first process, alive or not yet reaped.
+    pub fn process(&self) -> Option<Process> {
+        match *self {
+            Self::Created(process) | Self::Running { process, .. } | Self::Stopping { process, .. } => {
+                Some(process)
+            }
+            Self::Absent | Self::Creating | Self::Ended => None,
+        }
+    }
+
+    /// One word, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Creating => "creating",
+            Self::Created(_) => "created",
+            Self::Running { .. } => "running",
+            Self::Stopping { .. } => "stopping",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a running instance is stopped; fixed when it is created, because the
+/// image has a say in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Signal number.
+    pub signal: i32,
+    /// Time between that signal and KILL.
+    pub grace: Duration,
+}
+
+/// What is known of a container: its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Where it is in its life.
+    pub state: State,
+    /// Which instance this is, from 1 in each boot; 0 before the first.
+    pub generation: u64,
+    /// How often its program was started.
+    pub starts: u32,
+    /// Ends and failures in a row, none of them after a stable run.
+    pub streak: u32,
+    /// The end of the newest instance.
+    pub last: Option<Last>,
+    /// How the newest instance is stopped.
+    pub stop: Stop,
+    /// A verb of the runtime is under way.
+    #[serde(skip)]
+    pub busy: bool,
+    /// The last attempt to remove it failed; the next is due then.
+    #[serde(skip)]
+    pub retry: Option<Time>,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self {
+            state: State::Absent,
+            generation: 0,
+            starts: 0,
+            streak: 0,
+            last: None,
+            stop: Stop { signal: 15, grace: Duration::from_secs(10) },
+            busy: false,
+            retry: None,
+        }
+    }
+}
+
+impl Observed {
+    /// Starts after the first one.
+    pub fn restarts(&self) -> u32 {
+        self.starts.saturating_sub(1)
+    }
+
+    /// It was started once, or an attempt to was made: whoever comes after it
+    /// need not wait any longer.
+    pub fn was_tried(&self) -> bool {
+        self.last.is_some()
+            || matches!(self.state, State::Running { .. } | State::Stopping { .. } | State::Ended)
+    }
+}

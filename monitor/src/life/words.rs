@@ -1,0 +1,183 @@
+//! The console's line for each change of a container's state.
+
+use super::{End, Event, Last, Observed, State, policy};
+use spec::node::Restart;
+use std::time::Duration;
+
+/// The line for an event, without the container's name, from what was known
+/// before and after it. Nothing is said of steps that a reader does not wait for,
+/// nor again of an image that is still missing, nor of a first removal that
+/// failed: a mount may be busy for a moment.
+pub fn line(
+    event: &Event,
+    before: &Observed,
+    observed: &Observed,
+    restart: Restart,
+    up: bool,
+) -> Option<String> {
+    let last = |observed: &Observed| observed.last.as_ref().map(|last| last.end.clone());
+    match event {
+        Event::Created(Err(End::Missing(_))) if last(before) == last(observed) => None,
+        Event::Deleted(Err(_)) if before.retry.is_none() => None,
+        Event::Started(Ok(())) => match observed.state {
+            State::Running { process, .. } => Some(format!("running (pid {})", process.pid)),
+            _ => None,
+        },
+        Event::Asked => Some(format!(
+            "stopping ({}, {} grace)",
+            signal_name(observed.stop.signal),
+            duration(observed.stop.grace)
+        )),
+        Event::Killed => Some("did not stop in time, killed".to_owned()),
+        Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) => {
+            let end = &observed.last.as_ref()?.end;
+            Some(format!("{end}{}", sequel(observed, restart, up)))
+        }
+        Event::Deleted(Err(reason)) => Some(format!("not removed: {reason}")),
+        Event::Creating(_) | Event::Busy | Event::Created(Ok(_)) | Event::Deleted(Ok(())) => None,
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(status) => write!(out, "exited {status}"),
+            Self::Signalled(signal) => write!(out, "killed by {}", signal_name(*signal)),
+            Self::OutOfMemory => out.write_str("killed by the kernel: out of memory"),
+            Self::Unknown => out.write_str("ended, its exit status is not known"),
+            Self::NotStarted(reason) => write!(out, "not started: {reason}"),
+            Self::Missing(reason) => out.write_str(reason),
+        }
+    }
+}
+
+fn sequel(observed: &Observed, restart: Restart, up: bool) -> String {
+    if !up {
+        return String::new();
+    }
+    let Some(wait) = policy::wait(restart, observed) else {
+        return match restart {
+            Restart::OnFailure(Some(times)) if observed.streak > times => {
+                format!(", not restarted after {times} times in a row")
+            }
+            _ => ", not restarted".to_owned(),
+        };
+    };
+    let wait = duration(wait);
+    match observed.last {
+        Some(Last { end: End::Missing(_), .. }) => format!(", looking again in {wait}"),
+        _ => format!(", restarting in {wait} ({} time)", ordinal(observed.streak)),
+    }
+}
+
+fn duration(time: Duration) -> String {
+    let milliseconds = time.as_millis();
+    if milliseconds < 1000 {
+        format!("{milliseconds} ms")
+    } else if milliseconds.is_multiple_of(1000) {
+        format!("{} s", milliseconds / 1000)
+    } else {
+        format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, rest) if rest != 11 => "st",
+        (2, rest) if rest != 12 => "nd",
+        (3, rest) if rest != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+/// A signal's name as people write it, `TERM`; its number when it has none.
+fn signal_name(number: i32) -> String {
+    match nix::sys::signal::Signal::try_from(number) {
+        Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
+        Err(_) => format!("signal {number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Process, Stop, Time, apply};
+    use super::*;
+
+    fn told(events: &[Event], restart: Restart, up: bool) -> Vec<String> {
+        let mut observed = Observed::default();
+        let mut lines = Vec::new();
+        for event in events {
+            let before = observed.clone();
+            apply(&mut observed, event, Time::ZERO);
+            lines.extend(line(event, &before, &observed, restart, up));
+        }
+        lines
+    }
+
+    fn a_run(end: End) -> [Event; 5] {
+        [
+            Event::Creating(Stop { signal: 15, grace: Duration::from_millis(1500) }),
+            Event::Created(Ok(Process { pid: 71, start_time: 1 })),
+            Event::Started(Ok(())),
+            Event::Ended(end),
+            Event::Deleted(Ok(())),
+        ]
+    }
+
+    #[test]
+    fn a_crash_loop_reads_as_sentences() {
+        let mut events = a_run(End::Exited(3)).to_vec();
+        events.extend(a_run(End::Exited(3)));
+        events.extend(a_run(End::OutOfMemory));
+        assert_eq!(
+            told(&events, Restart::OnFailure(Some(2)), true),
+            [
+                "running (pid 71)",
+                "exited 3, restarting in 100 ms (1st time)",
+                "running (pid 71)",
+                "exited 3, restarting in 200 ms (2nd time)",
+                "running (pid 71)",
+                "killed by the kernel: out of memory, not restarted after 2 times in a row",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stop_says_how_and_speaks_of_no_restart() {
+        let mut events = a_run(End::Signalled(9))[..3].to_vec();
+        events.extend([Event::Asked, Event::Killed, Event::Ended(End::Signalled(9))]);
+        assert_eq!(
+            told(&events, Restart::Always, false),
+            [
+                "running (pid 71)",
+                "stopping (TERM, 1.5 s grace)",
+                "did not stop in time, killed",
+                "killed by KILL"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_once() {
+        let missing = Event::Created(Err(End::Missing("image \"ngnix\" is not on this node".into())));
+        assert_eq!(
+            told(&[missing.clone(), missing], Restart::No, true),
+            ["image \"ngnix\" is not on this node, looking again in 1 s"]
+        );
+    }
+
+    #[test]
+    fn a_removal_is_spoken_of_when_it_fails_again() {
+        let failed = Event::Deleted(Err("unmount /x: busy".into()));
+        assert_eq!(told(&[failed.clone(), failed], Restart::No, true), ["not removed: unmount /x: busy"]);
+    }
+
+    #[test]
+    fn waits_and_counts_are_written_as_people_do() {
+        let waits = [100, 1600, 12_800, 60_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(waits, ["100 ms", "1.6 s", "12.8 s", "60 s"]);
+        let counts = [1, 2, 3, 4, 11, 12, 13, 21, 112, 122].map(ordinal);
+        assert_eq!(counts, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th", "122nd"]);
+    }
+}

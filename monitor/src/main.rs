@@ -1,0 +1,72 @@
+//! The one parent of a node's containers: it starts, logs and restarts them, and
+//! may be killed and started again at any instruction without one of them
+//! noticing. `docs/monitor.md` tells users and the next owner the same.
+//!
+//! | question | module |
+//! |---|---|
+//! | what is to be done next with a container | [`life`], [`order`] |
+//! | what is told to the runtime | [`bundle`], [`verb`] |
+//! | where output goes | [`log`], [`outputs`], [`say`] |
+//! | what outlives the monitor | [`record`], [`keeper`], [`place`] |
+//! | what happens, in what order | [`node`] |
+//!
+//! It has one thread and waits in one place.
+
+mod bundle;
+mod config;
+mod etc;
+mod image;
+mod keeper;
+mod kernel;
+mod life;
+mod log;
+mod node;
+mod order;
+mod outputs;
+mod place;
+mod poller;
+mod record;
+mod say;
+mod status;
+mod verb;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: skerry-monitor
+
+Runs the containers of the node's configuration, /run/skerry/config.
+TERM stops them, in reverse order, and ends it.
+
+    --help       this text
+    --version    its version
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("skerry-monitor: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<(), String> {
+    use lexopt::Arg::Long;
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next().map_err(|error| error.to_string())? {
+        None => node::run(),
+        Some(Long("help")) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(Long("version")) => {
+            println!("skerry-monitor {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        // The monitor's own helper: it may take long, so it is another process.
+        Some(Long("remove")) => image::remove_old(),
+        Some(other) => Err(other.unexpected().to_string()),
+    }
+}

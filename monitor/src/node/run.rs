@@ -1,0 +1,157 @@
+//! The event loop.
+
+use super::{Cell, Monitor};
+use crate::etc::Resolver;
+use crate::keeper::Keeper;
+use crate::life::{State, Time};
+use crate::log::Stream;
+use crate::poller::Token;
+use crate::{config, image, kernel, place};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use spec::paths;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// The monitor's whole life: it returns when it was asked to end and every
+/// container is gone.
+///
+/// # Errors
+/// What the monitor cannot do without.
+pub fn run() -> Result<(), String> {
+    let signals = signals().map_err(|error| format!("watch signals: {error}"))?;
+    set_child_subreaper(true).map_err(|error| format!("become a subreaper: {error}"))?;
+    let containers = place::containers();
+    fs::create_dir_all(&containers).map_err(|error| format!("make {}: {error}", containers.display()))?;
+    let node = config::read(Path::new(paths::CONFIG_LAYERS))?;
+    let resolver = Resolver::watch().map_err(|error| format!("watch {}: {error}", paths::RUN))?;
+    let mut monitor = Monitor::recover(node.containers)?;
+    monitor.watch(&signals, &resolver).map_err(|error| format!("epoll: {error}"))?;
+    monitor.remove_old();
+    monitor.serve(&signals, &resolver)
+}
+
+/// Signals come as events. SIGPIPE is an error of a write.
+fn signals() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+        set.add(signal);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}
+
+impl Monitor {
+    fn watch(&self, signals: &SignalFd, resolver: &Resolver) -> io::Result<()> {
+        self.poller.add(signals.as_fd(), Token::Signals)?;
+        self.poller.add(resolver.as_fd(), Token::Resolver)?;
+        match &self.subscription {
+            Some(subscription) => self.poller.add(subscription.as_fd(), Token::Subscription),
+            None => Ok(()),
+        }
+    }
+
+    fn serve(&mut self, signals: &SignalFd, resolver: &Resolver) -> Result<(), String> {
+        // Pipes of which there is more to log than one turn took.
+        let mut more: BTreeSet<(usize, Stream)> = BTreeSet::new();
+        loop {
+            // What has ended is taken in before anything is decided.
+            self.reap_all();
+            let due = [self.give_up(), self.step_all(), self.log_overdue()];
+            if self.stopping && self.cells.iter().all(|cell| cell.observed.state == State::Absent) {
+                return Ok(());
+            }
+            let soonest: Option<Time> = due.into_iter().flatten().min();
+            let limit = soonest.map(|time| time.saturating_sub(kernel::now()));
+            let limit = if more.is_empty() { limit } else { Some(Time::ZERO) };
+            let events = self.poller.wait(limit).map_err(|error| format!("wait for events: {error}"))?;
+            for event in events {
+                match event {
+                    Token::Signals => self.signalled(signals),
+                    Token::Subscription => self.read_subscription(),
+                    Token::Resolver => self.copy_resolver(resolver),
+                    Token::Adopted(index) => self.adopted_readable(index),
+                    Token::Output(index, stream) => drop(more.insert((index, stream))),
+                }
+            }
+            more.retain(|(index, stream)| self.log(*index, *stream));
+        }
+    }
+
+    fn signalled(&mut self, signals: &SignalFd) {
+        while let Ok(Some(signal)) = signals.read_signal() {
+            let signal = signal.ssi_signo.cast_signed();
+            if [Signal::SIGTERM as i32, Signal::SIGINT as i32].contains(&signal) && !self.stopping {
+                self.stopping = true;
+                let count = self.cells.iter().filter(|cell| cell.observed.state != State::Absent).count();
+                if count > 0 {
+                    self.console.say(&format!("monitor: stopping {count} containers"));
+                }
+            }
+        }
+    }
+
+    fn read_subscription(&mut self) {
+        let Some(subscription) = &self.subscription else { return };
+        let (exits, more) = subscription.told();
+        exits.iter().for_each(|exit| self.told(exit));
+        if !more && let Err(reason) = self.subscribe_again() {
+            self.console.say(&format!("monitor: {reason}"));
+        }
+    }
+
+    /// After PID 1 has hung up, for too many orphans had ended at once: the ring
+    /// has what was not told.
+    fn subscribe_again(&mut self) -> Result<(), String> {
+        self.subscription = None;
+        let named = |error: io::Error| format!("subscribe to exits: {error}");
+        let subscription = Keeper::connect(paths::INIT_SOCKET).and_then(Keeper::subscribe).map_err(named)?;
+        self.poller.add(subscription.as_fd(), Token::Subscription).map_err(named)?;
+        self.subscription = Some(subscription);
+        let exits = self.keeper.as_ref().map_or(Ok(Vec::new()), Keeper::exits).map_err(named)?;
+        exits.iter().for_each(|exit| self.told(exit));
+        Ok(())
+    }
+
+    fn copy_resolver(&mut self, resolver: &Resolver) {
+        if let Err(error) = resolver.changed() {
+            self.console.say(&format!("monitor: write {}: {error}", place::resolv_conf().display()));
+        }
+    }
+
+    /// A process that is PID 1's child has ended; its pidfd stays readable, so
+    /// it is watched no longer.
+    fn adopted_readable(&mut self, index: usize) {
+        if let Some(adopted) = &self.cells[index].adopted {
+            let _ = self.poller.remove(adopted.pidfd.as_fd());
+        }
+        self.adopted_ended(index);
+    }
+
+    /// Logs the unfinished lines that have waited long enough; gives the time
+    /// when the next one has.
+    fn log_overdue(&mut self) -> Option<Time> {
+        for (name, stream) in self.outputs.overdue(kernel::now()) {
+            if let Ok(index) = self.cells.binary_search_by(|cell| cell.name.cmp(&name)) {
+                self.log(index, stream);
+            }
+        }
+        self.outputs.due()
+    }
+
+    /// Begins to remove what containers wrote that are gone.
+    pub(super) fn remove_old(&mut self) {
+        if self.remover.is_some() {
+            return;
+        }
+        let configured = self.cells.iter().map(|Cell { name, .. }| name);
+        match image::begin_removal(configured) {
+            Ok(remover) => self.remover = remover,
+            Err(reason) => self.console.say(&format!("monitor: {reason}")),
+        }
+    }
+}

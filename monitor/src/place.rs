@@ -1,0 +1,88 @@
+//! Where the monitor keeps things, and how it writes them.
+//!
+//! ```text
+//! /run/skerry/monitor/            gone with the boot
+//! ├── status                      a line per container, for people and tests
+//! ├── mark                        what is on the desk (see `log`)
+//! ├── resolv.conf                 bound into every container
+//! └── containers/NAME/
+//!     ├── record                  what is known of it, JSON (`life::Observed`)
+//!     ├── config.json             the bundle
+//!     ├── root/                   its root is mounted here
+//!     ├── hosts, hostname         bound into its /etc
+//!     ├── pid                     written by `skerry-runtime create`
+//!     └── runtime.log             why a verb of the runtime did not work
+//! /run/skerry/layers/             the mounted layers of all images in use (see the store)
+//! /var/lib/skerry/containers/     on the data disk
+//! ├── NAME/                       what the instance writes to its root
+//! └── .old/                       of instances that are gone; being removed
+//! /var/log/skerry/containers/     NAME.log, NAME.log.1
+//! ```
+//!
+//! Every file that is read again is replaced by one rename, so it is the old
+//! one or the new one whenever the monitor is killed.
+
+use spec::node::Name;
+use spec::paths;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// One line per container.
+pub fn status() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("status")
+}
+
+/// What is on the desk.
+pub fn mark() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("mark")
+}
+
+/// Bound into every container as `/etc/resolv.conf`.
+pub fn resolv_conf() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("resolv.conf")
+}
+
+/// One folder per container.
+pub fn containers() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("containers")
+}
+
+/// A container's folder; its bundle, too.
+pub fn folder(name: &Name) -> PathBuf {
+    containers().join(&**name)
+}
+
+/// Mount point of a container's root.
+pub fn root(name: &Name) -> PathBuf {
+    folder(name).join("root")
+}
+
+/// What containers write to their roots.
+pub fn writable() -> PathBuf {
+    Path::new(paths::DATA).join("lib/skerry/containers")
+}
+
+/// Where what is no longer needed waits for its removal. No container can be
+/// called so.
+pub fn old() -> PathBuf {
+    writable().join(".old")
+}
+
+/// Where the layers of all containers' images are mounted.
+pub fn layers() -> PathBuf {
+    Path::new(paths::RUN).join("layers")
+}
+
+/// A container's log.
+pub fn log(name: &Name) -> PathBuf {
+    Path::new(paths::LOG).join("containers").join(format!("{name}.log"))
+}
+
+/// Puts a file in place of the one before it, or leaves that one.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, text)?;
+    fs::rename(new, path)
+}
