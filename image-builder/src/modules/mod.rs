@@ -1,0 +1,155 @@
+//! Kernel modules: the few of a kernel's thousand that an image carries.
+//!
+//! A package's modules are compressed and signed, and depmod has not seen them. In
+//! an image they are uncompressed (unpacking one costs a boot 10 million
+//! instructions), without their signature where the recipe says so (48 million),
+//! and what depmod would know is derived from each module's `.modinfo`:
+//!
+//! ```text
+//! lib/modules/RELEASE/
+//! ├── kernel/…/NAME.ko    the modules
+//! ├── modules.dep         what each needs, by path
+//! ├── modules.alias       the hardware that each serves
+//! ├── modules.softdep     what each would like beside it
+//! └── modules.builtin     the kernel's own, as packaged
+//! ```
+
+mod file;
+mod info;
+mod library;
+mod select;
+mod text;
+
+pub use library::{Library, Module, Presence};
+
+use crate::error::{Error, Result};
+use crate::tree::{Node, Tree};
+use info::Info;
+use spec::nearest::nearest;
+use std::collections::BTreeMap;
+
+/// What reaching the root needs: disks, and the root's file system.
+pub const INITRAMFS: [&str; 9] = [
+    "erofs",
+    "loop",
+    "nvme",
+    "sd_mod",
+    "virtio_blk",
+    "virtio_mmio",
+    "virtio_pci",
+    "virtio_scsi",
+    "xen_blkfront",
+];
+
+/// What a node needs beside that: containers' roots, data disk, configuration drives,
+/// network, entropy, power button, watchdog.
+pub const ROOT: [&str; 18] = [
+    "af_packet",
+    "button",
+    "cdrom",
+    "ena",
+    "ext4",
+    "gve",
+    "i6300esb",
+    "isofs",
+    "nls_ascii",
+    "nls_cp437",
+    "nls_utf8",
+    "overlay",
+    "qemu_fw_cfg",
+    "sr_mod",
+    "vfat",
+    "virtio_net",
+    "virtio_rng",
+    "xen_netfront",
+];
+
+/// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
+pub fn normalized(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Checks a name that a recipe gives.
+///
+/// # Errors
+/// A name that the kernel has neither as a module nor built in, with the nearest one.
+pub fn check(library: &Library, name: &str) -> Result<()> {
+    let name = normalized(name);
+    if library.presence(&name) != Presence::Absent {
+        return Ok(());
+    }
+    let meant =
+        nearest(&name, library.names()).map_or(String::new(), |meant| format!(", did you mean {meant}?"));
+    Err(Error::new(format!("this kernel has no module {name}{meant}")))
+}
+
+/// Reads the modules that these names need, each once.
+pub fn collect<'a>(
+    library: &Library,
+    names: impl IntoIterator<Item = &'a str>,
+    missing: &mut dyn FnMut(&str, &str),
+) -> Result<BTreeMap<String, Module>> {
+    let mut reader = Reader { library, read: BTreeMap::new() };
+    select::closure(&mut reader, names, missing)?;
+    Ok(reader.read)
+}
+
+struct Reader<'a> {
+    library: &'a Library,
+    read: BTreeMap<String, Module>,
+}
+
+impl select::Kernel for Reader<'_> {
+    fn presence(&self, name: &str) -> Presence {
+        self.library.presence(name)
+    }
+
+    fn builtin_serves(&self, alias: &str) -> bool {
+        self.library.builtin_serves(alias)
+    }
+
+    fn info(&mut self, name: &str) -> Result<Info> {
+        let module = self.library.read(name)?;
+        let info = module.info.clone();
+        self.read.insert(name.to_owned(), module);
+        Ok(info)
+    }
+}
+
+/// Checks that the modules were built for the kernel.
+///
+/// # Errors
+/// A module of another release.
+pub fn check_release(modules: &BTreeMap<String, Module>, release: &str) -> Result<()> {
+    match modules.values().find(|module| module.info.release != release) {
+        None => Ok(()),
+        Some(Module { name, info, .. }) => {
+            Err(Error::new(format!("module {name} is for kernel {}, not {release}", info.release)))
+        }
+    }
+}
+
+/// Puts modules and what depmod would know of them into a tree.
+pub fn install(
+    tree: &mut Tree,
+    release: &str,
+    modules: &BTreeMap<String, Module>,
+    builtin: &str,
+    strip_signatures: bool,
+) -> Result<()> {
+    let folder = format!("/lib/modules/{release}");
+    for module in modules.values() {
+        let bytes = module.bytes.clone();
+        let bytes = if strip_signatures { file::without_signature(bytes) } else { bytes };
+        tree.insert(&format!("{folder}/{}", module.path), Node::bytes(0o644, bytes))?;
+    }
+    for (name, content) in [
+        ("modules.dep", text::dep(modules)),
+        ("modules.alias", text::alias(modules)),
+        ("modules.softdep", text::softdep(modules)),
+        ("modules.builtin", builtin.to_owned()),
+    ] {
+        tree.insert(&format!("{folder}/{name}"), Node::bytes(0o644, content))?;
+    }
+    Ok(())
+}
