@@ -1,0 +1,37 @@
+# Every verb a developer or user types. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help build check test test-full image run clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@echo
+	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
+	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, INTERACTIVE=1 and APPEND="kernel words".'
+
+build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
+	@tools/need gcc libc6-dev
+	cargo build --release --workspace --bins
+
+check: ## format, lints, unit tests, docs, licences: no root, no VM
+	@tools/need-cargo-deny
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --exclude tests --quiet
+	cargo test -p tests --lib --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	cargo deny --log-level error check bans licenses sources
+
+test: ## every test, virtual machines included; ends with the count
+	@tools/run-tests
+
+test-full: ## what `make test` does, and what is longer
+	@tools/run-tests --full
+
+image: build ## the demonstration's image, in target/run/demo
+	@tools/run image
+
+run: build ## boot the demonstration in QEMU, or IMAGE=my.tar
+	@tools/run boot
+
+clean: ## remove what was built; ~/.cache/skerry stays
+	rm -rf target

@@ -1,0 +1,73 @@
+//! Disks that tests give to a node.
+
+use crate::{Failure, Result};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A drive with the volume label `label` and one file, `node.toml`, of these bytes.
+///
+/// # Errors
+///
+/// When mke2fs(8) fails.
+pub(crate) fn config_drive(folder: &Path, label: &str, toml: &[u8]) -> Result<PathBuf> {
+    let content = fresh(folder, "content");
+    fs::create_dir(&content)?;
+    fs::write(content.join("node.toml"), toml)?;
+    let drive = fresh(folder, "drive");
+    let made = Command::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"])
+        .args([&content, &drive])
+        .arg("4M")
+        .output()?;
+    if made.status.success() {
+        Ok(drive)
+    } else {
+        Err(Failure::new(format!("mke2fs: {}", String::from_utf8_lossy(&made.stderr).trim())))
+    }
+}
+
+fn fresh(folder: &Path, name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    folder.join(format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A folder for a test's files, removed with this value.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn new() -> Result<Self> {
+        let path = fresh(&crate::image::target().join("scratch"), &std::process::id().to_string());
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A blank disk of `mebibytes`, sparse.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn blank_disk(&self, mebibytes: u64) -> Result<PathBuf> {
+        let path = fresh(&self.0, "disk");
+        File::create(&path)?.set_len(mebibytes << 20)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _left_behind = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,212 @@
+//! The node images of tests: built by `skerry-image`, kept between runs.
+//!
+//! An image lies in `target/tests/images/HASH`, where HASH is of its recipe. Beside
+//! it lies `made-of`, the programs that it was made of: it is built again when one
+//! of them is.
+
+use crate::{Failure, Result, probe};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::UNIX_EPOCH;
+
+/// What a test's node image holds beside kernel and programs.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Container images of `tests/images`.
+    containers: Vec<String>,
+    recipe: Recipe,
+    probe: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Recipe {
+    /// A file of `recipes/`.
+    File(&'static str),
+    /// Written here: the image's own `node.toml`, and more tables for the recipe.
+    Own { config: String, more: String },
+}
+
+impl Image {
+    /// Every container image of the tests, and the probe. One image serves all
+    /// tests of containers, whose configuration comes on a drive.
+    pub fn with_images() -> Self {
+        Self::empty().container("nginx").container("busybox").container("python").container("tricky").probe()
+    }
+
+    /// No container image, no configuration, no shell: as small as a node gets.
+    pub fn empty() -> Self {
+        let recipe = Recipe::Own { config: String::new(), more: String::new() };
+        Self { containers: Vec::new(), recipe, probe: false }
+    }
+
+    /// What a file of `recipes/` makes; it needs these container images.
+    pub fn of_recipe(file: &'static str, containers: &[&str]) -> Self {
+        let containers = containers.iter().map(|&name| name.to_owned()).collect();
+        Self { containers, recipe: Recipe::File(file), probe: false }
+    }
+
+    /// Adds a container image of `tests/images` under its own name.
+    pub fn container(mut self, name: &str) -> Self {
+        self.containers.push(name.to_owned());
+        self
+    }
+
+    /// The image's own `node.toml`, in place of an empty one, and more tables of
+    /// the recipe.
+    pub fn with(self, config: &str, more: &str) -> Self {
+        let recipe = Recipe::Own { config: config.to_owned(), more: more.to_owned() };
+        Self { recipe, ..self }
+    }
+
+    /// Adds the probe, through which a test runs commands.
+    pub fn probe(self) -> Self {
+        Self { probe: true, ..self }
+    }
+
+    pub(crate) fn has_probe(&self) -> bool {
+        self.probe
+    }
+
+    /// The image's folder, built when it is not there or made of something else.
+    ///
+    /// # Errors
+    ///
+    /// What `skerry-image` or a container image's script says.
+    pub fn build(&self) -> Result<PathBuf> {
+        let recipe = self.recipe_text()?;
+        let config = self.config_text();
+        let folder = target().join("images").join(hash(&[&recipe, &config]));
+        fs::create_dir_all(&folder)?;
+        let lock = File::create(folder.join("lock"))?;
+        lock.lock()?;
+        let made_of = programs_stamp()?;
+        let stamp = folder.join("made-of");
+        if fs::read_to_string(&stamp).ok().as_ref() != Some(&made_of) {
+            let file = folder.join("recipe.toml");
+            fs::write(folder.join("node.toml"), config)?;
+            fs::write(&file, &recipe)?;
+            skerry_image(&file, &folder)?;
+            fs::write(stamp, made_of)?;
+        }
+        Ok(folder)
+    }
+
+    fn config_text(&self) -> String {
+        let mut text = match &self.recipe {
+            Recipe::Own { config, .. } => config.clone(),
+            Recipe::File(_) => String::new(),
+        };
+        if self.probe {
+            text += "\n[services.probe]\n\
+                     command = [\"/usr/libexec/probe/busybox\", \"sh\", \"/usr/libexec/probe/serve\"]\n";
+        }
+        text
+    }
+
+    fn recipe_text(&self) -> Result<String> {
+        match &self.recipe {
+            Recipe::File(name) => self.recipe_of_file(name),
+            Recipe::Own { more, .. } => self.own_recipe(more),
+        }
+    }
+
+    /// The file's text with its relative paths made absolute, so that it may lie
+    /// elsewhere; `target/images` is where `make` puts container images.
+    fn recipe_of_file(&self, name: &str) -> Result<String> {
+        let folder = repository().join("recipes");
+        let mut text = fs::read_to_string(folder.join(name))?;
+        for name in &self.containers {
+            let link = format!("../target/images/{name}.tar");
+            text = text.replace(&link, &container_archive(name)?.display().to_string());
+        }
+        let config = name.replace(".toml", ".node.toml");
+        Ok(text.replace(&config, &folder.join(&config).display().to_string()))
+    }
+
+    fn own_recipe(&self, more: &str) -> Result<String> {
+        let mut text =
+            "config = \"node.toml\"\n\n[kernel]\ndebian = \"linux-image-6.12-cloud-amd64\"\n".to_owned();
+        text += "\n[modules]\nstrip-signatures = true\n\n[images]\n";
+        for name in &self.containers {
+            writeln!(text, "{name} = {:?}", container_archive(name)?)?;
+        }
+        if self.probe {
+            let serve = repository().join("tests/probe/serve");
+            writeln!(text, "\n[files]")?;
+            writeln!(text, "\"/usr/libexec/probe/busybox\" = {{ source = {:?} }}", probe::busybox()?)?;
+            writeln!(text, "\"/usr/libexec/probe/serve\" = {{ source = {serve:?} }}")?;
+        }
+        Ok(text + more)
+    }
+}
+
+/// The archive of a container image of `tests/images`, made when it is not there.
+///
+/// # Errors
+///
+/// What the script says.
+pub fn container_archive(name: &str) -> Result<PathBuf> {
+    let mut build = Command::new(repository().join("tests/images/build"));
+    let words = said(build.arg(name))?;
+    Ok(PathBuf::from(words.trim()))
+}
+
+/// The folder of the programs under test: as released, or `SKERRY_PROGRAMS`.
+pub fn programs() -> PathBuf {
+    let folder = std::env::var_os("SKERRY_PROGRAMS")
+        .map_or_else(|| "target/x86_64-unknown-linux-gnu/release".into(), PathBuf::from);
+    repository().join(folder)
+}
+
+/// Where tests keep what they build.
+pub(crate) fn target() -> PathBuf {
+    repository().join("target/tests")
+}
+
+/// The folder with the workspace's `Cargo.toml`.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+fn skerry_image(recipe: &Path, folder: &Path) -> Result {
+    let mut build = Command::new(programs().join("skerry-image"));
+    said(build.arg("build").arg(recipe).arg("-o").arg(folder)).map(drop)
+}
+
+/// Runs a program and returns its standard output; its standard error is the failure.
+fn said(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|cause| Failure::new(format!("run {program}: {cause}")))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(Failure::new(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+    }
+}
+
+/// Size and time of each program and of the probe.
+fn programs_stamp() -> Result<String> {
+    let names = ["init", "skerry-image", "skerry-monitor", "skerry-network", "skerry-runtime"];
+    let mut files: Vec<_> = names.into_iter().map(|name| programs().join(name)).collect();
+    files.push(repository().join("tests/probe/serve"));
+    let mut stamp = String::new();
+    for file in files {
+        let about = fs::metadata(&file).map_err(|cause| {
+            Failure::new(format!("{}: {cause}; `make build` makes the programs", file.display()))
+        })?;
+        let changed = about.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
+        writeln!(stamp, "{} {} {changed}", file.display(), about.len())?;
+    }
+    Ok(stamp)
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

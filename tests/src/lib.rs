@@ -1,0 +1,32 @@
+//! What a user would check, in virtual machines.
+//!
+//! A test describes a [`Node`], boots it and asks it things, as in
+//!
+//! ```no_run
+//! use tests::{Node, Result};
+//!
+//! fn a_page_is_served_from_a_container() -> Result {
+//!     let node = Node::with_images().config("[containers.web]\nimage = \"nginx\"\n").boot()?;
+//!     assert!(node.page("/")?.contains("Skerry"));
+//!     assert_eq!(node.run("cat /proc/1/comm")?, "init\n");
+//!     node.power_off()
+//! }
+//! ```
+//!
+//! `docs/testing.md` tells how tests are laid out and what they need.
+
+mod base64;
+mod disk;
+mod failure;
+mod image;
+mod node;
+mod probe;
+mod slots;
+mod web;
+
+pub use disk::Scratch;
+pub use failure::{Failure, Result};
+pub use image::{Image, container_archive, programs};
+pub use node::{Container, Node, Running};
+pub use probe::Output;
+pub use qemu::{Board, Disk, Network};

@@ -1,0 +1,42 @@
+//! A page over HTTP/1.0, as far as tests need it.
+
+use crate::{Failure, Result};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The page at `path` of the server behind `port`, asked for until it answers:
+/// nothing tells a host that a port in a guest has opened.
+pub(crate) fn page(port: u16, path: &str, limit: Duration) -> Result<String> {
+    let end = Instant::now() + limit;
+    loop {
+        match ask(port, path) {
+            Ok(answer) if answer.starts_with(b"HTTP/") => return body(&answer, path),
+            _ if Instant::now() > end => {
+                return Err(Failure::new(format!("no page at port {port} within {} s", limit.as_secs())));
+            }
+            _ => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+fn ask(port: u16, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: node\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn body(answer: &[u8], path: &str) -> Result<String> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) == Some("200") {
+        Ok(body.to_owned())
+    } else {
+        Err(Failure::new(format!("{path}: {status}")))
+    }
+}

@@ -1,0 +1,82 @@
+//! `node.toml`: where it comes from, and what a bad one does.
+
+use tests::{Disk, Image, Node, Result};
+
+/// Boots with a bad configuration on the drive, over an image whose own names the
+/// node; returns what the console says of it.
+fn fault_of(toml: &[u8], words: &str) -> Result<String> {
+    let image = Image::empty().with("hostname = \"from-the-image\"\n", "").probe();
+    let node = Node::new().image(image).config(toml).boot()?;
+    let line = node.console().wait_for(words)?;
+    assert_eq!(node.run("hostname")?, "from-the-image\n");
+    node.console().wait_for("the image's own alone is in force")?;
+    Ok(line)
+}
+
+#[test]
+fn a_drive_is_merged_over_the_image() -> Result {
+    let image = Image::empty().with("hostname = \"image\"\n[watchdog]\ntimeout = \"77s\"\n", "").probe();
+    let node = Node::new().image(image).config("hostname = \"drive\"\n").boot()?;
+    assert_eq!(node.run("hostname")?, "drive\n");
+    let layers = node.run("cat /run/skerry/config/*")?;
+    assert!(layers.contains("77s") && layers.contains("drive"), "{layers}");
+    Ok(())
+}
+
+#[test]
+fn a_key_on_the_command_line_is_over_the_drive() -> Result {
+    let node = Node::new().config("hostname = \"drive\"\n").append("skerry.set=hostname=line").boot()?;
+    assert_eq!(node.run("hostname")?, "line\n");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_key_is_named_with_line_and_column() -> Result {
+    let line = fault_of(b"hostname = \"x\"\nhosttname = \"y\"\n", "hosttname")?;
+    assert!(line.contains(":2:1"), "{line}");
+    Ok(())
+}
+
+#[test]
+fn a_wrong_type_is_named_with_line_and_column() -> Result {
+    let line = fault_of(b"[watchdog]\ntimeout = [1]\n", "node.toml:2:")?;
+    assert!(line.contains(":2:11"), "{line}");
+    Ok(())
+}
+
+#[test]
+fn a_mebibyte_of_noise_is_refused_in_one_line() -> Result {
+    let mut state = 1u32;
+    let noise: Vec<u8> = (0..1 << 20)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    let line = fault_of(&noise, "node.toml:1:")?;
+    assert!(line.len() < 300, "{} bytes", line.len());
+    Ok(())
+}
+
+#[test]
+fn an_empty_one_changes_nothing() -> Result {
+    let image = Image::empty().with("hostname = \"from-the-image\"\n", "").probe();
+    let node = Node::new().image(image).config("").boot()?;
+    assert_eq!(node.run("hostname")?, "from-the-image\n");
+    assert!(!node.console().text().contains("is in force"));
+    Ok(())
+}
+
+#[test]
+fn the_last_good_one_is_used_when_the_new_one_is_bad() -> Result {
+    let image = Image::empty().with("[data]\ndisk = \"serial:data\"\n", "").probe();
+    let folder = tests::Scratch::new()?;
+    let data = Disk::new(folder.blank_disk(64)?).serial("data");
+    let good = Node::new().image(image.clone()).disk(data.clone()).config("hostname = \"good\"\n").boot()?;
+    assert_eq!(good.run("hostname")?, "good\n");
+    good.power_off()?;
+    let bad = Node::new().image(image).disk(data).config("hostname = 7\n").boot()?;
+    bad.console().wait_for("the last good one is in force")?;
+    assert_eq!(bad.run("hostname")?, "good\n");
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The data disk, and disks that come later.
+
+use std::fs;
+use std::process::Command;
+use tests::{Disk, Node, Result, Scratch};
+
+const NAMED: &str = "[data]\ndisk = \"serial:data\"\n";
+
+#[test]
+fn without_a_data_disk_the_data_lie_in_memory() -> Result {
+    let node = Node::new().boot()?;
+    assert_eq!(node.run("awk '$2 == \"/var\" { print $3 }' /proc/mounts")?, "tmpfs\n");
+    Ok(())
+}
+
+#[test]
+fn a_blank_disk_that_is_named_is_formatted_and_keeps_its_data() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(256)?;
+    let first = Node::new().config(NAMED).disk(Disk::new(&file).serial("data")).boot()?;
+    first.console().wait_for("data: formatting")?;
+    first.run("echo kept >/var/note && [ $(df -m /var | awk 'END { print $2 }') -gt 200 ]")?;
+    first.power_off()?;
+    assert_eq!(state_of(&file)?, "clean");
+    let second = Node::new().config(NAMED).disk(Disk::new(&file).serial("data")).boot()?;
+    assert_eq!(second.run("cat /var/note")?, "kept\n");
+    assert!(!second.console().text().contains("formatting"));
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_nobody_names_or_that_is_not_blank_is_left_alone() -> Result {
+    let folder = Scratch::new()?;
+    let (blank, used) = (folder.blank_disk(64)?, folder.blank_disk(64)?);
+    let mut content = vec![0; 64 << 20];
+    content[700] = 1;
+    fs::write(&used, &content)?;
+    let node = Node::new()
+        .config(NAMED)
+        .disk(Disk::new(&used).serial("data"))
+        .disk(Disk::new(&blank).serial("other"))
+        .boot()?;
+    node.console().wait_for("is left alone")?;
+    assert_eq!(node.run("awk '$2 == \"/var\" { print $3 }' /proc/mounts")?, "tmpfs\n");
+    node.power_off()?;
+    assert!(fs::read(&used)? == content, "the used disk was written");
+    assert!(fs::read(&blank)?.iter().all(|&byte| byte == 0), "the blank disk was written");
+    Ok(())
+}
+
+#[test]
+fn a_full_data_disk_is_said_and_the_node_still_boots() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(64)?;
+    let web = format!("{NAMED}[containers.web]\nimage = \"nginx\"\n");
+    let first = Node::with_images().config(&web).disk(Disk::new(&file).serial("data")).boot()?;
+    first.page("/")?;
+    first.run("dd if=/dev/zero of=/var/full bs=64k 2>/dev/null; true")?;
+    first.power_off()?;
+    let second = Node::with_images().config(&web).disk(Disk::new(&file).serial("data")).boot()?;
+    second.console().wait_for("is full")?;
+    assert!(second.page("/")?.contains("Skerry"));
+    second.power_off()
+}
+
+#[test]
+fn a_disk_that_is_larger_than_its_file_system_is_taken_whole() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(64)?;
+    let first = Node::new().config(NAMED).disk(Disk::new(&file).serial("data")).boot()?;
+    first.run("true")?;
+    first.power_off()?;
+    fs::File::options().write(true).open(&file)?.set_len(512 << 20)?;
+    let second = Node::new().config(NAMED).disk(Disk::new(&file).serial("data")).boot()?;
+    second.console().wait_for("grown from")?;
+    second.run("[ $(df -m /var | awk 'END { print $2 }') -gt 400 ]")?;
+    Ok(())
+}
+
+#[test]
+fn a_disk_is_plugged_in_and_out_while_the_node_runs() -> Result {
+    let folder = Scratch::new()?;
+    let node = Node::new().free_slots(1).boot()?;
+    node.run("true")?;
+    node.machine().plug(0, &Disk::new(folder.blank_disk(8)?).serial("later"))?;
+    node.run_until("grep -qx later /sys/block/*/serial")?;
+    node.machine().unplug(0)?;
+    node.run_until("! grep -qx later /sys/block/*/serial")
+}
+
+/// What ext4 says of itself: `clean` after a clean unmount.
+fn state_of(file: &std::path::Path) -> Result<String> {
+    let output = Command::new("dumpe2fs").arg("-h").arg(file).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("needs_recovery"), "the journal was not closed");
+    let state = text.lines().find_map(|line| line.strip_prefix("Filesystem state:"));
+    Ok(state.unwrap_or("unknown").trim().to_owned())
+}
