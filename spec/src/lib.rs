@@ -14,3 +14,4 @@ pub mod nearest;
 pub mod node;
 pub mod paths;
 pub mod quantity;
+pub mod timestamp;
