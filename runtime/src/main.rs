@@ -1,6 +1,8 @@
 //! Runs OCI bundles, with runc's command line.
 
 #[allow(dead_code, reason = "the verbs that use it come next")]
+mod cgroup;
+#[allow(dead_code, reason = "the verbs that use it come next")]
 mod error;
 #[allow(dead_code, reason = "the verbs that use it come next")]
 mod seccomp;
