@@ -18,6 +18,7 @@
 mod block_io;
 mod cpu;
 pub mod devices;
+pub mod folder;
 mod memory;
 pub mod resources;
 #[cfg(test)]
