@@ -14,6 +14,7 @@ pub mod entry;
 pub mod fork;
 pub mod fs_context;
 pub mod interface;
+pub mod memory;
 pub mod mount_tree;
 pub mod multicast;
 pub mod packet;

@@ -16,8 +16,9 @@ mod sizes;
 
 use measurement::Table;
 use std::fs;
-use std::process::ExitCode;
-use tests::{Image, Result};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use tests::{Image, Result, said};
 
 fn main() -> ExitCode {
     match run() {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let programs = guest::build()?;
     let plain = Image::empty().build()?;
+    println!("{}", versions(&plain)?);
     let mut tables = vec![pid1::measure(&programs, &plain.join("vmlinuz"))?];
     tables.push(page::measure(&programs)?);
     tables.push(sizes::measure(&plain)?);
@@ -47,4 +49,13 @@ fn run() -> Result<bool> {
     }
     println!("\nalso in {}/*.json", folder.display());
     Ok(tables.iter().all(Table::met))
+}
+
+/// What the counts belong to: another kernel or another peer has others.
+fn versions(image: &Path) -> Result<String> {
+    let manifest = fs::read_to_string(image.join("manifest.toml"))?;
+    let kernel = manifest.lines().find_map(|line| line.strip_prefix("version = ")).unwrap_or("unknown");
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f", ", ${Package} ${Version}", "qemu-system-x86", "busybox-static", "runit"]);
+    Ok(format!("kernel {}{}", kernel.trim_matches('"'), said(&mut query)?))
 }

@@ -59,10 +59,11 @@ impl Measurement {
     }
 
     /// An object per peer; one without a peer when there is none.
-    fn json(&self) -> Vec<Value> {
+    fn json(&self, table: &str) -> Vec<Value> {
+        let name = format!("{table}.{}", self.name.replace(' ', "-"));
         let object = |peer: Option<&Peer>| {
             json!({
-                "name": self.name,
+                "name": name,
                 "value": self.value,
                 "unit": if self.unit == Unit::Instructions { "instructions" } else { "bytes" },
                 "peer": peer.map(|peer| peer.name),
@@ -96,7 +97,7 @@ impl Table {
 
     /// A list of objects with `name`, `value`, `unit`, `peer`, `peer_value` and `ratio`.
     pub fn json(&self) -> String {
-        let rows: Vec<Value> = self.rows.iter().flat_map(Measurement::json).collect();
+        let rows: Vec<Value> = self.rows.iter().flat_map(|row| row.json(self.name)).collect();
         format!("{:#}\n", Value::from(rows))
     }
 }
@@ -146,9 +147,10 @@ mod tests {
 
     #[test]
     fn programs_read_an_object_per_peer() {
-        let row = Measurement::new("x", Unit::Memory, 10).beside("a", 20).beside("b", 5);
+        let row = Measurement::new("x y", Unit::Memory, 10).beside("a", 20).beside("b", 5);
         let json: Value =
             serde_json::from_str(&Table { name: "t", title: "T", rows: vec![row] }.json()).unwrap();
+        assert_eq!(json[0]["name"], "t.x-y");
         assert_eq!(json[0]["ratio"], 0.5);
         assert_eq!(json[1]["peer"], "b");
         assert_eq!(json[1]["peer_value"], 5);

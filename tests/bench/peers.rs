@@ -43,7 +43,7 @@ fn skerry(guest: &Programs) -> Result<Archive> {
     Ok(archive.folder("/etc/skerry").text("/etc/skerry/node.toml", config))
 }
 
-/// Without a shell, which would take half as much again.
+/// Without a shell, which would take a third more.
 fn busybox_init(programs: &Programs) -> Result<Archive> {
     let archive = common(programs)?.file("/bench/init", &busybox()?)?.link("/bin/mount", "/bench/init");
     let inittab = "::sysinit:/bin/mount -t proc proc /proc\n\
