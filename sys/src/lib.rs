@@ -16,6 +16,7 @@ pub mod fork;
 pub mod fs_context;
 pub mod interface;
 pub mod keyring;
+pub mod memory;
 pub mod mount_tree;
 pub mod multicast;
 pub mod packet;
