@@ -176,7 +176,7 @@ fn a_cycle_in_after_keeps_only_its_containers_down() -> Result {
         ))
         .boot()?;
     node.console().wait_for("free: running")?;
-    node.console().wait_for("cycle")?;
+    node.console().wait_for("a, b: stay down: each comes after the other")?;
     assert_eq!(node.container("a")?.state, "absent");
     assert_eq!(node.container("b")?.state, "absent");
     Ok(())
