@@ -1,0 +1,11 @@
+//! The runtime from outside: containers of busybox, each test in namespaces of
+//! its own, as root. `SKERRY_TEST_RUNTIME=runc` (or `crun`, or a path) tests
+//! another runtime than ours; the suite is right when they pass it.
+
+mod command_line;
+mod devices;
+mod hooks;
+mod lifecycle;
+mod mounts;
+mod process;
+mod support;

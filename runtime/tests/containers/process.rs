@@ -1,0 +1,247 @@
+//! `process`: who the program is, where it stands, what it may.
+
+use crate::support::{Bundle, Peer, Ran, fails, finish, leftovers, runtime};
+use serde_json::json;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+#[test]
+fn arguments_and_environment_are_handed_over_as_they_are() {
+    let bundle = Bundle::new().args(["printf", "%s|", "", "a b", "*", "$HOME", "\"é\n"]);
+    assert_eq!(bundle.says(), "|a b|*|$HOME|\"é\n|");
+    let said = Bundle::new()
+        .set("/process/env", json!(["PATH=/bin", "A=1=2", "B=", "HOME=/home"]))
+        .args(["env"])
+        .says();
+    let mut lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("PWD=")).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["A=1=2", "B=", "HOME=/home", "PATH=/bin"]);
+}
+
+#[test]
+fn the_program_is_looked_for_in_the_containers_path() {
+    let bundle = Bundle::new()
+        .file("opt/here/program", "#!/bin/sh\necho found $1\n")
+        .set("/process/env", json!(["PATH=/nowhere:/opt/here:/bin"]))
+        .args(["program", "it"]);
+    let path = bundle.rootfs().join("opt/here/program");
+    set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(bundle.says(), "found it\n");
+}
+
+#[test]
+fn home_comes_from_the_containers_passwd_when_it_is_not_set() {
+    let home = |uid: u32| Bundle::new().set("/process/user/uid", json!(uid)).sh("echo $HOME").says();
+    assert_eq!(home(0), "/root\n");
+    assert_eq!(home(1000), "/home/user\n");
+    if !fails(Peer::Crun, "1.8.1 leaves HOME empty when passwd lacks the user") {
+        assert_eq!(home(77), "/\n");
+    }
+}
+
+#[test]
+fn user_group_and_additional_groups_are_set() {
+    let user = json!({ "uid": 1000, "gid": 1001, "additionalGids": [5, 2000] });
+    let said =
+        Bundle::new().set("/process/user", user).sh("id -u; id -g; grep Groups: /proc/self/status").says();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!(words, ["1000", "1001", "Groups:", "5", "2000"]);
+}
+
+#[test]
+fn the_callers_groups_are_not_the_containers() {
+    let bundle = Bundle::new().sh("grep Groups: /proc/self/status");
+    let mut command = Command::new("setpriv");
+    command.args(["--groups", "7,8", "--"]);
+    let inner = bundle.command("run", &[]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    assert_eq!(finish(command).ok().stdout.trim(), "Groups:");
+}
+
+#[test]
+fn the_umask_is_set() {
+    let umask = |user| Bundle::new().set("/process/user", user).sh("umask").says();
+    assert_eq!(umask(json!({ "uid": 0, "gid": 0, "umask": 0o77 })), "0077\n");
+    assert_eq!(umask(json!({ "uid": 0, "gid": 0 })), "0022\n");
+}
+
+#[test]
+fn the_working_directory_is_set_and_made_when_missing() {
+    let cwd = |path: &str| Bundle::new().set("/process/cwd", json!(path)).args(["pwd"]).says();
+    assert_eq!(cwd("/tmp"), "/tmp\n");
+    assert_eq!(cwd("/not/there/yet"), "/not/there/yet\n");
+}
+
+#[test]
+fn a_working_directory_that_is_a_file_or_not_absolute_is_an_error() {
+    for path in ["/etc/passwd", "tmp", ""] {
+        // crun 1.8.1 takes a relative one as from the root.
+        if Peer::tested() == Peer::Crun && !path.starts_with('/') {
+            continue;
+        }
+        Bundle::new().set("/process/cwd", json!(path)).run().error();
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_working_directory_that_only_the_user_may_enter_is_entered() {
+    let bundle = Bundle::new()
+        .folder("home/user")
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))
+        .set("/process/cwd", json!("/home/user"))
+        .args(["pwd"]);
+    let home = bundle.rootfs().join("home/user");
+    chown(&home, Some(1000), Some(1000)).unwrap();
+    set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(bundle.says(), "/home/user\n");
+}
+
+#[test]
+fn rlimits_are_set() {
+    let bundle = Bundle::new()
+        .set(
+            "/process/rlimits",
+            json!([
+                { "type": "RLIMIT_NOFILE", "soft": 100, "hard": 200 },
+                { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
+                { "type": "RLIMIT_STACK", "soft": 1_048_576, "hard": u64::MAX },
+            ]),
+        )
+        .args(["cat", "/proc/self/limits"]);
+    let said = bundle.says();
+    let limit = |name: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(limit("Max open files"), ["100", "200"]);
+    assert_eq!(limit("Max core file size"), ["0", "0"]);
+    assert_eq!(limit("Max stack size"), ["1048576", "unlimited"]);
+}
+
+#[test]
+fn an_rlimit_is_set_once() {
+    if fails(Peer::Runc, "1.1.5 takes the last one") || fails(Peer::Crun, "1.8.1 takes the last one") {
+        return;
+    }
+    // config.md: the runtime MUST generate an error for duplicated entries.
+    let twice = json!([
+        { "type": "RLIMIT_NOFILE", "soft": 100, "hard": 100 },
+        { "type": "RLIMIT_NOFILE", "soft": 200, "hard": 200 },
+    ]);
+    Bundle::new().set("/process/rlimits", twice).try_create().error();
+}
+
+#[test]
+fn the_oom_score_is_set_and_otherwise_the_callers() {
+    let score = |bundle: Bundle| bundle.args(["cat", "/proc/self/oom_score_adj"]).says();
+    assert_eq!(score(Bundle::new().set("/process/oomScoreAdj", json!(300))), "300\n");
+    assert_eq!(score(Bundle::new()), "0\n");
+}
+
+#[test]
+fn no_descriptor_but_the_first_three_is_open() {
+    // The fourth is the folder that ls reads.
+    let said = Bundle::new().args(["ls", "/proc/self/fd"]).says();
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    let container = Bundle::new().args(["sleep", "100"]).start();
+    assert_eq!(container.exec(["ls", "/proc/self/fd"]).ok().stdout, said);
+    assert_eq!(container.exec(["ls", "/proc/1/fd"]).ok().stdout, "0\n1\n2\n");
+}
+
+fn with_descriptors(script: &str, bundle: &Bundle, options: &[&str]) -> Ran {
+    let inner = bundle.command("run", options);
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{script}; exec \"$@\""), "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    finish(command)
+}
+
+#[test]
+fn a_descriptor_that_the_caller_left_open_is_closed() {
+    let bundle = Bundle::new().args(["ls", "/proc/self/fd"]);
+    let said = with_descriptors("exec 3< /etc/passwd 5< / 9< /dev/null", &bundle, &[]).ok().stdout;
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn preserved_descriptors_are_handed_over() {
+    let bundle =
+        Bundle::new().sh("cat <&3; cat <&4; ls /proc/self/fd | tr '\\n' ' '; echo ${LISTEN_FDS-none}");
+    let open = "echo three > /run/3; echo four > /run/4; exec 3< /run/3 4< /run/4 5< /run/4";
+    let said = with_descriptors(open, &bundle, &["--preserve-fds", "2"]).ok().stdout;
+    assert_eq!(said, "three\nfour\n0 1 2 3 4 5 none\n", "the last one is what ls reads");
+}
+
+#[test]
+fn sockets_of_listen_fds_are_handed_over() {
+    let bundle = Bundle::new().sh("cat <&3; echo $LISTEN_FDS $LISTEN_PID");
+    let open = "echo three > /run/3; exec 3< /run/3; export LISTEN_FDS=1 LISTEN_PID=$$";
+    let said = with_descriptors(open, &bundle, &[]).ok().stdout;
+    let pid = if fails(Peer::Crun, "1.8.1 leaves LISTEN_PID out") { "" } else { " 1" };
+    assert_eq!(said, format!("three\n1{pid}\n"));
+}
+
+#[test]
+fn the_program_starts_with_default_signals() {
+    let bundle = Bundle::new().args(["cat", "/proc/self/status"]);
+    let said = with_descriptors("trap '' HUP PIPE USR1", &bundle, &[]).ok().stdout;
+    let set = |name: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    assert_eq!(set("SigBlk:"), 0);
+    // A program in Rust ignores PIPE itself, so this one would be ignored in every container.
+    if !fails(Peer::Runc, "1.1.5 hands ignored signals on") {
+        assert_eq!(set("SigIgn:") & ((1 << 0) | (1 << 12) | (1 << 9)), 0, "{said}");
+    }
+}
+
+#[test]
+fn the_program_leads_a_session_of_its_own() {
+    let said = Bundle::new()
+        .sh("read pid name state parent group session rest < /proc/self/stat; echo $session")
+        .says();
+    assert_eq!(said, "1\n");
+}
+
+#[test]
+fn personality_is_set() {
+    if fails(Peer::Runc, "1.1.5 does not know linux.personality") {
+        return;
+    }
+    let bundle =
+        Bundle::new().set("/linux/personality", json!({ "domain": "LINUX32" })).args(["uname", "-m"]);
+    assert_eq!(bundle.says(), "i686\n");
+}
+
+#[test]
+fn scheduler_and_io_priority_are_set() {
+    // config.md 1.1 brought both; the peers here follow 1.0.
+    if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0 but for the scheduler")
+    {
+        return;
+    }
+    let said = Bundle::new()
+        .set("/process/scheduler", json!({ "policy": "SCHED_OTHER", "nice": 7 }))
+        .set("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 6 }))
+        .sh("cut -d' ' -f19 /proc/self/stat; ionice -p $$")
+        .link("bin/ionice", "busybox")
+        .says();
+    assert_eq!(said, "7\nbest-effort: prio 6\n");
+}
+
+#[test]
+fn a_container_without_process_can_be_created_but_not_started() {
+    if fails(Peer::Runc, "1.1.5 wants a process") || fails(Peer::Crun, "1.8.1 wants a process") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    bundle.config.as_object_mut().unwrap().remove("process");
+    // config.md: process is required by start, not by create. An early refusal is sensible too.
+    let created = bundle.try_create();
+    if created.code == 0 {
+        finish(runtime(["start", &bundle.id])).error();
+    }
+}
