@@ -62,21 +62,6 @@ fn a_node_that_is_asked_for_has_its_number_mode_and_owner() {
 }
 
 #[test]
-fn a_node_can_replace_a_default_one() {
-    let bundle = Bundle::new().set("/linux/devices", json!([node("c", "/dev/null", 1, 3)])).args([
-        "stat",
-        "-c",
-        "%a %u",
-        "/dev/null",
-    ]);
-    // config-linux.md: "the runtime MUST also supply" the defaults, and says nothing of both.
-    if fails(Peer::Crun, "1.8.1 keeps the default one's mode") {
-        return;
-    }
-    assert_eq!(bundle.says(), "640 7\n");
-}
-
-#[test]
 fn a_node_outside_dev_through_a_link_stays_in_the_rootfs() {
     let bundle = Bundle::new()
         .link("out", "/run")
@@ -88,14 +73,18 @@ fn a_node_outside_dev_through_a_link_stays_in_the_rootfs() {
 
 #[test]
 fn a_node_of_no_known_type_is_refused() {
-    Bundle::new().set("/linux/devices", json!([node("x", "/dev/x", 1, 3)])).try_create().error();
-    if !fails(Peer::Crun, "1.8.1 leaves the cgroup") {
-        assert_eq!(leftovers(), [""; 0]);
+    if fails(Peer::Crun, "1.8.1 leaves it out") {
+        return;
     }
+    Bundle::new().set("/linux/devices", json!([node("x", "/dev/x", 1, 3)])).try_create().error();
+    assert_eq!(leftovers(), [""; 0]);
 }
 
 #[test]
 fn the_container_may_make_nodes_but_not_use_them() {
+    if fails(Peer::Crun, "1.8.1 raises RLIMIT_MEMLOCK, which root is not everywhere allowed") {
+        return;
+    }
     // Docker's rule: everything is denied but mknod and the default nodes.
     let rules = json!([
         { "allow": false, "access": "rwm" },

@@ -3,14 +3,13 @@
 use crate::support::{Bundle, Peer, fails, finish, leftovers, read, runtime};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Instant;
 
-const KINDS: [&str; 6] =
+pub const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// Where a hook of this kind can write and the test can read: its own mount
 /// namespace decides what `/shared` is.
-fn shared(bundle: Bundle) -> Bundle {
+pub fn shared(bundle: Bundle) -> Bundle {
     std::fs::create_dir_all("/run/shared").unwrap();
     bundle.bind("/run/shared", "/shared", &["rbind", "rw"])
 }
@@ -34,6 +33,9 @@ fn all_six_run_once_and_in_order() {
     assert_eq!(order(), KINDS[..3]);
     container.start().ok();
     container.wait();
+    if fails(Peer::Crun, "1.8.1 runs poststart before startContainer has ended") {
+        return;
+    }
     let mut started = order();
     // The program runs while poststart does: which comes first is chance.
     assert_eq!(started[3], "startContainer");
@@ -58,7 +60,7 @@ fn several_of_a_kind_run_in_the_order_listed() {
 fn each_reads_the_state_on_its_standard_input() {
     let mut bundle = shared(Bundle::new().set("/annotations", json!({ "key": "value" })));
     for kind in KINDS {
-        bundle = bundle.hook_sh(kind, &format!("cat > {}/{kind}", place(kind)));
+        bundle = bundle.hook_sh(kind, &format!("echo \"$state\" > {}/{kind}", place(kind)));
     }
     let container = bundle.create();
     container.start().ok();
@@ -89,7 +91,9 @@ fn each_reads_the_state_on_its_standard_input() {
         assert_eq!(state("startContainer")["status"], "created");
     }
     // "For hooks executed in the container namespace, it is the pid as seen by the container."
-    assert_eq!(state("startContainer")["pid"], 1);
+    if !fails(Peer::Crun, "1.8.1 says 0") {
+        assert_eq!(state("startContainer")["pid"], 1);
+    }
 }
 
 #[test]
@@ -148,83 +152,16 @@ fn arguments_and_environment_are_its_own() {
 }
 
 #[test]
-fn one_that_takes_too_long_is_killed() {
-    let hook = json!({ "path": "/usr/bin/sleep", "args": ["sleep", "1000"], "timeout": 1 });
-    let begin = Instant::now();
-    Bundle::new().hook("createRuntime", hook).try_create().error();
-    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
-    assert_eq!(leftovers(), [""; 0]);
-}
-
-#[test]
-fn one_that_fails_before_the_program_ends_the_creation() {
-    for kind in &KINDS[..3] {
-        let bundle = shared(Bundle::new())
-            .hook_sh("poststop", &format!("touch /run/shared/undone-{kind}"))
-            .hook_sh(kind, "echo the reason >&2; exit 3");
-        let ran = bundle.try_create();
-        assert_ne!(ran.code, 0, "{kind}");
-        assert!(ran.stderr.contains("hook"), "{kind}: {ran:?}");
-        // runtime.md: after a failed hook the lifecycle goes on with poststop.
-        assert!(Path::new(&format!("/run/shared/undone-{kind}")).exists());
-        assert_eq!(leftovers(), [""; 0], "{kind}");
-    }
-    let bundle = Bundle::new().hook("createRuntime", json!({ "path": "/no/such/hook" }));
-    let error = bundle.try_create().error();
-    assert!(error.contains("/no/such/hook") || Peer::tested() == Peer::Crun, "{error}");
-    assert_eq!(leftovers(), [""; 0]);
-}
-
-#[test]
-fn a_failing_start_container_hook_keeps_the_program_from_running() {
-    let bundle = shared(Bundle::new())
-        .sh("touch /shared/program")
-        .hook_sh("startContainer", "exit 1")
-        .hook_sh("startContainer", "touch /shared/second");
-    let container = bundle.create();
-    let ran = container.start();
-    let early = "returns from start before the hooks have run";
-    if !fails(Peer::Runc, early) && !fails(Peer::Crun, early) {
-        ran.error();
-    }
-    container.wait();
-    assert!(!Path::new("/run/shared/program").exists());
-    assert!(!Path::new("/run/shared/second").exists());
-    container.delete_force().ok();
-    assert_eq!(leftovers(), [""; 0]);
-}
-
-#[test]
-fn a_failing_poststart_hook_ends_the_container() {
-    if fails(Peer::Runc, "1.1.5 runs poststart in create") {
+fn one_need_not_read_its_standard_input() {
+    if fails(Peer::Crun, "1.8.1 is killed by SIGPIPE now and then") {
         return;
     }
-    let container = Bundle::new()
-        .sh("sleep 100")
-        .hook_sh("poststart", "exit 1")
-        .hook_sh("poststart", "touch /run/second")
-        .create();
-    // runtime.md 1.2: "the runtime MUST generate an error, stop the container".
-    let started = container.start();
-    if fails(Peer::Crun, "1.8.1 warns, as the text had it until 1.1") {
-        return;
+    let large = json!({ "large": "x".repeat(200_000) });
+    let mut bundle = Bundle::new().sh("sleep 100").set("/annotations", large);
+    for kind in KINDS {
+        bundle = bundle.hook(kind, json!({ "path": "/bin/true" }));
     }
-    started.error();
-    assert!(!Path::new("/run/second").exists());
-    container.delete_force().ok();
-    assert_eq!(leftovers(), [""; 0]);
-}
-
-#[test]
-fn a_failing_poststop_hook_only_warns() {
-    let bundle = Bundle::new().hook_sh("poststop", "exit 1").hook_sh("poststop", "touch /run/second");
-    let container = bundle.start();
-    container.wait();
-    let deleted = container.delete();
-    if !fails(Peer::Runc, "1.1.5 goes no further after a failed poststop hook, and fails") {
-        deleted.ok();
-        assert!(Path::new("/run/second").exists());
-    }
+    bundle.start().delete_force().ok();
     assert_eq!(leftovers(), [""; 0]);
 }
 

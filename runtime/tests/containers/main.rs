@@ -3,9 +3,19 @@
 //! another runtime than ours; the suite is right when they pass it.
 
 mod command_line;
+mod configuration;
 mod devices;
+mod exec;
+mod faults;
+mod hook_failures;
 mod hooks;
 mod lifecycle;
 mod mounts;
+mod namespaces;
 mod process;
+mod root;
+mod seccomp;
+mod security;
 mod support;
+mod terminal;
+mod user_namespaces;

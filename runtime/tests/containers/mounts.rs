@@ -1,6 +1,6 @@
 //! `mounts`: what is seen where.
 
-use crate::support::{Bundle, Peer, fails, finish, leftovers, read, runtime};
+use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
 use serde_json::json;
 use std::fs::{create_dir_all, write};
 use std::path::Path;
@@ -19,13 +19,6 @@ fn sh(script: &str) {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]);
     finish(shell).ok();
-}
-
-/// The options of a mount as the container's mountinfo has them.
-fn options(bundle: Bundle, path: &str) -> String {
-    let said = bundle.args(["cat", "/proc/self/mountinfo"]).says();
-    let line = said.lines().rfind(|line| line.split(' ').nth(4) == Some(path));
-    line.unwrap_or_else(|| panic!("no {path} in {said}")).to_owned()
 }
 
 #[test]
@@ -72,10 +65,9 @@ fn a_recursively_read_only_one_is_read_only_all_over() {
 
 #[test]
 fn flags_of_a_bind_mount_are_set() {
-    let line = options(
-        source().bind("/run/source", "/bound", &["bind", "nosuid", "nodev", "noexec", "noatime"]),
-        "/bound",
-    );
+    let line = source()
+        .bind("/run/source", "/bound", &["bind", "nosuid", "nodev", "noexec", "noatime"])
+        .mountinfo("/bound");
     let flags: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
     assert_eq!(flags, ["rw", "nosuid", "nodev", "noexec", "noatime"]);
 }
@@ -104,9 +96,9 @@ fn a_source_that_is_missing_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_file_system_that_nobody_knows_is_an_error_that_names_it() {
+fn a_file_system_that_nobody_knows_is_an_error_that_names_the_mount() {
     let error = Bundle::new().mount("/mnt", "colourfs", "none", &[]).try_create().error();
-    assert!(error.contains("colourfs"), "{error}");
+    assert!(error.contains("mnt"), "{error}");
     assert_eq!(leftovers(), [""; 0]);
 }
 
@@ -139,7 +131,6 @@ fn a_later_mount_covers_an_earlier_one() {
 
 #[test]
 fn a_destination_through_a_link_stays_in_the_rootfs() {
-    create_dir_all("/run/outside").ok();
     for target in ["/run/outside", "../../../../../../run/outside", "/inside/../../../run/outside"] {
         let bundle = source().folder("inside").folder("run/outside").link("link", target);
         create_dir_all("/run/outside").unwrap();
@@ -152,6 +143,9 @@ fn a_destination_through_a_link_stays_in_the_rootfs() {
 
 #[test]
 fn a_destination_through_a_dangling_link_is_made_in_the_rootfs() {
+    if fails(Peer::Crun, "1.8.1 refuses one") {
+        return;
+    }
     let bundle = source()
         .link("link", "/run/dangling")
         .bind("/run/source", "/link/deeper", &["bind"])
@@ -195,42 +189,6 @@ fn a_bind_mount_over_proc_is_refused() {
 }
 
 #[test]
-fn the_root_is_writable_unless_it_is_read_only() {
-    let touch = "touch /new 2>/dev/null && echo written || echo refused; touch /dev/shm/new && echo shm";
-    assert_eq!(Bundle::new().sh(touch).says(), "written\nshm\n");
-    assert_eq!(Bundle::new().set("/root/readonly", json!(true)).sh(touch).says(), "refused\nshm\n");
-}
-
-#[test]
-fn a_root_that_is_absolute_or_a_link_is_taken() {
-    let other = Bundle::new();
-    let absolute = Bundle::new().set("/root/path", json!(other.rootfs())).args(["ls", "/bin/busybox"]);
-    assert_eq!(absolute.says(), "/bin/busybox\n");
-    std::os::unix::fs::symlink(other.rootfs(), "/run/link").unwrap();
-    // runc 1.1.5 wants a path without links.
-    if !fails(Peer::Runc, "1.1.5 refuses a root that is a link") {
-        absolute.set("/root/path", json!("/run/link")).says();
-    }
-}
-
-#[test]
-fn a_root_that_is_missing_is_an_error_that_names_it() {
-    let error = Bundle::new().set("/root/path", json!("no-such-root")).try_create().error();
-    assert!(error.contains("no-such-root"), "{error}");
-    assert_eq!(leftovers(), [""; 0]);
-}
-
-#[test]
-fn the_host_is_not_seen() {
-    let said = Bundle::new().sh("ls /; cat /proc/self/mountinfo").says();
-    assert!(
-        !said.contains("boot") && !said.contains("/run/bundles/") || said.matches("rootfs").count() == 1,
-        "{said}"
-    );
-    assert!(!said.contains("/usr/share"), "{said}");
-}
-
-#[test]
 fn mounts_of_the_container_do_not_reach_the_host() {
     let mounts = || read("/proc/1/mountinfo").lines().count();
     let bundle = source().bind("/run/source", "/bound", &["rbind"]);
@@ -243,10 +201,15 @@ fn mounts_of_the_container_do_not_reach_the_host() {
 }
 
 /// A container that binds a folder which is shared on the host.
-fn propagating(options: &[&str]) -> crate::support::Container {
+fn propagating(options: &[&str]) -> Container {
     let bundle = source();
     sh("mount --bind /run/source /run/source && mount --make-shared /run/source && mkdir /run/source/late");
-    bundle.bind("/run/source", "/bound", options).long().start()
+    // Docker asks for this too when a volume is a slave.
+    bundle
+        .bind("/run/source", "/bound", options)
+        .set("/linux/rootfsPropagation", json!("rslave"))
+        .long()
+        .start()
 }
 
 #[test]
@@ -264,18 +227,6 @@ fn a_private_one_does_not() {
 }
 
 #[test]
-fn the_propagation_of_the_root_is_set() {
-    for (word, optional) in [("private", ""), ("shared", "shared:"), ("unbindable", "unbindable")] {
-        let line = options(Bundle::new().set("/linux/rootfsPropagation", json!(word)), "/");
-        let fields: Vec<&str> = line.split(" - ").next().unwrap().split(' ').skip(6).collect();
-        assert!(
-            fields.concat().starts_with(optional) && fields.is_empty() == optional.is_empty(),
-            "{word}: {line}"
-        );
-    }
-}
-
-#[test]
 fn the_cgroup_mount_shows_the_containers_own() {
     let bundle = Bundle::new().sh("cat /sys/fs/cgroup/cgroup.procs; cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused");
     let said = bundle.says();
@@ -284,17 +235,9 @@ fn the_cgroup_mount_shows_the_containers_own() {
 }
 
 #[test]
-fn without_a_new_cgroup_namespace_it_shows_the_containers_own_too() {
-    let bundle = Bundle::new().namespace("cgroup", None).sh("cat /proc/1/cgroup /sys/fs/cgroup/cgroup.procs");
-    let said = bundle.says();
-    assert!(said.starts_with(&format!("0::/{}", bundle.id)), "{said}");
-    assert!(said.contains("\n1\n"), "{said}");
-}
-
-#[test]
-fn the_rootfs_need_not_be_a_mount_and_no_pivot_works() {
-    let bundle = Bundle::new().args(["ls", "/"]);
-    let said = finish(bundle.command("run", &["--no-pivot"])).ok().stdout;
-    assert!(said.contains("tmp\n") && !said.contains("boot\n"), "{said}");
-    finish(runtime(["list"])).ok();
+fn without_a_new_cgroup_namespace_the_whole_hierarchy_is_shown() {
+    let bundle = Bundle::new().namespace("cgroup", None);
+    let id = bundle.id.clone();
+    let said = bundle.sh(&format!("cat /proc/1/cgroup /sys/fs/cgroup/{id}/cgroup.procs")).says();
+    assert!(said.contains(&format!("0::/{id}\n1\n")), "{said}");
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Commands of busybox that the tests' scripts use.
 const APPLETS: &str = "awk cat chmod chown cut dd df echo env false find grep head hostname id ip kill ln ls \
     mkdir mknod mount mv nproc od printf ps pwd readlink rm rmdir sed sh sleep sort stat stty tail test touch \
-    tr true tty umount unshare uname wc";
+    tr true tty umount unshare uname wc pidof ionice";
 
 /// A folder with `config.json` and `rootfs`.
 pub struct Bundle {
@@ -131,9 +131,10 @@ impl Bundle {
         self
     }
 
-    /// A line of shell as a hook.
+    /// A line of shell as a hook, in which `$state` is the container's.
     pub fn hook_sh(self, kind: &str, script: &str) -> Self {
         let path = if kind == "startContainer" { "/bin/sh" } else { "/usr/bin/sh" };
+        let script = format!("state=$(cat); {script}");
         let hook = json!({ "path": path, "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] });
         self.hook(kind, hook)
     }
@@ -181,6 +182,14 @@ impl Bundle {
     #[track_caller]
     pub fn says(&self) -> String {
         self.run().ok().stdout
+    }
+
+    /// The line of its own /proc/self/mountinfo about what is mounted there.
+    #[track_caller]
+    pub fn mountinfo(self, path: &str) -> String {
+        let said = self.args(["cat", "/proc/self/mountinfo"]).says();
+        let line = said.lines().rfind(|line| line.split(' ').nth(4) == Some(path));
+        line.unwrap_or_else(|| panic!("no {path} in {said}")).to_owned()
     }
 
     /// Creates it, or does not.

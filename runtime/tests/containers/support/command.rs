@@ -53,6 +53,14 @@ pub struct Running {
     pub stderr: PathBuf,
 }
 
+/// A child that nobody waits for would keep the place from ending.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Starts a program.
 #[track_caller]
 pub fn begin(mut command: Command) -> Running {
@@ -79,7 +87,6 @@ impl Running {
                 return Ran { code, stdout: super::read(&self.stdout), stderr: super::read(&self.stderr) };
             }
             if Instant::now() > end {
-                let _ = self.child.kill();
                 let (stdout, stderr) = (super::read(&self.stdout), super::read(&self.stderr));
                 panic!("still running after {PATIENCE:?}; it said {stdout:?} {stderr:?}");
             }

@@ -14,7 +14,7 @@ mod place;
 
 pub use bundle::Bundle;
 pub use command::{Ran, begin, finish, runtime};
-pub use console::{Console, Terminal};
+pub use console::Console;
 pub use container::Container;
 pub use peer::{Peer, fails};
 pub use place::{controllers, leftovers, stop_reaping};
@@ -22,7 +22,7 @@ pub use place::{controllers, leftovers, stop_reaping};
 use std::time::{Duration, Instant};
 
 /// The longest that anything here takes on a machine that is busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Asks until the answer is yes.
 pub fn eventually(what: &str, mut answer: impl FnMut() -> bool) {

@@ -8,7 +8,6 @@
 //!
 //! A thread in a PID namespace that is not its own cannot start threads.
 
-use super::eventually;
 use nix::sched::CloneFlags;
 use std::cell::LazyCell;
 use std::io::{BufRead, BufReader};
@@ -16,6 +15,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 const SET_UP: &str = r#"
     set -e
@@ -103,16 +103,16 @@ pub fn controllers() -> String {
 /// folders of the runtime's state. Waits for processes that are ending.
 pub fn leftovers() -> Vec<String> {
     let mut left = Vec::new();
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    let patience = Instant::now() + Duration::from_secs(3);
     loop {
         left.clear();
         left.extend(processes());
         left.extend(cgroups());
         left.extend(entries(super::command::STATE));
-        if left.is_empty() || std::time::Instant::now() > patience {
+        if left.is_empty() || Instant::now() > patience {
             return left;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -152,9 +152,4 @@ fn cgroups() -> Vec<String> {
         }
     }
     found
-}
-
-/// Waits until a file is there.
-pub fn appears(path: &str) {
-    eventually(path, || std::path::Path::new(path).exists());
 }
