@@ -1,6 +1,6 @@
 # Every verb a developer or user types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test test-full image run clean
+.PHONY: help build check test test-full image run bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -10,14 +10,14 @@ help: ## this list
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev
-	cargo build --release --workspace --bins
+	cargo build --release --workspace --exclude tests --bins
 
 check: ## format, lints, unit tests, docs, licences: no root, no VM
 	@tools/need-cargo-deny
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --exclude tests --quiet
-	cargo test -p tests --lib --quiet
+	cargo test -p tests --lib --bins --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --log-level error check bans licenses sources
 
@@ -32,6 +32,10 @@ image: build ## the demonstration's image, in target/run/demo
 
 run: build ## boot the demonstration in QEMU, or IMAGE=my.tar
 	@tools/run boot
+
+bench: build ## instructions, memory and sizes beside those of peers; also in target/bench/*.json
+	@tools/need qemu-system-x86 mmdebstrap umoci skopeo uidmap xz-utils busybox-static runit
+	cargo run --release --quiet -p tests --bin bench
 
 clean: ## remove what was built; ~/.cache/skerry stays
 	rm -rf target

@@ -230,5 +230,7 @@ fn listen(machine: &mut Machine) {
     }
     // Ctrl-Alt-Del becomes a signal to PID 1 instead of a reset.
     let _ = nix::sys::reboot::set_cad_enabled(false);
+    // Lists of modules and configurations are read once; a node at rest has no use for their room.
+    sys::memory::give_back();
     status!("up");
 }

@@ -2,6 +2,7 @@
 //! that a monitor that was dead at that moment learns of them.
 
 use spec::control::{EXIT_RING, Exit};
+use spec::proc_stat::Stat;
 use std::collections::VecDeque;
 use std::fs;
 
@@ -30,17 +31,10 @@ impl Exits {
     }
 }
 
-/// When a process, a zombie perhaps, was started: field 22 of its `stat`; 0
-/// when it is gone.
+/// When a process, a zombie perhaps, was started; 0 when it is gone.
 pub fn start_time(pid: i32) -> u64 {
-    fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| start_time_in(&stat)).unwrap_or(0)
-}
-
-/// The second field is in parentheses and may hold anything, so they are
-/// counted from the last one.
-fn start_time_in(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    after_name.split(' ').nth(22 - 3)?.parse().ok()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
 }
 
 #[cfg(test)]
@@ -58,12 +52,5 @@ mod tests {
         let newest: Vec<i32> = exits.from(EXIT_RING as u64 + 1).map(|exit| exit.pid).collect();
         assert_eq!(newest, [EXIT_RING as i32 + 1, EXIT_RING as i32 + 2]);
         assert_eq!(exits.from(u64::MAX).count(), 0);
-    }
-
-    #[test]
-    fn a_name_with_parentheses_does_not_hide_the_start_time() {
-        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8421 9 10";
-        assert_eq!(start_time_in(stat), Some(8421));
-        assert_eq!(start_time_in("7 (a"), None);
     }
 }

@@ -4,6 +4,7 @@ use crate::life::{Process, Time};
 use nix::time::{ClockId, clock_gettime};
 use spec::node::Name;
 use spec::paths;
+use spec::proc_stat::Stat;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,14 +20,7 @@ pub fn now() -> Time {
 /// The process that has this number now, a zombie too.
 pub fn process(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(Process { pid, start_time: start_time(&stat)? })
-}
-
-/// Field 22 of a `stat` file (proc(5)). The second field is a name in brackets
-/// that may itself hold brackets and spaces, so fields are counted behind its end.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, behind) = stat.rsplit_once(')')?;
-    behind.split_whitespace().nth(19)?.parse().ok()
+    Some(Process { pid, start_time: Stat::parse(&stat)?.start_time })
 }
 
 /// Opens a process, if it is still the one that is meant.
@@ -98,14 +92,6 @@ fn end(pid: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let fields: Vec<String> = (3..=52).map(|number| number.to_string()).collect();
-        let stat = format!("71 (a) (b c) {}", fields.join(" "));
-        assert_eq!(start_time(&stat), Some(22));
-        assert_eq!(start_time("71 (short) S 1"), None);
-    }
 
     #[test]
     fn this_process_is_found_and_none_is_not() {

@@ -3,8 +3,9 @@
 //! to a log is told in [`crate::log`].
 
 use crate::life::Time;
-use crate::log::{Desk, LogFile, Note, Outcome, PATIENCE, Source, Stream, cri};
+use crate::log::{Desk, LogFile, Note, Outcome, PATIENCE, Source, Stream};
 use spec::node::Name;
+use spec::timestamp::rfc3339;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -98,7 +99,7 @@ impl Outputs {
         for _ in 0..most {
             let overdue = now == Time::MAX || channel.unfinished.get(&stream).is_some_and(|due| *due <= now);
             let source = Source { name, stream, pipe: pipe.as_fd() };
-            let stamp = cri::stamp(SystemTime::now());
+            let stamp = rfc3339(SystemTime::now());
             match self.desk.pass(source, &mut channel.log, &stamp, overdue)? {
                 Outcome::Empty | Outcome::Closed => {
                     channel.unfinished.remove(&stream);

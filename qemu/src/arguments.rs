@@ -31,6 +31,10 @@ pub(crate) fn arguments(machine: &Machine, boot: &Boot) -> Vec<String> {
     if machine.ends_at_reset {
         line.words(&["-no-reboot"]);
     }
+    if machine.counted {
+        line.words(&["-icount", "shift=0,sleep=off", "-seed", "1"]);
+        line.words(&["-rtc", "base=2025-01-01T00:00:00,clock=vm"]);
+    }
     devices(machine, &mut line);
     line.0
 }
@@ -154,6 +158,13 @@ mod tests {
         let line = line(&Machine::q35().network(network));
         let expected = "restrict=on,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:0-:443";
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn a_counted_machine_has_no_source_of_chance() {
+        let line = line(&Machine::microvm().counted());
+        assert!(line.contains("-accel tcg") && line.contains("-icount shift=0,sleep=off"), "{line}");
+        assert!(!line.contains("virtio-rng"), "{line}");
     }
 
     #[test]

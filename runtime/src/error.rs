@@ -60,6 +60,12 @@ impl Cause for serde_json::Error {
     }
 }
 
+impl Cause for lexopt::Error {
+    fn cause(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Cause for Error {
     fn cause(&self) -> String {
         self.0.clone()

@@ -1,19 +1,162 @@
-//! Runs OCI bundles, with runc's command line.
+//! Runs OCI bundles, with runc's command line (`docs/runtime.md`).
+//!
+//! A short-lived program per command, of one thread, since it forks. Nothing of it stays
+//! behind a container.
 
-#[allow(dead_code, reason = "the verbs that use it come next")]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code))]
+
+mod arguments;
+mod bundle;
+mod cgroup;
+mod channel;
+mod create;
+mod delete;
 mod error;
-#[allow(dead_code, reason = "the verbs that use it come next")]
+mod exec;
+mod features;
+mod foreground;
+mod kill;
+mod list;
+mod log;
+mod perform;
+mod plan;
+mod record;
 mod seccomp;
+mod spec;
+mod start;
 
-use std::process::ExitCode;
+use arguments::{Command, Globals};
+use error::Result;
+use foreground::Foreground;
+use log::Log;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
-fn main() -> ExitCode {
-    let result: error::Result<()> = Err(error::Error::new("no command is given"));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+#[cfg(not(test))]
+sys::entry!(run);
+
+/// Exit status when `exec` could not run its program: a program's own is smaller.
+const EXEC_FAILED: u8 = 255;
+
+fn run() {
+    open_standard_descriptors();
+    let arguments = std::env::args_os().skip(1);
+    let code = match arguments::parse(arguments, default_root()) {
+        Ok((globals, command)) => {
+            let log = Log::new(&globals);
+            let failed = if matches!(command, Command::Exec(_)) { EXEC_FAILED } else { 1 };
+            perform(&globals, command, &log).unwrap_or_else(|error| {
+                log.error(&error);
+                failed
+            })
+        }
         Err(error) => {
-            eprintln!("skerry-runtime: {error}");
-            ExitCode::FAILURE
+            Log::default().error(&error);
+            1
+        }
+    };
+    std::process::exit(code.into());
+}
+
+/// A file that is opened must not become the container's output: what the caller has
+/// closed is `/dev/null`.
+fn open_standard_descriptors() {
+    for number in 0..3 {
+        if std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
+            let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+            std::mem::forget(null);
         }
     }
+}
+
+/// Root's; a user's own below the folder of the session.
+fn default_root() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) if !nix::unistd::geteuid().is_root() => PathBuf::from(folder).join("skerry-runtime"),
+        _ => ::spec::paths::RUNTIME_ROOT.into(),
+    }
+}
+
+fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
+    let root = &globals.root;
+    let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
+    let print = |text: String| println!("{text}");
+    match command {
+        Command::Create(arguments) => {
+            let console = create::connect_console(arguments.console_socket.as_deref())?;
+            create::create(root, &arguments, console)?;
+        }
+        Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
+        Command::Start(id) => warn(start::start(root, &id)?),
+        Command::State(id) => print(list::state(root, &id)?),
+        Command::Kill { id, signal, all } => kill::kill(root, &id, &signal, all)?,
+        Command::Delete { id, force } => warn(delete::delete(root, &id, force)?),
+        Command::Exec(arguments) => return run_exec(globals, &arguments),
+        Command::List { json, quiet } => print(list::list(root, json, quiet)?),
+        Command::Features => print(features::features()?),
+        Command::Spec(bundle) => spec::spec(&bundle)?,
+        Command::Help => print(include_str!("usage.txt").trim_end().to_owned()),
+        Command::Version => print(version()),
+    }
+    Ok(0)
+}
+
+/// Callers look for `spec:` and a line that begins with the program's name.
+fn version() -> String {
+    format!("skerry-runtime version {}\nspec: {}", env!("CARGO_PKG_VERSION"), ::spec::bundle::OCI_VERSION)
+}
+
+fn run_container(
+    globals: &Globals,
+    arguments: &arguments::Create,
+    detach: bool,
+    keep: bool,
+    log: &Log,
+) -> Result<u8> {
+    let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
+    let (foreground, console) = console(detach, arguments.console_socket.as_deref(), || {
+        let bundle = bundle::Bundle::open(&arguments.bundle)?;
+        Ok(bundle.config.process.is_some_and(|process| process.terminal))
+    })?;
+    let record = create::create(&globals.root, arguments, console)?;
+    let started = start::start(&globals.root, &arguments.id);
+    let status = match (started, foreground, record.process) {
+        (Ok(failed), None, _) => {
+            warn(failed);
+            return Ok(0);
+        }
+        (Ok(failed), Some(foreground), Some(process)) => {
+            warn(failed);
+            foreground.wait(process.pid)
+        }
+        (Ok(_), _, None) => Ok(0),
+        (Err(error), ..) => Err(error),
+    };
+    if !keep || status.is_err() {
+        warn(delete::delete(&globals.root, &arguments.id, true)?);
+    }
+    status
+}
+
+fn run_exec(globals: &Globals, arguments: &arguments::Exec) -> Result<u8> {
+    let (foreground, console) = console(arguments.detach, arguments.console_socket.as_deref(), || {
+        Ok(arguments.tty || exec::wants_terminal(arguments)?)
+    })?;
+    let pid = exec::exec(&globals.root, arguments, console)?;
+    foreground.map_or(Ok(0), |foreground| foreground.wait(pid))
+}
+
+/// Who follows the program, and where its terminal is sent.
+fn console(
+    detach: bool,
+    socket: Option<&std::path::Path>,
+    terminal: impl FnOnce() -> Result<bool>,
+) -> Result<(Option<Foreground>, Option<OwnedFd>)> {
+    let given = create::connect_console(socket)?;
+    if detach {
+        return Ok((None, given));
+    }
+    let (foreground, own) = Foreground::new(given.is_none() && terminal()?)?;
+    Ok((Some(foreground), given.or(own)))
 }

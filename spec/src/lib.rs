@@ -13,4 +13,6 @@ pub mod manifest;
 pub mod nearest;
 pub mod node;
 pub mod paths;
+pub mod proc_stat;
 pub mod quantity;
+pub mod timestamp;

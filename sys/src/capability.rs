@@ -79,3 +79,18 @@ fn prctl(option: i32, first: u64, second: u64) -> io::Result<bool> {
     let error = io::Error::last_os_error();
     if error.raw_os_error() == Some(libc::EINVAL) { Ok(false) } else { Err(error) }
 }
+
+/// The permitted set (capget(2)).
+///
+/// # Errors
+/// None that this process can cause.
+pub fn permitted() -> io::Result<u64> {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Half { effective: 0, permitted: 0, inheritable: 0 }; 2];
+    // SAFETY: version 3 writes two halves, which live through the call.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32)
+}

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
@@ -37,6 +38,27 @@ impl FsContext {
         self.config(FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
     }
 
+    /// Sets a parameter that has no value (fsconfig(2)).
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn set_flag(&self, key: &str) -> io::Result<()> {
+        self.config(FSCONFIG_SET_FLAG, CString::new(key)?.as_ptr(), std::ptr::null())
+    }
+
+    /// Makes the file system of what was set, mounted nowhere yet, with these
+    /// `MOUNT_ATTR_*` (fsconfig(2), fsmount(2)).
+    ///
+    /// # Errors
+    /// What the file system refuses; [`Self::messages`] says more.
+    pub fn detached(&self, attributes: u64) -> io::Result<OwnedFd> {
+        self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
+        let context = self.0.as_raw_fd();
+        // SAFETY: the call takes numbers alone; the descriptor is open as long as `self`.
+        let mount = unsafe { libc::syscall(libc::SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes) };
+        owned(mount)
+    }
+
     /// Makes the file system of what was set and mounts it at a folder
     /// (fsconfig(2), fsmount(2), move_mount(2)).
     ///
@@ -44,10 +66,7 @@ impl FsContext {
     /// What the file system refuses; [`Self::messages`] says more.
     pub fn mount(&self, target: &Path) -> io::Result<()> {
         let target = CString::new(target.as_os_str().as_bytes())?;
-        self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
-        // SAFETY: the call takes numbers alone; the descriptor is open as long as `self`.
-        let mount = unsafe { libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), FSMOUNT_CLOEXEC, 0) };
-        let mount = owned(mount)?;
+        let mount = self.detached(0)?;
         // SAFETY: both strings end in a zero byte and the kernel copies them.
         let moved = unsafe {
             libc::syscall(

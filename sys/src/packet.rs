@@ -8,7 +8,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// One instruction of a classic BPF program (socket(7), `SO_ATTACH_FILTER`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// Operation, `BPF_*` or'ed together.
     pub code: u16,

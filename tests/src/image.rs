@@ -167,7 +167,7 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// The folder with the workspace's `Cargo.toml`.
-pub(crate) fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }
 
@@ -177,7 +177,11 @@ fn skerry_image(recipe: &Path, folder: &Path) -> Result {
 }
 
 /// Runs a program and returns its standard output; its standard error is the failure.
-fn said(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+///
+/// When it cannot be run or does not end well.
+pub fn said(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|cause| Failure::new(format!("run {program}: {cause}")))?;
     match output.status.success() {

@@ -26,7 +26,7 @@ mod web;
 
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
-pub use image::{Image, container_archive, programs};
+pub use image::{Image, container_archive, programs, repository, said};
 pub use node::{Container, Node, Running};
-pub use probe::Output;
+pub use probe::{Output, busybox};
 pub use qemu::{Board, Disk, Network};

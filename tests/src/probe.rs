@@ -26,7 +26,11 @@ pub struct Output {
 }
 
 /// The workstation's static busybox.
-pub(crate) fn busybox() -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// When it is not installed.
+pub fn busybox() -> Result<PathBuf> {
     let known = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
     let found = known.into_iter().find(|file| file.exists());
     found.ok_or_else(|| Failure::new("busybox is not installed; it is in the Debian package busybox-static"))

@@ -1,7 +1,7 @@
 //! What a container's program may do: Docker's default set, changed by
 //! `cap-add` and `cap-drop` (capabilities(7)).
 
-use spec::bundle::Capabilities;
+use spec::bundle::{CAPABILITIES, Capabilities};
 use std::collections::BTreeSet;
 
 /// Docker's default set.
@@ -22,51 +22,6 @@ const DEFAULT: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
-/// Every capability of Linux 6.12, without `CAP_`.
-const ALL: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
-
 /// The set, by names such as `CAP_CHOWN`, in order.
 ///
 /// # Errors
@@ -81,7 +36,7 @@ pub fn set(add: &[String], drop: &[String]) -> Result<BTreeSet<String>, String> 
     }
     for name in add {
         match plain(name)? {
-            "ALL" => set.extend(ALL),
+            "ALL" => set.extend(CAPABILITIES),
             one => _ = set.insert(one),
         }
     }
@@ -94,7 +49,7 @@ pub fn set(add: &[String], drop: &[String]) -> Result<BTreeSet<String>, String> 
 
 fn plain(name: &str) -> Result<&'static str, String> {
     let short = name.strip_prefix("CAP_").unwrap_or(name);
-    let known = ALL.into_iter().chain(["ALL"]).find(|known| *known == short);
+    let known = CAPABILITIES.into_iter().chain(["ALL"]).find(|known| *known == short);
     known.ok_or_else(|| format!("{name:?} is not a capability"))
 }
 

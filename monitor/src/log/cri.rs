@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest text of one entry, in bytes.
 pub const LONGEST: usize = 16 * 1024;
@@ -46,29 +45,6 @@ impl FromStr for Stream {
             _ => Err(format!("{text:?} is neither stdout nor stderr")),
         }
     }
-}
-
-/// A moment as the log writes it: UTC, RFC 3339, nine digits of a second.
-pub fn stamp(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let nanosecond = since.subsec_nanos();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}Z")
-}
-
-/// Year, month and day of a number of days after 1970-01-01, counted in
-/// 400-year eras that begin with a first of March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 /// How much of what waits in a pipe is logged now: all finished lines, else all
@@ -133,19 +109,6 @@ mod tests {
 
     fn log_of(bytes: &[u8]) -> Vec<u8> {
         entries(WHEN, Stream::Out, bytes)
-    }
-
-    #[test]
-    fn a_moment_is_written_in_utc() {
-        for (seconds, nanoseconds, text) in [
-            (0, 0, "1970-01-01T00:00:00.000000000Z"),
-            (951_782_400, 7, "2000-02-29T00:00:00.000000007Z"),
-            (1_767_323_045, 123_456_789, WHEN),
-            (4_107_542_399, 0, "2100-02-28T23:59:59.000000000Z"),
-            (4_107_542_400, 0, "2100-03-01T00:00:00.000000000Z"),
-        ] {
-            assert_eq!(stamp(UNIX_EPOCH + Duration::new(seconds, nanoseconds)), text);
-        }
     }
 
     #[test]

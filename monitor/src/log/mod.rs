@@ -48,7 +48,7 @@
 //! Deliberately missing: following, `--since` and rotation on demand, which
 //! readers of the file do.
 
-pub mod cri;
+mod cri;
 mod desk;
 mod file;
 

@@ -48,8 +48,43 @@ const MOST: usize = 4096;
 const FOREIGN: &str = "ARM AARCH64 LOONGARCH64 M68K MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PARISC \
                        PARISC64 PPC PPC64 PPC64LE RISCV64 S390 S390X SH SHEB";
 
+/// What a rule may do; `SCMP_ACT_NOTIFY` is not among it.
+pub const ACTIONS: [&str; 8] = [
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_LOG",
+];
+
+/// How a rule compares an argument.
+pub const OPERATORS: [&str; 7] = [
+    "SCMP_CMP_NE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_MASKED_EQ",
+];
+
+/// Architectures whose calls are told apart.
+pub const ARCHITECTURES: [&str; 3] = ["SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32"];
+
+/// Names and values of seccomp(2). The last concerns listeners alone: known, and without
+/// one it does nothing.
+pub const FLAGS: [(&str, u32); 4] = [
+    ("SECCOMP_FILTER_FLAG_TSYNC", 1),
+    ("SECCOMP_FILTER_FLAG_LOG", 2),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", 4),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 0),
+];
+
 /// What [`sys::seccomp::load`] takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Classic BPF over `seccomp_data`.
     pub program: Vec<Instruction>,
@@ -84,15 +119,13 @@ pub fn compile(profile: &Seccomp) -> Result<Program> {
     Ok(Program { program, flags })
 }
 
-/// `SECCOMP_FILTER_FLAG_*` of seccomp(2). The one that concerns listeners alone is
-/// known and does nothing.
+/// `SECCOMP_FILTER_FLAG_*` of seccomp(2).
 fn flags(names: &[String]) -> Result<u32> {
-    names.iter().enumerate().try_fold(0, |flags, (place, name)| match name.as_str() {
-        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags | 1),
-        "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | 2),
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | 4),
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags),
-        _ => Err(Error(format!("linux.seccomp.flags[{place}]: {name:?} is not a flag"))),
+    names.iter().enumerate().try_fold(0, |flags, (place, name)| {
+        match FLAGS.into_iter().find(|(known, _)| known == name) {
+            Some((_, flag)) => Ok(flags | flag),
+            None => Err(Error(format!("linux.seccomp.flags[{place}]: {name:?} is not a flag"))),
+        }
     })
 }
 

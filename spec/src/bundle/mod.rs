@@ -8,12 +8,14 @@
 //! written. A value that is a name of an open set (a capability, a mount option,
 //! an rlimit) stays text: only the runtime can say whether it knows it.
 
+mod capability;
 mod linux;
 mod process;
 mod resources;
 mod seccomp;
 mod state;
 
+pub use capability::CAPABILITIES;
 pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice, Personality,
     TimeOffset,

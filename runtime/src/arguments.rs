@@ -1,0 +1,452 @@
+//! The command line, as runc has it.
+//!
+//! Options stand before and after the container's ID alike; what follows the ID
+//! of `exec` is the program and its own arguments.
+
+use crate::error::{Context, Error, Result};
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What stands before the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Globals {
+    /// Where containers' states lie.
+    pub root: PathBuf,
+    /// Where errors are written beside standard error.
+    pub log: Option<PathBuf>,
+    /// JSON lines instead of text.
+    pub log_json: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Makes a container, whose program waits for `Start`.
+    Create(Create),
+    /// `Create`, `Start`, waits for the end, `Delete`.
+    Run {
+        /// What `create` takes.
+        create: Create,
+        /// Return once the program runs.
+        detach: bool,
+        /// Leave the stopped container.
+        keep: bool,
+    },
+    /// Lets a created container's program run.
+    Start(String),
+    /// Prints a container's state.
+    State(String),
+    /// Sends a signal.
+    Kill {
+        /// Which container.
+        id: String,
+        /// Number, or name with or without `SIG`.
+        signal: String,
+        /// To every process of the container.
+        all: bool,
+    },
+    /// Removes a stopped container.
+    Delete {
+        /// Which container.
+        id: String,
+        /// Kill it first; do nothing when there is none.
+        force: bool,
+    },
+    /// Runs one more program in a container.
+    Exec(Exec),
+    /// Prints all containers.
+    List {
+        /// JSON instead of a table.
+        json: bool,
+        /// IDs alone.
+        quiet: bool,
+    },
+    /// Prints what the runtime can do.
+    Features,
+    /// Writes a `config.json` to begin with.
+    Spec(PathBuf),
+    /// Prints the usage.
+    Help,
+    /// Prints the version.
+    Version,
+}
+
+/// What `create` and `run` take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Create {
+    /// The new container's name.
+    pub id: String,
+    /// The folder with `config.json`.
+    pub bundle: PathBuf,
+    /// Where the process ID is written.
+    pub pid_file: Option<PathBuf>,
+    /// The socket that is sent the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Do without `pivot_root`.
+    pub no_pivot: bool,
+    /// Stay in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 on that the program keeps.
+    pub preserve_fds: u32,
+}
+
+/// What `exec` takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exec {
+    /// Which container.
+    pub id: String,
+    /// A file with a whole `process` of config.json.
+    pub process: Option<PathBuf>,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// A new terminal; as `process` or the container says when `None`.
+    pub tty: bool,
+    /// `UID` or `UID:GID`.
+    pub user: Option<String>,
+    /// Supplementary groups.
+    pub additional_gids: Vec<u32>,
+    /// Folder in the container.
+    pub cwd: Option<String>,
+    /// More of the environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// More capabilities, `CAP_…`.
+    pub cap: Vec<String>,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// Another AppArmor profile.
+    pub apparmor: Option<String>,
+    /// Return once the program runs.
+    pub detach: bool,
+    /// Also in a paused container.
+    pub ignore_paused: bool,
+    /// Where the process ID is written.
+    pub pid_file: Option<PathBuf>,
+    /// The socket that is sent the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Descriptors from 3 on that the program keeps.
+    pub preserve_fds: u32,
+}
+
+/// Commands of runc that do not exist here yet.
+const MISSING: [&str; 7] = ["checkpoint", "restore", "ps", "pause", "resume", "update", "events"];
+
+/// Reads the arguments behind the program's own name.
+///
+/// # Errors
+/// An unknown or incomplete option, a wrong value, a missing ID.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    default_root: PathBuf,
+) -> Result<(Globals, Command)> {
+    let mut parser = Parser::from_args(arguments);
+    let mut globals = Globals { root: default_root, log: None, log_json: false };
+    while let Some(argument) = next(&mut parser)? {
+        match argument {
+            Arg::Long("root") => globals.root = path(&mut parser)?,
+            Arg::Long("log") => globals.log = Some(path(&mut parser)?),
+            Arg::Long("log-format") => globals.log_json = log_format(&mut parser)?,
+            // Nothing more is told with it; callers give it all the same.
+            Arg::Long("debug") => flag(&mut parser)?,
+            Arg::Long("rootless") => drop(text(&mut parser)?),
+            Arg::Long("systemd-cgroup") => return Err(Error::new("--systemd-cgroup: not supported yet")),
+            Arg::Short('v') | Arg::Long("version") => return Ok((globals, Command::Version)),
+            Arg::Short('h') | Arg::Long("help") => return Ok((globals, Command::Help)),
+            Arg::Value(name) => {
+                let command = command(&name.to_string_lossy(), &mut parser)?;
+                return Ok((globals, command));
+            }
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Err(Error::new("no command is given; --help lists them"))
+}
+
+fn command(name: &str, parser: &mut Parser) -> Result<Command> {
+    match name {
+        "create" => create(parser, false),
+        "run" => create(parser, true),
+        "start" => only_id(parser).map(Command::Start),
+        "state" => only_id(parser).map(Command::State),
+        "kill" => kill(parser),
+        "delete" => delete(parser),
+        "exec" => exec(parser),
+        "list" => list(parser),
+        "features" => nothing(parser).map(|()| Command::Features),
+        "spec" => spec(parser),
+        "help" => Ok(Command::Help),
+        name if MISSING.contains(&name) => Err(Error(format!("{name}: not supported yet"))),
+        name => Err(Error(format!("{name:?} is not a command; --help lists them"))),
+    }
+}
+
+fn create(parser: &mut Parser, run: bool) -> Result<Command> {
+    let mut create = Create { bundle: ".".into(), ..Create::default() };
+    let (mut detach, mut keep, mut id) = (false, false, None);
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('b') | Arg::Long("bundle") => create.bundle = path(parser)?,
+            Arg::Long("pid-file") => create.pid_file = Some(path(parser)?),
+            Arg::Long("console-socket") => create.console_socket = Some(path(parser)?),
+            Arg::Long("no-pivot") => flag(parser).map(|()| create.no_pivot = true)?,
+            Arg::Long("no-new-keyring") => flag(parser).map(|()| create.no_new_keyring = true)?,
+            Arg::Long("preserve-fds") => create.preserve_fds = number(parser, "--preserve-fds")?,
+            Arg::Short('d') | Arg::Long("detach") if run => flag(parser).map(|()| detach = true)?,
+            Arg::Long("keep") if run => flag(parser).map(|()| keep = true)?,
+            // A subreaper adopts what the program leaves; we wait for the program alone.
+            Arg::Long("no-subreaper") if run => flag(parser)?,
+            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    create.id = needed(id)?;
+    Ok(if run { Command::Run { create, detach, keep } } else { Command::Create(create) })
+}
+
+fn kill(parser: &mut Parser) -> Result<Command> {
+    let (mut id, mut signal, mut all) = (None, None, false);
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('a') | Arg::Long("all") => flag(parser).map(|()| all = true)?,
+            Arg::Short('s') | Arg::Long("signal") => signal = Some(text(parser)?),
+            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
+            Arg::Value(value) if signal.is_none() => signal = Some(word(value)?),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(Command::Kill { id: needed(id)?, signal: signal.unwrap_or_else(|| "SIGTERM".into()), all })
+}
+
+fn delete(parser: &mut Parser) -> Result<Command> {
+    let (mut id, mut force) = (None, false);
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('f') | Arg::Long("force") => flag(parser).map(|()| force = true)?,
+            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(Command::Delete { id: needed(id)?, force })
+}
+
+fn exec(parser: &mut Parser) -> Result<Command> {
+    let (mut exec, mut id) = (Exec::default(), None);
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('p') | Arg::Long("process") => exec.process = Some(path(parser)?),
+            Arg::Short('t') | Arg::Long("tty") => flag(parser).map(|()| exec.tty = true)?,
+            Arg::Short('u') | Arg::Long("user") => exec.user = Some(text(parser)?),
+            Arg::Short('g') | Arg::Long("additional-gids") => {
+                exec.additional_gids.push(number(parser, "--additional-gids")?);
+            }
+            Arg::Long("cwd") => exec.cwd = Some(text(parser)?),
+            Arg::Short('e') | Arg::Long("env") => exec.env.push(text(parser)?),
+            Arg::Short('c') | Arg::Long("cap") => exec.cap.push(text(parser)?),
+            Arg::Long("no-new-privs") => flag(parser).map(|()| exec.no_new_privs = true)?,
+            Arg::Long("apparmor") => exec.apparmor = Some(text(parser)?),
+            Arg::Short('d') | Arg::Long("detach") => flag(parser).map(|()| exec.detach = true)?,
+            Arg::Long("ignore-paused") => flag(parser).map(|()| exec.ignore_paused = true)?,
+            Arg::Long("pid-file") => exec.pid_file = Some(path(parser)?),
+            Arg::Long("console-socket") => exec.console_socket = Some(path(parser)?),
+            Arg::Long("preserve-fds") => exec.preserve_fds = number(parser, "--preserve-fds")?,
+            Arg::Value(value) if id.is_none() => {
+                id = Some(identity(value)?);
+                if exec.process.is_none() {
+                    exec_arguments(parser, &mut exec)?;
+                }
+            }
+            other => return Err(unexpected(&other)),
+        }
+    }
+    exec.id = needed(id)?;
+    if exec.process.is_none() && exec.args.is_empty() {
+        return Err(Error::new("exec: no program is given"));
+    }
+    Ok(Command::Exec(exec))
+}
+
+/// What follows the ID is the program's, unless it is the `--process` of a caller that
+/// puts options last.
+fn exec_arguments(parser: &mut Parser, exec: &mut Exec) -> Result<()> {
+    let rest = parser.raw_args().context(|| "exec".to_owned())?;
+    let first = rest.as_slice().first().and_then(|word| word.to_str()).unwrap_or("");
+    if first.starts_with('-') && first != "--" {
+        return Ok(());
+    }
+    let skip = usize::from(first == "--");
+    exec.args = rest.skip(skip).map(word).collect::<Result<_>>()?;
+    Ok(())
+}
+
+fn list(parser: &mut Parser) -> Result<Command> {
+    let (mut json, mut quiet) = (false, false);
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('f') | Arg::Long("format") => match text(parser)?.as_str() {
+                "json" => json = true,
+                "table" => json = false,
+                other => return Err(Error(format!("--format {other:?}: neither table nor json"))),
+            },
+            Arg::Short('q') | Arg::Long("quiet") => flag(parser).map(|()| quiet = true)?,
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(Command::List { json, quiet })
+}
+
+fn spec(parser: &mut Parser) -> Result<Command> {
+    let mut bundle = PathBuf::from(".");
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Short('b') | Arg::Long("bundle") => bundle = path(parser)?,
+            Arg::Long("rootless") => return Err(Error::new("spec --rootless: not supported yet")),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(Command::Spec(bundle))
+}
+
+fn only_id(parser: &mut Parser) -> Result<String> {
+    let mut id = None;
+    while let Some(argument) = next(parser)? {
+        match argument {
+            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    needed(id)
+}
+
+fn nothing(parser: &mut Parser) -> Result<()> {
+    next(parser)?.map_or(Ok(()), |argument| Err(unexpected(&argument)))
+}
+
+/// A container's name becomes the name of a folder and of a cgroup.
+fn identity(value: OsString) -> Result<String> {
+    let id = word(value)?;
+    let known = |letter: char| letter.is_ascii_alphanumeric() || "_+-.".contains(letter);
+    if id.is_empty() || id == "." || id == ".." || id.len() > 255 || !id.chars().all(known) {
+        return Err(Error(format!("container ID {id:?}: letters, digits and _+-. can be in one")));
+    }
+    Ok(id)
+}
+
+fn needed(id: Option<String>) -> Result<String> {
+    id.ok_or_else(|| Error::new("no container ID is given"))
+}
+
+fn next<'a>(parser: &'a mut Parser) -> Result<Option<Arg<'a>>> {
+    parser.next().context(|| "arguments".to_owned())
+}
+
+fn unexpected(argument: &Arg<'_>) -> Error {
+    Error(match argument {
+        Arg::Short(letter) => format!("option -{letter} is not known here"),
+        Arg::Long(name) => format!("option --{name} is not known here"),
+        Arg::Value(value) => format!("argument {value:?} is one too many"),
+    })
+}
+
+fn path(parser: &mut Parser) -> Result<PathBuf> {
+    parser.value().map(PathBuf::from).context(|| "arguments".to_owned())
+}
+
+fn text(parser: &mut Parser) -> Result<String> {
+    word(parser.value().context(|| "arguments".to_owned())?)
+}
+
+fn word(value: OsString) -> Result<String> {
+    value.into_string().map_err(|value| Error(format!("argument {value:?} is not UTF-8")))
+}
+
+fn number(parser: &mut Parser, option: &str) -> Result<u32> {
+    let value = parser.value().context(|| "arguments".to_owned())?;
+    value.parse().context(|| option.to_owned())
+}
+
+/// A flag, which Go programs may write as `--flag=true`.
+fn flag(parser: &mut Parser) -> Result<()> {
+    match parser.optional_value() {
+        Some(value) if value != "true" => Err(Error(format!("a flag cannot be {value:?}"))),
+        _ => Ok(()),
+    }
+}
+
+fn log_format(parser: &mut Parser) -> Result<bool> {
+    match text(parser)?.as_str() {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        other => Err(Error(format!("--log-format {other:?}: neither text nor json"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<(Globals, Command)> {
+        parse(line.split_whitespace().map(OsString::from), "/run/x".into())
+    }
+
+    fn command_of(line: &str) -> Command {
+        read(line).unwrap().1
+    }
+
+    #[test]
+    fn conmons_call_is_understood() {
+        let line =
+            "--log-format=json --log /l create --bundle /b --pid-file /p --no-pivot --preserve-fds 2 abc";
+        let (globals, command) = read(line).unwrap();
+        assert_eq!(globals, Globals { root: "/run/x".into(), log: Some("/l".into()), log_json: true });
+        let create = Create {
+            id: "abc".into(),
+            bundle: "/b".into(),
+            pid_file: Some("/p".into()),
+            no_pivot: true,
+            preserve_fds: 2,
+            ..Create::default()
+        };
+        assert_eq!(command, Command::Create(create));
+    }
+
+    #[test]
+    fn options_stand_before_and_after_the_id() {
+        assert_eq!(command_of("create -b /b abc"), command_of("create abc --bundle=/b"));
+        assert_eq!(command_of("delete --force abc"), command_of("delete abc -f"));
+        assert_eq!(command_of("kill --all abc KILL"), command_of("kill abc KILL --all"));
+        assert_eq!(
+            command_of("exec --process /p --detach abc"),
+            command_of("exec abc --process /p --detach")
+        );
+    }
+
+    #[test]
+    fn what_follows_the_id_of_exec_is_the_programs() {
+        let Command::Exec(exec) = command_of("exec -e A=b abc ls -l --all") else { panic!("not exec") };
+        assert_eq!(
+            (exec.env, exec.args),
+            (vec!["A=b".into()], vec!["ls".into(), "-l".into(), "--all".into()])
+        );
+        assert_eq!(command_of("exec abc -- ls"), command_of("exec abc ls"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, words) in [
+            ("", "no command is given"),
+            ("fly abc", "\"fly\" is not a command"),
+            ("checkpoint abc", "checkpoint: not supported yet"),
+            ("create", "no container ID is given"),
+            ("create ../abc", "container ID \"../abc\""),
+            ("create ..", "container ID \"..\""),
+            ("start abc def", "argument \"def\" is one too many"),
+            ("state --fly abc", "option --fly is not known here"),
+            ("create --preserve-fds many abc", "--preserve-fds"),
+            ("--log-format xml state abc", "\"xml\""),
+            ("exec abc", "no program is given"),
+        ] {
+            let error = read(line).unwrap_err().0;
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+}

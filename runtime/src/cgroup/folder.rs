@@ -1,0 +1,213 @@
+//! The container's cgroup as a folder: made with its limits, emptied, removed.
+//! What is to be written comes from the plan.
+
+use super::{Absent, Write, resources::controllers};
+use crate::error::{Context, Error, Result};
+use crate::plan;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where the hierarchy is mounted.
+const HIERARCHY: &str = spec::paths::CGROUP;
+
+/// Delegated to every container where the host has them, so that there is something
+/// to read beside the limits.
+const USUAL: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
+
+/// How long a killed process may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether the host has cgroup v2 where it should be.
+pub fn is_there() -> bool {
+    statfs(HIERARCHY).is_ok_and(|about| about.filesystem_type() == CGROUP2_SUPER_MAGIC)
+}
+
+/// The folder of a path in the hierarchy.
+pub fn of(path: &str) -> PathBuf {
+    Path::new(HIERARCHY).join(path)
+}
+
+/// Makes the folder with its limits and opens it. A host without cgroup v2 runs
+/// containers that ask for no limit, without one.
+///
+/// # Errors
+/// The limit that cannot be had, and what is missing for it.
+pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
+    if !is_there() {
+        return match cgroup.writes.first() {
+            Some(write) => Err(Error(format!(
+                "linux.resources: {} needs cgroup v2, and {HIERARCHY} is not a cgroup2 file system",
+                write.file
+            ))),
+            None => Ok(None),
+        };
+    }
+    let folder = of(&cgroup.path);
+    let words = || format!("make the cgroup {}", folder.display());
+    delegate(&cgroup.path, &controllers(&cgroup.writes)).context(words)?;
+    for write in &cgroup.writes {
+        apply(&folder, write)?;
+    }
+    let open = File::open(&folder).context(words)?;
+    if let Some(program) = &cgroup.devices {
+        sys::device_filter::attach(open.as_fd(), program)
+            .context(|| "linux.resources.devices: load the filter".into())?;
+    }
+    Ok(Some(open))
+}
+
+/// Makes each folder down to the container's, and in each above it lets the next one
+/// have controllers.
+fn delegate(path: &str, needed: &[&str]) -> io::Result<()> {
+    let mut folder = PathBuf::from(HIERARCHY);
+    for name in Path::new(path) {
+        enable(&folder, needed);
+        folder.push(name);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// A controller that cannot be enabled is told of when its file is missed.
+fn enable(folder: &Path, needed: &[&str]) {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let (there, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+    let wanted = USUAL.iter().chain(needed).filter(|name| has(&there, name) && !has(&enabled, name));
+    let mut text: Vec<String> = wanted.map(|name| format!("+{name}")).collect();
+    text.dedup();
+    if text.is_empty() || fs::write(folder.join("cgroup.subtree_control"), text.join(" ")).is_ok() {
+        return;
+    }
+    // One that is refused keeps the others out too.
+    for one in text {
+        let _ = fs::write(folder.join("cgroup.subtree_control"), one);
+    }
+}
+
+fn apply(folder: &Path, write: &Write) -> Result<()> {
+    let there = write_existing(&folder.join(&write.file), &write.value);
+    let (file, result) = match (&write.absent, there) {
+        (Absent::Skip, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        (Absent::Instead { file, value }, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            (file, write_existing(&folder.join(file), value))
+        }
+        (_, result) => (&write.file, result),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error(missing(folder, file))),
+        result => result.context(|| format!("linux.resources: write {:?} to {file}", write.value)),
+    }
+}
+
+fn missing(folder: &Path, file: &str) -> String {
+    let controller = file.split('.').next().unwrap_or(file);
+    let above = folder.parent().unwrap_or(folder);
+    let there = fs::read_to_string(above.join("cgroup.subtree_control")).unwrap_or_default();
+    match there.split_whitespace().any(|name| name == controller) {
+        true => format!("linux.resources: the kernel has no {file}"),
+        false => format!(
+            "linux.resources: {file} needs the controller {controller}, which {} does not have",
+            above.display()
+        ),
+    }
+}
+
+fn write_existing(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    io::Write::write_all(&mut file, value.as_bytes())
+}
+
+/// Whether the container is frozen.
+pub fn is_frozen(path: &str) -> bool {
+    let events = fs::read_to_string(of(path).join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "frozen 1")
+}
+
+/// Every process in the cgroup and those below it.
+pub fn processes(path: &str) -> Vec<i32> {
+    fn collect(folder: &Path, all: &mut Vec<i32>) {
+        let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        all.extend(members.lines().filter_map(|line| line.parse::<i32>().ok()));
+        folders(folder).iter().for_each(|below| collect(below, all));
+    }
+    let mut all = Vec::new();
+    collect(&of(path), &mut all);
+    all
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Kills everything in the cgroup and waits until it has ended.
+///
+/// # Errors
+/// When something does not end in time.
+pub fn kill(path: &str) -> Result<()> {
+    let folder = of(path);
+    let words = || format!("kill what is in {}", folder.display());
+    match write_existing(&folder.join("cgroup.kill"), "1") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
+        // Before Linux 5.14 there is no such file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            processes(path).into_iter().for_each(|pid| drop(sys::process::kill(pid, libc::SIGKILL)));
+        }
+        result => result.context(words)?,
+    }
+    wait_until_empty(&folder).context(words)
+}
+
+fn wait_until_empty(folder: &Path) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    let mut events = File::open(folder.join("cgroup.events"))?;
+    loop {
+        let mut text = String::new();
+        events.rewind()?;
+        events.read_to_string(&mut text)?;
+        if text.lines().any(|line| line == "populated 0") {
+            return Ok(());
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout);
+    }
+}
+
+/// Removes the cgroup and what the container made below it.
+///
+/// # Errors
+/// When processes are left in it.
+pub fn remove(path: &str) -> Result<()> {
+    let folder = of(path);
+    remove_all(&folder).context(|| format!("remove the cgroup {}", folder.display()))
+}
+
+fn remove_all(folder: &Path) -> nix::Result<()> {
+    folders(folder).iter().try_for_each(|below| remove_all(below))?;
+    let end = Instant::now() + Duration::from_secs(1);
+    loop {
+        match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, folder, nix::unistd::UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            // A process that has ended leaves its cgroup a moment later than it tells.
+            Err(Errno::EBUSY) if Instant::now() < end => std::thread::yield_now(),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The talk between `create` and the container's first process, and between it and
+//! `start`.
+//!
+//! ```text
+//! first process                    parent
+//! (IDs are mapped?)              ← G
+//! H  prestart, createRuntime!      runs them
+//!                                ← G
+//! R  all is set up                 records it
+//!                                ← G
+//! E… an error in words             undoes everything
+//! ```
+//!
+//! The other side's end of the socket closing is an answer too: a parent that is gone
+//! ends the process, and a connection of `start` that closes without a word means
+//! that the program runs.
+
+use crate::error::{Context, Error, Result};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::descriptors;
+
+/// Longest error that is told whole, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// One side.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+/// What the parent is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Run the hooks of the caller's namespaces.
+    Hooks,
+    /// All is set up.
+    Ready,
+    /// It did not work.
+    Failed(Error),
+    /// The process is gone without a word.
+    Gone,
+}
+
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
+impl Channel {
+    /// Both sides: the parent's and the first process's.
+    pub fn pair() -> Result<(Self, Self)> {
+        let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+        pair.map(|(one, other)| (Self(one), Self(other))).context(|| "make a socket".into())
+    }
+
+    /// Tells an error; nothing more can be done when nobody listens.
+    pub fn fail(&self, error: &Error) {
+        let mut text = format!("E{error}").into_bytes();
+        text.truncate(LONGEST);
+        let _ = self.send(&text);
+    }
+
+    /// Tells that all is set up, and waits until that is on record.
+    pub fn ready(&self) -> Result<()> {
+        self.send(b"R")?;
+        self.wait_for_go()
+    }
+
+    /// Has the parent run hooks.
+    pub fn ask_for_hooks(&self) -> Result<()> {
+        self.send(b"H")?;
+        self.wait_for_go()
+    }
+
+    /// Waits for the parent's word.
+    pub fn wait_for_go(&self) -> Result<()> {
+        match self.receive()?.as_slice() {
+            b"G" => Ok(()),
+            _ => Err(Error::new("the runtime went away")),
+        }
+    }
+
+    /// The parent's word.
+    pub fn go(&self) -> Result<()> {
+        self.send(b"G")
+    }
+
+    /// What the first process says next.
+    pub fn next(&self) -> Result<Message> {
+        Ok(Message::read(&self.receive()?))
+    }
+
+    fn send(&self, message: &[u8]) -> Result<()> {
+        descriptors::send(self.0.as_fd(), message, &[]).context(|| "tell the other process".into())
+    }
+
+    fn receive(&self) -> Result<Vec<u8>> {
+        let mut buffer = vec![0; LONGEST];
+        let (length, _) =
+            descriptors::receive(self.0.as_fd(), &mut buffer).context(|| "hear the other process".into())?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
+impl Message {
+    /// Reads what came, all of it.
+    pub fn read(bytes: &[u8]) -> Self {
+        match bytes {
+            b"H" => Self::Hooks,
+            b"R" => Self::Ready,
+            [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),
+            _ => Self::Gone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_side_says_the_other_hears() {
+        let (parent, child) = Channel::pair().unwrap();
+        parent.go().unwrap();
+        child.ready().unwrap();
+        assert_eq!(parent.next().unwrap(), Message::Ready);
+        child.fail(&Error::new("mount proc: busy"));
+        assert_eq!(parent.next().unwrap(), Message::Failed(Error::new("mount proc: busy")));
+        drop(child);
+        assert_eq!(parent.next().unwrap(), Message::Gone);
+    }
+
+    #[test]
+    fn a_process_whose_parent_is_gone_does_not_wait_for_ever() {
+        let (parent, child) = Channel::pair().unwrap();
+        drop(parent);
+        assert!(child.wait_for_go().is_err() && child.ready().is_err());
+    }
+}

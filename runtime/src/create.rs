@@ -1,0 +1,239 @@
+//! `create`: the parent's side. Whatever fails, nothing of the container is left.
+
+use crate::arguments;
+use crate::bundle::Bundle;
+use crate::cgroup::folder;
+use crate::channel::{Channel, Message};
+use crate::error::{Context, Error, Result};
+use crate::perform::{self, Performer};
+use crate::plan::{self, Given, Plan};
+use crate::record::{Place, Process, Record, replace};
+use nix::sched::{CloneFlags, setns, unshare};
+use spec::bundle::Status;
+use spec::timestamp::rfc3339;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Makes a container; its program waits for `start`. A terminal is sent to `console`.
+///
+/// # Errors
+/// What is wrong with the bundle, and what could not be done.
+pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedFd>) -> Result<Record> {
+    let bundle = Bundle::open(&arguments.bundle)?;
+    let path = bundle.path.display().to_string();
+    let plan = Plan::new(
+        &bundle.config,
+        &Given {
+            id: &arguments.id,
+            bundle: &path,
+            no_pivot: arguments.no_pivot,
+            no_new_keyring: arguments.no_new_keyring,
+            preserve_fds: arguments.preserve_fds,
+        },
+    )?;
+    let console = check_console(&bundle, console)?;
+    let place = Place::claim(root, &arguments.id)?;
+    let mut record = Record {
+        id: arguments.id.clone(),
+        process: None,
+        complete: false,
+        rootfs: plan::rootfs(&bundle.config, &path),
+        bundle: path,
+        cgroup: folder::is_there().then(|| plan.cgroup.path.clone()),
+        created: rfc3339(SystemTime::now()),
+        owner: nix::unistd::getuid().as_raw(),
+        annotations: bundle.config.annotations.clone(),
+    };
+    let made = build(&place, &mut record, &plan, &bundle, console, arguments.pid_file.as_deref());
+    if made.is_err() {
+        undo(&place, &record);
+    }
+    made.map(|()| record)
+}
+
+/// A terminal needs somebody who takes it, and the reverse is a mistake too.
+fn check_console(bundle: &Bundle, console: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+    let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
+    match (terminal, console) {
+        (true, None) => {
+            Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"))
+        }
+        (false, Some(_)) => Err(Error::new("--console-socket: process.terminal is not set")),
+        (_, console) => Ok(console),
+    }
+}
+
+/// The socket that `--console-socket` names.
+///
+/// # Errors
+/// Nobody listens there.
+pub fn connect_console(path: Option<&Path>) -> Result<Option<OwnedFd>> {
+    let connect = |path: &Path| {
+        UnixStream::connect(path)
+            .map(OwnedFd::from)
+            .context(|| format!("--console-socket: connect to {}", path.display()))
+    };
+    path.map(connect).transpose()
+}
+
+fn build(
+    place: &Place,
+    record: &mut Record,
+    plan: &Plan,
+    bundle: &Bundle,
+    console: Option<OwnedFd>,
+    pid_file: Option<&Path>,
+) -> Result<()> {
+    place.write(record)?;
+    replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
+    let cgroup = folder::make(&plan.cgroup)?;
+    let lock = File::create(place.file("created")).context(|| "make a lock".into())?;
+    lock.lock().context(|| "lock the container".into())?;
+    let (folder, socket) = place.socket()?;
+    let listener = UnixListener::bind(&socket).context(|| "make the socket for start".into())?;
+    drop(folder);
+    let (parent, child) = Channel::pair()?;
+    let mut performer = Performer::new(child, record.state(Status::Creating));
+    performer.joined = open_namespaces(plan)?;
+    performer.console = console;
+    performer.listener = Some(listener);
+    performer.cgroup = record.cgroup.as_deref().map(folder::of);
+    performer.hooks = plan.hooks.clone();
+    let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
+    drop(lock);
+    record.process = Process::of(pid);
+    let done = lead(place, record, plan, &parent, pid_file);
+    if done.is_err() {
+        let _ = sys::process::kill(pid, libc::SIGKILL);
+        sys::process::reap(pid);
+    }
+    done
+}
+
+/// Opens what the first process joins, while paths still mean the caller's files.
+fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
+    let open = |(kind, path): &(_, String)| {
+        let file = File::open(path).context(|| format!("linux.namespaces: open {path}"))?;
+        Ok((plan::flag(*kind), path.clone(), file))
+    };
+    plan.namespaces.joined_by_child().map(open).collect()
+}
+
+/// Makes the first process, which performs the plan and does not return.
+fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
+    let own_pid = File::open("/proc/self/ns/pid").context(|| "open the PID namespace".into())?;
+    if let Some(path) = plan.namespaces.joined_pid() {
+        let words = || format!("linux.namespaces: join {path}");
+        let namespace = File::open(path).context(words)?;
+        setns(namespace, CloneFlags::CLONE_NEWPID).context(words)?;
+    }
+    if plan.namespaces.has_own_time() {
+        make_time_namespace(plan)?;
+    }
+    let flags = plan.namespaces.at_clone().bits() as u32;
+    let forked = sys::fork::fork(u64::from(flags), cgroup.map(AsFd::as_fd));
+    match forked
+        .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone()))?
+    {
+        Some(pid) => {
+            // Hooks are born from here on.
+            if plan.namespaces.joined_pid().is_some() {
+                setns(own_pid, CloneFlags::CLONE_NEWPID).context(|| "return to the PID namespace".into())?;
+            }
+            Ok((pid, parent))
+        }
+        None => {
+            drop(parent);
+            performer.perform(&plan.steps)
+        }
+    }
+}
+
+fn make_time_namespace(plan: &Plan) -> Result<()> {
+    unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)).context(|| "make a time namespace".into())?;
+    if plan.namespaces.time_offsets.is_empty() {
+        return Ok(());
+    }
+    fs::write("/proc/self/timens_offsets", &plan.namespaces.time_offsets)
+        .context(|| "linux.timeOffsets: write".into())
+}
+
+/// Does for the first process what only the parent can, until the container is created.
+fn lead(
+    place: &Place,
+    record: &mut Record,
+    plan: &Plan,
+    channel: &Channel,
+    pid_file: Option<&Path>,
+) -> Result<()> {
+    let Some(Process { pid, .. }) = record.process else { return Err(gone()) };
+    place.write(record)?;
+    if let Some(value) = plan.oom_score_adj {
+        set_oom_score(pid, value)?;
+    }
+    if plan.namespaces.maps_users() {
+        map(pid, "uid_map", &plan.namespaces.uid_map)?;
+        map(pid, "gid_map", &plan.namespaces.gid_map)?;
+        channel.go()?;
+    }
+    loop {
+        match channel.next()? {
+            Message::Hooks => run_hooks(record, plan)?,
+            Message::Ready => break,
+            Message::Failed(error) => return Err(error),
+            Message::Gone => return Err(gone()),
+        }
+        channel.go()?;
+    }
+    record.complete = true;
+    place.write(record)?;
+    write_pid(pid_file, pid)?;
+    channel.go()
+}
+
+/// Without `CAP_SYS_RESOURCE` the value can only be raised: the container runs all the
+/// same, as with runc.
+pub fn set_oom_score(pid: i32, value: i32) -> Result<()> {
+    match fs::write(format!("/proc/{pid}/oom_score_adj"), value.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        written => written.context(|| format!("process.oomScoreAdj: set {value}")),
+    }
+}
+
+fn map(pid: i32, file: &str, text: &str) -> Result<()> {
+    fs::write(format!("/proc/{pid}/{file}"), text)
+        .context(|| format!("linux.uidMappings: write {text:?} to {file}"))
+}
+
+/// `prestart` is `createRuntime`'s old name.
+fn run_hooks(record: &Record, plan: &Plan) -> Result<()> {
+    let state = record.state(Status::Creating);
+    perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state)?;
+    perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state)
+}
+
+/// Writes a process ID where the caller wants it.
+///
+/// # Errors
+/// Those of writing a file.
+pub fn write_pid(path: Option<&Path>, pid: i32) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    replace(path, pid.to_string().as_bytes()).context(|| format!("--pid-file: write {}", path.display()))
+}
+
+fn gone() -> Error {
+    Error::new(
+        "the container's first process ended before it was set up: it was killed, or the memory limit is too low",
+    )
+}
+
+fn undo(place: &Place, record: &Record) {
+    if let Some(cgroup) = &record.cgroup {
+        let _ = folder::kill(cgroup).and_then(|()| folder::remove(cgroup));
+    }
+    let _ = place.remove();
+}

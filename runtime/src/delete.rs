@@ -1,0 +1,65 @@
+//! `delete`: removes what is left of a container.
+
+use crate::cgroup::folder;
+use crate::error::{Context, Error, Result};
+use crate::perform;
+use crate::record::{Place, Process, Record};
+use nix::poll::{PollFd, PollFlags, poll};
+use spec::bundle::Status;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// How long a killed process may take to end, in milliseconds.
+const PATIENCE: u16 = 10_000;
+
+/// Removes a stopped container, or with `force` any, whatever state its creation
+/// is in. Returns the failures of poststop hooks, which are only for the log
+/// (`runtime.md`, Lifecycle 13).
+///
+/// # Errors
+/// The container runs, or something could not be removed.
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
+    let place = Place::of(root, id);
+    let record = match place.read(id) {
+        Ok(record) => record,
+        // Killed before it wrote anything: there is only the name.
+        Err(_) if force => return place.remove().map(|()| Vec::new()),
+        Err(error) => return Err(error),
+    };
+    match record.status(&place) {
+        Status::Stopped | Status::Created => {}
+        _ if force => {}
+        status => {
+            return Err(Error(format!(
+                "container {id:?}: cannot delete one that is {status}; --force kills it"
+            )));
+        }
+    }
+    end(&record)?;
+    let hooks = place.config().unwrap_or_default().hooks.unwrap_or_default();
+    place.remove()?;
+    Ok(perform::run_all_hooks(&hooks.poststop, "hooks.poststop", &record.state(Status::Stopped)))
+}
+
+/// Ends every process of the container and removes its cgroup.
+fn end(record: &Record) -> Result<()> {
+    record.process.map_or(Ok(()), end_process)?;
+    if let Some(cgroup) = &record.cgroup {
+        folder::kill(cgroup)?;
+        folder::remove(cgroup)?;
+    }
+    Ok(())
+}
+
+fn end_process(process: Process) -> Result<()> {
+    let Some(held) = process.open() else { return Ok(()) };
+    let words = || format!("kill process {}", process.pid);
+    match sys::pidfd::signal(held.as_fd(), libc::SIGKILL) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        sent => sent.context(words)?,
+    }
+    match poll(&mut [PollFd::new(held.as_fd(), PollFlags::POLLIN)], PATIENCE).context(words)? {
+        0 => Err(Error(format!("{}: it does not end", words()))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,180 @@
+//! `exec`: one more program in a container.
+
+use crate::arguments;
+use crate::bundle;
+use crate::cgroup::folder;
+use crate::channel::{Channel, Message};
+use crate::create::write_pid;
+use crate::error::{Context, Error, Result};
+use crate::perform::Performer;
+use crate::plan::{self, Step};
+use crate::record::{Place, Record};
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl;
+use nix::sys::stat::Mode;
+use spec::bundle::{Capabilities, Config, Process, Status};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Runs a program in a container and returns its process ID; a terminal is sent to
+/// `console`.
+///
+/// # Errors
+/// The container does not run; what the process asks for and cannot have; the program is not
+/// there.
+pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) -> Result<i32> {
+    let id = &arguments.id;
+    let place = Place::of(root, id);
+    let record = place.read(id)?;
+    match record.status(&place) {
+        Status::Running | Status::Created => {}
+        Status::Paused if arguments.ignore_paused => {}
+        Status::Paused => return Err(Error(format!("container {id:?}: it is paused"))),
+        status => {
+            return Err(Error(format!("container {id:?}: cannot exec in a container that is {status}")));
+        }
+    }
+    let config = place.config()?;
+    let process = process(arguments, &config)?;
+    if process.terminal && console.is_none() {
+        return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
+    }
+    let seccomp = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let steps = plan::exec(&process, seccomp, arguments.preserve_fds)?;
+    let pid = join_and_fork(&record, &config, &process, &steps, console)?;
+    write_pid(arguments.pid_file.as_deref(), pid)?;
+    Ok(pid)
+}
+
+/// What the file or the command line says; the rest is the container's.
+fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
+    if let Some(path) = &arguments.process {
+        let text = fs::read(path).context(|| format!("--process: read {}", path.display()))?;
+        return bundle::parse(&text, path);
+    }
+    let mut process = config.process.clone().unwrap_or_default();
+    process.args.clone_from(&arguments.args);
+    process.terminal = arguments.tty;
+    process.no_new_privileges |= arguments.no_new_privs;
+    process.env.extend(arguments.env.iter().cloned());
+    if let Some(cwd) = &arguments.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    if let Some(profile) = &arguments.apparmor {
+        process.apparmor_profile.clone_from(profile);
+    }
+    if let Some(user) = &arguments.user {
+        (process.user.uid, process.user.gid) = user_of(user)?;
+        process.user.additional_gids.clear();
+    }
+    process.user.additional_gids.extend(&arguments.additional_gids);
+    add_capabilities(&mut process, &arguments.cap);
+    Ok(process)
+}
+
+/// `UID` or `UID:GID`.
+fn user_of(text: &str) -> Result<(u32, u32)> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
+    match (uid.parse(), gid.parse()) {
+        (Ok(uid), Ok(gid)) => Ok((uid, gid)),
+        _ => Err(Error(format!("--user {text:?}: neither UID nor UID:GID"))),
+    }
+}
+
+/// Not to the inheritable and ambient sets: what the program starts would get them
+/// (CVE-2022-29162).
+fn add_capabilities(process: &mut Process, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    let sets = process.capabilities.get_or_insert_with(Capabilities::default);
+    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+        set.extend(names.iter().cloned());
+    }
+}
+
+fn join_and_fork(
+    record: &Record,
+    config: &Config,
+    process: &Process,
+    steps: &[Step],
+    console: Option<OwnedFd>,
+) -> Result<i32> {
+    let held = record.process.and_then(|process| process.open());
+    let held = held.ok_or_else(|| Error(format!("container {:?}: it has stopped", record.id)))?;
+    // The new process is seen in the container from its first moment on.
+    prctl::set_dumpable(false).context(|| "close this process".into())?;
+    let cgroup = record
+        .cgroup
+        .as_deref()
+        .map(|path| File::open(folder::of(path)).context(|| format!("open the cgroup {path}")));
+    let cgroup = cgroup.transpose()?;
+    let kinds = kinds(config);
+    if kinds.contains(CloneFlags::CLONE_NEWPID) {
+        setns(&held, CloneFlags::CLONE_NEWPID).context(|| "join the container's PID namespace".into())?;
+    }
+    let (parent, child) = Channel::pair()?;
+    let mut performer = Performer::new(child, record.state(Status::Running));
+    performer.console = console;
+    let forked = sys::fork::fork(0, cgroup.as_ref().map(AsFd::as_fd));
+    match forked.context(|| "make a process in the container's cgroup".into())? {
+        Some(pid) => {
+            drop(performer);
+            follow(pid, &parent, process)
+        }
+        None => {
+            drop(parent);
+            inside(performer, &held, kinds - CloneFlags::CLONE_NEWPID, steps)
+        }
+    }
+}
+
+/// Every namespace that the container does not have in common with the runtime.
+fn kinds(config: &Config) -> CloneFlags {
+    let namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    plan::flags(namespaces.map(|namespace| namespace.kind))
+}
+
+/// The new process: joins the rest, all at once, and performs its steps.
+fn inside(mut performer: Performer, container: &OwnedFd, kinds: CloneFlags, steps: &[Step]) -> ! {
+    let joined =
+        setns(container, kinds).context(|| "join the container's namespaces".into()).and_then(|()| {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let root = open("/", flags, Mode::empty()).context(|| "open the container's root".into())?;
+            performer.root = Some(root);
+            Ok(())
+        });
+    match joined {
+        Ok(()) => performer.perform(steps),
+        Err(error) => {
+            performer.channel.fail(&error);
+            sys::fork::exit_now(1)
+        }
+    }
+}
+
+/// Waits until the program runs or could not be run.
+fn follow(pid: i32, channel: &Channel, process: &Process) -> Result<i32> {
+    let outcome = match process.oom_score_adj {
+        Some(value) => crate::create::set_oom_score(pid, value),
+        None => Ok(()),
+    };
+    match outcome.and_then(|()| channel.next()) {
+        Ok(Message::Gone) => Ok(pid),
+        Ok(Message::Failed(error)) | Err(error) => {
+            sys::process::reap(pid);
+            Err(error)
+        }
+        Ok(other) => Err(Error(format!("the new process said {other:?}"))),
+    }
+}
+
+/// Whether the file that `--process` names asks for a terminal.
+///
+/// # Errors
+/// It cannot be read.
+pub fn wants_terminal(arguments: &arguments::Exec) -> Result<bool> {
+    Ok(arguments.process.is_some() && process(arguments, &Config::default())?.terminal)
+}

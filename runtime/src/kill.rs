@@ -1,0 +1,74 @@
+//! `kill`: sends a signal to a container.
+
+use crate::cgroup::folder;
+use crate::error::{Context, Error, Result};
+use crate::record::Place;
+use nix::sys::signal::Signal;
+use spec::bundle::Status;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::str::FromStr;
+
+/// Sends a signal to the first process, or to all.
+///
+/// # Errors
+/// There is no such signal; the container is neither created nor running.
+pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
+    let signal = number(signal)?;
+    let place = Place::of(root, id);
+    let record = place.read(id)?;
+    let status = record.status(&place);
+    if all && let Some(cgroup) = &record.cgroup {
+        folder::processes(cgroup).into_iter().for_each(|pid| drop(sys::process::kill(pid, signal)));
+        return Ok(());
+    }
+    if !matches!(status, Status::Created | Status::Running | Status::Paused) {
+        return Err(Error(format!("container {id:?}: container not running, it is {status}")));
+    }
+    let process = record.process.and_then(|process| process.open());
+    let process = process.ok_or_else(|| Error(format!("container {id:?}: container not running")))?;
+    sys::pidfd::signal(process.as_fd(), signal).context(|| format!("container {id:?}: send signal {signal}"))
+}
+
+/// A signal's number by its name, with or without `SIG`, or by itself.
+///
+/// # Errors
+/// There is none.
+pub fn number(text: &str) -> Result<i32> {
+    let unknown = || Error(format!("signal {text:?}: there is none"));
+    if let Ok(number) = text.parse::<i32>() {
+        return if (0..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    real_time(name)
+        .or_else(|| Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32))
+        .ok_or_else(unknown)
+}
+
+/// `RTMIN+3`, `RTMAX-1` (signal(7)).
+fn real_time(name: &str) -> Option<i32> {
+    let (base, sign, rest) = match name.strip_prefix("RTMIN") {
+        Some(rest) => (34, '+', rest),
+        None => (64, '-', name.strip_prefix("RTMAX")?),
+    };
+    let offset: i32 = if rest.is_empty() { 0 } else { rest.strip_prefix(sign)?.parse().ok()? };
+    let number = if sign == '+' { base + offset } else { base - offset };
+    (34..=64).contains(&number).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+
+    #[test]
+    fn names_and_numbers_are_understood() {
+        for (text, number) in
+            [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("RTMIN+3", 37), ("SIGRTMAX", 64)]
+        {
+            assert_eq!(super::number(text), Ok(number), "{text}");
+        }
+        for text in ["", "FLY", "65", "-1", "RTMIN+31", "RTMIN-1"] {
+            assert!(super::number(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `state` and `list`: what containers there are.
+
+use crate::error::{Context, Result};
+use crate::record::{Place, Record};
+use serde::Serialize;
+use spec::bundle::{State, Status};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+/// What runc prints of a container beyond the specification's state.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    #[serde(flatten)]
+    state: State,
+    rootfs: String,
+    created: String,
+    owner: String,
+}
+
+/// The state of one container as JSON (`runtime.md`, Query State).
+///
+/// # Errors
+/// There is none of this name.
+pub fn state(root: &Path, id: &str) -> Result<String> {
+    let place = Place::of(root, id);
+    let record = place.read(id)?;
+    let entry = entry(&record, &place);
+    serde_json::to_string_pretty(&entry).context(|| "write the state".into())
+}
+
+/// All containers, as a table, as JSON, or their names.
+///
+/// # Errors
+/// The root cannot be read.
+pub fn list(root: &Path, json: bool, quiet: bool) -> Result<String> {
+    let mut names: Vec<String> = match fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        entries => entries
+            .context(|| format!("read {}", root.display()))?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect(),
+    };
+    names.sort();
+    let places = names.iter().map(|name| (name, Place::of(root, name)));
+    let entries: Vec<Entry> =
+        places.filter_map(|(name, place)| Some(entry(&place.read(name).ok()?, &place))).collect();
+    match (json, quiet) {
+        (_, true) => Ok(entries.iter().map(|entry| entry.state.id.as_str()).collect::<Vec<_>>().join("\n")),
+        (true, _) => serde_json::to_string(&entries).context(|| "write the list".into()),
+        (false, _) => Ok(table(&entries)),
+    }
+}
+
+fn entry(record: &Record, place: &Place) -> Entry {
+    let mut state = record.state(record.status(place));
+    // Callers of runc expect a number in every state.
+    state.pid = state.pid.or(Some(0)).filter(|_| state.status != Status::Creating);
+    let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
+    Entry {
+        state,
+        rootfs: record.rootfs.clone(),
+        created: record.created.clone(),
+        owner: owner.map_or_else(|| record.owner.to_string(), |user| user.name),
+    }
+}
+
+fn table(entries: &[Entry]) -> String {
+    let widest = entries.iter().map(|entry| entry.state.id.len()).max().unwrap_or(0).max(2);
+    let mut text = format!("{:widest$}  {:<8}{:<10}{:<32}CREATED", "ID", "PID", "STATUS", "BUNDLE");
+    for Entry { state, created, .. } in entries {
+        let pid = state.pid.unwrap_or(0);
+        let _ = write!(
+            text,
+            "\n{:widest$}  {pid:<8}{:<10}{:<32}{created}",
+            state.id,
+            state.status.name(),
+            state.bundle
+        );
+    }
+    text
+}

@@ -1,0 +1,51 @@
+//! The container's terminal.
+
+use super::place::{self, Missing};
+use crate::error::{Context, Error, Result};
+use nix::fcntl::{OFlag, ResolveFlag};
+use nix::sys::statfs::{FsType, fstatfs};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use sys::{descriptors, mount_tree, terminal};
+
+/// `DEVPTS_SUPER_MAGIC`
+const DEVPTS: FsType = FsType(0x1cd1);
+
+/// Makes a terminal in the container's own `devpts`, sends the other side over the
+/// console socket, and takes it for standard input, output and error.
+pub fn make(
+    root: BorrowedFd<'_>,
+    console: BorrowedFd<'_>,
+    size: Option<(u16, u16)>,
+    is_console: bool,
+) -> Result<()> {
+    let words = || "process.terminal: make a terminal".to_owned();
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
+    let path = Path::new("/dev/pts/ptmx");
+    let master = place::open_as(root, path, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)
+        .context(|| "process.terminal: open /dev/pts/ptmx in the container".into())?;
+    if fstatfs(&master).context(words)?.filesystem_type() != DEVPTS {
+        return Err(Error::new("process.terminal: /dev/pts in the container is not a devpts"));
+    }
+    let peer = terminal::peer(master.as_fd()).context(words)?;
+    if let Some((rows, columns)) = size {
+        terminal::set_size(master.as_fd(), rows, columns).context(words)?;
+    }
+    let name = format!("/dev/pts/{}", terminal::number(master.as_fd()).context(words)?);
+    descriptors::send(console, name.as_bytes(), &[master.as_fd()])
+        .context(|| "process.terminal: send it over the console socket".into())?;
+    if is_console {
+        bind(root, &name)?;
+    }
+    terminal::control(peer.as_fd()).context(words)?;
+    dup2_stdin(&peer).and_then(|()| dup2_stdout(&peer)).and_then(|()| dup2_stderr(&peer)).context(words)
+}
+
+fn bind(root: BorrowedFd<'_>, name: &str) -> Result<()> {
+    let words = || "process.terminal: bind it to /dev/console".to_owned();
+    let from = place::open(root, name).context(words)?;
+    let Ok(target) = place::open_or_make(root, "/dev/console", Missing::File) else { return Ok(()) };
+    let tree = mount_tree::copy(from.as_fd(), c"", false).context(words)?;
+    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)
+}

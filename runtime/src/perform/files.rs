@@ -1,0 +1,84 @@
+//! Files made or written for a container: device nodes, links, parameters.
+
+use super::place::{self, Missing};
+use crate::error::{Context, Error, Result};
+use crate::plan::Node;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::FchmodatFlags;
+use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknodat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{Gid, Uid, fchownat, symlinkat, write};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+/// Makes a node, or binds the host's over an empty file.
+pub fn device(root: BorrowedFd<'_>, node: &Node, bound: bool) -> Result<()> {
+    let words = || format!("make the device {}", node.path);
+    if bound {
+        return bind_device(root, node).context(words);
+    }
+    let (folder, name) = place::open_parent(root, &node.path).context(words)?;
+    let kind = SFlag::from_bits_truncate(node.kind);
+    let mode = Mode::from_bits_truncate(node.mode);
+    let number = makedev(node.major, node.minor);
+    match mknodat(&folder, name.as_os_str(), kind, mode, number) {
+        Err(Errno::EEXIST) => return Ok(()),
+        made => made.context(words)?,
+    }
+    // Whatever the caller's umask was.
+    fchmodat(&folder, name.as_os_str(), mode, FchmodatFlags::FollowSymlink).context(words)?;
+    if (node.uid, node.gid) == (0, 0) {
+        return Ok(());
+    }
+    let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
+    let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
+    fchownat(&folder, name.as_os_str(), owner.0, owner.1, flags).context(words)
+}
+
+fn bind_device(root: BorrowedFd<'_>, node: &Node) -> Result<()> {
+    let path = CString::new(node.path.as_str()).map_err(|_| Error::new("the path has a zero byte"))?;
+    let host =
+        sys::mount_tree::copy(nix::fcntl::AT_FDCWD, &path, false).context(|| "open the host's".into())?;
+    let target = place::open_or_make(root, &node.path, Missing::File)?;
+    sys::mount_tree::attach(host.as_fd(), target.as_fd()).context(|| "bind the host's".into())
+}
+
+/// Makes a symbolic link; what is there already stays.
+pub fn link(root: BorrowedFd<'_>, path: &str, target: &str) -> Result<()> {
+    let (folder, name) = place::open_parent(root, path)?;
+    match symlinkat(target, &folder, name.as_os_str()) {
+        Err(Errno::EEXIST) => Ok(()),
+        made => made.context(|| format!("link {path} to {target}")),
+    }
+}
+
+/// Writes a parameter of the namespaces that this process is in, below the host's
+/// `/proc/sys`, which must be one (CVE-2025-52881).
+pub fn sysctl(key: &str, value: &str) -> Result<()> {
+    let words = || format!("linux.sysctl[{key:?}]: write {value:?}");
+    // `net.ipv4.conf.eth0/1.x` has dots and slashes the other way round (sysctl(8)).
+    let slashes = key.find('/').is_some_and(|slash| key.find('.').is_none_or(|dot| slash < dot));
+    let path = if slashes { key.to_owned() } else { key.replace('.', "/") };
+    write_proc(&Path::new("/proc/sys").join(path), value.as_bytes()).context(words)
+}
+
+/// Writes a file that must be procfs's.
+pub fn write_proc(path: &Path, value: &[u8]) -> io::Result<()> {
+    let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    if fstatfs(&file)?.filesystem_type() != PROC_SUPER_MAGIC {
+        return Err(io::Error::other(format!("{} is not procfs's", path.display())));
+    }
+    write(&file, value)?;
+    Ok(())
+}
+
+/// A folder that cannot be made is missed later, by who needs it.
+pub fn if_read_only(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EROFS | libc::EEXIST) => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,74 @@
+//! The runtime's own program is never run by a container: `/proc/self/exe`, as
+//! program or as a script's interpreter, would be the host's file (CVE-2019-5736).
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file, whatever path leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// As many interpreters of interpreters as the kernel follows.
+const DEEPEST: usize = 6;
+/// As much of a script's first line as the kernel reads.
+const LINE: u64 = 256;
+
+impl Identity {
+    /// Of the running program, if `/proc` is there to say.
+    pub fn of_this_program() -> Option<Self> {
+        Self::of(Path::new("/proc/self/exe"))
+    }
+
+    fn of(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        Some(Self { device: about.dev(), inode: about.ino() })
+    }
+}
+
+/// Whether running the file would run the runtime.
+pub fn runs(own: Identity, path: &Path) -> bool {
+    let mut path = path.to_owned();
+    for _ in 0..DEEPEST {
+        if Identity::of(&path) == Some(own) {
+            return true;
+        }
+        match interpreter(&path) {
+            Some(next) => path = next,
+            None => return false,
+        }
+    }
+    // The kernel would refuse it for its depth.
+    false
+}
+
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    let mut line = Vec::new();
+    File::open(path).ok()?.take(LINE).read_to_end(&mut line).ok()?;
+    let rest = line.strip_prefix(b"#!")?;
+    let rest = rest.split(|&byte| byte == b'\n').next()?;
+    let name = rest.split(|&byte| byte == b' ' || byte == b'\t').find(|name| !name.is_empty())?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_itself_and_scripts_for_it_are_seen() {
+        let own = Identity::of_this_program().unwrap();
+        let exe = std::env::current_exe().unwrap();
+        let script = std::env::temp_dir().join(format!("guard-{}", std::process::id()));
+        fs::write(&script, format!("#!\t{} -x\n", exe.display())).unwrap();
+        assert!(runs(own, &exe) && runs(own, &script));
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        assert!(!runs(own, &script) && !runs(own, Path::new("/no/such")));
+        fs::remove_file(script).unwrap();
+    }
+}

@@ -1,0 +1,110 @@
+//! Hooks: programs run at moments of a container's life, with its state on their
+//! standard input (`config.md`, POSIX-platform Hooks).
+
+use crate::error::{Cause, Context, Error, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use spec::bundle::{Hook, State};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// As much of what a failed hook wrote as an error quotes.
+const QUOTED: u64 = 4096;
+
+/// Runs hooks in order; the first that fails ends the list.
+///
+/// # Errors
+/// The hook by its JSON path and what became of it.
+pub fn run(hooks: &[Hook], name: &str, state: &State) -> Result<()> {
+    for (place, hook) in hooks.iter().enumerate() {
+        one(hook, state).map_err(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))?;
+    }
+    Ok(())
+}
+
+/// Runs all hooks, also after one that fails; what failed is returned for the log.
+pub fn run_all(hooks: &[Hook], name: &str, state: &State) -> Vec<Error> {
+    let numbered = hooks.iter().enumerate();
+    let failed = numbered.filter_map(|(place, hook)| {
+        one(hook, state).err().map(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))
+    });
+    failed.collect()
+}
+
+fn one(hook: &Hook, state: &State) -> Result<()> {
+    let text = serde_json::to_vec(state).context(|| "write the state".into())?;
+    let mut input = memory("state")?;
+    input.write_all(&text).and_then(|()| input.rewind()).context(|| "write the state".into())?;
+    let mut output = memory("output")?;
+    let mut command = Command::new(&hook.path);
+    command
+        .args(hook.args.iter().skip(1))
+        .env_clear()
+        .envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    if let Some(name) = hook.args.first() {
+        command.arg0(name);
+    }
+    let copy = output.try_clone().context(|| "open its output".into())?;
+    let other = output.try_clone().context(|| "open its output".into())?;
+    command.stdin(Stdio::from(input)).stdout(Stdio::from(copy)).stderr(Stdio::from(other));
+    let child = command.spawn().map_err(|error| Error(error.cause()))?;
+    match wait(child, hook.timeout)? {
+        status if status.success() => Ok(()),
+        status => Err(Error(format!("{}{}", became(status), said(&mut output)))),
+    }
+}
+
+/// A file that no path names: a hook can neither fill it up nor wait for a reader.
+fn memory(name: &str) -> Result<File> {
+    memfd_create(name, MFdFlags::MFD_CLOEXEC).map(File::from).context(|| "make a file in memory".into())
+}
+
+/// Waits for the end, and makes one when the time is over.
+fn wait(mut child: Child, timeout: Option<i64>) -> Result<ExitStatus> {
+    let limit = timeout.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    if let Some(seconds) = limit {
+        let process = sys::pidfd::open(child.id().cast_signed()).context(|| "watch it".into())?;
+        let end = Instant::now() + Duration::from_secs(seconds);
+        if !ends_before(process.as_fd(), end) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Error(format!("it took longer than {seconds} s and was killed")));
+        }
+    }
+    child.wait().context(|| "wait for it".into())
+}
+
+fn ends_before(process: std::os::fd::BorrowedFd<'_>, end: Instant) -> bool {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(process, PollFlags::POLLIN)], timeout) == Ok(1) {
+            return true;
+        }
+    }
+}
+
+fn became(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it exited {code}"),
+        (None, Some(signal)) => format!("it was killed by signal {signal}"),
+        (None, None) => "it failed".to_owned(),
+    }
+}
+
+fn said(output: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = output.rewind().and_then(|()| output.take(QUOTED).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    match (read, text.trim()) {
+        (Ok(_), text) if !text.is_empty() => format!(": {}", text.replace('\n', "; ")),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,240 @@
+//! Does what a [`plan`](crate::plan) says, step by step, in the process that the
+//! steps are about. One function a step; nothing is decided here.
+
+mod console;
+mod credentials;
+mod files;
+mod guard;
+mod hooks;
+mod mount;
+mod place;
+mod program;
+
+pub use hooks::{run as run_hooks, run_all as run_all_hooks};
+
+use crate::channel::Channel;
+use crate::error::{Cause, Context, Error, Result};
+use crate::plan::{Moment, Step};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid, setsid};
+use program::Found;
+use spec::bundle::{Hooks, State};
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+/// What the steps need beside what they say, and what they leave for each other.
+#[derive(Debug)]
+pub struct Performer {
+    /// To the parent.
+    pub channel: Channel,
+    /// Namespaces to join, by kind and path.
+    pub joined: Vec<(CloneFlags, String, File)>,
+    /// The container's root; paths are resolved in it.
+    pub root: Option<OwnedFd>,
+    /// Where the terminal is sent.
+    pub console: Option<OwnedFd>,
+    /// `start` connects here.
+    pub listener: Option<UnixListener>,
+    /// The container's cgroup folder, where there is one.
+    pub cgroup: Option<PathBuf>,
+    /// What hooks are told.
+    pub state: State,
+    /// Hooks of the container's own moments.
+    pub hooks: Hooks,
+    /// The runtime's own file, which no container may run.
+    pub own_program: Option<guard::Identity>,
+    found: Option<Found>,
+}
+
+impl Performer {
+    /// Performs steps for a container or for one more program in it.
+    pub fn new(channel: Channel, state: State) -> Self {
+        Self {
+            channel,
+            joined: Vec::new(),
+            root: None,
+            console: None,
+            listener: None,
+            cgroup: None,
+            state,
+            hooks: Hooks::default(),
+            own_program: guard::Identity::of_this_program(),
+            found: None,
+        }
+    }
+
+    /// Performs all steps, the last of which does not return. When one fails, whoever waits
+    /// for the outcome is told.
+    pub fn perform(mut self, steps: &[Step]) -> ! {
+        let error = steps.iter().find_map(|step| self.step(step).err());
+        let error = error.unwrap_or_else(|| Error::new("the plan does not end in exec"));
+        self.channel.fail(&error);
+        sys::fork::exit_now(1)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Session => setsid().map(drop).or_else(already).context(|| "make a session".into()),
+            Step::Keyring(name) => keyring(name),
+            Step::AwaitIds => self.channel.wait_for_go(),
+            Step::BecomeRoot => become_root(),
+            Step::Join(_) => join(&self.joined),
+            Step::Unshare(flags) => unshare(*flags).context(|| format!("make namespaces {flags:?}")),
+            Step::Propagation(flag, recursive) => mount::propagation(*flag, *recursive),
+            Step::PrivateParent(path) => mount::private_parent(path),
+            Step::Root(path) => mount::root(path).map(|root| self.root = Some(root)),
+            Step::Mount(mount) => mount::mount(self.root()?, mount, self.cgroup.as_deref()),
+            Step::Device { node, bound } => files::device(self.root()?, node, *bound),
+            Step::Link { path, target } => files::link(self.root()?, path, target),
+            Step::Terminal { size, is_console } => self.terminal(*size, *is_console),
+            Step::Hostname(name) => sethostname(name).context(|| format!("hostname: set {name:?}")),
+            Step::Domainname(name) => {
+                sys::domain_name::set(name).context(|| format!("domainname: set {name:?}"))
+            }
+            Step::Sysctl(key, value) => files::sysctl(key, value),
+            Step::Hooks(moment) => self.run_hooks(*moment),
+            Step::Mask(path) => mount::mask(self.root()?, path),
+            Step::ReadOnly(path) => mount::read_only(self.root()?, path),
+            Step::Pivot { by_chroot } => mount::pivot(self.root()?, *by_chroot),
+            Step::MakeFolder(path) => {
+                std::fs::create_dir_all(path).or_else(files::if_read_only).context(|| format!("make {path}"))
+            }
+            Step::RootPropagation(flag, recursive) => mount::propagation(*flag, *recursive),
+            Step::ReadOnlyRoot => mount::read_only_root(self.root()?),
+            Step::Rlimit(limit) => rlimit(limit),
+            Step::Umask(mask) => {
+                umask(Mode::from_bits_truncate(*mask));
+                Ok(())
+            }
+            Step::AppArmor(profile) => credentials::apparmor(profile),
+            Step::Undumpable => prctl::set_dumpable(false).context(|| "close this process".into()),
+            Step::OwnOutputs(uid) => credentials::own_outputs(*uid),
+            Step::Bound(keep) => {
+                sys::capability::bound(*keep).context(|| "process.capabilities.bounding: set".into())
+            }
+            Step::User(user) => credentials::user(user),
+            Step::Folder(path) => program::folder(path),
+            Step::Find(program) => {
+                self.found = Some(program::find(program, self.own_program)?);
+                Ok(())
+            }
+            Step::NoNewPrivileges => {
+                prctl::set_no_new_privs().context(|| "process.noNewPrivileges: set".into())
+            }
+            Step::CloseFrom(first) => {
+                sys::descriptors::close_on_exec_from(*first).context(|| "close descriptors".into())
+            }
+            Step::Wait => self.wait(),
+            Step::Seccomp(filter) => {
+                sys::seccomp::load(&filter.program, filter.flags).context(|| "linux.seccomp: load".into())
+            }
+            Step::Capabilities { effective, permitted, inheritable, ambient } => {
+                credentials::capabilities(*effective, *permitted, *inheritable, *ambient)
+            }
+            Step::Exec => self.found.as_ref().map_or(Ok(()), Found::exec),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or_else(|| Error::new("the plan uses the root before it is there"))
+    }
+
+    fn terminal(&mut self, size: Option<(u16, u16)>, is_console: bool) -> Result<()> {
+        let Some(console) = self.console.take() else {
+            return Err(Error::new("process.terminal: there is no --console-socket"));
+        };
+        console::make(self.root()?, console.as_fd(), size, is_console)
+    }
+
+    fn run_hooks(&mut self, moment: Moment) -> Result<()> {
+        match moment {
+            Moment::CreateRuntime => self.channel.ask_for_hooks(),
+            Moment::CreateContainer => {
+                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state)
+            }
+            Moment::StartContainer => {
+                self.state.status = spec::bundle::Status::Created;
+                hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state)
+            }
+        }
+    }
+
+    /// All is set up. From here on it is `start` that waits for the outcome.
+    fn wait(&mut self) -> Result<()> {
+        self.channel.ready()?;
+        let Some(listener) = self.listener.take() else {
+            return Err(Error::new("nothing can start this container"));
+        };
+        let (connection, _) = listener.accept().context(|| "wait for start".into())?;
+        self.channel = Channel::from(OwnedFd::from(connection));
+        Ok(())
+    }
+}
+
+fn join(namespaces: &[(CloneFlags, String, File)]) -> Result<()> {
+    namespaces.iter().try_for_each(|(kind, path, namespace)| {
+        setns(namespace, *kind).context(|| format!("linux.namespaces: join {path}"))
+    })
+}
+
+fn already(error: nix::errno::Errno) -> nix::Result<()> {
+    // A process that leads its group already has a session of its own.
+    if error == nix::errno::Errno::EPERM { Ok(()) } else { Err(error) }
+}
+
+fn keyring(name: &str) -> Result<()> {
+    let name = CString::new(name).unwrap_or_default();
+    match sys::keyring::join_session(&name) {
+        // A kernel without keys, or a filter above us that hides them.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
+            Ok(())
+        }
+        result => result.context(|| "make a session keyring".into()),
+    }
+}
+
+fn become_root() -> Result<()> {
+    let words = || "become root of the user namespace".to_owned();
+    let root = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(root.1, root.1, root.1).context(words)?;
+    // Denied where setgroups is (user_namespaces(7)); the caller's groups stay then.
+    let _ = setgroups(&[]);
+    setresuid(root.0, root.0, root.0).context(words)
+}
+
+fn rlimit(limit: &crate::plan::Rlimit) -> Result<()> {
+    let words =
+        || format!("process.rlimits: set limit {} to {} and {}", limit.resource, limit.soft, limit.hard);
+    let resource = RESOURCES.get(limit.resource as usize).ok_or_else(|| Error(words()))?;
+    setrlimit(*resource, limit.soft, limit.hard)
+        .map_err(|error| Error(format!("{}: {}", words(), error.cause())))
+}
+
+/// By their number.
+const RESOURCES: [Resource; 16] = [
+    Resource::RLIMIT_CPU,
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_STACK,
+    Resource::RLIMIT_CORE,
+    Resource::RLIMIT_RSS,
+    Resource::RLIMIT_NPROC,
+    Resource::RLIMIT_NOFILE,
+    Resource::RLIMIT_MEMLOCK,
+    Resource::RLIMIT_AS,
+    Resource::RLIMIT_LOCKS,
+    Resource::RLIMIT_SIGPENDING,
+    Resource::RLIMIT_MSGQUEUE,
+    Resource::RLIMIT_NICE,
+    Resource::RLIMIT_RTPRIO,
+    Resource::RLIMIT_RTTIME,
+];

@@ -1,0 +1,190 @@
+//! Mounts, by descriptor from beginning to end (mount_setattr(2), open_tree(2),
+//! move_mount(2), fsopen(2)).
+
+use super::place::{self, Missing};
+use crate::error::{Cause, Context, Error, Result};
+use crate::plan::{Mount, Options, Source};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use sys::fs_context::FsContext;
+use sys::mount_tree;
+
+const RDONLY: u64 = 1;
+
+/// Of the root of this mount namespace, and of all below when recursive.
+pub fn propagation(flag: u64, recursive: bool) -> Result<()> {
+    let flags = MsFlags::from_bits_retain(flag) | if recursive { MsFlags::MS_REC } else { MsFlags::empty() };
+    mount_at(None::<&str>, "/", None::<&str>, flags, None::<&str>).context(|| format!("set {flags:?} on /"))
+}
+
+/// Binds the root over itself, so that it is a mount, and returns it.
+pub fn root(path: &str) -> Result<OwnedFd> {
+    let words = || format!("root.path: mount {path}");
+    let place =
+        open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).context(words)?;
+    let root = mount_tree::copy(place.as_fd(), c"", true).context(words)?;
+    mount_tree::attach(root.as_fd(), place.as_fd()).context(words)?;
+    Ok(root)
+}
+
+/// What is mounted on a shared mount is mounted on the host as well, and
+/// pivot_root(2) refuses it: the mount that has the root is made private.
+pub fn private_parent(root: &str) -> Result<()> {
+    make_parent_private(root).context(|| format!("root.path: find the mount of {root}"))
+}
+
+fn make_parent_private(root: &str) -> io::Result<()> {
+    let root = std::fs::canonicalize(root)?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    // ID, parent, device, root, mount point, options, optional fields (proc(5)).
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let above = fields.filter(|fields| fields.len() > 6 && root.starts_with(unescape(fields[4])));
+    let Some(parent) = above.max_by_key(|fields| fields[4].len()) else { return Ok(()) };
+    if !parent[6..].iter().take_while(|field| **field != "-").any(|field| field.starts_with("shared:")) {
+        return Ok(());
+    }
+    let point = unescape(parent[4]);
+    Ok(mount_at(None::<&str>, point.as_str(), None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
+}
+
+/// Blanks, tabs, newlines and backslashes are octal in mountinfo.
+fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
+}
+
+/// Mounts one element of `mounts`.
+pub fn mount(root: BorrowedFd<'_>, mount: &Mount, cgroup: Option<&Path>) -> Result<()> {
+    let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
+    let tree = match &mount.source {
+        Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
+        Source::New { kind, device } => new(kind, device, &mount.options),
+        Source::OwnCgroup => match cgroup {
+            Some(folder) => bind(&folder.display().to_string(), false, &mount.options),
+            None => return Err(Error(format!("{}: the host has no cgroup v2 hierarchy", words()))),
+        },
+    };
+    let tree = tree.context(words)?;
+    let kind = fstat(&tree).context(words)?.st_mode & SFlag::S_IFMT.bits();
+    let missing = if kind == SFlag::S_IFDIR.bits() { Missing::Folder } else { Missing::File };
+    let target = match mount.plain {
+        true => place::open_plain(root, &mount.destination),
+        false => place::open_or_make(root, &mount.destination, missing),
+    };
+    let target = target.context(|| mount.name.clone())?;
+    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
+    let Some((flag, recursive)) = mount.options.propagation else { return Ok(()) };
+    mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)
+}
+
+fn describe(source: &Source) -> &str {
+    match source {
+        Source::Bind { path, .. } => path,
+        Source::New { kind, .. } => kind,
+        Source::OwnCgroup => "the container's cgroup",
+    }
+}
+
+fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
+    let path = CString::new(path).map_err(|_| Error::new("the path has a zero byte"))?;
+    let tree = mount_tree::copy(AT_FDCWD, &path, recursive).map_err(plain)?;
+    let set = |recursive, set, clear| match set | clear {
+        0 => Ok(()),
+        _ => mount_tree::set_attributes(tree.as_fd(), recursive, set, clear, 0).map_err(plain),
+    };
+    set(true, options.set_recursive, options.clear_recursive)?;
+    set(false, options.set, options.clear)?;
+    Ok(tree)
+}
+
+fn new(kind: &str, device: &str, options: &Options) -> Result<OwnedFd> {
+    let context = FsContext::open(kind).map_err(plain)?;
+    let said = |error: io::Error| match context.messages() {
+        text if text.is_empty() => plain(error),
+        text => Error(format!("{}: {text}", error.cause())),
+    };
+    context.set("source", device.as_bytes()).map_err(said)?;
+    // A disk that is mounted read-only is not to be written by its file system either.
+    if device.starts_with('/') && options.set & RDONLY != 0 {
+        context.set_flag("ro").map_err(said)?;
+    }
+    // A cgroup hierarchy is there already: its parameters are the host's.
+    for parameter in options.parameters.iter().filter(|_| kind != "cgroup2") {
+        let done = match parameter.split_once('=') {
+            Some((key, value)) => context.set(key, value.as_bytes()),
+            None => context.set_flag(parameter),
+        };
+        done.map_err(said).context(|| format!("option {parameter:?}"))?;
+    }
+    context.detached(options.set | options.set_recursive).map_err(said)
+}
+
+fn plain(error: impl Cause) -> Error {
+    Error(error.cause())
+}
+
+/// Covers a path: a file by the host's `/dev/null`, so that nothing in the image
+/// can stand for it (CVE-2025-31133), a folder by an empty one.
+pub fn mask(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+    let words = || format!("linux.maskedPaths: cover {path}");
+    let Some(target) = existing(root, path).context(words)? else { return Ok(()) };
+    let is_folder = fstat(&target).context(words)?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
+    let cover = match is_folder {
+        true => empty_folder(),
+        false => bind("/dev/null", false, &Options::default()),
+    };
+    mount_tree::attach(cover.context(words)?.as_fd(), target.as_fd()).context(words)
+}
+
+fn empty_folder() -> Result<OwnedFd> {
+    let options = Options { set: RDONLY, parameters: vec!["nr_inodes=2".into()], ..Options::default() };
+    new("tmpfs", "tmpfs", &options)
+}
+
+/// Binds a path over itself, read-only, with the flags that it has.
+pub fn read_only(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+    let words = || format!("linux.readonlyPaths: close {path}");
+    let Some(target) = existing(root, path).context(words)? else { return Ok(()) };
+    let tree = mount_tree::copy(target.as_fd(), c"", true).context(words)?;
+    mount_tree::set_attributes(tree.as_fd(), false, RDONLY, 0, 0).context(words)?;
+    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)
+}
+
+/// What is not there needs neither cover nor lock.
+fn existing(root: BorrowedFd<'_>, path: &str) -> nix::Result<Option<OwnedFd>> {
+    match place::open(root, path) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Makes the root the only one there is: the old one is stacked under it and let go
+/// (pivot_root(2), NOTES).
+pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool) -> Result<()> {
+    let words = || "make the root the container's".to_owned();
+    fchdir(root).context(words)?;
+    if by_chroot {
+        mount_at(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context(words)?;
+        chroot(".").context(words)?;
+    } else {
+        pivot_root(".", ".").context(words)?;
+        // Not to the host, from which mounts may still come.
+        let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+        mount_at(None::<&str>, ".", None::<&str>, flags, None::<&str>).context(words)?;
+        umount2(".", MntFlags::MNT_DETACH).context(words)?;
+    }
+    chdir("/").context(words)
+}
+
+/// Nothing in the root itself can be written; mounts on it keep their options.
+pub fn read_only_root(root: BorrowedFd<'_>) -> Result<()> {
+    mount_tree::set_attributes(root, false, RDONLY, 0, 0).context(|| "root.readonly: set".into())
+}

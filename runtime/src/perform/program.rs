@@ -1,0 +1,91 @@
+//! The program: found as its user would find it, and run.
+
+use super::guard::{self, Identity};
+use crate::error::{Cause, Context, Error, Result};
+use crate::plan::Program;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+/// Where programs are looked for when the environment does not say (execvp(3)).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program that is there.
+#[derive(Debug)]
+pub struct Found {
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+/// Goes to the program's folder, which must be one of the container's
+/// (CVE-2024-21626: `/proc/self/fd/7` is not).
+pub fn folder(path: &str) -> Result<()> {
+    chdir(path).context(|| format!("process.cwd: go to {path}"))?;
+    match getcwd() {
+        Ok(now) if now.starts_with("/") => Ok(()),
+        _ => Err(Error(format!("process.cwd: {path} is not in the container"))),
+    }
+}
+
+/// Looks for the program.
+pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
+    let name = program.args.first().map_or("", String::as_str);
+    let path = look(name, &program.env)?;
+    if own.is_some_and(|own| guard::runs(own, &path)) {
+        return Err(Error(format!("process.args[0]: {name:?} is the container runtime itself")));
+    }
+    let text = |text: &String, what: &str| {
+        CString::new(text.as_str()).map_err(|_| Error(format!("{what}: {text:?} has a zero byte")))
+    };
+    Ok(Found {
+        path: text(&path.display().to_string(), "process.args[0]")?,
+        args: program.args.iter().map(|word| text(word, "process.args")).collect::<Result<_>>()?,
+        env: program.env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
+    })
+}
+
+/// Callers tell by these words, runc's, that a program is missing.
+fn look(name: &str, env: &[String]) -> Result<PathBuf> {
+    if name.contains('/') {
+        let path = PathBuf::from(name);
+        return match can_run(&path) {
+            Ok(()) => Ok(path),
+            Err(error) => Err(Error(format!("process.args[0]: exec: {name:?}: {}", error.cause()))),
+        };
+    }
+    // A name that is there twice counts as it does for the program: the last.
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(PATH);
+    let mut refused = false;
+    for folder in path.split(':') {
+        let path = Path::new(if folder.is_empty() { "." } else { folder }).join(name);
+        match can_run(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) => refused |= error == Errno::EACCES,
+        }
+    }
+    let cause = if refused { "permission denied" } else { "executable file not found in $PATH" };
+    Err(Error(format!("process.args[0]: exec: {name:?}: {cause}")))
+}
+
+fn can_run(path: &Path) -> nix::Result<()> {
+    access(path, AccessFlags::X_OK)?;
+    // A folder can be "executed" as well.
+    if path.is_dir() { Err(Errno::EACCES) } else { Ok(()) }
+}
+
+impl Found {
+    /// Becomes the program, with no signal blocked; returns only when it cannot.
+    pub fn exec(&self) -> Result<()> {
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+        match execve(&self.path, &self.args, &self.env) {
+            Err(Errno::ENOENT) => Err(Error(format!(
+                "process.args[0]: exec: {:?}: no such file or directory (or its interpreter is missing)",
+                self.path
+            ))),
+            Err(error) => Err(Error(format!("process.args[0]: exec: {:?}: {}", self.path, error.cause()))),
+        }
+    }
+}

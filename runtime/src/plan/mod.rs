@@ -1,0 +1,126 @@
+//! What is to be done for a container, as a list, before any of it is done.
+//!
+//! A [`Plan`] is a function of config.json and the command line. It opens nothing
+//! and asks the kernel nothing; what it cannot promise it refuses by JSON path.
+//! `perform` does what it says, in its order:
+//!
+//! ```text
+//! parent (create)                     container's first process
+//! ─────────────────────────────────   ─────────────────────────────────────
+//! record, cgroup, namespaces          joins and makes namespaces
+//! writes the ID mappings              mounts, devices, terminal, sysctls
+//! hooks: prestart, createRuntime   ⇆  hooks: createContainer
+//!                                     masks, root, rlimits, user, program found
+//! record "created", PID file       ⇆  waits for `start`
+//!                                     hooks: startContainer
+//!                                     seccomp, capabilities, exec
+//! ```
+
+mod devices;
+mod mounts;
+mod namespaces;
+mod options;
+mod process;
+mod refuse;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub use devices::Node;
+pub use mounts::{Mount, Source};
+pub use namespaces::{Namespaces, flag, flags};
+pub use options::{Options, PROPAGATIONS, names as mount_option_names};
+pub use process::{Program, Rlimit, exec};
+pub use steps::{Moment, Step};
+
+use crate::cgroup::{Write, devices::program, resources::writes};
+use crate::error::Result;
+use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
+use std::path::Path;
+
+/// All that makes a container of a bundle.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Made or joined before the first process does anything.
+    pub namespaces: Namespaces,
+    /// The container's cgroup.
+    pub cgroup: Cgroup,
+    /// `oom_score_adj` of proc(5).
+    pub oom_score_adj: Option<i32>,
+    /// What the container's first process does, in order.
+    pub steps: Vec<Step>,
+    /// Hooks of the caller's namespaces and of the container's.
+    pub hooks: Hooks,
+}
+
+/// A cgroup v2 folder, its limits and what devices it may open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Below the hierarchy's mount point, without a slash in front.
+    pub path: String,
+    /// Files and what is written to them.
+    pub writes: Vec<Write>,
+    /// eBPF instructions.
+    pub devices: Option<Vec<u64>>,
+}
+
+/// What the command line adds to config.json.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The container's name.
+    pub id: &'a str,
+    /// Absolute path of the bundle.
+    pub bundle: &'a str,
+    /// Do without `pivot_root`.
+    pub no_pivot: bool,
+    /// Stay in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 on that the program keeps.
+    pub preserve_fds: u32,
+}
+
+impl Plan {
+    /// Plans a container.
+    ///
+    /// # Errors
+    /// What config.json asks for and cannot have, by its JSON path.
+    pub fn new(config: &Config, given: &Given<'_>) -> Result<Self> {
+        refuse::check(config)?;
+        let none = Linux::default();
+        let linux = config.linux.as_ref().unwrap_or(&none);
+        let namespaces = Namespaces::new(linux)?;
+        Ok(Self {
+            cgroup: cgroup(linux, given.id)?,
+            oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
+            steps: steps::steps(config, linux, &namespaces, given)?,
+            hooks: config.hooks.clone().unwrap_or_default(),
+            namespaces,
+        })
+    }
+}
+
+/// Where the container's root lies.
+pub fn rootfs(config: &Config, bundle: &str) -> String {
+    let path = config.root.as_ref().map_or("rootfs", |root| root.path.as_str());
+    Path::new(bundle).join(path).display().to_string()
+}
+
+fn cgroup(linux: &Linux, id: &str) -> Result<Cgroup> {
+    let path = match linux.cgroups_path.trim_matches('/') {
+        "" => id.to_owned(),
+        path => path.to_owned(),
+    };
+    if Path::new(&path).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        return Err(refuse::at("linux.cgroupsPath", &format!("{path:?} leads out of the hierarchy")));
+    }
+    let none = Resources::default();
+    let resources = linux.resources.as_ref().unwrap_or(&none);
+    let devices = program(&devices::rules(&resources.devices))?;
+    Ok(Cgroup { path, writes: writes(resources)?, devices })
+}
+
+/// Whether the container has this namespace to itself or with others, but not
+/// with the runtime.
+fn has(linux: &Linux, kind: NamespaceKind) -> bool {
+    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
+}

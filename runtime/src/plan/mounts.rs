@@ -1,0 +1,115 @@
+//! `mounts`: where each comes from and what is done to it.
+
+use super::{Namespaces, Options, has, refuse};
+use crate::error::Result;
+use spec::bundle::{self, Linux, NamespaceKind};
+use std::path::Path;
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Its JSON path, for errors.
+    pub name: String,
+    /// Path in the container.
+    pub destination: String,
+    /// What is mounted.
+    pub source: Source,
+    /// How.
+    pub options: Options,
+    /// The destination must be a folder reached without a symbolic link: a `/proc`
+    /// elsewhere would leave the masks in the wrong place (CVE-2019-16884).
+    pub plain: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file or folder of the host.
+    Bind {
+        /// Absolute.
+        path: String,
+        /// With what is mounted below.
+        recursive: bool,
+    },
+    /// A file system.
+    New {
+        /// Its type.
+        kind: String,
+        /// A device or a free name.
+        device: String,
+    },
+    /// The container's own cgroup, for a container that sees the host's cgroup namespace.
+    OwnCgroup,
+}
+
+/// Every mount, in order.
+pub fn mounts(
+    mounts: &[bundle::Mount],
+    linux: &Linux,
+    namespaces: &Namespaces,
+    bundle: &str,
+) -> Result<Vec<Mount>> {
+    let one = |(place, mount): (usize, &bundle::Mount)| {
+        let name = format!("mounts[{place}]");
+        plan(&name, mount, linux, namespaces, bundle).map(|(source, options)| {
+            let plain = matches!(&source, Source::New { kind, .. } if kind == "proc" || kind == "sysfs");
+            Mount { destination: mount.destination.clone(), plain, name, source, options }
+        })
+    };
+    mounts.iter().enumerate().map(one).collect()
+}
+
+fn plan(
+    name: &str,
+    mount: &bundle::Mount,
+    linux: &Linux,
+    namespaces: &Namespaces,
+    bundle: &str,
+) -> Result<(Source, Options)> {
+    if mount.destination.is_empty() {
+        return Err(refuse::at(&format!("{name}.destination"), "is empty"));
+    }
+    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return Err(refuse::at(&format!("{name}.uidMappings"), "an idmapped mount is not supported yet"));
+    }
+    let options = Options::new(&mount.options);
+    if let Some(refused) = options.refused.first() {
+        return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported yet")));
+    }
+    let source = source(name, mount, &options, linux, namespaces, bundle)?;
+    Ok((source, options))
+}
+
+fn source(
+    name: &str,
+    mount: &bundle::Mount,
+    options: &Options,
+    linux: &Linux,
+    namespaces: &Namespaces,
+    bundle: &str,
+) -> Result<Source> {
+    let kind = mount.kind.as_deref().unwrap_or("");
+    if let Some(recursive) = options.bind.or((kind == "bind").then_some(false)) {
+        let path = mount.source.as_deref().unwrap_or("");
+        if path.is_empty() {
+            return Err(refuse::at(&format!("{name}.source"), "a bind mount has none"));
+        }
+        return Ok(Source::Bind { path: Path::new(bundle).join(path).display().to_string(), recursive });
+    }
+    // sysfs shows the network namespace's devices: only its owner may mount it.
+    let new_network = namespaces.new.contains(&NamespaceKind::Network);
+    Ok(match kind {
+        "" => return Err(refuse::at(&format!("{name}.type"), "is missing")),
+        "cgroup" | "cgroup2" if has(linux, NamespaceKind::Cgroup) => {
+            Source::New { kind: "cgroup2".to_owned(), device: "cgroup".to_owned() }
+        }
+        "cgroup" | "cgroup2" => Source::OwnCgroup,
+        "sysfs" if namespaces.maps_users() && !new_network => {
+            Source::Bind { path: "/sys".to_owned(), recursive: true }
+        }
+        kind => {
+            let device = mount.source.clone().filter(|source| !source.is_empty());
+            Source::New { kind: kind.to_owned(), device: device.unwrap_or_else(|| kind.to_owned()) }
+        }
+    })
+}

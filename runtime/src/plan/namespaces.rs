@@ -1,0 +1,120 @@
+//! `linux.namespaces`: which are made, which are joined, and when.
+//!
+//! The container's first process is born into most new ones. Not into a cgroup
+//! namespace, whose root would be the parent's cgroup; and when there is a new user
+//! namespace, into that and the PID namespace alone: the others are made once the IDs
+//! are mapped, so that what the kernel makes in them belongs to the container's
+//! root (user_namespaces(7)). A time namespace takes its offsets before anything
+//! lives in it, so the parent makes it.
+
+use super::refuse;
+use crate::error::Result;
+use nix::sched::CloneFlags;
+use spec::bundle::{IdMapping, Linux, NamespaceKind};
+
+/// Namespaces of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Made.
+    pub new: Vec<NamespaceKind>,
+    /// Joined, by path.
+    pub joined: Vec<(NamespaceKind, String)>,
+    /// `uid_map` of the new user namespace.
+    pub uid_map: String,
+    /// `gid_map` of the new user namespace.
+    pub gid_map: String,
+    /// `timens_offsets` of the new time namespace.
+    pub time_offsets: String,
+}
+
+impl Namespaces {
+    pub(super) fn new(linux: &Linux) -> Result<Self> {
+        let mut namespaces = Self {
+            uid_map: map(&linux.uid_mappings),
+            gid_map: map(&linux.gid_mappings),
+            time_offsets: offsets(linux)?,
+            ..Self::default()
+        };
+        for namespace in &linux.namespaces {
+            match namespace.path.as_deref().filter(|path| !path.is_empty()) {
+                None => namespaces.new.push(namespace.kind),
+                Some(path) => namespaces.joined.push((namespace.kind, path.to_owned())),
+            }
+        }
+        Ok(namespaces)
+    }
+
+    /// Whether the container has a user namespace of its own.
+    pub fn maps_users(&self) -> bool {
+        self.new.contains(&NamespaceKind::User)
+    }
+
+    /// What clone3(2) makes.
+    pub fn at_clone(&self) -> CloneFlags {
+        let born_in = |kind: &NamespaceKind| match kind {
+            NamespaceKind::Cgroup | NamespaceKind::Time => false,
+            NamespaceKind::User | NamespaceKind::Pid => true,
+            _ => !self.maps_users(),
+        };
+        flags(self.new.iter().copied().filter(born_in))
+    }
+
+    /// What unshare(2) makes then.
+    pub fn after_clone(&self) -> CloneFlags {
+        flags(self.new.iter().copied().filter(|kind| *kind != NamespaceKind::Time)) - self.at_clone()
+    }
+
+    /// Those that the first process joins. A PID namespace is not among them: it takes
+    /// in only who is born afterwards, so the parent joins it.
+    pub fn joined_by_child(&self) -> impl Iterator<Item = &(NamespaceKind, String)> {
+        self.joined.iter().filter(|(kind, _)| *kind != NamespaceKind::Pid)
+    }
+
+    /// The PID namespace that the parent joins.
+    pub fn joined_pid(&self) -> Option<&str> {
+        self.joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid).map(|(_, path)| path.as_str())
+    }
+
+    /// Whether the parent makes a time namespace.
+    pub fn has_own_time(&self) -> bool {
+        self.new.contains(&NamespaceKind::Time)
+    }
+}
+
+/// `CLONE_NEW*` of several kinds.
+pub fn flags(kinds: impl IntoIterator<Item = NamespaceKind>) -> CloneFlags {
+    kinds.into_iter().map(flag).collect()
+}
+
+/// `CLONE_NEW*` of one kind.
+pub fn flag(kind: NamespaceKind) -> CloneFlags {
+    match kind {
+        NamespaceKind::User => CloneFlags::CLONE_NEWUSER,
+        NamespaceKind::Pid => CloneFlags::CLONE_NEWPID,
+        NamespaceKind::Network => CloneFlags::CLONE_NEWNET,
+        NamespaceKind::Mount => CloneFlags::CLONE_NEWNS,
+        NamespaceKind::Ipc => CloneFlags::CLONE_NEWIPC,
+        NamespaceKind::Uts => CloneFlags::CLONE_NEWUTS,
+        NamespaceKind::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        NamespaceKind::Time => CloneFlags::from_bits_retain(libc::CLONE_NEWTIME),
+    }
+}
+
+fn map(mappings: &[IdMapping]) -> String {
+    mappings.iter().map(|one| format!("{} {} {}\n", one.container_id, one.host_id, one.size)).collect()
+}
+
+fn offsets(linux: &Linux) -> Result<String> {
+    if linux.time_offsets.is_empty() {
+        return Ok(String::new());
+    }
+    let own = |kind: NamespaceKind| linux.namespaces.iter().any(|one| one.kind == kind && one.path.is_none());
+    if !own(NamespaceKind::Time) {
+        return Err(refuse::at("linux.timeOffsets", "there is no new time namespace"));
+    }
+    let line = |(clock, offset): (&String, &spec::bundle::TimeOffset)| match clock.as_str() {
+        "monotonic" | "boottime" => Ok(format!("{clock} {} {}\n", offset.secs, offset.nanosecs)),
+        _ => Err(refuse::at(&format!("linux.timeOffsets.{clock}"), "is neither monotonic nor boottime")),
+    };
+    linux.time_offsets.iter().map(line).collect()
+}

@@ -1,0 +1,106 @@
+//! What config.json may ask for and does not get, by JSON path.
+
+use crate::error::{Error, Result};
+use spec::bundle::{Config, Linux, NamespaceKind, Process};
+use std::collections::BTreeSet;
+
+/// An error about a place in config.json.
+pub fn at(path: &str, words: &str) -> Error {
+    Error(format!("{path}: {words}"))
+}
+
+/// Refuses what is not supported yet, and what makes no sense.
+///
+/// # Errors
+/// The first such thing by its JSON path.
+pub fn check(config: &Config) -> Result<()> {
+    version(&config.oci_version)?;
+    if config.root.as_ref().is_none_or(|root| root.path.is_empty()) {
+        return Err(at("root.path", "is missing"));
+    }
+    if let Some(process) = &config.process {
+        check_process(process)?;
+    }
+    if let Some(linux) = &config.linux {
+        check_linux(linux)?;
+    }
+    names(config)
+}
+
+fn version(text: &str) -> Result<()> {
+    match text.split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(at("ociVersion", &format!("{text:?} is not a version 1"))),
+    }
+}
+
+/// What a `process` may not have, of a container and of `exec` alike.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_process(process: &Process) -> Result<()> {
+    if process.args.first().is_none_or(String::is_empty) {
+        return Err(at("process.args", "is empty"));
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(at("process.cwd", &format!("{:?} is not an absolute path", process.cwd)));
+    }
+    let unsupported = [
+        ("process.scheduler", process.scheduler.is_some()),
+        ("process.ioPriority", process.io_priority.is_some()),
+        ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
+        ("process.selinuxLabel", !process.selinux_label.is_empty()),
+    ];
+    refuse(&unsupported)
+}
+
+fn check_linux(linux: &Linux) -> Result<()> {
+    let unsupported = [
+        ("linux.netDevices", !linux.net_devices.is_empty()),
+        ("linux.mountLabel", !linux.mount_label.is_empty()),
+        ("linux.intelRdt", linux.intel_rdt.is_some()),
+        ("linux.memoryPolicy", linux.memory_policy.is_some()),
+        ("linux.personality", linux.personality.is_some()),
+    ];
+    refuse(&unsupported)?;
+    let mut seen = BTreeSet::new();
+    for (place, namespace) in linux.namespaces.iter().enumerate() {
+        let path = format!("linux.namespaces[{place}]");
+        if !seen.insert(namespace.kind) {
+            return Err(at(&path, &format!("{} is there twice", namespace.kind)));
+        }
+        let joined = namespace.path.is_some();
+        if joined && matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Mount) {
+            return Err(at(
+                &format!("{path}.path"),
+                &format!("a {} by path is not supported yet", namespace.kind),
+            ));
+        }
+    }
+    if !seen.contains(&NamespaceKind::Mount) {
+        return Err(at("linux.namespaces", "a container without a mount namespace is not supported yet"));
+    }
+    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    match (mapped, seen.contains(&NamespaceKind::User)) {
+        (true, false) => Err(at("linux.uidMappings", "there is no user namespace")),
+        (false, true) => Err(at("linux.uidMappings", "a user namespace has none")),
+        _ => Ok(()),
+    }
+}
+
+/// A name can only be set in a namespace of the container's own.
+fn names(config: &Config) -> Result<()> {
+    let uts = config.linux.as_ref().is_some_and(|linux| super::has(linux, NamespaceKind::Uts));
+    let named = [("hostname", &config.hostname), ("domainname", &config.domainname)];
+    match named.into_iter().find(|(_, name)| !uts && !name.is_empty()) {
+        Some((path, _)) => Err(at(path, "there is no uts namespace")),
+        None => Ok(()),
+    }
+}
+
+fn refuse(unsupported: &[(&str, bool)]) -> Result<()> {
+    match unsupported.iter().find(|(_, asked)| *asked) {
+        Some((path, _)) => Err(at(path, "not supported yet")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,271 @@
+//! What the container's first process does, in order.
+
+use super::devices::{self, Node};
+use super::mounts::{self, Mount};
+use super::process::{self, Program, Rlimit};
+use super::{Given, Namespaces, PROPAGATIONS, has, refuse, rootfs};
+use crate::error::Result;
+use crate::seccomp;
+use nix::sched::CloneFlags;
+use spec::bundle::{Config, Linux, NamespaceKind, User};
+use std::fmt;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A session of its own, so that no terminal of the caller is its.
+    Session,
+    /// A session keyring of its own.
+    Keyring(String),
+    /// Waits until the IDs of the new user namespace are mapped.
+    AwaitIds,
+    /// Root of the new user namespace.
+    BecomeRoot,
+    /// setns(2) of these, opened by the parent.
+    Join(Vec<NamespaceKind>),
+    /// unshare(2)
+    Unshare(CloneFlags),
+    /// Of every mount that the new mount namespace has from the caller's.
+    Propagation(u64, bool),
+    /// Makes the mount that has the root private, where mounts stay shared.
+    PrivateParent(String),
+    /// Binds the root over itself: what follows is resolved in it.
+    Root(String),
+    /// A mount.
+    Mount(Mount),
+    /// A device node; the host's own, bound, where a node cannot be made.
+    Device {
+        /// The node.
+        node: Node,
+        /// Bind the host's.
+        bound: bool,
+    },
+    /// A symbolic link.
+    Link {
+        /// Path in the container.
+        path: String,
+        /// Its text.
+        target: String,
+    },
+    /// A new terminal in the container's `devpts`, sent to the console socket.
+    Terminal {
+        /// Rows and columns.
+        size: Option<(u16, u16)>,
+        /// It is the container's `/dev/console`.
+        is_console: bool,
+    },
+    /// sethostname(2)
+    Hostname(String),
+    /// setdomainname(2)
+    Domainname(String),
+    /// A parameter below `/proc/sys`.
+    Sysctl(String, String),
+    /// Hooks, wherever they are run.
+    Hooks(Moment),
+    /// Makes a path unreadable.
+    Mask(String),
+    /// Makes a path unwritable.
+    ReadOnly(String),
+    /// Makes the root the only one there is.
+    Pivot {
+        /// By chroot(2), for a host whose root is an initramfs.
+        by_chroot: bool,
+    },
+    /// Makes a folder in the container, with those above it, if there is none.
+    MakeFolder(String),
+    /// Of the root itself, once it is the root.
+    RootPropagation(u64, bool),
+    /// Nothing in the root can be written.
+    ReadOnlyRoot,
+    /// setrlimit(2)
+    Rlimit(Rlimit),
+    /// umask(2)
+    Umask(u32),
+    /// The profile that the next exec enters.
+    AppArmor(String),
+    /// Nobody without special rights looks into this process (`PR_SET_DUMPABLE`):
+    /// `/proc/PID/exe` would be the host's runtime (CVE-2019-5736).
+    Undumpable,
+    /// Standard input, output and error belong to the user.
+    OwnOutputs(u32),
+    /// `PR_CAPBSET_DROP` of what is not in these bits.
+    Bound(u64),
+    /// IDs, with all capabilities kept for now.
+    User(User),
+    /// chdir(2), and the folder must be in the container.
+    Folder(String),
+    /// Finds the program, so that `create` can say that there is none.
+    Find(Program),
+    /// `PR_SET_NO_NEW_PRIVS`
+    NoNewPrivileges,
+    /// Every descriptor from this one on is gone after the exec.
+    CloseFrom(u32),
+    /// Tells the parent that all is set up, and waits for `start`.
+    Wait,
+    /// `SECCOMP_SET_MODE_FILTER`
+    Seccomp(seccomp::Program),
+    /// capset(2) and the ambient set, as bits.
+    Capabilities {
+        /// In force.
+        effective: u64,
+        /// May be put in force.
+        permitted: u64,
+        /// Handed on to programs with file capabilities.
+        inheritable: u64,
+        /// Handed on to every program.
+        ambient: u64,
+    },
+    /// execve(2) of what was found.
+    Exec,
+}
+
+/// A moment of the container's life that has hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// `prestart` and `createRuntime`, run by the parent in its own namespaces.
+    CreateRuntime,
+    /// `createContainer`, run in the container's namespaces with the host's files.
+    CreateContainer,
+    /// `startContainer`, run in the container.
+    StartContainer,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seccomp(program) => {
+                write!(out, "Seccomp({} instructions, flags {})", program.program.len(), program.flags)
+            }
+            other => write!(out, "{other:?}"),
+        }
+    }
+}
+
+/// The steps of a container.
+pub fn steps(
+    config: &Config,
+    linux: &Linux,
+    namespaces: &Namespaces,
+    given: &Given<'_>,
+) -> Result<Vec<Step>> {
+    let mut steps = vec![Step::Session];
+    if !given.no_new_keyring {
+        steps.push(Step::Keyring(format!("_ses.{}", given.id)));
+    }
+    steps.extend(enter(namespaces));
+    steps.extend(root(config, linux, namespaces, given)?);
+    steps.extend(names(config));
+    steps.extend(sysctls(linux)?);
+    let hooks = config.hooks.clone().unwrap_or_default();
+    if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        steps.push(Step::Hooks(Moment::CreateRuntime));
+    }
+    if !hooks.create_container.is_empty() {
+        steps.push(Step::Hooks(Moment::CreateContainer));
+    }
+    steps.extend(linux.masked_paths.iter().cloned().map(Step::Mask));
+    steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
+    steps.extend(closing(config, linux, given)?);
+    match &config.process {
+        Some(process) => {
+            steps.extend(process::before(process, given.preserve_fds)?);
+            steps.push(Step::Wait);
+            steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
+            steps.extend(process::after(process, linux.seccomp.as_ref())?);
+        }
+        None => return Err(refuse::at("process", "is missing")),
+    }
+    Ok(steps)
+}
+
+/// Those of the caller are joined by the caller's rights, before the container's own are there.
+fn enter(namespaces: &Namespaces) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if namespaces.maps_users() {
+        steps.extend([Step::AwaitIds, Step::BecomeRoot]);
+    }
+    let joined: Vec<NamespaceKind> = namespaces.joined_by_child().map(|(kind, _)| *kind).collect();
+    steps.extend((!joined.is_empty()).then_some(Step::Join(joined)));
+    let after = namespaces.after_clone();
+    steps.extend((!after.is_empty()).then_some(Step::Unshare(after)));
+    steps
+}
+
+/// The root and all that is mounted on it.
+fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'_>) -> Result<Vec<Step>> {
+    let (flag, recursive) = propagation(linux)?.unwrap_or((libc::MS_SLAVE, true));
+    let path = rootfs(config, given.bundle);
+    let mut steps = vec![Step::Propagation(flag, recursive)];
+    steps.extend((flag == libc::MS_SHARED).then(|| Step::PrivateParent(path.clone())));
+    steps.push(Step::Root(path));
+    let mounts = mounts::mounts(&config.mounts, linux, namespaces, given.bundle)?;
+    steps.extend(mounts.into_iter().map(Step::Mount));
+    steps.extend(devices::steps(config, linux, namespaces.maps_users())?);
+    if let Some(process) = config.process.as_ref().filter(|process| process.terminal) {
+        steps.push(Step::Terminal { size: process::size(process), is_console: true });
+    }
+    Ok(steps)
+}
+
+fn propagation(linux: &Linux) -> Result<Option<(u64, bool)>> {
+    let name = linux.rootfs_propagation.as_str();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match PROPAGATIONS.into_iter().find(|(known, ..)| *known == name) {
+        Some((_, flag, recursive)) => Ok(Some((flag, recursive))),
+        None => Err(refuse::at("linux.rootfsPropagation", &format!("{name:?} is not a propagation"))),
+    }
+}
+
+fn names(config: &Config) -> Vec<Step> {
+    let hostname = (!config.hostname.is_empty()).then(|| Step::Hostname(config.hostname.clone()));
+    let domainname = (!config.domainname.is_empty()).then(|| Step::Domainname(config.domainname.clone()));
+    hostname.into_iter().chain(domainname).collect()
+}
+
+/// System V IPC and POSIX message queues are the IPC namespace's (ipc_namespaces(7)).
+const OF_IPC: [&str; 9] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+    "fs.mqueue.",
+];
+
+/// Only parameters of the container's own namespaces: any other is the host's.
+fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
+    let one = |(key, value): (&String, &String)| {
+        let path = format!("linux.sysctl[{key:?}]");
+        let dotted = key.replace('/', ".");
+        let owner = match dotted.as_str() {
+            "kernel.domainname" | "kernel.hostname" => NamespaceKind::Uts,
+            key if key.starts_with("net.") => NamespaceKind::Network,
+            key if OF_IPC
+                .iter()
+                .any(|known| key == *known || (known.ends_with('.') && key.starts_with(known))) =>
+            {
+                NamespaceKind::Ipc
+            }
+            _ => return Err(refuse::at(&path, "is not a parameter of a namespace")),
+        };
+        match has(linux, owner) && !dotted.split('.').any(str::is_empty) {
+            true => Ok(Step::Sysctl(key.clone(), value.clone())),
+            false => Err(refuse::at(&path, &format!("the container has no {owner} namespace of its own"))),
+        }
+    };
+    linux.sysctl.iter().map(one).collect()
+}
+
+/// The root becomes the only one, and is closed to writers last.
+fn closing(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Vec<Step>> {
+    let mut steps = vec![Step::Pivot { by_chroot: given.no_pivot }];
+    steps.extend(config.process.as_ref().map(|process| Step::MakeFolder(process.cwd.clone())));
+    steps.extend(propagation(linux)?.map(|(flag, recursive)| Step::RootPropagation(flag, recursive)));
+    steps.extend(config.root.as_ref().is_some_and(|root| root.readonly).then_some(Step::ReadOnlyRoot));
+    Ok(steps)
+}

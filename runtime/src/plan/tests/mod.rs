@@ -1,0 +1,93 @@
+//! Plans of whole configurations as golden files: `plan/tests/*.plan`. With
+//! `UPDATE_PLANS=1` they are written anew.
+
+use super::*;
+use std::fmt::Write as _;
+use std::fs;
+
+mod refusals;
+
+/// A configuration as Docker's engine writes it, with the terminal and a read-only root.
+pub(super) const DOCKER: &str = include_str!("docker.json");
+/// A user namespace, a host's network namespace, hooks of every kind, a bound `/dev/null`.
+const MAPPED: &str = include_str!("mapped.json");
+
+const GIVEN: Given<'_> =
+    Given { id: "abc", bundle: "/bundle", no_pivot: false, no_new_keyring: false, preserve_fds: 0 };
+
+pub(super) fn plan(text: &str) -> Result<Plan> {
+    Plan::new(&serde_json::from_str(text).unwrap(), &GIVEN)
+}
+
+fn text_of(plan: &Plan) -> String {
+    let mut text = String::new();
+    writeln!(
+        text,
+        "parent: makes {:?}, then the child {:?}",
+        plan.namespaces.at_clone(),
+        plan.namespaces.after_clone()
+    )
+    .unwrap();
+    for (kind, path) in &plan.namespaces.joined {
+        writeln!(text, "parent: opens {kind} {path}").unwrap();
+    }
+    for (file, map) in [("uid_map", &plan.namespaces.uid_map), ("gid_map", &plan.namespaces.gid_map)] {
+        map.lines().for_each(|line| writeln!(text, "parent: {file} {line}").unwrap());
+    }
+    writeln!(text, "parent: cgroup {}", plan.cgroup.path).unwrap();
+    for write in &plan.cgroup.writes {
+        writeln!(text, "parent: {} = {}", write.file, write.value).unwrap();
+    }
+    let devices = plan.cgroup.devices.as_ref().map_or(0, Vec::len);
+    writeln!(text, "parent: device filter of {devices} instructions").unwrap();
+    plan.steps.iter().for_each(|step| writeln!(text, "{step}").unwrap());
+    text
+}
+
+fn is_golden(name: &str, text: &str) {
+    let path = format!("{}/src/plan/tests/{name}.plan", env!("CARGO_MANIFEST_DIR"));
+    let plan = text_of(&plan(text).unwrap());
+    if std::env::var_os("UPDATE_PLANS").is_some() {
+        fs::write(&path, &plan).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    let differs = golden.lines().zip(plan.lines()).find(|(golden, plan)| golden != plan);
+    assert!(golden == plan, "{name}.plan: first difference: {differs:?}\n{plan}");
+}
+
+#[test]
+fn a_container_of_dockers_is_planned_so() {
+    is_golden("docker", DOCKER);
+}
+
+#[test]
+fn a_container_in_a_user_namespace_is_planned_so() {
+    is_golden("mapped", MAPPED);
+}
+
+#[test]
+fn a_filter_is_loaded_before_capabilities_go_unless_privileges_cannot_be_gained() {
+    let order = |no_new_privileges: bool| {
+        let text = DOCKER
+            .replace("\"noNewPrivileges\": false", &format!("\"noNewPrivileges\": {no_new_privileges}"));
+        let steps = plan(&text).unwrap().steps;
+        let place = |wanted: fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
+        let filter = place(|step| matches!(step, Step::Seccomp(_)));
+        let capabilities = place(|step| matches!(step, Step::Capabilities { .. }));
+        (filter < capabilities, filter > place(|step| matches!(step, Step::Wait)))
+    };
+    assert_eq!((order(false), order(true)), ((true, true), (false, true)));
+}
+
+#[test]
+fn a_shared_root_makes_its_parent_private_first() {
+    let text = DOCKER.replace("\"maskedPaths\"", "\"rootfsPropagation\": \"rshared\", \"maskedPaths\"");
+    let steps = plan(&text).unwrap().steps;
+    let private = steps.iter().position(|step| matches!(step, Step::PrivateParent(_))).unwrap();
+    assert!(
+        matches!(&steps[private + 1], Step::Root(path) if path == "/bundle/rootfs"),
+        "{:?}",
+        steps[private + 1]
+    );
+    assert!(steps.contains(&Step::RootPropagation(libc::MS_SHARED, true)));
+}

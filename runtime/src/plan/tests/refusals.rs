@@ -1,0 +1,69 @@
+//! What a plan refuses, each by its JSON path.
+
+use super::{DOCKER, plan};
+
+fn refusal(from: &str, to: &str) -> String {
+    assert!(DOCKER.contains(from), "{from} is not in docker.json");
+    plan(&DOCKER.replacen(from, to, 1)).unwrap_err().0
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_its_path() {
+    let process = "\"noNewPrivileges\"";
+    let linux = "\"maskedPaths\"";
+    for (from, to, path) in [
+        (process, "\"scheduler\": {\"policy\": \"SCHED_IDLE\"}, ", "process.scheduler: not supported yet"),
+        (process, "\"ioPriority\": {\"class\": \"IOPRIO_CLASS_IDLE\"}, ", "process.ioPriority: not"),
+        (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
+        (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
+        (linux, "\"memoryPolicy\": {\"mode\": \"MPOL_BIND\"}, ", "linux.memoryPolicy: not"),
+        (linux, "\"netDevices\": {\"eth0\": {}}, ", "linux.netDevices: not"),
+        (linux, "\"personality\": {\"domain\": \"LINUX32\"}, ", "linux.personality: not"),
+    ] {
+        let error = refusal(from, &format!("{to}{from}"));
+        assert!(error.starts_with(path), "{error}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_its_path() {
+    for (from, to, words) in [
+        (
+            "\"ociVersion\": \"1.2.0\"",
+            "\"ociVersion\": \"2.0.0\"",
+            "ociVersion: \"2.0.0\" is not a version 1",
+        ),
+        ("\"cwd\": \"/\"", "\"cwd\": \"tmp\"", "process.cwd: \"tmp\" is not an absolute path"),
+        ("\"CAP_CHOWN\"", "\"CAP_FLY\"", "process.capabilities.bounding[0]: \"CAP_FLY\" is not a capability"),
+        ("RLIMIT_NOFILE", "RLIMIT_FLY", "process.rlimits[0].type: \"RLIMIT_FLY\" is not a limit"),
+        ("{\"type\": \"ipc\"}", "{\"type\": \"pid\"}", "linux.namespaces[2]: pid is there twice"),
+        ("{\"type\": \"uts\"}", "{\"type\": \"time\"}", "hostname: there is no uts namespace"),
+        (
+            "{\"type\": \"mount\"}",
+            "{\"type\": \"user\"}",
+            "linux.namespaces: a container without a mount namespace",
+        ),
+        ("\"/docker/abc\"", "\"/docker/../../x\"", "linux.cgroupsPath: \"docker/../../x\" leads out"),
+        (
+            "\"memory\": {\"limit\": 67108864",
+            "\"memory\": {\"limit\": -7",
+            "linux.resources.memory.limit: -7",
+        ),
+        (
+            "\"nosuid\", \"strictatime\"",
+            "\"idmap\", \"strictatime\"",
+            "mounts[1].options: idmap is not supported yet",
+        ),
+    ] {
+        let error = refusal(from, to);
+        assert!(error.starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn a_parameter_of_the_whole_host_is_refused() {
+    let with = |key: &str| refusal("\"sysctl\": {", &format!("\"sysctl\": {{\"{key}\": \"1\", "));
+    assert_eq!(with("vm.swappiness"), "linux.sysctl[\"vm.swappiness\"]: is not a parameter of a namespace");
+    assert_eq!(with("kernel.panic"), "linux.sysctl[\"kernel.panic\"]: is not a parameter of a namespace");
+    assert!(with("net/../vm/swappiness").contains("linux.sysctl"), "{}", with("net/../vm/swappiness"));
+}

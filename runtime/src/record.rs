@@ -1,0 +1,211 @@
+//! What is known of a container between two calls.
+//!
+//! ```text
+//! ROOT/ID/                one folder per container; making it claims the name
+//! ├── state.json          this record, replaced as a whole
+//! ├── config.json         as it was when the container was created
+//! ├── start.sock          `start` connects here
+//! └── created             locked by the first process until it becomes the program
+//! ```
+//!
+//! Nothing says "running": a lock that its exec releases cannot be wrong, whoever was
+//! killed in between.
+
+use crate::cgroup::folder;
+use crate::error::{Context, Error, Result};
+use serde::{Deserialize, Serialize};
+use spec::bundle::{Config, OCI_VERSION, State, Status};
+use spec::proc_stat::Stat;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A container's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place(PathBuf);
+
+/// `state.json`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The container's name.
+    pub id: String,
+    /// Its first process; none yet when `create` was cut short.
+    pub process: Option<Process>,
+    /// `create` has come to its end.
+    pub complete: bool,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root.
+    pub rootfs: String,
+    /// Path of the cgroup in the hierarchy; none on a host without cgroup v2.
+    pub cgroup: Option<String>,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    /// User who created it.
+    pub owner: u32,
+    /// From config.json.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A process, never by its number alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// Process ID in the runtime's PID namespace.
+    pub pid: i32,
+    /// Field 22 of its `stat`.
+    pub start_time: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    pub fn of(pid: i32) -> Option<Self> {
+        stat(pid).map(|stat| Self { pid, start_time: stat.start_time })
+    }
+
+    /// It has not ended.
+    pub fn is_alive(self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.is_zombie())
+    }
+
+    /// Holds the number, if it still means this process.
+    pub fn open(self) -> Option<OwnedFd> {
+        let held = sys::pidfd::open(self.pid).ok()?;
+        self.is_alive().then_some(held)
+    }
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+impl Place {
+    /// Where the container of this name lies.
+    pub fn of(root: &Path, id: &str) -> Self {
+        Self(root.join(id))
+    }
+
+    /// Claims the name.
+    ///
+    /// # Errors
+    /// It is taken; those of mkdir(2).
+    pub fn claim(root: &Path, id: &str) -> Result<Self> {
+        let place = Self::of(root, id);
+        let words = || format!("make {}", place.0.display());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).context(words)?;
+        match fs::DirBuilder::new().mode(0o711).create(&place.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error(format!("container {id:?}: there is one of this name already")))
+            }
+            made => made.context(words).map(|()| place),
+        }
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// There is no such container, or its `create` was cut short.
+    pub fn read(&self, id: &str) -> Result<Record> {
+        let text = match fs::read(self.file("state.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error(format!("container {id:?} does not exist")));
+            }
+            text => text.context(|| format!("read {}", self.file("state.json").display()))?,
+        };
+        serde_json::from_slice(&text).context(|| format!("read {}", self.file("state.json").display()))
+    }
+
+    /// Replaces the record.
+    ///
+    /// # Errors
+    /// Those of writing a file.
+    pub fn write(&self, record: &Record) -> Result<()> {
+        let words = || format!("write {}", self.file("state.json").display());
+        let text = serde_json::to_vec(record).context(words)?;
+        replace(&self.file("state.json"), &text).context(words)
+    }
+
+    /// The configuration that the container was created with.
+    ///
+    /// # Errors
+    /// Those of reading a file.
+    pub fn config(&self) -> Result<Config> {
+        let path = self.file("config.json");
+        let text = fs::read(&path).context(|| format!("read {}", path.display()))?;
+        serde_json::from_slice(&text).context(|| format!("read {}", path.display()))
+    }
+
+    /// Lets go of the name.
+    ///
+    /// # Errors
+    /// Those of removing files.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.context(|| format!("remove {}", self.0.display())),
+        }
+    }
+
+    /// A path of the socket that fits into an address, whatever `--root` is, while the
+    /// folder is held open.
+    ///
+    /// # Errors
+    /// Those of opening a folder.
+    pub fn socket(&self) -> Result<(File, PathBuf)> {
+        let folder = File::open(&self.0).context(|| format!("open {}", self.0.display()))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/start.sock", folder.as_raw_fd()));
+        Ok((folder, path))
+    }
+
+    fn waits_for_start(&self) -> bool {
+        let Ok(file) = File::open(self.file("created")) else { return false };
+        matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock))
+    }
+}
+
+impl Record {
+    /// Where the container is in its life.
+    pub fn status(&self, place: &Place) -> Status {
+        match self.process {
+            None => Status::Creating,
+            Some(process) if !process.is_alive() => Status::Stopped,
+            Some(_) if !self.complete => Status::Creating,
+            Some(_) if place.waits_for_start() => Status::Created,
+            Some(_) if self.cgroup.as_deref().is_some_and(folder::is_frozen) => Status::Paused,
+            Some(_) => Status::Running,
+        }
+    }
+
+    /// What `state` prints and hooks are told.
+    pub fn state(&self, status: Status) -> State {
+        State {
+            oci_version: OCI_VERSION.to_owned(),
+            id: self.id.clone(),
+            status,
+            pid: self.process.map(|process| process.pid).filter(|_| status != Status::Stopped),
+            bundle: self.bundle.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
+
+/// Replaces a file as a whole: it is never half there.
+///
+/// # Errors
+/// Those of writing and renaming.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    fs::write(&new, text)?;
+    fs::rename(new, path)
+}
