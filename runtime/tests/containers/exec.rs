@@ -1,6 +1,6 @@
 //! A program more in a running container.
 
-use crate::support::{Bundle, Peer, fails, finish, read};
+use crate::support::{Bundle, Peer, begin, eventually, fails, finish, read, runtime};
 use serde_json::json;
 use std::fs::write;
 
@@ -93,10 +93,11 @@ fn a_detached_one_goes_on_and_its_pid_is_in_the_file() {
     let options = ["--detach", "--pid-file", "/run/exec-pid"];
     container.exec_with(&options, ["tail", "-f", "/dev/null"]).ok();
     let pid = read("/run/exec-pid");
-    assert_eq!(read(format!("/proc/{pid}/comm")), "tail\n");
+    // A detached one may still be on its way to execve.
+    eventually("tail", || read(format!("/proc/{pid}/comm")) == "tail\n");
     assert_eq!(container.sh("pidof tail | wc -w").trim(), "1");
     container.delete_force().ok();
-    crate::support::eventually("it ends too", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    eventually("it ends too", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn a_container_that_does_not_run_is_refused() {
     let container = Bundle::new().start();
     container.wait();
     container.exec(["true"]).error();
-    finish(crate::support::runtime(["exec", "nobody", "true"])).error();
+    finish(runtime(["exec", "nobody", "true"])).error();
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn many_at_once() {
         .map(|number| {
             let mut command = container.command("exec", &[]);
             command.args(["sh", "-c", &format!("echo {number}; exit {number}")]);
-            crate::support::begin(command)
+            begin(command)
         })
         .collect();
     for (number, mut running) in running.into_iter().enumerate() {
