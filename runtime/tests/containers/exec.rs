@@ -8,6 +8,7 @@ use std::fs::write;
 fn it_joins_every_namespace_the_cgroup_and_the_root() {
     let bundle = Bundle::new().user_namespace().file("marker", "mine\n").long();
     let container = bundle.start();
+    container.says("ready");
     let kinds = "pid mnt ipc uts cgroup net user";
     let script = format!("for kind in {kinds}; do readlink /proc/$WHO/ns/$kind; done; cat /proc/$WHO/cgroup");
     let first = container.sh(&format!("WHO=1; {script}"));
@@ -84,7 +85,9 @@ fn a_file_describes_the_process() {
     );
     let limits: Vec<&str> =
         said.lines().find(|line| line.contains("Max open")).unwrap().split_whitespace().collect();
-    assert_eq!(limits[3..5], ["50", "60"]);
+    assert_eq!(limits[4], "60");
+    // The race is Go's (golang/go#46279).
+    assert!(limits[3] == "50" || fails(Peer::Runc, "1.1.5 raises the soft limit now and then"), "{said}");
 }
 
 #[test]

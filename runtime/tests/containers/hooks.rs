@@ -99,12 +99,13 @@ fn each_reads_the_state_on_its_standard_input() {
 #[test]
 fn each_runs_in_its_namespaces() {
     let kinds = &KINDS[..5];
-    let mut bundle = shared(Bundle::new().sh("sleep 100"));
+    let mut bundle = shared(Bundle::new()).long();
     for kind in kinds {
         let spaces = "for kind in mnt net pid uts; do readlink /proc/self/ns/$kind; done; ls /";
         bundle = bundle.hook_sh(kind, &format!("({spaces}) > {}/{kind}", place(kind)));
     }
     let container = bundle.start();
+    container.says("ready");
     let link = |pid: &str, kind: &str| {
         std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().display().to_string()
     };

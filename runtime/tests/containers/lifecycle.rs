@@ -43,6 +43,7 @@ fn the_state_has_the_fields_of_the_specification() {
 #[test]
 fn a_zombie_is_stopped() {
     let container = Bundle::new().long().start();
+    container.says("ready");
     stop_reaping();
     container.kill("TERM").ok();
     container.wait();
@@ -65,8 +66,7 @@ fn an_id_that_is_taken_is_refused_and_the_container_stays() {
 fn an_id_that_is_no_file_name_is_refused() {
     let bundle = Bundle::new();
     for id in ["", "..", "../x", "a/b", "a b"] {
-        // crun 1.8.1 looks for slashes alone.
-        if Peer::tested() == Peer::Crun && !id.contains('/') {
+        if !id.contains('/') && fails(Peer::Crun, "1.8.1 looks for slashes alone") {
             continue;
         }
         bundle.write();
@@ -113,7 +113,7 @@ fn a_signal_is_a_name_a_name_with_sig_or_a_number() {
 #[test]
 fn kill_without_a_signal_is_term() {
     let container = Bundle::new().long().start();
-    container.says("");
+    container.says("ready");
     finish(container.command("kill", &[])).ok();
     container.wait();
 }
@@ -137,7 +137,9 @@ fn a_created_container_can_be_killed() {
     container.kill("KILL").ok();
     container.wait();
     container.delete().ok();
-    assert_eq!(leftovers(), [""; 0]);
+    let left = leftovers();
+    let known = !left.is_empty() && fails(Peer::Runc, "1.1.5 leaves the cgroup now and then");
+    assert!(known || left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -200,7 +202,9 @@ fn the_list_has_every_container() {
     let quiet = finish(runtime(["list", "--quiet"])).ok().stdout;
     let mut ids: Vec<&str> = quiet.lines().collect();
     ids.sort_unstable();
-    assert_eq!(ids, [&*one.id, &*two.id]);
+    let mut expected = [&*one.id, &*two.id];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
     let listed: Value =
         serde_json::from_str(&finish(runtime(["list", "--format", "json"])).ok().stdout).unwrap();
     let entry = |id: &str| listed.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap().clone();

@@ -93,6 +93,7 @@ fn one_that_a_file_keeps_is_joined() {
 #[test]
 fn in_a_joined_pid_namespace_the_program_is_not_the_first() {
     let first = Bundle::new().long().start();
+    first.says("ready");
     let second = Bundle::new().join("pid", &path(&first, "pid")).sh("cat /proc/1/cmdline; echo $$");
     let said = second.says();
     assert!(said.contains("trap"), "{said}");

@@ -122,6 +122,9 @@ fn exec_has_one_of_its_own() {
 
 #[test]
 fn exec_can_take_it_from_the_process_file() {
+    if fails(Peer::Crun, "1.8.1 sets the size when the program may have begun") {
+        return;
+    }
     let container = Bundle::new().long().start();
     let console = Console::new();
     let process = json!({

@@ -106,6 +106,7 @@ fn another_user_and_groups_are_mapped() {
 #[test]
 fn exec_joins_it() {
     let container = Bundle::new().user_namespace().long().start();
+    container.says("ready");
     let said = container.sh("id -u; cat /proc/self/uid_map; echo x > /dev/null && echo null");
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536", "null"]);
     assert_eq!(container.exec_with(&["--user", "1000:1000"], ["id", "-u"]).ok().stdout, "1000\n");

@@ -12,6 +12,7 @@ use nix::sched::CloneFlags;
 use std::cell::LazyCell;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +26,9 @@ const SET_UP: &str = r#"
     mount -t sysfs sys /sys
     mount -t cgroup2 cgroup /sys/fs/cgroup
     ip link set lo up
+    # Not copied by the tests: a file that one thread writes is open in what another has just
+    # forked, and cannot be executed.
+    cp /bin/busybox /run/busybox
     echo here
     cat
     set +e
@@ -61,6 +65,8 @@ impl Place {
             .args(["-c", SET_UP, &name])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // What kills the tests' group (Ctrl-C, timeout) leaves it time to tidy up.
+            .process_group(0)
             .spawn()
             .expect("sh runs");
         let mut line = String::new();
