@@ -146,6 +146,10 @@ impl Boot {
     }
 }
 
+/// Alias of the file system of containers' roots. No hardware asks for it, and there is no
+/// program here that the kernel could ask to load it on first use.
+const CONTAINER_ROOTS: &str = "fs-overlay";
+
 /// With the root and the configuration, everything else that the hardware asks for.
 fn load_all_modules(boot: &mut Boot) -> Told {
     if boot.root != Root::Initramfs {
@@ -160,6 +164,9 @@ fn load_all_modules(boot: &mut Boot) -> Told {
     };
     let named: Vec<&str> = boot.config.node.modules.load.iter().map(|name| &**name).collect();
     count += boot.modules.load_named(&named);
+    if boot.root != Root::Initramfs {
+        count += boot.modules.load_for(&[CONTAINER_ROOTS.to_owned()]);
+    }
     Ok((count > 0).then(|| format!("{count} loaded")))
 }
 

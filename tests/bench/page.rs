@@ -19,8 +19,7 @@ use tests::{Failure, Image, Result, programs};
 /// In MiB: the image lies in memory, once as an archive and once unpacked.
 const MEMORY: u32 = 512;
 
-const CONFIG: &str = "[modules]\nload = [\"overlay\"]\n\n\
-                      [containers.web]\nimage = \"nginx\"\n\n\
+const CONFIG: &str = "[containers.web]\nimage = \"nginx\"\n\n\
                       [services.page]\ncommand = [\"/usr/libexec/bench/page\"]\n";
 
 /// Boots the demonstration with the program that waits for its page.

@@ -44,7 +44,7 @@ fn shows_each_boot_step_with_its_time() -> Result {
 fn boots_without_a_network_card() -> Result {
     let node = Node::with_images().network(Network::None).config(WEB).boot()?;
     node.console().wait_for("web: running")?;
-    assert_eq!(node.run("wget -q -O - http://127.0.0.1/ | grep -c Skerry")?, "2\n");
+    node.run_until("wget -q -O - http://127.0.0.1/ 2>/dev/null | grep -q Skerry")?;
     node.power_off()
 }
 
@@ -52,7 +52,7 @@ fn boots_without_a_network_card() -> Result {
 fn boots_without_a_dhcp_server() -> Result {
     let node = Node::with_images().network(Network::Silent).config(WEB).boot()?;
     node.console().wait_for("web: running")?;
-    assert_eq!(node.run("wget -q -O - http://127.0.0.1/ | grep -c Skerry")?, "2\n");
+    node.run_until("wget -q -O - http://127.0.0.1/ 2>/dev/null | grep -q Skerry")?;
     node.power_off()
 }
 
@@ -71,6 +71,6 @@ fn the_root_cannot_be_written() -> Result {
 fn says_in_words_that_memory_is_less_than_the_image_needs() -> Result {
     let image = Image::of_recipe("memory.toml", &["busybox"]);
     let node = Node::new().image(image).memory(80).boot()?;
-    node.console().wait_for("needs at least")?;
+    node.console().wait_for("80 MiB of memory and the image needs 96 MiB")?;
     Ok(())
 }
