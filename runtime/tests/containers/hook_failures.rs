@@ -72,9 +72,9 @@ fn a_failing_poststart_hook_ends_the_container() {
         .hook_sh("poststart", "exit 1")
         .hook_sh("poststart", "touch /run/second")
         .create();
-    // runtime.md 1.2: "the runtime MUST generate an error, stop the container".
+    // runtime.md 1.3: "the runtime MUST generate an error, stop the container".
     let started = container.start();
-    if fails(Peer::Crun, "1.8.1 warns, as the text had it until 1.1") {
+    if fails(Peer::Crun, "1.8.1 warns, as the text had it until 1.3") {
         return;
     }
     started.error();

@@ -180,9 +180,10 @@ fn a_pid_that_belongs_to_another_process_now_is_not_the_container() {
     let container = Bundle::new().long().start();
     container.kill("KILL").ok();
     eventually("gone", || !Path::new(&container.proc("")).exists());
-    // Processes of a PID namespace are numbered on from ns_last_pid.
+    // Processes of a PID namespace are numbered on from ns_last_pid. The kernel tells when a
+    // process was started in hundredths of a second: one later, it is another time.
     let script = format!(
-        "echo {} > /proc/sys/kernel/ns_last_pid; sleep 1234 > /dev/null 2>&1 & echo $!",
+        "sleep 0.03; echo {} > /proc/sys/kernel/ns_last_pid; sleep 1234 > /dev/null 2>&1 & echo $!",
         container.pid - 1
     );
     let mut shell = Command::new("sh");

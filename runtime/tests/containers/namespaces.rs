@@ -107,9 +107,10 @@ fn a_path_that_is_no_such_namespace_is_an_error() {
         Bundle::new().join("network", &path).try_create().error();
     }
     first.delete_force().ok();
-    if !fails(Peer::Crun, "1.8.1 leaves the cgroup") {
-        assert_eq!(leftovers(), [""; 0]);
-    }
+    let left = leftovers();
+    let known = fails(Peer::Crun, "1.8.1 leaves the cgroup")
+        || (!left.is_empty() && fails(Peer::Runc, "1.1.5 leaves the cgroup now and then"));
+    assert!(known || left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ const SET_UP: &str = r#"
     cat
     set +e
     kill -KILL -1 2>/dev/null
-    for try in 1 2 3 4 5; do
+    for try in $(seq 150); do
         find /sys/fs/cgroup -depth -type d -path "*/$0*" -exec rmdir {} + 2>/dev/null && break
         sleep 0.02
     done
