@@ -145,7 +145,8 @@ fn no_descriptor_but_the_first_three_is_open() {
     // The fourth is the folder that ls reads.
     let said = Bundle::new().args(["ls", "/proc/self/fd"]).says();
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
-    let container = Bundle::new().args(["sleep", "100"]).start();
+    let container = Bundle::new().long().start();
+    container.says("ready");
     assert_eq!(container.exec(["ls", "/proc/self/fd"]).ok().stdout, said);
     assert_eq!(container.exec(["ls", "/proc/1/fd"]).ok().stdout, "0\n1\n2\n");
 }
