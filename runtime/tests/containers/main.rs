@@ -4,6 +4,7 @@
 
 mod command_line;
 mod configuration;
+mod descriptors;
 mod devices;
 mod exec;
 mod faults;
