@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use spec::bundle::{Capabilities, Config, Process, Status};
+use spec::bundle::{Capabilities, Config, Linux, Process, Status};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -41,8 +41,9 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) 
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
-    let seccomp = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
-    let steps = plan::exec(&process, seccomp, arguments.preserve_fds)?;
+    let none = Linux::default();
+    let linux = config.linux.as_ref().unwrap_or(&none);
+    let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
     let pid = join_and_fork(&record, &config, &process, &steps, console)?;
     write_pid(arguments.pid_file.as_deref(), pid)?;
     Ok(pid)

@@ -16,6 +16,7 @@ use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Moment, Step};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -107,6 +108,7 @@ impl Performer {
             }
             Step::RootPropagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::ReadOnlyRoot => mount::read_only_root(self.root()?),
+            Step::Personality(domain) => take_personality(*domain),
             Step::Rlimit(limit) => rlimit(limit),
             Step::Umask(mask) => {
                 umask(Mode::from_bits_truncate(*mask));
@@ -209,6 +211,11 @@ fn become_root() -> Result<()> {
     // Denied where setgroups is (user_namespaces(7)); the caller's groups stay then.
     let _ = setgroups(&[]);
     setresuid(root.0, root.0, root.0).context(words)
+}
+
+fn take_personality(domain: i32) -> Result<()> {
+    let domain = Persona::from_bits_retain(domain);
+    personality::set(domain).map(drop).context(|| format!("linux.personality: take on {domain:?}"))
 }
 
 fn rlimit(limit: &crate::plan::Rlimit) -> Result<()> {

@@ -20,6 +20,7 @@ mod devices;
 mod mounts;
 mod namespaces;
 mod options;
+mod personality;
 mod process;
 mod refuse;
 mod steps;

@@ -5,10 +5,10 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, refuse};
+use super::{Step, personality, refuse};
 use crate::error::Result;
 use crate::seccomp;
-use spec::bundle::{CAPABILITIES, Capabilities, Process, Seccomp};
+use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
 
 /// A program as execve(2) takes it, not looked for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +54,13 @@ const RLIMITS: [&str; 16] = [
 ///
 /// # Errors
 /// What the process asks for and cannot have, by its JSON path.
-pub fn exec(process: &Process, seccomp: Option<&Seccomp>, preserve_fds: u32) -> Result<Vec<Step>> {
+pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
     let mut steps = vec![Step::Session, Step::Undumpable];
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
+    steps.extend(personality::step(linux)?);
     steps.extend(before(process, preserve_fds)?);
-    steps.extend(after(process, seccomp)?);
+    steps.extend(after(process, linux.seccomp.as_ref())?);
     Ok(steps)
 }
 

@@ -60,7 +60,6 @@ fn check_linux(linux: &Linux) -> Result<()> {
         ("linux.mountLabel", !linux.mount_label.is_empty()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
-        ("linux.personality", linux.personality.is_some()),
     ];
     refuse(&unsupported)?;
     let mut seen = BTreeSet::new();

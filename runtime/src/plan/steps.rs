@@ -3,7 +3,7 @@
 use super::devices::{self, Node};
 use super::mounts::{self, Mount};
 use super::process::{self, Program, Rlimit};
-use super::{Given, Namespaces, PROPAGATIONS, has, refuse, rootfs};
+use super::{Given, Namespaces, PROPAGATIONS, has, personality, refuse, rootfs};
 use crate::error::Result;
 use crate::seccomp;
 use nix::sched::CloneFlags;
@@ -77,6 +77,8 @@ pub enum Step {
     RootPropagation(u64, bool),
     /// Nothing in the root can be written.
     ReadOnlyRoot,
+    /// personality(2)
+    Personality(i32),
     /// setrlimit(2)
     Rlimit(Rlimit),
     /// umask(2)
@@ -166,6 +168,7 @@ pub fn steps(
     steps.extend(linux.masked_paths.iter().cloned().map(Step::Mask));
     steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
     steps.extend(closing(config, linux, given)?);
+    steps.extend(personality::step(linux)?);
     match &config.process {
         Some(process) => {
             steps.extend(process::before(process, given.preserve_fds)?);

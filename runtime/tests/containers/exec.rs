@@ -91,6 +91,15 @@ fn a_file_describes_the_process() {
 }
 
 #[test]
+fn the_personality_is_the_containers() {
+    if fails(Peer::Runc, "1.1.5 does not know linux.personality") {
+        return;
+    }
+    let container = Bundle::new().set("/linux/personality", json!({ "domain": "LINUX32" })).long().start();
+    assert_eq!(container.exec(["uname", "-m"]).ok().stdout, "i686\n");
+}
+
+#[test]
 fn a_detached_one_goes_on_and_its_pid_is_in_the_file() {
     let container = Bundle::new().long().start();
     let options = ["--detach", "--pid-file", "/run/exec-pid"];

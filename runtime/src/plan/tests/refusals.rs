@@ -18,7 +18,12 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
         (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
         (linux, "\"memoryPolicy\": {\"mode\": \"MPOL_BIND\"}, ", "linux.memoryPolicy: not"),
         (linux, "\"netDevices\": {\"eth0\": {}}, ", "linux.netDevices: not"),
-        (linux, "\"personality\": {\"domain\": \"LINUX32\"}, ", "linux.personality: not"),
+        (linux, "\"personality\": {\"domain\": \"SVR4\"}, ", "linux.personality.domain: \"SVR4\" is neither"),
+        (
+            linux,
+            "\"personality\": {\"domain\": \"LINUX\", \"flags\": [\"X\"]}, ",
+            "linux.personality.flags: the specification defines none",
+        ),
     ] {
         let error = refusal(from, &format!("{to}{from}"));
         assert!(error.starts_with(path), "{error}");
