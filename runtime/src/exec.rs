@@ -6,7 +6,7 @@ use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::create::write_pid;
 use crate::error::{Context, Error, Result};
-use crate::perform::Performer;
+use crate::perform::{self, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
 use nix::fcntl::{OFlag, open};
@@ -44,6 +44,7 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) 
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
     let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
+    perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let pid = join_and_fork(&record, &config, &process, &steps, console)?;
     write_pid(arguments.pid_file.as_deref(), pid)?;
     Ok(pid)

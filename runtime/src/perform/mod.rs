@@ -9,8 +9,10 @@ mod hooks;
 mod mount;
 mod place;
 mod program;
+mod scheduling;
 
 pub use hooks::{run as run_hooks, run_all as run_all_hooks};
+pub use scheduling::affinity as set_affinity;
 
 use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
@@ -109,6 +111,9 @@ impl Performer {
             Step::RootPropagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::ReadOnlyRoot => mount::read_only_root(self.root()?),
             Step::Personality(domain) => take_personality(*domain),
+            Step::Scheduler(attributes) => scheduling::scheduler(attributes),
+            Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
+            Step::Affinity(processors) => scheduling::affinity("final", processors),
             Step::Rlimit(limit) => rlimit(limit),
             Step::Umask(mask) => {
                 umask(Mode::from_bits_truncate(*mask));

@@ -23,6 +23,7 @@ mod options;
 mod personality;
 mod process;
 mod refuse;
+mod scheduling;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use mounts::{Mount, Source};
 pub use namespaces::{Namespaces, flag, flags};
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
 pub use process::{Program, Rlimit, exec};
+pub use scheduling::affinity;
 pub use steps::{Moment, Step};
 
 use crate::cgroup::{Write, devices::program, resources::writes};

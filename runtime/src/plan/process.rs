@@ -5,7 +5,7 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, personality, refuse};
+use super::{Step, personality, refuse, scheduling};
 use crate::error::Result;
 use crate::seccomp;
 use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
@@ -56,7 +56,9 @@ const RLIMITS: [&str; 16] = [
 /// What the process asks for and cannot have, by its JSON path.
 pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
+    let processors = scheduling::affinity(process)?.last;
     let mut steps = vec![Step::Session, Step::Undumpable];
+    steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
     steps.extend(before(process, preserve_fds)?);
@@ -75,6 +77,7 @@ pub(super) fn size(process: &Process) -> Option<(u16, u16)> {
 pub(super) fn before(process: &Process, preserve_fds: u32) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
+    steps.extend(scheduling::steps(process)?);
     steps.push(Step::Umask(user.umask.unwrap_or(0o022)));
     if !process.apparmor_profile.is_empty() {
         steps.push(Step::AppArmor(process.apparmor_profile.clone()));

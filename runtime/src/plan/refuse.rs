@@ -45,13 +45,10 @@ pub fn check_process(process: &Process) -> Result<()> {
     if !process.cwd.starts_with('/') {
         return Err(at("process.cwd", &format!("{:?} is not an absolute path", process.cwd)));
     }
-    let unsupported = [
-        ("process.scheduler", process.scheduler.is_some()),
-        ("process.ioPriority", process.io_priority.is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
-        ("process.selinuxLabel", !process.selinux_label.is_empty()),
-    ];
-    refuse(&unsupported)
+    let unsupported = [("process.selinuxLabel", !process.selinux_label.is_empty())];
+    refuse(&unsupported)?;
+    // What only `exec` uses is wrong already in the container's config.json.
+    super::affinity(process).map(drop)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::seccomp;
 use nix::sched::CloneFlags;
 use spec::bundle::{Config, Linux, NamespaceKind, User};
 use std::fmt;
+use sys::scheduling::Attributes;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,17 @@ pub enum Step {
     ReadOnlyRoot,
     /// personality(2)
     Personality(i32),
+    /// sched_setattr(2)
+    Scheduler(Attributes),
+    /// ioprio_set(2)
+    IoPriority {
+        /// `IOPRIO_CLASS_*`
+        class: u32,
+        /// 0, the best, to 7.
+        priority: u32,
+    },
+    /// sched_setaffinity(2), of what `exec` adds.
+    Affinity(Vec<usize>),
     /// setrlimit(2)
     Rlimit(Rlimit),
     /// umask(2)

@@ -100,6 +100,26 @@ fn the_personality_is_the_containers() {
 }
 
 #[test]
+fn scheduler_io_priority_and_processors_are_its_own() {
+    if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0") {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    let process = json!({
+        "args": ["sh", "-c", "cut -d' ' -f19,41 /proc/self/stat; ionice -p $$; grep Cpus_allowed_list /proc/self/status"],
+        "cwd": "/",
+        "env": ["PATH=/bin"],
+        "user": { "uid": 1000, "gid": 1000 },
+        "scheduler": { "policy": "SCHED_BATCH", "nice": -5 },
+        "ioPriority": { "class": "IOPRIO_CLASS_RT", "priority": 3 },
+        "execCPUAffinity": { "initial": "0-1023", "final": "0" },
+    });
+    write("/run/process.json", process.to_string()).unwrap();
+    let said = finish(container.command("exec", &["--process", "/run/process.json"])).ok().stdout;
+    assert_eq!(said, "-5 3\nrealtime: prio 3\nCpus_allowed_list:\t0\n");
+}
+
+#[test]
 fn a_detached_one_goes_on_and_its_pid_is_in_the_file() {
     let container = Bundle::new().long().start();
     let options = ["--detach", "--pid-file", "/run/exec-pid"];

@@ -12,8 +12,13 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
     let process = "\"noNewPrivileges\"";
     let linux = "\"maskedPaths\"";
     for (from, to, path) in [
-        (process, "\"scheduler\": {\"policy\": \"SCHED_IDLE\"}, ", "process.scheduler: not supported yet"),
-        (process, "\"ioPriority\": {\"class\": \"IOPRIO_CLASS_IDLE\"}, ", "process.ioPriority: not"),
+        (
+            process,
+            "\"scheduler\": {\"policy\": \"SCHED_ISO\"}, ",
+            "process.scheduler.policy: \"SCHED_ISO\" is not",
+        ),
+        (process, "\"ioPriority\": {\"class\": \"X\"}, ", "process.ioPriority.class: \"X\" is not"),
+        (process, "\"execCPUAffinity\": {\"final\": \"x\"}, ", "process.execCPUAffinity.final: \"x\" is not"),
         (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
         (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
         (linux, "\"memoryPolicy\": {\"mode\": \"MPOL_BIND\"}, ", "linux.memoryPolicy: not"),
