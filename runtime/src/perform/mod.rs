@@ -2,6 +2,7 @@
 //! steps are about. One function a step; nothing is decided here.
 
 mod console;
+mod copy_up;
 mod credentials;
 mod files;
 mod guard;

@@ -1,5 +1,6 @@
 //! `mounts`: where each comes from and what is done to it.
 
+use super::options::COPY_UP;
 use super::{Namespaces, Options, has, refuse};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
@@ -36,6 +37,11 @@ pub enum Source {
         /// Its type.
         kind: String,
         /// A device or a free name.
+        device: String,
+    },
+    /// A tmpfs that begins with a copy of what it covers.
+    Copy {
+        /// A free name.
         device: String,
     },
     /// The container's own cgroup, for a container that sees the host's cgroup namespace.
@@ -77,7 +83,15 @@ fn plan(
         return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported yet")));
     }
     let source = source(name, mount, &options, linux, namespaces, bundle)?;
-    Ok((source, options))
+    Ok((copied(name, mount, source)?, options))
+}
+
+fn copied(name: &str, mount: &bundle::Mount, source: Source) -> Result<Source> {
+    match source {
+        source if !mount.options.iter().any(|option| option == COPY_UP) => Ok(source),
+        Source::New { kind, device } if kind == "tmpfs" => Ok(Source::Copy { device }),
+        _ => Err(refuse::at(&format!("{name}.options"), &format!("{COPY_UP} goes with a tmpfs alone"))),
+    }
 }
 
 fn source(

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod configuration;
+mod copy_up;
 mod descriptors;
 mod devices;
 mod exec;

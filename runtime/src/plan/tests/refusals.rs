@@ -60,6 +60,11 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "linux.resources.memory.limit: -7",
         ),
         (
+            "\"type\": \"proc\", \"source\": \"proc\", \"options\": [",
+            "\"type\": \"proc\", \"source\": \"proc\", \"options\": [\"tmpcopyup\", ",
+            "mounts[0].options: tmpcopyup goes with a tmpfs alone",
+        ),
+        (
             "\"nosuid\", \"strictatime\"",
             "\"idmap\", \"strictatime\"",
             "mounts[1].options: idmap is not supported yet",
