@@ -1,14 +1,16 @@
 //! `create`: the parent's side. Whatever fails, nothing of the container is left.
 
 use crate::arguments;
+use crate::between;
 use crate::bundle::Bundle;
 use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::perform::{self, Performer};
-use crate::plan::{self, Given, Plan};
+use crate::plan::{self, Birth, Given, Plan};
 use crate::record::{Place, Process, Record, replace};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl;
 use spec::bundle::Status;
 use spec::timestamp::rfc3339;
 use std::fs::{self, File};
@@ -135,10 +137,16 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
         make_time_namespace(plan)?;
     }
     let flags = plan.namespaces.at_clone().bits() as u32;
-    let forked = sys::fork::fork(u64::from(flags), cgroup.map(AsFd::as_fd));
-    match forked
-        .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone()))?
-    {
+    if plan.namespaces.is_born_in_sight() {
+        prctl::set_dumpable(false).context(|| "close this process".into())?;
+    }
+    let cgroup = cgroup.map(AsFd::as_fd);
+    let forked = match plan.namespaces.birth() {
+        Birth::Cloned => sys::fork::fork(u64::from(flags), cgroup)
+            .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone())),
+        Birth::Between => between::fork(&plan.namespaces, cgroup),
+    };
+    match forked? {
         Some(pid) => {
             // Hooks are born from here on.
             if plan.namespaces.joined_pid().is_some() {
@@ -185,7 +193,7 @@ fn lead(
             Message::Hooks => run_hooks(record, plan)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone => return Err(gone()),
+            Message::Gone | Message::Born(_) => return Err(gone()),
         }
         channel.go()?;
     }

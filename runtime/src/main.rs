@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod between;
 mod bundle;
 mod cgroup;
 mod channel;

@@ -30,7 +30,7 @@ mod tests;
 
 pub use devices::Node;
 pub use mounts::{Mount, Source};
-pub use namespaces::{Namespaces, flag, flags};
+pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
 pub use process::{Program, Rlimit, exec};
 pub use scheduling::affinity;

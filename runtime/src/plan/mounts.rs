@@ -118,7 +118,7 @@ fn source(
             Source::New { kind: "cgroup2".to_owned(), device: "cgroup".to_owned() }
         }
         "cgroup" | "cgroup2" => Source::OwnCgroup,
-        "sysfs" if namespaces.maps_users() && !new_network => {
+        "sysfs" if namespaces.has_users() && !new_network => {
             Source::Bind { path: "/sys".to_owned(), recursive: true }
         }
         kind => {

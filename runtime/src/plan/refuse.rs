@@ -60,17 +60,16 @@ fn check_linux(linux: &Linux) -> Result<()> {
     ];
     refuse(&unsupported)?;
     let mut seen = BTreeSet::new();
+    let mut joins_users = false;
     for (place, namespace) in linux.namespaces.iter().enumerate() {
         let path = format!("linux.namespaces[{place}]");
         if !seen.insert(namespace.kind) {
             return Err(at(&path, &format!("{} is there twice", namespace.kind)));
         }
-        let joined = namespace.path.is_some();
-        if joined && matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Mount) {
-            return Err(at(
-                &format!("{path}.path"),
-                &format!("a {} by path is not supported yet", namespace.kind),
-            ));
+        let is_joined = namespace.path.as_ref().is_some_and(|path| !path.is_empty());
+        joins_users |= is_joined && namespace.kind == NamespaceKind::User;
+        if is_joined && namespace.kind == NamespaceKind::Mount {
+            return Err(at(&format!("{path}.path"), "a mount namespace by path is not supported yet"));
         }
     }
     if !seen.contains(&NamespaceKind::Mount) {
@@ -79,7 +78,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
     let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
     match (mapped, seen.contains(&NamespaceKind::User)) {
         (true, false) => Err(at("linux.uidMappings", "there is no user namespace")),
-        (false, true) => Err(at("linux.uidMappings", "a user namespace has none")),
+        (false, true) if !joins_users => Err(at("linux.uidMappings", "a user namespace has none")),
         _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ pub enum Step {
     Keyring(String),
     /// Waits until the IDs of the new user namespace are mapped.
     AwaitIds,
-    /// Root of the new user namespace.
+    /// Root of the container's user namespace.
     BecomeRoot,
     /// setns(2) of these, opened by the parent.
     Join(Vec<NamespaceKind>),
@@ -197,8 +197,9 @@ pub fn steps(
 fn enter(namespaces: &Namespaces) -> Vec<Step> {
     let mut steps = Vec::new();
     if namespaces.maps_users() {
-        steps.extend([Step::AwaitIds, Step::BecomeRoot]);
+        steps.push(Step::AwaitIds);
     }
+    steps.extend(namespaces.has_users().then_some(Step::BecomeRoot));
     let joined: Vec<NamespaceKind> = namespaces.joined_by_child().map(|(kind, _)| *kind).collect();
     steps.extend((!joined.is_empty()).then_some(Step::Join(joined)));
     let after = namespaces.after_clone();
@@ -215,7 +216,7 @@ fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'
     steps.push(Step::Root(path));
     let mounts = mounts::mounts(&config.mounts, linux, namespaces, given.bundle)?;
     steps.extend(mounts.into_iter().map(Step::Mount));
-    steps.extend(devices::steps(config, linux, namespaces.maps_users())?);
+    steps.extend(devices::steps(config, linux, namespaces.has_users())?);
     if let Some(process) = config.process.as_ref().filter(|process| process.terminal) {
         steps.push(Step::Terminal { size: process::size(process), is_console: true });
     }

@@ -1,6 +1,6 @@
 //! Containers whose root is nobody on the host.
 
-use crate::support::{Bundle, Peer, fails, finish, leftovers, read};
+use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
 use serde_json::json;
 
 #[test]
@@ -124,6 +124,66 @@ fn one_of_another_container_is_joined_by_path() {
     }
     let said = second.sh("id -u; cat /proc/self/uid_map").says();
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536"]);
+}
+
+/// A container in another's user namespace, with the mappings that Podman gives, which
+/// mean nothing.
+fn joined(first: &Container) -> Bundle {
+    let nothing = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+    Bundle::new()
+        .user_namespace()
+        .join("user", &first.proc("ns/user"))
+        .set("/linux/uidMappings", nothing.clone())
+        .set("/linux/gidMappings", nothing)
+}
+
+#[test]
+fn one_that_is_joined_is_lived_in_like_a_new_one() {
+    let first = Bundle::new().user_namespace().long().start();
+    let second = joined(&first).long().start();
+    let status = read(second.proc("status"));
+    assert!(status.contains("\nUid:\t100000\t100000\t100000\t100000\n"), "{status}");
+    assert_eq!(second.sh("echo $$ > /made; id -u; ls -d /sys/class/net/lo"), "0\n/sys/class/net/lo\n");
+    let mine = |kind: &str| std::fs::read_link(second.proc(&format!("ns/{kind}"))).unwrap();
+    let theirs = |kind: &str| std::fs::read_link(first.proc(&format!("ns/{kind}"))).unwrap();
+    assert_eq!(mine("user"), theirs("user"));
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        assert_ne!(mine(kind), theirs(kind));
+    }
+    second.kill("KILL").ok();
+    second.wait();
+    second.delete().ok();
+    first.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn all_that_another_container_has_is_joined_along() {
+    let first = Bundle::new().user_namespace().set("/hostname", json!("first")).long().start();
+    let mut second = joined(&first);
+    for kind in ["pid", "ipc", "uts"] {
+        second = second.join(kind, &first.proc(&format!("ns/{kind}")));
+    }
+    second = second.join("network", &first.proc("ns/net"));
+    second.config.as_object_mut().unwrap().remove("hostname");
+    let said =
+        second.sh("hostname; tr '\\0' ' ' < /proc/1/cmdline; echo; id -u; readlink /proc/self/ns/net").says();
+    let network = std::fs::read_link(first.proc("ns/net")).unwrap();
+    assert!(said.starts_with("first\n") && said.contains("trap"), "{said}");
+    assert!(said.ends_with(&format!("\n0\n{}\n", network.display())), "{said}");
+}
+
+#[test]
+fn one_that_cannot_be_joined_is_named() {
+    // A process cannot enter the user namespace that it is in (setns(2)).
+    for path in ["/no/such/namespace", "/etc/passwd", "/proc/self/ns/user", "/proc/self/ns/uts"] {
+        let error = Bundle::new().user_namespace().join("user", path).try_create().error();
+        assert!(error.contains(path) || fails(Peer::Runc, "1.1.5 names none"), "{error}");
+    }
+    if fails(Peer::Runc, "1.1.5 leaves the cgroup") || fails(Peer::Crun, "1.8.1 leaves the cgroup") {
+        return;
+    }
+    assert_eq!(leftovers(), [""; 0]);
 }
 
 #[test]

@@ -53,6 +53,12 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "{\"type\": \"user\"}",
             "linux.namespaces: a container without a mount namespace",
         ),
+        (
+            "{\"type\": \"mount\"}",
+            "{\"type\": \"mount\", \"path\": \"/x\"}",
+            "linux.namespaces[4].path: a mount namespace by path",
+        ),
+        ("{\"type\": \"ipc\"}", "{\"type\": \"user\"}", "linux.uidMappings: a user namespace has none"),
         ("\"/docker/abc\"", "\"/docker/../../x\"", "linux.cgroupsPath: \"docker/../../x\" leads out"),
         (
             "\"memory\": {\"limit\": 67108864",
