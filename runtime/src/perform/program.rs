@@ -40,11 +40,27 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let text = |text: &String, what: &str| {
         CString::new(text.as_str()).map_err(|_| Error(format!("{what}: {text:?} has a zero byte")))
     };
+    let mut env = program.env.clone();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        env.push(format!("HOME={}", home()));
+    }
     Ok(Found {
         path: text(&path.display().to_string(), "process.args[0]")?,
         args: program.args.iter().map(|word| text(word, "process.args")).collect::<Result<_>>()?,
-        env: program.env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
+        env: env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
     })
+}
+
+/// The user's home by the container's passwd(5); `/` for one who is not in it.
+fn home() -> String {
+    let uid = nix::unistd::getuid().to_string();
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let passwd = String::from_utf8_lossy(&passwd);
+    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let own = fields
+        .filter(|fields| fields.get(2) == Some(&uid.as_str()))
+        .find_map(|fields| fields.get(5).copied());
+    own.filter(|home| !home.is_empty()).unwrap_or("/").to_owned()
 }
 
 /// Callers tell by these words, runc's, that a program is missing.

@@ -12,8 +12,14 @@ pub(super) const DOCKER: &str = include_str!("docker.json");
 /// A user namespace, a host's network namespace, hooks of every kind, a bound `/dev/null`.
 const MAPPED: &str = include_str!("mapped.json");
 
-const GIVEN: Given<'_> =
-    Given { id: "abc", bundle: "/bundle", no_pivot: false, no_new_keyring: false, preserve_fds: 0 };
+const GIVEN: Given<'_> = Given {
+    id: "abc",
+    bundle: "/bundle",
+    no_pivot: false,
+    no_new_keyring: false,
+    preserve_fds: 0,
+    listen_fds: 0,
+};
 
 pub(super) fn plan(text: &str) -> Result<Plan> {
     Plan::new(&serde_json::from_str(text).unwrap(), &GIVEN)
