@@ -1,6 +1,7 @@
 //! `state` and `list`: what containers there are.
 
 use crate::error::{Context, Result};
+use crate::passwd;
 use crate::record::{Place, Record};
 use serde::Serialize;
 use spec::bundle::{State, Status};
@@ -56,12 +57,11 @@ fn entry(record: &Record, place: &Place) -> Entry {
     let mut state = record.state(record.status(place));
     // Callers of runc expect a number in every state.
     state.pid = state.pid.or(Some(0)).filter(|_| state.status != Status::Creating);
-    let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
     Entry {
         state,
         rootfs: record.rootfs.clone(),
         created: record.created.clone(),
-        owner: owner.map_or_else(|| record.owner.to_string(), |user| user.name),
+        owner: passwd::name(record.owner).unwrap_or_else(|| record.owner.to_string()),
     }
 }
 

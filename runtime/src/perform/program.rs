@@ -2,6 +2,7 @@
 
 use super::guard::{self, Identity};
 use crate::error::{Cause, Context, Error, Result};
+use crate::passwd;
 use crate::plan::Program;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -42,25 +43,15 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     };
     let mut env = program.env.clone();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-        env.push(format!("HOME={}", home()));
+        // By the container's passwd(5), as runc does.
+        let home = passwd::home(nix::unistd::getuid().as_raw());
+        env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
     }
     Ok(Found {
         path: text(&path.display().to_string(), "process.args[0]")?,
         args: program.args.iter().map(|word| text(word, "process.args")).collect::<Result<_>>()?,
         env: env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
     })
-}
-
-/// The user's home by the container's passwd(5); `/` for one who is not in it.
-fn home() -> String {
-    let uid = nix::unistd::getuid().to_string();
-    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
-    let passwd = String::from_utf8_lossy(&passwd);
-    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let own = fields
-        .filter(|fields| fields.get(2) == Some(&uid.as_str()))
-        .find_map(|fields| fields.get(5).copied());
-    own.filter(|home| !home.is_empty()).unwrap_or("/").to_owned()
 }
 
 /// Callers tell by these words, runc's, that a program is missing.
