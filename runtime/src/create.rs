@@ -6,6 +6,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
+use crate::log::Log;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Birth, Given, Plan};
 use crate::record::{Place, Process, Record, replace};
@@ -24,7 +25,12 @@ use std::time::SystemTime;
 ///
 /// # Errors
 /// What is wrong with the bundle, and what could not be done.
-pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedFd>) -> Result<Record> {
+pub fn create(
+    root: &Path,
+    arguments: &arguments::Create,
+    console: Option<OwnedFd>,
+    log: &Log,
+) -> Result<Record> {
     let bundle = Bundle::open(&arguments.bundle)?;
     let path = bundle.path.display().to_string();
     let plan = Plan::new(
@@ -35,8 +41,10 @@ pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedF
             no_pivot: arguments.no_pivot,
             no_new_keyring: arguments.no_new_keyring,
             preserve_fds: arguments.preserve_fds,
+            listen_fds: listen_fds(),
         },
     )?;
+    plan.warnings.iter().for_each(|warning| log.warn(warning));
     let console = check_console(&bundle, console)?;
     let place = Place::claim(root, &arguments.id)?;
     let mut record = Record {
@@ -53,8 +61,17 @@ pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedF
     let made = build(&place, &mut record, &plan, &bundle, console, arguments.pid_file.as_deref());
     if made.is_err() {
         undo(&place, &record);
+        let state = record.state(Status::Stopped);
+        perform::run_all_hooks(&plan.hooks.poststop, "hooks.poststop", &state)
+            .iter()
+            .for_each(|error| log.warn(error));
     }
     made.map(|()| record)
+}
+
+/// What a service manager hands over for the program (sd_listen_fds(3)).
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// A terminal needs somebody who takes it, and the reverse is a mistake too.
@@ -103,7 +120,6 @@ fn build(
     performer.joined = open_namespaces(plan)?;
     performer.console = console;
     performer.listener = Some(listener);
-    performer.cgroup = record.cgroup.as_deref().map(folder::of);
     performer.hooks = plan.hooks.clone();
     let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
     drop(lock);

@@ -6,6 +6,7 @@ use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::create::write_pid;
 use crate::error::{Context, Error, Result};
+use crate::log::Log;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
@@ -24,7 +25,7 @@ use std::path::Path;
 /// # Errors
 /// The container does not run; what the process asks for and cannot have; the program is not
 /// there.
-pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) -> Result<i32> {
+pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, log: &Log) -> Result<i32> {
     let id = &arguments.id;
     let place = Place::of(root, id);
     let record = place.read(id)?;
@@ -41,6 +42,7 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) 
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
+    plan::warnings(&process).iter().for_each(|warning| log.warn(warning));
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
     let steps = plan::exec(&process, linux, arguments.preserve_fds)?;

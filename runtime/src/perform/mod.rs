@@ -30,7 +30,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 
 /// What the steps need beside what they say, and what they leave for each other.
 #[derive(Debug)]
@@ -45,8 +44,6 @@ pub struct Performer {
     pub console: Option<OwnedFd>,
     /// `start` connects here.
     pub listener: Option<UnixListener>,
-    /// The container's cgroup folder, where there is one.
-    pub cgroup: Option<PathBuf>,
     /// What hooks are told.
     pub state: State,
     /// Hooks of the container's own moments.
@@ -65,7 +62,6 @@ impl Performer {
             root: None,
             console: None,
             listener: None,
-            cgroup: None,
             state,
             hooks: Hooks::default(),
             own_program: guard::Identity::of_this_program(),
@@ -84,6 +80,7 @@ impl Performer {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
+            Step::Signals => credentials::default_signals(),
             Step::Session => setsid().map(drop).or_else(already).context(|| "make a session".into()),
             Step::Keyring(name) => keyring(name),
             Step::AwaitIds => self.channel.wait_for_go(),
@@ -93,10 +90,11 @@ impl Performer {
             Step::Propagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::PrivateParent(path) => mount::private_parent(path),
             Step::Root(path) => mount::root(path).map(|root| self.root = Some(root)),
-            Step::Mount(mount) => mount::mount(self.root()?, mount, self.cgroup.as_deref()),
+            Step::Mount(mount) => mount::mount(self.root()?, mount),
             Step::Device { node, bound } => files::device(self.root()?, node, *bound),
             Step::Link { path, target } => files::link(self.root()?, path, target),
             Step::Terminal { size, is_console } => self.terminal(*size, *is_console),
+            Step::Loopback => files::loopback(),
             Step::Hostname(name) => sethostname(name).context(|| format!("hostname: set {name:?}")),
             Step::Domainname(name) => {
                 sys::domain_name::set(name).context(|| format!("domainname: set {name:?}"))
@@ -171,6 +169,8 @@ impl Performer {
             }
             Moment::StartContainer => {
                 self.state.status = spec::bundle::Status::Created;
+                // As it is known where the hook is run.
+                self.state.pid = Some(std::process::id().cast_signed());
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state)
             }
         }

@@ -13,7 +13,6 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use sys::fs_context::FsContext;
 use sys::mount_tree;
 
@@ -63,16 +62,12 @@ fn unescape(text: &str) -> String {
 }
 
 /// Mounts one element of `mounts`.
-pub fn mount(root: BorrowedFd<'_>, mount: &Mount, cgroup: Option<&Path>) -> Result<()> {
+pub fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
         Source::New { kind, device } => new(kind, device, &mount.options),
         Source::Copy { device } => new("tmpfs", device, &writable(&mount.options)),
-        Source::OwnCgroup => match cgroup {
-            Some(folder) => bind(&folder.display().to_string(), false, &mount.options),
-            None => return Err(Error(format!("{}: the host has no cgroup v2 hierarchy", words()))),
-        },
     };
     let tree = tree.context(words)?;
     let kind = fstat(&tree).context(words)?.st_mode & SFlag::S_IFMT.bits();
@@ -97,7 +92,6 @@ fn describe(source: &Source) -> &str {
         Source::Bind { path, .. } => path,
         Source::New { kind, .. } => kind,
         Source::Copy { .. } => "tmpfs",
-        Source::OwnCgroup => "the container's cgroup",
     }
 }
 

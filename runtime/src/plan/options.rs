@@ -93,6 +93,11 @@ impl Options {
         sorted
     }
 
+    /// Whatever the options say.
+    pub fn read_only(&mut self) {
+        self.add("ro");
+    }
+
     fn add(&mut self, option: &str) {
         if let Some((set, clear)) = attribute(option) {
             (self.set, self.clear) = ((self.set & !clear) | set, (self.clear & !set) | clear);

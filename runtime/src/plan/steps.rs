@@ -14,6 +14,8 @@ use sys::scheduling::Attributes;
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// What the caller ignores is at its default.
+    Signals,
     /// A session of its own, so that no terminal of the caller is its.
     Session,
     /// A session keyring of its own.
@@ -55,6 +57,8 @@ pub enum Step {
         /// It is the container's `/dev/console`.
         is_console: bool,
     },
+    /// The new network namespace's loopback interface is switched on.
+    Loopback,
     /// sethostname(2)
     Hostname(String),
     /// setdomainname(2)
@@ -162,7 +166,7 @@ pub fn steps(
     namespaces: &Namespaces,
     given: &Given<'_>,
 ) -> Result<Vec<Step>> {
-    let mut steps = vec![Step::Session];
+    let mut steps = vec![Step::Signals, Step::Session];
     if !given.no_new_keyring {
         steps.push(Step::Keyring(format!("_ses.{}", given.id)));
     }
@@ -183,7 +187,7 @@ pub fn steps(
     steps.extend(personality::step(linux)?);
     match &config.process {
         Some(process) => {
-            steps.extend(process::before(process, given.preserve_fds)?);
+            steps.extend(process::before(process, given.preserve_fds, given.listen_fds)?);
             steps.push(Step::Wait);
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);
@@ -204,6 +208,7 @@ fn enter(namespaces: &Namespaces) -> Vec<Step> {
     steps.extend((!joined.is_empty()).then_some(Step::Join(joined)));
     let after = namespaces.after_clone();
     steps.extend((!after.is_empty()).then_some(Step::Unshare(after)));
+    steps.extend(namespaces.new.contains(&NamespaceKind::Network).then_some(Step::Loopback));
     steps
 }
 

@@ -14,8 +14,14 @@ const MAPPED: &str = include_str!("mapped.json");
 /// A user namespace by path, with mappings that mean nothing, a PID namespace by path, new others.
 const JOINED: &str = include_str!("joined.json");
 
-const GIVEN: Given<'_> =
-    Given { id: "abc", bundle: "/bundle", no_pivot: false, no_new_keyring: false, preserve_fds: 0 };
+const GIVEN: Given<'_> = Given {
+    id: "abc",
+    bundle: "/bundle",
+    no_pivot: false,
+    no_new_keyring: false,
+    preserve_fds: 0,
+    listen_fds: 0,
+};
 
 pub(super) fn plan(text: &str) -> Result<Plan> {
     Plan::new(&serde_json::from_str(text).unwrap(), &GIVEN)
