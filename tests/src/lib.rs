@@ -21,12 +21,16 @@ mod failure;
 mod image;
 mod node;
 mod probe;
+mod programs;
+mod running;
 mod slots;
 mod web;
 
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
-pub use image::{Image, container_archive, programs, repository, said};
-pub use node::{Container, Node, Running};
+pub use image::{Image, container_archive, repository, said};
+pub use node::Node;
 pub use probe::{Output, busybox};
+pub use programs::programs;
 pub use qemu::{Board, Disk, Network};
+pub use running::{CONTROL, Container, Running};
