@@ -4,7 +4,10 @@ use crate::disk::Scratch;
 use crate::probe::{Output, Probe};
 use crate::slots::Slot;
 use crate::{Failure, Result, web};
-use qemu::{Accelerator, Console, Vm};
+use qemu::{Console, Vm};
+
+/// The monitor's word of every container.
+const STATUS: &str = "/run/skerry/monitor/status";
 
 /// A container that may speak to PID 1, for [`Running::begin_request`]. Its image
 /// must be in the node's.
@@ -48,7 +51,7 @@ impl Running {
     /// When nothing does in time, or not with status 200.
     pub fn page(&self, path: &str) -> Result<String> {
         let port = self.vm.forwarded(80)?;
-        self.vm.blame(web::page(port, path, Accelerator::detect().patience()))
+        self.vm.blame(web::page_at(port, path))
     }
 
     /// Runs a command in the node's test shell as root and returns its output.
@@ -132,9 +135,55 @@ impl Running {
     ///
     /// When there is no monitor, or no container of this name.
     pub fn container(&self, name: &str) -> Result<Container> {
-        let status = self.run("cat /run/skerry/monitor/status")?;
+        let status = self.run(&format!("cat {STATUS}"))?;
         let found = status.lines().find_map(|line| Container::read(line, name));
         self.vm.blame(found.ok_or_else(|| Failure::new(format!("no container {name} in {status:?}"))))
+    }
+
+    /// A container's line once it runs, and when its process started: together they
+    /// tell one instance from another.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run in time.
+    pub fn life_of(&self, name: &str) -> Result<(Container, String)> {
+        self.run_until(&format!("grep -q '^{name} running ' {STATUS}"))?;
+        let container = self.container(name)?;
+        // proc(5): the 22nd field of /proc/PID/stat, the 20th after the name.
+        let start = self.run(&format!("sed 's/.*) //' /proc/{}/stat | cut -d ' ' -f 20", container.pid))?;
+        Ok((container, start))
+    }
+
+    /// Sends a signal that ends one of our services, and waits until another process
+    /// is in its place. What [`Running::container`] tells after that of a monitor is
+    /// the new one's word.
+    ///
+    /// # Errors
+    ///
+    /// When none comes in time.
+    pub fn end_service(&self, program: &str, signal: &str) -> Result {
+        self.run_until(&format!("pidof {program}"))?;
+        let first = self.run(&format!("pidof {program}"))?;
+        let status = if program == "skerry-monitor" { format!("rm {STATUS}; ") } else { String::new() };
+        self.run(&format!("{status}kill -{signal} {first}"))?;
+        self.run_until(&format!("pidof {program} | grep -vx {}", first.trim()))?;
+        if status.is_empty() { Ok(()) } else { self.run_until(&format!("[ -e {STATUS} ]")) }
+    }
+
+    /// Looks at the log of a container that prints `line 0`, `line 1` and so on: it
+    /// has neither hole nor repetition, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// When it has, or does not.
+    pub fn log_is_whole_and_goes_on(&self, name: &str) -> Result {
+        let log = format!("/var/log/skerry/containers/{name}.log");
+        let lines: u32 = self.run(&format!("wc -l <{log}"))?.trim().parse()?;
+        self.run_until(&format!("[ $(wc -l <{log}) -gt {} ]", lines + 20))?;
+        // The last line may be half written.
+        let check =
+            "{ if (NR > 1 && last != NR - 2) { print NR, last; exit 1 }; sub(/.*line /, \"\"); last = $0 }";
+        self.run(&format!("awk '{check}' {log}")).map(drop)
     }
 
     /// Presses the power button and waits until the node has switched itself off.
