@@ -9,7 +9,7 @@ fn fault_of(toml: &[u8], words: &str) -> Result<String> {
     let node = Node::new().image(image).config(toml).boot()?;
     let line = node.console().wait_for(words)?;
     assert_eq!(node.run("hostname")?, "from-the-image\n");
-    node.console().wait_for("the image's own alone is in force")?;
+    node.console().wait_for("configuration in force: no last good one: the image's own alone")?;
     Ok(line)
 }
 
@@ -63,7 +63,7 @@ fn an_empty_one_changes_nothing() -> Result {
     let image = Image::empty().with("hostname = \"from-the-image\"\n", "").probe();
     let node = Node::new().image(image).config("").boot()?;
     assert_eq!(node.run("hostname")?, "from-the-image\n");
-    assert!(!node.console().text().contains("is in force"));
+    node.console().wait_for("configuration in force: /etc/skerry/node.toml, /dev/vdb/node.toml")?;
     Ok(())
 }
 
@@ -76,7 +76,7 @@ fn the_last_good_one_is_used_when_the_new_one_is_bad() -> Result {
     assert_eq!(good.run("hostname")?, "good\n");
     good.power_off()?;
     let bad = Node::new().image(image).disk(data).config("hostname = 7\n").boot()?;
-    bad.console().wait_for("the last good one is in force")?;
+    bad.console().wait_for("configuration in force: the last good one")?;
     assert_eq!(bad.run("hostname")?, "good\n");
     Ok(())
 }
