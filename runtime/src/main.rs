@@ -28,6 +28,7 @@ mod record;
 mod seccomp;
 mod spec;
 mod start;
+mod usage;
 
 use arguments::{Command, Globals};
 use error::Result;
@@ -97,6 +98,11 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Delete { id, force } => warn(delete::delete(root, &id, force)?),
         Command::Exec(arguments) => return run_exec(globals, &arguments, log),
         Command::List { json, quiet } => print!("{}", list::list(root, json, quiet)?),
+        Command::Pause(id) => usage::pause(root, &id)?,
+        Command::Resume(id) => usage::resume(root, &id)?,
+        Command::Ps { id, json, options } => print(usage::ps(root, &id, json, &options)?),
+        Command::Events { id, every } => usage::events(root, &id, every)?,
+        Command::Update { id, file, resources } => usage::update(root, &id, file.as_deref(), &resources)?,
         Command::Features => print(features::features()?),
         Command::Spec(bundle) => spec::spec(&bundle)?,
         Command::Help => print(include_str!("usage.txt").trim_end().to_owned()),
