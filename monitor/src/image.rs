@@ -10,6 +10,7 @@
 use crate::bundle::Defaults;
 use crate::kernel;
 use crate::place;
+use nix::mount::{MntFlags, umount2};
 use spec::node::Name;
 use spec::paths;
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use store::rootfs::{self, Rootfs};
 use store::{Error, Layer, Store, Stores};
+use sys::fs_context::FsContext;
 use sys::process::{Spawn, spawn};
 
 /// An image that is on the node.
@@ -59,16 +61,23 @@ impl Images {
         listed.iter().map(|image| short(&image.name.to_string()).to_owned()).collect()
     }
 
-    /// Mounts a new instance's root at [`place::root`].
+    /// Mounts a new instance's root at [`place::root`]. On a full data disk, what it writes lies in
+    /// a little memory: true then.
     ///
     /// # Errors
     /// Which folder or mount, and why, in words.
-    pub fn mount(&self, name: &Name, image: &Image) -> Result<(), String> {
+    pub fn mount(&self, name: &Name, image: &Image) -> Result<bool, String> {
         self.unmount(name)?;
-        let dir = fresh(name).map_err(|error| format!("make a folder for what it writes: {error}"))?;
+        let words = |error: io::Error| format!("make a folder for what it writes: {error}");
+        let (dir, in_memory) = match fresh(name) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                (in_memory(name).map_err(words)?, true)
+            }
+            made => (made.map_err(words)?, false),
+        };
         let (mounts, target) = (place::layers(), place::root(name));
         let root = Rootfs { layers: &image.layers, mounts: &mounts, dir: &dir, target: &target };
-        rootfs::mount(&root).map_err(|error| error.to_string())
+        rootfs::mount(&root).map(|()| in_memory).map_err(|error| error.to_string())
     }
 
     /// Unmounts an instance's root, if it is mounted.
@@ -76,7 +85,10 @@ impl Images {
     /// # Errors
     /// Which mount, and why, in words.
     pub fn unmount(&self, name: &Name) -> Result<(), String> {
-        rootfs::unmount(&place::root(name), &place::layers()).map_err(|error| error.to_string())
+        rootfs::unmount(&place::root(name), &place::layers()).map_err(|error| error.to_string())?;
+        // Usually there is none.
+        let _ = umount2(&place::in_memory(name), MntFlags::MNT_DETACH);
+        Ok(())
     }
 }
 
@@ -100,11 +112,25 @@ fn missing(name: &str, present: &[String]) -> String {
     }
 }
 
-/// Puts aside what an earlier instance wrote and makes an empty folder.
+/// Puts aside what an earlier instance wrote and makes an empty folder, with room for
+/// the folders that an overlay needs in it.
 fn fresh(name: &Name) -> io::Result<PathBuf> {
     let folder = place::writable().join(&**name);
     put_aside(&folder)?;
+    for needed in ["upper", "work/work"] {
+        fs::create_dir_all(folder.join(needed))?;
+    }
+    Ok(folder)
+}
+
+/// A folder in memory, with a limit of its own: a container that fills it harms itself alone.
+fn in_memory(name: &Name) -> io::Result<PathBuf> {
+    let folder = place::in_memory(name);
     fs::create_dir_all(&folder)?;
+    let context = FsContext::open("tmpfs")?;
+    context.set("size", b"10%")?;
+    context.set("mode", b"0755")?;
+    context.mount(&folder)?;
     Ok(folder)
 }
 

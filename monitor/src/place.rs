@@ -9,6 +9,7 @@
 //!     ├── record                  what is known of it, JSON (`life::Observed`)
 //!     ├── config.json             the bundle
 //!     ├── root/                   its root is mounted here
+//!     ├── memory/                 what it writes while the data disk is full
 //!     ├── hosts, hostname         bound into its /etc
 //!     ├── pid                     written by `skerry-runtime create`
 //!     └── runtime.log             why a verb of the runtime did not work
@@ -51,6 +52,11 @@ pub fn containers() -> PathBuf {
 /// A container's folder; its bundle, too.
 pub fn folder(name: &Name) -> PathBuf {
     containers().join(&**name)
+}
+
+/// Where what a container writes lies while the data disk is full.
+pub fn in_memory(name: &Name) -> PathBuf {
+    folder(name).join("memory")
 }
 
 /// Mount point of a container's root.

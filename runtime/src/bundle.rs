@@ -1,6 +1,7 @@
 //! The bundle that the command line names (`bundle.md`).
 
 use crate::error::{Context, Error, Result};
+use crate::json_path;
 use serde::de::DeserializeOwned;
 use spec::bundle::Config;
 use std::fs;
@@ -31,24 +32,18 @@ impl Bundle {
     }
 }
 
-/// Reads JSON. Where it is wrong is looked for only when it is.
+/// Reads JSON.
 ///
 /// # Errors
 /// The file, the JSON path and the place of what is wrong.
 pub fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T> {
-    let error: serde_json::Error = match serde_json::from_slice(text) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    let deserializer = &mut serde_json::Deserializer::from_slice(text);
-    let path = match serde_path_to_error::deserialize::<_, T>(deserializer) {
-        // `.` is the whole, `?` what has no name yet.
-        Err(found) if !matches!(found.path().to_string().as_str(), "." | "?") => {
-            format!("{}: ", found.path())
-        }
-        _ => String::new(),
-    };
-    Err(Error(format!("{}: {path}{error}", file.display())))
+    serde_json::from_slice(text).map_err(|error| {
+        let path = match json_path::at(text, error.line(), error.column()) {
+            path if path.is_empty() => path,
+            path => path + ": ",
+        };
+        Error(format!("{}: {path}{error}", file.display()))
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@
 //! E… an error in words             undoes everything
 //! ```
 //!
+//! A process between that makes the first one (`between`) says on a socket of its own `B`
+//! and the ID, or `E` and an error.
+//!
 //! The other side's end of the socket closing is an answer too: a parent that is gone
 //! ends the process, and a connection of `start` that closes without a word means
 //! that the program runs.
@@ -36,6 +39,8 @@ pub enum Message {
     Ready,
     /// It did not work.
     Failed(Error),
+    /// The process between has made the first process, which has this ID.
+    Born(i32),
     /// The process is gone without a word.
     Gone,
 }
@@ -64,6 +69,12 @@ impl Channel {
     pub fn ready(&self) -> Result<()> {
         self.send(b"R")?;
         self.wait_for_go()
+    }
+
+    /// Tells the ID of the container's first process; nothing more can be done when
+    /// nobody listens.
+    pub fn born(&self, pid: i32) {
+        let _ = self.send(format!("B{pid}").as_bytes());
     }
 
     /// Has the parent run hooks.
@@ -110,6 +121,9 @@ impl Message {
             b"H" => Self::Hooks,
             b"R" => Self::Ready,
             [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),
+            [b'B', digits @ ..] => {
+                str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).map_or(Self::Gone, Self::Born)
+            }
             _ => Self::Gone,
         }
     }
@@ -127,6 +141,8 @@ mod tests {
         assert_eq!(parent.next().unwrap(), Message::Ready);
         child.fail(&Error::new("mount proc: busy"));
         assert_eq!(parent.next().unwrap(), Message::Failed(Error::new("mount proc: busy")));
+        child.born(77);
+        assert_eq!(parent.next().unwrap(), Message::Born(77));
         drop(child);
         assert_eq!(parent.next().unwrap(), Message::Gone);
     }

@@ -1,14 +1,17 @@
 //! `create`: the parent's side. Whatever fails, nothing of the container is left.
 
 use crate::arguments;
+use crate::between;
 use crate::bundle::Bundle;
 use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
+use crate::log::Log;
 use crate::perform::{self, Performer};
-use crate::plan::{self, Given, Plan};
+use crate::plan::{self, Birth, Given, Plan};
 use crate::record::{Place, Process, Record, replace};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl;
 use spec::bundle::Status;
 use spec::timestamp::rfc3339;
 use std::fs::{self, File};
@@ -22,7 +25,12 @@ use std::time::SystemTime;
 ///
 /// # Errors
 /// What is wrong with the bundle, and what could not be done.
-pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedFd>) -> Result<Record> {
+pub fn create(
+    root: &Path,
+    arguments: &arguments::Create,
+    console: Option<OwnedFd>,
+    log: &Log,
+) -> Result<Record> {
     let bundle = Bundle::open(&arguments.bundle)?;
     let path = bundle.path.display().to_string();
     let plan = Plan::new(
@@ -33,8 +41,10 @@ pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedF
             no_pivot: arguments.no_pivot,
             no_new_keyring: arguments.no_new_keyring,
             preserve_fds: arguments.preserve_fds,
+            listen_fds: listen_fds(),
         },
     )?;
+    plan.warnings.iter().for_each(|warning| log.warn(warning));
     let console = check_console(&bundle, console)?;
     let place = Place::claim(root, &arguments.id)?;
     let mut record = Record {
@@ -51,8 +61,17 @@ pub fn create(root: &Path, arguments: &arguments::Create, console: Option<OwnedF
     let made = build(&place, &mut record, &plan, &bundle, console, arguments.pid_file.as_deref());
     if made.is_err() {
         undo(&place, &record);
+        let state = record.state(Status::Stopped);
+        perform::run_all_hooks(&plan.hooks.poststop, "hooks.poststop", &state)
+            .iter()
+            .for_each(|error| log.warn(error));
     }
     made.map(|()| record)
+}
+
+/// What a service manager hands over for the program (sd_listen_fds(3)).
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// A terminal needs somebody who takes it, and the reverse is a mistake too.
@@ -101,7 +120,6 @@ fn build(
     performer.joined = open_namespaces(plan)?;
     performer.console = console;
     performer.listener = Some(listener);
-    performer.cgroup = record.cgroup.as_deref().map(folder::of);
     performer.hooks = plan.hooks.clone();
     let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
     drop(lock);
@@ -135,10 +153,16 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
         make_time_namespace(plan)?;
     }
     let flags = plan.namespaces.at_clone().bits() as u32;
-    let forked = sys::fork::fork(u64::from(flags), cgroup.map(AsFd::as_fd));
-    match forked
-        .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone()))?
-    {
+    if plan.namespaces.is_born_in_sight() {
+        prctl::set_dumpable(false).context(|| "close this process".into())?;
+    }
+    let cgroup = cgroup.map(AsFd::as_fd);
+    let forked = match plan.namespaces.birth() {
+        Birth::Cloned => sys::fork::fork(u64::from(flags), cgroup)
+            .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone())),
+        Birth::Between => between::fork(&plan.namespaces, cgroup),
+    };
+    match forked? {
         Some(pid) => {
             // Hooks are born from here on.
             if plan.namespaces.joined_pid().is_some() {
@@ -185,7 +209,7 @@ fn lead(
             Message::Hooks => run_hooks(record, plan)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone => return Err(gone()),
+            Message::Gone | Message::Born(_) => return Err(gone()),
         }
         channel.go()?;
     }

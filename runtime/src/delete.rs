@@ -3,7 +3,7 @@
 use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
 use crate::perform;
-use crate::record::{Place, Process, Record};
+use crate::record::{Place, Record};
 use nix::poll::{PollFd, PollFlags, poll};
 use spec::bundle::Status;
 use std::os::fd::AsFd;
@@ -43,7 +43,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
 
 /// Ends every process of the container and removes its cgroup.
 fn end(record: &Record) -> Result<()> {
-    record.process.map_or(Ok(()), end_process)?;
+    end_process(record)?;
     if let Some(cgroup) = &record.cgroup {
         folder::kill(cgroup)?;
         folder::remove(cgroup)?;
@@ -51,8 +51,14 @@ fn end(record: &Record) -> Result<()> {
     Ok(())
 }
 
-fn end_process(process: Process) -> Result<()> {
-    let Some(held) = process.open() else { return Ok(()) };
+/// Ends the first process, and with it, in a PID namespace of its own, all others.
+///
+/// # Errors
+/// It does not end.
+pub fn end_process(record: &Record) -> Result<()> {
+    let Some((process, held)) = record.process.and_then(|process| Some((process, process.open()?))) else {
+        return Ok(());
+    };
     let words = || format!("kill process {}", process.pid);
     match sys::pidfd::signal(held.as_fd(), libc::SIGKILL) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),

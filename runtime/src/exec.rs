@@ -6,14 +6,15 @@ use crate::cgroup::folder;
 use crate::channel::{Channel, Message};
 use crate::create::write_pid;
 use crate::error::{Context, Error, Result};
-use crate::perform::Performer;
+use crate::log::Log;
+use crate::perform::{self, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use spec::bundle::{Capabilities, Config, Process, Status};
+use spec::bundle::{Capabilities, Config, Linux, Process, Status};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -24,7 +25,7 @@ use std::path::Path;
 /// # Errors
 /// The container does not run; what the process asks for and cannot have; the program is not
 /// there.
-pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) -> Result<i32> {
+pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, log: &Log) -> Result<i32> {
     let id = &arguments.id;
     let place = Place::of(root, id);
     let record = place.read(id)?;
@@ -41,8 +42,11 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>) 
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
-    let seccomp = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
-    let steps = plan::exec(&process, seccomp, arguments.preserve_fds)?;
+    plan::warnings(&process).iter().for_each(|warning| log.warn(warning));
+    let none = Linux::default();
+    let linux = config.linux.as_ref().unwrap_or(&none);
+    let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
+    perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let pid = join_and_fork(&record, &config, &process, &steps, console)?;
     write_pid(arguments.pid_file.as_deref(), pid)?;
     Ok(pid)

@@ -1,10 +1,10 @@
 //! `state` and `list`: what containers there are.
 
 use crate::error::{Context, Result};
+use crate::passwd;
 use crate::record::{Place, Record};
 use serde::Serialize;
 use spec::bundle::{State, Status};
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub fn state(root: &Path, id: &str) -> Result<String> {
     serde_json::to_string_pretty(&entry).context(|| "write the state".into())
 }
 
-/// All containers, as a table, as JSON, or their names.
+/// All containers, as a table, as JSON, or their names, in whole lines.
 ///
 /// # Errors
 /// The root cannot be read.
@@ -47,8 +47,8 @@ pub fn list(root: &Path, json: bool, quiet: bool) -> Result<String> {
     let entries: Vec<Entry> =
         places.filter_map(|(name, place)| Some(entry(&place.read(name).ok()?, &place))).collect();
     match (json, quiet) {
-        (_, true) => Ok(entries.iter().map(|entry| entry.state.id.as_str()).collect::<Vec<_>>().join("\n")),
-        (true, _) => serde_json::to_string(&entries).context(|| "write the list".into()),
+        (_, true) => Ok(entries.iter().map(|entry| format!("{}\n", entry.state.id)).collect()),
+        (true, _) => Ok(serde_json::to_string(&entries).context(|| "write the list".into())? + "\n"),
         (false, _) => Ok(table(&entries)),
     }
 }
@@ -57,27 +57,33 @@ fn entry(record: &Record, place: &Place) -> Entry {
     let mut state = record.state(record.status(place));
     // Callers of runc expect a number in every state.
     state.pid = state.pid.or(Some(0)).filter(|_| state.status != Status::Creating);
-    let owner = nix::unistd::User::from_uid(record.owner.into()).ok().flatten();
     Entry {
         state,
         rootfs: record.rootfs.clone(),
         created: record.created.clone(),
-        owner: owner.map_or_else(|| record.owner.to_string(), |user| user.name),
+        owner: passwd::name(record.owner).unwrap_or_else(|| record.owner.to_string()),
     }
 }
 
 fn table(entries: &[Entry]) -> String {
-    let widest = entries.iter().map(|entry| entry.state.id.len()).max().unwrap_or(0).max(2);
-    let mut text = format!("{:widest$}  {:<8}{:<10}{:<32}CREATED", "ID", "PID", "STATUS", "BUNDLE");
-    for Entry { state, created, .. } in entries {
-        let pid = state.pid.unwrap_or(0);
-        let _ = write!(
-            text,
-            "\n{:widest$}  {pid:<8}{:<10}{:<32}{created}",
-            state.id,
-            state.status.name(),
-            state.bundle
-        );
-    }
-    text
+    let row = |Entry { state, created, owner, .. }: &Entry| {
+        let pid = state.pid.unwrap_or(0).to_string();
+        [
+            state.id.clone(),
+            pid,
+            state.status.to_string(),
+            state.bundle.clone(),
+            created.clone(),
+            owner.clone(),
+        ]
+    };
+    let heading = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = [heading].into_iter().chain(entries.iter().map(row)).collect();
+    let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(widest).collect();
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod between;
 mod bundle;
 mod cgroup;
 mod channel;
@@ -16,15 +17,18 @@ mod error;
 mod exec;
 mod features;
 mod foreground;
+mod json_path;
 mod kill;
 mod list;
 mod log;
+mod passwd;
 mod perform;
 mod plan;
 mod record;
 mod seccomp;
 mod spec;
 mod start;
+mod usage;
 
 use arguments::{Command, Globals};
 use error::Result;
@@ -85,15 +89,20 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     match command {
         Command::Create(arguments) => {
             let console = create::connect_console(arguments.console_socket.as_deref())?;
-            create::create(root, &arguments, console)?;
+            create::create(root, &arguments, console, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
-        Command::Start(id) => warn(start::start(root, &id)?),
+        Command::Start(id) => start::start(root, &id)?,
         Command::State(id) => print(list::state(root, &id)?),
         Command::Kill { id, signal, all } => kill::kill(root, &id, &signal, all)?,
         Command::Delete { id, force } => warn(delete::delete(root, &id, force)?),
-        Command::Exec(arguments) => return run_exec(globals, &arguments),
-        Command::List { json, quiet } => print(list::list(root, json, quiet)?),
+        Command::Exec(arguments) => return run_exec(globals, &arguments, log),
+        Command::List { json, quiet } => print!("{}", list::list(root, json, quiet)?),
+        Command::Pause(id) => usage::pause(root, &id)?,
+        Command::Resume(id) => usage::resume(root, &id)?,
+        Command::Ps { id, json, options } => print(usage::ps(root, &id, json, &options)?),
+        Command::Events { id, every } => usage::events(root, &id, every)?,
+        Command::Update { id, file, resources } => usage::update(root, &id, file.as_deref(), &resources)?,
         Command::Features => print(features::features()?),
         Command::Spec(bundle) => spec::spec(&bundle)?,
         Command::Help => print(include_str!("usage.txt").trim_end().to_owned()),
@@ -119,18 +128,12 @@ fn run_container(
         let bundle = bundle::Bundle::open(&arguments.bundle)?;
         Ok(bundle.config.process.is_some_and(|process| process.terminal))
     })?;
-    let record = create::create(&globals.root, arguments, console)?;
+    let record = create::create(&globals.root, arguments, console, log)?;
     let started = start::start(&globals.root, &arguments.id);
     let status = match (started, foreground, record.process) {
-        (Ok(failed), None, _) => {
-            warn(failed);
-            return Ok(0);
-        }
-        (Ok(failed), Some(foreground), Some(process)) => {
-            warn(failed);
-            foreground.wait(process.pid)
-        }
-        (Ok(_), _, None) => Ok(0),
+        (Ok(()), None, _) => return Ok(0),
+        (Ok(()), Some(foreground), Some(process)) => foreground.wait(process.pid),
+        (Ok(()), _, None) => Ok(0),
         (Err(error), ..) => Err(error),
     };
     if !keep || status.is_err() {
@@ -139,11 +142,11 @@ fn run_container(
     status
 }
 
-fn run_exec(globals: &Globals, arguments: &arguments::Exec) -> Result<u8> {
+fn run_exec(globals: &Globals, arguments: &arguments::Exec, log: &Log) -> Result<u8> {
     let (foreground, console) = console(arguments.detach, arguments.console_socket.as_deref(), || {
         Ok(arguments.tty || exec::wants_terminal(arguments)?)
     })?;
-    let pid = exec::exec(&globals.root, arguments, console)?;
+    let pid = exec::exec(&globals.root, arguments, console, log)?;
     foreground.map_or(Ok(0), |foreground| foreground.wait(pid))
 }
 

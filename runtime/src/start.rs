@@ -1,6 +1,7 @@
 //! `start`: lets a created container's program run.
 
 use crate::channel::Message;
+use crate::delete;
 use crate::error::{Cause, Context, Error, Result};
 use crate::perform;
 use crate::record::Place;
@@ -9,12 +10,11 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Starts it; returns the failures of poststart hooks, which are only for the log
-/// (`runtime.md`, Lifecycle 9).
+/// Starts it. A poststart hook that fails stops it again (`runtime.md`, Lifecycle 9).
 ///
 /// # Errors
-/// The container is not created, or its program could not be run.
-pub fn start(root: &Path, id: &str) -> Result<Vec<Error>> {
+/// The container is not created, its program could not be run, or a hook failed.
+pub fn start(root: &Path, id: &str) -> Result<()> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
     match record.status(&place) {
@@ -31,5 +31,6 @@ pub fn start(root: &Path, id: &str) -> Result<Vec<Error>> {
     if let Message::Failed(error) = Message::read(&answer) {
         return Err(error);
     }
-    Ok(perform::run_all_hooks(&hooks.poststart, "hooks.poststart", &record.state(Status::Running)))
+    perform::run_hooks(&hooks.poststart, "hooks.poststart", &record.state(Status::Running))
+        .inspect_err(|_| drop(delete::end_process(&record)))
 }

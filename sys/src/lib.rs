@@ -22,6 +22,7 @@ pub mod multicast;
 pub mod packet;
 pub mod pidfd;
 pub mod process;
+pub mod scheduling;
 pub mod seccomp;
 pub mod socket;
 pub mod terminal;

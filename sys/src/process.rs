@@ -251,6 +251,12 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Puts a signal at its default; one that has no other is left alone (`signal(2)`).
+pub fn default_signal(number: i32) {
+    // SAFETY: the default is no function of ours, so nothing can be called wrongly.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

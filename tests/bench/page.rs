@@ -27,11 +27,7 @@ pub fn measure(guest: &Programs) -> Result<Table> {
     let image = image(guest)?.build()?;
     let initramfs = initramfs(guest, &image)?;
     let kernel = image.join("vmlinuz");
-    let last = |road: &Road| road.container.as_ref().map_or(road.services, |served| served.page);
-    let road = repeated("web page", || drive(&kernel, &initramfs), last)?;
-    if let Err(words) = &road.container {
-        println!("web page: the road ends at the services, since there is no container: {words}");
-    }
+    let road = repeated("web page", || drive(&kernel, &initramfs), |road: &Road| road.page)?;
     Ok(Table { name: "page", title: "From reset to a page of nginx in a container", rows: rows(&road) })
 }
 
@@ -62,40 +58,27 @@ fn drive(kernel: &Path, initramfs: &Path) -> Result<Road> {
     let vm = start(kernel, initramfs, MEMORY)?;
     let first = vm.console().wait_for("bench: ")?;
     let web = vm.console().wait_for("web: ")?;
-    let served = match web.contains("web: running") {
-        true => Ok(vm.console().wait_for("served: ")?),
-        false => Err(web),
-    };
-    read(&first, served, &vm.console().text())
+    if !web.contains("web: running") {
+        return Err(Failure::new(format!("web page: {web}")));
+    }
+    let served = vm.console().wait_for("served: ")?;
+    read(&first, &served, &vm.console().text())
         .ok_or_else(|| Failure::new(format!("web page: the console lacks a step after: {first}")))
 }
 
-/// Without a container, the road ends at the services.
 fn rows(road: &Road) -> Vec<Measurement> {
     let instructions = |name, value| Measurement::new(name, Unit::Instructions, value);
-    let (running, end) = road
-        .container
-        .as_ref()
-        .map_or((road.services, road.services), |served| (served.running, served.page));
-    let mut rows = vec![
+    let rest = road.running.saturating_sub(road.pid1 + road.modules + road.root);
+    let parts = [
         instructions("kernel", road.pid1),
         instructions("modules for the hardware", road.modules),
         instructions("root", road.root),
-        instructions("the rest of ours", running.saturating_sub(road.pid1 + road.modules + road.root)),
+        instructions("the rest of ours", rest),
+        instructions("container", road.page - road.running),
     ];
-    if road.container.is_ok() {
-        rows.push(instructions("container", end - running));
-    }
-    let mut rows: Vec<_> = rows.into_iter().map(|row| row.beside("the whole", end)).collect();
-    match &road.container {
-        Ok(served) => {
-            rows.push(instructions("reset to page", end));
-            rows.push(
-                Measurement::new("resident memory of PID 1", Unit::Memory, served.memory)
-                    .within("the bar", MOST_MEMORY),
-            );
-        }
-        Err(_) => rows.push(instructions("reset to services", end)),
-    }
+    let mut rows: Vec<_> = parts.into_iter().map(|row| row.beside("the whole", road.page)).collect();
+    rows.push(instructions("reset to page", road.page));
+    let memory = Measurement::new("resident memory of PID 1", Unit::Memory, road.memory);
+    rows.push(memory.within("the bar", MOST_MEMORY));
     rows
 }

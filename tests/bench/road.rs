@@ -15,38 +15,28 @@ pub struct Road {
     pub modules: u64,
     /// Which the step that enters the root took.
     pub root: u64,
-    /// At the first instruction of the program that waits for the page.
-    pub services: u64,
-    /// The console's line when the container could not be started.
-    pub container: Result<Served, String>,
-}
-
-/// The end of the road.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The container's program runs.
+    /// At the moment at which the container's program runs.
     pub running: u64,
-    /// The page is there.
+    /// At the moment at which the page is there.
     pub page: u64,
     /// PID 1's resident memory then, in bytes.
     pub memory: u64,
 }
 
-/// `served` is the last line of the program on the node, or why there is none.
-pub fn read(first: &str, served: Result<String, String>, console: &str) -> Option<Road> {
+/// `first` and `served` are the lines that the program on the node writes.
+pub fn read(first: &str, served: &str, console: &str) -> Option<Road> {
     let [pid1, services, clock] = numbers(first, "bench: ")[..] else { return None };
     let steps = steps(console);
     let took = |name: &str| took(&steps, name);
-    let container = match served {
-        Ok(line) => {
-            let page = *numbers(&line, "served: ").first()?;
-            let (time, _) = steps.iter().find(|(_, words)| words.starts_with("web: running"))?;
-            Ok(Served { running: (time + services).checked_sub(clock)?, page, memory: memory(&line)? })
-        }
-        Err(words) => Err(words),
-    };
-    let modules = took("modules to reach the root")? + took("modules")?;
-    Some(Road { pid1, modules, root: took("root")?, services, container })
+    let (running, _) = steps.iter().find(|(_, words)| words.starts_with("web: running"))?;
+    Some(Road {
+        pid1,
+        modules: took("modules to reach the root")? + took("modules")?,
+        root: took("root")?,
+        running: (running + services).checked_sub(clock)?,
+        page: *numbers(served, "served: ").first()?,
+        memory: memory(served)?,
+    })
 }
 
 /// Each line of PID 1, `[SECONDS] WORDS`, with its time in nanoseconds.
@@ -83,17 +73,9 @@ mod tests {
     fn milestones_are_read_off_the_console() {
         // The clock is 1000 behind the counter.
         let (first, last) = ("bench: 3b9acdd0 3b9bb820 3b9bb438", "served: 3ba00000 3b9ffc18 1400 kB");
-        let road = read(first, Ok(last.into()), CONSOLE).unwrap();
+        let road = read(first, last, CONSOLE).unwrap();
         assert_eq!((road.modules, road.root), (20_000 + 40_000, 30_000));
-        let served = Served { running: 1_000_301_000, page: 0x3ba0_0000, memory: 1400 * 1024 };
-        assert_eq!(road.container, Ok(served));
-    }
-
-    #[test]
-    fn a_road_without_a_container_ends_at_the_services() {
-        let first = "bench: 3b9acdd0 3b9bb820 3b9bb438";
-        let road = read(first, Err("web: not started".into()), CONSOLE).unwrap();
-        assert_eq!((road.services, road.container), (0x3b9b_b820, Err("web: not started".into())));
-        assert_eq!(read(first, Err(String::new()), ""), None);
+        assert_eq!((road.running, road.page, road.memory), (1_000_301_000, 0x3ba0_0000, 1400 * 1024));
+        assert_eq!(read(first, last, ""), None);
     }
 }

@@ -85,6 +85,34 @@ fn limits_of_memory_processes_and_processors_hold() -> Result {
 }
 
 #[test]
+fn a_running_container_is_paused_looked_at_and_given_other_limits() -> Result {
+    let node = Node::with_images()
+        .config("[containers.a]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000000\"]\nmemory = \"24M\"\npids = 7\n")
+        .boot()?;
+    node.console().wait_for("a: running")?;
+    let runtime = |words: &str| node.run(&format!("/sbin/skerry-runtime --root /run/skerry/runtime {words}"));
+    let group = "/sys/fs/cgroup/containers/a";
+    runtime("update --memory 32M --pids-limit 9 a")?;
+    runtime("update --cpu-quota 25000 --cpu-period 50000 --cpu-share 512 a")?;
+    let limits = node.run(&format!("cd {group} && cat memory.max pids.max cpu.max cpu.weight"))?;
+    assert_eq!(limits, "33554432\n9\n25000 50000\n59\n");
+    node.run(&format!(
+        "echo '{{\"memory\": {{\"limit\": 1, \"checkBeforeUpdate\": true}}}}' >/tmp/r && \
+                       ! /sbin/skerry-runtime --root /run/skerry/runtime update -r /tmp/r a 2>/tmp/said"
+    ))?;
+    assert!(node.run("cat /tmp/said")?.contains("linux.resources.memory.limit: 1 is below the"));
+    runtime("pause a")?;
+    assert!(runtime("state a")?.contains("paused") && !runtime("list")?.contains("running"));
+    assert_eq!(node.run(&format!("grep frozen {group}/cgroup.events"))?, "frozen 1\n");
+    runtime("resume a")?;
+    let pid = node.container("a")?.pid;
+    assert_eq!(runtime("ps --format json a")?, format!("[{pid}]\n"));
+    let stats = runtime("events --stats a")?;
+    assert!(stats.contains("\"limit\":33554432") && stats.contains("\"limit\":9"), "{stats}");
+    Ok(())
+}
+
+#[test]
 fn a_container_has_its_own_files_and_sees_the_mounts_it_was_given() -> Result {
     let node = Node::with_images()
         .config(

@@ -65,9 +65,12 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         }
         (Event::Deleted(Ok(())), _) => {
             observed.state = State::Absent;
-            observed.retry = None;
+            (observed.retry, observed.failed_removals) = (None, 0);
         }
-        (Event::Deleted(Err(_)), _) => observed.retry = Some(now + AGAIN),
+        (Event::Deleted(Err(_)), _) => {
+            observed.retry = Some(now + AGAIN);
+            observed.failed_removals += 1;
+        }
         // `start` may report after the end of what it started.
         (Event::Started(_) | Event::Busy | Event::Asked | Event::Killed | Event::Ended(_), _) => {}
     }

@@ -158,6 +158,9 @@ pub struct Observed {
     /// The last attempt to remove it failed; the next is due then.
     #[serde(skip)]
     pub retry: Option<Time>,
+    /// How many attempts to remove it failed in a row.
+    #[serde(skip)]
+    pub failed_removals: u32,
 }
 
 impl Default for Observed {
@@ -171,6 +174,7 @@ impl Default for Observed {
             stop: Stop { signal: 15, grace: Duration::from_secs(10) },
             busy: false,
             retry: None,
+            failed_removals: 0,
         }
     }
 }

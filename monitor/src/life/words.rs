@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// The line for an event, without the container's name, from what was known
 /// before and after it. Nothing is said of steps that a reader does not wait for,
-/// nor again of an image that is still missing, nor of a first removal that
-/// failed: a mount may be busy for a moment.
+/// nor again of an image that is still missing. A removal that fails is spoken of the
+/// second time, since a mount may be busy for a moment, and then each time the count has doubled.
 pub fn line(
     event: &Event,
     before: &Observed,
@@ -18,7 +18,11 @@ pub fn line(
     let last = |observed: &Observed| observed.last.as_ref().map(|last| last.end.clone());
     match event {
         Event::Created(Err(End::Missing(_))) if last(before) == last(observed) => None,
-        Event::Deleted(Err(_)) if before.retry.is_none() => None,
+        Event::Deleted(Err(_))
+            if observed.failed_removals < 2 || !observed.failed_removals.is_power_of_two() =>
+        {
+            None
+        }
         Event::Started(Ok(())) => match observed.state {
             State::Running { process, .. } => Some(format!("running (pid {})", process.pid)),
             _ => None,
@@ -168,9 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_spoken_of_when_it_fails_again() {
+    fn a_removal_that_fails_is_spoken_of_ever_more_rarely() {
         let failed = Event::Deleted(Err("unmount /x: busy".into()));
-        assert_eq!(told(&[failed.clone(), failed], Restart::No, true), ["not removed: unmount /x: busy"]);
+        let said = |times| told(&vec![failed.clone(); times], Restart::No, true);
+        assert_eq!(said(2), ["not removed: unmount /x: busy"]);
+        assert_eq!((said(1).len(), said(3).len(), said(100).len()), (0, 1, 6));
     }
 
     #[test]

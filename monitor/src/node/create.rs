@@ -49,7 +49,9 @@ impl Monitor {
         image: &Image,
     ) -> Result<Writers, String> {
         let folder = place::folder(name);
-        self.images.mount(name, image)?;
+        if self.images.mount(name, image)? {
+            self.console.say(&format!("{name}: the data disk is full: what it writes lies in memory"));
+        }
         let root = place::root(name);
         let around = Surroundings {
             root: root.display().to_string(),

@@ -51,15 +51,22 @@ pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
     let folder = of(&cgroup.path);
     let words = || format!("make the cgroup {}", folder.display());
     delegate(&cgroup.path, &controllers(&cgroup.writes)).context(words)?;
-    for write in &cgroup.writes {
-        apply(&folder, write)?;
-    }
+    set(&cgroup.path, &cgroup.writes)?;
     let open = File::open(&folder).context(words)?;
     if let Some(program) = &cgroup.devices {
         sys::device_filter::attach(open.as_fd(), program)
             .context(|| "linux.resources.devices: load the filter".into())?;
     }
     Ok(Some(open))
+}
+
+/// Sets limits of a cgroup that is there.
+///
+/// # Errors
+/// The limit that cannot be had, and what is missing for it.
+pub fn set(path: &str, writes: &[Write]) -> Result<()> {
+    let folder = of(path);
+    writes.iter().try_for_each(|write| apply(&folder, write))
 }
 
 /// Makes each folder down to the container's, and in each above it lets the next one

@@ -19,8 +19,10 @@ mod block_io;
 mod cpu;
 pub mod devices;
 pub mod folder;
+pub mod freezer;
 mod memory;
 pub mod resources;
+pub mod stats;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::Node;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::FchmodatFlags;
 use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknodat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
@@ -44,6 +45,14 @@ fn bind_device(root: BorrowedFd<'_>, node: &Node) -> Result<()> {
         sys::mount_tree::copy(nix::fcntl::AT_FDCWD, &path, false).context(|| "open the host's".into())?;
     let target = place::open_or_make(root, &node.path, Missing::File)?;
     sys::mount_tree::attach(host.as_fd(), target.as_fd()).context(|| "bind the host's".into())
+}
+
+/// Switches the loopback interface of this network namespace on.
+pub fn loopback() -> Result<()> {
+    let words = || "switch the loopback interface on".to_owned();
+    let socket =
+        socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).context(words)?;
+    sys::interface::loopback_up(socket.as_fd()).context(words)
 }
 
 /// Makes a symbolic link; what is there already stays.

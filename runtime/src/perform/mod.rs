@@ -2,6 +2,7 @@
 //! steps are about. One function a step; nothing is decided here.
 
 mod console;
+mod copy_up;
 mod credentials;
 mod files;
 mod guard;
@@ -9,13 +10,16 @@ mod hooks;
 mod mount;
 mod place;
 mod program;
+mod scheduling;
 
 pub use hooks::{run as run_hooks, run_all as run_all_hooks};
+pub use scheduling::affinity as set_affinity;
 
 use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Moment, Step};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -26,7 +30,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 
 /// What the steps need beside what they say, and what they leave for each other.
 #[derive(Debug)]
@@ -41,8 +44,6 @@ pub struct Performer {
     pub console: Option<OwnedFd>,
     /// `start` connects here.
     pub listener: Option<UnixListener>,
-    /// The container's cgroup folder, where there is one.
-    pub cgroup: Option<PathBuf>,
     /// What hooks are told.
     pub state: State,
     /// Hooks of the container's own moments.
@@ -61,7 +62,6 @@ impl Performer {
             root: None,
             console: None,
             listener: None,
-            cgroup: None,
             state,
             hooks: Hooks::default(),
             own_program: guard::Identity::of_this_program(),
@@ -80,6 +80,7 @@ impl Performer {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
+            Step::Signals => credentials::default_signals(),
             Step::Session => setsid().map(drop).or_else(already).context(|| "make a session".into()),
             Step::Keyring(name) => keyring(name),
             Step::AwaitIds => self.channel.wait_for_go(),
@@ -89,10 +90,11 @@ impl Performer {
             Step::Propagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::PrivateParent(path) => mount::private_parent(path),
             Step::Root(path) => mount::root(path).map(|root| self.root = Some(root)),
-            Step::Mount(mount) => mount::mount(self.root()?, mount, self.cgroup.as_deref()),
+            Step::Mount(mount) => mount::mount(self.root()?, mount),
             Step::Device { node, bound } => files::device(self.root()?, node, *bound),
             Step::Link { path, target } => files::link(self.root()?, path, target),
             Step::Terminal { size, is_console } => self.terminal(*size, *is_console),
+            Step::Loopback => files::loopback(),
             Step::Hostname(name) => sethostname(name).context(|| format!("hostname: set {name:?}")),
             Step::Domainname(name) => {
                 sys::domain_name::set(name).context(|| format!("domainname: set {name:?}"))
@@ -107,6 +109,10 @@ impl Performer {
             }
             Step::RootPropagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::ReadOnlyRoot => mount::read_only_root(self.root()?),
+            Step::Personality(domain) => take_personality(*domain),
+            Step::Scheduler(attributes) => scheduling::scheduler(attributes),
+            Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
+            Step::Affinity(processors) => scheduling::affinity("final", processors),
             Step::Rlimit(limit) => rlimit(limit),
             Step::Umask(mask) => {
                 umask(Mode::from_bits_truncate(*mask));
@@ -163,6 +169,8 @@ impl Performer {
             }
             Moment::StartContainer => {
                 self.state.status = spec::bundle::Status::Created;
+                // As it is known where the hook is run.
+                self.state.pid = Some(std::process::id().cast_signed());
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state)
             }
         }
@@ -209,6 +217,11 @@ fn become_root() -> Result<()> {
     // Denied where setgroups is (user_namespaces(7)); the caller's groups stay then.
     let _ = setgroups(&[]);
     setresuid(root.0, root.0, root.0).context(words)
+}
+
+fn take_personality(domain: i32) -> Result<()> {
+    let domain = Persona::from_bits_retain(domain);
+    personality::set(domain).map(drop).context(|| format!("linux.personality: take on {domain:?}"))
 }
 
 fn rlimit(limit: &crate::plan::Rlimit) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Mounts, by descriptor from beginning to end (mount_setattr(2), open_tree(2),
 //! move_mount(2), fsopen(2)).
 
+use super::copy_up;
 use super::place::{self, Missing};
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Mount, Options, Source};
@@ -12,7 +13,6 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use sys::fs_context::FsContext;
 use sys::mount_tree;
 
@@ -62,15 +62,12 @@ fn unescape(text: &str) -> String {
 }
 
 /// Mounts one element of `mounts`.
-pub fn mount(root: BorrowedFd<'_>, mount: &Mount, cgroup: Option<&Path>) -> Result<()> {
+pub fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
         Source::New { kind, device } => new(kind, device, &mount.options),
-        Source::OwnCgroup => match cgroup {
-            Some(folder) => bind(&folder.display().to_string(), false, &mount.options),
-            None => return Err(Error(format!("{}: the host has no cgroup v2 hierarchy", words()))),
-        },
+        Source::Copy { device } => new("tmpfs", device, &writable(&mount.options)),
     };
     let tree = tree.context(words)?;
     let kind = fstat(&tree).context(words)?.st_mode & SFlag::S_IFMT.bits();
@@ -80,6 +77,11 @@ pub fn mount(root: BorrowedFd<'_>, mount: &Mount, cgroup: Option<&Path>) -> Resu
         false => place::open_or_make(root, &mount.destination, missing),
     };
     let target = target.context(|| mount.name.clone())?;
+    if matches!(mount.source, Source::Copy { .. }) {
+        copy_up::fill(target.as_fd(), tree.as_fd(), &mount.options).context(words)?;
+        let read_only = (mount.options.set | mount.options.set_recursive) & RDONLY;
+        mount_tree::set_attributes(tree.as_fd(), false, read_only, 0, 0).context(words)?;
+    }
     mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
     let Some((flag, recursive)) = mount.options.propagation else { return Ok(()) };
     mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)
@@ -89,8 +91,14 @@ fn describe(source: &Source) -> &str {
     match source {
         Source::Bind { path, .. } => path,
         Source::New { kind, .. } => kind,
-        Source::OwnCgroup => "the container's cgroup",
+        Source::Copy { .. } => "tmpfs",
     }
+}
+
+/// A tmpfs is filled before it is closed to writers.
+fn writable(options: &Options) -> Options {
+    let (set, set_recursive) = (options.set & !RDONLY, options.set_recursive & !RDONLY);
+    Options { set, set_recursive, ..options.clone() }
 }
 
 fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {

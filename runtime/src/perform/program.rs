@@ -2,6 +2,7 @@
 
 use super::guard::{self, Identity};
 use crate::error::{Cause, Context, Error, Result};
+use crate::passwd;
 use crate::plan::Program;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -40,10 +41,16 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let text = |text: &String, what: &str| {
         CString::new(text.as_str()).map_err(|_| Error(format!("{what}: {text:?} has a zero byte")))
     };
+    let mut env = program.env.clone();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        // By the container's passwd(5), as runc does.
+        let home = passwd::home(nix::unistd::getuid().as_raw());
+        env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
+    }
     Ok(Found {
         path: text(&path.display().to_string(), "process.args[0]")?,
         args: program.args.iter().map(|word| text(word, "process.args")).collect::<Result<_>>()?,
-        env: program.env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
+        env: env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
     })
 }
 

@@ -20,21 +20,24 @@ mod devices;
 mod mounts;
 mod namespaces;
 mod options;
+mod personality;
 mod process;
 mod refuse;
+mod scheduling;
 mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use devices::Node;
 pub use mounts::{Mount, Source};
-pub use namespaces::{Namespaces, flag, flags};
+pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
-pub use process::{Program, Rlimit, exec};
+pub use process::{Program, Rlimit, exec, warnings};
+pub use scheduling::affinity;
 pub use steps::{Moment, Step};
 
 use crate::cgroup::{Write, devices::program, resources::writes};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
 use std::path::Path;
 
@@ -51,6 +54,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Hooks of the caller's namespaces and of the container's.
     pub hooks: Hooks,
+    /// What config.json asks for and is left out.
+    pub warnings: Vec<Error>,
 }
 
 /// A cgroup v2 folder, its limits and what devices it may open.
@@ -77,6 +82,8 @@ pub struct Given<'a> {
     pub no_new_keyring: bool,
     /// Descriptors from 3 on that the program keeps.
     pub preserve_fds: u32,
+    /// How many of them are sockets that the caller listens on for the program (sd_listen_fds(3)).
+    pub listen_fds: u32,
 }
 
 impl Plan {
@@ -93,6 +100,7 @@ impl Plan {
             cgroup: cgroup(linux, given.id)?,
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
             steps: steps::steps(config, linux, &namespaces, given)?,
+            warnings: config.process.as_ref().map(warnings).unwrap_or_default(),
             hooks: config.hooks.clone().unwrap_or_default(),
             namespaces,
         })

@@ -1,5 +1,6 @@
 //! `mounts`: where each comes from and what is done to it.
 
+use super::options::COPY_UP;
 use super::{Namespaces, Options, has, refuse};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
@@ -38,8 +39,11 @@ pub enum Source {
         /// A device or a free name.
         device: String,
     },
-    /// The container's own cgroup, for a container that sees the host's cgroup namespace.
-    OwnCgroup,
+    /// A tmpfs that begins with a copy of what it covers.
+    Copy {
+        /// A free name.
+        device: String,
+    },
 }
 
 /// Every mount, in order.
@@ -72,12 +76,29 @@ fn plan(
     if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(refuse::at(&format!("{name}.uidMappings"), "an idmapped mount is not supported yet"));
     }
-    let options = Options::new(&mount.options);
+    let mut options = Options::new(&mount.options);
+    let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    if is_cgroup && namespaces.maps_users() && !has(linux, NamespaceKind::Cgroup) {
+        // The host's, in which root of the user namespace is nobody special (CVE-2023-25809).
+        options.read_only();
+    }
     if let Some(refused) = options.refused.first() {
         return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported yet")));
     }
     let source = source(name, mount, &options, linux, namespaces, bundle)?;
-    Ok((source, options))
+    if matches!(source, Source::Bind { .. }) && covers_proc(&mount.destination) {
+        let words = format!("{}: nothing may be bound there", mount.destination);
+        return Err(refuse::at(&format!("{name}.destination"), &words));
+    }
+    Ok((copied(name, mount, source)?, options))
+}
+
+fn copied(name: &str, mount: &bundle::Mount, source: Source) -> Result<Source> {
+    match source {
+        source if !mount.options.iter().any(|option| option == COPY_UP) => Ok(source),
+        Source::New { kind, device } if kind == "tmpfs" => Ok(Source::Copy { device }),
+        _ => Err(refuse::at(&format!("{name}.options"), &format!("{COPY_UP} goes with a tmpfs alone"))),
+    }
 }
 
 fn source(
@@ -103,8 +124,9 @@ fn source(
         "cgroup" | "cgroup2" if has(linux, NamespaceKind::Cgroup) => {
             Source::New { kind: "cgroup2".to_owned(), device: "cgroup".to_owned() }
         }
-        "cgroup" | "cgroup2" => Source::OwnCgroup,
-        "sysfs" if namespaces.maps_users() && !new_network => {
+        // Its own path in `/proc/self/cgroup` counts from there.
+        "cgroup" | "cgroup2" => Source::Bind { path: spec::paths::CGROUP.to_owned(), recursive: true },
+        "sysfs" if namespaces.has_users() && !new_network => {
             Source::Bind { path: "/sys".to_owned(), recursive: true }
         }
         kind => {
@@ -112,4 +134,28 @@ fn source(
             Source::New { kind: kind.to_owned(), device: device.unwrap_or_else(|| kind.to_owned()) }
         }
     })
+}
+
+/// Files of `/proc` that tell of resources, which a file system in the container's name may stand
+/// for (lxcfs); as runc.
+const MAY_BE_BOUND: [&str; 11] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "net/dev",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+/// Whether a bind mount would stand for a part of `/proc`, such as the file in which the
+/// runtime sets a security profile.
+fn covers_proc(destination: &str) -> bool {
+    let path: std::path::PathBuf = Path::new("/").join(destination).components().collect();
+    let below = path.strip_prefix("/proc").ok().filter(|below| !below.as_os_str().is_empty());
+    below.is_some_and(|below| !MAY_BE_BOUND.iter().any(|known| below == Path::new(known)))
 }

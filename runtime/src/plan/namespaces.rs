@@ -1,9 +1,9 @@
 //! `linux.namespaces`: which are made, which are joined, and when.
 //!
 //! The container's first process is born into most new ones. Not into a cgroup
-//! namespace, whose root would be the parent's cgroup; and when there is a new user
+//! namespace, whose root would be the parent's cgroup; and when there is a user
 //! namespace, into that and the PID namespace alone: the others are made once the IDs
-//! are mapped, so that what the kernel makes in them belongs to the container's
+//! are mapped and it is root, so that what the kernel makes in them belongs to the container's
 //! root (user_namespaces(7)). A time namespace takes its offsets before anything
 //! lives in it, so the parent makes it.
 
@@ -11,6 +11,16 @@ use super::refuse;
 use crate::error::Result;
 use nix::sched::CloneFlags;
 use spec::bundle::{IdMapping, Linux, NamespaceKind};
+
+/// How a container's first process comes into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// By one clone3(2) of the parent.
+    Cloned,
+    /// By one of a process between, which has joined all that is joined, a user namespace
+    /// among it.
+    Between,
+}
 
 /// Namespaces of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,10 +51,32 @@ impl Namespaces {
                 Some(path) => namespaces.joined.push((namespace.kind, path.to_owned())),
             }
         }
+        if !namespaces.maps_users() {
+            // One that is joined has its own; Podman gives some that mean nothing, as runc 1.1 wants.
+            (namespaces.uid_map, namespaces.gid_map) = Default::default();
+        }
         Ok(namespaces)
     }
 
-    /// Whether the container has a user namespace of its own.
+    /// How the first process comes into being.
+    pub fn birth(&self) -> Birth {
+        match self.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
+            true => Birth::Between,
+            false => Birth::Cloned,
+        }
+    }
+
+    /// Whether processes of other containers may see the first process from its first moment on.
+    pub fn is_born_in_sight(&self) -> bool {
+        self.joined.iter().any(|(kind, _)| matches!(kind, NamespaceKind::Pid | NamespaceKind::User))
+    }
+
+    /// Whether the container's user namespace is not the caller's.
+    pub fn has_users(&self) -> bool {
+        self.maps_users() || self.birth() == Birth::Between
+    }
+
+    /// Whether the container has a new user namespace, whose IDs the parent maps.
     pub fn maps_users(&self) -> bool {
         self.new.contains(&NamespaceKind::User)
     }
@@ -54,7 +86,7 @@ impl Namespaces {
         let born_in = |kind: &NamespaceKind| match kind {
             NamespaceKind::Cgroup | NamespaceKind::Time => false,
             NamespaceKind::User | NamespaceKind::Pid => true,
-            _ => !self.maps_users(),
+            _ => !self.has_users(),
         };
         flags(self.new.iter().copied().filter(born_in))
     }
@@ -64,15 +96,20 @@ impl Namespaces {
         flags(self.new.iter().copied().filter(|kind| *kind != NamespaceKind::Time)) - self.at_clone()
     }
 
-    /// Those that the first process joins. A PID namespace is not among them: it takes
-    /// in only who is born afterwards, so the parent joins it.
+    /// Those that the first process joins: none when the process between has. A PID namespace
+    /// is not among them: it takes in only who is born afterwards, so the parent joins it.
     pub fn joined_by_child(&self) -> impl Iterator<Item = &(NamespaceKind, String)> {
-        self.joined.iter().filter(|(kind, _)| *kind != NamespaceKind::Pid)
+        let is_left = self.birth() == Birth::Cloned;
+        self.joined.iter().filter(move |(kind, _)| is_left && *kind != NamespaceKind::Pid)
     }
 
     /// The PID namespace that the parent joins.
     pub fn joined_pid(&self) -> Option<&str> {
-        self.joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid).map(|(_, path)| path.as_str())
+        let is_left = self.birth() == Birth::Cloned;
+        self.joined
+            .iter()
+            .find(|(kind, _)| is_left && *kind == NamespaceKind::Pid)
+            .map(|(_, path)| path.as_str())
     }
 
     /// Whether the parent makes a time namespace.

@@ -78,7 +78,11 @@ const FILE_SYSTEM_FLAGS: [&str; 7] =
 const IGNORED: [&str; 7] = ["defaults", "auto", "noauto", "user", "nouser", "loud", "nofail"];
 
 /// Known to the specification, not supported yet.
-const REFUSED: [&str; 3] = ["idmap", "ridmap", "tmpcopyup"];
+const REFUSED: [&str; 2] = ["idmap", "ridmap"];
+
+/// What makes a tmpfs begin with a copy of what it covers: of the source rather than
+/// the mount.
+pub(super) const COPY_UP: &str = "tmpcopyup";
 
 impl Options {
     /// Sorts options; a later one is stronger. `none` is the file system of a bind
@@ -87,6 +91,11 @@ impl Options {
         let mut sorted = Self::default();
         options.iter().for_each(|option| sorted.add(option));
         sorted
+    }
+
+    /// Whatever the options say.
+    pub fn read_only(&mut self) {
+        self.add("ro");
     }
 
     fn add(&mut self, option: &str) {
@@ -107,7 +116,7 @@ impl Options {
         match option {
             "bind" => self.bind = Some(self.bind == Some(true)),
             "rbind" => self.bind = Some(true),
-            "async" | "nolazytime" | "silent" => {}
+            "async" | "nolazytime" | "silent" | COPY_UP => {}
             ignored if IGNORED.contains(&ignored) => {}
             refused if REFUSED.contains(&refused.split('=').next().unwrap_or("")) => {
                 self.refused.push(refused.to_owned());
@@ -131,7 +140,7 @@ pub fn names() -> Vec<String> {
     let mut names: Vec<String> = attributes.flat_map(|name| [name.to_owned(), format!("r{name}")]).collect();
     names.extend(PROPAGATIONS.into_iter().map(|(name, ..)| name.to_owned()));
     names.extend(FILE_SYSTEM_FLAGS.into_iter().chain(IGNORED).map(str::to_owned));
-    names.extend(["bind", "rbind"].map(str::to_owned));
+    names.extend(["bind", "rbind", COPY_UP].map(str::to_owned));
     names.sort();
     names
 }

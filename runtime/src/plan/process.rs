@@ -5,10 +5,10 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, refuse};
-use crate::error::Result;
+use super::{Step, personality, refuse, scheduling};
+use crate::error::{Error, Result};
 use crate::seccomp;
-use spec::bundle::{CAPABILITIES, Capabilities, Process, Seccomp};
+use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
 
 /// A program as execve(2) takes it, not looked for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +54,15 @@ const RLIMITS: [&str; 16] = [
 ///
 /// # Errors
 /// What the process asks for and cannot have, by its JSON path.
-pub fn exec(process: &Process, seccomp: Option<&Seccomp>, preserve_fds: u32) -> Result<Vec<Step>> {
+pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
-    let mut steps = vec![Step::Session, Step::Undumpable];
+    let processors = scheduling::affinity(process)?.last;
+    let mut steps = vec![Step::Signals, Step::Session, Step::Undumpable];
+    steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
-    steps.extend(before(process, preserve_fds)?);
-    steps.extend(after(process, seccomp)?);
+    steps.extend(personality::step(linux)?);
+    steps.extend(before(process, preserve_fds, 0)?);
+    steps.extend(after(process, linux.seccomp.as_ref())?);
     Ok(steps)
 }
 
@@ -71,14 +74,15 @@ pub(super) fn size(process: &Process) -> Option<(u16, u16)> {
 }
 
 /// What `create` still can say that it went wrong.
-pub(super) fn before(process: &Process, preserve_fds: u32) -> Result<Vec<Step>> {
+pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
+    steps.extend(scheduling::steps(process)?);
     steps.push(Step::Umask(user.umask.unwrap_or(0o022)));
     if !process.apparmor_profile.is_empty() {
         steps.push(Step::AppArmor(process.apparmor_profile.clone()));
     }
-    let bounding = bits(process, |sets| &sets.bounding, "bounding")?;
+    let bounding = bits(process, |sets| &sets.bounding);
     steps.extend([
         Step::Undumpable,
         Step::OwnOutputs(user.uid),
@@ -86,18 +90,21 @@ pub(super) fn before(process: &Process, preserve_fds: u32) -> Result<Vec<Step>> 
         Step::User(user.clone()),
     ]);
     steps.push(Step::Folder(process.cwd.clone()));
-    steps.push(Step::Find(Program { args: process.args.clone(), env: process.env.clone() }));
+    let mut env = process.env.clone();
+    if listen_fds > 0 {
+        env.extend([format!("LISTEN_FDS={listen_fds}"), "LISTEN_PID=1".to_owned()]);
+    }
+    steps.push(Step::Find(Program { args: process.args.clone(), env }));
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom(3 + preserve_fds));
+    steps.push(Step::CloseFrom(3 + preserve_fds + listen_fds));
     Ok(steps)
 }
 
 /// What comes last.
 pub(super) fn after(process: &Process, seccomp: Option<&Seccomp>) -> Result<Vec<Step>> {
-    let capabilities = capabilities(process)?;
-    let mut steps = vec![capabilities];
+    let mut steps = vec![capabilities(process)];
     if let Some(profile) = seccomp {
         let filter = Step::Seccomp(seccomp::compile(profile)?);
         steps.insert(usize::from(process.no_new_privileges), filter);
@@ -106,33 +113,47 @@ pub(super) fn after(process: &Process, seccomp: Option<&Seccomp>) -> Result<Vec<
     Ok(steps)
 }
 
-fn capabilities(process: &Process) -> Result<Step> {
-    let permitted = bits(process, |sets| &sets.permitted, "permitted")?;
-    let effective = bits(process, |sets| &sets.effective, "effective")?;
-    let inheritable = bits(process, |sets| &sets.inheritable, "inheritable")?;
-    let ambient = bits(process, |sets| &sets.ambient, "ambient")?;
-    let ambient = ambient & permitted & inheritable;
-    Ok(Step::Capabilities { effective: effective & permitted, permitted, inheritable, ambient })
+fn capabilities(process: &Process) -> Step {
+    let permitted = bits(process, |sets| &sets.permitted);
+    let effective = bits(process, |sets| &sets.effective) & permitted;
+    let inheritable = bits(process, |sets| &sets.inheritable);
+    let ambient = bits(process, |sets| &sets.ambient) & permitted & inheritable;
+    Step::Capabilities { effective, permitted, inheritable, ambient }
 }
 
-fn bits(process: &Process, set: impl Fn(&Capabilities) -> &Vec<String>, name: &str) -> Result<u64> {
-    let Some(sets) = &process.capabilities else { return Ok(0) };
-    capability_bits(set(sets), &format!("process.capabilities.{name}"))
+fn bits(process: &Process, set: impl Fn(&Capabilities) -> &Vec<String>) -> u64 {
+    process.capabilities.as_ref().map_or(0, |sets| capability_bits(set(sets)))
 }
 
 /// A set of capabilities as bits.
-///
-/// # Errors
-/// A name that Linux does not know, by its JSON path.
-fn capability_bits(names: &[String], path: &str) -> Result<u64> {
-    names.iter().enumerate().try_fold(0, |bits, (place, name)| {
-        let known =
-            name.strip_prefix("CAP_").and_then(|short| CAPABILITIES.iter().position(|known| *known == short));
-        match known {
-            Some(number) => Ok(bits | 1 << number),
-            None => Err(refuse::at(&format!("{path}[{place}]"), &format!("{name:?} is not a capability"))),
-        }
-    })
+fn capability_bits(names: &[String]) -> u64 {
+    names.iter().filter_map(|name| capability(name)).fold(0, |bits, number| bits | 1 << number)
+}
+
+fn capability(name: &str) -> Option<usize> {
+    let short = name.strip_prefix("CAP_")?;
+    CAPABILITIES.iter().position(|known| *known == short)
+}
+
+/// What is left out and the caller should know: capabilities that Linux does not have
+/// (`config.md`, Linux Process: such a container should not fail).
+pub fn warnings(process: &Process) -> Vec<Error> {
+    let Some(sets) = &process.capabilities else { return Vec::new() };
+    let named = [
+        ("bounding", &sets.bounding),
+        ("effective", &sets.effective),
+        ("inheritable", &sets.inheritable),
+        ("permitted", &sets.permitted),
+        ("ambient", &sets.ambient),
+    ];
+    let unknown = |(set, names): (&'static str, &Vec<String>)| {
+        let unknown = names.iter().filter(|name| capability(name).is_none());
+        let words = |name: &String| {
+            Error(format!("process.capabilities.{set}: {name:?} is not a capability, left out"))
+        };
+        unknown.map(words).collect::<Vec<_>>()
+    };
+    named.into_iter().flat_map(unknown).collect()
 }
 
 fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {

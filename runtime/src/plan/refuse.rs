@@ -45,13 +45,10 @@ pub fn check_process(process: &Process) -> Result<()> {
     if !process.cwd.starts_with('/') {
         return Err(at("process.cwd", &format!("{:?} is not an absolute path", process.cwd)));
     }
-    let unsupported = [
-        ("process.scheduler", process.scheduler.is_some()),
-        ("process.ioPriority", process.io_priority.is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
-        ("process.selinuxLabel", !process.selinux_label.is_empty()),
-    ];
-    refuse(&unsupported)
+    let unsupported = [("process.selinuxLabel", !process.selinux_label.is_empty())];
+    refuse(&unsupported)?;
+    // What only `exec` uses is wrong already in the container's config.json.
+    super::affinity(process).map(drop)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
@@ -60,21 +57,19 @@ fn check_linux(linux: &Linux) -> Result<()> {
         ("linux.mountLabel", !linux.mount_label.is_empty()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
-        ("linux.personality", linux.personality.is_some()),
     ];
     refuse(&unsupported)?;
     let mut seen = BTreeSet::new();
+    let mut joins_users = false;
     for (place, namespace) in linux.namespaces.iter().enumerate() {
         let path = format!("linux.namespaces[{place}]");
         if !seen.insert(namespace.kind) {
             return Err(at(&path, &format!("{} is there twice", namespace.kind)));
         }
-        let joined = namespace.path.is_some();
-        if joined && matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Mount) {
-            return Err(at(
-                &format!("{path}.path"),
-                &format!("a {} by path is not supported yet", namespace.kind),
-            ));
+        let is_joined = namespace.path.as_ref().is_some_and(|path| !path.is_empty());
+        joins_users |= is_joined && namespace.kind == NamespaceKind::User;
+        if is_joined && namespace.kind == NamespaceKind::Mount {
+            return Err(at(&format!("{path}.path"), "a mount namespace by path is not supported yet"));
         }
     }
     if !seen.contains(&NamespaceKind::Mount) {
@@ -83,7 +78,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
     let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
     match (mapped, seen.contains(&NamespaceKind::User)) {
         (true, false) => Err(at("linux.uidMappings", "there is no user namespace")),
-        (false, true) => Err(at("linux.uidMappings", "a user namespace has none")),
+        (false, true) if !joins_users => Err(at("linux.uidMappings", "a user namespace has none")),
         _ => Ok(()),
     }
 }

@@ -3,23 +3,26 @@
 use super::devices::{self, Node};
 use super::mounts::{self, Mount};
 use super::process::{self, Program, Rlimit};
-use super::{Given, Namespaces, PROPAGATIONS, has, refuse, rootfs};
+use super::{Given, Namespaces, PROPAGATIONS, has, personality, refuse, rootfs};
 use crate::error::Result;
 use crate::seccomp;
 use nix::sched::CloneFlags;
 use spec::bundle::{Config, Linux, NamespaceKind, User};
 use std::fmt;
+use sys::scheduling::Attributes;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// What the caller ignores is at its default.
+    Signals,
     /// A session of its own, so that no terminal of the caller is its.
     Session,
     /// A session keyring of its own.
     Keyring(String),
     /// Waits until the IDs of the new user namespace are mapped.
     AwaitIds,
-    /// Root of the new user namespace.
+    /// Root of the container's user namespace.
     BecomeRoot,
     /// setns(2) of these, opened by the parent.
     Join(Vec<NamespaceKind>),
@@ -54,6 +57,8 @@ pub enum Step {
         /// It is the container's `/dev/console`.
         is_console: bool,
     },
+    /// The new network namespace's loopback interface is switched on.
+    Loopback,
     /// sethostname(2)
     Hostname(String),
     /// setdomainname(2)
@@ -77,6 +82,19 @@ pub enum Step {
     RootPropagation(u64, bool),
     /// Nothing in the root can be written.
     ReadOnlyRoot,
+    /// personality(2)
+    Personality(i32),
+    /// sched_setattr(2)
+    Scheduler(Attributes),
+    /// ioprio_set(2)
+    IoPriority {
+        /// `IOPRIO_CLASS_*`
+        class: u32,
+        /// 0, the best, to 7.
+        priority: u32,
+    },
+    /// sched_setaffinity(2), of what `exec` adds.
+    Affinity(Vec<usize>),
     /// setrlimit(2)
     Rlimit(Rlimit),
     /// umask(2)
@@ -148,7 +166,7 @@ pub fn steps(
     namespaces: &Namespaces,
     given: &Given<'_>,
 ) -> Result<Vec<Step>> {
-    let mut steps = vec![Step::Session];
+    let mut steps = vec![Step::Signals, Step::Session];
     if !given.no_new_keyring {
         steps.push(Step::Keyring(format!("_ses.{}", given.id)));
     }
@@ -166,9 +184,10 @@ pub fn steps(
     steps.extend(linux.masked_paths.iter().cloned().map(Step::Mask));
     steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
     steps.extend(closing(config, linux, given)?);
+    steps.extend(personality::step(linux)?);
     match &config.process {
         Some(process) => {
-            steps.extend(process::before(process, given.preserve_fds)?);
+            steps.extend(process::before(process, given.preserve_fds, given.listen_fds)?);
             steps.push(Step::Wait);
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);
@@ -182,12 +201,14 @@ pub fn steps(
 fn enter(namespaces: &Namespaces) -> Vec<Step> {
     let mut steps = Vec::new();
     if namespaces.maps_users() {
-        steps.extend([Step::AwaitIds, Step::BecomeRoot]);
+        steps.push(Step::AwaitIds);
     }
+    steps.extend(namespaces.has_users().then_some(Step::BecomeRoot));
     let joined: Vec<NamespaceKind> = namespaces.joined_by_child().map(|(kind, _)| *kind).collect();
     steps.extend((!joined.is_empty()).then_some(Step::Join(joined)));
     let after = namespaces.after_clone();
     steps.extend((!after.is_empty()).then_some(Step::Unshare(after)));
+    steps.extend(namespaces.new.contains(&NamespaceKind::Network).then_some(Step::Loopback));
     steps
 }
 
@@ -200,7 +221,7 @@ fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'
     steps.push(Step::Root(path));
     let mounts = mounts::mounts(&config.mounts, linux, namespaces, given.bundle)?;
     steps.extend(mounts.into_iter().map(Step::Mount));
-    steps.extend(devices::steps(config, linux, namespaces.maps_users())?);
+    steps.extend(devices::steps(config, linux, namespaces.has_users())?);
     if let Some(process) = config.process.as_ref().filter(|process| process.terminal) {
         steps.push(Step::Terminal { size: process::size(process), is_console: true });
     }

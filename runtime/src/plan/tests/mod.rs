@@ -11,9 +11,17 @@ mod refusals;
 pub(super) const DOCKER: &str = include_str!("docker.json");
 /// A user namespace, a host's network namespace, hooks of every kind, a bound `/dev/null`.
 const MAPPED: &str = include_str!("mapped.json");
+/// A user namespace by path, with mappings that mean nothing, a PID namespace by path, new others.
+const JOINED: &str = include_str!("joined.json");
 
-const GIVEN: Given<'_> =
-    Given { id: "abc", bundle: "/bundle", no_pivot: false, no_new_keyring: false, preserve_fds: 0 };
+const GIVEN: Given<'_> = Given {
+    id: "abc",
+    bundle: "/bundle",
+    no_pivot: false,
+    no_new_keyring: false,
+    preserve_fds: 0,
+    listen_fds: 0,
+};
 
 pub(super) fn plan(text: &str) -> Result<Plan> {
     Plan::new(&serde_json::from_str(text).unwrap(), &GIVEN)
@@ -28,6 +36,9 @@ fn text_of(plan: &Plan) -> String {
         plan.namespaces.after_clone()
     )
     .unwrap();
+    if plan.namespaces.birth() == Birth::Between {
+        writeln!(text, "parent: through a process between").unwrap();
+    }
     for (kind, path) in &plan.namespaces.joined {
         writeln!(text, "parent: opens {kind} {path}").unwrap();
     }
@@ -63,6 +74,11 @@ fn a_container_of_dockers_is_planned_so() {
 #[test]
 fn a_container_in_a_user_namespace_is_planned_so() {
     is_golden("mapped", MAPPED);
+}
+
+#[test]
+fn a_container_in_anothers_user_namespace_is_planned_so() {
+    is_golden("joined", JOINED);
 }
 
 #[test]

@@ -12,13 +12,23 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
     let process = "\"noNewPrivileges\"";
     let linux = "\"maskedPaths\"";
     for (from, to, path) in [
-        (process, "\"scheduler\": {\"policy\": \"SCHED_IDLE\"}, ", "process.scheduler: not supported yet"),
-        (process, "\"ioPriority\": {\"class\": \"IOPRIO_CLASS_IDLE\"}, ", "process.ioPriority: not"),
+        (
+            process,
+            "\"scheduler\": {\"policy\": \"SCHED_ISO\"}, ",
+            "process.scheduler.policy: \"SCHED_ISO\" is not",
+        ),
+        (process, "\"ioPriority\": {\"class\": \"X\"}, ", "process.ioPriority.class: \"X\" is not"),
+        (process, "\"execCPUAffinity\": {\"final\": \"x\"}, ", "process.execCPUAffinity.final: \"x\" is not"),
         (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
         (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
         (linux, "\"memoryPolicy\": {\"mode\": \"MPOL_BIND\"}, ", "linux.memoryPolicy: not"),
         (linux, "\"netDevices\": {\"eth0\": {}}, ", "linux.netDevices: not"),
-        (linux, "\"personality\": {\"domain\": \"LINUX32\"}, ", "linux.personality: not"),
+        (linux, "\"personality\": {\"domain\": \"SVR4\"}, ", "linux.personality.domain: \"SVR4\" is neither"),
+        (
+            linux,
+            "\"personality\": {\"domain\": \"LINUX\", \"flags\": [\"X\"]}, ",
+            "linux.personality.flags: the specification defines none",
+        ),
     ] {
         let error = refusal(from, &format!("{to}{from}"));
         assert!(error.starts_with(path), "{error}");
@@ -34,7 +44,6 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "ociVersion: \"2.0.0\" is not a version 1",
         ),
         ("\"cwd\": \"/\"", "\"cwd\": \"tmp\"", "process.cwd: \"tmp\" is not an absolute path"),
-        ("\"CAP_CHOWN\"", "\"CAP_FLY\"", "process.capabilities.bounding[0]: \"CAP_FLY\" is not a capability"),
         ("RLIMIT_NOFILE", "RLIMIT_FLY", "process.rlimits[0].type: \"RLIMIT_FLY\" is not a limit"),
         ("{\"type\": \"ipc\"}", "{\"type\": \"pid\"}", "linux.namespaces[2]: pid is there twice"),
         ("{\"type\": \"uts\"}", "{\"type\": \"time\"}", "hostname: there is no uts namespace"),
@@ -43,11 +52,22 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "{\"type\": \"user\"}",
             "linux.namespaces: a container without a mount namespace",
         ),
+        (
+            "{\"type\": \"mount\"}",
+            "{\"type\": \"mount\", \"path\": \"/x\"}",
+            "linux.namespaces[4].path: a mount namespace by path",
+        ),
+        ("{\"type\": \"ipc\"}", "{\"type\": \"user\"}", "linux.uidMappings: a user namespace has none"),
         ("\"/docker/abc\"", "\"/docker/../../x\"", "linux.cgroupsPath: \"docker/../../x\" leads out"),
         (
             "\"memory\": {\"limit\": 67108864",
             "\"memory\": {\"limit\": -7",
             "linux.resources.memory.limit: -7",
+        ),
+        (
+            "\"type\": \"proc\", \"source\": \"proc\", \"options\": [",
+            "\"type\": \"proc\", \"source\": \"proc\", \"options\": [\"tmpcopyup\", ",
+            "mounts[0].options: tmpcopyup goes with a tmpfs alone",
         ),
         (
             "\"nosuid\", \"strictatime\"",

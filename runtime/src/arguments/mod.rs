@@ -3,10 +3,15 @@
 //! Options stand before and after the container's ID alike; what follows the ID
 //! of `exec` is the program and its own arguments.
 
+mod inspect;
+mod lifecycle;
+
 use crate::error::{Context, Error, Result};
 use lexopt::{Arg, Parser, ValueExt};
+use spec::bundle::Resources;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// What stands before the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub struct Globals {
 }
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Makes a container, whose program waits for `Start`.
     Create(Create),
@@ -61,6 +66,35 @@ pub enum Command {
         json: bool,
         /// IDs alone.
         quiet: bool,
+    },
+    /// Freezes every process of the container.
+    Pause(String),
+    /// Lets them go on.
+    Resume(String),
+    /// Prints the container's processes.
+    Ps {
+        /// Which container.
+        id: String,
+        /// Their numbers as JSON, instead of what ps(1) says of them.
+        json: bool,
+        /// For ps(1).
+        options: Vec<String>,
+    },
+    /// Prints what the container uses.
+    Events {
+        /// Which container.
+        id: String,
+        /// Again and again, with so many seconds between; once when `None`.
+        every: Option<u64>,
+    },
+    /// Changes the container's limits.
+    Update {
+        /// Which container.
+        id: String,
+        /// A file of `linux.resources`; `-` is standard input.
+        file: Option<PathBuf>,
+        /// What the other options say.
+        resources: Box<Resources>,
     },
     /// Prints what the runtime can do.
     Features,
@@ -128,8 +162,8 @@ pub struct Exec {
     pub preserve_fds: u32,
 }
 
-/// Commands of runc that do not exist here yet.
-const MISSING: [&str; 7] = ["checkpoint", "restore", "ps", "pause", "resume", "update", "events"];
+/// Commands of runc that do not exist here: they take CRIU.
+const MISSING: [&str; 2] = ["checkpoint", "restore"];
 
 /// Reads the arguments behind the program's own name.
 ///
@@ -164,146 +198,25 @@ pub fn parse(
 
 fn command(name: &str, parser: &mut Parser) -> Result<Command> {
     match name {
-        "create" => create(parser, false),
-        "run" => create(parser, true),
+        "create" => lifecycle::create(parser, false),
+        "run" => lifecycle::create(parser, true),
         "start" => only_id(parser).map(Command::Start),
         "state" => only_id(parser).map(Command::State),
-        "kill" => kill(parser),
-        "delete" => delete(parser),
-        "exec" => exec(parser),
-        "list" => list(parser),
+        "kill" => lifecycle::kill(parser),
+        "delete" => lifecycle::delete(parser),
+        "exec" => lifecycle::exec(parser),
+        "list" => inspect::list(parser),
         "features" => nothing(parser).map(|()| Command::Features),
-        "spec" => spec(parser),
+        "spec" => inspect::spec(parser),
+        "pause" => only_id(parser).map(Command::Pause),
+        "resume" => only_id(parser).map(Command::Resume),
+        "ps" => inspect::ps(parser),
+        "events" => inspect::events(parser),
+        "update" => inspect::update(parser),
         "help" => Ok(Command::Help),
-        name if MISSING.contains(&name) => Err(Error(format!("{name}: not supported yet"))),
+        name if MISSING.contains(&name) => Err(Error(format!("{name}: not supported: it takes CRIU"))),
         name => Err(Error(format!("{name:?} is not a command; --help lists them"))),
     }
-}
-
-fn create(parser: &mut Parser, run: bool) -> Result<Command> {
-    let mut create = Create { bundle: ".".into(), ..Create::default() };
-    let (mut detach, mut keep, mut id) = (false, false, None);
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('b') | Arg::Long("bundle") => create.bundle = path(parser)?,
-            Arg::Long("pid-file") => create.pid_file = Some(path(parser)?),
-            Arg::Long("console-socket") => create.console_socket = Some(path(parser)?),
-            Arg::Long("no-pivot") => flag(parser).map(|()| create.no_pivot = true)?,
-            Arg::Long("no-new-keyring") => flag(parser).map(|()| create.no_new_keyring = true)?,
-            Arg::Long("preserve-fds") => create.preserve_fds = number(parser, "--preserve-fds")?,
-            Arg::Short('d') | Arg::Long("detach") if run => flag(parser).map(|()| detach = true)?,
-            Arg::Long("keep") if run => flag(parser).map(|()| keep = true)?,
-            // A subreaper adopts what the program leaves; we wait for the program alone.
-            Arg::Long("no-subreaper") if run => flag(parser)?,
-            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
-            other => return Err(unexpected(&other)),
-        }
-    }
-    create.id = needed(id)?;
-    Ok(if run { Command::Run { create, detach, keep } } else { Command::Create(create) })
-}
-
-fn kill(parser: &mut Parser) -> Result<Command> {
-    let (mut id, mut signal, mut all) = (None, None, false);
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('a') | Arg::Long("all") => flag(parser).map(|()| all = true)?,
-            Arg::Short('s') | Arg::Long("signal") => signal = Some(text(parser)?),
-            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
-            Arg::Value(value) if signal.is_none() => signal = Some(word(value)?),
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Ok(Command::Kill { id: needed(id)?, signal: signal.unwrap_or_else(|| "SIGTERM".into()), all })
-}
-
-fn delete(parser: &mut Parser) -> Result<Command> {
-    let (mut id, mut force) = (None, false);
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('f') | Arg::Long("force") => flag(parser).map(|()| force = true)?,
-            Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Ok(Command::Delete { id: needed(id)?, force })
-}
-
-fn exec(parser: &mut Parser) -> Result<Command> {
-    let (mut exec, mut id) = (Exec::default(), None);
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('p') | Arg::Long("process") => exec.process = Some(path(parser)?),
-            Arg::Short('t') | Arg::Long("tty") => flag(parser).map(|()| exec.tty = true)?,
-            Arg::Short('u') | Arg::Long("user") => exec.user = Some(text(parser)?),
-            Arg::Short('g') | Arg::Long("additional-gids") => {
-                exec.additional_gids.push(number(parser, "--additional-gids")?);
-            }
-            Arg::Long("cwd") => exec.cwd = Some(text(parser)?),
-            Arg::Short('e') | Arg::Long("env") => exec.env.push(text(parser)?),
-            Arg::Short('c') | Arg::Long("cap") => exec.cap.push(text(parser)?),
-            Arg::Long("no-new-privs") => flag(parser).map(|()| exec.no_new_privs = true)?,
-            Arg::Long("apparmor") => exec.apparmor = Some(text(parser)?),
-            Arg::Short('d') | Arg::Long("detach") => flag(parser).map(|()| exec.detach = true)?,
-            Arg::Long("ignore-paused") => flag(parser).map(|()| exec.ignore_paused = true)?,
-            Arg::Long("pid-file") => exec.pid_file = Some(path(parser)?),
-            Arg::Long("console-socket") => exec.console_socket = Some(path(parser)?),
-            Arg::Long("preserve-fds") => exec.preserve_fds = number(parser, "--preserve-fds")?,
-            Arg::Value(value) if id.is_none() => {
-                id = Some(identity(value)?);
-                if exec.process.is_none() {
-                    exec_arguments(parser, &mut exec)?;
-                }
-            }
-            other => return Err(unexpected(&other)),
-        }
-    }
-    exec.id = needed(id)?;
-    if exec.process.is_none() && exec.args.is_empty() {
-        return Err(Error::new("exec: no program is given"));
-    }
-    Ok(Command::Exec(exec))
-}
-
-/// What follows the ID is the program's, unless it is the `--process` of a caller that
-/// puts options last.
-fn exec_arguments(parser: &mut Parser, exec: &mut Exec) -> Result<()> {
-    let rest = parser.raw_args().context(|| "exec".to_owned())?;
-    let first = rest.as_slice().first().and_then(|word| word.to_str()).unwrap_or("");
-    if first.starts_with('-') && first != "--" {
-        return Ok(());
-    }
-    let skip = usize::from(first == "--");
-    exec.args = rest.skip(skip).map(word).collect::<Result<_>>()?;
-    Ok(())
-}
-
-fn list(parser: &mut Parser) -> Result<Command> {
-    let (mut json, mut quiet) = (false, false);
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('f') | Arg::Long("format") => match text(parser)?.as_str() {
-                "json" => json = true,
-                "table" => json = false,
-                other => return Err(Error(format!("--format {other:?}: neither table nor json"))),
-            },
-            Arg::Short('q') | Arg::Long("quiet") => flag(parser).map(|()| quiet = true)?,
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Ok(Command::List { json, quiet })
-}
-
-fn spec(parser: &mut Parser) -> Result<Command> {
-    let mut bundle = PathBuf::from(".");
-    while let Some(argument) = next(parser)? {
-        match argument {
-            Arg::Short('b') | Arg::Long("bundle") => bundle = path(parser)?,
-            Arg::Long("rootless") => return Err(Error::new("spec --rootless: not supported yet")),
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Ok(Command::Spec(bundle))
 }
 
 fn only_id(parser: &mut Parser) -> Result<String> {
@@ -359,7 +272,10 @@ fn word(value: OsString) -> Result<String> {
     value.into_string().map_err(|value| Error(format!("argument {value:?} is not UTF-8")))
 }
 
-fn number(parser: &mut Parser, option: &str) -> Result<u32> {
+fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    parser: &mut Parser,
+    option: &str,
+) -> Result<T> {
     let value = parser.value().context(|| "arguments".to_owned())?;
     value.parse().context(|| option.to_owned())
 }
@@ -435,7 +351,7 @@ mod tests {
         for (line, words) in [
             ("", "no command is given"),
             ("fly abc", "\"fly\" is not a command"),
-            ("checkpoint abc", "checkpoint: not supported yet"),
+            ("checkpoint abc", "checkpoint: not supported: it takes CRIU"),
             ("create", "no container ID is given"),
             ("create ../abc", "container ID \"../abc\""),
             ("create ..", "container ID \"..\""),

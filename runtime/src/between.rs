@@ -1,0 +1,76 @@
+//! The way into a user namespace that there is already.
+//!
+//! Namespaces belong to the user namespace of who makes them, so the container's first
+//! process is born of one that has joined it. That one is the parent's child, and so, by
+//! `CLONE_PARENT` of clone(2), is the first process: the one between says what its ID is,
+//! and ends.
+
+use crate::channel::{Channel, Message};
+use crate::error::{Context, Error, Result};
+use crate::plan::{Namespaces, flag};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+
+/// A namespace to join, and what its path was.
+type Joined = (CloneFlags, String, File);
+
+/// Makes the first process, in all that is joined, in its new PID namespace and in the cgroup.
+/// Returns its ID to the parent, `None` to the first process.
+///
+/// # Errors
+/// A path that is no such namespace, or one that may not be joined; those of clone(2).
+pub fn fork(namespaces: &Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<i32>> {
+    let joined = open(namespaces)?;
+    let (here, there) = Channel::pair()?;
+    let between = sys::fork::fork(0, None).context(|| "make a process that joins namespaces".into())?;
+    if let Some(between) = between {
+        drop(there);
+        let said = here.next();
+        sys::process::reap(between);
+        return match said? {
+            Message::Born(pid) => Ok(Some(pid)),
+            Message::Failed(error) => Err(error),
+            _ => Err(Error::new("the process that joins namespaces ended without a word")),
+        };
+    }
+    drop(here);
+    match join(&joined).and_then(|()| clone(namespaces, cgroup)) {
+        Ok(None) => return Ok(None),
+        Ok(Some(pid)) => there.born(pid),
+        Err(error) => there.fail(&error),
+    }
+    sys::fork::exit_now(0)
+}
+
+/// Opens them while paths still mean the caller's files.
+fn open(namespaces: &Namespaces) -> Result<Vec<Joined>> {
+    let open = |(kind, path): &(_, String)| {
+        let file = File::open(path).context(|| format!("linux.namespaces: open {path}"))?;
+        Ok((flag(*kind), path.clone(), file))
+    };
+    namespaces.joined.iter().map(open).collect()
+}
+
+/// What the caller's rights cover is joined first: the user namespace need not have
+/// any over it. Rights over the rest come with the user namespace.
+fn join(joined: &[Joined]) -> Result<()> {
+    let (mut left, others): (Vec<&Joined>, Vec<&Joined>) =
+        joined.iter().partition(|(kind, ..)| *kind == CloneFlags::CLONE_NEWUSER);
+    for one in others {
+        match setns(&one.2, one.0) {
+            Err(Errno::EPERM) => left.push(one),
+            done => done.context(|| format!("linux.namespaces: join {}", one.1))?,
+        }
+    }
+    left.into_iter().try_for_each(|(kind, path, namespace)| {
+        setns(namespace, *kind).context(|| format!("linux.namespaces: join {path}"))
+    })
+}
+
+fn clone(namespaces: &Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<i32>> {
+    let new = namespaces.at_clone();
+    sys::fork::fork_sibling(u64::from(new.bits() as u32), cgroup)
+        .context(|| format!("make the first process in new namespaces {new:?}"))
+}

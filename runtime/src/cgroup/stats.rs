@@ -1,0 +1,96 @@
+//! What a cgroup uses, in the words of runc's `events`.
+
+use super::folder::of;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
+
+/// Usage, read at once; what the cgroup has no file for is left out or 0.
+pub fn read(path: &str) -> Value {
+    let folder = of(path);
+    json!({
+        "cpu": cpu(&folder),
+        "memory": memory(&folder),
+        "pids": { "current": number(&folder, "pids.current"), "limit": number(&folder, "pids.max") },
+        "blkio": { "ioServiceBytesRecursive": io(&folder, &["rbytes", "wbytes"], &["Read", "Write"]),
+                   "ioServicedRecursive": io(&folder, &["rios", "wios"], &["Read", "Write"]) },
+    })
+}
+
+/// How often the kernel has killed for lack of memory.
+pub fn out_of_memory(path: &str) -> u64 {
+    flat(&of(path), "memory.events").get("oom_kill").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// In nanoseconds, as cgroup v1 had it.
+fn cpu(folder: &Path) -> Value {
+    let stat = flat(folder, "cpu.stat");
+    let of = |name: &str| stat.get(name).and_then(Value::as_u64).unwrap_or(0);
+    json!({
+        "usage": {
+            "total": of("usage_usec") * 1000,
+            "kernel": of("system_usec") * 1000,
+            "user": of("user_usec") * 1000,
+        },
+        "throttling": {
+            "periods": of("nr_periods"),
+            "throttledPeriods": of("nr_throttled"),
+            "throttledTime": of("throttled_usec") * 1000,
+        },
+    })
+}
+
+fn memory(folder: &Path) -> Value {
+    let entry = |used: &str, most: &str, peak: &str, failed: &str| {
+        let events = flat(folder, failed);
+        json!({
+            "usage": number(folder, used),
+            "max": number(folder, peak),
+            "limit": number(folder, most),
+            "failcnt": events.get("max").and_then(Value::as_u64).unwrap_or(0),
+        })
+    };
+    let stat = flat(folder, "memory.stat");
+    json!({
+        "cache": stat.get("file").cloned().unwrap_or(json!(0)),
+        "usage": entry("memory.current", "memory.max", "memory.peak", "memory.events"),
+        "swap": entry("memory.swap.current", "memory.swap.max", "memory.swap.peak", "memory.swap.events"),
+        "raw": stat,
+    })
+}
+
+/// `8:0 rbytes=1 wbytes=2 …` as entries of cgroup v1's form.
+fn io(folder: &Path, keys: &[&str], operations: &[&str]) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("io.stat")).unwrap_or_default();
+    let mut entries = Vec::new();
+    for line in text.lines() {
+        let Some((device, rest)) = line.split_once(' ') else { continue };
+        let Some((major, minor)) = device.split_once(':') else { continue };
+        let (Ok(major), Ok(minor)) = (major.parse::<u64>(), minor.parse::<u64>()) else { continue };
+        for (key, operation) in keys.iter().zip(operations) {
+            let found = rest.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+            let value = found.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+            entries.push(json!({ "major": major, "minor": minor, "op": operation, "value": value }));
+        }
+    }
+    entries
+}
+
+/// A file of one number; `max` is the greatest.
+fn number(folder: &Path, file: &str) -> u64 {
+    let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+    match text.trim() {
+        "max" => u64::MAX,
+        number => number.parse().unwrap_or(0),
+    }
+}
+
+/// A file of `name number` lines.
+fn flat(folder: &Path, file: &str) -> Map<String, Value> {
+    let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let pair = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), json!(number.trim().parse::<u64>().ok()?)))
+    };
+    text.lines().filter_map(pair).collect()
+}

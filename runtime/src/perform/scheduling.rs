@@ -1,0 +1,31 @@
+//! When this process gets processors and disks.
+
+use crate::error::{Context, Result};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use sys::scheduling::{self, Attributes};
+
+/// By sched_setattr(2).
+pub fn scheduler(attributes: &Attributes) -> Result<()> {
+    scheduling::set(attributes).context(|| format!("process.scheduler: set {attributes:?}"))
+}
+
+/// By ioprio_set(2).
+pub fn io_priority(class: u32, priority: u32) -> Result<()> {
+    scheduling::set_io_priority(class, priority)
+        .context(|| format!("process.ioPriority: set class {class}, priority {priority}"))
+}
+
+/// By sched_setaffinity(2); no processors mean that nothing changes.
+///
+/// # Errors
+/// `EINVAL` when none of them is there or the cpuset allows none.
+pub fn affinity(name: &str, processors: &[usize]) -> Result<()> {
+    if processors.is_empty() {
+        return Ok(());
+    }
+    let words = || format!("process.execCPUAffinity.{name}: run on processors {processors:?}");
+    let mut set = CpuSet::new();
+    processors.iter().try_for_each(|&one| set.set(one)).context(words)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context(words)
+}

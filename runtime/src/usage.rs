@@ -1,0 +1,187 @@
+//! `ps`, `pause`, `resume`, `events` and `update`: what a container that runs uses,
+//! and may use.
+
+use crate::bundle;
+use crate::cgroup::{folder, freezer, resources, stats};
+use crate::error::{Cause, Context, Error, Result};
+use crate::record::{Place, replace};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Value, json};
+use spec::bundle::{Resources, Status};
+use std::fs;
+use std::io::{Read, stdin};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The cgroup of a container that has not stopped.
+fn cgroup(root: &Path, id: &str) -> Result<String> {
+    let place = Place::of(root, id);
+    let record = place.read(id)?;
+    match record.status(&place) {
+        Status::Stopped => Err(Error(format!("container {id:?}: container not running"))),
+        _ => record
+            .cgroup
+            .ok_or_else(|| Error(format!("container {id:?}: it has no cgroup: the host has no cgroup v2"))),
+    }
+}
+
+/// Freezes every process of the container.
+///
+/// # Errors
+/// It does not run.
+pub fn pause(root: &Path, id: &str) -> Result<()> {
+    freezer::set(&cgroup(root, id)?, true).context(|| format!("container {id:?}"))
+}
+
+/// Lets them go on.
+///
+/// # Errors
+/// It is not paused.
+pub fn resume(root: &Path, id: &str) -> Result<()> {
+    let cgroup = cgroup(root, id)?;
+    if !folder::is_frozen(&cgroup) {
+        return Err(Error(format!("container {id:?}: it is not paused")));
+    }
+    freezer::set(&cgroup, false).context(|| format!("container {id:?}"))
+}
+
+/// The container's processes: their numbers as JSON, or the lines that ps(1) has of them.
+///
+/// # Errors
+/// It does not run; there is no `ps`.
+pub fn ps(root: &Path, id: &str, json: bool, options: &[String]) -> Result<String> {
+    let members = folder::processes(&cgroup(root, id)?);
+    if json {
+        return serde_json::to_string(&members).context(|| "write the list".into());
+    }
+    let usual = ["-ef".to_owned()];
+    let options = if options.is_empty() { &usual } else { options };
+    let output = Command::new("ps").args(options).output().context(|| "run ps".into())?;
+    if !output.status.success() {
+        return Err(Error(format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim())));
+    }
+    select(&String::from_utf8_lossy(&output.stdout), &members)
+}
+
+/// The heading and the lines of these processes.
+fn select(table: &str, members: &[i32]) -> Result<String> {
+    let mut lines = table.lines();
+    let heading = lines.next().unwrap_or_default();
+    let column = heading.split_whitespace().position(|word| word == "PID");
+    let column = column.ok_or_else(|| Error::new("ps: its options leave out the column PID"))?;
+    let pid = |line: &str| line.split_whitespace().nth(column).and_then(|word| word.parse::<i32>().ok());
+    let own = lines.filter(|line| pid(line).is_some_and(|pid| members.contains(&pid)));
+    Ok([heading].into_iter().chain(own).collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints what the container uses, once or every so many seconds, and each time the kernel
+/// has killed for lack of memory, until it has stopped.
+///
+/// # Errors
+/// It does not run.
+pub fn events(root: &Path, id: &str, every: Option<u64>) -> Result<()> {
+    let print = |kind: &str, data: Value| println!("{}", json!({ "type": kind, "id": id, "data": data }));
+    let group = cgroup(root, id)?;
+    let Some(seconds) = every else {
+        print("stats", stats::read(&group));
+        return Ok(());
+    };
+    let place = Place::of(root, id);
+    let process = place.read(id)?.process.and_then(|process| process.open());
+    let process = process.ok_or_else(|| Error(format!("container {id:?}: container not running")))?;
+    let interval = PollTimeout::try_from(Duration::from_secs(seconds)).unwrap_or(PollTimeout::MAX);
+    let mut killed = stats::out_of_memory(&group);
+    loop {
+        let ended = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], interval) == Ok(1);
+        let now = stats::out_of_memory(&group);
+        if now > killed {
+            print("oom", Value::Null);
+            killed = now;
+        }
+        if ended {
+            return Ok(());
+        }
+        print("stats", stats::read(&group));
+    }
+}
+
+/// Changes limits: what is given, over what the container has.
+///
+/// # Errors
+/// The limit and why it cannot be had; nothing is kept then.
+pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> Result<()> {
+    let group = cgroup(root, id)?;
+    let place = Place::of(root, id);
+    let path = place.file("config.json");
+    let words = || format!("read {}", path.display());
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).context(words)?).context(words)?;
+    let mut given = serde_json::to_value(file.map_or_else(|| Ok(given.clone()), read)?).context(words)?;
+    // Devices stay as they were created, as with runc: engines hand the old ones over again.
+    given.as_object_mut().map(|given| given.remove("devices"));
+    let kept = &mut config["linux"]["resources"];
+    merge(kept, given);
+    let merged: Resources = serde_json::from_value(kept.clone()).context(|| "linux.resources".into())?;
+    check_memory(&group, &merged)?;
+    folder::set(&group, &resources::writes(&merged)?)?;
+    let text = serde_json::to_vec(&config).context(words)?;
+    replace(&path, &text).context(|| format!("write {}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Resources> {
+    let mut text = Vec::new();
+    match path.to_str() {
+        Some("-") => stdin().read_to_end(&mut text).map(drop),
+        _ => fs::read(path).map(|read| text = read),
+    }
+    .map_err(|error| Error(format!("--resources: read {}: {}", path.display(), error.cause())))?;
+    bundle::parse(&text, path)
+}
+
+/// Objects are merged, everything else is replaced.
+fn merge(kept: &mut Value, given: Value) {
+    match (kept, given) {
+        (Value::Object(kept), Value::Object(given)) => {
+            given.into_iter().for_each(|(key, value)| merge(kept.entry(key).or_insert(Value::Null), value));
+        }
+        (kept, given) => *kept = given,
+    }
+}
+
+/// `checkBeforeUpdate`: a limit below what is in use would have the kernel kill.
+fn check_memory(group: &str, resources: &Resources) -> Result<()> {
+    let Some(memory) = resources.memory.as_ref().filter(|memory| memory.check_before_update) else {
+        return Ok(());
+    };
+    let current = fs::read_to_string(folder::of(group).join("memory.current")).unwrap_or_default();
+    let current: i64 = current.trim().parse().unwrap_or(0);
+    match memory.limit {
+        Some(limit) if (1..current).contains(&limit) => {
+            Err(Error(format!("linux.resources.memory.limit: {limit} is below the {current} bytes in use")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_chosen_by_the_column_of_the_number() {
+        let table = "UID   PID CMD\nroot  7 a 9\nroot  9 b\n";
+        assert_eq!(select(table, &[9]).unwrap(), "UID   PID CMD\nroot  9 b");
+        assert!(select("CMD\na\n", &[9]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let mut kept = json!({ "memory": { "limit": 1, "swap": 2 }, "pids": { "limit": 3 } });
+        merge(&mut kept, json!({ "memory": { "limit": 9 }, "cpu": { "shares": 4 } }));
+        assert_eq!(
+            kept,
+            json!({ "memory": { "limit": 9, "swap": 2 }, "pids": { "limit": 3 }, "cpu": { "shares": 4 } })
+        );
+    }
+}

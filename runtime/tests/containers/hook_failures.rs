@@ -1,0 +1,97 @@
+//! Hooks that fail, and what becomes of the container then.
+
+use crate::hooks::{KINDS, shared};
+use crate::support::{Bundle, Peer, fails, leftovers};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+#[test]
+fn one_that_takes_too_long_is_killed() {
+    let hook = json!({ "path": "/usr/bin/sleep", "args": ["sleep", "1000"], "timeout": 1 });
+    let begin = Instant::now();
+    Bundle::new().hook("createRuntime", hook).try_create().error();
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn one_that_fails_before_the_program_ends_the_creation() {
+    for kind in &KINDS[..3] {
+        let ran = shared(Bundle::new()).hook_sh(kind, "echo the reason >&2; exit 3").try_create();
+        assert_ne!(ran.code, 0, "{kind}");
+        assert!(ran.stderr.contains("hook"), "{kind}: {ran:?}");
+        assert_eq!(leftovers(), [""; 0], "{kind}");
+    }
+    let bundle = Bundle::new().hook("createRuntime", json!({ "path": "/no/such/hook" }));
+    let error = bundle.try_create().error();
+    assert!(error.contains("/no/such/hook") || fails(Peer::Crun, "1.8.1 does not name it"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn poststop_hooks_run_after_a_creation_that_failed() {
+    if fails(Peer::Crun, "1.8.1 leaves them out") {
+        return;
+    }
+    // runtime.md: when a hook fails, "continue the lifecycle at step 12": destroy, then poststop.
+    for kind in &KINDS[..3] {
+        let undone = format!("/run/undone-{kind}");
+        let bundle = Bundle::new().hook_sh("poststop", &format!("touch {undone}")).hook_sh(kind, "exit 3");
+        assert_ne!(bundle.try_create().code, 0, "{kind}");
+        assert!(Path::new(&undone).exists(), "{kind}");
+    }
+}
+
+#[test]
+fn a_failing_start_container_hook_keeps_the_program_from_running() {
+    let bundle = shared(Bundle::new())
+        .sh("touch /shared/program")
+        .hook_sh("startContainer", "exit 1")
+        .hook_sh("startContainer", "touch /shared/second");
+    let container = bundle.create();
+    let ran = container.start();
+    let early = "returns from start before the hooks have run";
+    if !fails(Peer::Runc, early) && !fails(Peer::Crun, early) {
+        ran.error();
+    }
+    container.wait();
+    assert!(!Path::new("/run/shared/program").exists());
+    assert!(!Path::new("/run/shared/second").exists());
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_failing_poststart_hook_ends_the_container() {
+    if fails(Peer::Runc, "1.1.5 runs poststart in create") {
+        return;
+    }
+    let container = Bundle::new()
+        .sh("sleep 100")
+        .hook_sh("poststart", "exit 1")
+        .hook_sh("poststart", "touch /run/second")
+        .create();
+    // runtime.md 1.3: "the runtime MUST generate an error, stop the container".
+    let started = container.start();
+    if fails(Peer::Crun, "1.8.1 warns, as the text had it until 1.3") {
+        return;
+    }
+    started.error();
+    assert!(!Path::new("/run/second").exists());
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_failing_poststop_hook_only_warns() {
+    let bundle = Bundle::new().hook_sh("poststop", "exit 1").hook_sh("poststop", "touch /run/second");
+    let container = bundle.start();
+    container.wait();
+    let deleted = container.delete();
+    if !fails(Peer::Runc, "1.1.5 goes no further after a failed poststop hook, and fails") {
+        deleted.ok();
+        assert!(Path::new("/run/second").exists());
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}

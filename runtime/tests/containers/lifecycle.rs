@@ -1,0 +1,248 @@
+//! From `create` to `delete`.
+
+use crate::support::{
+    Bundle, Peer, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
+};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn a_container_goes_from_created_to_running_to_stopped_to_nothing() {
+    let bundle = Bundle::new().sh("echo here; sleep 0.2; exit 3");
+    let container = bundle.create();
+    assert_eq!(container.status(), "created");
+    assert_eq!(container.stdout(), "", "the program waits for start");
+    container.start().ok();
+    assert_eq!(container.status(), "running");
+    container.wait();
+    assert_eq!(container.stdout(), "here\n");
+    container.delete().ok();
+    finish(runtime(["state", &bundle.id])).error();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn the_state_has_the_fields_of_the_specification() {
+    let bundle = Bundle::new().long().set("/annotations", json!({ "org.example.key": "value" }));
+    let container = bundle.create();
+    let state = container.state();
+    assert_eq!(state["id"], *bundle.id);
+    assert_eq!(state["bundle"], bundle.path().to_str().unwrap());
+    assert_eq!(state["annotations"]["org.example.key"], "value");
+    assert!(state["ociVersion"].as_str().unwrap().starts_with("1."), "{state}");
+    let parent = read(container.proc("status"));
+    assert!(parent.contains("\nPPid:\t1\n"), "an orphan, as its creator has ended: {parent}");
+    container.start().ok();
+    container.kill("KILL").ok();
+    container.wait();
+    let pid = &container.state()["pid"];
+    assert!(pid.is_null() || pid == 0, "a stopped container has no process: {pid}");
+}
+
+#[test]
+fn a_zombie_is_stopped() {
+    let container = Bundle::new().long().start();
+    container.says("ready");
+    stop_reaping();
+    container.kill("TERM").ok();
+    container.wait();
+    assert!(read(container.proc("stat")).contains(") Z "), "it is still there");
+    container.delete().ok();
+}
+
+#[test]
+fn an_id_that_is_taken_is_refused_and_the_container_stays() {
+    let bundle = Bundle::new().long();
+    let container = bundle.start();
+    let error = bundle.try_create().error();
+    assert!(error.contains("exist") || error.contains(&bundle.id), "{error}");
+    assert_eq!(container.status(), "running");
+    bundle.run().error();
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn an_id_that_is_no_file_name_is_refused() {
+    let bundle = Bundle::new();
+    for id in ["", "..", "../x", "a/b", "a b"] {
+        if !id.contains('/') && fails(Peer::Crun, "1.8.1 looks for slashes alone") {
+            continue;
+        }
+        bundle.write();
+        let mut command = runtime(["create", "--bundle", bundle.path().to_str().unwrap()]);
+        command.arg(id);
+        finish(command).error();
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_container_is_started_once() {
+    let container = Bundle::new().long().start();
+    container.start().error();
+    assert_eq!(container.status(), "running");
+    container.kill("KILL").ok();
+    container.wait();
+    container.start().error();
+}
+
+#[test]
+fn a_signal_is_a_name_a_name_with_sig_or_a_number() {
+    let trap = "trap 'echo usr1' USR1; trap 'echo hup' HUP; trap 'echo 36' 36; echo ready; while :; do sleep 0.02; done";
+    let container = Bundle::new().sh(trap).start();
+    container.says("ready");
+    for signal in ["USR1", "SIGUSR1", "10"] {
+        let before = container.stdout().matches("usr1").count();
+        container.kill(signal).ok();
+        eventually(signal, || container.stdout().matches("usr1").count() > before);
+    }
+    container.kill("36").ok();
+    container.says("36");
+    if fails(Peer::Crun, "1.8.1 takes a name that it does not know for signal 0") {
+        return;
+    }
+    container.kill("hup").ok();
+    container.says("hup");
+    for wrong in ["NOTHING", "SIGSIG", "-1", "1000"] {
+        container.kill(wrong).error();
+    }
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn kill_without_a_signal_is_term() {
+    let container = Bundle::new().long().start();
+    container.says("ready");
+    finish(container.command("kill", &[])).ok();
+    container.wait();
+}
+
+#[test]
+fn kill_all_reaches_every_process() {
+    let container =
+        Bundle::new().sh("sleep 100 & sleep 100 & trap '' TERM; echo ready; wait; sleep 100").start();
+    container.says("ready");
+    let mut command = container.command("kill", &["--all"]);
+    command.arg("KILL");
+    finish(command).ok();
+    container.wait();
+    container.delete().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_created_container_can_be_killed() {
+    let container = Bundle::new().long().create();
+    container.kill("KILL").ok();
+    container.wait();
+    container.delete().ok();
+    let left = leftovers();
+    let known = !left.is_empty() && fails(Peer::Runc, "1.1.5 leaves the cgroup now and then");
+    assert!(known || left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stopped_container_cannot_be_killed() {
+    let container = Bundle::new().start();
+    container.wait();
+    container.kill("KILL").error();
+    container.delete().ok();
+}
+
+#[test]
+fn a_running_container_is_deleted_by_force_alone() {
+    let container = Bundle::new().sh("sleep 100 & trap '' TERM; while :; do sleep 1; done").start();
+    container.delete().error();
+    assert_eq!(container.status(), "running");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_created_container_is_deleted_by_force() {
+    Bundle::new().create().delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn an_unknown_container_is_deleted_by_force_alone() {
+    finish(runtime(["delete", "nobody"])).error();
+    finish(runtime(["delete", "--force", "nobody"])).ok();
+    for verb in ["state", "start", "kill"] {
+        let error = finish(runtime([verb, "nobody"])).error();
+        assert!(error.contains("exist") || error.contains("nobody"), "{error}");
+    }
+}
+
+#[test]
+fn a_pid_that_belongs_to_another_process_now_is_not_the_container() {
+    let container = Bundle::new().long().start();
+    container.kill("KILL").ok();
+    eventually("gone", || !Path::new(&container.proc("")).exists());
+    // Processes of a PID namespace are numbered on from ns_last_pid. The kernel tells when a
+    // process was started in hundredths of a second: one later, it is another time.
+    let script = format!(
+        "sleep 0.03; echo {} > /proc/sys/kernel/ns_last_pid; sleep 1234 > /dev/null 2>&1 & echo $!",
+        container.pid - 1
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]);
+    assert_eq!(finish(shell).ok().stdout.trim(), container.pid.to_string());
+    assert_eq!(container.status(), "stopped");
+    container.kill("KILL").error();
+    container.delete_force().ok();
+    assert_eq!(read(container.proc("comm")), "sleep\n", "and it lives");
+}
+
+#[test]
+fn the_list_has_every_container() {
+    let (one, two) = (Bundle::new().long(), Bundle::new().long());
+    let running = one.start();
+    two.create();
+    let quiet = finish(runtime(["list", "--quiet"])).ok().stdout;
+    let mut ids: Vec<&str> = quiet.lines().collect();
+    ids.sort_unstable();
+    let mut expected = [&*one.id, &*two.id];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    let listed: Value =
+        serde_json::from_str(&finish(runtime(["list", "--format", "json"])).ok().stdout).unwrap();
+    let entry = |id: &str| listed.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap().clone();
+    assert_eq!(entry(&one.id)["status"], "running");
+    assert_eq!(entry(&two.id)["status"], "created");
+    assert_eq!(entry(&one.id)["pid"], running.pid);
+    assert_eq!(entry(&one.id)["bundle"], one.path().to_str().unwrap());
+    assert!(entry(&one.id)["created"].as_str().unwrap().contains('T'));
+    let table = finish(runtime(["list"])).ok().stdout;
+    let (heading, rows) = table.split_once('\n').unwrap();
+    for word in ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"] {
+        assert!(heading.contains(word), "{table}");
+    }
+    assert!(rows.contains(&one.id) && rows.contains("running"), "{table}");
+}
+
+#[test]
+fn without_containers_the_list_is_empty() {
+    assert_eq!(finish(runtime(["list", "--quiet"])).ok().stdout, "");
+    let json = finish(runtime(["list", "--format", "json"])).ok().stdout;
+    let list: Value = serde_json::from_str(&json).unwrap();
+    assert!(list.is_null() || list == json!([]), "{json}");
+}
+
+#[test]
+fn twenty_containers_at_once() {
+    let bundles: Vec<Bundle> = (0..20).map(|_| Bundle::new().long()).collect();
+    let creators: Vec<_> = bundles.iter().map(|bundle| begin(bundle.command("create", &[]))).collect();
+    let containers: Vec<_> =
+        bundles.iter().zip(creators).map(|(bundle, creator)| bundle.created(creator)).collect();
+    for container in &containers {
+        container.start().ok();
+    }
+    let deleters: Vec<_> =
+        containers.iter().map(|container| begin(container.command("delete", &["--force"]))).collect();
+    for mut deleter in deleters {
+        deleter.wait().ok();
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}

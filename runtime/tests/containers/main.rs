@@ -1,0 +1,23 @@
+//! The runtime from outside: containers of busybox, each test in namespaces of
+//! its own, as root. `SKERRY_TEST_RUNTIME=runc` (or `crun`, or a path) tests
+//! another runtime than ours; the suite is right when they pass it.
+
+mod command_line;
+mod configuration;
+mod copy_up;
+mod descriptors;
+mod devices;
+mod exec;
+mod faults;
+mod hook_failures;
+mod hooks;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod process;
+mod root;
+mod seccomp;
+mod security;
+mod support;
+mod terminal;
+mod user_namespaces;

@@ -1,0 +1,243 @@
+//! `mounts`: what is seen where.
+
+use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
+use serde_json::json;
+use std::fs::{create_dir_all, write};
+use std::path::Path;
+use std::process::Command;
+
+/// A folder of the host with one file, and another file system in it.
+fn source() -> Bundle {
+    let bundle = Bundle::new();
+    create_dir_all("/run/source/sub").unwrap();
+    write("/run/source/file", "from the host\n").unwrap();
+    sh("mount -t tmpfs sub /run/source/sub && echo below > /run/source/sub/file");
+    bundle
+}
+
+fn sh(script: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]);
+    finish(shell).ok();
+}
+
+#[test]
+fn a_bind_mount_shows_the_host_and_not_what_is_mounted_there() {
+    let bundle = source().bind("/run/source", "/bound", &["bind"]);
+    assert_eq!(bundle.sh("cat /bound/file; ls /bound/sub; echo new > /bound/new").says(), "from the host\n");
+    assert_eq!(read("/run/source/new"), "new\n");
+}
+
+#[test]
+fn a_recursive_bind_mount_shows_what_is_mounted_there() {
+    let bundle = source().bind("/run/source", "/bound", &["rbind"]);
+    assert_eq!(bundle.sh("cat /bound/sub/file").says(), "below\n");
+}
+
+#[test]
+fn a_mount_of_type_none_with_rbind_is_a_bind_mount() {
+    let bundle = source().mount("/bound", "none", "/run/source", &["rbind"]);
+    assert_eq!(bundle.sh("cat /bound/sub/file").says(), "below\n");
+}
+
+#[test]
+fn a_source_is_relative_to_the_bundle() {
+    let bundle = Bundle::new().bind("data", "/bound", &["bind"]).args(["cat", "/bound/file"]);
+    create_dir_all(bundle.path().join("data")).unwrap();
+    write(bundle.path().join("data/file"), "relative\n").unwrap();
+    assert_eq!(bundle.says(), "relative\n");
+}
+
+#[test]
+fn a_read_only_bind_mount_is_read_only_on_top() {
+    let write = "touch /bound/new 2>/dev/null || echo refused; touch /bound/sub/new && echo written";
+    let bundle = source().bind("/run/source", "/bound", &["rbind", "ro"]).sh(write);
+    assert_eq!(bundle.says(), "refused\nwritten\n");
+}
+
+#[test]
+fn a_recursively_read_only_one_is_read_only_all_over() {
+    let write =
+        "touch /bound/new 2>/dev/null || echo refused; touch /bound/sub/new 2>/dev/null || echo refused";
+    let bundle = source().bind("/run/source", "/bound", &["rbind", "rro"]).sh(write);
+    assert_eq!(bundle.says(), "refused\nrefused\n");
+}
+
+#[test]
+fn flags_of_a_bind_mount_are_set() {
+    let line = source()
+        .bind("/run/source", "/bound", &["bind", "nosuid", "nodev", "noexec", "noatime"])
+        .mountinfo("/bound");
+    let flags: Vec<&str> = line.split(' ').nth(5).unwrap().split(',').collect();
+    assert_eq!(flags, ["rw", "nosuid", "nodev", "noexec", "noatime"]);
+}
+
+#[test]
+fn a_file_is_mounted_over_a_file_and_a_missing_one_is_made() {
+    let bundle = source()
+        .bind("/run/source/file", "/etc/passwd", &["bind", "ro"])
+        .bind("/run/source/file", "/not/there/file", &["bind", "ro"])
+        .sh("cat /etc/passwd /not/there/file");
+    assert_eq!(bundle.says(), "from the host\nfrom the host\n");
+}
+
+#[test]
+fn missing_folders_are_made() {
+    let bundle =
+        Bundle::new().mount("/a/b/c", "tmpfs", "tmpfs", &[]).sh("grep -c ' /a/b/c ' /proc/self/mountinfo");
+    assert_eq!(bundle.says(), "1\n");
+}
+
+#[test]
+fn a_source_that_is_missing_is_an_error_that_names_it() {
+    let error = Bundle::new().bind("/no/such/source", "/bound", &["bind"]).try_create().error();
+    assert!(error.contains("/no/such/source"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_file_system_that_nobody_knows_is_an_error_that_names_the_mount() {
+    let error = Bundle::new().mount("/mnt", "colourfs", "none", &[]).try_create().error();
+    assert!(error.contains("mnt"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_tmpfs_has_its_size_and_mode() {
+    let bundle = Bundle::new()
+        .mount("/mnt", "tmpfs", "tmpfs", &["size=1024k", "mode=1750", "uid=7", "noexec"])
+        .sh("stat -c '%a %u' /mnt; df -k /mnt | tail -n 1 | awk '{print $2}'");
+    assert_eq!(bundle.says(), "1750 7\n1024\n");
+}
+
+#[test]
+fn a_tmpfs_can_begin_with_a_copy_of_what_it_covers() {
+    let copied =
+        Bundle::new().file("data/sub/file", "kept\n").mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]);
+    let bundle = copied.sh("cat /data/sub/file; echo changed > /data/sub/file");
+    assert_eq!(bundle.says(), "kept\n");
+    assert_eq!(read(bundle.rootfs().join("data/sub/file")), "kept\n");
+}
+
+#[test]
+fn a_later_mount_covers_an_earlier_one() {
+    let bundle = source()
+        .mount("/mnt", "tmpfs", "tmpfs", &[])
+        .bind("/run/source", "/mnt/inner", &["bind"])
+        .sh("cat /mnt/inner/file; ls /mnt");
+    assert_eq!(bundle.says(), "from the host\ninner\n");
+    assert!(!bundle.rootfs().join("mnt/inner").exists(), "the folder was made in the tmpfs");
+}
+
+#[test]
+fn a_destination_through_a_link_stays_in_the_rootfs() {
+    for target in ["/run/outside", "../../../../../../run/outside", "/inside/../../../run/outside"] {
+        let bundle = source().folder("inside").folder("run/outside").link("link", target);
+        create_dir_all("/run/outside").unwrap();
+        let bundle = bundle.bind("/run/source", "/link", &["bind"]).sh("cat /run/outside/file");
+        assert_eq!(bundle.says(), "from the host\n", "{target}");
+        assert_eq!(std::fs::read_dir("/run/outside").unwrap().count(), 0, "{target}");
+        sh("umount /run/source/sub");
+    }
+}
+
+#[test]
+fn a_destination_through_a_dangling_link_is_made_in_the_rootfs() {
+    if fails(Peer::Crun, "1.8.1 refuses one") {
+        return;
+    }
+    let bundle = source()
+        .link("link", "/run/dangling")
+        .bind("/run/source", "/link/deeper", &["bind"])
+        .bind("/run/source/file", "/link/deeper-file", &["bind"])
+        .sh("cat /run/dangling/deeper/file /run/dangling/deeper-file");
+    assert_eq!(bundle.says(), "from the host\nfrom the host\n");
+    assert!(!Path::new("/run/dangling").exists());
+}
+
+#[test]
+fn a_link_in_a_source_is_followed_on_the_host() {
+    let bundle = source();
+    std::os::unix::fs::symlink("/run/source", "/run/alias").unwrap();
+    assert_eq!(
+        bundle.bind("/run/alias", "/bound", &["bind"]).sh("cat /bound/file").says(),
+        "from the host\n"
+    );
+}
+
+#[test]
+fn a_link_at_proc_or_sys_is_refused() {
+    // CVE-2019-16884: masks and labels would have gone elsewhere.
+    for name in ["proc", "sys"] {
+        if name == "sys" && fails(Peer::Crun, "1.8.1 follows a link at /sys") {
+            continue;
+        }
+        let bundle = Bundle::new().folder("elsewhere");
+        std::fs::remove_dir(bundle.rootfs().join(name)).unwrap();
+        bundle.link(name, "elsewhere").try_create().error();
+        assert_eq!(leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_bind_mount_over_proc_is_refused() {
+    if fails(Peer::Crun, "1.8.1 does not look") {
+        return;
+    }
+    let error = source().bind("/run/source", "/proc/tty", &["bind"]).try_create().error();
+    assert!(error.contains("/proc"), "{error}");
+}
+
+#[test]
+fn mounts_of_the_container_do_not_reach_the_host() {
+    let mounts = || read("/proc/1/mountinfo").lines().count();
+    let bundle = source().bind("/run/source", "/bound", &["rbind"]);
+    sh("mount --make-rshared /run");
+    let before = mounts();
+    let container = bundle.long().start();
+    assert_eq!(mounts(), before);
+    container.delete_force().ok();
+    assert_eq!(mounts(), before);
+}
+
+/// A container that binds a folder which is shared on the host.
+fn propagating(options: &[&str]) -> Container {
+    let bundle = source();
+    sh("mount --bind /run/source /run/source && mount --make-shared /run/source && mkdir /run/source/late");
+    // Docker asks for this too when a volume is a slave.
+    bundle
+        .bind("/run/source", "/bound", options)
+        .set("/linux/rootfsPropagation", json!("rslave"))
+        .long()
+        .start()
+}
+
+#[test]
+fn a_slave_sees_later_mounts_of_the_host() {
+    let container = propagating(&["rbind", "rslave"]);
+    sh("mount -t tmpfs late /run/source/late && touch /run/source/late/seen");
+    assert_eq!(container.sh("ls /bound/late"), "seen\n");
+}
+
+#[test]
+fn a_private_one_does_not() {
+    let container = propagating(&["rbind", "rprivate"]);
+    sh("mount -t tmpfs late /run/source/late && touch /run/source/late/seen");
+    assert_eq!(container.sh("ls /bound/late"), "");
+}
+
+#[test]
+fn the_cgroup_mount_shows_the_containers_own() {
+    let bundle = Bundle::new().sh("cat /sys/fs/cgroup/cgroup.procs; cat /proc/self/cgroup; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused");
+    let said = bundle.says();
+    assert!(said.starts_with("1\n"), "{said}");
+    assert!(said.ends_with("0::/\nrefused\n"), "{said}");
+}
+
+#[test]
+fn without_a_new_cgroup_namespace_the_whole_hierarchy_is_shown() {
+    let bundle = Bundle::new().namespace("cgroup", None);
+    let id = bundle.id.clone();
+    let said = bundle.sh(&format!("cat /proc/1/cgroup /sys/fs/cgroup/{id}/cgroup.procs")).says();
+    assert!(said.contains(&format!("0::/{id}\n1\n")), "{said}");
+}

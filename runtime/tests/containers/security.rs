@@ -1,0 +1,183 @@
+//! What a container may not do.
+
+use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// The sets of /proc/self/status by name.
+fn sets(bundle: Bundle) -> Vec<(String, u64)> {
+    let said = bundle.args(["grep", "^Cap", "/proc/self/status"]).says();
+    said.lines()
+        .map(|line| line.split_once(":\t").unwrap())
+        .map(|(name, bits)| (name.to_owned(), u64::from_str_radix(bits, 16).unwrap()))
+        .collect()
+}
+
+fn capabilities(bounding: &[&str], permitted: &[&str], inheritable: &[&str], ambient: &[&str]) -> Value {
+    json!({
+        "bounding": bounding, "effective": permitted, "permitted": permitted,
+        "inheritable": inheritable, "ambient": ambient,
+    })
+}
+
+const CHOWN: u64 = 1 << 0;
+const KILL: u64 = 1 << 5;
+const NET_BIND: u64 = 1 << 10;
+
+#[test]
+fn the_five_sets_of_capabilities_are_as_asked_for() {
+    let asked = capabilities(
+        &["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+        &["CAP_CHOWN", "CAP_KILL"],
+        &["CAP_KILL"],
+        &["CAP_KILL"],
+    );
+    // Root gets all of the bounding set with execve(2); another user what is ambient.
+    let user = Bundle::new().set("/process/capabilities", asked).set("/process/user/uid", json!(1000));
+    let expected = [
+        ("CapInh", KILL),
+        ("CapPrm", KILL),
+        ("CapEff", KILL),
+        ("CapBnd", CHOWN | KILL | NET_BIND),
+        ("CapAmb", KILL),
+    ];
+    assert_eq!(sets(user), expected.map(|(name, bits)| (name.to_owned(), bits)));
+}
+
+#[test]
+fn root_has_the_bounding_set() {
+    let names = ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"];
+    let bundle = Bundle::new().set("/process/capabilities", capabilities(&names, &names, &[], &[]));
+    let bits = CHOWN | NET_BIND;
+    let expected = [("CapInh", 0), ("CapPrm", bits), ("CapEff", bits), ("CapBnd", bits), ("CapAmb", 0)];
+    assert_eq!(sets(bundle), expected.map(|(name, bits)| (name.to_owned(), bits)));
+}
+
+#[test]
+fn without_capabilities_there_are_none() {
+    let mut bundle = Bundle::new();
+    bundle.config["process"].as_object_mut().unwrap().remove("capabilities");
+    // config.md leaves the choice open; runc takes its own default, which is all of them.
+    if fails(Peer::Runc, "1.1.5 keeps the caller's") {
+        return;
+    }
+    assert!(sets(bundle).iter().all(|(_, bits)| *bits == 0));
+}
+
+#[test]
+fn an_unknown_capability_is_left_out() {
+    // runtime should WARN / ignore capabilities that cannot be granted (config.md since 1.1).
+    let names = ["CAP_CHOWN", "CAP_COLOUR"];
+    let bundle = Bundle::new().set("/process/capabilities", capabilities(&names, &names, &[], &[]));
+    if fails(Peer::Crun, "1.8.1 refuses it") {
+        return;
+    }
+    assert_eq!(sets(bundle)[3], ("CapBnd".to_owned(), CHOWN));
+}
+
+#[test]
+fn no_new_privileges_is_set_or_not() {
+    let set = |wanted: bool| {
+        let bundle = Bundle::new().set("/process/noNewPrivileges", json!(wanted));
+        bundle.args(["grep", "NoNewPrivs", "/proc/self/status"]).says()
+    };
+    assert_eq!(set(true), "NoNewPrivs:\t1\n");
+    assert_eq!(set(false), "NoNewPrivs:\t0\n");
+}
+
+#[test]
+fn masked_paths_are_empty_and_cannot_be_unmasked() {
+    let bundle = Bundle::new()
+        .folder("secret/inner")
+        .file("secret.txt", "secret\n")
+        .set("/linux/maskedPaths", json!(["/secret", "/secret.txt", "/proc/kcore", "/not/there"]))
+        .sh("ls /secret; cat /secret.txt; head -c 1 /proc/kcore | wc -c; touch /secret/x 2>/dev/null || echo refused; umount /secret 2>/dev/null || echo refused");
+    assert_eq!(bundle.says(), "0\nrefused\nrefused\n");
+}
+
+#[test]
+fn read_only_paths_are_read_and_not_written() {
+    let bundle = Bundle::new()
+        .file("folder/file", "kept\n")
+        .file("single", "kept\n")
+        .set("/linux/readonlyPaths", json!(["/proc/sys", "/folder", "/single", "/not/there"]))
+        .sh("for file in /proc/sys/kernel/hostname /folder/file /single; do (echo x > $file) 2>/dev/null || echo refused; done; cat /folder/file /single");
+    assert_eq!(bundle.says(), "refused\nrefused\nrefused\nkept\nkept\n");
+}
+
+#[test]
+fn a_masked_path_that_is_a_link_does_not_lead_out() {
+    // CVE-2025-31133 and its kin: what is masked is in the container.
+    let bundle = Bundle::new().folder("real").link("alias", "/real").file("real/file", "seen\n");
+    std::fs::write("/run/victim", "victim\n").unwrap();
+    let bundle = bundle
+        .link("victim", "/run/victim")
+        .set("/linux/maskedPaths", json!(["/alias", "/victim"]))
+        .sh("ls /real | wc -l");
+    bundle.run();
+    assert_eq!(read("/run/victim"), "victim\n");
+}
+
+#[test]
+fn a_working_directory_of_the_host_is_out_of_reach() {
+    // CVE-2024-21626: a descriptor of the host that was still open when the runtime changed directory.
+    for number in 3..16 {
+        let cwd = format!("/proc/self/fd/{number}");
+        let bundle = Bundle::new()
+            .set("/process/cwd", json!(cwd))
+            .sh("ls ../../../../boot 2>/dev/null; cat ../../../../../etc/os-release 2>/dev/null; true");
+        let ran = bundle.run();
+        assert_eq!(ran.stdout, "", "{cwd}: {ran:?}");
+    }
+    let container = Bundle::new().long().start();
+    for number in 3..16 {
+        let cwd = format!("/proc/self/fd/{number}");
+        let ran = container.exec_with(&["--cwd", &cwd], ["ls", "../../../../boot"]);
+        assert_ne!(ran.code, 0, "{cwd}: {ran:?}");
+    }
+}
+
+#[test]
+fn the_runtime_cannot_be_overwritten_from_inside() {
+    // CVE-2019-5736: a program that is /proc/self/exe is the runtime's own file.
+    let before = std::fs::metadata(which()).unwrap().len();
+    let bundle = Bundle::new().link("bin/self", "/proc/self/exe").args(["self", "--version"]);
+    bundle.run();
+    let container = Bundle::new()
+        .sh("while :; do for p in /proc/[0-9]*; do (echo x > $p/exe) 2>/dev/null; done; done")
+        .start();
+    for _ in 0..10 {
+        container.exec(["/proc/self/exe", "--version"]);
+        container.exec(["true"]);
+    }
+    assert_eq!(std::fs::metadata(which()).unwrap().len(), before);
+}
+
+fn which() -> String {
+    let program = Peer::program();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "command -v \"$0\"", &program]);
+    finish(command).ok().stdout.trim().to_owned()
+}
+
+#[test]
+fn a_limit_that_the_machine_cannot_set_is_an_error_that_names_the_controller() {
+    if fails(Peer::Runc, "1.1.5 names a file") || fails(Peer::Crun, "1.8.1 names a file or the controller") {
+        return;
+    }
+    let limits = [
+        ("memory", json!({ "memory": { "limit": 100_000_000 } })),
+        ("cpu", json!({ "cpu": { "quota": 50_000, "period": 100_000 } })),
+        ("pids", json!({ "pids": { "limit": 100 } })),
+        ("cpuset", json!({ "cpu": { "cpus": "0" } })),
+    ];
+    for (controller, resources) in limits {
+        if controllers().split_whitespace().any(|known| known == controller) {
+            let _ = writeln!(std::io::stderr(), "left out: this machine has the {controller} controller");
+            continue;
+        }
+        let error = Bundle::new().set("/linux/resources", resources).try_create().error();
+        assert!(error.contains(controller), "{error}");
+        assert_eq!(leftovers(), [""; 0]);
+    }
+}

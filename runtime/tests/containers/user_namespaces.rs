@@ -1,0 +1,195 @@
+//! Containers whose root is nobody on the host.
+
+use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
+use serde_json::json;
+
+#[test]
+fn root_is_root_inside_and_100000_outside() {
+    let bundle = Bundle::new()
+        .user_namespace()
+        .sh("id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map; touch /made");
+    let said = bundle.says();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "0", "100000", "65536", "0", "100000", "65536"]);
+    use std::os::unix::fs::MetadataExt;
+    let made = std::fs::metadata(bundle.rootfs().join("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (100_000, 100_000));
+}
+
+#[test]
+fn the_process_is_100000_on_the_host() {
+    let container = Bundle::new().user_namespace().long().start();
+    let status = read(container.proc("status"));
+    assert!(status.contains("\nUid:\t100000\t100000\t100000\t100000\n"), "{status}");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn devices_are_there_and_work() {
+    let bundle = Bundle::new()
+        .user_namespace()
+        .sh("cd /dev; stat -c '%n %t:%T %a' null zero full random urandom tty; echo x > null; head -c 2 zero | od -An -tx1");
+    let expected = [
+        "null 1:3 666",
+        "zero 1:5 666",
+        "full 1:7 666",
+        "random 1:8 666",
+        "urandom 1:9 666",
+        "tty 5:0 666",
+        " 00 00",
+    ];
+    assert_eq!(bundle.says().lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn it_can_mount_and_unmount_with_the_capability() {
+    let names = json!(["CAP_SYS_ADMIN"]);
+    let mut bundle = Bundle::new().user_namespace();
+    for set in ["bounding", "effective", "permitted"] {
+        bundle = bundle.set(&format!("/process/capabilities/{set}"), names.clone());
+    }
+    let script = "mount -t tmpfs mine /tmp && touch /tmp/file && ls /tmp && umount /tmp && ls /tmp";
+    assert_eq!(bundle.sh(script).says(), "file\n");
+}
+
+#[test]
+fn a_read_only_bind_mount_stays_read_only() {
+    let bundle = Bundle::new().user_namespace();
+    std::fs::create_dir_all("/run/source").unwrap();
+    let bundle = bundle
+        .bind("/run/source", "/bound", &["rbind", "ro", "nosuid"])
+        .sh("touch /bound/new 2>/dev/null || echo refused; mount -o remount,rw /bound 2>/dev/null || echo refused");
+    assert_eq!(bundle.says(), "refused\nrefused\n");
+}
+
+#[test]
+fn a_bind_mount_keeps_the_flags_that_are_locked() {
+    if fails(Peer::Runc, "1.1.5 drops them and is refused")
+        || fails(Peer::Crun, "1.8.1 drops them and is refused")
+    {
+        return;
+    }
+    // A mount that is nosuid, nodev, noexec on the host cannot lose that in a user namespace.
+    let bundle = Bundle::new().user_namespace();
+    let mut mount = std::process::Command::new("sh");
+    mount.args(["-c", "mkdir /run/locked && mount -t tmpfs -o nosuid,nodev,noexec locked /run/locked"]);
+    finish(mount).ok();
+    let bundle =
+        bundle.bind("/run/locked", "/bound", &["bind", "ro"]).sh("grep ' /bound ' /proc/self/mountinfo");
+    let said = bundle.says();
+    assert!(said.contains(" ro,nosuid,nodev,noexec"), "{said}");
+}
+
+#[test]
+fn its_own_proc_sys_and_cgroup_are_mounted() {
+    let said = Bundle::new()
+        .user_namespace()
+        .sh("cat /proc/self/comm; ls -d /sys/class/net/lo; cat /sys/fs/cgroup/cgroup.procs | head -n 1")
+        .says();
+    assert_eq!(said, "cat\n/sys/class/net/lo\n1\n");
+}
+
+#[test]
+fn another_user_and_groups_are_mapped() {
+    let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [2000] });
+    let container = Bundle::new().user_namespace().set("/process/user", user).long().start();
+    let status = read(container.proc("status"));
+    assert!(status.contains("\nUid:\t101000\t"), "{status}");
+    assert!(status.contains("\nGroups:\t102000 \n"), "{status}");
+    if fails(Peer::Crun, "1.8.1 runs exec as root unless asked") {
+        return;
+    }
+    assert_eq!(container.sh("id -u; id -G"), "1000\n1000 2000\n");
+}
+
+#[test]
+fn exec_joins_it() {
+    let container = Bundle::new().user_namespace().long().start();
+    container.says("ready");
+    let said = container.sh("id -u; cat /proc/self/uid_map; echo x > /dev/null && echo null");
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536", "null"]);
+    assert_eq!(container.exec_with(&["--user", "1000:1000"], ["id", "-u"]).ok().stdout, "1000\n");
+}
+
+#[test]
+fn one_of_another_container_is_joined_by_path() {
+    if fails(Peer::Runc, "1.1.5 demands mappings for it, which 1.2 refuses") {
+        return;
+    }
+    let first = Bundle::new().user_namespace().long().start();
+    let mut second = Bundle::new().user_namespace().join("user", &first.proc("ns/user"));
+    for mapping in ["uidMappings", "gidMappings"] {
+        second.config["linux"].as_object_mut().unwrap().remove(mapping);
+    }
+    let said = second.sh("id -u; cat /proc/self/uid_map").says();
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "100000", "65536"]);
+}
+
+/// A container in another's user namespace, with the mappings that Podman gives, which
+/// mean nothing.
+fn joined(first: &Container) -> Bundle {
+    let nothing = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+    Bundle::new()
+        .user_namespace()
+        .join("user", &first.proc("ns/user"))
+        .set("/linux/uidMappings", nothing.clone())
+        .set("/linux/gidMappings", nothing)
+}
+
+#[test]
+fn one_that_is_joined_is_lived_in_like_a_new_one() {
+    let first = Bundle::new().user_namespace().long().start();
+    let second = joined(&first).long().start();
+    let status = read(second.proc("status"));
+    assert!(status.contains("\nUid:\t100000\t100000\t100000\t100000\n"), "{status}");
+    assert_eq!(second.sh("echo $$ > /made; id -u; ls -d /sys/class/net/lo"), "0\n/sys/class/net/lo\n");
+    let mine = |kind: &str| std::fs::read_link(second.proc(&format!("ns/{kind}"))).unwrap();
+    let theirs = |kind: &str| std::fs::read_link(first.proc(&format!("ns/{kind}"))).unwrap();
+    assert_eq!(mine("user"), theirs("user"));
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        assert_ne!(mine(kind), theirs(kind));
+    }
+    second.kill("KILL").ok();
+    second.wait();
+    second.delete().ok();
+    first.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn all_that_another_container_has_is_joined_along() {
+    let first = Bundle::new().user_namespace().set("/hostname", json!("first")).long().start();
+    let mut second = joined(&first);
+    for kind in ["pid", "ipc", "uts"] {
+        second = second.join(kind, &first.proc(&format!("ns/{kind}")));
+    }
+    second = second.join("network", &first.proc("ns/net"));
+    second.config.as_object_mut().unwrap().remove("hostname");
+    let said =
+        second.sh("hostname; tr '\\0' ' ' < /proc/1/cmdline; echo; id -u; readlink /proc/self/ns/net").says();
+    let network = std::fs::read_link(first.proc("ns/net")).unwrap();
+    assert!(said.starts_with("first\n") && said.contains("trap"), "{said}");
+    assert!(said.ends_with(&format!("\n0\n{}\n", network.display())), "{said}");
+}
+
+#[test]
+fn one_that_cannot_be_joined_is_named() {
+    // A process cannot enter the user namespace that it is in (setns(2)).
+    for path in ["/no/such/namespace", "/etc/passwd", "/proc/self/ns/user", "/proc/self/ns/uts"] {
+        let error = Bundle::new().user_namespace().join("user", path).try_create().error();
+        assert!(error.contains(path) || fails(Peer::Runc, "1.1.5 names none"), "{error}");
+    }
+    if fails(Peer::Runc, "1.1.5 leaves the cgroup") || fails(Peer::Crun, "1.8.1 leaves the cgroup") {
+        return;
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_user_namespace_without_mappings_is_refused() {
+    let error = Bundle::new().namespace("user", Some(json!({ "type": "user" }))).try_create().error();
+    let named = error.contains("mapping") || error.contains("user");
+    assert!(named || fails(Peer::Crun, "1.8.1 names the first mount that fails"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
