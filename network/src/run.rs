@@ -78,6 +78,9 @@ fn start() -> Result<Loop, String> {
     let clock = Clock::new(random.fork(), config::clock_floor(Path::new(spec::paths::IMAGE_MANIFEST)));
     let mut service = Service::new(node, kernel, state, random);
     service.look(now.boot).map_err(failed("list interfaces"))?;
+    if !service.has_interfaces() {
+        say(format_args!("network: no interface yet"));
+    }
     Ok(Loop { signals, notices, service, clock, outputs: Outputs::default() })
 }
 

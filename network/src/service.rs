@@ -320,6 +320,11 @@ impl Service {
         interface::settled(self.interfaces.values().map(|interface| interface.progress))
     }
 
+    /// Whether there is any interface to look after.
+    pub fn has_interfaces(&self) -> bool {
+        !self.interfaces.is_empty()
+    }
+
     /// Whom to ask for the time.
     pub fn time_sources(&self) -> Sources {
         Sources {

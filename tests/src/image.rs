@@ -4,6 +4,7 @@
 //! it lies `made-of`, the programs that it was made of: it is built again when one
 //! of them is.
 
+use crate::programs::{PROGRAMS, Programs, programs};
 use crate::{Failure, Result, probe};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ pub struct Image {
     containers: Vec<String>,
     recipe: Recipe,
     probe: bool,
+    programs: Programs,
 }
 
 #[derive(Clone, Debug)]
@@ -39,13 +41,13 @@ impl Image {
     /// No container image, no configuration, no shell: as small as a node gets.
     pub fn empty() -> Self {
         let recipe = Recipe::Own { config: String::new(), more: String::new() };
-        Self { containers: Vec::new(), recipe, probe: false }
+        Self { containers: Vec::new(), recipe, probe: false, programs: Programs::Released }
     }
 
     /// What a file of `recipes/` makes; it needs these container images.
     pub fn of_recipe(file: &'static str, containers: &[&str]) -> Self {
         let containers = containers.iter().map(|&name| name.to_owned()).collect();
-        Self { containers, recipe: Recipe::File(file), probe: false }
+        Self { containers, recipe: Recipe::File(file), probe: false, programs: Programs::Released }
     }
 
     /// Adds a container image of `tests/images` under its own name.
@@ -66,6 +68,11 @@ impl Image {
         Self { probe: true, ..self }
     }
 
+    /// With a PID 1 that panics on request, which no released image has.
+    pub fn panic_test(self) -> Self {
+        Self { programs: Programs::PanicTest, ..self }
+    }
+
     pub(crate) fn has_probe(&self) -> bool {
         self.probe
     }
@@ -78,17 +85,19 @@ impl Image {
     pub fn build(&self) -> Result<PathBuf> {
         let recipe = self.recipe_text()?;
         let config = self.config_text();
-        let folder = target().join("images").join(hash(&[&recipe, &config]));
+        let folder = target().join("images").join(hash(&[&recipe, &config, &format!("{:?}", self.programs)]));
         fs::create_dir_all(&folder)?;
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
-        let made_of = programs_stamp()?;
+        let bin = self.programs.folder()?;
+        let made_of = stamp_of(&bin)?;
         let stamp = folder.join("made-of");
         if fs::read_to_string(&stamp).ok().as_ref() != Some(&made_of) {
             let file = folder.join("recipe.toml");
             fs::write(folder.join("node.toml"), config)?;
             fs::write(&file, &recipe)?;
-            skerry_image(&file, &folder)?;
+            let mut build = Command::new(programs().join("skerry-image"));
+            said(build.arg("build").arg(file).arg("-o").arg(&folder).arg("--bin-dir").arg(bin))?;
             fs::write(stamp, made_of)?;
         }
         Ok(folder)
@@ -154,13 +163,6 @@ pub fn container_archive(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(words.trim()))
 }
 
-/// The folder of the programs under test: as released, or `SKERRY_PROGRAMS`.
-pub fn programs() -> PathBuf {
-    let folder = std::env::var_os("SKERRY_PROGRAMS")
-        .map_or_else(|| "target/x86_64-unknown-linux-gnu/release".into(), PathBuf::from);
-    repository().join(folder)
-}
-
 /// Where tests keep what they build.
 pub(crate) fn target() -> PathBuf {
     repository().join("target/tests")
@@ -169,11 +171,6 @@ pub(crate) fn target() -> PathBuf {
 /// The folder with the workspace's `Cargo.toml`.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
-}
-
-fn skerry_image(recipe: &Path, folder: &Path) -> Result {
-    let mut build = Command::new(programs().join("skerry-image"));
-    said(build.arg("build").arg(recipe).arg("-o").arg(folder)).map(drop)
 }
 
 /// Runs a program and returns its standard output; its standard error is the failure.
@@ -191,10 +188,9 @@ pub fn said(command: &mut Command) -> Result<String> {
 }
 
 /// Size and time of each program and of the probe.
-fn programs_stamp() -> Result<String> {
-    let names = ["init", "skerry-image", "skerry-monitor", "skerry-network", "skerry-runtime"];
-    let mut files: Vec<_> = names.into_iter().map(|name| programs().join(name)).collect();
-    files.push(repository().join("tests/probe/serve"));
+fn stamp_of(bin: &Path) -> Result<String> {
+    let mut files: Vec<_> = PROGRAMS.iter().map(|name| bin.join(name)).collect();
+    files.extend([programs().join("skerry-image"), repository().join("tests/probe/serve")]);
     let mut stamp = String::new();
     for file in files {
         let about = fs::metadata(&file).map_err(|cause| {

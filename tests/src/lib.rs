@@ -16,17 +16,26 @@
 //! `docs/testing.md` tells how tests are laid out and what they need.
 
 mod base64;
+mod checkout;
 mod disk;
 mod failure;
 mod image;
 mod node;
 mod probe;
+mod programs;
+mod running;
 mod slots;
+mod terminal;
 mod web;
 
+pub use checkout::Checkout;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
-pub use image::{Image, container_archive, programs, repository, said};
-pub use node::{Container, Node, Running};
+pub use image::{Image, container_archive, repository, said};
+pub use node::Node;
 pub use probe::{Output, busybox};
+pub use programs::programs;
 pub use qemu::{Board, Disk, Network};
+pub use running::{CONTROL, Container, Running};
+pub use terminal::{CTRL_C, Terminal};
+pub use web::page_at;

@@ -1,10 +1,10 @@
-//! A node in a virtual machine, as tests speak of it.
+//! A node that is not switched on yet, as tests describe it.
 
 use crate::disk::{Scratch, config_drive};
-use crate::probe::{self, Output, Probe};
+use crate::probe::{self, Probe};
 use crate::slots::Slot;
-use crate::{Failure, Image, Result, web};
-use qemu::{Accelerator, Board, Console, Disk, Machine, Network, Vm};
+use crate::{Image, Result, Running};
+use qemu::{Accelerator, Board, Disk, Machine, Network};
 use std::path::Path;
 
 /// A node that is not booted yet.
@@ -21,16 +21,6 @@ pub struct Node {
     free_slots: u32,
     watchdog: bool,
     ends_at_reset: bool,
-}
-
-/// A node that runs; it ends with this value. When the test fails, its console is
-/// printed.
-pub struct Running {
-    // In the order in which they end: the machine before its files and its slot.
-    probe: Option<Probe>,
-    vm: Vm,
-    _scratch: Scratch,
-    _slot: Slot,
 }
 
 impl Default for Node {
@@ -133,7 +123,7 @@ impl Node {
             true => Some(Probe::new(vm.channel(), Accelerator::detect().patience())?),
             false => None,
         };
-        Ok(Running { probe, vm, _scratch: scratch, _slot: slot })
+        Ok(Running::new(probe, vm, scratch, slot))
     }
 
     fn machine(&self, folder: &Path, scratch: &Scratch) -> Result<Machine> {
@@ -162,109 +152,5 @@ impl Node {
             machine = machine.ends_at_reset();
         }
         Ok(self.disks.iter().cloned().fold(machine, Machine::disk))
-    }
-}
-
-impl Running {
-    /// The serial console.
-    pub fn console(&self) -> &Console {
-        self.vm.console()
-    }
-
-    /// The machine, for what is about hardware.
-    pub fn machine(&self) -> &Vm {
-        &self.vm
-    }
-
-    /// The page at `path` of port 80, asked for until something answers there.
-    ///
-    /// # Errors
-    ///
-    /// When nothing does in time, or not with status 200.
-    pub fn page(&self, path: &str) -> Result<String> {
-        let port = self.vm.forwarded(80)?;
-        self.vm.blame(web::page(port, path, Accelerator::detect().patience()))
-    }
-
-    /// Runs a command in the node's test shell as root and returns its output.
-    ///
-    /// # Errors
-    ///
-    /// When it exits with another status than 0, or does not end in time.
-    pub fn run(&self, command: &str) -> Result<String> {
-        let Output { status, text } = self.try_run(command)?;
-        self.vm.blame(match status {
-            0 => Ok(text),
-            _ => Err(Failure::new(format!("run {command:?}: exit status {status}: {text}"))),
-        })
-    }
-
-    /// As [`Running::run`], whatever the exit status is.
-    ///
-    /// # Errors
-    ///
-    /// When the command does not end in time, or the image has no probe.
-    pub fn try_run(&self, command: &str) -> Result<Output> {
-        let probe = self.probe.as_ref().ok_or_else(|| Failure::new("the image has no probe"))?;
-        self.vm.blame(probe.run(command))
-    }
-
-    /// Waits inside the node until a command succeeds. For what no line on the
-    /// console tells; it asks five times a second.
-    ///
-    /// # Errors
-    ///
-    /// When it does not in time.
-    pub fn run_until(&self, condition: &str) -> Result {
-        self.run(&format!("until {condition}; do sleep 0.2; done")).map(drop)
-    }
-
-    /// What the monitor says of a container.
-    ///
-    /// # Errors
-    ///
-    /// When there is no monitor, or no container of this name.
-    pub fn container(&self, name: &str) -> Result<Container> {
-        let status = self.run("cat /run/skerry/monitor/status")?;
-        let found = status.lines().find_map(|line| Container::read(line, name));
-        self.vm.blame(found.ok_or_else(|| Failure::new(format!("no container {name} in {status:?}"))))
-    }
-
-    /// Presses the power button and waits until the node has switched itself off.
-    ///
-    /// # Errors
-    ///
-    /// When it does not in time.
-    pub fn power_off(&self) -> Result {
-        self.vm.power_button()?;
-        Ok(self.vm.wait_off()?)
-    }
-}
-
-/// A container's line in `/run/skerry/monitor/status`, without name and image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    /// `running`, `absent` and so on.
-    pub state: String,
-    /// Its first process; 0 when there is none.
-    pub pid: u32,
-    /// How often it was started again.
-    pub restarts: u32,
-    /// How it ended last: an exit status or a word; `-` when it never has.
-    pub exit: String,
-}
-
-impl Container {
-    fn read(line: &str, name: &str) -> Option<Self> {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            [its_name, state, pid, restarts, exit, ..] if its_name == name => Some(Self {
-                state: state.to_owned(),
-                pid: pid.parse().unwrap_or(0),
-                restarts: restarts.parse().ok()?,
-                exit: exit.to_owned(),
-            }),
-            _ => None,
-        }
     }
 }

@@ -58,10 +58,7 @@ impl Probe {
     /// Runs `command` by the node's test shell.
     pub fn run(&self, command: &str) -> Result<Output> {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = channel.next;
-        channel.next += 1;
-        let request = format!("{id} {}\n", base64::encode(command.as_bytes()));
-        channel.stream.get_mut().write_all(request.as_bytes())?;
+        let id = channel.send(command)?;
         let end = Instant::now() + self.limit;
         loop {
             let line =
@@ -72,9 +69,23 @@ impl Probe {
             }
         }
     }
+
+    /// Asks for `command` and leaves it at that.
+    pub fn begin(&self, command: &str) -> Result {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).send(command).map(drop)
+    }
 }
 
 impl Channel {
+    /// Asks for `command` and returns the number of its answer.
+    fn send(&mut self, command: &str) -> Result<u64> {
+        let id = self.next;
+        self.next += 1;
+        let request = format!("{id} {}\n", base64::encode(command.as_bytes()));
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        Ok(id)
+    }
+
     /// The next line; a part that came before the limit passed is not lost, since
     /// the connection is of no more use then.
     fn line(&mut self, end: Instant) -> std::io::Result<String> {

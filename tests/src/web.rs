@@ -1,10 +1,20 @@
 //! A page over HTTP/1.0, as far as tests need it.
 
 use crate::{Failure, Result};
+use qemu::Accelerator;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The page at `path` of the server behind `port`, asked for until it answers.
+///
+/// # Errors
+///
+/// When nothing does in time, or not with status 200.
+pub fn page_at(port: u16, path: &str) -> Result<String> {
+    page(port, path, Accelerator::detect().patience())
+}
 
 /// The page at `path` of the server behind `port`, asked for until it answers:
 /// nothing tells a host that a port in a guest has opened.

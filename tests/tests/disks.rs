@@ -7,8 +7,9 @@ use tests::{Disk, Node, Result, Scratch};
 const NAMED: &str = "[data]\ndisk = \"serial:data\"\n";
 
 #[test]
-fn without_a_data_disk_the_data_lie_in_memory() -> Result {
+fn without_a_data_disk_the_data_lie_in_memory_which_is_said() -> Result {
     let node = Node::new().boot()?;
+    node.console().wait_for("data: in memory: nothing outlives this boot")?;
     assert_eq!(node.run("awk '$2 == \"/var\" { print $3 }' /proc/mounts")?, "tmpfs\n");
     Ok(())
 }
@@ -49,7 +50,7 @@ fn a_disk_that_nobody_names_or_that_is_not_blank_is_left_alone() -> Result {
 }
 
 #[test]
-fn a_full_data_disk_is_said_and_the_node_still_boots() -> Result {
+fn a_full_data_disk_is_said_and_the_node_boots_and_recovers_when_there_is_room() -> Result {
     let folder = Scratch::new()?;
     let file = folder.blank_disk(64)?;
     let web = format!("{NAMED}[containers.web]\nimage = \"nginx\"\n");
@@ -58,7 +59,10 @@ fn a_full_data_disk_is_said_and_the_node_still_boots() -> Result {
     first.run("dd if=/dev/zero of=/var/full bs=64k 2>/dev/null; true")?;
     first.power_off()?;
     let second = Node::with_images().config(&web).disk(Disk::new(&file).serial("data")).boot()?;
-    second.console().wait_for("is full")?;
+    second.console().wait_for("data: /dev/vdc is full")?;
+    let line = second.console().wait_for("web: not started: ")?.to_lowercase();
+    assert!(line.contains("no space left on device") && line.contains("restarting"), "{line}");
+    second.run("rm /var/full")?;
     assert!(second.page("/")?.contains("Skerry"));
     second.power_off()
 }
@@ -80,12 +84,15 @@ fn a_disk_that_is_larger_than_its_file_system_is_taken_whole() -> Result {
 #[test]
 fn a_disk_is_plugged_in_and_out_while_the_node_runs() -> Result {
     let folder = Scratch::new()?;
-    let node = Node::new().free_slots(1).boot()?;
-    node.run("true")?;
+    // Nothing here has a virtio disk before, so its module comes with it.
+    let node = Node::new().from_memory().free_slots(1).boot()?;
+    node.run("! grep -q '^virtio_blk ' /proc/modules")?;
     node.machine().plug(0, &Disk::new(folder.blank_disk(8)?).serial("later"))?;
-    node.run_until("grep -qx later /sys/block/*/serial")?;
+    node.console().wait_for("disk vda: attached")?;
+    node.run("grep -qx later /sys/block/vda/serial && grep -q '^virtio_blk ' /proc/modules")?;
     node.machine().unplug(0)?;
-    node.run_until("! grep -qx later /sys/block/*/serial")
+    node.console().wait_for("disk vda: gone")?;
+    node.run("[ ! -e /sys/block/vda ]").map(drop)
 }
 
 /// What ext4 says of itself: `clean` after a clean unmount.

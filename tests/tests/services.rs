@@ -8,9 +8,11 @@ fn pid_1_is_ours_and_reaps_500_orphans() -> Result {
     let node = Node::new().boot()?;
     assert_eq!(node.run("cat /proc/1/comm")?, "init\n");
     // Each subshell ends before the sleep that it started: an orphan for PID 1.
-    node.run("for i in $(seq 500); do (sleep 0.1 &); done")?;
-    node.run_until("! pidof sleep")?;
-    assert_eq!(node.run("grep -l '^State:.Z' /proc/[0-9]*/status | wc -l")?, "0\n");
+    node.run("for i in $(seq 500); do (sleep 0.1 & echo $!); done >/run/orphans")?;
+    assert_eq!(node.run("sort -u /run/orphans | wc -l")?, "500\n");
+    // A zombie would keep its folder.
+    node.run_until("! ls -d $(sed 's,^,/proc/,' /run/orphans)")?;
+    node.run("! grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null")?;
     Ok(())
 }
 
@@ -26,13 +28,11 @@ fn a_monitor_that_is_killed_comes_back_and_no_container_notices() -> Result {
         )
         .boot()?;
     node.console().wait_for("count: running")?;
-    let before = node.container("count")?;
-    let later = node.console().from_now();
-    node.run("kill -KILL $(pidof skerry-monitor)")?;
-    later.wait_for("monitor: ready")?;
-    node.run_until("pidof skerry-monitor")?;
-    assert_eq!(node.container("count")?, before);
-    lines_are_whole(&node, "count")
+    let before = node.life_of("count")?;
+    node.end_service("skerry-monitor", "KILL")?;
+    node.console().wait_for("count: still running")?;
+    assert_eq!(node.life_of("count")?, before);
+    node.log_is_whole_and_goes_on("count")
 }
 
 #[test]
@@ -52,27 +52,31 @@ fn every_service_killed_at_random_for_a_minute_disturbs_no_container() -> Result
     node.console().wait_for("web: running")?;
     node.console().wait_for("count: running")?;
     node.page("/")?;
-    let before = (node.container("web")?, node.container("count")?);
-    // The minute is the node's; a slow machine kills less often, not shorter.
+    let before = (node.life_of("web")?, node.life_of("count")?);
+    // The minute is the node's; a slow machine kills less often, not shorter. PID 1
+    // waits longer and longer before it starts them again: what is counted has died.
     node.run(
-        "end=$(($(cut -d. -f1 /proc/uptime) + 60))
+        "cat >/run/kills.sh <<'END'
+        end=$(($(cut -d. -f1 /proc/uptime) + 60))
         while [ $(cut -d. -f1 /proc/uptime) -lt $end ]; do
-            kill -KILL $(pidof skerry-monitor skerry-network) 2>/dev/null
-            usleep $((RANDOM * 60))
-        done; true",
+            [ $((RANDOM % 2)) = 0 ] && service=monitor || service=network
+            kill -KILL $(pidof skerry-$service) && echo $service
+            usleep $((RANDOM * 20))
+        done
+END
+        { sh /run/kills.sh >/run/kills 2>/dev/null; : >/run/killed; } &",
     )?;
-    node.run_until("pidof skerry-monitor && pidof skerry-network")?;
+    while node.try_run("[ -e /run/killed ]")?.status != 0 {
+        assert!(node.page("/")?.contains("Skerry"));
+    }
+    for service in ["monitor", "network"] {
+        let kills: u32 = node.run(&format!("grep -c {service} /run/kills"))?.trim().parse()?;
+        assert!(kills >= 3, "{service} was killed {kills} times");
+        node.end_service(&format!("skerry-{service}"), "KILL")?;
+    }
     node.page("/")?;
-    assert_eq!((node.container("web")?, node.container("count")?), before);
-    lines_are_whole(&node, "count")
-}
-
-/// The container's log counts up without a hole or a repetition.
-fn lines_are_whole(node: &tests::Running, name: &str) -> Result {
-    let log = format!("/var/log/skerry/containers/{name}.log");
-    let check = "{ sub(/.*line /, \"\"); if ($0 != NR - 1) { print NR, $0; exit 1 } }";
-    node.run(&format!("awk '{check}' {log}"))?;
-    Ok(())
+    assert_eq!((node.life_of("web")?, node.life_of("count")?), before);
+    node.log_is_whole_and_goes_on("count")
 }
 
 #[test]
@@ -91,12 +95,11 @@ fn a_service_waits_for_those_before_it_and_is_restarted_with_a_pause() -> Result
             "#,
         )
         .boot()?;
-    node.console().wait_for("late: late is here")?;
-    node.console().wait_for("late: starts again in")?;
-    node.console().wait_for("late: down")?;
-    let log = node.console().text();
-    assert!(log.find("slow: ready") < log.find("late: late is here"), "late did not wait for slow");
-    assert_eq!(log.matches("late: late is here").count(), 3);
+    // "ended with status 1" is said three times, this once.
+    node.console().from_start().wait_for_part("late: ended\n")?;
+    node.said_in_order(&["slow: starting", "slow: ready", "late: ready", "late: late is here"])?;
+    node.said_in_order(&["late: starts again in 0.1 s", "late: starts again in 0.2 s", "late: ended\n"])?;
+    assert_eq!(node.console().text().matches("late: late is here").count(), 3);
     Ok(())
 }
 
@@ -121,18 +124,18 @@ fn a_service_that_dies_takes_what_it_started_along() -> Result {
         .config(
             r#"
             [services.parent]
-            command = ["/usr/libexec/probe/busybox", "sh", "-c", "sleep 7654321 & exit 0"]
+            command = ["/usr/libexec/probe/busybox", "sh", "-c", "sleep 1000000 & echo $! >/run/child; exit 0"]
             restart = "no"
             "#,
         )
         .boot()?;
     node.console().wait_for("parent: ended")?;
-    node.run_until("! grep -q 7654321 /proc/[0-9]*/cmdline 2>/dev/null")
+    node.run_until("[ ! -d /proc/$(cat /run/child) ]")
 }
 
 #[test]
 fn a_watchdog_resets_a_node_whose_pid_1_stands_still() -> Result {
-    let node = Node::new().watchdog().ends_at_reset().config("[watchdog]\ntimeout = \"10s\"\n").boot()?;
+    let node = Node::new().watchdog().config("[watchdog]\ntimeout = \"10s\"\n").boot()?;
     node.console().wait_for("probe: ready")?;
     // SIGSTOP does not reach PID 1; the freezer does.
     let begin = Instant::now();

@@ -2,45 +2,52 @@
 
 use std::path::Path;
 use std::process::Command;
-use tests::{Disk, Node, Result, Running, Scratch};
+use std::time::{Duration, Instant};
+use tests::{CONTROL, Disk, Node, Result, Running, Scratch};
 
-const CONFIG: &str = r#"
+const CONTAINERS: &str = r#"
 [data]
 disk = "serial:data"
 
 [containers.a]
 image = "busybox"
-args = ["sh", "-c", "trap 'echo a has ended; exit 0' TERM; while :; do sleep 0.1; done"]
+args = ["sh", "-c", "trap 'echo a has ended; exit 0' TERM; echo a listens; while :; do sleep 0.1; done"]
 console = true
 
 [containers.b]
 image = "busybox"
-args = ["sh", "-c", "trap 'echo b has ended; exit 0' TERM; while :; do sleep 0.1; done"]
+args = ["sh", "-c", "trap 'echo b has ended; exit 0' TERM; echo b listens; while :; do sleep 0.1; done"]
 console = true
 after = ["a"]
-
-[containers.control]
-image = "python"
-args = ["-c", "import time; time.sleep(1000000)"]
-mounts = [{ type = "bind", source = "/run/skerry", target = "/run/skerry" }]
-stop-grace = "1s"
 "#;
 
 /// Boots with a data disk, ends the node by `end`, and looks at what is left.
-fn ends_cleanly(end: impl Fn(&Running) -> Result) -> Result {
+fn ends_cleanly(last_word: &str, end: impl Fn(&Running) -> Result) -> Result {
     let folder = Scratch::new()?;
     let file = folder.blank_disk(64)?;
-    let node =
-        Node::with_images().config(CONFIG).ends_at_reset().disk(Disk::new(&file).serial("data")).boot()?;
-    for name in ["a", "b", "control"] {
-        node.console().wait_for(&format!("{name}: running"))?;
+    let node = Node::with_images()
+        .config(format!("{CONTAINERS}{CONTROL}"))
+        .ends_at_reset()
+        .disk(Disk::new(&file).serial("data"))
+        .boot()?;
+    for line in ["a: a listens", "b: b listens", "control: running"] {
+        node.console().wait_for(line)?;
     }
     node.run("echo written >/var/note")?;
     end(&node)?;
-    node.machine().wait_off()?;
-    let log = node.console().text();
-    assert!(log.find("b: b has ended") < log.find("a: a has ended"), "not in reverse order");
-    assert!(log.contains("a: a has ended"), "a was not asked to end");
+    node.console().wait_for(&format!("skerry: all file systems unmounted; {last_word}"))?;
+    node.said_in_order(&[
+        "b: b has ended",
+        "a: a has ended",
+        "monitor: ended",
+        "network: ended",
+        "skerry: ",
+    ])?;
+    match last_word {
+        // The machine stands and stays on.
+        "halt" => node.console().wait_for("reboot: System halted").map(drop)?,
+        _ => node.machine().wait_off()?,
+    }
     is_clean(&file)
 }
 
@@ -53,45 +60,50 @@ fn is_clean(file: &Path) -> Result {
     Ok(())
 }
 
-/// Speaks to PID 1's control socket from a container that has `/run/skerry`.
-fn ask_pid_1(node: &Running, request: &str) -> Result {
-    let program = format!(
-        "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); \
-         s.connect('/run/skerry/init.sock'); s.send(b'{request}'); print(s.recv(65536).decode())"
-    );
-    let exec = "/sbin/skerry-runtime --root /run/skerry/runtime exec control /usr/bin/python3 -c";
-    node.run(&format!("{exec} \"{program}\"")).map(drop)
-}
-
 #[test]
 fn the_power_button_switches_off() -> Result {
-    ends_cleanly(|node| Ok(node.machine().power_button()?))
+    ends_cleanly("power off", |node| Ok(node.machine().power_button()?))
 }
 
 #[test]
 fn a_signal_switches_off() -> Result {
-    ends_cleanly(|node| node.run("kill -USR2 1").map(drop))
-}
-
-#[test]
-fn a_request_at_the_control_socket_switches_off() -> Result {
-    ends_cleanly(|node| ask_pid_1(node, "poweroff"))
-}
-
-#[test]
-fn a_request_at_the_control_socket_reboots() -> Result {
-    ends_cleanly(|node| {
-        ask_pid_1(node, "reboot")?;
-        Ok(node.machine().wait_for_reset(1)?)
-    })
+    ends_cleanly("power off", |node| node.begin("kill -USR2 1"))
 }
 
 #[test]
 fn a_signal_reboots() -> Result {
-    ends_cleanly(|node| {
-        node.run("kill -TERM 1")?;
-        Ok(node.machine().wait_for_reset(1)?)
-    })
+    ends_cleanly("reboot", |node| node.begin("kill -TERM 1"))
+}
+
+#[test]
+fn a_signal_halts() -> Result {
+    ends_cleanly("halt", |node| node.begin("kill -USR1 1"))
+}
+
+#[test]
+fn a_request_at_the_control_socket_switches_off() -> Result {
+    ends_cleanly("power off", |node| node.begin_request("poweroff"))
+}
+
+#[test]
+fn a_request_at_the_control_socket_reboots() -> Result {
+    ends_cleanly("reboot", |node| node.begin_request("reboot"))
+}
+
+#[test]
+fn a_request_at_the_control_socket_halts() -> Result {
+    ends_cleanly("halt", |node| node.begin_request("halt"))
+}
+
+#[test]
+fn a_node_that_reboots_comes_up_again() -> Result {
+    let node = Node::new().boot()?;
+    node.console().wait_for("probe: ready")?;
+    let later = node.console().from_now();
+    node.begin("kill -TERM 1")?;
+    node.machine().wait_for_reset(1)?;
+    later.wait_for("probe: ready")?;
+    Ok(())
 }
 
 #[test]
@@ -109,5 +121,10 @@ fn a_second_request_hurries_a_container_that_does_not_end() -> Result {
     node.console().wait_for("deaf: running")?;
     node.machine().power_button()?;
     node.console().wait_for("deaf: stopping")?;
-    node.power_off()
+    let begin = Instant::now();
+    node.power_off()?;
+    node.console().wait_for("shutdown: hurrying")?;
+    // The monitor alone would have had 60 s.
+    assert!(begin.elapsed() < Duration::from_secs(40), "{} s", begin.elapsed().as_secs());
+    Ok(())
 }

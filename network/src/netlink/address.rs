@@ -81,10 +81,11 @@ pub struct Autoconfigured {
 }
 
 /// Reads a notice of an IPv6 address that can be used and was not given by hand.
+/// Those of `fec0::/10` are no longer made (RFC 3879) but by QEMU's own router.
 pub fn parse(kind: u16, body: &[u8]) -> Option<Autoconfigured> {
     let &[family, prefix, _, scope, ..] = body else { return None };
-    let global =
-        kind == libc::RTM_NEWADDR && i32::from(family) == libc::AF_INET6 && scope == libc::RT_SCOPE_UNIVERSE;
+    let reaches_far = matches!(scope, libc::RT_SCOPE_UNIVERSE | libc::RT_SCOPE_SITE);
+    let wanted = kind == libc::RTM_NEWADDR && i32::from(family) == libc::AF_INET6 && reaches_far;
     let mut address = None;
     let mut flags = u32::from(body[2]);
     for (kind, value) in attributes(body.get(BODY..)?) {
@@ -95,7 +96,7 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Autoconfigured> {
         }
     }
     let unusable = libc::IFA_F_PERMANENT | libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
-    (global && flags & unusable == 0).then_some(Autoconfigured {
+    (wanted && flags & unusable == 0).then_some(Autoconfigured {
         index: number(body, 4)?,
         address: address?,
         prefix,
@@ -147,7 +148,9 @@ mod tests {
                 .with(libc::IFA_FLAGS, &flags.to_ne_bytes());
             check(request, |message| parse(message.kind, message.body))
         };
-        assert_eq!(notice(0, 0), Some(Autoconfigured { index: 3, address, prefix: 64 }));
+        for far in [libc::RT_SCOPE_UNIVERSE, libc::RT_SCOPE_SITE] {
+            assert_eq!(notice(0, far), Some(Autoconfigured { index: 3, address, prefix: 64 }));
+        }
         assert_eq!(notice(libc::IFA_F_TENTATIVE, 0), None);
         assert_eq!(notice(libc::IFA_F_PERMANENT, 0), None);
         assert_eq!(notice(0, libc::RT_SCOPE_LINK), None);

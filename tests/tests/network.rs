@@ -1,0 +1,125 @@
+//! The node's network, as a node and its containers see it. What the network service
+//! says to DHCP servers and routers is tested in `network/tests`.
+
+use tests::{Network, Node, Result, Running};
+
+const WEB: &str = "[containers.web]\nimage = \"nginx\"\n";
+
+/// nginx may be running for a moment before it listens.
+fn serves_itself(node: &Running) -> Result {
+    node.console().wait_for("web: running")?;
+    node.run_until("wget -q -O /run/page http://127.0.0.1/")?;
+    node.run("grep -q Skerry /run/page").map(drop)
+}
+
+#[test]
+fn boots_without_a_network_card_and_says_so() -> Result {
+    let node = Node::with_images().network(Network::None).config(WEB).boot()?;
+    serves_itself(&node)?;
+    node.console().wait_for("network: no interface")?;
+    node.power_off()
+}
+
+#[test]
+fn boots_without_a_dhcp_server_and_says_so() -> Result {
+    let node = Node::with_images().network(Network::Silent).config(WEB).boot()?;
+    serves_itself(&node)?;
+    node.console().wait_for("eth0: no answer from a DHCP server, still asking")?;
+    node.power_off()
+}
+
+#[test]
+fn dhcp_and_a_router_give_addresses_and_a_name_server() -> Result {
+    let node = Node::new().boot()?;
+    node.console().wait_for("eth0: 10.0.2.15/24 from DHCP server 10.0.2.2")?;
+    let line = node.console().wait_for("/64 from a router's advertisement")?;
+    assert!(line.contains("eth0: fec0:"), "{line}");
+    node.run("ip -4 route | grep -q '^default via 10.0.2.2 dev eth0'")?;
+    node.run("ip -6 route | grep -q '^default via fe80:.* dev eth0'")?;
+    node.run_until("grep -qx 'nameserver 10.0.2.3' /etc/resolv.conf")
+}
+
+#[test]
+fn static_addresses_of_both_families_take_the_place_of_dhcp() -> Result {
+    let node = Node::with_images()
+        .config(format!(
+            r#"
+            {WEB}
+            [network]
+            dns = ["192.0.2.53", "2001:db8::53"]
+            search = ["example.org"]
+            [network.interfaces.eth0]
+            addresses = ["10.0.2.15/24", "2001:db8::15/64"]
+            gateways = ["10.0.2.2", "2001:db8::1"]
+            slaac = false
+            "#
+        ))
+        .boot()?;
+    node.console().wait_for("eth0: 10.0.2.15/24 from the configuration")?;
+    node.console().wait_for("eth0: 2001:db8::15/64 from the configuration")?;
+    assert!(node.page("/")?.contains("Skerry"));
+    let routes = node.run("ip -4 route; ip -6 route")?;
+    for route in ["default via 10.0.2.2 dev eth0", "default via 2001:db8::1 dev eth0"] {
+        assert!(routes.contains(route), "no {route:?} in {routes}");
+    }
+    let resolv_conf = node.run("grep -v '^#' /etc/resolv.conf")?;
+    assert_eq!(resolv_conf, "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\n");
+    let text = node.console().text();
+    assert!(!text.contains("DHCP") && !text.contains("advertisement"), "somebody was asked");
+    Ok(())
+}
+
+/// Answers every question for an IPv4 address with 192.0.2.77.
+const NAME_SERVER: &str = r#"
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+print("listening", flush=True)
+while True:
+    query, client = server.recvfrom(512)
+    end = query.index(0, 12) + 5
+    found = bytes.fromhex("c00c00010001000000000004c000024d") if query[end - 3] == 1 else b""
+    head = query[:2] + bytes([0x81, 0x80, 0, 1, 0, len(found) > 0, 0, 0, 0, 0])
+    server.sendto(head + query[12:end] + found, client)
+"#;
+
+#[test]
+fn a_container_resolves_names_by_the_nodes_name_server() -> Result {
+    let node = Node::with_images()
+        .config(format!(
+            r#"
+            [network]
+            dns = ["127.0.0.1"]
+
+            [containers.server]
+            image = "python"
+            args = ["-c", '''{NAME_SERVER}''']
+            console = true
+
+            [containers.client]
+            image = "busybox"
+            args = ["sh", "-c", "until nslookup web.example.org; do sleep 1; done; exec sleep 1000000"]
+            console = true
+            "#
+        ))
+        .boot()?;
+    node.console().wait_for("server: listening")?;
+    node.console().wait_for("client: Address: 192.0.2.77")?;
+    Ok(())
+}
+
+#[test]
+fn a_containers_resolv_conf_follows_the_nodes() -> Result {
+    let config = "[containers.box]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000000\"]\n";
+    let node = Node::with_images().config(config).boot()?;
+    node.console().wait_for("box: running")?;
+    let inside = |line: &str| {
+        format!("/sbin/skerry-runtime --root /run/skerry/runtime exec box grep -qx '{line}' /etc/resolv.conf")
+    };
+    // What QEMU's DHCP server names, most likely after the container has started.
+    node.run_until(&inside("nameserver 10.0.2.3"))?;
+    node.run("cmp /etc/resolv.conf /run/skerry/resolv.conf")?;
+    // As the network does it: another file under the same name.
+    node.run("cd /run/skerry && echo nameserver 192.0.2.9 >new && mv new resolv.conf")?;
+    node.run_until(&inside("nameserver 192.0.2.9"))
+}
