@@ -32,6 +32,8 @@ pub struct Machine {
     pub(crate) patience: Option<Duration>,
     pub(crate) shown: bool,
     pub(crate) counted: bool,
+    /// What the time stamp counter of this machine counts in a millisecond.
+    pub(crate) counter_khz: Option<u64>,
 }
 
 /// What the machine boots.
@@ -72,6 +74,7 @@ impl Machine {
             patience: None,
             shown: false,
             counted: false,
+            counter_khz: crate::accelerator::counter_khz(),
         }
     }
 
