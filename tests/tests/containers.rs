@@ -30,7 +30,8 @@ fn three_containers_start_in_order_and_each_follows_its_restart_policy() -> Resu
     node.console().wait_for("once: exited 0, not restarted")?;
     node.run_until("grep -qE '^crash [a-z]+ [0-9-]+ ([2-9]|[0-9]{2}) 3 ' /run/skerry/monitor/status")?;
 
-    for later in ["crash: running", "once: running"] {
+    // Whoever ends at once may never be seen running.
+    for later in ["crash: exited 3", "once: exited 0"] {
         node.said_in_order(&["first: running", later])?;
     }
     assert_eq!(node.container("first")?.restarts, 0);
@@ -96,10 +97,8 @@ fn a_running_container_is_paused_looked_at_and_given_other_limits() -> Result {
     runtime("update --cpu-quota 25000 --cpu-period 50000 --cpu-share 512 a")?;
     let limits = node.run(&format!("cd {group} && cat memory.max pids.max cpu.max cpu.weight"))?;
     assert_eq!(limits, "33554432\n9\n25000 50000\n59\n");
-    node.run(&format!(
-        "echo '{{\"memory\": {{\"limit\": 1, \"checkBeforeUpdate\": true}}}}' >/tmp/r && \
-                       ! /sbin/skerry-runtime --root /run/skerry/runtime update -r /tmp/r a 2>/tmp/said"
-    ))?;
+    node.run("echo '{\"memory\": {\"limit\": 1, \"checkBeforeUpdate\": true}}' >/tmp/r")?;
+    node.run("! /sbin/skerry-runtime --root /run/skerry/runtime update -r /tmp/r a 2>/tmp/said")?;
     assert!(node.run("cat /tmp/said")?.contains("linux.resources.memory.limit: 1 is below the"));
     runtime("pause a")?;
     assert!(runtime("state a")?.contains("paused") && !runtime("list")?.contains("running"));
