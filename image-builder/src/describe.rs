@@ -33,7 +33,7 @@ pub fn describe(
     let hash = |program: &Executable| (program.name.to_owned(), program.sha256.clone());
     Ok(Manifest {
         time,
-        date: manifest::date(time),
+        date: spec::timestamp::rfc3339_seconds(time),
         builder: concat!("skerry-image ", env!("CARGO_PKG_VERSION")).to_owned(),
         least_memory: manifest::Least { disk: least.disk, memory: least.memory },
         kernel: kernel(&parts.kernel),

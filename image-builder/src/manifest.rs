@@ -100,43 +100,15 @@ pub fn text(manifest: &Manifest) -> Result<String> {
     Ok(format!("# What this image was made of. Written by skerry-image.\n{body}"))
 }
 
-/// Seconds since 1970 as `2026-11-14T00:00:00Z`.
-pub fn date(time: u64) -> String {
-    let (days, second) = (time / 86_400, time % 86_400);
-    // Days from 1 March of year 0, in eras of 400 years.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_shown_as_its_date() {
-        for (time, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (1_794_614_400, "2026-11-14T00:00:00Z"),
-            (4_102_444_799, "2099-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(date(time), expected);
-        }
-    }
-
-    #[test]
     fn programs_read_what_they_need_of_it() {
         let manifest = Manifest {
             time: 7,
-            date: date(7),
+            date: "1970-01-01T00:00:07Z".into(),
             builder: "skerry-image".into(),
             least_memory: Least { disk: 96, memory: 128 },
             kernel: Kernel {

@@ -6,11 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// written as 1970's first.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    format!("{}.{:09}Z", date_and_time(since.as_secs()), since.subsec_nanos())
+}
+
+/// A moment in UTC in whole seconds after 1970's first (RFC 3339).
+pub fn rfc3339_seconds(time: u64) -> String {
+    date_and_time(time) + "Z"
+}
+
+fn date_and_time(time: u64) -> String {
+    let (days, second) = (time / 86_400, time % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let nanosecond = since.subsec_nanos();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 /// Year, month and day of a number of days after 1970-01-01, counted in
@@ -40,6 +48,18 @@ mod tests {
             (4_107_542_400, 0, "2100-03-01T00:00:00.000000000Z"),
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::new(seconds, nanoseconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_as_its_date() {
+        for (time, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_794_614_400, "2026-11-14T00:00:00Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339_seconds(time), expected);
         }
     }
 }
