@@ -28,10 +28,10 @@ use std::time::SystemTime;
 pub fn create(
     root: &Path,
     arguments: &arguments::Create,
+    bundle: &Bundle,
     console: Option<OwnedFd>,
     log: &Log,
 ) -> Result<Record> {
-    let bundle = Bundle::open(&arguments.bundle)?;
     let path = bundle.path.display().to_string();
     let plan = Plan::new(
         &bundle.config,
@@ -45,7 +45,7 @@ pub fn create(
         },
     )?;
     plan.warnings.iter().for_each(|warning| log.warn(warning));
-    let console = check_console(&bundle, console)?;
+    let console = check_console(bundle, console)?;
     let place = Place::claim(root, &arguments.id)?;
     let mut record = Record {
         id: arguments.id.clone(),
@@ -58,7 +58,7 @@ pub fn create(
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.config.annotations.clone(),
     };
-    let made = build(&place, &mut record, &plan, &bundle, console, arguments.pid_file.as_deref());
+    let made = build(&place, &mut record, &plan, bundle, console, arguments.pid_file.as_deref());
     if made.is_err() {
         undo(&place, &record);
         let state = record.state(Status::Stopped);

@@ -31,6 +31,7 @@ mod start;
 mod usage;
 
 use arguments::{Command, Globals};
+use bundle::Bundle;
 use error::Result;
 use foreground::Foreground;
 use log::Log;
@@ -88,8 +89,9 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     let print = |text: String| println!("{text}");
     match command {
         Command::Create(arguments) => {
+            let bundle = Bundle::open(&arguments.bundle)?;
             let console = create::connect_console(arguments.console_socket.as_deref())?;
-            create::create(root, &arguments, console, log)?;
+            create::create(root, &arguments, &bundle, console, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
         Command::Start(id) => start::start(root, &id)?,
@@ -124,11 +126,10 @@ fn run_container(
     log: &Log,
 ) -> Result<u8> {
     let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
-    let (foreground, console) = console(detach, arguments.console_socket.as_deref(), || {
-        let bundle = bundle::Bundle::open(&arguments.bundle)?;
-        Ok(bundle.config.process.is_some_and(|process| process.terminal))
-    })?;
-    let record = create::create(&globals.root, arguments, console, log)?;
+    let bundle = Bundle::open(&arguments.bundle)?;
+    let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
+    let (foreground, console) = console(detach, arguments.console_socket.as_deref(), || Ok(terminal))?;
+    let record = create::create(&globals.root, arguments, &bundle, console, log)?;
     let started = start::start(&globals.root, &arguments.id);
     let status = match (started, foreground, record.process) {
         (Ok(()), None, _) => return Ok(0),

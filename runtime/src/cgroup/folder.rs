@@ -1,14 +1,13 @@
 //! The container's cgroup as a folder: made with its limits, emptied, removed.
 //! What is to be written comes from the plan.
 
-use super::{Absent, Write, resources::controllers};
+use super::{Absent, Write, events, resources::controllers};
 use crate::error::{Context, Error, Result};
 use crate::plan;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,9 +18,6 @@ const HIERARCHY: &str = spec::paths::CGROUP;
 /// Delegated to every container where the host has them, so that there is something
 /// to read beside the limits.
 const USUAL: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
-
-/// How long a killed process may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the host has cgroup v2 where it should be.
 pub fn is_there() -> bool {
@@ -175,26 +171,7 @@ pub fn kill(path: &str) -> Result<()> {
         }
         result => result.context(words)?,
     }
-    wait_until_empty(&folder).context(words)
-}
-
-fn wait_until_empty(folder: &Path) -> io::Result<()> {
-    let end = Instant::now() + PATIENCE;
-    let mut events = File::open(folder.join("cgroup.events"))?;
-    loop {
-        let mut text = String::new();
-        events.rewind()?;
-        events.read_to_string(&mut text)?;
-        if text.lines().any(|line| line == "populated 0") {
-            return Ok(());
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout);
-    }
+    events::open(&folder).and_then(|events| events::wait_for("populated 0", events)).context(words)
 }
 
 /// Removes the cgroup and what the container made below it.

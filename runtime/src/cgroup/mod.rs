@@ -18,6 +18,7 @@
 mod block_io;
 mod cpu;
 pub mod devices;
+mod events;
 pub mod folder;
 pub mod freezer;
 mod memory;
