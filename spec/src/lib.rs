@@ -1,5 +1,5 @@
 //! Words that Skerry's programs share: the node's configuration, OCI bundles,
-//! well-known paths, the language of PID 1's control socket.
+//! well-known paths, the languages of PID 1's and the monitor's sockets.
 //!
 //! Nothing here does I/O, so every program, PID 1 among them, can read the same
 //! words without taking on anything else. What only one program needs lives in
@@ -10,6 +10,7 @@ pub mod control;
 pub mod crc32c;
 pub mod ext4_template;
 pub mod manifest;
+pub mod monitor;
 pub mod nearest;
 pub mod node;
 pub mod paths;

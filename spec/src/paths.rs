@@ -53,6 +53,9 @@ pub const RUNTIME_ROOT: &str = "/run/skerry/runtime";
 /// `containers/NAME/`.
 pub const MONITOR_ROOT: &str = "/run/skerry/monitor";
 
+/// The monitor's socket; [`crate::monitor`] is its language.
+pub const MONITOR_SOCKET: &str = "/run/skerry/monitor.sock";
+
 /// The network service's state of this boot: a lease and name servers per interface.
 pub const NETWORK_ROOT: &str = "/run/skerry/network";
 

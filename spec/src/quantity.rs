@@ -1,6 +1,6 @@
 //! Amounts as people write them: `"64M"`, `"1.5s"`.
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -71,6 +71,27 @@ impl FromStr for Span {
         };
         let milliseconds = number.checked_mul(unit).ok_or_else(wrong)?;
         Ok(Self(Duration::from_millis(milliseconds)))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.subsec_millis() {
+            0 => write!(out, "{}s", self.0.as_secs()),
+            _ => write!(out, "{}ms", self.0.as_millis()),
+        }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.0)
     }
 }
 

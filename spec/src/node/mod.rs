@@ -12,8 +12,9 @@ pub use layers::{Error, Layer, load, position};
 pub use name::Name;
 
 use crate::quantity::{Bytes, Span};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 /// The whole of `node.toml`. Every key has a default, so an empty file is a
@@ -246,7 +247,7 @@ impl FromStr for Restart {
 }
 
 /// `[containers.NAME]`: a container that the monitor keeps alive.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Container {
     /// Name of an image in one of the node's stores.
@@ -300,7 +301,7 @@ pub struct Container {
 }
 
 /// An element of `containers.NAME.mounts`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "type")]
 pub enum Mount {
     /// A folder or file of the node.
@@ -334,6 +335,30 @@ fn default_log_size() -> Bytes {
 fn yes() -> bool {
     true
 }
+
+impl fmt::Display for Restart {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => out.write_str("always"),
+            Self::No => out.write_str("no"),
+            Self::OnFailure(None) => out.write_str("on-failure"),
+            Self::OnFailure(Some(times)) => write!(out, "on-failure:{times}"),
+        }
+    }
+}
+
+/// Makes a type that has `Display` writable as a string.
+macro_rules! serialize_display {
+    ($($type:ty),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    )*};
+}
+
+serialize_display!(Restart, Name);
 
 /// Makes a type that has `FromStr` readable from a TOML string.
 macro_rules! deserialize_from_str {

@@ -1,0 +1,59 @@
+//! The language of the monitor's socket, [`crate::paths::MONITOR_SOCKET`]: how
+//! `skerry` and the agent ask for containers.
+//!
+//! A stream of frames in both directions (`SOCK_STREAM`; the peer must be root,
+//! `SO_PEERCRED`). Nothing but the frames is assumed of what carries them, so the
+//! same language can be spoken over a network.
+//!
+//! ```text
+//! frame      = length kind payload
+//! length     = of kind and payload, 32 bits, big-endian, 1 to MAX_FRAME
+//! kind       = one byte: Message, Input, Output, Error
+//! Message    = a JSON object, the rest are bytes of a program's streams
+//! ```
+//!
+//! A connection is one request:
+//!
+//! ```text
+//! client                                monitor
+//! Message Hello {version}          →
+//!                                  ←    Message Hello {version}, or Failed
+//! Message Request                  →
+//!                                  ←    Message Reply …, the last of which is
+//!                                       Done, Failed or, of a program, Exited
+//! ```
+//!
+//! `attach`, `exec` and `logs` are answered by [`Reply::Streams`], then by
+//! streams in frames of their own, and at the end by [`Reply::Exited`] or
+//! [`Reply::Done`]. While streams are open the client may send [`Request::Resize`],
+//! [`Request::InputEnded`] and, of `exec`, [`Request::Signal`].
+//!
+//! A client that leaves takes nothing along: only an `exec` whose client was its
+//! only reader loses its streams. A monitor that was killed closes its
+//! connections; the client connects again and asks anew (`attach` with
+//! [`Request::Attach`]'s `from`, `exec` with [`Request::Resume`]).
+
+mod frame;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Frame, Kind, MAX_FRAME, Reader};
+pub use reply::{Code, Failure, Health, Port, Reply, Stats, Status, Summary};
+pub use request::{Create, Exec, Logs, Request, Size, Wait};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this language. A monitor understands its own and those before it
+/// that it names in its refusal.
+pub const VERSION: u32 = 1;
+
+/// The first message of each side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the speaker.
+    pub version: u32,
+    /// The speaker's program and its own version, for people.
+    pub program: String,
+}

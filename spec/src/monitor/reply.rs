@@ -1,0 +1,218 @@
+//! What the monitor answers.
+
+use crate::node::{Container, Name};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A message of the monitor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// It is done, and nothing else follows.
+    Done,
+    /// It could not be done, and nothing else follows.
+    Failed(Failure),
+    /// To `list`.
+    Containers {
+        /// In the order of their names.
+        containers: Vec<Summary>,
+    },
+    /// To `inspect`.
+    Container {
+        /// In short.
+        summary: Box<Summary>,
+        /// As `create` or `node.toml` had it.
+        container: Box<Container>,
+        /// The text of its bundle's config.json, while there is one.
+        config: Option<String>,
+        /// Where its root is mounted, while it is.
+        root: Option<String>,
+        /// Its log file.
+        log: String,
+    },
+    /// To `create`.
+    Created {
+        /// 64 hexadecimal digits.
+        id: String,
+        /// Its name.
+        name: Name,
+        /// What was left out, and why.
+        warnings: Vec<String>,
+    },
+    /// The streams follow.
+    Streams {
+        /// Of an `exec`, for `resume`.
+        session: Option<String>,
+        /// They come from one terminal.
+        tty: bool,
+    },
+    /// A program has ended, and nothing else follows.
+    Exited {
+        /// 0 to 255; 128 and the signal when it was killed.
+        status: u8,
+        /// The kernel killed it for lack of memory.
+        out_of_memory: bool,
+        /// Why it could not be run at all.
+        error: Option<String>,
+    },
+    /// To `stats`: one round.
+    Stats {
+        /// A container each, in the order of their names.
+        containers: Vec<Stats>,
+    },
+    /// To `top`.
+    Processes {
+        /// Process IDs of the node.
+        pids: Vec<i32>,
+    },
+    /// To `events`.
+    Event {
+        /// Nanoseconds since 1970.
+        time: u64,
+        /// The container.
+        name: Name,
+        /// Its ID.
+        id: String,
+        /// `create`, `start`, `die`, `oom`, `health_status: healthy`, `destroy`, …: Docker's words.
+        action: String,
+        /// `image`, `exitCode`, …
+        attributes: BTreeMap<String, String>,
+    },
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// For programs.
+    pub code: Code,
+    /// One line for people: the action, the object, the cause.
+    pub message: String,
+}
+
+/// What kind of failure it is: what a caller may do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The request cannot be read, or asks for what there cannot be.
+    Invalid,
+    /// This monitor does not speak that version.
+    Version,
+    /// There is no such container, or session.
+    NotFound,
+    /// There is one of that name.
+    Exists,
+    /// It is not in a state in which this could be done.
+    State,
+    /// It belongs to `node.toml` and is not a person's to change.
+    Configured,
+    /// The program is not in the container (127 of a shell).
+    NoProgram,
+    /// The program is there and cannot be run (126 of a shell).
+    NotExecutable,
+    /// The node could not: disk, memory, kernel.
+    Internal,
+}
+
+/// A container in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: Name,
+    /// As it was asked for.
+    pub image: String,
+    /// The manifest's digest, when it is known.
+    pub digest: Option<String>,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// It comes from `node.toml`.
+    pub configured: bool,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// Networks by name, and its addresses there.
+    pub networks: BTreeMap<String, Vec<std::net::IpAddr>>,
+    /// `KEY=VALUE` that somebody gave it.
+    pub labels: BTreeMap<String, String>,
+    /// Its program runs on a terminal.
+    pub tty: bool,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// `created`, `running`, `paused`, `restarting`, `stopping` or `exited`.
+    pub state: String,
+    /// Its first process.
+    pub pid: Option<i32>,
+    /// Since when it runs, seconds since 1970.
+    pub started: Option<u64>,
+    /// When it last ended, seconds since 1970.
+    pub finished: Option<u64>,
+    /// How it last ended: 0 to 255.
+    pub exit: Option<u8>,
+    /// The kernel killed it for lack of memory.
+    pub out_of_memory: bool,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// Why it could not be started.
+    pub error: Option<String>,
+    /// What its health check says, if it has one.
+    pub health: Option<Health>,
+}
+
+/// What a health check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// It has not said anything yet.
+    Starting,
+    /// It is well.
+    Healthy,
+    /// It has failed several times in a row.
+    Unhealthy,
+}
+
+/// A published port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Port {
+    /// Address of the node; all of them without.
+    pub address: Option<std::net::IpAddr>,
+    /// Port of the node.
+    pub node: u16,
+    /// Port in the container.
+    pub container: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+/// What a container uses, from its cgroup's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stats {
+    /// Its name.
+    pub name: String,
+    /// Its ID.
+    pub id: String,
+    /// When this was read, nanoseconds since 1970.
+    pub time: u64,
+    /// Processor time in microseconds, `usage_usec` of `cpu.stat`.
+    pub cpu: u64,
+    /// Memory in bytes without the page cache that can be dropped.
+    pub memory: u64,
+    /// Most memory; of the node when it has no limit of its own.
+    pub memory_limit: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Bytes read from and written to disks.
+    pub block: (u64, u64),
+    /// Bytes received and sent on its own interfaces.
+    pub network: (u64, u64),
+}

@@ -1,0 +1,213 @@
+//! What a client may ask the monitor for.
+
+use crate::node::{Container, Name};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A request. `name` is a container's name, its ID, or the unique beginning of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// All containers: [`super::Reply::Containers`].
+    List,
+    /// All that is known of a container: [`super::Reply::Container`].
+    Inspect {
+        /// Which.
+        name: String,
+    },
+    /// Defines a container that a person wants. It is on disk when this is answered:
+    /// [`super::Reply::Created`].
+    Create(Box<Create>),
+    /// Lets it run. Answered when its program runs, or could not be run.
+    Start {
+        /// Which.
+        name: String,
+    },
+    /// Ends it; it stays defined. Answered when it has ended.
+    Stop {
+        /// Which.
+        name: String,
+        /// Seconds before it is killed; its own grace without.
+        grace: Option<u64>,
+    },
+    /// Stops it, if it runs, and starts it.
+    Restart {
+        /// Which.
+        name: String,
+        /// Seconds before it is killed; its own grace without.
+        grace: Option<u64>,
+    },
+    /// Sends a signal to its first process.
+    Kill {
+        /// Which.
+        name: String,
+        /// Its number.
+        signal: i32,
+    },
+    /// Freezes it.
+    Pause {
+        /// Which.
+        name: String,
+    },
+    /// Lets a frozen one go on.
+    Unpause {
+        /// Which.
+        name: String,
+    },
+    /// Gives it another name.
+    Rename {
+        /// Which.
+        name: String,
+        /// The new one.
+        to: Name,
+    },
+    /// Takes away a stopped container with all that it wrote. Answered when nothing is left.
+    Remove {
+        /// Which.
+        name: String,
+        /// A running one too, which is killed.
+        force: bool,
+    },
+    /// Answered by [`super::Reply::Exited`].
+    Wait {
+        /// Which.
+        name: String,
+        /// For what.
+        condition: Wait,
+    },
+    /// Its log: [`super::Reply::Streams`], then its entries, each with its line as the file has it.
+    Logs(Logs),
+    /// Joins its streams: what its program writes from now on, and its input.
+    Attach {
+        /// Which.
+        name: String,
+        /// Send what the client sends to its standard input.
+        input: bool,
+        /// The terminal's size, if the client has one.
+        size: Option<Size>,
+        /// Start it once the client is attached, so that nothing it writes is missed.
+        start: bool,
+    },
+    /// Runs another program in it.
+    Exec(Box<Exec>),
+    /// Joins an `exec` again that outlived the monitor.
+    Resume {
+        /// What [`super::Reply::Streams`] said.
+        session: String,
+    },
+    /// While streams are open: the client's terminal has another size.
+    Resize(Size),
+    /// While streams are open: there is no more input.
+    InputEnded,
+    /// While an `exec` is open: sends a signal to its program.
+    Signal {
+        /// Its number.
+        signal: i32,
+    },
+    /// What containers use now: [`super::Reply::Stats`], once or every second.
+    Stats {
+        /// Which; all that run when empty.
+        names: Vec<String>,
+        /// Goes on until the client leaves.
+        follow: bool,
+    },
+    /// The process IDs of a container: [`super::Reply::Processes`].
+    Top {
+        /// Which.
+        name: String,
+    },
+    /// What happens: [`super::Reply::Event`] for each.
+    Events {
+        /// From this time on, seconds since 1970; from now on without. Only what the monitor
+        /// remembers.
+        since: Option<u64>,
+        /// Until this time; for ever without.
+        until: Option<u64>,
+    },
+}
+
+/// A container that a person wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Create {
+    /// Its name; one is made up without.
+    pub name: Option<Name>,
+    /// What `node.toml` would say of it.
+    pub container: Container,
+    /// The manifest's digest of the image that it is made of, `sha256:…`: it stays the
+    /// same when the image's name moves on.
+    pub image: String,
+    /// It is removed once it has ended.
+    #[serde(default)]
+    pub remove: bool,
+}
+
+/// A terminal's size in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// What `wait` is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// It does not run; it may have ended long ago.
+    #[default]
+    NotRunning,
+    /// It ends the next time.
+    NextExit,
+    /// It was removed.
+    Removed,
+}
+
+/// Which part of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Logs {
+    /// Whose.
+    pub name: String,
+    /// Goes on with what comes, over restarts and rotations.
+    #[serde(default)]
+    pub follow: bool,
+    /// At most so many of the last lines.
+    pub tail: Option<u64>,
+    /// Not before this time, nanoseconds since 1970.
+    pub since: Option<u64>,
+    /// Not after this time, nanoseconds since 1970.
+    pub until: Option<u64>,
+}
+
+/// Another program in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Exec {
+    /// Which container.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Added to the container's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// `USER[:GROUP]`, in place of the container's.
+    pub user: Option<String>,
+    /// In place of the container's.
+    pub working_dir: Option<String>,
+    /// On a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// What the client sends is its standard input.
+    #[serde(default)]
+    pub input: bool,
+    /// All capabilities and devices.
+    #[serde(default)]
+    pub privileged: bool,
+    /// Nobody follows it.
+    #[serde(default)]
+    pub detach: bool,
+    /// The terminal's size.
+    pub size: Option<Size>,
+}

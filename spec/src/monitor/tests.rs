@@ -1,0 +1,54 @@
+//! What one side writes the other reads.
+
+use super::*;
+use crate::node::{Layer, load};
+
+fn back<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value, "{text}");
+    text
+}
+
+#[test]
+fn a_request_is_one_object_that_names_its_verb() {
+    assert_eq!(back(&Request::List), r#"{"request":"list"}"#);
+    let stop = Request::Stop { name: "web".into(), grace: Some(3) };
+    assert_eq!(back(&stop), r#"{"request":"stop","name":"web","grace":3}"#);
+    assert_eq!(
+        back(&Request::Resize(Size { rows: 24, columns: 80 })),
+        r#"{"request":"resize","rows":24,"columns":80}"#
+    );
+}
+
+#[test]
+fn a_container_travels_as_node_toml_has_it() {
+    let text = r#"
+        [containers.web]
+        image = "nginx"
+        env = { A = "1" }
+        memory = "64M"
+        restart = "on-failure:3"
+        stop-grace = "1500ms"
+        mounts = [{ type = "bind", source = "/a", target = "/b" }, { type = "tmpfs", target = "/c", size = 4096 }]
+    "#;
+    let layer = Layer { origin: "test".into(), text: text.into() };
+    let container = load(&[layer]).unwrap().containers.remove("web").unwrap();
+    let name = Some("web".parse().unwrap());
+    back(&Request::Create(Box::new(Create { name, container, image: "sha256:ab".into(), remove: true })));
+}
+
+#[test]
+fn an_unknown_word_is_an_error() {
+    assert!(serde_json::from_str::<Request>(r#"{"request":"dance"}"#).is_err());
+    assert!(
+        serde_json::from_str::<Request>(r#"{"request":"kill","name":"a","signal":9,"now":true}"#).is_err()
+    );
+}
+
+#[test]
+fn a_failure_has_a_code_for_programs_and_a_line_for_people() {
+    let failure = Failure { code: Code::NotFound, message: "container \"web\": there is none".into() };
+    let text = back(&Reply::Failed(failure));
+    assert!(text.starts_with(r#"{"reply":"failed","code":"not-found","message":"#), "{text}");
+    back(&Reply::Exited { status: 137, out_of_memory: true, error: None });
+}
