@@ -25,6 +25,9 @@ impl Bundle {
     /// The file and the JSON path of what is wrong in it.
     pub fn open(path: &Path) -> Result<Self> {
         let path = fs::canonicalize(path).context(|| format!("open the bundle {}", path.display()))?;
+        if path.to_str().is_none() {
+            return Err(Error(format!("open the bundle {}: its path is not UTF-8", path.display())));
+        }
         let file = path.join("config.json");
         let text = fs::read(&file).context(|| format!("read {}", file.display()))?;
         let config = parse(&text, &file)?;

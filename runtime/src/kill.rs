@@ -48,12 +48,12 @@ pub fn number(text: &str) -> Result<i32> {
 
 /// `RTMIN+3`, `RTMAX-1` (signal(7)).
 fn real_time(name: &str) -> Option<i32> {
-    let (base, sign, rest) = match name.strip_prefix("RTMIN") {
+    let (base, sign, rest): (i32, _, _) = match name.strip_prefix("RTMIN") {
         Some(rest) => (34, '+', rest),
         None => (64, '-', name.strip_prefix("RTMAX")?),
     };
     let offset: i32 = if rest.is_empty() { 0 } else { rest.strip_prefix(sign)?.parse().ok()? };
-    let number = if sign == '+' { base + offset } else { base - offset };
+    let number = if sign == '+' { base.checked_add(offset) } else { base.checked_sub(offset) }?;
     (34..=64).contains(&number).then_some(number)
 }
 
@@ -67,7 +67,7 @@ mod tests {
         {
             assert_eq!(super::number(text), Ok(number), "{text}");
         }
-        for text in ["", "FLY", "65", "-1", "RTMIN+31", "RTMIN-1"] {
+        for text in ["", "FLY", "65", "-1", "RTMIN+31", "RTMIN-1", "RTMIN+2147483647"] {
             assert!(super::number(text).is_err(), "{text}");
         }
     }

@@ -17,10 +17,12 @@ mod error;
 mod exec;
 mod features;
 mod foreground;
+mod image_file;
 mod json_path;
 mod kill;
 mod list;
 mod log;
+mod output;
 mod passwd;
 mod perform;
 mod plan;
@@ -86,7 +88,7 @@ fn default_root() -> PathBuf {
 fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     let root = &globals.root;
     let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
-    let print = |text: String| println!("{text}");
+    let print = |text: String| output::print(&(text + "\n"));
     match command {
         Command::Create(arguments) => {
             let bundle = Bundle::open(&arguments.bundle)?;
@@ -95,20 +97,20 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
         Command::Start(id) => start::start(root, &id)?,
-        Command::State(id) => print(list::state(root, &id)?),
+        Command::State(id) => print(list::state(root, &id)?)?,
         Command::Kill { id, signal, all } => kill::kill(root, &id, &signal, all)?,
         Command::Delete { id, force } => warn(delete::delete(root, &id, force)?),
         Command::Exec(arguments) => return run_exec(globals, &arguments, log),
-        Command::List { json, quiet } => print!("{}", list::list(root, json, quiet)?),
+        Command::List { json, quiet } => output::print(&list::list(root, json, quiet)?)?,
         Command::Pause(id) => usage::pause(root, &id)?,
         Command::Resume(id) => usage::resume(root, &id)?,
-        Command::Ps { id, json, options } => print(usage::ps(root, &id, json, &options)?),
+        Command::Ps { id, json, options } => print(usage::ps(root, &id, json, &options)?)?,
         Command::Events { id, every } => usage::events(root, &id, every)?,
         Command::Update { id, file, resources } => usage::update(root, &id, file.as_deref(), &resources)?,
-        Command::Features => print(features::features()?),
+        Command::Features => print(features::features()?)?,
         Command::Spec(bundle) => spec::spec(&bundle)?,
-        Command::Help => print(include_str!("usage.txt").trim_end().to_owned()),
-        Command::Version => print(version()),
+        Command::Help => output::print(include_str!("usage.txt"))?,
+        Command::Version => print(version())?,
     }
     Ok(0)
 }

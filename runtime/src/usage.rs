@@ -4,6 +4,7 @@
 use crate::bundle;
 use crate::cgroup::{folder, freezer, resources, stats};
 use crate::error::{Cause, Context, Error, Result};
+use crate::output;
 use crate::record::{Place, replace};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
@@ -82,11 +83,12 @@ fn select(table: &str, members: &[i32]) -> Result<String> {
 /// # Errors
 /// It does not run.
 pub fn events(root: &Path, id: &str, every: Option<u64>) -> Result<()> {
-    let print = |kind: &str, data: Value| println!("{}", json!({ "type": kind, "id": id, "data": data }));
+    let print = |kind: &str, data: Value| {
+        output::print(&format!("{}\n", json!({ "type": kind, "id": id, "data": data })))
+    };
     let group = cgroup(root, id)?;
     let Some(seconds) = every else {
-        print("stats", stats::read(&group));
-        return Ok(());
+        return print("stats", stats::read(&group));
     };
     let place = Place::of(root, id);
     let process = place.read(id)?.process.and_then(|process| process.open());
@@ -97,13 +99,13 @@ pub fn events(root: &Path, id: &str, every: Option<u64>) -> Result<()> {
         let ended = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], interval) == Ok(1);
         let now = stats::out_of_memory(&group);
         if now > killed {
-            print("oom", Value::Null);
+            print("oom", Value::Null)?;
             killed = now;
         }
         if ended {
             return Ok(());
         }
-        print("stats", stats::read(&group));
+        print("stats", stats::read(&group))?;
     }
 }
 
@@ -120,7 +122,8 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     let mut given = serde_json::to_value(file.map_or_else(|| Ok(given.clone()), read)?).context(words)?;
     // Devices stay as they were created, as with runc: engines hand the old ones over again.
     given.as_object_mut().map(|given| given.remove("devices"));
-    let kept = &mut config["linux"]["resources"];
+    let kept = member(&mut config, "linux").and_then(|linux| member(linux, "resources"));
+    let kept = kept.ok_or_else(|| Error(format!("{}: linux: not an object", words())))?;
     merge(kept, given);
     let merged: Resources = serde_json::from_value(kept.clone()).context(|| "linux.resources".into())?;
     check_memory(&group, &merged)?;
@@ -137,6 +140,14 @@ fn read(path: &Path) -> Result<Resources> {
     }
     .map_err(|error| Error(format!("--resources: read {}: {}", path.display(), error.cause())))?;
     bundle::parse(&text, path)
+}
+
+/// What an object has under a key; null if it has nothing.
+fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Value> {
+    if object.is_null() {
+        *object = json!({});
+    }
+    Some(object.as_object_mut()?.entry(key).or_insert(Value::Null))
 }
 
 /// Objects are merged, everything else is replaced.

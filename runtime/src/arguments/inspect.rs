@@ -72,8 +72,8 @@ fn interval(text: &str) -> Result<u64> {
         "h" => 3600,
         _ => 0,
     };
-    match number.parse::<u64>().map(|number| number * unit) {
-        Ok(seconds @ 1..) => Ok(seconds),
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+        Some(seconds @ 1..) => Ok(seconds),
         _ => Err(Error(format!("--interval {text:?}: not whole seconds, minutes or hours above zero"))),
     }
 }

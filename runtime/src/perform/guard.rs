@@ -1,7 +1,8 @@
 //! The runtime's own program is never run by a container: `/proc/self/exe`, as
 //! program or as a script's interpreter, would be the host's file (CVE-2019-5736).
 
-use std::fs::{self, File};
+use crate::image_file;
+use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -49,7 +50,7 @@ pub fn runs(own: Identity, path: &Path) -> bool {
 
 fn interpreter(path: &Path) -> Option<PathBuf> {
     let mut line = Vec::new();
-    File::open(path).ok()?.take(LINE).read_to_end(&mut line).ok()?;
+    image_file::open(path).ok()?.take(LINE).read_to_end(&mut line).ok()?;
     let rest = line.strip_prefix(b"#!")?;
     let rest = rest.split(|&byte| byte == b'\n').next()?;
     let name = rest.split(|&byte| byte == b' ' || byte == b'\t').find(|name| !name.is_empty())?;

@@ -66,9 +66,10 @@ fn memory(name: &str) -> Result<File> {
 /// Waits for the end, and makes one when the time is over.
 fn wait(mut child: Child, timeout: Option<i64>) -> Result<ExitStatus> {
     let limit = timeout.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-    if let Some(seconds) = limit {
+    // What no clock here would see the end of is no limit.
+    let end = limit.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+    if let (Some(seconds), Some(end)) = (limit, end) {
         let process = sys::pidfd::open(child.id().cast_signed()).context(|| "watch it".into())?;
-        let end = Instant::now() + Duration::from_secs(seconds);
         if !ends_before(process.as_fd(), end) {
             let _ = child.kill();
             let _ = child.wait();

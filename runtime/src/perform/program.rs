@@ -79,8 +79,8 @@ fn look(name: &str, env: &[String]) -> Result<PathBuf> {
 
 fn can_run(path: &Path) -> nix::Result<()> {
     access(path, AccessFlags::X_OK)?;
-    // A folder can be "executed" as well.
-    if path.is_dir() { Err(Errno::EACCES) } else { Ok(()) }
+    // A folder can be "executed" as well, and a FIFO would be waited for.
+    if path.is_file() { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 impl Found {

@@ -41,6 +41,12 @@ use crate::error::{Error, Result};
 use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
 use std::path::Path;
 
+/// Longest path of a cgroup, which leaves room in `PATH_MAX` for what is in it: one that
+/// could be made and not be named again would stay.
+const LONGEST_PATH: usize = 3072;
+/// `NAME_MAX`
+const LONGEST_NAME: usize = 255;
+
 /// All that makes a container of a bundle.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -120,6 +126,12 @@ fn cgroup(linux: &Linux, id: &str) -> Result<Cgroup> {
     };
     if Path::new(&path).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
         return Err(refuse::at("linux.cgroupsPath", &format!("{path:?} leads out of the hierarchy")));
+    }
+    if path.len() > LONGEST_PATH
+        || path.contains('\0')
+        || path.split('/').any(|name| name.len() > LONGEST_NAME)
+    {
+        return Err(refuse::at("linux.cgroupsPath", "is too long, or has a zero byte"));
     }
     let none = Resources::default();
     let resources = linux.resources.as_ref().unwrap_or(&none);

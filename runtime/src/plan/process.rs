@@ -98,7 +98,7 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom(3 + preserve_fds + listen_fds));
+    steps.push(Step::CloseFrom(preserve_fds.saturating_add(listen_fds).saturating_add(3)));
     Ok(steps)
 }
 

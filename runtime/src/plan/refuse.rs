@@ -45,6 +45,11 @@ pub fn check_process(process: &Process) -> Result<()> {
     if !process.cwd.starts_with('/') {
         return Err(at("process.cwd", &format!("{:?} is not an absolute path", process.cwd)));
     }
+    // To setresuid(2) and its kin this number says "no change": the program would stay root.
+    let numbers = [("process.user.uid", process.user.uid), ("process.user.gid", process.user.gid)];
+    if let Some((path, number)) = numbers.into_iter().find(|(_, number)| *number == u32::MAX) {
+        return Err(at(path, &format!("{number} is nobody's number")));
+    }
     let unsupported = [("process.selinuxLabel", !process.selinux_label.is_empty())];
     refuse(&unsupported)?;
     // What only `exec` uses is wrong already in the container's config.json.
@@ -87,7 +92,8 @@ fn check_linux(linux: &Linux) -> Result<()> {
 fn names(config: &Config) -> Result<()> {
     let uts = config.linux.as_ref().is_some_and(|linux| super::has(linux, NamespaceKind::Uts));
     let named = [("hostname", &config.hostname), ("domainname", &config.domainname)];
-    match named.into_iter().find(|(_, name)| !uts && !name.is_empty()) {
+    match named.into_iter().find(|(_, name)| !name.is_empty() && (!uts || name.contains('\0'))) {
+        Some((path, _)) if uts => Err(at(path, "has a zero byte")),
         Some((path, _)) => Err(at(path, "there is no uts namespace")),
         None => Ok(()),
     }

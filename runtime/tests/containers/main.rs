@@ -14,6 +14,7 @@ mod hooks;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod odd_configurations;
 mod process;
 mod root;
 mod seccomp;
