@@ -168,7 +168,14 @@ impl Place {
 
     fn waits_for_start(&self) -> bool {
         let Ok(file) = File::open(self.file("created")) else { return false };
-        matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock))
+        // Shared, or two who ask at once would take each other for the first process.
+        matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    }
+
+    /// Waits until the first process has let go of the lock. Of what its exec closes, the
+    /// connection of `start` may go a moment before.
+    pub fn await_program(&self) {
+        let _ = File::open(self.file("created")).and_then(|file| file.lock_shared());
     }
 }
 

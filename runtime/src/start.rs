@@ -31,6 +31,7 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
     if let Message::Failed(error) = Message::read(&answer) {
         return Err(error);
     }
+    place.await_program();
     perform::run_hooks(&hooks.poststart, "hooks.poststart", &record.state(Status::Running))
         .inspect_err(|_| drop(delete::end_process(&record)))
 }

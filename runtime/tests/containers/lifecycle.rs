@@ -246,3 +246,22 @@ fn twenty_containers_at_once() {
     }
     assert_eq!(leftovers(), [""; 0]);
 }
+
+#[test]
+fn a_started_container_is_seen_as_running_at_once() {
+    for _ in 0..40 {
+        let container = Bundle::new().long().start();
+        assert_eq!(container.status(), "running");
+        container.delete_force().ok();
+    }
+}
+
+#[test]
+fn two_who_ask_at_once_get_the_same_answer() {
+    let container = Bundle::new().long().start();
+    // Where nothing is locked nothing can be mistaken.
+    if let Ok(lock) = std::fs::File::open(format!("/run/state/{}/created", container.id)) {
+        lock.lock_shared().unwrap();
+        assert_eq!(container.status(), "running", "another asks too");
+    }
+}
