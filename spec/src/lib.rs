@@ -16,4 +16,5 @@ pub mod node;
 pub mod paths;
 pub mod proc_stat;
 pub mod quantity;
+pub mod signal;
 pub mod timestamp;

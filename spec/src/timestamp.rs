@@ -34,9 +34,81 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// Nanoseconds after 1970's first of a moment such as `2026-01-02T03:04:05.5Z`, `2026-01-02T03:04:05+01:00`
+/// or `2026-01-02`, which is UTC's midnight.
+pub fn parse(text: &str) -> Option<u64> {
+    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00Z"));
+    let mut date = date.splitn(3, '-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (clock, offset) = zone(time)?;
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut clock = clock.splitn(3, ':').map(number);
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().unwrap_or(Some(0))?);
+    let valid = (1970..=2500).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !valid || hour > 24 || minute > 59 || second > 60 {
+        return None;
+    }
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let seconds =
+        i64::try_from(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second).ok()? - offset;
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(number(&digits)?)
+}
+
+/// The time without its zone, and the zone's seconds ahead of UTC.
+fn zone(time: &str) -> Option<(&str, i64)> {
+    if let Some(clock) = time.strip_suffix('Z') {
+        return Some((clock, 0));
+    }
+    let Some(place) = time.rfind(['+', '-']) else { return Some((time, 0)) };
+    let (hours, minutes) = time[place + 1..].split_once(':')?;
+    let offset = i64::try_from(number(hours)? * 3600 + number(minutes)? * 60).ok()?;
+    Some((&time[..place], if time[place..].starts_with('-') { -offset } else { offset }))
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// The reverse of [`civil`].
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let from_march = (month + 9) % 12;
+    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_reads_back_as_it_was_written() {
+        for seconds in (0_u64..4_200_000_000).step_by(86_400 * 13 + 7) {
+            let time = seconds * 1_000_000_000 + 123_456_789;
+            assert_eq!(parse(&rfc3339(UNIX_EPOCH + Duration::from_nanos(time))), Some(time));
+        }
+    }
+
+    #[test]
+    fn people_write_moments_in_several_ways() {
+        let noon = 1_767_355_200_000_000_000;
+        for text in [
+            "2026-01-02T12:00:00Z",
+            "2026-01-02T13:00:00+01:00",
+            "2026-01-02T06:30:00-05:30",
+            "2026-01-02T12:00",
+        ] {
+            assert_eq!(parse(text), Some(noon), "{text}");
+        }
+        assert_eq!(parse("2026-01-02"), Some(noon - 12 * 3_600_000_000_000));
+        assert_eq!(parse("2026-01-02T12:00:00.5Z"), Some(noon + 500_000_000));
+        for text in
+            ["", "yesterday", "2026-13-01", "2026-01-02T25:00:00Z", "2026-01-02T12:00:00+1", "1969-12-31"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_written_in_utc() {
