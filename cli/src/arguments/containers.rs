@@ -1,0 +1,262 @@
+//! Options of the verbs for containers.
+
+use super::Options;
+use crate::detach;
+use crate::format::Format;
+use clap::Args;
+
+/// `skerry run`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry run -it --rm busybox\n  skerry run -d --name web -p 8080:80 nginx\n  \
+    skerry run --rm -v /data:/data:ro -e KEY=value app program --its-option\n\n\
+    Exit status: the program's own; 125 when Skerry could not, 126 when the program cannot be run, 127 when there is none."
+)]
+pub struct Run {
+    /// In the background; the container's ID is printed
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Keys that leave the terminal
+    #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
+    pub detach_keys: String,
+    /// Do not send signals on to the program
+    #[arg(long = "no-sig-proxy")]
+    pub keep_signals: bool,
+    /// What the container is
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Verbs with nothing but names.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+}
+
+/// `skerry start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// Join its output, and end with its exit status
+    #[arg(short, long)]
+    pub attach: bool,
+    /// Join its input
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Keys that leave the terminal
+    #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
+    pub detach_keys: String,
+}
+
+/// `skerry stop`, `skerry restart`
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// Seconds before it is killed
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS")]
+    pub time: Option<u64>,
+}
+
+/// `skerry kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// Its name or number
+    #[arg(short, long, default_value = "KILL")]
+    pub signal: String,
+}
+
+/// `skerry rename`
+#[derive(Debug, Args)]
+pub struct Rename {
+    /// Which
+    pub container: String,
+    /// The new name
+    pub name: String,
+}
+
+/// `skerry rm`
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// Running ones too, which are killed
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// `skerry ps`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Those that do not run as well
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only IDs, one a line
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// IDs and commands in full
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// The newest
+    #[arg(short, long)]
+    pub latest: bool,
+    /// Only these: name=, id=, status=, label=, origin=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// table, json, or a template such as '{{.Names}}'
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+}
+
+/// `skerry logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many of the last lines
+    #[arg(short = 'n', long, default_value = "all")]
+    pub tail: String,
+    /// Not before: 10m, 2026-01-02T03:04:05Z
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Not after
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Each line with its time
+    #[arg(short, long)]
+    pub timestamps: bool,
+}
+
+/// `skerry exec`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  skerry exec web ls /etc\n  skerry exec -it web sh")]
+pub struct Exec {
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// On a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Nobody waits for it
+    #[arg(short, long)]
+    pub detach: bool,
+    /// NAME=VALUE, or NAME with the value that it has here
+    #[arg(short, long)]
+    pub env: Vec<String>,
+    /// USER[:GROUP]
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// Folder in the container
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// With every capability
+    #[arg(long)]
+    pub privileged: bool,
+    /// Keys that leave the terminal
+    #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
+    pub detach_keys: String,
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// `skerry attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+    /// Its output alone
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// Keys that leave the terminal
+    #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
+    pub detach_keys: String,
+    /// Do not send signals on to the program
+    #[arg(long = "no-sig-proxy")]
+    pub keep_signals: bool,
+}
+
+/// `skerry inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Containers or images
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// json, or a template such as '{{.State.Status}}'
+    #[arg(short, long)]
+    pub format: Option<Format>,
+    /// Only this kind
+    #[arg(long, value_parser = ["container", "image", "volume", "network"])]
+    pub r#type: Option<String>,
+}
+
+/// `skerry stats`
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Which; all that run without
+    pub containers: Vec<String>,
+    /// Once
+    #[arg(long)]
+    pub no_stream: bool,
+    /// table, json, or a template
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+}
+
+/// `skerry top`
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+}
+
+/// `skerry wait`
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// For what
+    #[arg(long, default_value = "not-running", value_parser = ["not-running", "next-exit", "removed"])]
+    pub condition: String,
+}
+
+/// `skerry events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// From then on: 10m, 2026-01-02T03:04:05Z
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Until then
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Only these: container=, event=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// json, or a template
+    #[arg(long)]
+    pub format: Option<Format>,
+}
+
+/// `skerry port`
+#[derive(Debug, Args)]
+pub struct Port {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+    /// PORT[/PROTOCOL] in the container
+    pub port: Option<String>,
+}

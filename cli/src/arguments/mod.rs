@@ -1,0 +1,106 @@
+//! The command line: words in, values out. What each command does is in `commands`.
+
+mod containers;
+mod images;
+mod options;
+
+pub use containers::{
+    Attach, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats, Stop,
+    Top, Wait,
+};
+pub use images::{Completion, Images, Import, Info, RemoveImage};
+pub use options::{Options, variable};
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Images and containers of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "skerry", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Arguments {
+    /// The monitor's socket
+    #[arg(long, global = true, value_name = "PATH", default_value = spec::paths::MONITOR_SOCKET, hide = true)]
+    pub socket: PathBuf,
+    /// The image store that is written
+    #[arg(long, global = true, value_name = "FOLDER", default_value = spec::paths::DATA_STORE, hide = true)]
+    pub store: PathBuf,
+    /// What is to be done
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program in a new container
+    Run(Box<Run>),
+    /// Make a container without starting it
+    Create(Box<Options>),
+    /// Start stopped containers
+    Start(Start),
+    /// Stop running containers
+    Stop(Stop),
+    /// Stop containers and start them again
+    Restart(Stop),
+    /// Send a signal to running containers
+    Kill(Kill),
+    /// Freeze every process of containers
+    Pause(Names),
+    /// Let frozen containers go on
+    Unpause(Names),
+    /// Give a container another name
+    Rename(Rename),
+    /// Remove containers
+    Rm(Remove),
+    /// List containers
+    Ps(List),
+    /// Show what a container wrote
+    Logs(Logs),
+    /// Run another program in a running container
+    Exec(Exec),
+    /// Join the terminal or the streams of a running container
+    Attach(Attach),
+    /// Show all that is known of containers or images
+    Inspect(Inspect),
+    /// Show what containers use
+    Stats(Stats),
+    /// List the processes of a container
+    Top(Top),
+    /// Wait until containers end, and print their exit statuses
+    Wait(Wait),
+    /// Show what happens
+    Events(Events),
+    /// List a container's published ports
+    Port(Port),
+    /// List images
+    Images(Images),
+    /// Remove images
+    Rmi(RemoveImage),
+    /// Take images from an archive or a folder
+    #[command(visible_alias = "load")]
+    Import(Import),
+    /// Show what there is of this machine and of Skerry
+    Info(Info),
+    /// Show versions
+    Version(Info),
+    /// Print a completion for a shell
+    Completion(Completion),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_description_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does() {
+        for verb in Arguments::command().get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+}

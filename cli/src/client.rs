@@ -1,0 +1,215 @@
+//! A connection to the monitor: one request each (see [`spec::monitor`]).
+
+use crate::error::{Context, Error, Result};
+use serde::Serialize;
+use spec::monitor::{Code, Failure, Frame, Hello, Kind, Reader, Reply, Request, VERSION};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    reader: Reader,
+}
+
+impl Client {
+    /// Connects and asks.
+    ///
+    /// # Errors
+    /// There is no monitor; it speaks another version.
+    pub fn ask(socket: &Path, request: &Request) -> Result<Self> {
+        let stream = UnixStream::connect(socket).context(|| no_monitor(socket))?;
+        let mut client = Self { stream, reader: Reader::default() };
+        client.send(&Hello {
+            version: VERSION,
+            program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned(),
+        })?;
+        client.send(request)?;
+        client.greeting()?;
+        Ok(client)
+    }
+
+    /// Asks and takes the one answer.
+    ///
+    /// # Errors
+    /// What the monitor says, or that it went away.
+    pub fn answer(socket: &Path, request: &Request) -> Result<Reply> {
+        Self::ask(socket, request)?.reply()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The monitor went away.
+    pub fn send(&mut self, message: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_vec(message).context(|| "write a request".into())?;
+        self.write(Kind::Message, &text)
+    }
+
+    /// Sends a program's input.
+    ///
+    /// # Errors
+    /// The monitor went away.
+    pub fn write(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(&Frame::encode(kind, bytes)).map_err(|_| gone())
+    }
+
+    /// The next message, when nothing else can come.
+    ///
+    /// # Errors
+    /// [`Reply::Failed`] as an error; the monitor went away.
+    pub fn reply(&mut self) -> Result<Reply> {
+        match self.next()? {
+            Some(Frame { kind: Kind::Message, payload }) => reply(&payload),
+            Some(_) => Err(Error::new("the monitor sent a program's output that nobody asked for")),
+            None => Err(gone()),
+        }
+    }
+
+    /// The next frame; none when the monitor went away.
+    ///
+    /// # Errors
+    /// What comes is no frame.
+    pub fn next(&mut self) -> Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A frame that has come already.
+    ///
+    /// # Errors
+    /// What came is no frame.
+    pub fn buffered(&mut self) -> Result<Option<Frame>> {
+        self.reader.frame().context(|| "the monitor's answer".into())
+    }
+
+    /// Reads what is there, and waits for it; false when the monitor went away.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub fn fill(&mut self) -> Result<bool> {
+        let mut bytes = [0; 1 << 16];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => Ok(false),
+            Ok(length) => {
+                self.reader.push(&bytes[..length]);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) => Err(error).context(|| "read the monitor's answer".into()),
+        }
+    }
+
+    fn greeting(&mut self) -> Result<()> {
+        let Some(Frame { payload, .. }) = self.next()? else { return Err(gone()) };
+        if serde_json::from_slice::<Hello>(&payload).is_ok_and(|hello| hello.version == VERSION) {
+            return Ok(());
+        }
+        let other = reply(&payload)?;
+        Err(Error::new(format!("the monitor greeted with {other:?}")))
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Reads a message; a failure is an error.
+///
+/// # Errors
+/// It says that something failed, or is none.
+pub fn reply(payload: &[u8]) -> Result<Reply> {
+    match serde_json::from_slice(payload).context(|| "the monitor's answer".into())? {
+        Reply::Failed(Failure { code, message }) => Err(Error { message, status: status(code) }),
+        reply => Ok(reply),
+    }
+}
+
+fn status(code: Code) -> u8 {
+    match code {
+        Code::NoProgram => 127,
+        Code::NotExecutable => 126,
+        _ => 1,
+    }
+}
+
+fn gone() -> Error {
+    Error::new("the monitor went away; it comes back by itself, ask again")
+}
+
+fn no_monitor(socket: &Path) -> String {
+    format!("no monitor runs here: connect to {}", socket.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// A monitor that reads everything and gives these answers to one client.
+    fn with_monitor<T>(answers: &[&str], ask: impl FnOnce(&Path) -> T) -> T {
+        let folder = std::env::temp_dir().join(format!("skerry-client-{:?}", std::thread::current().id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let socket = folder.join("socket");
+        let _ = std::fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let bytes: Vec<u8> =
+            answers.iter().flat_map(|text| Frame::encode(Kind::Message, text.as_bytes())).collect();
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut client, _) = listener.accept().unwrap();
+                client.write_all(&bytes).unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                io::copy(&mut client, &mut io::sink()).unwrap();
+            });
+            ask(&socket)
+        });
+        std::fs::remove_dir_all(folder).unwrap();
+        done
+    }
+
+    const HELLO: &str = r#"{"version":1,"program":"test"}"#;
+
+    #[test]
+    fn an_answer_comes_after_the_greeting() {
+        let answer = with_monitor(&[HELLO, r#"{"reply":"done"}"#], |socket| {
+            Client::answer(socket, &Request::Start { name: "web".into() })
+        });
+        assert_eq!(answer.unwrap(), Reply::Done);
+    }
+
+    #[test]
+    fn a_failure_is_an_error_with_the_monitors_words() {
+        let failed =
+            r#"{"reply":"failed","code":"no-program","message":"container \"web\": no such program"}"#;
+        let error =
+            with_monitor(&[HELLO, failed], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+        assert_eq!((error.message.as_str(), error.status), ("container \"web\": no such program", 127));
+    }
+
+    #[test]
+    fn another_version_and_a_sudden_end_are_told() {
+        let refused = r#"{"reply":"failed","code":"version","message":"this monitor speaks version 2"}"#;
+        let error = with_monitor(&[refused], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+        assert_eq!(error.message, "this monitor speaks version 2");
+        let error = with_monitor(&[HELLO], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+        assert!(error.message.starts_with("the monitor went away"), "{error}");
+        let error = Client::answer(Path::new("/nowhere/socket"), &Request::List).unwrap_err();
+        assert_eq!(
+            error.message,
+            "no monitor runs here: connect to /nowhere/socket: no such file or directory"
+        );
+    }
+}

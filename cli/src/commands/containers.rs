@@ -1,0 +1,178 @@
+//! Verbs that change containers one by one: each name that it worked for is printed, each
+//! that it did not is told, and the others are gone on with.
+
+use super::{Node, print, unexpected};
+use crate::arguments::{Events, Kill, Names, Remove, Rename, Stop, Wait};
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::format;
+use crate::time;
+use serde_json::json;
+use spec::monitor::{Reply, Request, Wait as Condition};
+
+/// `skerry stop`
+pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
+    each(&stop.containers, |name| node.done(&Request::Stop { name, grace: stop.time }))
+}
+
+/// `skerry restart`
+pub fn restart(node: &Node<'_>, stop: &Stop) -> Result<()> {
+    each(&stop.containers, |name| node.done(&Request::Restart { name, grace: stop.time }))
+}
+
+/// `skerry kill`
+pub fn kill(node: &Node<'_>, kill: &Kill) -> Result<()> {
+    let signal = spec::signal::number(&kill.signal).map_err(|why| Error::new(format!("--signal: {why}")))?;
+    each(&kill.containers, |name| node.done(&Request::Kill { name, signal }))
+}
+
+/// `skerry pause`
+pub fn pause(node: &Node<'_>, names: &Names) -> Result<()> {
+    each(&names.containers, |name| node.done(&Request::Pause { name }))
+}
+
+/// `skerry unpause`
+pub fn unpause(node: &Node<'_>, names: &Names) -> Result<()> {
+    each(&names.containers, |name| node.done(&Request::Unpause { name }))
+}
+
+/// `skerry rm`
+pub fn remove(node: &Node<'_>, remove: &Remove) -> Result<()> {
+    each(&remove.containers, |name| node.done(&Request::Remove { name, force: remove.force }))
+}
+
+/// `skerry rename`
+pub fn rename(node: &Node<'_>, rename: &Rename) -> Result<()> {
+    let to = rename.name.parse().map_err(Error::new)?;
+    node.done(&Request::Rename { name: rename.container.clone(), to })
+}
+
+/// `skerry wait`
+pub fn wait(node: &Node<'_>, wait: &Wait) -> Result<()> {
+    let condition = match wait.condition.as_str() {
+        "next-exit" => Condition::NextExit,
+        "removed" => Condition::Removed,
+        _ => Condition::NotRunning,
+    };
+    // All at once, so that no end is missed while another is waited for.
+    let ask = |name: &String| Client::ask(node.socket, &Request::Wait { name: name.clone(), condition });
+    let clients: Vec<Client> = wait.containers.iter().map(ask).collect::<Result<_>>()?;
+    for mut client in clients {
+        match client.reply()? {
+            Reply::Exited { status, .. } => print(&status.to_string()),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(())
+}
+
+/// `skerry events`
+pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
+    let seconds = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| time::moment(option, text).map(|nano| nano / 1_000_000_000)).transpose()
+    };
+    let (since, until) = (seconds("--since", &events.since)?, seconds("--until", &events.until)?);
+    let filters = Filters::new(&events.filter)?;
+    let mut client = Client::ask(node.socket, &Request::Events { since, until })?;
+    loop {
+        match client.reply()? {
+            Reply::Done => return Ok(()),
+            event @ Reply::Event { .. } if !filters.take(&event) => {}
+            Reply::Event { time, name, id, action, attributes } => {
+                let stamp =
+                    spec::timestamp::rfc3339(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(time));
+                let object = json!({ "Type": "container", "Action": action, "status": action, "id": id, "ID": id,
+                    "Name": name, "timeNano": time, "time": time / 1_000_000_000, "Attributes": attributes });
+                match &events.format {
+                    Some(format) => {
+                        super::print_all(&format::show(format, &[], &[object]).map_err(Error::new)?)
+                    }
+                    None => {
+                        let pairs = attributes.iter().map(|(key, value)| format!(", {key}={value}"));
+                        print(&format!(
+                            "{stamp} container {action} {id} (name={name}{})",
+                            pairs.collect::<String>()
+                        ));
+                    }
+                }
+            }
+            other => return Err(unexpected(&other)),
+        }
+    }
+}
+
+/// `container=`, `event=`: of each kind given, one must fit.
+struct Filters(Vec<(String, String)>);
+
+impl Filters {
+    fn new(words: &[String]) -> Result<Self> {
+        let pair = |word: &String| match word.split_once('=') {
+            Some((key @ ("container" | "event"), value)) => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Error::new(format!("--filter {word:?}: neither container=NAME nor event=ACTION"))),
+        };
+        words.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    fn take(&self, event: &Reply) -> bool {
+        let Reply::Event { name, id, action, .. } = event else { return true };
+        let fits = |key: &str, is: &dyn Fn(&str) -> bool| {
+            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
+            given.peek().is_none() || given.any(|(_, value)| is(value))
+        };
+        fits("container", &|value| **name == *value || (!value.is_empty() && id.starts_with(value)))
+            && fits("event", &|value| action == value)
+    }
+}
+
+/// Changes one after the other.
+///
+/// # Errors
+/// The last failure; those before it are told at once.
+pub fn each(names: &[String], change: impl Fn(String) -> Result<()>) -> Result<()> {
+    let mut failed = None;
+    for name in names {
+        match change(name.clone()) {
+            Ok(()) => print(name),
+            Err(error) => {
+                if let Some(before) = failed.replace(error) {
+                    eprintln!("skerry: {before}");
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_others_are_gone_on_with_and_the_last_failure_is_the_commands() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let error = each(&names, |name| {
+            asked.borrow_mut().push(name.clone());
+            if name == "b" { Err(Error::new("no b")) } else { Ok(()) }
+        })
+        .unwrap_err();
+        assert_eq!((asked.into_inner().join(""), error.message.as_str()), ("abc".into(), "no b"));
+    }
+
+    #[test]
+    fn filters_of_one_kind_are_alternatives() {
+        let words = ["container=web", "event=die", "event=oom"].map(str::to_owned);
+        let filters = Filters::new(&words).unwrap();
+        let event = |name: &str, action: &str| Reply::Event {
+            time: 0,
+            name: name.parse().unwrap(),
+            id: "ab12".into(),
+            action: action.into(),
+            attributes: Default::default(),
+        };
+        assert!(filters.take(&event("web", "oom")));
+        assert!(!filters.take(&event("web", "start")));
+        assert!(!filters.take(&event("db", "die")));
+        assert!(Filters::new(&["colour=red".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! `exec`: another program in a running container.
+
+use super::{Node, unexpected};
+use crate::arguments::{self, Exec};
+use crate::client::Client;
+use crate::detach::Detach;
+use crate::error::{Error, Result};
+use crate::session::{self, Ended, Following, Forward};
+use crate::terminal;
+use spec::monitor::{self, Reply, Request};
+
+/// Runs it; gives its exit status.
+pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
+    let detach = Detach::new(&exec.detach_keys).map_err(|why| Error::new(format!("--detach-keys: {why}")))?;
+    if exec.tty && exec.interactive && !exec.detach && !terminal::is_there() {
+        return Err(Error::new("-t: standard input is not a terminal"));
+    }
+    let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec))))?;
+    match client.reply()? {
+        Reply::Streams { .. } => {}
+        Reply::Done => return Ok(0),
+        Reply::Exited { error: Some(message), status, .. } => {
+            return Err(Error::new(message).with_status(status));
+        }
+        other => return Err(unexpected(&other)),
+    }
+    let raw = exec.tty && exec.interactive;
+    let forward = if raw { Forward::Nobody } else { Forward::Exec };
+    match session::follow(client, Following { input: exec.interactive, raw, detach, forward })? {
+        Ended::Exited(status) => Ok(status),
+        Ended::Done | Ended::Left => Ok(0),
+    }
+}
+
+fn request(exec: &Exec) -> monitor::Exec {
+    let here = |name: &str| std::env::var(name).ok();
+    monitor::Exec {
+        name: exec.container.clone(),
+        command: exec.command.clone(),
+        env: exec.env.iter().filter_map(|word| arguments::variable(word, here)).collect(),
+        user: exec.user.clone(),
+        working_dir: exec.workdir.clone(),
+        tty: exec.tty,
+        input: exec.interactive,
+        privileged: exec.privileged,
+        detach: exec.detach,
+        size: terminal::size(),
+    }
+}

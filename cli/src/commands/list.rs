@@ -1,0 +1,256 @@
+//! `ps` and `port`.
+
+use super::{Node, print, print_all, unexpected};
+use crate::arguments::{List, Port};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::human;
+use crate::table::shorten;
+use crate::time;
+use serde_json::{Value, json};
+use spec::monitor::{self, Health, Reply, Request, Status, Summary};
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("CONTAINER ID", "ID"),
+    ("IMAGE", "Image"),
+    ("COMMAND", "Command"),
+    ("CREATED", "RunningFor"),
+    ("STATUS", "Status"),
+    ("PORTS", "Ports"),
+    ("NAMES", "Names"),
+    ("ORIGIN", "Origin"),
+];
+
+/// Letters of an ID, and of a command, in a table.
+const SHORT: usize = 12;
+const COMMAND: usize = 20;
+
+/// `skerry ps`
+pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
+    let filters = Filters::new(&list.filter)?;
+    let mut containers = all(node)?;
+    containers.sort_by_key(|container| std::cmp::Reverse(container.created));
+    let all = list.all || list.latest || filters.asks_for_a_status();
+    containers.retain(|container| (all || is_alive(&container.status)) && filters.take(container));
+    if list.latest {
+        containers.truncate(1);
+    }
+    let id = |container: &Summary| short(&container.id, list.no_trunc);
+    if list.quiet {
+        containers.iter().for_each(|container| print(&id(container)));
+        return Ok(());
+    }
+    let objects: Vec<Value> = containers.iter().map(|container| object(container, list.no_trunc)).collect();
+    print_all(&format::show(&list.format, &COLUMNS, &objects).map_err(Error::new)?);
+    Ok(())
+}
+
+/// Every container of the machine.
+pub fn all(node: &Node<'_>) -> Result<Vec<Summary>> {
+    match node.answer(&Request::List)? {
+        Reply::Containers { containers } => Ok(containers),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `skerry port`
+pub fn port(node: &Node<'_>, asked: &Port) -> Result<()> {
+    let summary = match node.answer(&Request::Inspect { name: asked.container.clone() })? {
+        Reply::Container { summary, .. } => summary,
+        other => return Err(unexpected(&other)),
+    };
+    let fits = |port: &&monitor::Port| {
+        let name = format!("{}/{}", port.container, port.protocol);
+        asked.port.as_ref().is_none_or(|asked| *asked == name || name == format!("{asked}/tcp"))
+    };
+    let ports: Vec<&monitor::Port> = summary.ports.iter().filter(fits).collect();
+    if let (true, Some(port)) = (ports.is_empty(), &asked.port) {
+        return Err(Error::new(format!("container {}: port {port} is not published", asked.container)));
+    }
+    for port in ports {
+        let here = here(port);
+        match asked.port {
+            Some(_) => print(&here),
+            None => print(&format!("{}/{} -> {here}", port.container, port.protocol)),
+        }
+    }
+    Ok(())
+}
+
+fn is_alive(status: &Status) -> bool {
+    matches!(status.state.as_str(), "running" | "paused" | "restarting" | "stopping")
+}
+
+fn short(id: &str, whole: bool) -> String {
+    if whole { id.to_owned() } else { id.chars().take(SHORT).collect() }
+}
+
+fn object(container: &Summary, whole: bool) -> Value {
+    let command = container.command.join(" ");
+    let command = if whole { command } else { shorten(&command, COMMAND) };
+    let ports: Vec<String> = container.ports.iter().map(published).collect();
+    let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let networks: Vec<&str> = container.networks.keys().map(String::as_str).collect();
+    json!({
+        "ID": short(&container.id, whole),
+        "Image": container.image,
+        "Command": format!("{command:?}"),
+        "CreatedAt": spec::timestamp::rfc3339_seconds(container.created),
+        "RunningFor": format!("{} ago", human::ago(time::since(container.created))),
+        "Status": status(&container.status),
+        "State": container.status.state,
+        "Ports": ports.join(", "),
+        "Names": container.name,
+        "Labels": labels.join(","),
+        "Networks": networks.join(","),
+        "Origin": if container.configured { "node.toml" } else { "person" },
+    })
+}
+
+fn published(port: &monitor::Port) -> String {
+    format!("{}->{}/{}", here(port), port.container, port.protocol)
+}
+
+fn here(port: &monitor::Port) -> String {
+    match port.address {
+        Some(address) => std::net::SocketAddr::new(address, port.node).to_string(),
+        None => format!("0.0.0.0:{}", port.node),
+    }
+}
+
+/// In Docker's words: `Up 3 minutes (healthy)`, `Exited (137) 2 hours ago`.
+fn status(status: &Status) -> String {
+    let up = || format!("Up {}", human::ago(time::since(status.started.unwrap_or(0))));
+    match (status.state.as_str(), status.finished) {
+        ("running", _) => match status.health {
+            None => up(),
+            Some(Health::Starting) => format!("{} (health: starting)", up()),
+            Some(Health::Healthy) => format!("{} (healthy)", up()),
+            Some(Health::Unhealthy) => format!("{} (unhealthy)", up()),
+        },
+        ("paused", _) => format!("{} (Paused)", up()),
+        ("stopping", _) => format!("{} (stopping)", up()),
+        ("restarting", Some(at)) => format!("Restarting {} ago", ended(status, at)),
+        ("exited", Some(at)) => format!("Exited {} ago", ended(status, at)),
+        (other, _) => {
+            other.chars().take(1).flat_map(char::to_uppercase).chain(other.chars().skip(1)).collect()
+        }
+    }
+}
+
+fn ended(status: &Status, at: u64) -> String {
+    format!("({}) {}", status.exit.unwrap_or(0), human::ago(time::since(at)))
+}
+
+/// `--filter`: of each key, one value must fit.
+struct Filters(Vec<(String, String)>);
+
+const KEYS: [&str; 6] = ["name", "id", "status", "label", "origin", "health"];
+
+impl Filters {
+    fn new(words: &[String]) -> Result<Self> {
+        let pair = |word: &String| match word.split_once('=') {
+            Some((key, value)) if KEYS.contains(&key) => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Error::new(format!("--filter {word:?}: not KEY=VALUE with one of {}", KEYS.join(", ")))),
+        };
+        words.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    fn asks_for_a_status(&self) -> bool {
+        self.0.iter().any(|(key, _)| key == "status")
+    }
+
+    fn take(&self, container: &Summary) -> bool {
+        KEYS.iter().all(|key| {
+            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
+            given.peek().is_none() || given.any(|(_, value)| fits(container, key, value))
+        })
+    }
+}
+
+fn fits(container: &Summary, key: &str, value: &str) -> bool {
+    match key {
+        "name" => container.name.contains(value),
+        "id" => container.id.starts_with(value),
+        "status" => container.status.state == value,
+        "origin" => (value == "node.toml") == container.configured,
+        "health" => {
+            container.status.health.is_some_and(|health| format!("{health:?}").eq_ignore_ascii_case(value))
+        }
+        _ => match value.split_once('=') {
+            Some((label, value)) => container.labels.get(label).is_some_and(|is| is == value),
+            None => container.labels.contains_key(value),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(state: &str) -> Summary {
+        Summary {
+            id: "0123456789abcdef".repeat(4),
+            name: "web".parse().unwrap(),
+            image: "nginx".into(),
+            digest: None,
+            command: vec!["nginx".into(), "-g".into(), "daemon off; and more".into()],
+            created: time::now() / 1_000_000_000 - 7200,
+            configured: false,
+            status: Status {
+                state: state.into(),
+                started: Some(time::now() / 1_000_000_000 - 60),
+                finished: Some(time::now() / 1_000_000_000 - 180),
+                exit: Some(137),
+                ..Status::default()
+            },
+            ports: vec![monitor::Port { address: None, node: 8080, container: 80, protocol: "tcp".into() }],
+            networks: Default::default(),
+            labels: [("tier".to_owned(), "front".to_owned())].into(),
+            tty: false,
+        }
+    }
+
+    #[test]
+    fn a_container_is_a_line_in_dockers_words() {
+        let text =
+            format::show(&format::Format::Table, &COLUMNS, &[object(&container("running"), false)]).unwrap();
+        assert_eq!(
+            text,
+            "CONTAINER ID   IMAGE   COMMAND                  CREATED       STATUS              \
+             PORTS                  NAMES   ORIGIN\n\
+             0123456789ab   nginx   \"nginx -g daemon off…\"   2 hours ago   Up About a minute   \
+             0.0.0.0:8080->80/tcp   web     person\n"
+        );
+    }
+
+    #[test]
+    fn states_are_told_in_dockers_words() {
+        let mut healthy = container("running").status;
+        healthy.health = Some(Health::Healthy);
+        for (is, text) in [
+            (healthy, "Up About a minute (healthy)"),
+            (container("exited").status, "Exited (137) 3 minutes ago"),
+            (container("created").status, "Created"),
+            (container("paused").status, "Up About a minute (Paused)"),
+        ] {
+            assert_eq!(status(&is), text);
+        }
+    }
+
+    #[test]
+    fn filters_choose() {
+        for (words, takes) in [
+            (&["name=we"][..], true),
+            (&["name=db", "name=web"], true),
+            (&["label=tier=front", "status=running"], true),
+            (&["label=tier=back"], false),
+            (&["origin=node.toml"], false),
+            (&["health=healthy"], false),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(Filters::new(&words).unwrap().take(&container("running")), takes, "{words:?}");
+        }
+        assert!(Filters::new(&["colour=red".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! What each verb does.
+
+mod containers;
+mod exec;
+mod images;
+mod info;
+mod inspect;
+mod list;
+mod logs;
+mod run;
+mod stats;
+
+use crate::arguments::{Arguments, Command};
+use crate::client::Client;
+use crate::error::{Error, Result};
+use spec::monitor::{Reply, Request};
+use std::path::Path;
+use store::{Store, Stores};
+
+/// Does what the command line asks for; gives the exit status.
+///
+/// # Errors
+/// Why not.
+pub fn perform(arguments: &Arguments) -> Result<u8> {
+    let node = Node { socket: &arguments.socket, store: &arguments.store };
+    match &arguments.command {
+        Command::Run(run) => return run::run(&node, run),
+        Command::Create(options) => run::create(&node, options)?,
+        Command::Start(start) => return run::start(&node, start),
+        Command::Attach(attach) => return run::attach(&node, attach),
+        Command::Exec(exec) => return exec::exec(&node, exec),
+        Command::Wait(wait) => containers::wait(&node, wait)?,
+        Command::Stop(stop) => containers::stop(&node, stop)?,
+        Command::Restart(stop) => containers::restart(&node, stop)?,
+        Command::Kill(kill) => containers::kill(&node, kill)?,
+        Command::Pause(names) => containers::pause(&node, names)?,
+        Command::Unpause(names) => containers::unpause(&node, names)?,
+        Command::Rename(rename) => containers::rename(&node, rename)?,
+        Command::Rm(remove) => containers::remove(&node, remove)?,
+        Command::Ps(list) => list::list(&node, list)?,
+        Command::Logs(logs) => logs::logs(&node, logs)?,
+        Command::Inspect(inspect) => inspect::inspect(&node, inspect)?,
+        Command::Stats(stats) => stats::stats(&node, stats)?,
+        Command::Top(top) => stats::top(&node, top)?,
+        Command::Events(events) => containers::events(&node, events)?,
+        Command::Port(port) => list::port(&node, port)?,
+        Command::Images(images) => images::list(&node, images)?,
+        Command::Rmi(remove) => images::remove(&node, remove)?,
+        Command::Import(import) => images::import(&node, import)?,
+        Command::Info(info) => info::info(&node, info)?,
+        Command::Version(version) => info::version(version)?,
+        Command::Completion(completion) => info::completion(completion),
+    }
+    Ok(0)
+}
+
+/// Where this machine's containers and images are.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    /// The monitor's socket.
+    pub socket: &'a Path,
+    /// The store that is written.
+    pub store: &'a Path,
+}
+
+impl Node<'_> {
+    /// Asks the monitor and takes its one answer.
+    pub fn answer(&self, request: &Request) -> Result<Reply> {
+        Client::answer(self.socket, request)
+    }
+
+    /// Asks for something that is simply done.
+    pub fn done(&self, request: &Request) -> Result<()> {
+        match self.answer(request)? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Its stores, to be read: the one that is written, and the one that came with the node.
+    pub fn stores(&self) -> Stores {
+        self.stores_with(&Store::open_read_only(self.store))
+    }
+
+    /// The same, with the first to be written.
+    pub fn stores_with(&self, first: &Store) -> Stores {
+        let came = Store::open_read_only(Path::new(spec::paths::IMAGE_STORE));
+        Stores::new(vec![first.clone(), came])
+    }
+}
+
+/// The monitor said something that is no answer to this.
+pub fn unexpected(reply: &Reply) -> Error {
+    Error::new(format!("the monitor gave another answer than was asked for: {reply:?}"))
+}
+
+/// Prints a line; a reader that has gone is no error.
+pub fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints text that ends its own lines.
+pub fn print_all(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

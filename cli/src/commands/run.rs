@@ -1,0 +1,118 @@
+//! `run`, `create`, `start` and `attach`.
+
+use super::{Node, images, print, unexpected};
+use crate::arguments::{self, Attach, Options, Run};
+use crate::client::Client;
+use crate::detach::Detach;
+use crate::error::{Error, Result};
+use crate::session::{self, Ended, Following, Forward};
+use crate::terminal;
+use spec::monitor::{Create, Reply, Request};
+
+/// Exit status when Skerry itself could not.
+const OURS: u8 = 125;
+
+/// `skerry create`
+pub fn create(node: &Node<'_>, options: &Options) -> Result<()> {
+    make(node, options).map(|id| print(&id)).map_err(ours)
+}
+
+/// `skerry run`
+pub fn run(node: &Node<'_>, run: &Run) -> Result<u8> {
+    let keys = keys(&run.detach_keys).map_err(ours)?;
+    let options = &run.options;
+    if !run.detach && options.interactive && options.tty && !terminal::is_there() {
+        return Err(ours(Error::new("-t: standard input is not a terminal")));
+    }
+    let id = make(node, options).map_err(ours)?;
+    if run.detach {
+        let started = node.done(&Request::Start { name: id.clone() });
+        return started.map(|()| print(&id)).map(|()| 0).map_err(|error| gone(node, options, &id, error));
+    }
+    let following =
+        Followed { input: options.interactive, keys, keep_signals: run.keep_signals, start: true };
+    follow(node, &id, following).map_err(|error| gone(node, options, &id, error))
+}
+
+/// `skerry start`
+pub fn start(node: &Node<'_>, start: &arguments::Start) -> Result<u8> {
+    if !start.attach && !start.interactive {
+        return start_each(node, &start.containers);
+    }
+    let [name] = &start.containers[..] else {
+        return Err(Error::new("--attach: one container at a time"));
+    };
+    let keys = keys(&start.detach_keys)?;
+    follow(node, name, Followed { input: start.interactive, keys, keep_signals: false, start: true })
+}
+
+fn start_each(node: &Node<'_>, names: &[String]) -> Result<u8> {
+    super::containers::each(names, |name| node.done(&Request::Start { name })).map(|()| 0)
+}
+
+/// `skerry attach`
+pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
+    let keys = keys(&attach.detach_keys)?;
+    let followed =
+        Followed { input: !attach.no_stdin, keys, keep_signals: attach.keep_signals, start: false };
+    follow(node, &attach.container, followed)
+}
+
+struct Followed {
+    input: bool,
+    keys: Detach,
+    keep_signals: bool,
+    start: bool,
+}
+
+fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
+    let Followed { input, keys, keep_signals, start } = followed;
+    let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
+    let mut client = Client::ask(node.socket, &request)?;
+    let tty = match client.reply()? {
+        Reply::Streams { tty, .. } => tty,
+        other => return Err(unexpected(&other)),
+    };
+    let raw = tty && input && terminal::is_there();
+    let forward = match raw || keep_signals {
+        true => Forward::Nobody,
+        false => Forward::Container(node.socket.to_owned(), name.to_owned()),
+    };
+    match session::follow(client, Following { input, raw, detach: keys, forward })? {
+        Ended::Exited(status) => Ok(status),
+        Ended::Done | Ended::Left => Ok(0),
+    }
+}
+
+/// Defines a container, whose image is here then; gives its ID.
+fn make(node: &Node<'_>, options: &Options) -> Result<String> {
+    let container = options.container(|name| std::env::var(name).ok())?;
+    let name = options.name()?;
+    let image = images::ensure(node, &options.image, &options.pull)?;
+    let create = Create { name, container, image: image.digest.to_string(), remove: options.rm };
+    match node.answer(&Request::Create(Box::new(create)))? {
+        Reply::Created { id, warnings, .. } => {
+            warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));
+            Ok(id)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// One that could not be started stays, as with Docker, unless it is to be removed.
+fn gone(node: &Node<'_>, options: &Options, id: &str, error: Error) -> Error {
+    if options.rm {
+        let _ = node.done(&Request::Remove { name: id.to_owned(), force: true });
+    }
+    ours(error)
+}
+
+/// Docker's exit status for what is not the program's.
+fn ours(error: Error) -> Error {
+    let status = if error.status == 1 { OURS } else { error.status };
+    error.with_status(status)
+}
+
+fn keys(text: &str) -> Result<Detach> {
+    Detach::new(text).map_err(|why| Error::new(format!("--detach-keys: {why}")))
+}

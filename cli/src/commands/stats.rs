@@ -1,0 +1,125 @@
+//! `stats` and `top`.
+
+use super::{Node, print_all, unexpected};
+use crate::arguments::{Stats, Top};
+use crate::client::Client;
+use crate::error::{Context, Error, Result};
+use crate::format::{self, Format};
+use crate::human::{binary, decimal};
+use serde_json::{Value, json};
+use spec::monitor::{self, Reply, Request};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("CONTAINER ID", "ID"),
+    ("NAME", "Name"),
+    ("CPU %", "CPUPerc"),
+    ("MEM USAGE / LIMIT", "MemUsage"),
+    ("MEM %", "MemPerc"),
+    ("NET I/O", "NetIO"),
+    ("BLOCK I/O", "BlockIO"),
+    ("PIDS", "PIDs"),
+];
+
+/// Home, and nothing below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// `skerry stats`: processor time is of the second between two rounds.
+pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
+    let request = Request::Stats { names: asked.containers.clone(), follow: true };
+    let mut client = Client::ask(node.socket, &request)?;
+    let mut before = round(&mut client)?;
+    loop {
+        let now = round(&mut client)?;
+        let objects: Vec<Value> = now.values().map(|one| object(before.get(&one.id), one)).collect();
+        let text = format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?;
+        let clear = !asked.no_stream && asked.format == Format::Table && std::io::stdout().is_terminal();
+        print_all(&format!("{}{text}", if clear { CLEAR } else { "" }));
+        if asked.no_stream {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+fn round(client: &mut Client) -> Result<BTreeMap<String, monitor::Stats>> {
+    match client.reply()? {
+        Reply::Stats { containers } => Ok(containers.into_iter().map(|one| (one.id.clone(), one)).collect()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn object(before: Option<&monitor::Stats>, now: &monitor::Stats) -> Value {
+    let cpu = before.map_or(0.0, |before| {
+        let time = now.time.saturating_sub(before.time).max(1) as f64 / 1000.0;
+        100.0 * now.cpu.saturating_sub(before.cpu) as f64 / time
+    });
+    let share = 100.0 * now.memory as f64 / now.memory_limit.max(1) as f64;
+    json!({
+        "ID": now.id.chars().take(12).collect::<String>(),
+        "Name": now.name,
+        "CPUPerc": format!("{cpu:.2}%"),
+        "MemUsage": format!("{} / {}", binary(now.memory), binary(now.memory_limit)),
+        "MemPerc": format!("{share:.2}%"),
+        "NetIO": format!("{} / {}", decimal(now.network.0), decimal(now.network.1)),
+        "BlockIO": format!("{} / {}", decimal(now.block.0), decimal(now.block.1)),
+        "PIDs": now.pids.to_string(),
+    })
+}
+
+/// `skerry top`: from `/proc`, since there may be no ps(1) here.
+pub fn top(node: &Node<'_>, top: &Top) -> Result<()> {
+    let pids = match node.answer(&Request::Top { name: top.container.clone() })? {
+        Reply::Processes { pids } => pids,
+        other => return Err(unexpected(&other)),
+    };
+    let rows: Vec<Vec<String>> = pids.into_iter().filter_map(|pid| process(pid).ok()).collect();
+    print_all(&crate::table::table(&["UID", "PID", "PPID", "STATE", "COMMAND"], &rows));
+    Ok(())
+}
+
+/// One that has ended meanwhile is left out.
+fn process(pid: i32) -> Result<Vec<String>> {
+    let read = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        std::fs::read(&path).context(|| format!("read {path}"))
+    };
+    let status = String::from_utf8_lossy(&read("status")?).into_owned();
+    let field = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let command = String::from_utf8_lossy(&read("cmdline")?).trim_end_matches('\0').replace('\0', " ");
+    let command = if command.is_empty() { format!("[{}]", field("Name:")) } else { command };
+    Ok(vec![field("Uid:"), pid.to_string(), field("PPid:"), field("State:"), command])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_that_of_the_second_between() {
+        let one = |time: u64, cpu| monitor::Stats {
+            id: "0123456789abcdef".into(),
+            time: time * 1_000_000_000,
+            cpu,
+            memory: 32 << 20,
+            memory_limit: 64 << 20,
+            ..monitor::Stats::default()
+        };
+        let shown = object(Some(&one(10, 1_000_000)), &one(11, 1_250_000));
+        assert_eq!(shown["CPUPerc"], "25.00%");
+        assert_eq!(shown["MemUsage"], "32MiB / 64MiB");
+        assert_eq!(shown["MemPerc"], "50.00%");
+        assert_eq!(object(None, &one(11, 5))["CPUPerc"], "0.00%");
+    }
+
+    #[test]
+    fn a_process_is_told_from_proc() {
+        let own = process(std::process::id().cast_signed()).unwrap();
+        assert_eq!(own[1], std::process::id().to_string());
+        assert!(own[4].contains("skerry"), "{own:?}");
+    }
+}

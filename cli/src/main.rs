@@ -1,0 +1,32 @@
+//! `skerry`: images and containers as a person handles them.
+//!
+//! Images are files, which this program reads and writes itself. Containers are the
+//! monitor's: each command asks it over its socket and shows the answer. So nothing of a
+//! container depends on this program's life.
+
+mod arguments;
+mod client;
+mod commands;
+mod detach;
+mod error;
+mod format;
+mod human;
+mod session;
+mod table;
+mod terminal;
+mod time;
+
+use arguments::Arguments;
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match commands::perform(&arguments) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            eprintln!("skerry: {error}");
+            error.status.into()
+        }
+    }
+}

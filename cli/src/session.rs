@@ -1,0 +1,191 @@
+//! A program's streams, between the terminal and the monitor, until the program ends or
+//! the client leaves.
+
+use crate::client::{self, Client};
+use crate::detach::Detach;
+use crate::error::{Context, Error, Result};
+use crate::terminal::{self, Raw};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::read;
+use spec::monitor::{Frame, Kind, Reply, Request};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// How streams are followed.
+#[derive(Clone, Debug)]
+pub struct Following {
+    /// Standard input is sent.
+    pub input: bool,
+    /// The program is on a terminal, and so are we: keys go through as they are.
+    pub raw: bool,
+    /// What leaves it.
+    pub detach: Detach,
+    /// Signals that we get are sent on.
+    pub forward: Forward,
+}
+
+/// Who gets our signals.
+#[derive(Clone, Debug)]
+pub enum Forward {
+    /// Nobody: they end us, as signals do.
+    Nobody,
+    /// The program of this `exec`.
+    Exec,
+    /// This container, by a request of its own.
+    Container(PathBuf, String),
+}
+
+/// How it came to an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The program has ended, so.
+    Exited(u8),
+    /// There is nothing more to come.
+    Done,
+    /// The detach keys were typed.
+    Left,
+}
+
+const FORWARDED: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Follows the streams of a connection that [`Reply::Streams`] has been said on.
+///
+/// # Errors
+/// The program could not be run; the monitor went away.
+pub fn follow(client: Client, following: Following) -> Result<Ended> {
+    let signals = watch(!matches!(following.forward, Forward::Nobody))?;
+    let raw = following.raw.then(Raw::new).transpose()?;
+    let input = following.input;
+    let ended = Session { client, following, signals, input }.run();
+    drop(raw);
+    ended
+}
+
+fn watch(all: bool) -> Result<SignalFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGWINCH);
+    if all {
+        FORWARDED.into_iter().for_each(|signal| set.add(signal));
+    }
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).context(|| "watch signals".into())?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context(|| "watch signals".into())
+}
+
+struct Session {
+    client: Client,
+    following: Following,
+    signals: SignalFd,
+    /// Our input has not ended.
+    input: bool,
+}
+
+impl Session {
+    fn run(&mut self) -> Result<Ended> {
+        loop {
+            while let Some(frame) = self.client.buffered()? {
+                if let Some(ended) = take(&frame)? {
+                    return Ok(ended);
+                }
+            }
+            let [monitor, signals, input] = self.wait()?;
+            if signals {
+                self.signalled()?;
+            }
+            if input && self.typed()? {
+                return Ok(Ended::Left);
+            }
+            if monitor && !self.client.fill()? {
+                return Err(Error::new("the monitor went away; the container goes on, attach again"));
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<[bool; 3]> {
+        let stdin = io::stdin();
+        let mut events = vec![
+            PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        if self.input {
+            events.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut events, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            result => drop(result.context(|| "wait for events".into())?),
+        }
+        let ready = |index: usize| events.get(index).and_then(PollFd::any) == Some(true);
+        Ok([ready(0), ready(1), ready(2)])
+    }
+
+    fn signalled(&mut self) -> Result<()> {
+        while let Some(signal) = self.signals.read_signal().context(|| "take signals".into())? {
+            let number = signal.ssi_signo.cast_signed();
+            match (&self.following.forward, number) {
+                (_, number) if number == Signal::SIGWINCH as i32 => {
+                    let size = terminal::size();
+                    size.map_or(Ok(()), |size| self.client.send(&Request::Resize(size)))?;
+                }
+                (Forward::Exec, signal) => self.client.send(&Request::Signal { signal })?,
+                (Forward::Container(socket, name), signal) => {
+                    // One that has ended just now does not miss it.
+                    let _ = Client::answer(socket, &Request::Kill { name: name.clone(), signal });
+                }
+                (Forward::Nobody, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was typed; says whether the client leaves.
+    fn typed(&mut self) -> Result<bool> {
+        let mut bytes = [0; 1 << 14];
+        // Not by way of `Stdin`, which keeps back what poll(2) then does not see.
+        let length = match read(io::stdin().as_fd(), &mut bytes) {
+            Err(Errno::EINTR | Errno::EAGAIN) => return Ok(false),
+            read => read.context(|| "read standard input".into())?,
+        };
+        if length == 0 {
+            self.input = false;
+            self.client.send(&Request::InputEnded)?;
+            return Ok(false);
+        }
+        let (send, leaves) = match self.following.raw {
+            true => self.following.detach.typed(&bytes[..length]),
+            false => (bytes[..length].to_vec(), false),
+        };
+        if !send.is_empty() {
+            self.client.write(Kind::Input, &send)?;
+        }
+        Ok(leaves)
+    }
+}
+
+/// Shows what a frame has; says how it ended if this was the last one.
+fn take(frame: &Frame) -> Result<Option<Ended>> {
+    match frame.kind {
+        Kind::Output => show(&mut io::stdout(), &frame.payload)?,
+        Kind::Error => show(&mut io::stderr(), &frame.payload)?,
+        Kind::Input => {}
+        Kind::Message => return last(client::reply(&frame.payload)?),
+    }
+    Ok(None)
+}
+
+fn last(reply: Reply) -> Result<Option<Ended>> {
+    match reply {
+        Reply::Exited { error: Some(message), status, .. } => Err(Error::new(message).with_status(status)),
+        Reply::Exited { status, .. } => Ok(Some(Ended::Exited(status))),
+        Reply::Done => Ok(Some(Ended::Done)),
+        other => Err(Error::new(format!("the monitor said {other:?} amid a program's output"))),
+    }
+}
+
+fn show(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    out.write_all(bytes).and_then(|()| out.flush()).context(|| "write to standard output".into())
+}

@@ -1,0 +1,43 @@
+//! The terminal that the command was typed on.
+
+use crate::error::{Context, Result};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use spec::monitor::Size;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+/// Standard input is raw until this is dropped: each key goes to the container as it is.
+#[derive(Debug)]
+pub struct Raw(Termios);
+
+impl Raw {
+    /// # Errors
+    /// Standard input is no terminal.
+    pub fn new() -> Result<Self> {
+        let words = || "make the terminal raw".to_owned();
+        let before = tcgetattr(io::stdin().as_fd()).context(words)?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &raw).context(words)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
+    }
+}
+
+/// Standard input is a terminal.
+pub fn is_there() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Its size, of whichever of the standard three is a terminal.
+pub fn size() -> Option<Size> {
+    let of = |result: io::Result<(u16, u16)>| result.ok().filter(|size| *size != (0, 0));
+    of(sys::terminal::size(io::stdin().as_fd()))
+        .or_else(|| of(sys::terminal::size(io::stdout().as_fd())))
+        .map(|(rows, columns)| Size { rows, columns })
+}
