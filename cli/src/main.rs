@@ -4,6 +4,7 @@
 //! monitor's: each command asks it over its socket and shows the answer. So nothing of a
 //! container depends on this program's life.
 
+#[allow(rustdoc::broken_intra_doc_links, reason = "help texts: brackets mean what may be left out")]
 mod arguments;
 mod client;
 mod commands;
