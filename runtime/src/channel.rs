@@ -9,6 +9,8 @@
 //! R  all is set up                 records it
 //!                                ← G
 //! E… an error in words             undoes everything
+//! L  a filter's descriptor         gives it to the agent (`agent`)
+//!                                ← G
 //! ```
 //!
 //! A process between that makes the first one (`between`) says on a socket of its own `B`
@@ -20,7 +22,7 @@
 
 use crate::error::{Context, Error, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::descriptors;
 
 /// Longest error that is told whole, in bytes.
@@ -41,6 +43,8 @@ pub enum Message {
     Failed(Error),
     /// The process between has made the first process, which has this ID.
     Born(i32),
+    /// A filter's descriptor comes along.
+    Listener,
     /// The process is gone without a word.
     Gone,
 }
@@ -56,6 +60,11 @@ impl Channel {
     pub fn pair() -> Result<(Self, Self)> {
         let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
         pair.map(|(one, other)| (Self(one), Self(other))).context(|| "make a socket".into())
+    }
+
+    /// The same side once more.
+    pub fn again(&self) -> Result<Self> {
+        self.0.try_clone().map(Self).context(|| "copy a socket".into())
     }
 
     /// Tells an error; nothing more can be done when nobody listens.
@@ -77,6 +86,12 @@ impl Channel {
         let _ = self.send(format!("B{pid}").as_bytes());
     }
 
+    /// Hands a filter's descriptor over, and waits until the agent has it.
+    pub fn listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        descriptors::send(self.0.as_fd(), b"L", &[listener]).context(|| "tell the other process".into())?;
+        self.wait_for_go()
+    }
+
     /// Has the parent run hooks.
     pub fn ask_for_hooks(&self) -> Result<()> {
         self.send(b"H")?;
@@ -85,7 +100,7 @@ impl Channel {
 
     /// Waits for the parent's word.
     pub fn wait_for_go(&self) -> Result<()> {
-        match self.receive()?.as_slice() {
+        match self.receive()?.0.as_slice() {
             b"G" => Ok(()),
             _ => Err(Error::new("the runtime went away")),
         }
@@ -98,19 +113,25 @@ impl Channel {
 
     /// What the first process says next.
     pub fn next(&self) -> Result<Message> {
-        Ok(Message::read(&self.receive()?))
+        Ok(Message::read(&self.receive()?.0))
+    }
+
+    /// As [`Self::next`], with the descriptor that comes along.
+    pub fn next_with_descriptor(&self) -> Result<(Message, Option<OwnedFd>)> {
+        let (bytes, mut descriptors) = self.receive()?;
+        Ok((Message::read(&bytes), descriptors.pop()))
     }
 
     fn send(&self, message: &[u8]) -> Result<()> {
         descriptors::send(self.0.as_fd(), message, &[]).context(|| "tell the other process".into())
     }
 
-    fn receive(&self) -> Result<Vec<u8>> {
+    fn receive(&self) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
         let mut buffer = vec![0; LONGEST];
-        let (length, _) =
+        let (length, descriptors) =
             descriptors::receive(self.0.as_fd(), &mut buffer).context(|| "hear the other process".into())?;
         buffer.truncate(length);
-        Ok(buffer)
+        Ok((buffer, descriptors))
     }
 }
 
@@ -120,6 +141,7 @@ impl Message {
         match bytes {
             b"H" => Self::Hooks,
             b"R" => Self::Ready,
+            b"L" => Self::Listener,
             [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),
             [b'B', digits @ ..] => {
                 str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).map_or(Self::Gone, Self::Born)

@@ -209,7 +209,7 @@ fn lead(
             Message::Hooks => run_hooks(record, plan)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone | Message::Born(_) => return Err(gone()),
+            Message::Gone | Message::Born(_) | Message::Listener => return Err(gone()),
         }
         channel.go()?;
     }

@@ -1,5 +1,6 @@
 //! `exec`: one more program in a container.
 
+use crate::agent::{self, Agent};
 use crate::arguments;
 use crate::bundle;
 use crate::cgroup::folder;
@@ -119,6 +120,7 @@ fn join_and_fork(
     if kinds.contains(CloneFlags::CLONE_NEWPID) {
         setns(&held, CloneFlags::CLONE_NEWPID).context(|| "join the container's PID namespace".into())?;
     }
+    let agent = Agent::connect(config)?;
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(Status::Running));
     performer.console = console;
@@ -126,7 +128,7 @@ fn join_and_fork(
     match forked.context(|| "make a process in the container's cgroup".into())? {
         Some(pid) => {
             drop(performer);
-            follow(pid, &parent, process)
+            follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
         }
         None => {
             drop(parent);
@@ -160,12 +162,12 @@ fn inside(mut performer: Performer, container: &OwnedFd, kinds: CloneFlags, step
 }
 
 /// Waits until the program runs or could not be run.
-fn follow(pid: i32, channel: &Channel, process: &Process) -> Result<i32> {
+fn follow(pid: i32, process: &Process, hear: impl FnOnce(i32) -> Result<Message>) -> Result<i32> {
     let outcome = match process.oom_score_adj {
         Some(value) => crate::create::set_oom_score(pid, value),
         None => Ok(()),
     };
-    match outcome.and_then(|()| channel.next()) {
+    match outcome.and_then(|()| hear(pid)) {
         Ok(Message::Gone) => Ok(pid),
         Ok(Message::Failed(error)) | Err(error) => {
             sys::process::reap(pid);

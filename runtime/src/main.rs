@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(dead_code))]
 
+mod agent;
 mod arguments;
 mod between;
 mod bundle;

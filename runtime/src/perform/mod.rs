@@ -7,6 +7,7 @@ mod credentials;
 mod files;
 mod guard;
 mod hooks;
+mod listener;
 mod mount;
 mod place;
 mod program;
@@ -137,6 +138,7 @@ impl Performer {
                 sys::descriptors::close_on_exec_from(*first).context(|| "close descriptors".into())
             }
             Step::Wait => self.wait(),
+            Step::Seccomp(filter) if filter.has_listener() => listener::load(filter, &self.channel),
             Step::Seccomp(filter) => {
                 sys::seccomp::load(&filter.program, filter.flags).context(|| "linux.seccomp: load".into())
             }

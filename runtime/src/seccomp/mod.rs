@@ -15,13 +15,14 @@
 //! profile names gives ENOSYS, as with runc. An outcome stands in the program
 //! once, near the jumps that lead to it.
 //!
-//! Missing: `SCMP_ACT_NOTIFY`.
+//! With `SCMP_ACT_NOTIFY` the kernel gives a descriptor along, which `perform` hands over.
 
 mod action;
 mod assembler;
 mod calls;
 mod compare;
 mod decision;
+mod listener;
 mod multiplexed;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,8 @@ use calls::Abi;
 use decision::{Decision, Rules};
 use spec::bundle::Seccomp;
 use sys::packet::Instruction;
+
+pub use listener::Listener;
 
 /// `AUDIT_ARCH_X86_64`
 const ARCH_X86_64: u32 = 0xc000_003e;
@@ -48,8 +51,8 @@ const MOST: usize = 4096;
 const FOREIGN: &str = "ARM AARCH64 LOONGARCH64 M68K MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PARISC \
                        PARISC64 PPC PPC64 PPC64LE RISCV64 S390 S390X SH SHEB";
 
-/// What a rule may do; `SCMP_ACT_NOTIFY` is not among it.
-pub const ACTIONS: [&str; 8] = [
+/// What a rule may do.
+pub const ACTIONS: [&str; 9] = [
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
@@ -58,6 +61,7 @@ pub const ACTIONS: [&str; 8] = [
     "SCMP_ACT_TRACE",
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
 ];
 
 /// How a rule compares an argument.
@@ -74,14 +78,18 @@ pub const OPERATORS: [&str; 7] = [
 /// Architectures whose calls are told apart.
 pub const ARCHITECTURES: [&str; 3] = ["SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32"];
 
-/// Names and values of seccomp(2). The last concerns listeners alone: known, and without
-/// one it does nothing.
+/// Names and values of seccomp(2). The last concerns listeners alone: without one it does
+/// nothing.
 pub const FLAGS: [(&str, u32); 4] = [
-    ("SECCOMP_FILTER_FLAG_TSYNC", 1),
+    ("SECCOMP_FILTER_FLAG_TSYNC", TSYNC),
     ("SECCOMP_FILTER_FLAG_LOG", 2),
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", 4),
-    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 0),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE),
 ];
+
+const TSYNC: u32 = 1;
+const NEW_LISTENER: u32 = 8;
+const WAIT_KILLABLE: u32 = 32;
 
 /// What [`sys::seccomp::load`] takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,14 +100,25 @@ pub struct Program {
     pub flags: u32,
 }
 
+impl Program {
+    /// Whether loading it gives a descriptor.
+    pub fn has_listener(&self) -> bool {
+        self.flags & NEW_LISTENER != 0
+    }
+}
+
 /// Makes the filter of a profile.
 ///
 /// # Errors
 /// What the profile asks for and cannot have, by its JSON path.
 pub fn compile(profile: &Seccomp) -> Result<Program> {
-    let flags = flags(&profile.flags)?;
     let abis = abis(&profile.architectures)?;
     let rules = Rules::new(profile)?;
+    let flags = match Listener::of(profile)? {
+        // Alone in its process but for the thread that hands the descriptor over.
+        Some(_) => flags(&profile.flags)? & !TSYNC | NEW_LISTENER,
+        None => flags(&profile.flags)? & !WAIT_KILLABLE,
+    };
     let mut writer = Writer::default();
     let killed = writer.assembler.give(action::KILL_PROCESS);
     let i386 = abis.contains(&Abi::I386).then(|| writer.calls(&rules.ranges(&[Abi::I386])));

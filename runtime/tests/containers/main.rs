@@ -18,6 +18,7 @@ mod odd_configurations;
 mod process;
 mod root;
 mod seccomp;
+mod seccomp_agent;
 mod security;
 mod support;
 mod terminal;

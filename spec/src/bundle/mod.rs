@@ -26,7 +26,7 @@ pub use resources::{
     ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Action, Argument, Operator, Seccomp, Syscalls};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;

@@ -24,6 +24,25 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What a seccomp agent is sent with a descriptor (`config-linux.md`, The Container Process
+/// State).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerProcessState {
+    /// Version of the specification.
+    pub oci_version: String,
+    /// Names of the descriptors, in the order in which they are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fds: Vec<String>,
+    /// The process that is filtered, in the runtime's PID namespace.
+    pub pid: i32,
+    /// From config.json.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    /// The container.
+    pub state: State,
+}
+
 /// Where a container is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

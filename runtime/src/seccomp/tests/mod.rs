@@ -141,7 +141,9 @@ fn what_cannot_be_is_refused_by_its_path() {
         complaint(&profile)
     };
     let notify = bad(|profile| profile.syscalls[0].action = Action::Notify);
-    assert_eq!(notify, "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY is not supported");
+    assert_eq!(notify, "linux.seccomp.listenerPath: is missing, and SCMP_ACT_NOTIFY needs it");
+    let metadata = bad(|profile| profile.listener_metadata = "x".to_owned());
+    assert_eq!(metadata, "linux.seccomp.listenerMetadata: there is no listenerPath");
     let flag = bad(|profile| profile.flags = vec!["X".to_owned()]);
     assert_eq!(flag, "linux.seccomp.flags[0]: \"X\" is not a flag");
     let arch = bad(|profile| profile.architectures.push("SCMP_ARCH_Z80".to_owned()));
@@ -162,6 +164,19 @@ fn flags_are_the_kernels() {
         .map(|name| format!("SECCOMP_FILTER_FLAG_{name}"))
         .into();
     assert_eq!(compile(&profile).unwrap().flags, 7);
+    // With a listener the last counts, and there is one thread to filter.
+    profile.default_action = Action::Notify;
+    profile.listener_path = "/agent".to_owned();
+    let program = compile(&profile).unwrap();
+    assert_eq!((program.flags, program.has_listener()), (2 | 4 | 8 | 32, true));
+}
+
+#[test]
+fn an_agent_is_asked_about_calls_that_a_profile_could_not_know_if_it_is_about_all() {
+    let mut profile = profile(Action::Notify, vec![rule("read", Action::Allow, &[])]);
+    profile.listener_path = "/agent".to_owned();
+    assert_eq!(result(&profile, ARCH_X86_64, 0, [0; 6]), ALLOW);
+    assert_eq!(result(&profile, ARCH_X86_64, 600, [0; 6]), 0x7fc0_0000);
 }
 
 /// xorshift64: the same profiles on every run.
