@@ -185,7 +185,7 @@ impl Service {
         }
         self.failures += u32::from(!well);
         let again = match self.restart {
-            Restart::Always => true,
+            Restart::Always | Restart::UnlessStopped => true,
             Restart::No => false,
             Restart::OnFailure(times) => !well && times.is_none_or(|times| self.failures <= times),
         };

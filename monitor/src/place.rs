@@ -85,6 +85,11 @@ pub fn log(name: &Name) -> PathBuf {
     Path::new(paths::LOG).join("containers").join(format!("{name}.log"))
 }
 
+/// What a named volume holds.
+pub fn volume(name: &Name) -> PathBuf {
+    Path::new(paths::DATA).join("lib/skerry/volumes").join(&**name).join("data")
+}
+
 /// Puts a file in place of the one before it, or leaves that one.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();

@@ -1,6 +1,7 @@
 //! `mounts`: Docker's default file systems, the files that every container
 //! finds in `/etc`, and what the configuration asks for, in this order.
 
+use crate::place;
 use spec::bundle::Mount;
 use spec::node;
 
@@ -39,7 +40,7 @@ pub fn mounts(own: &[node::Mount], etc: &EtcFiles) -> Result<Vec<Mount>, String>
     let mut mounts: Vec<Mount> =
         DEFAULT.iter().map(|(at, kind, options)| mount(at, kind, kind, options)).collect();
     // What the configuration mounts at the same place comes instead.
-    let taken = |at: &str| own.iter().any(|mount| target(mount) == at);
+    let taken = |at: &str| own.iter().any(|mount| mount.target() == at);
     mounts.retain(|mount| !taken(&mount.destination));
     mounts.extend(files.iter().filter(|(at, _)| !taken(at)).map(|(at, file)| bind(at, file, false)));
     for mount in own {
@@ -49,19 +50,16 @@ pub fn mounts(own: &[node::Mount], etc: &EtcFiles) -> Result<Vec<Mount>, String>
 }
 
 fn one(asked: &node::Mount) -> Result<Mount, String> {
-    let at = absolute(target(asked))?;
+    let at = absolute(asked.target())?;
     match asked {
         node::Mount::Bind { source, read_only, .. } => Ok(bind(at, absolute(source)?, *read_only)),
+        node::Mount::Volume { name, read_only, .. } => {
+            Ok(bind(at, &place::volume(name).display().to_string(), *read_only))
+        }
         node::Mount::Tmpfs { size, .. } => {
             let size = size.map(|size| format!(",size={}", size.0)).unwrap_or_default();
             Ok(mount(at, "tmpfs", "tmpfs", &format!("nosuid,nodev,noexec,mode=1777{size}")))
         }
-    }
-}
-
-fn target(mount: &node::Mount) -> &str {
-    match mount {
-        node::Mount::Bind { target, .. } | node::Mount::Tmpfs { target, .. } => target,
     }
 }
 

@@ -31,7 +31,7 @@ pub fn wait(restart: Restart, observed: &Observed) -> Option<Duration> {
     let last = observed.last.as_ref()?;
     let again = match (&last.end, restart) {
         (End::Missing(_), _) => return Some(doubled(FIRST_LOOK, observed.streak)),
-        (_, Restart::Always) => true,
+        (_, Restart::Always | Restart::UnlessStopped) => true,
         (_, Restart::No) | (End::Exited(0), Restart::OnFailure(_)) => false,
         (_, Restart::OnFailure(None)) => true,
         (_, Restart::OnFailure(Some(times))) => observed.streak <= times,

@@ -25,13 +25,16 @@
 //!
 //! `attach`, `exec` and `logs` are answered by [`Reply::Streams`], then by
 //! streams in frames of their own, and at the end by [`Reply::Exited`] or
-//! [`Reply::Done`]. While streams are open the client may send [`Request::Resize`],
+//! [`Reply::Done`]. A frame of `logs` is one entry, its line as the file has it, the newline
+//! at its end included. While streams are open the client may send [`Request::Resize`],
 //! [`Request::InputEnded`] and, of `exec`, [`Request::Signal`].
 //!
 //! A client that leaves takes nothing along: only an `exec` whose client was its
 //! only reader loses its streams. A monitor that was killed closes its
-//! connections; the client connects again and asks anew (`attach` with
-//! [`Request::Attach`]'s `from`, `exec` with [`Request::Resume`]).
+//! connections; the client connects again and asks anew. Who has streams asks for
+//! [`Request::Resume`] with the session's name and the bytes of output that have come: the
+//! rest follows, nothing lost and nothing twice, and the exit status. An incomplete frame
+//! at the end of a connection counts for nothing. Input that the program had not read is lost.
 
 mod frame;
 mod reply;

@@ -41,7 +41,7 @@ pub enum Reply {
     },
     /// The streams follow.
     Streams {
-        /// Of an `exec`, for `resume`.
+        /// Of an `exec` or `attach`, for `resume`.
         session: Option<String>,
         /// They come from one terminal.
         tty: bool,

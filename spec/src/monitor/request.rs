@@ -90,10 +90,14 @@ pub enum Request {
     },
     /// Runs another program in it.
     Exec(Box<Exec>),
-    /// Joins an `exec` again that outlived the monitor.
+    /// Joins the streams of an `exec` or `attach` again, which outlived the monitor. They
+    /// wait a minute for it.
     Resume {
         /// What [`super::Reply::Streams`] said.
         session: String,
+        /// Bytes of output and error together that have come in whole frames.
+        #[serde(default)]
+        received: u64,
     },
     /// While streams are open: the client's terminal has another size.
     Resize(Size),

@@ -5,9 +5,11 @@
 //! line); [`load`] checks each by itself and merges them. `docs/configuration.md`
 //! tells users the same.
 
+mod container;
 mod layers;
 mod name;
 
+pub use container::{Container, HealthCheck, Mount, Network as ContainerNetwork, Security, Sharing, Ulimit};
 pub use layers::{Error, Layer, load, position};
 pub use name::Name;
 
@@ -217,12 +219,14 @@ pub struct Service {
 }
 
 /// When a service or container that has ended is started again. Written
-/// `always`, `no`, `on-failure` or `on-failure:TIMES`.
+/// `always`, `unless-stopped`, `no`, `on-failure` or `on-failure:TIMES`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// Whatever its exit status.
     #[default]
     Always,
+    /// The same; but a container that a person has stopped stays down over a reboot.
+    UnlessStopped,
     /// When its exit status is not 0, at most this many times in a row.
     OnFailure(Option<u32>),
     /// Never.
@@ -235,101 +239,22 @@ impl FromStr for Restart {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "always" => Ok(Self::Always),
+            "unless-stopped" => Ok(Self::UnlessStopped),
             "no" => Ok(Self::No),
             "on-failure" => Ok(Self::OnFailure(None)),
             _ => text
                 .strip_prefix("on-failure:")
                 .and_then(|times| times.parse().ok())
                 .map(|times| Self::OnFailure(Some(times)))
-                .ok_or_else(|| format!("{text:?} is none of always, on-failure, on-failure:TIMES, no")),
+                .ok_or_else(|| {
+                    format!("{text:?} is none of always, unless-stopped, on-failure, on-failure:TIMES, no")
+                }),
         }
     }
 }
 
-/// `[containers.NAME]`: a container that the monitor keeps alive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Container {
-    /// Name of an image in one of the node's stores.
-    pub image: String,
-    /// In place of the image's `Entrypoint`.
-    pub entrypoint: Option<Vec<String>>,
-    /// In place of the image's `Cmd`.
-    pub args: Option<Vec<String>>,
-    /// Added to the image's environment.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// In place of the image's `WorkingDir`.
-    pub working_dir: Option<String>,
-    /// `USER[:GROUP]`, names or numbers, in place of the image's.
-    pub user: Option<String>,
-    /// Mounted over the image, in order.
-    #[serde(default)]
-    pub mounts: Vec<Mount>,
-    /// The root cannot be written.
-    #[serde(default)]
-    pub read_only: bool,
-    /// Most memory, in bytes.
-    pub memory: Option<Bytes>,
-    /// Most processor time, in processors: 0.5 is half of one.
-    pub cpus: Option<f64>,
-    /// Most processes and threads.
-    pub pids: Option<u32>,
-    /// Capabilities added to Docker's default set, `CAP_NET_ADMIN` or `NET_ADMIN`.
-    #[serde(default)]
-    pub cap_add: Vec<String>,
-    /// Capabilities taken from it; `ALL` takes every one.
-    #[serde(default)]
-    pub cap_drop: Vec<String>,
-    /// What happens when it ends.
-    #[serde(default)]
-    pub restart: Restart,
-    /// Containers that must have been started before this one.
-    #[serde(default)]
-    pub after: Vec<Name>,
-    /// Signal that asks it to end, `SIGTERM` or `TERM`, in place of the image's.
-    pub stop_signal: Option<String>,
-    /// Time between that signal and KILL.
-    #[serde(default = "default_stop_grace")]
-    pub stop_grace: Span,
-    /// Show its log lines on the console, prefixed with its name.
-    #[serde(default)]
-    pub console: bool,
-    /// Greatest log file; the one before it is kept as `NAME.log.1`.
-    #[serde(default = "default_log_size")]
-    pub log_size: Bytes,
-}
-
-/// An element of `containers.NAME.mounts`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "type")]
-pub enum Mount {
-    /// A folder or file of the node.
-    #[serde(rename_all = "kebab-case")]
-    Bind {
-        /// Absolute path on the node.
-        source: String,
-        /// Absolute path in the container.
-        target: String,
-        /// Cannot be written through this mount.
-        #[serde(default)]
-        read_only: bool,
-    },
-    /// A file system in memory, gone with the container.
-    Tmpfs {
-        /// Absolute path in the container.
-        target: String,
-        /// Greatest size; half of memory without it.
-        size: Option<Bytes>,
-    },
-}
-
 fn default_stop_grace() -> Span {
     Span::seconds(10)
-}
-
-fn default_log_size() -> Bytes {
-    Bytes(16 << 20)
 }
 
 fn yes() -> bool {
@@ -340,6 +265,7 @@ impl fmt::Display for Restart {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Always => out.write_str("always"),
+            Self::UnlessStopped => out.write_str("unless-stopped"),
             Self::No => out.write_str("no"),
             Self::OnFailure(None) => out.write_str("on-failure"),
             Self::OnFailure(Some(times)) => write!(out, "on-failure:{times}"),
@@ -358,7 +284,7 @@ macro_rules! serialize_display {
     )*};
 }
 
-serialize_display!(Restart, Name);
+serialize_display!(Restart, Name, Security, Ulimit);
 
 /// Makes a type that has `FromStr` readable from a TOML string.
 macro_rules! deserialize_from_str {
@@ -372,4 +298,4 @@ macro_rules! deserialize_from_str {
     )*};
 }
 
-deserialize_from_str!(Disk, Cidr, Restart, Name);
+deserialize_from_str!(Disk, Cidr, Restart, Name, Security, Ulimit);

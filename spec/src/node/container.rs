@@ -1,0 +1,389 @@
+//! `[containers.NAME]`: what a container is, for `node.toml` and for those who ask the
+//! monitor for one.
+
+use super::{Name, Restart, default_stop_grace};
+use crate::quantity::{Bytes, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// `[containers.NAME]`: a container that the monitor keeps alive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Container {
+    /// Name of an image in one of the node's stores.
+    pub image: String,
+    /// In place of the image's `Entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// In place of the image's `Cmd`.
+    pub args: Option<Vec<String>>,
+    /// Added to the image's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// In place of the image's `WorkingDir`.
+    pub working_dir: Option<String>,
+    /// `USER[:GROUP]`, names or numbers, in place of the image's.
+    pub user: Option<String>,
+    /// Groups beside the user's own, names or numbers.
+    #[serde(default)]
+    pub group_add: Vec<String>,
+    /// Its host name; its own name without it.
+    pub hostname: Option<String>,
+    /// Free words, for people and programs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its program runs on a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Its standard input is open, for whoever attaches.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Mounted over the image, in order.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// The root cannot be written.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Size of `/dev/shm`; 64M without it.
+    pub shm_size: Option<Bytes>,
+    /// Devices of the node: `/dev/fuse`, `/dev/sda:/dev/xvda`, `/dev/sda:/dev/xvda:r`.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// Its network.
+    #[serde(default)]
+    pub network: Network,
+    /// Lines of its `/etc/hosts`: `NAME:ADDRESS`.
+    #[serde(default)]
+    pub add_hosts: Vec<String>,
+    /// Name servers, in place of the node's.
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
+    /// Most memory, in bytes.
+    pub memory: Option<Bytes>,
+    /// Most memory and swap together, not below `memory`.
+    pub memory_swap: Option<Bytes>,
+    /// Memory that is reclaimed last.
+    pub memory_reservation: Option<Bytes>,
+    /// Most processor time, in processors: 0.5 is half of one.
+    pub cpus: Option<f64>,
+    /// Its share when processors are short, 2 to 262144; others have 1024.
+    pub cpu_shares: Option<u64>,
+    /// The processors that it may run on, `0-3,7`.
+    pub cpuset_cpus: Option<String>,
+    /// Most processes and threads.
+    pub pids: Option<u32>,
+    /// Limits of setrlimit(2) by name, `nofile = "1024:4096"`.
+    #[serde(default)]
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// −1000 to 1000: who is killed first when the node's memory runs out.
+    pub oom_score_adj: Option<i32>,
+    /// Kernel parameters of its namespaces.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// Capabilities added to Docker's default set, `CAP_NET_ADMIN` or `NET_ADMIN`.
+    #[serde(default)]
+    pub cap_add: Vec<String>,
+    /// Capabilities taken from it; `ALL` takes every one.
+    #[serde(default)]
+    pub cap_drop: Vec<String>,
+    /// Every capability and device, no filter of system calls, nothing masked.
+    #[serde(default)]
+    pub privileged: bool,
+    /// What else it may or may not do.
+    #[serde(default)]
+    pub security: Vec<Security>,
+    /// Whose cgroups it sees.
+    #[serde(default)]
+    pub cgroup: Sharing,
+    /// Whose processes it sees.
+    #[serde(default)]
+    pub pid: Sharing,
+    /// Whose System V IPC and message queues it sees.
+    #[serde(default)]
+    pub ipc: Sharing,
+    /// How to find out whether it is well, in place of the image's way.
+    pub health: Option<HealthCheck>,
+    /// What happens when it ends.
+    #[serde(default)]
+    pub restart: Restart,
+    /// Containers that must have been started before this one.
+    #[serde(default)]
+    pub after: Vec<Name>,
+    /// Signal that asks it to end, `SIGTERM` or `TERM`, in place of the image's.
+    pub stop_signal: Option<String>,
+    /// Time between that signal and KILL.
+    #[serde(default = "default_stop_grace")]
+    pub stop_grace: Span,
+    /// Show its log lines on the console, prefixed with its name.
+    #[serde(default)]
+    pub console: bool,
+    /// Greatest log file; the one before it is kept as `NAME.log.1`.
+    #[serde(default = "default_log_size")]
+    pub log_size: Bytes,
+}
+
+fn default_log_size() -> Bytes {
+    Bytes(16 << 20)
+}
+
+/// An element of `containers.NAME.mounts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type", try_from = "Keys")]
+pub enum Mount {
+    /// A folder or file of the node.
+    #[serde(rename_all = "kebab-case")]
+    Bind {
+        /// Absolute path on the node.
+        source: String,
+        /// Absolute path in the container.
+        target: String,
+        /// Cannot be written through this mount.
+        read_only: bool,
+    },
+    /// A file system in memory, gone with the container.
+    Tmpfs {
+        /// Absolute path in the container.
+        target: String,
+        /// Greatest size; half of memory without it.
+        size: Option<Bytes>,
+    },
+    /// A folder that stays when containers go: made at its first use, and filled then
+    /// from the image's folder.
+    #[serde(rename_all = "kebab-case")]
+    Volume {
+        /// Its name.
+        name: Name,
+        /// Absolute path in the container.
+        target: String,
+        /// Cannot be written through this mount.
+        read_only: bool,
+    },
+}
+
+/// The keys of all kinds of mounts. An enum with a tag would be read into values of no type first,
+/// which costs PID 1 more code than all the rest of this file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Keys {
+    r#type: Kind,
+    target: String,
+    source: Option<String>,
+    name: Option<Name>,
+    size: Option<Bytes>,
+    read_only: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Bind,
+    Tmpfs,
+    Volume,
+}
+
+impl TryFrom<Keys> for Mount {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        let Keys { target, read_only, .. } = keys;
+        match (keys.r#type, keys.source, keys.name, keys.size) {
+            (Kind::Bind, Some(source), None, None) => {
+                Ok(Self::Bind { source, target, read_only: read_only.unwrap_or(false) })
+            }
+            (Kind::Volume, None, Some(name), None) => {
+                Ok(Self::Volume { name, target, read_only: read_only.unwrap_or(false) })
+            }
+            (Kind::Tmpfs, None, None, size) if read_only.is_none() => Ok(Self::Tmpfs { target, size }),
+            (Kind::Bind, ..) => Err("a bind mount has source, target and read-only".to_owned()),
+            (Kind::Tmpfs, ..) => Err("a tmpfs mount has target and size".to_owned()),
+            (Kind::Volume, ..) => Err("a volume mount has name, target and read-only".to_owned()),
+        }
+    }
+}
+
+impl Mount {
+    /// Where it is in the container.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. } | Self::Tmpfs { target, .. } | Self::Volume { target, .. } => target,
+        }
+    }
+}
+
+/// `containers.NAME.network`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// The node's own.
+    #[default]
+    Host,
+    /// None but a loopback interface.
+    None,
+}
+
+/// Whose namespace it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// The container's own.
+    #[default]
+    Private,
+    /// The node's.
+    Host,
+}
+
+/// `[containers.NAME.health]`: a program that is run in the container again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HealthCheck {
+    /// The program and its arguments; it says "well" by ending with 0. Empty: the
+    /// image's check is not made.
+    pub command: Vec<String>,
+    /// Between the end of a check and the next.
+    #[serde(default = "half_a_minute")]
+    pub interval: Span,
+    /// A check that takes longer has failed.
+    #[serde(default = "half_a_minute")]
+    pub timeout: Span,
+    /// Failures in a row that make it unhealthy.
+    #[serde(default = "three")]
+    pub retries: u32,
+    /// Failures so soon after the start do not count.
+    #[serde(default = "no_time")]
+    pub start_period: Span,
+}
+
+fn half_a_minute() -> Span {
+    Span::seconds(30)
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn no_time() -> Span {
+    Span::seconds(0)
+}
+
+/// An element of `containers.NAME.security`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// No filter of system calls.
+    SeccompUnconfined,
+    /// No program gains anything by its set-user-ID bit or file capabilities.
+    NoNewPrivileges,
+}
+
+impl Security {
+    const NAMES: [(Self, &str); 2] =
+        [(Self::SeccompUnconfined, "seccomp=unconfined"), (Self::NoNewPrivileges, "no-new-privileges")];
+}
+
+impl FromStr for Security {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::NAMES.iter().find(|(_, name)| *name == text);
+        known
+            .map(|(security, _)| *security)
+            .ok_or_else(|| format!("{text:?} is neither seccomp=unconfined nor no-new-privileges"))
+    }
+}
+
+impl fmt::Display for Security {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(security, _)| security == self).map_or("", |(_, name)| name);
+        out.write_str(name)
+    }
+}
+
+/// A limit of setrlimit(2): `SOFT`, or `SOFT:HARD`; −1 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// In force.
+    pub soft: u64,
+    /// Up to where the program may raise it.
+    pub hard: u64,
+}
+
+impl FromStr for Ulimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a limit such as 1024, 1024:4096 or -1");
+        let number = |text: &str| match text {
+            "-1" => Ok(u64::MAX),
+            text => text.parse().map_err(|_| wrong()),
+        };
+        let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+        let limit = Self { soft: number(soft)?, hard: number(hard)? };
+        if limit.soft > limit.hard { Err(wrong()) } else { Ok(limit) }
+    }
+}
+
+impl fmt::Display for Ulimit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |limit: u64| if limit == u64::MAX { "-1".to_owned() } else { limit.to_string() };
+        write!(out, "{}:{}", word(self.soft), word(self.hard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Layer, load};
+    use super::*;
+
+    fn container(text: &str) -> Result<Container, String> {
+        let text = format!("[containers.a]\nimage = \"i\"\n{text}");
+        let layer = Layer { origin: "test".into(), text };
+        let node = load(&[layer]).map_err(|error| error.message)?;
+        Ok(node.containers.into_values().next().unwrap())
+    }
+
+    #[test]
+    fn a_limit_reads_back_as_it_was_written() {
+        for (text, soft, hard) in
+            [("7", 7, 7), ("1:2", 1, 2), ("0:-1", 0, u64::MAX), ("-1", u64::MAX, u64::MAX)]
+        {
+            let limit: Ulimit = text.parse().unwrap();
+            assert_eq!((limit.soft, limit.hard), (soft, hard), "{text}");
+            assert_eq!(limit.to_string().parse(), Ok(limit));
+        }
+        for text in ["", "2:1", "a", "1:", "-2", "-1:5"] {
+            assert!(text.parse::<Ulimit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_keys_are_read_and_travel() {
+        let container = container(
+            "security = [\"no-new-privileges\"]\nulimits = { nofile = \"5:6\" }\npid = \"host\"\nnetwork = \"none\"\n\
+             restart = \"unless-stopped\"\nmounts = [{ type = \"volume\", name = \"data\", target = \"/d\" }]\n\
+             [containers.a.health]\ncommand = [\"true\"]\ntimeout = \"1s\"\n",
+        )
+        .unwrap();
+        assert_eq!(container.security, [Security::NoNewPrivileges]);
+        assert_eq!(container.health.as_ref().unwrap().interval, Span::seconds(30));
+        assert_eq!(container.mounts[0].target(), "/d");
+        let text = serde_json::to_string(&container).unwrap();
+        assert_eq!(serde_json::from_str::<Container>(&text).unwrap(), container);
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        for text in [
+            "security = [\"apparmor=x\"]",
+            "network = \"mesh\"",
+            "ipc = \"shareable\"",
+            "health = { command = [], every = 1 }",
+            "mounts = [{ type = \"tmpfs\", target = \"/d\", source = \"/e\" }]",
+            "mounts = [{ type = \"bind\", target = \"/d\" }]",
+            "mounts = [{ type = \"tmpfs\", target = \"/d\", mode = 7 }]",
+            "mounts = [{ type = \"volume\", name = \"../x\", target = \"/d\" }]",
+        ] {
+            assert!(container(text).is_err(), "{text}");
+        }
+    }
+}
