@@ -103,7 +103,8 @@ impl Options {
         let volumes = self.volume.iter().map(|text| volume(text));
         let tmpfs = self.tmpfs.iter().map(|text| in_memory(text));
         Ok(Container {
-            image: self.image.clone(),
+            tty: self.tty,
+            stdin: self.interactive,
             entrypoint: self.entrypoint.as_ref().map(|word| vec![word.clone()]),
             args: (!self.command.is_empty()).then(|| self.command.clone()),
             env,
@@ -120,11 +121,9 @@ impl Options {
                 .restart
                 .parse::<Restart>()
                 .map_err(|why| Error::new(format!("--restart: {why}")))?,
-            after: Vec::new(),
             stop_signal: self.stop_signal.clone(),
             stop_grace: Span::seconds(self.stop_timeout.unwrap_or(10)),
-            console: false,
-            log_size: Bytes(16 << 20),
+            ..Container::of(&self.image)
         })
     }
 

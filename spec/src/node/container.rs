@@ -128,6 +128,56 @@ fn default_log_size() -> Bytes {
     Bytes(16 << 20)
 }
 
+impl Container {
+    /// One of this image of which nothing else is said.
+    pub fn of(image: impl Into<String>) -> Self {
+        Self {
+            image: image.into(),
+            entrypoint: None,
+            args: None,
+            env: BTreeMap::new(),
+            working_dir: None,
+            user: None,
+            group_add: Vec::new(),
+            hostname: None,
+            labels: BTreeMap::new(),
+            tty: false,
+            stdin: false,
+            mounts: Vec::new(),
+            read_only: false,
+            shm_size: None,
+            devices: Vec::new(),
+            network: Network::default(),
+            add_hosts: Vec::new(),
+            dns: Vec::new(),
+            memory: None,
+            memory_swap: None,
+            memory_reservation: None,
+            cpus: None,
+            cpu_shares: None,
+            cpuset_cpus: None,
+            pids: None,
+            ulimits: BTreeMap::new(),
+            oom_score_adj: None,
+            sysctls: BTreeMap::new(),
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            privileged: false,
+            security: Vec::new(),
+            cgroup: Sharing::default(),
+            pid: Sharing::default(),
+            ipc: Sharing::default(),
+            health: None,
+            restart: Restart::default(),
+            after: Vec::new(),
+            stop_signal: None,
+            stop_grace: default_stop_grace(),
+            console: false,
+            log_size: default_log_size(),
+        }
+    }
+}
+
 /// An element of `containers.NAME.mounts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type", try_from = "Keys")]
@@ -369,6 +419,11 @@ mod tests {
         assert_eq!(container.mounts[0].target(), "/d");
         let text = serde_json::to_string(&container).unwrap();
         assert_eq!(serde_json::from_str::<Container>(&text).unwrap(), container);
+    }
+
+    #[test]
+    fn one_of_which_nothing_is_said_is_what_the_file_makes_of_nothing() {
+        assert_eq!(container("").unwrap(), Container::of("i"));
     }
 
     #[test]
