@@ -12,6 +12,7 @@ mod detach;
 mod error;
 mod format;
 mod human;
+mod line;
 mod session;
 mod table;
 mod terminal;
@@ -19,9 +20,12 @@ mod time;
 
 use arguments::Arguments;
 use clap::Parser;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The console's prompt blocks what is meant for the commands that it runs.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
     let arguments = Arguments::parse();
     match commands::perform(&arguments) {
         Ok(status) => status.into(),

@@ -64,3 +64,10 @@ pub struct Completion {
     /// For which shell
     pub shell: clap_complete::Shell,
 }
+
+/// `skerry console`
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The terminal, such as /dev/console; the one that there is without
+    pub device: Option<PathBuf>,
+}

@@ -8,7 +8,7 @@ pub use containers::{
     Attach, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats, Stop,
     Top, Wait,
 };
-pub use images::{Completion, Images, Import, Info, RemoveImage};
+pub use images::{Completion, Console, Images, Import, Info, RemoveImage};
 pub use options::{Options, variable};
 
 use clap::{Parser, Subcommand};
@@ -83,6 +83,8 @@ pub enum Command {
     Info(Info),
     /// Show versions
     Version(Info),
+    /// Type these verbs at a prompt
+    Console(Console),
     /// Print a completion for a shell
     Completion(Completion),
 }

@@ -102,7 +102,8 @@ pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
     }
 }
 
-fn names(node: &Node<'_>) -> Vec<String> {
+/// The names of images that are here.
+pub fn names(node: &Node<'_>) -> Vec<String> {
     let images = node.stores().list().unwrap_or_default();
     images.iter().map(|image| familiar(&image.name.to_string()).to_owned()).collect()
 }

@@ -1,5 +1,6 @@
 //! What each verb does.
 
+mod console;
 mod containers;
 mod exec;
 mod images;
@@ -49,6 +50,7 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Import(import) => images::import(&node, import)?,
         Command::Info(info) => info::info(&node, info)?,
         Command::Version(version) => info::version(version)?,
+        Command::Console(console) => console::console(&node, console)?,
         Command::Completion(completion) => info::completion(completion),
     }
     Ok(0)
