@@ -14,10 +14,13 @@ use spec::monitor::{Frame, Kind, Reply, Request};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How streams are followed.
 #[derive(Clone, Debug)]
 pub struct Following {
+    /// The monitor's socket, and its name for the streams: they outlive a monitor.
+    pub session: Option<(PathBuf, String)>,
     /// Standard input is sent.
     pub input: bool,
     /// The program is on a terminal, and so are we: keys go through as they are.
@@ -61,7 +64,7 @@ pub fn follow(client: Client, following: Following) -> Result<Ended> {
     let signals = watch(!matches!(following.forward, Forward::Nobody))?;
     let raw = following.raw.then(Raw::new).transpose()?;
     let input = following.input;
-    let ended = Session { client, following, signals, input }.run();
+    let ended = Session { client, following, signals, input, received: 0 }.run();
     drop(raw);
     ended
 }
@@ -83,13 +86,19 @@ struct Session {
     signals: SignalFd,
     /// Our input has not ended.
     input: bool,
+    /// Bytes of the program's output that have come.
+    received: u64,
 }
+
+/// How often, and how long in between, a monitor that went away is looked for.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Session {
     fn run(&mut self) -> Result<Ended> {
         loop {
             while let Some(frame) = self.client.buffered()? {
-                if let Some(ended) = take(&frame)? {
+                if let Some(ended) = self.take(&frame)? {
                     return Ok(ended);
                 }
             }
@@ -101,8 +110,29 @@ impl Session {
                 return Ok(Ended::Left);
             }
             if monitor && !self.client.fill()? {
-                return Err(Error::new("the monitor went away; the container goes on, attach again"));
+                self.resume()?;
             }
+        }
+    }
+
+    /// Joins the streams again, at the byte where the monitor left.
+    fn resume(&mut self) -> Result<()> {
+        let Some((socket, session)) = &self.following.session else {
+            return Err(Error::new("the monitor went away; the container goes on"));
+        };
+        let request = Request::Resume { session: session.clone(), received: self.received };
+        let mut tries = 1;
+        self.client = loop {
+            match Client::ask(socket, &request) {
+                Ok(client) => break client,
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+            tries += 1;
+        };
+        match self.client.reply()? {
+            Reply::Streams { .. } => Ok(()),
+            other => Err(Error::new(format!("the monitor said {other:?} when streams were joined again"))),
         }
     }
 
@@ -121,6 +151,18 @@ impl Session {
         }
         let ready = |index: usize| events.get(index).and_then(PollFd::any) == Some(true);
         Ok([ready(0), ready(1), ready(2)])
+    }
+
+    /// Shows what a frame has; says how it ended if this was the last one.
+    fn take(&mut self, frame: &Frame) -> Result<Option<Ended>> {
+        match frame.kind {
+            Kind::Output => show(&mut io::stdout(), &frame.payload)?,
+            Kind::Error => show(&mut io::stderr(), &frame.payload)?,
+            Kind::Input => {}
+            Kind::Message => return last(client::reply(&frame.payload)?),
+        }
+        self.received += frame.payload.len() as u64;
+        Ok(None)
     }
 
     fn signalled(&mut self) -> Result<()> {
@@ -164,17 +206,6 @@ impl Session {
         }
         Ok(leaves)
     }
-}
-
-/// Shows what a frame has; says how it ended if this was the last one.
-fn take(frame: &Frame) -> Result<Option<Ended>> {
-    match frame.kind {
-        Kind::Output => show(&mut io::stdout(), &frame.payload)?,
-        Kind::Error => show(&mut io::stderr(), &frame.payload)?,
-        Kind::Input => {}
-        Kind::Message => return last(client::reply(&frame.payload)?),
-    }
-    Ok(None)
 }
 
 fn last(reply: Reply) -> Result<Option<Ended>> {

@@ -16,17 +16,18 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
         return Err(Error::new("-t: standard input is not a terminal"));
     }
     let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec))))?;
-    match client.reply()? {
-        Reply::Streams { .. } => {}
+    let session = match client.reply()? {
+        Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
         Reply::Done => return Ok(0),
         Reply::Exited { error: Some(message), status, .. } => {
             return Err(Error::new(message).with_status(status));
         }
         other => return Err(unexpected(&other)),
-    }
+    };
     let raw = exec.tty && exec.interactive;
     let forward = if raw { Forward::Nobody } else { Forward::Exec };
-    match session::follow(client, Following { input: exec.interactive, raw, detach, forward })? {
+    let following = Following { session, input: exec.interactive, raw, detach, forward };
+    match session::follow(client, following)? {
         Ended::Exited(status) => Ok(status),
         Ended::Done | Ended::Left => Ok(0),
     }

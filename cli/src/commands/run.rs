@@ -69,8 +69,8 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
     let Followed { input, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
     let mut client = Client::ask(node.socket, &request)?;
-    let tty = match client.reply()? {
-        Reply::Streams { tty, .. } => tty,
+    let (session, tty) = match client.reply()? {
+        Reply::Streams { session, tty } => (session, tty),
         other => return Err(unexpected(&other)),
     };
     let raw = tty && input && terminal::is_there();
@@ -78,7 +78,8 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
         true => Forward::Nobody,
         false => Forward::Container(node.socket.to_owned(), name.to_owned()),
     };
-    match session::follow(client, Following { input, raw, detach: keys, forward })? {
+    let session = session.map(|session| (node.socket.to_owned(), session));
+    match session::follow(client, Following { session, input, raw, detach: keys, forward })? {
         Ended::Exited(status) => Ok(status),
         Ended::Done | Ended::Left => Ok(0),
     }

@@ -1,0 +1,193 @@
+//! What `run` and `create` say of a container, in Docker's words, and what `node.toml`
+//! would say.
+
+mod health;
+mod resources;
+mod rights;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, Result};
+use clap::Args;
+use health::Health;
+use resources::Resources;
+use rights::Rights;
+use spec::node::{Container, ContainerNetwork, Name, Restart};
+use spec::quantity::{Bytes, Span};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use storage::Storage;
+
+/// The options and the image.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// The container's name; one is made up without
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// On a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Remove it once it has ended
+    #[arg(long)]
+    pub rm: bool,
+    /// NAME=VALUE, or NAME with the value that it has here
+    #[arg(short, long)]
+    pub env: Vec<String>,
+    /// A file of NAME=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// NAME=VALUE
+    #[arg(short, long)]
+    pub label: Vec<String>,
+    /// no, always, unless-stopped, on-failure[:TIMES]
+    #[arg(long, default_value = "no")]
+    pub restart: String,
+    /// USER[:GROUP]
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// A group beside the user's own
+    #[arg(long, value_name = "GROUP")]
+    pub group_add: Vec<String>,
+    /// Folder in which the program starts
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// In place of the image's program
+    #[arg(long)]
+    pub entrypoint: Option<String>,
+    /// Its host name
+    #[arg(short = 'H', long)]
+    pub hostname: Option<String>,
+    /// host or none
+    #[arg(long, visible_alias = "net", default_value = "host")]
+    pub network: String,
+    /// NAME:ADDRESS, a line of /etc/hosts
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub add_host: Vec<String>,
+    /// A name server
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<String>,
+    /// Signal that asks it to end
+    #[arg(long)]
+    pub stop_signal: Option<String>,
+    /// Seconds between that signal and KILL
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_timeout: Option<u64>,
+    #[command(flatten)]
+    storage: Storage,
+    #[command(flatten)]
+    resources: Resources,
+    #[command(flatten)]
+    rights: Rights,
+    #[command(flatten)]
+    health: Health,
+    /// missing, always, never: when the image is fetched
+    #[arg(long, default_value = "missing", value_parser = ["missing", "always", "never"])]
+    pub pull: String,
+    /// OS/ARCHITECTURE[/VARIANT] of the image, if there are several
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// The image
+    pub image: String,
+    /// In place of the image's arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+impl Options {
+    /// What `node.toml` would say; `here` is the caller's environment.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn container(&self, here: impl Fn(&str) -> Option<String>) -> Result<Container> {
+        let container = Container {
+            // An empty one takes the image's away.
+            entrypoint: self.entrypoint.iter().map(|word| program(word)).next(),
+            args: (!self.command.is_empty()).then(|| self.command.clone()),
+            env: self.environment(here)?,
+            working_dir: self.workdir.clone(),
+            user: self.user.clone(),
+            group_add: self.group_add.clone(),
+            hostname: self.hostname.clone(),
+            labels: self.label.iter().map(|word| label(word)).collect(),
+            tty: self.tty,
+            stdin: self.interactive,
+            network: parse::<Words<ContainerNetwork>>("--network", &self.network)?.0,
+            add_hosts: self.add_host.clone(),
+            dns: self.dns.iter().map(|text| parse("--dns", text)).collect::<Result<_>>()?,
+            restart: parse::<Restart>("--restart", &self.restart)?,
+            stop_signal: self.stop_signal.clone(),
+            stop_grace: Span::seconds(self.stop_timeout.unwrap_or(10)),
+            ..Container::of(&self.image)
+        };
+        let container = self.storage.add(container)?;
+        let container = self.resources.add(container)?;
+        self.health.add(self.rights.add(container)?)
+    }
+
+    /// The name that was given.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn name(&self) -> Result<Option<Name>> {
+        self.name.as_deref().map(|text| parse("--name", text)).transpose()
+    }
+
+    fn environment(&self, here: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>> {
+        let text = |file: &PathBuf| {
+            std::fs::read_to_string(file)
+                .map_err(|error| Error::new(format!("--env-file: read {}: {error}", file.display())))
+        };
+        let files = self.env_file.iter().map(text).collect::<Result<Vec<_>>>()?;
+        let lines = files.iter().flat_map(|text| text.lines()).filter(|line| !is_comment(line));
+        let words = lines.map(str::trim_start).chain(self.env.iter().map(String::as_str));
+        Ok(words.filter_map(|word| variable(word, &here)).collect())
+    }
+}
+
+fn program(word: &str) -> Vec<String> {
+    if word.is_empty() { Vec::new() } else { vec![word.to_owned()] }
+}
+
+fn label(word: &str) -> (String, String) {
+    let (key, value) = word.split_once('=').unwrap_or((word, ""));
+    (key.to_owned(), value.to_owned())
+}
+
+fn is_comment(line: &str) -> bool {
+    let line = line.trim_start();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// `NAME=VALUE`, or `NAME` for what it is here; nothing when it is not here either.
+pub fn variable(text: &str, here: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => here(text).map(|value| (text.to_owned(), value)),
+    }
+}
+
+/// Reads an option's value; the option is named when it is wrong.
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|why| Error::new(format!("{option}: {why}")))
+}
+
+/// A size; Docker takes `b` for bytes too.
+fn size(option: &str, text: &str) -> Result<Bytes> {
+    let digits = text.strip_suffix('b').filter(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
+    parse(option, digits.unwrap_or(text))
+}
+
+/// A word that `node.toml` has for a value.
+struct Words<T>(T);
+
+impl<T: serde::de::DeserializeOwned> std::str::FromStr for Words<T> {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        serde_json::from_value(serde_json::Value::from(text)).map(Self)
+    }
+}

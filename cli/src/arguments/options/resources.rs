@@ -1,0 +1,66 @@
+//! What a container may use.
+
+use super::{parse, size};
+use crate::error::{Error, Result};
+use clap::Args;
+use spec::node::{Container, Ulimit};
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct Resources {
+    /// Most memory: 64m, 1g
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Most memory and swap together
+    #[arg(long, value_name = "SIZE")]
+    memory_swap: Option<String>,
+    /// Memory that is reclaimed last
+    #[arg(long, value_name = "SIZE")]
+    memory_reservation: Option<String>,
+    /// Most processor time, in processors: 0.5
+    #[arg(long)]
+    cpus: Option<f64>,
+    /// Its share when processors are short; others have 1024
+    #[arg(short, long, value_name = "NUMBER")]
+    cpu_shares: Option<u64>,
+    /// The processors that it may run on: 0-3,7
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
+    /// Most processes and threads
+    #[arg(long, value_name = "NUMBER")]
+    pids_limit: Option<u32>,
+    /// NAME=SOFT[:HARD], a limit of setrlimit(2)
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    /// -1000 to 1000: who is killed first when memory runs out
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    oom_score_adj: Option<i32>,
+}
+
+impl Resources {
+    /// Adds what was said.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn add(&self, container: Container) -> Result<Container> {
+        let amount =
+            |option: &str, text: &Option<String>| text.as_deref().map(|text| size(option, text)).transpose();
+        Ok(Container {
+            memory: amount("--memory", &self.memory)?,
+            memory_swap: amount("--memory-swap", &self.memory_swap)?,
+            memory_reservation: amount("--memory-reservation", &self.memory_reservation)?,
+            cpus: self.cpus,
+            cpu_shares: self.cpu_shares,
+            cpuset_cpus: self.cpuset_cpus.clone(),
+            pids: self.pids_limit,
+            ulimits: self.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
+            oom_score_adj: self.oom_score_adj,
+            ..container
+        })
+    }
+}
+
+fn ulimit(text: &str) -> Result<(String, Ulimit)> {
+    let (name, limit) =
+        text.split_once('=').ok_or_else(|| Error::new(format!("--ulimit {text:?}: not NAME=SOFT[:HARD]")))?;
+    Ok((name.to_owned(), parse("--ulimit", limit)?))
+}

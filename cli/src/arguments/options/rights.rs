@@ -1,0 +1,68 @@
+//! What a container may do, and what of the machine it sees.
+
+use super::{Words, parse};
+use crate::error::{Error, Result};
+use clap::Args;
+use spec::node::{Container, Sharing};
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct Rights {
+    /// A capability more than usual
+    #[arg(long, value_name = "NAME")]
+    cap_add: Vec<String>,
+    /// A capability less; ALL takes every one
+    #[arg(long, value_name = "NAME")]
+    cap_drop: Vec<String>,
+    /// Every capability and device, no filter of system calls
+    #[arg(long)]
+    privileged: bool,
+    /// seccomp=unconfined, no-new-privileges
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+    /// PATH[:TARGET[:rwm]], a device of this machine
+    #[arg(long, value_name = "PATH")]
+    device: Vec<String>,
+    /// NAME=VALUE, a kernel parameter of its namespaces
+    #[arg(long, value_name = "NAME=VALUE")]
+    sysctl: Vec<String>,
+    /// private or host: whose cgroups it sees
+    #[arg(long, default_value = "private")]
+    cgroupns: String,
+    /// private or host: whose processes it sees
+    #[arg(long, default_value = "private")]
+    pid: String,
+    /// private or host: whose System V IPC it sees
+    #[arg(long, default_value = "private")]
+    ipc: String,
+}
+
+impl Rights {
+    /// Adds what was said.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn add(&self, container: Container) -> Result<Container> {
+        let sharing = |option: &str, text: &str| parse::<Words<Sharing>>(option, text).map(|word| word.0);
+        Ok(Container {
+            cap_add: self.cap_add.clone(),
+            cap_drop: self.cap_drop.clone(),
+            privileged: self.privileged,
+            security: self
+                .security_opt
+                .iter()
+                .map(|text| parse("--security-opt", text))
+                .collect::<Result<_>>()?,
+            devices: self.device.clone(),
+            sysctls: self.sysctl.iter().map(|text| sysctl(text)).collect::<Result<_>>()?,
+            cgroup: sharing("--cgroupns", &self.cgroupns)?,
+            pid: sharing("--pid", &self.pid)?,
+            ipc: sharing("--ipc", &self.ipc)?,
+            ..container
+        })
+    }
+}
+
+fn sysctl(text: &str) -> Result<(String, String)> {
+    let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| Error::new(format!("--sysctl {text:?}: not NAME=VALUE")))
+}

@@ -1,0 +1,75 @@
+//! Words of the command line, and what `node.toml` would say.
+
+use super::*;
+use crate::arguments::{Arguments, Command};
+use clap::Parser;
+use spec::node::Mount;
+
+fn run(words: &str) -> Options {
+    let words = ["skerry", "run"].into_iter().chain(words.split(' '));
+    match Arguments::try_parse_from(words).unwrap().command {
+        Command::Run(run) => run.options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn container(words: &str) -> Result<Container> {
+    run(words).container(|name| (name == "HERE").then(|| "yes".into()))
+}
+
+#[test]
+fn what_follows_the_image_is_the_programs() {
+    let options = run("-it --rm -e A=1 busybox ls -l --rm");
+    assert!(options.interactive && options.tty && options.rm);
+    assert_eq!((options.image.as_str(), options.command.join(" ")), ("busybox", "ls -l --rm".into()));
+}
+
+#[test]
+fn options_become_what_node_toml_would_say() {
+    let container = container(
+        "-e A=1 -e HERE -e NOT_HERE -v /a:/b:ro --tmpfs /t:size=1m -m 64m --cpus 0.5 --restart on-failure:3 x",
+    )
+    .unwrap();
+    assert_eq!(container.env, BTreeMap::from([("A".into(), "1".into()), ("HERE".into(), "yes".into())]));
+    assert_eq!(
+        container.mounts,
+        [
+            Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: true },
+            Mount::Tmpfs { target: "/t".into(), size: Some(Bytes(1 << 20)) }
+        ]
+    );
+    assert_eq!((container.memory, container.cpus), (Some(Bytes(64 << 20)), Some(0.5)));
+    assert_eq!(container.restart, Restart::OnFailure(Some(3)));
+}
+
+#[test]
+fn a_wrong_option_is_named() {
+    for (words, told) in [
+        ("-v /a x", "--volume \"/a\": not SOURCE:TARGET[:ro]"),
+        ("-v /a:b x", "--volume \"/a:b\": \"b\" is not an absolute path"),
+        ("-v /a:/b:rx x", "--volume \"/a:/b:rx\": \"rx\" is none of ro, rw"),
+        ("--memory lots x", "--memory: \"lots\" is not a size"),
+        ("--restart maybe x", "--restart: \"maybe\" is none of always"),
+    ] {
+        let error = container(words).unwrap_err().message;
+        assert!(error.starts_with(told), "{error}");
+    }
+    assert!(run("--name a/b x").name().unwrap_err().message.starts_with("--name: \"a/b\" is not a name"));
+}
+
+#[test]
+fn every_key_of_node_toml_has_an_option() {
+    let words = "-it --label a=b --hostname h --network none --add-host x:1.2.3.4 --dns 1.1.1.1 --group-add 7 \
+        --shm-size 1m --device /dev/fuse --memory-swap 128m --memory-reservation 32m --cpu-shares 512 \
+        --cpuset-cpus 0-1 --ulimit nofile=5:6 --oom-score-adj 9 --sysctl net.a=1 --privileged \
+        --security-opt no-new-privileges --cgroupns host --pid host --ipc host -v data:/d \
+        --health-cmd true --health-retries 2 --stop-timeout 3 --entrypoint /x -w /w -u 1:2 -e A=1 --read-only \
+        -m 64m --cpus 2 --pids-limit 5 --cap-add ALL --cap-drop KILL --restart no --stop-signal INT x y";
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = serde_json::to_value(container(&words).unwrap()).unwrap();
+    let usual = serde_json::to_value(Container::of("x")).unwrap();
+    let ours = ["image", "after", "console", "log-size"];
+    for (key, value) in told.as_object().unwrap() {
+        assert!(ours.contains(&key.as_str()) || usual[key] != *value, "{key} has no option");
+    }
+}
