@@ -1,6 +1,7 @@
 //! Disks that tests give to a node.
 
-use crate::{Failure, Result};
+use crate::Result;
+use crate::image::said;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,17 +16,20 @@ pub(crate) fn config_drive(folder: &Path, label: &str, toml: &[u8]) -> Result<Pa
     let content = fresh(folder, "content");
     fs::create_dir(&content)?;
     fs::write(content.join("node.toml"), toml)?;
+    drive(folder, label, &content, "4M")
+}
+
+/// A drive with the volume label `label` and the files of `content`.
+///
+/// # Errors
+///
+/// When mke2fs(8) fails, for instance because `size` is too small.
+pub(crate) fn drive(folder: &Path, label: &str, content: &Path, size: &str) -> Result<PathBuf> {
     let drive = fresh(folder, "drive");
-    let made = Command::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"])
-        .args([&content, &drive])
-        .arg("4M")
-        .output()?;
-    if made.status.success() {
-        Ok(drive)
-    } else {
-        Err(Failure::new(format!("mke2fs: {}", String::from_utf8_lossy(&made.stderr).trim())))
-    }
+    let mut make = Command::new("mke2fs");
+    make.args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"]);
+    said(make.args([content, &drive]).arg(size))?;
+    Ok(drive)
 }
 
 fn fresh(folder: &Path, name: &str) -> PathBuf {

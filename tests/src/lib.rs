@@ -17,6 +17,7 @@
 
 mod base64;
 mod checkout;
+mod debian;
 mod disk;
 mod failure;
 mod image;
@@ -29,6 +30,7 @@ mod terminal;
 mod web;
 
 pub use checkout::Checkout;
+pub use debian::Debian;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
 pub use image::{Image, container_archive, repository, said};

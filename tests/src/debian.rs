@@ -1,0 +1,150 @@
+//! A Debian 12 machine with podman, containerd and docker, for the runtime under them.
+//!
+//! `tests/debian/build` makes its disk, which no run changes. The runtime under test, the container
+//! images and whatever else a test program needs come on a second drive: a runtime that was
+//! rebuilt does not rebuild Debian. Booting takes a while, so a test program has one machine for
+//! all its tests, [`Debian::shared`]; it ends with the program.
+
+use crate::disk::{Scratch, drive};
+use crate::image::{container_archive, repository, said};
+use crate::probe::{self, Output, Probe};
+use crate::programs::programs;
+use crate::{Failure, Result};
+use qemu::{Accelerator, Disk, Machine, Network, Vm};
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+/// The container images on the drive, as `/given/images/NAME.tar`.
+const IMAGES: [&str; 2] = ["busybox", "python"];
+
+/// Everything that services say comes on the console too, for a test that fails.
+const WORDS: &str = "console=ttyS0 root=/dev/vda rw quiet panic=10 fsck.mode=skip systemd.show_status=0 \
+    systemd.journald.forward_to_console=1";
+
+/// A test's hold on a Debian machine; commands in it are those of its root. When the test
+/// fails, what the console said meanwhile is printed.
+pub struct Debian {
+    machine: Arc<Booted>,
+    /// How much the console had said before.
+    since: usize,
+    failed: Cell<bool>,
+}
+
+struct Booted {
+    // In the order in which they end: the machine before its files.
+    probe: Probe,
+    vm: Vm,
+    _scratch: Scratch,
+}
+
+impl Debian {
+    /// The test program's one machine, which takes commands by now.
+    ///
+    /// # Errors
+    ///
+    /// When its disk cannot be built, or it did not come up in time.
+    pub fn shared() -> Result<Self> {
+        static MACHINE: OnceLock<std::result::Result<Arc<Booted>, String>> = OnceLock::new();
+        let machine = MACHINE.get_or_init(|| match Self::boot() {
+            Ok(debian) => Ok(Arc::clone(&debian.machine)),
+            Err(failure) => Err(failure.to_string()),
+        });
+        machine.clone().map(Self::of).map_err(|words| Failure::new(format!("Debian: {words}")))
+    }
+
+    /// Boots one, and waits until it takes commands.
+    ///
+    /// # Errors
+    ///
+    /// When its disk cannot be built, or it does not come up in time.
+    pub fn boot() -> Result<Self> {
+        let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
+        let folder = PathBuf::from(folder.trim());
+        let scratch = Scratch::new()?;
+        let vm = Machine::q35()
+            .memory(2048)
+            .cpus(2)
+            .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), WORDS)
+            .network(Network::user().restricted())
+            .disk(Disk::new(folder.join("root.ext4")).snapshot())
+            .disk(Disk::new(given(scratch.path())?).read_only())
+            .channel(probe::CHANNEL)
+            .ends_at_reset()
+            .shown()
+            .start()?;
+        let probe = Probe::new(vm.channel(), Accelerator::detect().patience())?;
+        let debian = Self::of(Arc::new(Booted { probe, vm, _scratch: scratch }));
+        debian.run("true")?;
+        Ok(debian)
+    }
+
+    fn of(machine: Arc<Booted>) -> Self {
+        let since = machine.vm.console().text().len();
+        Self { machine, since, failed: Cell::new(false) }
+    }
+
+    /// The runtime under test, as a path in the machine: ours, or the `runc`, `crun` or other path of
+    /// `SKERRY_TEST_RUNTIME`.
+    pub fn runtime() -> String {
+        match std::env::var("SKERRY_TEST_RUNTIME").as_deref() {
+            Err(_) => "/usr/local/bin/skerry-runtime".to_owned(),
+            Ok("runc") => "/usr/sbin/runc".to_owned(),
+            Ok("crun") => "/usr/bin/crun".to_owned(),
+            Ok(path) => path.to_owned(),
+        }
+    }
+
+    /// Runs a command of bash and returns its output.
+    ///
+    /// # Errors
+    ///
+    /// When it exits with another status than 0, or does not end in time.
+    pub fn run(&self, command: &str) -> Result<String> {
+        let Output { status, text } = self.try_run(command)?;
+        self.blame(match status {
+            0 => Ok(text),
+            _ => Err(Failure::new(format!("run {command:?}: exit status {status}: {text}"))),
+        })
+    }
+
+    /// As [`Debian::run`], whatever the exit status is.
+    ///
+    /// # Errors
+    ///
+    /// When the command does not end in time.
+    pub fn try_run(&self, command: &str) -> Result<Output> {
+        self.blame(self.machine.probe.run(command))
+    }
+
+    fn blame<T>(&self, result: Result<T>) -> Result<T> {
+        self.failed.set(self.failed.get() || result.is_err());
+        result
+    }
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        if thread::panicking() || self.failed.get() {
+            let text = self.machine.vm.console().text();
+            let meanwhile = text.get(self.since..).unwrap_or(&text);
+            eprintln!("--- serial console ---\n{meanwhile}\n--- end of serial console ---");
+        }
+    }
+}
+
+/// The drive with what does not belong to Debian.
+fn given(scratch: &Path) -> Result<PathBuf> {
+    let content = scratch.join("given");
+    fs::create_dir_all(content.join("bin"))?;
+    fs::create_dir_all(content.join("images"))?;
+    fs::copy(repository().join("tests/probe/serve"), content.join("serve"))?;
+    fs::copy(programs().join("skerry-runtime"), content.join("bin/skerry-runtime"))?;
+    for name in IMAGES {
+        fs::copy(container_archive(name)?, content.join(format!("images/{name}.tar")))?;
+    }
+    drive(scratch, "given", &content, "64M")
+}
