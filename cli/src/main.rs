@@ -17,6 +17,7 @@ mod session;
 mod table;
 mod terminal;
 mod time;
+mod transfer;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -4,6 +4,7 @@ use super::Options;
 use crate::detach;
 use crate::format::Format;
 use clap::Args;
+use std::path::PathBuf;
 
 /// `skerry run`
 #[derive(Debug, Args)]
@@ -188,6 +189,43 @@ pub struct Attach {
     /// Do not send signals on to the program
     #[arg(long = "no-sig-proxy")]
     pub keep_signals: bool,
+}
+
+/// `skerry cp`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry cp web:/etc/nginx.conf .\n  skerry cp page.html web:/usr/share/nginx/html/\n  skerry cp web:/var/log - | tar t"
+)]
+pub struct Cp {
+    /// CONTAINER:PATH, a path of this machine, or - for a tar archive on standard input
+    pub source: String,
+    /// CONTAINER:PATH, a path of this machine, or - for a tar archive on standard output
+    pub target: String,
+    /// Owners and groups as they are
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Follow a symbolic link in the source
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+}
+
+/// The container's side of `cp`.
+#[derive(Debug, Args)]
+pub struct Transfer {
+    /// What is done
+    #[arg(value_parser = ["pack", "unpack"])]
+    pub verb: String,
+    /// A process of the container
+    #[arg(long)]
+    pub pid: i32,
+    /// Owners and groups as they are
+    #[arg(long)]
+    pub archive: bool,
+    /// Follow a symbolic link
+    #[arg(long)]
+    pub follow_link: bool,
+    /// In the container
+    pub path: PathBuf,
 }
 
 /// `skerry inspect`

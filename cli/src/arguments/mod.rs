@@ -5,8 +5,8 @@ mod images;
 mod options;
 
 pub use containers::{
-    Attach, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats, Stop,
-    Top, Wait,
+    Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
+    Stop, Top, Transfer, Wait,
 };
 pub use images::{Completion, Console, Images, Import, Info, RemoveImage};
 pub use options::{Options, variable};
@@ -60,6 +60,11 @@ pub enum Command {
     Exec(Exec),
     /// Join the terminal or the streams of a running container
     Attach(Attach),
+    /// Copy files between a container and this machine
+    Cp(Cp),
+    /// The container's side of a copy
+    #[command(hide = true)]
+    Transfer(Transfer),
     /// Show all that is known of containers or images
     Inspect(Inspect),
     /// Show what containers use

@@ -2,6 +2,7 @@
 
 mod console;
 mod containers;
+mod copy;
 mod exec;
 mod images;
 mod info;
@@ -40,6 +41,8 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Rm(remove) => containers::remove(&node, remove)?,
         Command::Ps(list) => list::list(&node, list)?,
         Command::Logs(logs) => logs::logs(&node, logs)?,
+        Command::Cp(cp) => copy::copy(&node, cp)?,
+        Command::Transfer(transfer) => copy::transfer(transfer)?,
         Command::Inspect(inspect) => inspect::inspect(&node, inspect)?,
         Command::Stats(stats) => stats::stats(&node, stats)?,
         Command::Top(top) => stats::top(&node, top)?,

@@ -1,0 +1,113 @@
+//! `cp`: files between a container and this machine, as an archive in a pipe.
+
+use super::{Node, unexpected};
+use crate::arguments::{Cp, Transfer};
+use crate::error::{Context, Error, Result};
+use crate::transfer;
+use spec::monitor::{Reply, Request};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// One side of a copy.
+#[derive(Debug, PartialEq, Eq)]
+enum Side {
+    /// Standard input or output: the archive itself.
+    Archive,
+    /// A path of this machine.
+    Here(PathBuf),
+    /// A path in a container.
+    There(String, PathBuf),
+}
+
+/// Copies.
+pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
+    match (side(&cp.source), side(&cp.target)) {
+        (Side::There(name, path), Side::Archive) => {
+            let mut packer = inside(node, &name, "pack", &path, cp)?.stdout(Stdio::inherit()).spawn();
+            end(packer.as_mut().context(|| "run this program".into())?)
+        }
+        (Side::There(name, path), Side::Here(here)) => {
+            let target = transfer::target(&here)?;
+            let mut packer = start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::piped()))?;
+            let archive = packer.stdout.take().ok_or_else(|| Error::new("there is no pipe"))?;
+            let done = transfer::unpack(&target, cp.archive, archive);
+            end(&mut packer).and(done)
+        }
+        (Side::Archive, Side::There(name, path)) => {
+            end(&mut start(inside(node, &name, "unpack", &path, cp)?.stdin(Stdio::inherit()))?)
+        }
+        (Side::Here(here), Side::There(name, path)) => {
+            // What is wrong here is told before anything is there.
+            std::fs::symlink_metadata(&here).context(|| format!("read {}", here.display()))?;
+            let mut unpacker = start(inside(node, &name, "unpack", &path, cp)?.stdin(Stdio::piped()))?;
+            let archive = unpacker.stdin.take().ok_or_else(|| Error::new("there is no pipe"))?;
+            let done = transfer::pack(&here, cp.follow_link, archive);
+            end(&mut unpacker).and(done)
+        }
+        _ => Err(Error::new("cp: one of the two must be CONTAINER:PATH, and only one")),
+    }
+}
+
+/// The container's side, in a process of its own: it has entered the container.
+pub fn transfer(asked: &Transfer) -> Result<()> {
+    transfer::enter(asked.pid)?;
+    match asked.verb.as_str() {
+        "pack" => transfer::pack(&asked.path, asked.follow_link, io::stdout().lock()),
+        _ => transfer::unpack(&transfer::target(&asked.path)?, asked.archive, io::stdin().lock()),
+    }
+}
+
+fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Result<Command> {
+    let pid = match node.answer(&Request::Inspect { name: name.to_owned() })? {
+        Reply::Container { summary, .. } => summary.status.pid,
+        other => return Err(unexpected(&other)),
+    };
+    let pid =
+        pid.ok_or_else(|| Error::new(format!("container {name:?}: it does not run, so it has no files")))?;
+    let program = std::env::current_exe().context(|| "find this program".into())?;
+    let mut command = Command::new(program);
+    command.args(["transfer", verb, "--pid", &pid.to_string()]);
+    command.args(cp.archive.then_some("--archive")).args(cp.follow_link.then_some("--follow-link"));
+    // A path in a container begins at its root.
+    command.arg("--").arg(Path::new("/").join(path));
+    Ok(command)
+}
+
+fn start(command: &mut Command) -> Result<Child> {
+    command.spawn().context(|| "run this program".into())
+}
+
+/// Its own words have been said.
+fn end(child: &mut Child) -> Result<()> {
+    match child.wait().context(|| "wait for the container's side".into())?.success() {
+        true => Ok(()),
+        false => Err(Error::new("cp: not everything was copied")),
+    }
+}
+
+/// As Docker tells them apart: a path that is not a container's begins with `/` or `.`.
+fn side(text: &str) -> Side {
+    match text.split_once(':') {
+        _ if text == "-" => Side::Archive,
+        Some((name, path)) if !name.is_empty() && !name.contains('/') && !name.starts_with('.') => {
+            Side::There(name.to_owned(), path.into())
+        }
+        _ => Side::Here(text.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_told_apart_as_docker_does() {
+        assert_eq!(side("-"), Side::Archive);
+        assert_eq!(side("web:/etc"), Side::There("web".into(), "/etc".into()));
+        assert_eq!(side("web:"), Side::There("web".into(), "".into()));
+        for here in ["/a:b", "./a:b", "a", ":b", "a/b:c"] {
+            assert_eq!(side(here), Side::Here(here.into()));
+        }
+    }
+}
