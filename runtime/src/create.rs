@@ -118,6 +118,7 @@ fn build(
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(Status::Creating));
     performer.joined = open_namespaces(plan)?;
+    performer.idmapped = perform::idmapped(&plan.steps)?;
     performer.console = console;
     performer.listener = Some(listener);
     performer.hooks = plan.hooks.clone();

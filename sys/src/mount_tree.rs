@@ -60,16 +60,34 @@ pub fn set_attributes(
     clear: u64,
     propagation: u64,
 ) -> io::Result<()> {
-    let attr = MountAttr { set, clear, propagation, userns: 0 };
+    set_attr(mount, recursive, &MountAttr { set, clear, propagation, userns: 0 })
+}
+
+/// `MOUNT_ATTR_IDMAP`
+const IDMAP: u64 = 0x10_0000;
+
+/// Shows the owners of a detached mount's files, and of those below it when `recursive`, as a
+/// user namespace maps them (`mount_setattr(2)`).
+///
+/// # Errors
+/// `EINVAL` for a file system that cannot, `EPERM` for one of another user namespace, or for a
+/// mount that is mapped already.
+pub fn map_ids(mount: BorrowedFd<'_>, recursive: bool, users: BorrowedFd<'_>) -> io::Result<()> {
+    let userns = users.as_raw_fd() as u64;
+    set_attr(mount, recursive, &MountAttr { set: IDMAP, userns, ..MountAttr::default() })
+}
+
+fn set_attr(mount: BorrowedFd<'_>, recursive: bool, attr: &MountAttr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: `attr` has the size that is told and lives through the call.
+    // SAFETY: `attr` has the size that is told and lives through the call, as does the
+    // descriptor that it names.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     };

@@ -7,6 +7,7 @@ mod credentials;
 mod files;
 mod guard;
 mod hooks;
+mod idmap;
 mod listener;
 mod mount;
 mod place;
@@ -14,6 +15,7 @@ mod program;
 mod scheduling;
 
 pub use hooks::{run as run_hooks, run_all as run_all_hooks};
+pub use idmap::trees as idmapped;
 pub use scheduling::affinity as set_affinity;
 
 use crate::channel::Channel;
@@ -39,6 +41,8 @@ pub struct Performer {
     pub channel: Channel,
     /// Namespaces to join, by kind and path.
     pub joined: Vec<(CloneFlags, String, File)>,
+    /// Idmapped mounts, made by the parent, by their JSON path.
+    pub idmapped: Vec<(String, OwnedFd)>,
     /// The container's root; paths are resolved in it.
     pub root: Option<OwnedFd>,
     /// Where the terminal is sent.
@@ -60,6 +64,7 @@ impl Performer {
         Self {
             channel,
             joined: Vec::new(),
+            idmapped: Vec::new(),
             root: None,
             console: None,
             listener: None,
@@ -91,7 +96,7 @@ impl Performer {
             Step::Propagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::PrivateParent(path) => mount::private_parent(path),
             Step::Root(path) => mount::root(path).map(|root| self.root = Some(root)),
-            Step::Mount(mount) => mount::mount(self.root()?, mount),
+            Step::Mount(mount) => mount::mount(self.root()?, mount, &self.idmapped),
             Step::Device { node, bound } => files::device(self.root()?, node, *bound),
             Step::Link { path, target } => files::link(self.root()?, path, target),
             Step::Terminal { size, is_console } => self.terminal(*size, *is_console),

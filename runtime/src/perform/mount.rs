@@ -61,11 +61,12 @@ fn unescape(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
 }
 
-/// Mounts one element of `mounts`.
-pub fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
+/// Mounts one element of `mounts`; those that are idmapped are there already.
+pub fn mount(root: BorrowedFd<'_>, mount: &Mount, idmapped: &[(String, OwnedFd)]) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
+        Source::Mapped { .. } => already(&mount.name, idmapped),
         Source::New { kind, device } => new(kind, device, &mount.options),
         Source::Copy { device } => new("tmpfs", device, &writable(&mount.options)),
     };
@@ -89,7 +90,7 @@ pub fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
 
 fn describe(source: &Source) -> &str {
     match source {
-        Source::Bind { path, .. } => path,
+        Source::Bind { path, .. } | Source::Mapped { path, .. } => path,
         Source::New { kind, .. } => kind,
         Source::Copy { .. } => "tmpfs",
     }
@@ -101,7 +102,14 @@ fn writable(options: &Options) -> Options {
     Options { set, set_recursive, ..options.clone() }
 }
 
-fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
+/// What the parent has made for a mount of this JSON path.
+fn already(name: &str, idmapped: &[(String, OwnedFd)]) -> Result<OwnedFd> {
+    let tree = idmapped.iter().find(|(known, _)| known == name);
+    tree.map_or_else(|| Err(Error::new("it was not made")), |(_, tree)| tree.try_clone().map_err(plain))
+}
+
+/// A detached bind mount.
+pub fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
     let path = CString::new(path).map_err(|_| Error::new("the path has a zero byte"))?;
     let tree = mount_tree::copy(AT_FDCWD, &path, recursive).map_err(plain)?;
     let set = |recursive, set, clear| match set | clear {

@@ -17,6 +17,7 @@
 //! ```
 
 mod devices;
+mod idmap;
 mod mounts;
 mod namespaces;
 mod options;
@@ -29,6 +30,7 @@ mod steps;
 mod tests;
 
 pub use devices::Node;
+pub use idmap::{IdMap, Users};
 pub use mounts::{Mount, Source};
 pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};

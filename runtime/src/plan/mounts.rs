@@ -1,7 +1,7 @@
 //! `mounts`: where each comes from and what is done to it.
 
 use super::options::COPY_UP;
-use super::{Namespaces, Options, has, refuse};
+use super::{IdMap, Namespaces, Options, has, idmap, refuse};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
 use std::path::Path;
@@ -31,6 +31,15 @@ pub enum Source {
         path: String,
         /// With what is mounted below.
         recursive: bool,
+    },
+    /// The same with owners seen as others.
+    Mapped {
+        /// Absolute.
+        path: String,
+        /// With what is mounted below.
+        recursive: bool,
+        /// As which.
+        ids: IdMap,
     },
     /// A file system.
     New {
@@ -73,9 +82,6 @@ fn plan(
     if mount.destination.is_empty() {
         return Err(refuse::at(&format!("{name}.destination"), "is empty"));
     }
-    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(refuse::at(&format!("{name}.uidMappings"), "an idmapped mount is not supported yet"));
-    }
     let mut options = Options::new(&mount.options);
     let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
     if is_cgroup && namespaces.maps_users() && !has(linux, NamespaceKind::Cgroup) {
@@ -83,10 +89,15 @@ fn plan(
         options.read_only();
     }
     if let Some(refused) = options.refused.first() {
-        return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported yet")));
+        return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported")));
     }
     let source = source(name, mount, &options, linux, namespaces, bundle)?;
-    if matches!(source, Source::Bind { .. }) && covers_proc(&mount.destination) {
+    let source = match (source, idmap::of(name, mount, &options, namespaces)?) {
+        (source, None) => source,
+        (Source::Bind { path, recursive }, Some(ids)) => Source::Mapped { path, recursive, ids },
+        _ => return Err(refuse::at(&format!("{name}.uidMappings"), "an idmapped mount is a bind mount")),
+    };
+    if matches!(source, Source::Bind { .. } | Source::Mapped { .. }) && covers_proc(&mount.destination) {
         let words = format!("{}: nothing may be bound there", mount.destination);
         return Err(refuse::at(&format!("{name}.destination"), &words));
     }

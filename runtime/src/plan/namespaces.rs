@@ -137,7 +137,8 @@ pub fn flag(kind: NamespaceKind) -> CloneFlags {
     }
 }
 
-fn map(mappings: &[IdMapping]) -> String {
+/// `uid_map` or `gid_map` of user_namespaces(7).
+pub(super) fn map(mappings: &[IdMapping]) -> String {
     mappings.iter().map(|one| format!("{} {} {}\n", one.container_id, one.host_id, one.size)).collect()
 }
 

@@ -18,7 +18,9 @@ pub struct Options {
     pub bind: Option<bool>,
     /// Parameters of the file system: `key` or `key=value`.
     pub parameters: Vec<String>,
-    /// Options that exist and are not supported.
+    /// It is idmapped; with what is mounted below when true.
+    pub idmap: Option<bool>,
+    /// Options of other runtimes, not supported.
     pub refused: Vec<String>,
 }
 
@@ -77,8 +79,8 @@ const FILE_SYSTEM_FLAGS: [&str; 7] =
 /// Mean nothing here: what they ask for is the case anyway.
 const IGNORED: [&str; 7] = ["defaults", "auto", "noauto", "user", "nouser", "loud", "nofail"];
 
-/// Known to the specification, not supported yet.
-const REFUSED: [&str; 2] = ["idmap", "ridmap"];
+/// With a value they are crun's own.
+const IDMAP: [&str; 2] = ["idmap", "ridmap"];
 
 /// What makes a tmpfs begin with a copy of what it covers: of the source rather than
 /// the mount.
@@ -118,7 +120,9 @@ impl Options {
             "rbind" => self.bind = Some(true),
             "async" | "nolazytime" | "silent" | COPY_UP => {}
             ignored if IGNORED.contains(&ignored) => {}
-            refused if REFUSED.contains(&refused.split('=').next().unwrap_or("")) => {
+            "idmap" => self.idmap = Some(self.idmap == Some(true)),
+            "ridmap" => self.idmap = Some(true),
+            refused if IDMAP.contains(&refused.split('=').next().unwrap_or("")) => {
                 self.refused.push(refused.to_owned());
             }
             parameter => self.parameters.push(parameter.to_owned()),
@@ -140,7 +144,7 @@ pub fn names() -> Vec<String> {
     let mut names: Vec<String> = attributes.flat_map(|name| [name.to_owned(), format!("r{name}")]).collect();
     names.extend(PROPAGATIONS.into_iter().map(|(name, ..)| name.to_owned()));
     names.extend(FILE_SYSTEM_FLAGS.into_iter().chain(IGNORED).map(str::to_owned));
-    names.extend(["bind", "rbind", COPY_UP].map(str::to_owned));
+    names.extend(["bind", "rbind", COPY_UP].into_iter().chain(IDMAP).map(str::to_owned));
     names.sort();
     names
 }
@@ -176,9 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn ridmap_is_stronger_than_idmap() {
+        assert_eq!([of("bind").idmap, of("idmap").idmap], [None, Some(false)]);
+        assert_eq!([of("ridmap,idmap").idmap, of("idmap,ridmap").idmap], [Some(true); 2]);
+    }
+
+    #[test]
     fn the_rest_is_the_file_systems() {
-        let options = of("mode=755,size=65536k,newinstance,defaults,idmap");
+        let options = of("mode=755,size=65536k,newinstance,defaults,idmap=uids=0-1-2");
         assert_eq!(options.parameters, ["mode=755", "size=65536k", "newinstance"]);
-        assert_eq!(options.refused, ["idmap"]);
+        assert_eq!(options.refused, ["idmap=uids=0-1-2"]);
     }
 }

@@ -11,6 +11,7 @@ mod exec;
 mod faults;
 mod hook_failures;
 mod hooks;
+mod idmapped;
 mod lifecycle;
 mod mounts;
 mod namespaces;

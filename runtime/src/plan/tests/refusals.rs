@@ -72,12 +72,32 @@ fn what_makes_no_sense_is_refused_by_its_path() {
         (
             "\"nosuid\", \"strictatime\"",
             "\"idmap\", \"strictatime\"",
-            "mounts[1].options: idmap is not supported yet",
+            "mounts[1].options: idmap without mappings needs a user namespace",
+        ),
+        (
+            "\"nosuid\", \"strictatime\"",
+            "\"idmap=uids=0-1-2\", \"strictatime\"",
+            "mounts[1].options: idmap=uids=0-1-2 is not supported",
         ),
     ] {
         let error = refusal(from, to);
         assert!(error.starts_with(words), "{error}");
     }
+}
+
+#[test]
+fn mappings_of_a_mount_are_whole_and_of_a_bind_mount() {
+    let with = |kind: &str, options: &str, mappings: &str| {
+        let mount = format!(
+            "{{\"destination\": \"/d\", \"type\": \"{kind}\", \"source\": \"/s\", \"options\": [{options}], {mappings}}}"
+        );
+        refusal("{\"destination\": \"/proc\"", &format!("{mount}, {{\"destination\": \"/proc\""))
+    };
+    let one = |key: &str| format!("\"{key}\": [{{\"containerID\": 0, \"hostID\": 1, \"size\": 1}}]");
+    assert_eq!(with("bind", "", &one("uidMappings")), "mounts[0].uidMappings: there are no gidMappings");
+    assert_eq!(with("bind", "", &one("gidMappings")), "mounts[0].gidMappings: there are no uidMappings");
+    let both = format!("{}, {}", one("uidMappings"), one("gidMappings"));
+    assert_eq!(with("tmpfs", "", &both), "mounts[0].uidMappings: an idmapped mount is a bind mount");
 }
 
 #[test]
