@@ -8,7 +8,7 @@ use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
 use crate::perform::{self, Performer};
-use crate::plan::{self, Birth, Given, Plan};
+use crate::plan::{self, Birth, Given, Plan, Step};
 use crate::record::{Place, Process, Record, replace};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
@@ -51,6 +51,7 @@ pub fn create(
         id: arguments.id.clone(),
         process: None,
         complete: false,
+        mount_before: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
         cgroup: folder::is_there().then(|| plan.cgroup.path.clone()),
@@ -107,6 +108,9 @@ fn build(
     console: Option<OwnedFd>,
     pid_file: Option<&Path>,
 ) -> Result<()> {
+    if plan.steps.iter().any(|step| matches!(step, Step::SharedRoot(_))) {
+        record.mount_before = Some(perform::mount_number(&record.rootfs)?);
+    }
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
     let cgroup = folder::make(&plan.cgroup)?;
@@ -260,5 +264,6 @@ fn undo(place: &Place, record: &Record) {
     if let Some(cgroup) = &record.cgroup {
         let _ = folder::kill(cgroup).and_then(|()| folder::remove(cgroup));
     }
+    let _ = record.unmount();
     let _ = place.remove();
 }

@@ -107,6 +107,9 @@ fn join_and_fork(
     steps: &[Step],
     console: Option<OwnedFd>,
 ) -> Result<i32> {
+    let kinds = kinds(config);
+    // Before the process is known to be the container's still.
+    let root = root_of(record, kinds)?;
     let held = record.process.and_then(|process| process.open());
     let held = held.ok_or_else(|| Error(format!("container {:?}: it has stopped", record.id)))?;
     // The new process is seen in the container from its first moment on.
@@ -116,7 +119,6 @@ fn join_and_fork(
         .as_deref()
         .map(|path| File::open(folder::of(path)).context(|| format!("open the cgroup {path}")));
     let cgroup = cgroup.transpose()?;
-    let kinds = kinds(config);
     if kinds.contains(CloneFlags::CLONE_NEWPID) {
         setns(&held, CloneFlags::CLONE_NEWPID).context(|| "join the container's PID namespace".into())?;
     }
@@ -124,6 +126,7 @@ fn join_and_fork(
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(Status::Running));
     performer.console = console;
+    performer.root = root;
     let forked = sys::fork::fork(0, cgroup.as_ref().map(AsFd::as_fd));
     match forked.context(|| "make a process in the container's cgroup".into())? {
         Some(pid) => {
@@ -137,16 +140,34 @@ fn join_and_fork(
     }
 }
 
+/// The container's root, which its mount namespace leads to if there is one.
+fn root_of(record: &Record, kinds: CloneFlags) -> Result<Option<OwnedFd>> {
+    if kinds.contains(CloneFlags::CLONE_NEWNS) {
+        return Ok(None);
+    }
+    let path = format!("/proc/{}/root", record.process.map_or(0, |process| process.pid));
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(&*path, flags, Mode::empty()).map(Some).context(|| "open the container's root".into())
+}
+
 /// Every namespace that the container does not have in common with the runtime.
 fn kinds(config: &Config) -> CloneFlags {
     let namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
     plan::flags(namespaces.map(|namespace| namespace.kind))
 }
 
+fn join(container: &OwnedFd, kinds: CloneFlags) -> Result<()> {
+    match kinds.is_empty() {
+        true => Ok(()),
+        false => setns(container, kinds).context(|| "join the container's namespaces".into()),
+    }
+}
+
 /// The new process: joins the rest, all at once, and performs its steps.
 fn inside(mut performer: Performer, container: &OwnedFd, kinds: CloneFlags, steps: &[Step]) -> ! {
-    let joined =
-        setns(container, kinds).context(|| "join the container's namespaces".into()).and_then(|()| {
+    let joined = join(container, kinds)
+        .and_then(|()| performer.root.as_ref().map_or(Ok(()), |root| perform::change_root(root.as_fd())))
+        .and_then(|()| {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             let root = open("/", flags, Mode::empty()).context(|| "open the container's root".into())?;
             performer.root = Some(root);

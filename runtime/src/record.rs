@@ -13,6 +13,7 @@
 
 use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
+use crate::perform;
 use serde::{Deserialize, Serialize};
 use spec::bundle::{Config, OCI_VERSION, State, Status};
 use spec::proc_stat::Stat;
@@ -43,6 +44,10 @@ pub struct Record {
     pub rootfs: String,
     /// Path of the cgroup in the hierarchy; none on a host without cgroup v2.
     pub cgroup: Option<String>,
+    /// Number of the mount that the root lay on before, when what is mounted for the container is in
+    /// the caller's mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_before: Option<u64>,
     /// When it was created, RFC 3339.
     pub created: String,
     /// User who created it.
@@ -190,6 +195,14 @@ impl Record {
             Some(_) if self.cgroup.as_deref().is_some_and(folder::is_frozen) => Status::Paused,
             Some(_) => Status::Running,
         }
+    }
+
+    /// Takes away what is mounted in the caller's mount namespace.
+    ///
+    /// # Errors
+    /// Those of umount2(2).
+    pub fn unmount(&self) -> Result<()> {
+        self.mount_before.map_or(Ok(()), |before| perform::let_go_of_root(&self.rootfs, before))
     }
 
     /// What `state` prints and hooks are told.

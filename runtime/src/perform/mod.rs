@@ -16,6 +16,7 @@ mod scheduling;
 
 pub use hooks::{run as run_hooks, run_all as run_all_hooks};
 pub use idmap::trees as idmapped;
+pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
 pub use scheduling::affinity as set_affinity;
 
 use crate::channel::Channel;
@@ -95,7 +96,8 @@ impl Performer {
             Step::Unshare(flags) => unshare(*flags).context(|| format!("make namespaces {flags:?}")),
             Step::Propagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::PrivateParent(path) => mount::private_parent(path),
-            Step::Root(path) => mount::root(path).map(|root| self.root = Some(root)),
+            Step::Root(path) => mount::root(path, false).map(|root| self.root = Some(root)),
+            Step::SharedRoot(path) => mount::root(path, true).map(|root| self.root = Some(root)),
             Step::Mount(mount) => mount::mount(self.root()?, mount, &self.idmapped),
             Step::Device { node, bound } => files::device(self.root()?, node, *bound),
             Step::Link { path, target } => files::link(self.root()?, path, target),
@@ -110,6 +112,7 @@ impl Performer {
             Step::Mask(path) => mount::mask(self.root()?, path),
             Step::ReadOnly(path) => mount::read_only(self.root()?, path),
             Step::Pivot { by_chroot } => mount::pivot(self.root()?, *by_chroot),
+            Step::Chroot => mount::change_root(self.root()?),
             Step::MakeFolder(path) => {
                 std::fs::create_dir_all(path).or_else(files::if_read_only).context(|| format!("make {path}"))
             }

@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs_context::FsContext;
 use sys::mount_tree;
 
@@ -24,12 +24,16 @@ pub fn propagation(flag: u64, recursive: bool) -> Result<()> {
     mount_at(None::<&str>, "/", None::<&str>, flags, None::<&str>).context(|| format!("set {flags:?} on /"))
 }
 
-/// Binds the root over itself, so that it is a mount, and returns it.
-pub fn root(path: &str) -> Result<OwnedFd> {
+/// Binds the root over itself, so that it is a mount, and returns it. One that is `shared`
+/// with others must not hand on to them what is mounted in it.
+pub fn root(path: &str, shared: bool) -> Result<OwnedFd> {
     let words = || format!("root.path: mount {path}");
     let place =
         open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).context(words)?;
     let root = mount_tree::copy(place.as_fd(), c"", true).context(words)?;
+    if shared {
+        mount_tree::set_attributes(root.as_fd(), true, 0, 0, libc::MS_PRIVATE).context(words)?;
+    }
     mount_tree::attach(root.as_fd(), place.as_fd()).context(words)?;
     Ok(root)
 }
@@ -198,6 +202,38 @@ pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool) -> Result<()> {
         umount2(".", MntFlags::MNT_DETACH).context(words)?;
     }
     chdir("/").context(words)
+}
+
+/// Makes the root this process's.
+pub fn change_root(root: BorrowedFd<'_>) -> Result<()> {
+    let words = || "make the root the container's".to_owned();
+    fchdir(root).context(words)?;
+    chroot(".").context(words)?;
+    chdir("/").context(words)
+}
+
+/// The mount that a path lies on, by the kernel's number (`fdinfo` of proc(5)).
+///
+/// # Errors
+/// The path is not there.
+pub fn number(path: &str) -> Result<u64> {
+    let words = || format!("find the mount of {path}");
+    let place = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).context(words)?;
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", place.as_raw_fd())).context(words)?;
+    let number = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    number.and_then(|number| number.trim().parse().ok()).ok_or_else(|| Error(words()))
+}
+
+/// Takes away what a container without a mount namespace has mounted, its root and all in it:
+/// not what the root lay on before, when nothing was mounted yet.
+///
+/// # Errors
+/// Those of umount2(2).
+pub fn let_go(root: &str, before: u64) -> Result<()> {
+    match number(root) {
+        Ok(now) if now != before => umount2(root, MntFlags::MNT_DETACH).context(|| format!("unmount {root}")),
+        _ => Ok(()),
+    }
 }
 
 /// Nothing in the root itself can be written; mounts on it keep their options.

@@ -67,18 +67,18 @@ fn check_linux(linux: &Linux) -> Result<()> {
     let mut seen = BTreeSet::new();
     let mut joins_users = false;
     for (place, namespace) in linux.namespaces.iter().enumerate() {
-        let path = format!("linux.namespaces[{place}]");
         if !seen.insert(namespace.kind) {
+            let path = format!("linux.namespaces[{place}]");
             return Err(at(&path, &format!("{} is there twice", namespace.kind)));
         }
         let is_joined = namespace.path.as_ref().is_some_and(|path| !path.is_empty());
         joins_users |= is_joined && namespace.kind == NamespaceKind::User;
-        if is_joined && namespace.kind == NamespaceKind::Mount {
-            return Err(at(&format!("{path}.path"), "a mount namespace by path is not supported yet"));
-        }
     }
-    if !seen.contains(&NamespaceKind::Mount) {
-        return Err(at("linux.namespaces", "a container without a mount namespace is not supported yet"));
+    if seen.contains(&NamespaceKind::User) && !seen.contains(&NamespaceKind::Mount) {
+        return Err(at(
+            "linux.namespaces",
+            "a user namespace has no right to mount without a mount namespace",
+        ));
     }
     let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
     match (mapped, seen.contains(&NamespaceKind::User)) {

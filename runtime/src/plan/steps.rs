@@ -34,6 +34,8 @@ pub enum Step {
     PrivateParent(String),
     /// Binds the root over itself: what follows is resolved in it.
     Root(String),
+    /// The same where the caller and others see it, until `delete` takes it away.
+    SharedRoot(String),
     /// A mount.
     Mount(Mount),
     /// A device node; the host's own, bound, where a node cannot be made.
@@ -76,6 +78,8 @@ pub enum Step {
         /// By chroot(2), for a host whose root is an initramfs.
         by_chroot: bool,
     },
+    /// Makes the root this process's alone (chroot(2)), in the caller's mount namespace.
+    Chroot,
     /// Makes a folder in the container, with those above it, if there is none.
     MakeFolder(String),
     /// Of the root itself, once it is the root.
@@ -216,9 +220,14 @@ fn enter(namespaces: &Namespaces) -> Vec<Step> {
 fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'_>) -> Result<Vec<Step>> {
     let (flag, recursive) = propagation(linux)?.unwrap_or((libc::MS_SLAVE, true));
     let path = rootfs(config, given.bundle);
-    let mut steps = vec![Step::Propagation(flag, recursive)];
-    steps.extend((flag == libc::MS_SHARED).then(|| Step::PrivateParent(path.clone())));
-    steps.push(Step::Root(path));
+    let mut steps = Vec::new();
+    if has(linux, NamespaceKind::Mount) {
+        steps.push(Step::Propagation(flag, recursive));
+        steps.extend((flag == libc::MS_SHARED).then(|| Step::PrivateParent(path.clone())));
+        steps.push(Step::Root(path));
+    } else {
+        steps.push(Step::SharedRoot(path));
+    }
     let mounts = mounts::mounts(&config.mounts, linux, namespaces, given.bundle)?;
     steps.extend(mounts.into_iter().map(Step::Mount));
     steps.extend(devices::steps(config, linux, namespaces.has_users())?);
@@ -284,7 +293,10 @@ fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
 
 /// The root becomes the only one, and is closed to writers last.
 fn closing(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Vec<Step>> {
-    let mut steps = vec![Step::Pivot { by_chroot: given.no_pivot }];
+    let mut steps = match has(linux, NamespaceKind::Mount) {
+        true => vec![Step::Pivot { by_chroot: given.no_pivot }],
+        false => vec![Step::Chroot],
+    };
     steps.extend(config.process.as_ref().map(|process| Step::MakeFolder(process.cwd.clone())));
     steps.extend(propagation(linux)?.map(|(flag, recursive)| Step::RootPropagation(flag, recursive)));
     steps.extend(config.root.as_ref().is_some_and(|root| root.readonly).then_some(Step::ReadOnlyRoot));

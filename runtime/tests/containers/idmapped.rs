@@ -42,7 +42,9 @@ fn owners_are_seen_by_the_mounts_own_mappings() {
 
 #[test]
 fn ridmap_is_for_what_is_mounted_below_too() {
-    if fails(Peer::Runc, "1.1.5 does not know it") || fails(Peer::Crun, "1.8.1 does not know it") {
+    if fails(Peer::Runc, "1.1.5 does not know it")
+        || fails(Peer::Crun, "1.8.1 leaves out what is mounted below")
+    {
         return;
     }
     let bundle = mapped(Bundle::new(), &["rbind", "ridmap", "ro"], 100_000, 100_000)

@@ -13,6 +13,7 @@ mod hook_failures;
 mod hooks;
 mod idmapped;
 mod lifecycle;
+mod mount_namespaces;
 mod mounts;
 mod namespaces;
 mod odd_configurations;

@@ -33,7 +33,7 @@ fn each_is_new() {
 #[test]
 fn one_that_is_not_listed_is_the_runtimes_own() {
     for (kind, file) in KINDS {
-        // Without a mount namespace of its own there is no root of its own.
+        // Of that `mount_namespaces` tells more.
         if kind == "mount" {
             continue;
         }

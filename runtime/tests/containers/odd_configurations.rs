@@ -224,7 +224,7 @@ fn what_is_empty_is_refused_or_ignored() {
         ("/root/path", json!(""), "root.path: is missing"),
         ("/root", Value::Null, "root.path: is missing"),
         ("/mounts", mount, "mounts[0].destination: is empty"),
-        ("/linux", json!({}), "linux.namespaces: a container without a mount namespace is not supported yet"),
+        ("/linux", json!({}), "hostname: there is no uts namespace"),
     ]);
 }
 

@@ -14,6 +14,9 @@ const MAPPED: &str = include_str!("mapped.json");
 /// A user namespace by path, with mappings that mean nothing, a PID namespace by path, new others.
 const JOINED: &str = include_str!("joined.json");
 
+/// The caller's mount namespace.
+const SHARED: &str = include_str!("shared.json");
+
 const GIVEN: Given<'_> = Given {
     id: "abc",
     bundle: "/bundle",
@@ -79,6 +82,11 @@ fn a_container_in_a_user_namespace_is_planned_so() {
 #[test]
 fn a_container_in_anothers_user_namespace_is_planned_so() {
     is_golden("joined", JOINED);
+}
+
+#[test]
+fn a_container_in_the_callers_mount_namespace_is_planned_so() {
+    is_golden("shared", SHARED);
 }
 
 #[test]
