@@ -2,7 +2,7 @@
 //! that the code itself uses.
 
 use crate::error::{Context, Result};
-use crate::plan::mount_option_names;
+use crate::plan::{memory_policy_flags, memory_policy_modes, mount_option_names};
 use crate::seccomp;
 use serde_json::json;
 use spec::bundle::{CAPABILITIES, NamespaceKind, OCI_VERSION};
@@ -35,6 +35,7 @@ pub fn features() -> Result<String> {
             "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
+            "memoryPolicy": { "modes": memory_policy_modes(), "flags": memory_policy_flags() },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false },
         },

@@ -119,6 +119,7 @@ impl Performer {
             Step::RootPropagation(flag, recursive) => mount::propagation(*flag, *recursive),
             Step::ReadOnlyRoot => mount::read_only_root(self.root()?),
             Step::Personality(domain) => take_personality(*domain),
+            Step::MemoryPolicy { mode, nodes } => scheduling::memory(*mode, nodes),
             Step::Scheduler(attributes) => scheduling::scheduler(attributes),
             Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
             Step::Affinity(processors) => scheduling::affinity("final", processors),

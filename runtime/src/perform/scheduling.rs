@@ -1,4 +1,4 @@
-//! When this process gets processors and disks.
+//! When this process gets processors and disks, and where memory.
 
 use crate::error::{Context, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -14,6 +14,12 @@ pub fn scheduler(attributes: &Attributes) -> Result<()> {
 pub fn io_priority(class: u32, priority: u32) -> Result<()> {
     scheduling::set_io_priority(class, priority)
         .context(|| format!("process.ioPriority: set class {class}, priority {priority}"))
+}
+
+/// By set_mempolicy(2).
+pub fn memory(mode: u32, nodes: &[usize]) -> Result<()> {
+    sys::memory::set_policy(mode, nodes)
+        .context(|| format!("linux.memoryPolicy: set mode {mode:#x} with nodes {nodes:?}"))
 }
 
 /// By sched_setaffinity(2); no processors mean that nothing changes.

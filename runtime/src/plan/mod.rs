@@ -18,6 +18,7 @@
 
 mod devices;
 mod idmap;
+mod memory_policy;
 mod mounts;
 mod namespaces;
 mod options;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use devices::Node;
 pub use idmap::{IdMap, Users};
+pub use memory_policy::{flags as memory_policy_flags, modes as memory_policy_modes};
 pub use mounts::{Mount, Source};
 pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};

@@ -5,7 +5,7 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, personality, refuse, scheduling};
+use super::{Step, memory_policy, personality, refuse, scheduling};
 use crate::error::{Error, Result};
 use crate::seccomp;
 use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
@@ -61,6 +61,7 @@ pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<S
     steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
+    steps.extend(memory_policy::step(linux)?);
     steps.extend(before(process, preserve_fds, 0)?);
     steps.extend(after(process, linux.seccomp.as_ref())?);
     Ok(steps)

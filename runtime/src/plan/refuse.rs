@@ -61,7 +61,6 @@ fn check_linux(linux: &Linux) -> Result<()> {
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.mountLabel", !linux.mount_label.is_empty()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
-        ("linux.memoryPolicy", linux.memory_policy.is_some()),
     ];
     refuse(&unsupported)?;
     let mut seen = BTreeSet::new();

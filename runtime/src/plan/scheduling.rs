@@ -92,27 +92,26 @@ fn io_priority(asked: &IoPriority) -> Result<Step> {
 /// A list that cannot be read, by its JSON path.
 pub fn affinity(process: &Process) -> Result<Affinity> {
     let Some(asked) = &process.exec_cpu_affinity else { return Ok(Affinity::default()) };
+    let list =
+        |text, name| list(text, MOST_PROCESSORS, &format!("process.execCPUAffinity.{name}"), "processors");
     Ok(Affinity { initial: list(&asked.initial, "initial")?, last: list(&asked.last, "final")? })
 }
 
-/// Reads `0-3,7` (cpuset(7), List format).
-fn list(text: &str, name: &str) -> Result<Vec<usize>> {
+/// Reads `0-3,7` (cpuset(7), List format), numbers below `most`.
+pub(super) fn list(text: &str, most: usize, path: &str, what: &str) -> Result<Vec<usize>> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (first <= last && last < MOST_PROCESSORS).then_some(first..=last)
+        (first <= last && last < most).then_some(first..=last)
     };
     let ranges: Option<Vec<_>> = text.split(',').filter(|_| !text.is_empty()).map(range).collect();
     match ranges {
         Some(ranges) => Ok(ranges.into_iter().flatten().collect()),
-        None => Err(refuse::at(
-            &format!("process.execCPUAffinity.{name}"),
-            &format!("{text:?} is not a list of processors such as 0-3,7"),
-        )),
+        None => Err(refuse::at(path, &format!("{text:?} is not a list of {what} such as 0-3,7"))),
     }
 }
 
-fn number<N: Copy>(known: &[(&str, N)], name: &str, path: &str, what: &str) -> Result<N> {
+pub(super) fn number<N: Copy>(known: &[(&str, N)], name: &str, path: &str, what: &str) -> Result<N> {
     match known.iter().find(|(known, _)| *known == name) {
         Some((_, number)) => Ok(*number),
         None => Err(refuse::at(path, &format!("{name:?} is not a {what}"))),
@@ -164,10 +163,11 @@ mod tests {
 
     #[test]
     fn processors_are_listed_as_in_cpusets() {
-        assert_eq!(list("0-3,7", "final").unwrap(), [0, 1, 2, 3, 7]);
-        assert_eq!(list("", "final").unwrap(), [0; 0]);
+        let list = |text| list(text, MOST_PROCESSORS, "process.execCPUAffinity.initial", "processors");
+        assert_eq!(list("0-3,7").unwrap(), [0, 1, 2, 3, 7]);
+        assert_eq!(list("").unwrap(), [0; 0]);
         for text in ["3-1", "a", "1,", "0-1024", "-"] {
-            let error = list(text, "initial").unwrap_err().0;
+            let error = list(text).unwrap_err().0;
             assert!(error.starts_with("process.execCPUAffinity.initial: "), "{error}");
         }
     }

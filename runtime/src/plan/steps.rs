@@ -3,7 +3,7 @@
 use super::devices::{self, Node};
 use super::mounts::{self, Mount};
 use super::process::{self, Program, Rlimit};
-use super::{Given, Namespaces, PROPAGATIONS, has, personality, refuse, rootfs};
+use super::{Given, Namespaces, PROPAGATIONS, has, memory_policy, personality, refuse, rootfs};
 use crate::error::Result;
 use crate::seccomp;
 use nix::sched::CloneFlags;
@@ -88,6 +88,13 @@ pub enum Step {
     ReadOnlyRoot,
     /// personality(2)
     Personality(i32),
+    /// set_mempolicy(2)
+    MemoryPolicy {
+        /// `MPOL_*` and its flags.
+        mode: u32,
+        /// Nodes.
+        nodes: Vec<usize>,
+    },
     /// sched_setattr(2)
     Scheduler(Attributes),
     /// ioprio_set(2)
@@ -189,6 +196,7 @@ pub fn steps(
     steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
     steps.extend(closing(config, linux, given)?);
     steps.extend(personality::step(linux)?);
+    steps.extend(memory_policy::step(linux)?);
     match &config.process {
         Some(process) => {
             steps.extend(process::before(process, given.preserve_fds, given.listen_fds)?);

@@ -187,6 +187,23 @@ fn personality_is_set() {
 }
 
 #[test]
+fn memory_policy_is_set_in_exec_too() {
+    if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0") {
+        return;
+    }
+    let policy = json!({ "mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"] });
+    let container = Bundle::new().set("/linux/memoryPolicy", policy).long().start();
+    // Of all maps (numa(7)).
+    let policies = "cut -d' ' -f2 /proc/self/numa_maps | sort -u";
+    assert_eq!(container.sh(policies), "bind=static:0\n");
+    container.says("ready");
+    assert_eq!(container.sh("cut -d' ' -f2 /proc/1/numa_maps | sort -u"), "bind=static:0\n");
+    let nowhere = json!({ "mode": "MPOL_BIND", "nodes": "1023" });
+    let error = Bundle::new().set("/linux/memoryPolicy", nowhere).try_create().error();
+    assert!(error.contains("linux.memoryPolicy: set mode 0x2 with nodes [1023]"), "{error}");
+}
+
+#[test]
 fn scheduler_and_io_priority_are_set() {
     // config.md 1.1 brought both; the peers here follow 1.0.
     if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0 but for the scheduler")

@@ -21,7 +21,7 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
         (process, "\"execCPUAffinity\": {\"final\": \"x\"}, ", "process.execCPUAffinity.final: \"x\" is not"),
         (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
         (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
-        (linux, "\"memoryPolicy\": {\"mode\": \"MPOL_BIND\"}, ", "linux.memoryPolicy: not"),
+        (linux, "\"memoryPolicy\": {\"mode\": \"X\"}, ", "linux.memoryPolicy.mode: \"X\" is not"),
         (linux, "\"netDevices\": {\"eth0\": {}}, ", "linux.netDevices: not"),
         (linux, "\"personality\": {\"domain\": \"SVR4\"}, ", "linux.personality.domain: \"SVR4\" is neither"),
         (
