@@ -27,7 +27,7 @@ pub fn install(
         return Ok(images);
     }
     let folder = scratch.join("store");
-    let store = Store::open(&folder).map_err(|error| Error::new(error.to_string()))?;
+    let store = Store::open(&folder).map_err(|error| Error::new(error.to_string()))?.without_packed_layers();
     for (name, source) in &recipe.body.images {
         let at = |words: String| recipe.at(&source.span(), Error::new(words));
         let imported = store.import(&recipe.resolve(source.get_ref()), name);

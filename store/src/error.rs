@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl fmt::Display for Error {
             Self::NoImage(name) => write!(out, "image {name}: not in any store of this node"),
             Self::ReadOnly(name) => write!(out, "image {name}: comes with the node and cannot be removed"),
             Self::Wrong { what, why } => write!(out, "{what}: {why}"),
-            Self::Io { action, path, error } => write!(out, "{action} {}: {error}", path.display()),
+            Self::Io { action, path, error } => write!(out, "{action} {}: {}", path.display(), cause(error)),
         }
     }
 }

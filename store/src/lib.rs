@@ -1,8 +1,8 @@
 //! Images on disk: verified, kept as erofs files, mounted.
 //!
-//! [`Store::import`] reads an image, [`Stores::resolve`] finds it by name, and
-//! [`rootfs`] mounts its layers as a container's root. `docs/store.md` says more.
-//! Registries are not spoken to yet.
+//! [`Store::pull`] fetches an image from its registry and [`Store::import`] reads one from a file,
+//! [`Stores::resolve`] finds it by name, and [`rootfs`] mounts its layers as a
+//! container's root. `docs/store.md` says more.
 
 pub mod compression;
 pub mod digest;
@@ -10,6 +10,8 @@ pub mod erofs;
 mod error;
 pub mod layer;
 pub mod oci;
+mod progress;
+pub mod registry;
 pub mod rootfs;
 mod source;
 mod store;
@@ -19,5 +21,7 @@ pub mod tar;
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use oci::{Config, Healthcheck, Platform, Reference};
-pub use store::{Collected, Image, Imported, Layer, Listed, Store};
+pub use progress::{Progress, State, Update};
+pub use registry::Registries;
+pub use store::{Collected, Details, Form, Image, Imported, Layer, Listed, Pulled, Pushed, Store};
 pub use stores::Stores;

@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod capability;
+pub mod cause;
 pub mod clock;
 pub mod descriptors;
 pub mod device_filter;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use sys::cause::cause;
 
 /// Why an entry was refused or the image could not be written.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entry { path, why } => write!(out, "\"{}\": {why}", path.escape_ascii()),
-            Self::Read { path, error } => write!(out, "read \"{}\": {error}", path.escape_ascii()),
-            Self::Write(error) => write!(out, "write the erofs image: {error}"),
+            Self::Read { path, error } => write!(out, "read \"{}\": {}", path.escape_ascii(), cause(error)),
+            Self::Write(error) => write!(out, "write the erofs image: {}", cause(error)),
             Self::Image(why) => write!(out, "erofs image: {why}"),
         }
     }

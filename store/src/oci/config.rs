@@ -68,6 +68,8 @@ pub(crate) struct ConfigFile {
     #[serde(default, deserialize_with = "null_is_default")]
     pub config: Config,
     pub rootfs: RootFs,
+    #[serde(default)]
+    pub created: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,10 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
+    }
+
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
@@ -73,6 +77,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Document, String> {
         }
         (None, None, Some(manifests)) => Ok(Document::Index(manifests)),
         _ => Err("neither a manifest (config, layers) nor an index (manifests)".into()),
+    }
+}
+
+/// A manifest's own media type: what it was named as, or what its configuration tells.
+pub(crate) fn media_type<'m>(named: &'m str, manifest: &Manifest) -> &'m str {
+    match manifest.config.media_type.as_str() {
+        _ if !named.is_empty() => named,
+        media::DOCKER_CONFIG => media::DOCKER_MANIFEST,
+        _ => media::MANIFEST,
     }
 }
 

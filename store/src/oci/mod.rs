@@ -1,22 +1,26 @@
 //! OCI's and Docker's JSON documents (image-spec 1.1; Docker's "Image Manifest V 2, Schema 2").
 
 mod config;
+mod index;
 mod manifest;
 mod platform;
 mod reference;
 
 pub(crate) use config::ConfigFile;
 pub use config::{Config, Healthcheck};
-pub(crate) use manifest::{Descriptor, Document, Manifest, read};
+pub(crate) use index::follow;
+pub(crate) use manifest::{Descriptor, Document, Manifest, media_type, read};
 pub use platform::Platform;
 pub use reference::Reference;
 
 /// Media types of manifests and lists.
 pub(crate) mod media {
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 }
 

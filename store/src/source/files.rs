@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// Most entries of an archive of images.
 const ENTRIES_MAX: usize = 100_000;
@@ -70,11 +71,11 @@ impl Files {
     /// Reads a document of at most `limit` bytes.
     pub fn read(&self, name: &str, limit: u64) -> std::result::Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        let mut file = self.open_file(name).map_err(|error| format!("open {name}: {error}"))?;
+        let mut file = self.open_file(name).map_err(|error| format!("open {name}: {}", cause(&error)))?;
         file.by_ref()
             .take(limit + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| format!("read {name}: {error}"))?;
+            .map_err(|error| format!("read {name}: {}", cause(&error)))?;
         if bytes.len() as u64 > limit {
             return Err(format!("{name} is larger than {} MiB", limit >> 20));
         }

@@ -2,13 +2,8 @@
 
 use super::{Candidate, Files, Kind, LayerFile, Picked};
 use crate::digest::Digest;
-use crate::oci::{
-    self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Reference, media,
-};
+use crate::oci::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Reference};
 use std::collections::BTreeMap;
-
-/// How deep indexes may lie in one another.
-const DEPTH_MAX: usize = 4;
 
 /// The images that `index.json` lists; entries of one digest are one image.
 pub(super) fn candidates(files: &Files) -> Result<Vec<Candidate>, String> {
@@ -39,34 +34,9 @@ fn name(entry: &Descriptor) -> Option<Reference> {
 
 /// Follows an entry to the manifest that fits the platform, and reads it.
 pub(super) fn pick(files: &Files, entry: &Descriptor, platform: &Platform) -> Result<Picked, String> {
-    let mut descriptor = entry.clone();
-    for _ in 0..DEPTH_MAX {
-        let bytes = document(files, &descriptor, MANIFEST_MAX).map_err(|why| format!("manifest {why}"))?;
-        let what = |why: String| format!("manifest {}: {why}", descriptor.digest);
-        match oci::read(&bytes).map_err(what)? {
-            Document::Manifest(manifest) => return read(files, &descriptor, bytes, manifest),
-            Document::Index(entries) => {
-                descriptor = fitting(&entries, platform).ok_or_else(|| missing(&entries, platform))?.clone();
-            }
-        }
-    }
-    Err(format!("manifest {}: indexes within indexes, more than {DEPTH_MAX} deep", entry.digest))
-}
-
-/// The entry whose platform fits best; of equals, the first. An entry without a
-/// platform is an index within, or an image that does not say.
-fn fitting<'e>(entries: &'e [Descriptor], platform: &Platform) -> Option<&'e Descriptor> {
-    let distance = |entry: &&Descriptor| match &entry.platform {
-        Some(offered) => platform.distance(offered),
-        None => Some(u32::MAX),
-    };
-    entries.iter().filter(|entry| distance(entry).is_some()).min_by_key(distance)
-}
-
-fn missing(entries: &[Descriptor], platform: &Platform) -> String {
-    let offered: Vec<_> =
-        entries.iter().filter_map(|entry| entry.platform.as_ref()).map(Platform::to_string).collect();
-    format!("has no variant for {platform}, only for {}", offered.join(", "))
+    let (descriptor, bytes, manifest) =
+        oci::follow(entry, platform, |descriptor| document(files, descriptor, MANIFEST_MAX))?;
+    read(files, &descriptor, bytes, manifest)
 }
 
 fn read(
@@ -77,15 +47,8 @@ fn read(
 ) -> Result<Picked, String> {
     let config =
         document(files, &manifest.config, CONFIG_MAX).map_err(|why| format!("configuration {why}"))?;
+    let media_type = oci::media_type(&descriptor.media_type, &manifest).to_owned();
     let layers = manifest.layers.into_iter();
-    let media_type = if manifest.config.media_type == media::DOCKER_CONFIG && descriptor.media_type.is_empty()
-    {
-        media::DOCKER_MANIFEST.to_owned()
-    } else if descriptor.media_type.is_empty() {
-        media::MANIFEST.to_owned()
-    } else {
-        descriptor.media_type.clone()
-    };
     let layers =
         layers.map(|layer| LayerFile { name: path(&layer.digest), blob: Some((layer.digest, layer.size)) });
     Ok(Picked { media_type, manifest: bytes, config, layers: layers.collect() })

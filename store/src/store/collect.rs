@@ -1,25 +1,32 @@
 //! Taking away what nothing needs.
 
 use super::Store;
-use super::publish::Lock;
+use super::session::{Gate, lock_if_free};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long a download waits to be gone on with.
+const DOWNLOAD_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a collection took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Layers and blobs.
+    /// Layers, blobs and downloads.
     pub files: usize,
     /// The space that they took on disk.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Removes the layers and blobs that neither a name of this store nor
-    /// `in_use` needs. `in_use` are the layers of containers, running or about
+    /// Removes the layers and blobs that neither a name of this store nor an import or pull
+    /// under way nor `in_use` needs, and downloads that nobody went on with for a
+    /// day. `in_use` are the layers of containers, running or about
     /// to: an image that is being started must be in it before its name is looked up.
     ///
     /// # Errors
@@ -29,32 +36,60 @@ impl Store {
         if !self.writable {
             return Err(Error::wrong(self.root.display(), "the store is read-only"));
         }
-        let _lock = Lock::take(&self.root)?;
-        let mut needed: BTreeSet<PathBuf> = in_use.iter().map(|diff_id| self.layer_path(diff_id)).collect();
+        let gate = Gate::shut(&self.root)?;
+        let mut needed = gate.leases()?;
+        needed.extend(in_use.iter().map(|diff_id| self.layer_path(diff_id)));
         for listed in self.list()? {
             let documents = self.documents(&listed.name)?.ok_or(Error::NoImage(listed.name.to_string()))?;
-            needed.extend(documents.diff_ids.iter().map(|diff_id| self.layer_path(diff_id)));
-            needed.extend([&documents.digest, &documents.config_digest].map(|digest| self.blob_path(digest)));
+            let own = [&documents.digest, &documents.config_digest].into_iter();
+            let blobs = documents.blobs.iter().map(|(digest, _)| digest);
+            needed.extend(self.paths(&documents.diff_ids, own.chain(blobs)));
         }
         let mut collected = Collected::default();
-        for folder in ["layers", "blobs"] {
-            sweep(&self.root.join(folder), &needed, &mut collected)?;
+        for path in ["layers", "blobs"].map(|folder| self.root.join(folder)) {
+            for path in files(&path)?.into_iter().filter(|path| !needed.contains(path)) {
+                collected.remove(&path)?;
+            }
         }
+        collected.old_downloads(&self.root.join("downloads"))?;
         Ok(collected)
     }
 }
 
-/// Removes the files in the folders of `folder` that are not needed.
-fn sweep(folder: &Path, needed: &BTreeSet<PathBuf>, collected: &mut Collected) -> Result<()> {
-    for path in paths(folder)? {
-        for path in paths(&path)?.into_iter().filter(|path| !needed.contains(path)) {
-            let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
-            collected.files += 1;
-            collected.bytes += std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
-        }
+impl Collected {
+    fn remove(&mut self, path: &Path) -> Result<()> {
+        let metadata = fs::symlink_metadata(path).map_err(io_error("read", path))?;
+        fs::remove_file(path).map_err(io_error("remove", path))?;
+        self.files += 1;
+        self.bytes += metadata.blocks() * 512;
+        Ok(())
     }
-    Ok(())
+
+    /// Removes the downloads that are old and not at work.
+    fn old_downloads(&mut self, folder: &Path) -> Result<()> {
+        for path in files(folder)? {
+            let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
+            if is_old(&metadata, SystemTime::now()) && lock_if_free(&path)?.is_some() {
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_old(metadata: &Metadata, now: SystemTime) -> bool {
+    let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
+    age.is_some_and(|age| age > DOWNLOAD_TIME)
+}
+
+/// The files in the folders of `folder`, which may be missing.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let folders = match fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        _ => paths(folder)?,
+    };
+    let files = folders.iter().map(|folder| paths(folder)).collect::<Result<Vec<_>>>()?;
+    Ok(files.concat())
 }
 
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -53,7 +53,7 @@ impl Layout {
         let ids: Vec<_> = layers.iter().map(|(_, tar)| Digest::sha256(tar).to_string()).collect();
         let config = self.document(
             "application/vnd.oci.image.config.v1+json",
-            &json!({ "os": "linux", "architecture": architecture, "config": { "Cmd": ["/x"] }, "rootfs": { "diff_ids": ids } }),
+            &json!({ "os": "linux", "architecture": architecture, "created": "2024-05-06T07:08:09Z", "config": { "Cmd": ["/x"] }, "rootfs": { "diff_ids": ids } }),
         );
         let descriptors: Vec<_> = layers
             .iter()

@@ -1,16 +1,18 @@
 //! Images from a folder or an archive into the store.
 
-use super::publish::Lock;
-use super::read::{file_name, parse};
+use super::intake::Incoming;
+use super::read::parse;
+use super::session::Session;
 use super::{Store, read};
-use crate::compression;
-use crate::digest::{Digest, Hashed};
-use crate::error::{Error, Result, io_error};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
 use crate::layer;
 use crate::oci::{ConfigFile, Reference};
 use crate::source::{Candidate, LayerFile, Picked, Source};
-use std::io::{self, BufReader, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
+use sys::cause::cause;
 
 /// What an import brought.
 #[derive(Clone, Debug)]
@@ -35,10 +37,10 @@ impl Store {
     /// layer and the entry. The store is unchanged then.
     pub fn import(&self, source: &Path, name: &str) -> Result<Imported> {
         let name = parse(name)?;
-        let lock = self.lock(&name)?;
-        let opened = Source::open(source, || lock.scratch())?;
+        let session = self.session(&name)?;
+        let opened = Source::open(source, || session.scratch())?;
         let image = opened.choose(&name).map_err(|why| Error::wrong(source.display(), why))?;
-        self.take(&lock, &opened, image, &name)
+        self.take(&session, &opened, image, &name)
     }
 
     /// Takes every image that has a name in the source, under its own names.
@@ -46,12 +48,12 @@ impl Store {
     /// # Errors
     /// As [`Self::import`]; no image has a name. Images before a wrong one stay.
     pub fn import_all(&self, source: &Path) -> Result<Vec<Imported>> {
-        let lock = self.lock(&source.display())?;
-        let opened = Source::open(source, || lock.scratch())?;
+        let session = self.session(&source.display())?;
+        let opened = Source::open(source, || session.scratch())?;
         let mut imported = Vec::new();
         for image in &opened.images {
             for name in &image.names {
-                imported.push(self.take(&lock, &opened, image, name)?);
+                imported.push(self.take(&session, &opened, image, name)?);
             }
         }
         if imported.is_empty() {
@@ -60,112 +62,129 @@ impl Store {
         Ok(imported)
     }
 
-    fn lock(&self, what: &impl std::fmt::Display) -> Result<Lock> {
-        if self.writable { Lock::take(&self.root) } else { Err(Error::wrong(what, "the store is read-only")) }
+    pub(super) fn session(&self, what: &impl std::fmt::Display) -> Result<Session> {
+        if self.writable {
+            Session::begin(&self.root)
+        } else {
+            Err(Error::wrong(what, "the store is read-only"))
+        }
     }
 
-    fn take(&self, lock: &Lock, source: &Source, image: &Candidate, name: &Reference) -> Result<Imported> {
+    fn take(
+        &self,
+        session: &Session,
+        source: &Source,
+        image: &Candidate,
+        name: &Reference,
+    ) -> Result<Imported> {
         let whole = format!("image {name}");
-        let picked = source.pick(image, &self.platform).map_err(|why| Error::wrong(&whole, why))?;
-        let file = self.check(&picked, name).map_err(|why| Error::wrong(&whole, why))?;
+        let within = |why: String| Error::wrong(&whole, why);
+        let picked = source.pick(image, &self.platform).map_err(within)?;
+        let file = self.check(&picked, name).map_err(within)?;
+        let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
+        let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
+        let blobs: Vec<_> =
+            picked.layers.iter().map(|layer| layer.blob.as_ref().map(|(blob, _)| blob)).collect();
+        let own = [&digest, &config_digest].into_iter();
+        session.need(&self.paths(&file.rootfs.diff_ids, own.chain(blobs.into_iter().flatten())))?;
         let (mut new_layers, mut notes) = (0, Vec::new());
         for (layer, diff_id) in picked.layers.iter().zip(&file.rootfs.diff_ids) {
-            if self.layer(diff_id).is_some() {
+            let blob = layer.blob.as_ref().map_or(diff_id, |(digest, _)| digest);
+            if self.has(diff_id, blob) {
                 continue;
             }
             let report =
-                self.take_layer(lock, source, layer, diff_id).map_err(|error| error.within(&whole))?;
+                self.take_file(session, source, layer, diff_id).map_err(|error| error.within(&whole))?;
             new_layers += 1;
             notes.extend(report.notes);
         }
-        let digest = self.publish(lock, &picked, name)?;
+        let Picked { media_type, manifest, config, .. } = &picked;
+        let documented =
+            Documented { media_type, manifest, digest: &digest, config, config_digest: &config_digest };
+        self.publish(session, &documented, name)?;
         Ok(Imported { name: name.clone(), digest, new_layers, notes })
     }
 
     /// Checks an image's documents against each other and against what was asked for.
     fn check(&self, picked: &Picked, name: &Reference) -> std::result::Result<ConfigFile, String> {
-        let file: ConfigFile =
-            serde_json::from_slice(&picked.config).map_err(|error| format!("its configuration: {error}"))?;
-        let (layers, ids) = (picked.layers.len(), file.rootfs.diff_ids.len());
-        if layers != ids {
-            return Err(format!("its manifest lists {layers} layers, its configuration {ids}"));
-        }
-        if self.platform.distance(&file.platform).is_none() {
-            return Err(format!("is for {}, not for {}", file.platform, self.platform));
-        }
+        let file = self.check_config(&picked.config, picked.layers.len())?;
         match &name.digest {
             Some(digest) if !digest.matches(&picked.manifest) => Err(format!("its manifest is not {digest}")),
             _ => Ok(file),
         }
     }
 
-    /// Converts a layer while both its digests are computed; publishes it only when both are right.
-    fn take_layer(
+    /// Checks a configuration against its manifest and this store's platform.
+    pub(super) fn check_config(
         &self,
-        lock: &Lock,
+        config: &[u8],
+        layers: usize,
+    ) -> std::result::Result<ConfigFile, String> {
+        let file: ConfigFile =
+            serde_json::from_slice(config).map_err(|error| format!("its configuration: {error}"))?;
+        let ids = file.rootfs.diff_ids.len();
+        if layers != ids {
+            return Err(format!("its manifest lists {layers} layers, its configuration {ids}"));
+        }
+        if self.platform.distance(&file.platform).is_none() {
+            return Err(format!("is for {}, not for {}", file.platform, self.platform));
+        }
+        Ok(file)
+    }
+
+    /// Takes a layer, and its stored form too where that is kept.
+    fn take_file(
+        &self,
+        session: &Session,
         source: &Source,
         file: &LayerFile,
         diff_id: &Digest,
     ) -> Result<layer::Report> {
-        let what = format!("layer {diff_id}");
-        let wrong = |why: String| Error::wrong(&what, why);
-        let draft = lock.draft(&format!("{}.erofs", diff_id.hex()))?;
-        let output = draft.file.try_clone().map_err(io_error("write", &self.root))?;
-        let stored = source.layer(file).map_err(|error| wrong(format!("open {}: {error}", file.name)))?;
-        let expected = file.blob.as_ref().map_or(diff_id, |(digest, _)| digest);
-        let mut packed = Hashed::new(stored, expected);
-        let converted = unpack_and_convert(&mut packed, output, diff_id, &self.limits);
-        let report = match converted {
-            Ok((found, _)) if found != *diff_id => Err(format!("its unpacked content is {found}")),
-            Ok((_, report)) => Ok(report),
-            Err(why) => Err(why),
-        };
-        // A wrong or cut file explains every other fault, so it is named first.
-        check_blob(packed, file).map_err(wrong)?;
-        let report = report.map_err(wrong)?;
-        draft.publish(&self.layer_path(diff_id))?;
+        let opening = |why| Error::wrong(format!("layer {diff_id}"), format!("open {}: {why}", file.name));
+        let stored = source.layer(file).map_err(|error| opening(cause(&error)))?;
+        let blob = file.blob.as_ref().map(|(digest, size)| (digest, *size));
+        let layer = Incoming { diff_id, blob, name: &file.name };
+        if !self.keeps_packed {
+            return Ok(self.take_layer(session, &layer, stored)?.1);
+        }
+        let copy = session.draft()?;
+        let (digest, report) = self.take_layer(session, &layer, Copied { from: stored, to: &copy.file })?;
+        // A docker-archive whose layers are packed has a manifest of its unpacked ones: such a copy is of no use.
+        if blob.is_some() || digest == *diff_id {
+            copy.publish(&self.blob_path(&digest))?;
+        }
         Ok(report)
     }
 
-    fn publish(&self, lock: &Lock, picked: &Picked, name: &Reference) -> Result<Digest> {
-        let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
-        let config = read::config_digest(&picked.manifest).map_err(|why| Error::wrong(name, why))?;
-        lock.write("config", &picked.config, &self.blob_path(&config))?;
-        lock.write("manifest", &picked.manifest, &self.blob_path(&digest))?;
-        let line = format!("{} {digest} {}\n", picked.media_type, picked.manifest.len());
-        lock.write("name", line.as_bytes(), &self.root.join("names").join(file_name(name)))?;
-        Ok(digest)
+    /// Publishes an image's documents and its name, which makes it visible.
+    pub(super) fn publish(&self, session: &Session, picked: &Documented<'_>, name: &Reference) -> Result<()> {
+        session.write(picked.config, &self.blob_path(picked.config_digest))?;
+        session.write(picked.manifest, &self.blob_path(picked.digest))?;
+        let line = format!("{} {} {}\n", picked.media_type, picked.digest, picked.manifest.len());
+        session.write(line.as_bytes(), &self.name_path(name))
     }
 }
 
-/// Gives the digest of the unpacked archive and what became of it; both errors in words.
-fn unpack_and_convert(
-    packed: &mut impl Read,
-    output: std::fs::File,
-    diff_id: &Digest,
-    limits: &layer::Limits,
-) -> std::result::Result<(Digest, layer::Report), String> {
-    let input = BufReader::with_capacity(1 << 16, packed);
-    let unpacked = compression::unpack(input).map_err(|error| error.to_string())?;
-    let mut archive = Hashed::new(unpacked, diff_id);
-    let (_, report) =
-        layer::convert(BufReader::with_capacity(1 << 16, &mut archive), output, diff_id.prefix(), limits)
-            .map_err(|error| error.to_string())?;
-    Ok((archive.finish().map_err(|error| error.to_string())?, report))
+/// An image's documents as they are published.
+pub(super) struct Documented<'d> {
+    pub media_type: &'d str,
+    pub manifest: &'d [u8],
+    pub digest: &'d Digest,
+    pub config: &'d [u8],
+    pub config_digest: &'d Digest,
 }
 
-/// Reads a layer's file to its end and compares it with what the manifest says.
-fn check_blob<R: Read>(mut packed: Hashed<R>, file: &LayerFile) -> std::result::Result<(), String> {
-    let Some((digest, size)) = &file.blob else {
-        return Ok(());
-    };
-    let limit = size.saturating_add(1).saturating_sub(packed.length);
-    io::copy(&mut (&mut packed).take(limit), &mut io::sink())
-        .map_err(|error| format!("read {}: {error}", file.name))?;
-    if packed.length != *size {
-        let length = if packed.length > *size { "more".into() } else { packed.length.to_string() };
-        return Err(format!("{}: {length} bytes instead of {size}", file.name));
+/// Writes what is read to a file, too.
+struct Copied<'f, R> {
+    from: R,
+    to: &'f File,
+}
+
+impl<R: Read> Read for Copied<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        let written = self.to.write_all(&buffer[..count]);
+        written.map_err(|error| io::Error::other(format!("keep a copy: {}", cause(&error))))?;
+        Ok(count)
     }
-    let found = packed.finish().map_err(|error| format!("read {}: {error}", file.name))?;
-    if found == *digest { Ok(()) } else { Err(format!("{}: its content is {found}", file.name)) }
 }

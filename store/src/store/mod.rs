@@ -3,42 +3,55 @@
 //! ```text
 //! STORE/
 //! ├── layers/ALGORITHM/DIFFID.erofs  a layer, complete or not there
-//! ├── blobs/ALGORITHM/DIGEST         manifests and image configurations, byte for byte
+//! ├── blobs/ALGORITHM/DIGEST         manifests, image configurations, layers as they came: byte for byte
 //! ├── names/NAME                     NAME with '/' as '%2F': "MEDIATYPE DIGEST SIZE\n" of its manifest
-//! └── tmp/                           work in progress; whoever locks the folder empties it
+//! ├── downloads/ALGORITHM/DIGEST     the first bytes of a blob; locked by who downloads it
+//! └── tmp/                           work in progress, a locked folder for each who works
 //! ```
 //!
-//! A file is written in `tmp/`, brought to disk (`fsync`), renamed into its
+//! A file is written in `tmp/` or `downloads/`, brought to disk (`fsync`), renamed into its
 //! place, and the place's folder brought to disk. An image's layers go first, then its
-//! blobs, its name last. So after SIGKILL, a power cut or a full disk at any
+//! documents, its name last. So after SIGKILL, a power cut or a full disk at any
 //! point there is the old state or the new one, and at most files that no
-//! name needs: [`Store::collect`] takes them.
-//!
-//! Those who write hold an exclusive lock on `tmp/` (flock(2)), which the kernel
-//! takes back when they die; two who import the same image do it one
-//! after the other, and the second finds the layers there. Readers need no lock.
+//! name needs: [`Store::collect`] takes them. `session` says how those who write
+//! keep out of each other's way. Readers need no lock.
 
 mod collect;
+mod download;
+mod export;
+mod fetch_layer;
 mod import;
+mod intake;
+mod names;
+mod parallel;
 mod publish;
+mod pull;
+mod push;
 mod read;
+mod session;
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod pull_tests;
+#[cfg(test)]
+mod push_tests;
+#[cfg(test)]
 mod tests;
 
 pub use collect::Collected;
+pub use export::Form;
 pub use import::Imported;
+pub use names::Details;
+pub use pull::Pulled;
+pub use push::Pushed;
 pub(crate) use read::resolve_in;
 pub use read::{Image, Layer, Listed};
 
-use crate::error::{Error, Result, io_error};
+use crate::error::{Result, io_error};
 use crate::layer::Limits;
 use crate::oci::Platform;
-use publish::Lock;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A store, opened.
@@ -48,6 +61,7 @@ pub struct Store {
     writable: bool,
     platform: Platform,
     limits: Limits,
+    keeps_packed: bool,
 }
 
 impl Store {
@@ -69,7 +83,13 @@ impl Store {
     }
 
     fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), writable: false, platform: Platform::host(), limits: Limits::default() }
+        Self {
+            root: root.to_owned(),
+            writable: false,
+            platform: Platform::host(),
+            limits: Limits::default(),
+            keeps_packed: true,
+        }
     }
 
     /// Chooses for another platform than this program's own when an image has several variants.
@@ -84,26 +104,15 @@ impl Store {
         Self { limits, ..self }
     }
 
+    /// Keeps no layer as it came, only its erofs file: images that come from now on take less
+    /// space, and cannot be pushed or exported from here.
+    #[must_use]
+    pub fn without_packed_layers(self) -> Self {
+        Self { keeps_packed: false, ..self }
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Takes `name` away from its image, whose layers stay until [`Self::collect`].
-    ///
-    /// # Errors
-    /// There is no such image; the store is read-only.
-    pub fn remove(&self, name: &str) -> Result<()> {
-        let name = read::parse(name)?;
-        if !self.writable {
-            return Err(Error::ReadOnly(name.to_string()));
-        }
-        let _lock = Lock::take(&self.root)?;
-        let path = self.root.join("names").join(read::file_name(&name));
-        match fs::remove_file(&path) {
-            Ok(()) => publish::sync_folder_of(&path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoImage(name.to_string())),
-            Err(error) => Err(io_error("remove", &path)(error)),
-        }
     }
 }

@@ -4,6 +4,7 @@ use super::Store;
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Reference};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -43,8 +44,16 @@ pub struct Listed {
 
 /// What a file in `names/` says.
 pub(super) struct Name {
+    pub media_type: String,
     pub digest: Digest,
     size: u64,
+}
+
+impl Name {
+    /// As its file says it.
+    pub fn line(&self) -> String {
+        format!("{} {} {}\n", self.media_type, self.digest, self.size)
+    }
 }
 
 /// An image's documents, without where its layers lie.
@@ -54,6 +63,12 @@ pub(crate) struct Documents {
     pub config_digest: Digest,
     pub config: Config,
     pub diff_ids: Vec<Digest>,
+    /// The layers as they came, in the same order: digest and length.
+    pub blobs: Vec<(Digest, u64)>,
+    /// When the image was made, as it says.
+    pub created: Option<String>,
+    /// Its manifest's media type.
+    pub media_type: String,
 }
 
 impl Store {
@@ -102,10 +117,29 @@ impl Store {
         self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
     }
 
+    pub(super) fn name_path(&self, name: &Reference) -> PathBuf {
+        self.root.join("names").join(file_name(name))
+    }
+
+    /// True when all that is kept of a layer is here.
+    pub(super) fn has(&self, diff_id: &Digest, blob: &Digest) -> bool {
+        self.layer(diff_id).is_some() && (!self.keeps_packed || self.blob_path(blob).is_file())
+    }
+
+    /// Where an image's files are, or will be.
+    pub(super) fn paths<'d>(
+        &self,
+        diff_ids: &[Digest],
+        blobs: impl Iterator<Item = &'d Digest>,
+    ) -> BTreeSet<PathBuf> {
+        let layers = diff_ids.iter().map(|diff_id| self.layer_path(diff_id));
+        layers.chain(blobs.map(|digest| self.blob_path(digest))).collect()
+    }
+
     /// The name's file; a digest without a tag means any name of the repository
     /// that has it.
-    fn find(&self, name: &Reference) -> Result<Option<Name>> {
-        let path = self.root.join("names").join(file_name(name));
+    pub(super) fn find(&self, name: &Reference) -> Result<Option<Name>> {
+        let path = self.name_path(name);
         if path.exists() {
             return read_name(&path).map(Some);
         }
@@ -117,7 +151,7 @@ impl Store {
             listed.name.same_repository(name) && tag && listed.digest == *digest
         };
         match self.list()?.into_iter().find(fits) {
-            Some(listed) => read_name(&self.root.join("names").join(file_name(&listed.name))).map(Some),
+            Some(listed) => read_name(&self.name_path(&listed.name)).map(Some),
             None => Ok(None),
         }
     }
@@ -148,10 +182,13 @@ impl Store {
             config_digest: manifest.config.digest,
             config: file.config,
             diff_ids: file.rootfs.diff_ids,
+            blobs: manifest.layers.into_iter().map(|layer| (layer.digest, layer.size)).collect(),
+            created: file.created,
+            media_type: found.media_type,
         }))
     }
 
-    fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+    pub(super) fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let mut bytes = Vec::new();
         fs::File::open(&path)
@@ -202,12 +239,12 @@ pub(super) fn file_name(name: &Reference) -> String {
 fn read_name(path: &Path) -> Result<Name> {
     let text = fs::read_to_string(path).map_err(io_error("read", path))?;
     let words: Vec<&str> = text.trim_end().split(' ').collect();
-    let [_media_type, digest, size] = words[..] else {
+    let [media_type, digest, size] = words[..] else {
         return Err(Error::wrong(path.display(), "not a media type, a digest and a size"));
     };
     let digest = digest.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
     let size = size.parse().map_err(|_| Error::wrong(path.display(), format!("{size:?} is not a size")))?;
-    Ok(Name { digest, size })
+    Ok(Name { media_type: media_type.to_owned(), digest, size })
 }
 
 /// The digest of the configuration that a manifest names.

@@ -2,8 +2,8 @@
 
 use super::fixture::{Layout, Scratch, archive, gzip, layer, tree};
 use super::*;
-use crate::Stores;
 use crate::digest::Digest;
+use crate::{Error, Stores};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -169,7 +169,7 @@ fn what_an_import_that_was_killed_left_behind_is_cleaned_up() {
     // Killed between its layers and its name: the next collection takes the layers.
     fs::remove_dir_all(store.root().join("names")).unwrap();
     fs::create_dir(store.root().join("names")).unwrap();
-    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 4);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 6);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn collection_spares_what_a_name_or_a_container_needs() {
     store.remove("app").unwrap();
     assert!(matches!(store.remove("app"), Err(Error::NoImage(_))));
     let in_use = BTreeSet::from([layers[0].diff_id.clone()]);
-    assert_eq!(store.collect(&in_use).unwrap().files, 3);
+    assert_eq!(store.collect(&in_use).unwrap().files, 5);
     assert!(layers[0].path.is_file() && !layers[1].path.exists());
 }
 
@@ -214,4 +214,127 @@ fn images_of_the_node_are_used_where_they_lie_and_stay() {
     assert_eq!(stores.list().unwrap().len(), 1);
     stores.remove("app").unwrap();
     assert!(stores.list().unwrap()[0].read_only);
+}
+
+#[test]
+fn what_a_writer_that_lives_needs_stays() {
+    let scratch = Scratch::new("lease");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "app").unwrap();
+    let layers = store.resolve("app").unwrap().layers;
+    let (kept, other) = (&layers[0].path, &layers[1].path);
+    let session = session::Session::begin(store.root()).unwrap();
+    session.need(&BTreeSet::from([kept.clone()])).unwrap();
+    store.remove("app").unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 5);
+    assert!(kept.is_file() && !other.exists());
+    // Other writers come and go beside it.
+    store.import(&layout.0, "app").unwrap();
+    store.remove("app").unwrap();
+    store.collect(&BTreeSet::new()).unwrap();
+    assert!(kept.is_file() && !other.exists());
+    drop(session);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 1);
+    assert!(tree(&store.root().join("tmp")).is_empty());
+}
+
+#[test]
+fn a_download_is_kept_for_a_day_unless_somebody_works_on_it() {
+    let scratch = Scratch::new("downloads");
+    let store = store(&scratch);
+    let (new, old, busy) = (Digest::sha256(b"new"), Digest::sha256(b"old"), Digest::sha256(b"busy"));
+    let held = store.claim(&busy, || panic!("nobody has it")).unwrap();
+    for digest in [&new, &old] {
+        drop(store.claim(digest, || panic!("nobody has it")).unwrap());
+    }
+    let path = |digest: &Digest| store.root().join("downloads/sha256").join(digest.hex());
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 60 * 60);
+    for digest in [&old, &busy] {
+        fs::File::open(path(digest)).unwrap().set_modified(yesterday).unwrap();
+    }
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 1);
+    assert_eq!([&new, &old, &busy].map(|digest| path(digest).exists()), [true, false, true]);
+    drop(held);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 1);
+}
+
+#[test]
+fn an_import_keeps_layers_as_they_came_unless_told_not_to() {
+    let scratch = Scratch::new("kept");
+    let (keeping, layout) = (store(&scratch), simple(&scratch));
+    keeping.import(&layout.0, "app").unwrap();
+    let packed = layer("b", b"2").0;
+    let digest = Digest::sha256(&packed);
+    assert_eq!(fs::read(keeping.blob_path(&digest)).unwrap(), packed);
+    let bare = Store::open(&scratch.0.join("bare")).unwrap().without_packed_layers();
+    bare.import(&layout.0, "app").unwrap();
+    assert!(!bare.blob_path(&digest).exists());
+    assert_eq!(bare.collect(&BTreeSet::new()).unwrap().files, 0);
+}
+
+#[test]
+fn an_image_gets_another_name_and_says_what_it_is() {
+    let scratch = Scratch::new("tag");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    store.tag("app", "example.com/other:1").unwrap();
+    assert!(matches!(store.tag("none", "x"), Err(Error::NoImage(_))));
+    store.remove("app").unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    let listed = store.list().unwrap();
+    assert_eq!((listed.len(), &listed[0].digest), (1, &digest));
+    let details = store.details(&listed[0].name).unwrap();
+    assert_eq!((details.layers, details.created.as_deref()), (2, Some("2024-05-06T07:08:09Z")));
+    let sizes = store.resolve("example.com/other:1").unwrap().layers;
+    let bytes: u64 = sizes.iter().map(|layer| layer.path.metadata().unwrap().len()).sum();
+    assert_eq!(details.size, bytes);
+}
+
+#[test]
+fn what_is_exported_is_imported_again_as_it_was() {
+    let scratch = Scratch::new("export");
+    let (from, layout) = (store(&scratch), simple(&scratch));
+    let digest = from.import(&layout.0, "app").unwrap().digest;
+    from.tag("app", "example.com/other:1").unwrap();
+    let names = ["app", "example.com/other:1"];
+    for (number, form) in [Form::Oci, Form::Docker].into_iter().enumerate() {
+        let mut bytes = Vec::new();
+        from.export(&names, form, &mut bytes).unwrap();
+        let archive = scratch.0.join("archive.tar");
+        fs::write(&archive, &bytes).unwrap();
+        let to = Store::open(&scratch.0.join(format!("to{number}"))).unwrap();
+        let imported = to.import_all(&archive).unwrap();
+        let found: Vec<_> = imported.iter().map(|image| image.name.to_string()).collect();
+        assert_eq!(found, ["docker.io/library/app:latest", "example.com/other:1"]);
+        assert_eq!(imported.iter().all(|image| image.digest == digest), form == Form::Oci);
+        let ids = |store: &Store| store.resolve("app").unwrap().layers.into_iter().map(|layer| layer.diff_id);
+        assert!(ids(&from).eq(ids(&to)));
+        // Of what came without packed layers the export is the same again.
+        let mut again = Vec::new();
+        to.export(&names, form, &mut again).unwrap();
+        assert!(again == bytes);
+    }
+    let folder = scratch.0.join("folder");
+    from.export_layout(&names, &folder).unwrap();
+    for path in tree(&layout.0.join("blobs")) {
+        let copy = folder.join("blobs/sha256").join(path.file_name().unwrap());
+        assert_eq!(fs::read(copy).unwrap(), fs::read(path).unwrap());
+    }
+    assert!(from.export_layout(&names, &folder).unwrap_err().to_string().ends_with("is not empty"));
+}
+
+#[test]
+fn what_cannot_be_exported_is_named() {
+    let scratch = Scratch::new("no-export");
+    let (keeping, layout) = (store(&scratch), simple(&scratch));
+    keeping.import(&layout.0, "app").unwrap();
+    assert!(matches!(keeping.export(&["none"], Form::Oci, &mut Vec::new()), Err(Error::NoImage(_))));
+    let blob = Digest::sha256(&layer("b", b"2").0);
+    fs::write(keeping.blob_path(&blob), b"other").unwrap();
+    let mut out = Vec::new();
+    let error = keeping.export(&["app"], Form::Oci, &mut out).unwrap_err().to_string();
+    assert_eq!(error, format!("image docker.io/library/app:latest: blob {blob}: damaged on disk"));
+    fs::remove_file(keeping.blob_path(&blob)).unwrap();
+    let error = keeping.export(&["app"], Form::Docker, &mut out).unwrap_err().to_string();
+    assert!(error.contains(&format!("layer {blob}: was not kept as it came")), "{error}");
 }

@@ -16,6 +16,7 @@ mod header;
 mod pax;
 mod reader;
 mod sparse;
+pub(crate) mod write;
 
 #[cfg(test)]
 pub(crate) mod build;
@@ -100,7 +101,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(error) => write!(out, "{error}"),
+            Self::Read(error) => out.write_str(&sys::cause::cause(error)),
             Self::Truncated { path } if path.is_empty() => {
                 out.write_str("the archive is cut within a header")
             }

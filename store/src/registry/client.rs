@@ -1,0 +1,316 @@
+//! One repository at one server, and how a request to it comes to an end.
+
+use super::auth::{Auth, Step, TokenRequest};
+use super::credentials::{self, Credentials};
+use super::settings::Endpoint;
+use super::url::Url;
+use super::{Failure, Registries, Stop, challenge, failure, retry};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use ureq::http::{self, Method};
+use ureq::{BodyReader, SendBody};
+
+/// How many redirects one request may follow.
+const REDIRECTS_MAX: usize = 5;
+
+/// How often one request may be refused for want of proof.
+const REFUSALS_MAX: usize = 3;
+
+/// Most bytes of a token's answer or an error text.
+const TEXT_MAX: u64 = 1 << 20;
+
+/// One repository at one server.
+pub(crate) struct Client<'r> {
+    registries: &'r Registries,
+    endpoint: Endpoint,
+    repository: String,
+    session: Mutex<Session>,
+    pub stop: &'r Stop,
+}
+
+/// What the server accepted, and the user's credentials once they were looked up.
+#[derive(Default)]
+struct Session {
+    auth: Auth,
+    credentials: Option<Option<Credentials>>,
+}
+
+/// A request that can be made several times.
+pub(crate) struct Request<'r> {
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Body<'r>,
+}
+
+/// What a request brings.
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'r> {
+    None,
+    Bytes(&'r [u8]),
+    /// A part of a file: from where, how long. The function hears how much was sent.
+    File(&'r File, u64, u64, &'r (dyn Fn(u64) + Sync)),
+}
+
+/// An answer.
+pub(crate) struct Response {
+    pub status: u16,
+    /// Where it came from, after redirects.
+    pub url: Url,
+    inner: http::Response<ureq::Body>,
+    patience: Duration,
+}
+
+impl<'r> Client<'r> {
+    /// A client of `repository` at a server. `scopes` are what it is going to ask for.
+    pub(super) fn new(
+        registries: &'r Registries,
+        endpoint: Endpoint,
+        repository: &str,
+        scopes: &[String],
+        stop: &'r Stop,
+    ) -> Result<Self, Failure> {
+        let mut session = Session::default();
+        session.auth.scopes.extend(scopes.iter().cloned());
+        let repository = repository.to_owned();
+        let mut client = Self { registries, endpoint, repository, session: Mutex::new(session), stop };
+        if client.endpoint.either && !client.speaks_tls()? {
+            client.endpoint.url.secure = false;
+        }
+        Ok(client)
+    }
+
+    /// The server's name as settings have it.
+    pub fn host(&self) -> &str {
+        &self.endpoint.host
+    }
+
+    /// A URL of the repository: `…/v2/REPOSITORY/` and `rest`.
+    pub fn url(&self, rest: &str) -> Url {
+        let mut url = self.endpoint.url.clone();
+        url.path += &format!("/v2/{}/{rest}", self.repository);
+        url
+    }
+
+    /// How long this client waits for progress.
+    pub fn patience(&self) -> Duration {
+        self.registries.settings.patience
+    }
+
+    /// In pieces of how many bytes the server wants blobs; whole when none.
+    pub fn piece(&self) -> Option<u64> {
+        self.registries.piece(self.host())
+    }
+
+    /// Makes a request until it has an answer that is final.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        let mut failures = 0;
+        loop {
+            match self.attempt(request) {
+                Err(Failure::Passing(words, asked)) => {
+                    failures += 1;
+                    self.pause(failures, words, asked)?;
+                }
+                done => return done.map_err(|failure| failure.of(&format!("registry {}", self.host()))),
+            }
+        }
+    }
+
+    /// Waits before the next try. It is an error when there is none.
+    pub fn pause(&self, failures: u32, words: String, asked: Option<Duration>) -> Result<(), Failure> {
+        match retry::pause(&self.registries.settings, failures, asked) {
+            _ if self.stop.is_set() => Err(Failure::Stopped),
+            Some(pause) if self.stop.wait(pause) => Err(Failure::Stopped),
+            Some(_) => Ok(()),
+            None => Err(Failure::Lasting(format!("registry {}: {words}", self.host()))),
+        }
+    }
+
+    /// One try: with proof where it is wanted, and to where redirects lead.
+    pub fn attempt(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        let (mut url, mut refusals, mut redirects) = (request.url.clone(), 0, 0);
+        loop {
+            let ours = url.same_origin(&self.endpoint.url);
+            let sent = if ours { self.header() } else { None };
+            let mut answer = self.once(request, &url, sent.as_deref())?;
+            match answer.status {
+                401 if ours && refusals < REFUSALS_MAX => {
+                    refusals += 1;
+                    self.prove(&answer, sent.as_deref())?;
+                }
+                301 | 302 | 303 | 307 | 308 if matches!(request.method, Method::GET | Method::HEAD) => {
+                    redirects += 1;
+                    url = redirect(&url, &answer, redirects)?;
+                }
+                200..=299 => return Ok(answer),
+                status => {
+                    let asked = answer.header("retry-after").and_then(|header| retry::after(header, now()));
+                    let body = answer.read(TEXT_MAX).unwrap_or_default();
+                    return Err(failure::status(status, &body, asked));
+                }
+            }
+        }
+    }
+
+    fn once(&self, request: &Request<'_>, url: &Url, sent: Option<&str>) -> Result<Response, Failure> {
+        let settings = &self.registries.settings;
+        let mut builder = http::Request::builder().method(&request.method).uri(url.to_string());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(sent) = sent {
+            builder = builder.header("authorization", sent);
+        }
+        let host = if url.same_origin(&self.endpoint.url) { self.host() } else { &url.host };
+        let agent = self.registries.connections.to(host, settings).map_err(Failure::Lasting)?;
+        let invalid = |error: http::Error| Failure::Lasting(format!("request to {url}: {error}"));
+        let answer = match request.body {
+            Body::None => agent.run(builder.body(()).map_err(invalid)?),
+            Body::Bytes(bytes) => agent.run(builder.body(bytes).map_err(invalid)?),
+            Body::File(file, at, length, sent) => {
+                let mut part = Part { file, at, left: length, sent };
+                let builder = builder.header("content-length", length);
+                agent.run(builder.body(SendBody::from_reader(&mut part)).map_err(invalid)?)
+            }
+        };
+        let inner = answer.map_err(|error| failure::connection(&error, settings.patience))?;
+        let status = inner.status().as_u16();
+        Ok(Response { status, url: url.clone(), inner, patience: settings.patience })
+    }
+
+    fn header(&self) -> Option<String> {
+        self.session().auth.header(Instant::now()).map(str::to_owned)
+    }
+
+    fn session(&self) -> std::sync::MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what a 401 asks for. Other threads wait for it, and then find it done.
+    fn prove(&self, answer: &Response, sent: Option<&str>) -> Result<(), Failure> {
+        let mut session = self.session();
+        let headers = answer.inner.headers().get_all("www-authenticate");
+        let challenges: Vec<_> =
+            headers.iter().filter_map(|header| header.to_str().ok()).flat_map(challenge::read).collect();
+        if session.credentials.is_none() {
+            session.credentials = Some(self.look_up()?);
+        }
+        let Session { auth, credentials } = &mut *session;
+        let secure = self.endpoint.url.secure;
+        let known = credentials.as_ref().and_then(Option::as_ref);
+        match auth.refused(sent, &challenges, known, secure, Instant::now()) {
+            Step::Again => Ok(()),
+            Step::Denied(why) => Err(Failure::Lasting(format!("access denied: {why}"))),
+            Step::Token(request) => {
+                let answer = self.ask_for_token(&request)?;
+                let refused = |why| Failure::Lasting(format!("token server {}: {why}", request.url.host));
+                auth.accept(&answer, Instant::now()).map_err(refused)
+            }
+        }
+    }
+
+    fn look_up(&self) -> Result<Option<Credentials>, Failure> {
+        let settings = &self.registries.settings;
+        if let Some(known) = settings.credentials.get(self.host()) {
+            return Ok(Some(known.clone()));
+        }
+        match &settings.docker_config {
+            Some(path) => credentials::look_up(path, self.host()).map_err(Failure::Lasting),
+            None => Ok(None),
+        }
+    }
+
+    fn ask_for_token(&self, token: &TokenRequest) -> Result<Vec<u8>, Failure> {
+        let mut headers = Vec::new();
+        if token.form.is_some() {
+            headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
+        }
+        let method = if token.form.is_some() { Method::POST } else { Method::GET };
+        let body = token.form.as_ref().map_or(Body::None, |form| Body::Bytes(form.as_bytes()));
+        let request = Request { method, url: token.url.clone(), headers, body };
+        let named = |failure: Failure| failure.of(&format!("token server {}", token.url.host));
+        let mut answer = self.once(&request, &token.url, token.authorization.as_deref()).map_err(named)?;
+        let body = answer.read(TEXT_MAX).map_err(named)?;
+        match answer.status {
+            200..=299 => Ok(body),
+            401 | 403 => Err(Failure::Lasting("access denied: the token server refuses".into())),
+            status => Err(named(failure::status(status, &body, None))),
+        }
+    }
+
+    /// Finds out whether the server speaks TLS. One that does but is not trusted is an error
+    /// soon enough.
+    fn speaks_tls(&self) -> Result<bool, Failure> {
+        let mut url = self.endpoint.url.clone();
+        url.path += "/v2/";
+        let request = Request { method: Method::GET, url, headers: Vec::new(), body: Body::None };
+        match self.once(&request, &request.url, None) {
+            Err(Failure::Lasting(words)) if words == "does not speak TLS" => Ok(false),
+            Err(Failure::Passing(words, _)) => Ok(words != "the connection was cut"),
+            Ok(_) | Err(_) => Ok(true),
+        }
+    }
+}
+
+/// Where a redirect leads.
+fn redirect(from: &Url, answer: &Response, count: usize) -> Result<Url, Failure> {
+    let refused = |why: &str| Err(Failure::Lasting(format!("its redirect is refused: {why}")));
+    let Some(location) = answer.header("location") else {
+        return refused("it leads nowhere");
+    };
+    match from.join(location) {
+        Ok(_) if count > REDIRECTS_MAX => refused("one more than 5"),
+        Ok(to) if from.secure && !to.secure => refused("it leads away from TLS"),
+        Ok(to) => Ok(to),
+        Err(why) => refused(&why),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Response {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// Reads the whole body, of at most `limit` bytes.
+    pub fn read(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let body = self.inner.body_mut().with_config().limit(u64::MAX).reader();
+        body.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failure::io(&error, self.patience))?;
+        if bytes.len() as u64 > limit {
+            return Err(Failure::Lasting(format!("its answer is longer than {} MiB", limit >> 20)));
+        }
+        Ok(bytes)
+    }
+
+    /// The body as it comes.
+    pub fn into_reader(self) -> BodyReader<'static> {
+        self.inner.into_body().into_with_config().limit(u64::MAX).reader()
+    }
+}
+
+/// A part of a file that is sent.
+struct Part<'r> {
+    file: &'r File,
+    at: u64,
+    left: u64,
+    sent: &'r (dyn Fn(u64) + Sync),
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.file.read_at(&mut buffer[..length], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        (self.sent)(count as u64);
+        Ok(count)
+    }
+}

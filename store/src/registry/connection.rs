@@ -1,0 +1,95 @@
+//! HTTP connections, kept open from one request to the next.
+
+use super::settings::{Host, Settings};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use sys::cause::cause;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
+
+/// Bytes in each direction of a connection that wait in memory.
+const BUFFER: usize = 32 << 10;
+
+/// Most bytes of an answer's headers.
+const HEADERS_MAX: usize = 64 << 10;
+
+/// Connections by host.
+#[derive(Default)]
+pub(super) struct Connections(Mutex<BTreeMap<String, Agent>>);
+
+impl Connections {
+    /// Those to a host, whose certificates are read with the first.
+    pub fn to(&self, host: &str, settings: &Settings) -> Result<Agent, String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = known.get(host) {
+            return Ok(agent.clone());
+        }
+        let own = settings.hosts.get(host).cloned().unwrap_or_default();
+        let agent = agent(settings, &own)?;
+        known.insert(host.to_owned(), agent.clone());
+        Ok(agent)
+    }
+}
+
+fn agent(settings: &Settings, host: &Host) -> Result<Agent, String> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_resolve(Some(settings.patience))
+        .timeout_connect(Some(settings.patience))
+        .timeout_per_read(Some(settings.patience))
+        .timeout_per_write(Some(settings.patience))
+        .max_response_header_size(HEADERS_MAX)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
+        .user_agent(concat!("skerry/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls(settings, host)?);
+    Ok(config.build().new_agent())
+}
+
+fn tls(settings: &Settings, host: &Host) -> Result<TlsConfig, String> {
+    let mut trusted = Vec::new();
+    for path in settings.trusted.iter().chain(&host.ca) {
+        trusted.extend(read(path)?.into_iter().filter_map(certificate));
+    }
+    let identity = match &host.identity {
+        Some((certificates, key)) => Some(identity(certificates, key)?),
+        None => None,
+    };
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::new_with_certs(&trusted))
+        .client_cert(identity)
+        .build())
+}
+
+fn identity(certificates: &Path, key: &Path) -> Result<ClientCert, String> {
+    let chain: Vec<Certificate<'static>> = read(certificates)?.into_iter().filter_map(certificate).collect();
+    if chain.is_empty() {
+        return Err(format!("{}: no certificate in it", certificates.display()));
+    }
+    let key_of = |item| match item {
+        PemItem::PrivateKey(key) => Some(key),
+        _ => None,
+    };
+    let found: Option<PrivateKey<'static>> = read(key)?.into_iter().find_map(key_of);
+    let found = found.ok_or_else(|| format!("{}: no private key in it", key.display()))?;
+    Ok(ClientCert::new_with_certs(&chain, found))
+}
+
+fn certificate(item: PemItem<'static>) -> Option<Certificate<'static>> {
+    match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<PemItem<'static>>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?;
+    let items: Vec<_> =
+        parse_pem(&bytes).collect::<Result<_, _>>().map_err(|_| format!("{}: not PEM", path.display()))?;
+    if items.is_empty() { Err(format!("{}: nothing in it is PEM", path.display())) } else { Ok(items) }
+}

@@ -1,0 +1,152 @@
+//! How registries are reached.
+
+use super::credentials::Credentials;
+use super::url::Url;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How registries are reached. The default knows no passwords and trusts whom the system trusts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is particular to a host, by name and port as images have it (`docker.io`, `localhost:5000`).
+    pub hosts: BTreeMap<String, Host>,
+    /// Passwords by host; looked into before [`Self::docker_config`].
+    pub credentials: BTreeMap<String, Credentials>,
+    /// A `config.json` of Docker's with more passwords.
+    pub docker_config: Option<PathBuf>,
+    /// Whom to trust: a file of certificates (PEM). None: no server by TLS is trusted but those
+    /// whose host has a CA of its own.
+    pub trusted: Option<PathBuf>,
+    /// A connection without progress is given up after this long.
+    pub patience: Duration,
+    /// Tries of a request, one at least; a download that makes progress begins to count anew.
+    pub attempts: u32,
+    /// Before the second try; doubled with each.
+    pub pause: Duration,
+}
+
+/// What is particular to a host.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Hosts or URLs that are asked for its images first, in this order.
+    pub mirrors: Vec<String>,
+    /// Speak HTTP without TLS to it.
+    pub plain_http: bool,
+    /// Whom to trust besides: a file of certificates (PEM).
+    pub ca: Option<PathBuf>,
+    /// Who we are: files with a certificate and its key (PEM).
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Send it blobs in pieces of so many bytes, for a proxy in between that takes no more.
+    pub piece: Option<u64>,
+}
+
+/// Where systems keep the certificates of those whom they trust.
+const TRUSTED: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hosts: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            docker_config: None,
+            trusted: TRUSTED.map(PathBuf::from).into_iter().find(|path| path.is_file()),
+            patience: Duration::from_secs(30),
+            attempts: 6,
+            pause: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Settings {
+    /// With the passwords of the user who runs this program: `config.json` in
+    /// `$DOCKER_CONFIG` or `~/.docker`.
+    #[must_use]
+    pub fn with_passwords_of_user(self) -> Self {
+        let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+        let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+        let config = folder.or_else(home).map(|folder| folder.join("config.json"));
+        Self { docker_config: config.or(self.docker_config), ..self }
+    }
+}
+
+/// A server that is asked: a registry itself or a mirror of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// As settings and passwords name it.
+    pub host: String,
+    /// What `/v2/` follows.
+    pub url: Url,
+    /// HTTP without TLS may be tried when the server does not speak TLS.
+    pub either: bool,
+}
+
+impl Settings {
+    /// Servers to pull from, in order; the last is the registry itself.
+    pub(super) fn pull_from(&self, registry: &str) -> Result<Vec<Endpoint>, String> {
+        let mirrors = self.hosts.get(registry).map(|host| &host.mirrors[..]).unwrap_or_default();
+        mirrors.iter().map(String::as_str).chain([registry]).map(|server| self.endpoint(server)).collect()
+    }
+
+    /// The server that a host name or URL means.
+    pub(super) fn endpoint(&self, server: &str) -> Result<Endpoint, String> {
+        if server.contains("://") {
+            let mut url = Url::parse(server)?;
+            url.path.truncate(url.path.trim_end_matches('/').len());
+            return Ok(Endpoint { host: url.host.clone(), url, either: false });
+        }
+        let asked = self.hosts.get(server).is_some_and(|host| host.plain_http);
+        let address = if server == "docker.io" { "registry-1.docker.io" } else { server };
+        let mut url = Url::parse(&format!("{}://{address}", if asked { "http" } else { "https" }))?;
+        url.path.clear();
+        Ok(Endpoint { host: server.to_owned(), url, either: !asked && is_local(server) })
+    }
+}
+
+/// True for this machine itself: what it says to itself nobody else can hear.
+fn is_local(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_and_what_was_asked_for_goes_without_tls() {
+        let mut settings = Settings::default();
+        let plain = Host { plain_http: true, ..Host::default() };
+        settings.hosts.insert("lab:5000".into(), plain);
+        for (server, url, either) in [
+            ("docker.io", "https://registry-1.docker.io", false),
+            ("localhost", "https://localhost", true),
+            ("127.0.0.7:5000", "https://127.0.0.7:5000", true),
+            ("localhost.example:5000", "https://localhost.example:5000", false),
+            ("lab:5000", "http://lab:5000", false),
+            ("http://m:1/cache/", "http://m:1/cache", false),
+        ] {
+            let endpoint = settings.endpoint(server).unwrap();
+            assert_eq!((endpoint.url.to_string().as_str(), endpoint.either), (url, either), "{server}");
+        }
+    }
+
+    #[test]
+    fn mirrors_come_first_in_their_order() {
+        let mut settings = Settings::default();
+        let mirrors = vec!["one.example".to_owned(), "http://two.example".to_owned()];
+        settings.hosts.insert("docker.io".into(), Host { mirrors, ..Host::default() });
+        let hosts = |registry| {
+            let endpoints = settings.pull_from(registry).unwrap();
+            endpoints.into_iter().map(|endpoint| endpoint.host).collect::<Vec<_>>()
+        };
+        assert_eq!(hosts("docker.io"), ["one.example", "two.example", "docker.io"]);
+        assert_eq!(hosts("ghcr.io"), ["ghcr.io"]);
+    }
+}

@@ -1,0 +1,192 @@
+//! Images from the store to a folder or an archive, byte for byte as they came.
+//!
+//! | form | what it has | layers |
+//! |---|---|---|
+//! | OCI layout (image-spec, image-layout.md) | `oci-layout`, `index.json`, `blobs/` | as they came |
+//! | docker-archive (what `docker save` wrote before version 25) | `manifest.json`, configurations | unpacked |
+//!
+//! What several images share is written once. An unpacked layer is compared with its
+//! diff ID, and every other blob with its digest, before a byte of it goes out.
+
+use super::Store;
+use super::read::{Documents, parse};
+use crate::compression;
+use crate::digest::{Digest, Hashed};
+use crate::error::{Error, Result, io_error};
+use crate::oci::{CONFIG_MAX, MANIFEST_MAX, Reference};
+use crate::tar::write::Archive;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+use sys::cause::cause;
+
+/// How an archive of images is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An OCI layout.
+    Oci,
+    /// What `docker load` of every version reads.
+    Docker,
+}
+
+/// What is written: a name and its bytes.
+trait Output {
+    fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<()>;
+
+    fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.file(name, bytes.len() as u64, &mut &*bytes)
+    }
+}
+
+impl Store {
+    /// Writes images as one archive, which may be a pipe.
+    ///
+    /// # Errors
+    /// An image is not here, damaged, or its layers were not kept as they came; the output fails.
+    pub fn export(&self, names: &[&str], form: Form, output: &mut dyn Write) -> Result<()> {
+        let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 18, output));
+        match form {
+            Form::Oci => self.write_layout(names, &mut archive)?,
+            Form::Docker => self.write_docker(names, &mut archive)?,
+        }
+        archive.finish().map_err(unwritten)
+    }
+
+    /// Writes images as an OCI layout into a new or empty folder.
+    ///
+    /// # Errors
+    /// As [`Self::export`]; the folder holds something.
+    pub fn export_layout(&self, names: &[&str], folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+        if fs::read_dir(folder).map_err(io_error("list", folder))?.next().is_some() {
+            return Err(Error::wrong(folder.display(), "is not empty"));
+        }
+        self.write_layout(names, &mut Folder(folder))
+    }
+
+    fn write_layout(&self, names: &[&str], output: &mut dyn Output) -> Result<()> {
+        let session = self.session(&"export")?;
+        let mut entries = Vec::new();
+        let mut written = BTreeSet::new();
+        output.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        for (name, image) in self.images(&session, names)? {
+            let whole = format!("image {name}");
+            let digests = image.blobs.iter().map(|(digest, _)| digest);
+            for digest in digests.chain([&image.config_digest, &image.digest]) {
+                if written.insert(digest.clone()) {
+                    self.write_blob(digest, output).map_err(|error| error.within(&whole))?;
+                }
+            }
+            entries.push(self.entry(&name, &image)?);
+        }
+        let index = json!({ "schemaVersion": 2, "manifests": entries });
+        output.bytes("index.json", index.to_string().as_bytes())
+    }
+
+    /// A line of the index; the annotations are those that containerd, Docker and skopeo read.
+    fn entry(&self, name: &Reference, image: &Documents) -> Result<Value> {
+        let size = self.blob(&image.digest, MANIFEST_MAX)?.len();
+        let mut annotations = BTreeMap::from([("io.containerd.image.name", name.to_string())]);
+        if let Some(tag) = &name.tag {
+            annotations.insert("org.opencontainers.image.ref.name", tag.clone());
+        }
+        let (media_type, digest) = (&image.media_type, image.digest.to_string());
+        Ok(json!({ "mediaType": media_type, "digest": digest, "size": size, "annotations": annotations }))
+    }
+
+    fn write_docker(&self, names: &[&str], output: &mut dyn Output) -> Result<()> {
+        let session = self.session(&"export")?;
+        let mut items: Vec<(Digest, Value, Vec<String>)> = Vec::new();
+        let mut written = BTreeSet::new();
+        for (name, image) in self.images(&session, names)? {
+            let whole = format!("image {name}");
+            let tag = name.tag.is_some() && name.digest.is_none();
+            let tags = if tag { vec![name.to_string()] } else { Vec::new() };
+            if let Some((.., known)) = items.iter_mut().find(|(digest, ..)| *digest == image.digest) {
+                known.extend(tags);
+                continue;
+            }
+            for (diff_id, (digest, _)) in image.diff_ids.iter().zip(&image.blobs) {
+                if written.insert(diff_id.clone()) {
+                    self.write_unpacked(diff_id, digest, output).map_err(|error| error.within(&whole))?;
+                }
+            }
+            let config = format!("{}.json", image.config_digest.hex());
+            if written.insert(image.config_digest.clone()) {
+                output.bytes(&config, &self.blob(&image.config_digest, CONFIG_MAX)?)?;
+            }
+            let layers: Vec<_> = image.diff_ids.iter().map(unpacked_name).collect();
+            items.push((image.digest, json!({ "Config": config, "Layers": layers }), tags));
+        }
+        let with_tags = |(_, mut item, tags): (_, Value, Vec<String>)| {
+            item["RepoTags"] = json!(tags);
+            item
+        };
+        let items: Vec<Value> = items.into_iter().map(with_tags).collect();
+        output.bytes("manifest.json", json!(items).to_string().as_bytes())
+    }
+
+    /// The images of these names, which no collection takes until the session ends.
+    fn images(
+        &self,
+        session: &super::session::Session,
+        names: &[&str],
+    ) -> Result<Vec<(Reference, Documents)>> {
+        let names = names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()?;
+        let images = self.leased(session, &names)?;
+        Ok(names.into_iter().zip(images).collect())
+    }
+
+    fn write_blob(&self, digest: &Digest, output: &mut dyn Output) -> Result<()> {
+        let mut file = self.packed(digest)?;
+        let unread = |error| io_error("read", &self.blob_path(digest))(error);
+        let size = file.metadata().map_err(unread)?.len();
+        if Hashed::new(&file, digest).finish().map_err(unread)? != *digest {
+            return Err(Error::wrong(format!("blob {digest}"), "damaged on disk"));
+        }
+        file.rewind().map_err(unread)?;
+        output.file(&format!("blobs/{}/{}", digest.algorithm(), digest.hex()), size, &mut file)
+    }
+
+    fn write_unpacked(&self, diff_id: &Digest, digest: &Digest, output: &mut dyn Output) -> Result<()> {
+        let unread = |error| io_error("unpack", &self.blob_path(digest))(error);
+        let unpack = |file: File| compression::unpack(BufReader::with_capacity(1 << 16, file));
+        let mut counted = Hashed::new(unpack(self.packed(digest)?).map_err(unread)?, diff_id);
+        io::copy(&mut counted, &mut io::sink()).map_err(unread)?;
+        let size = counted.length;
+        if counted.finish().map_err(unread)? != *diff_id {
+            return Err(Error::wrong(format!("layer {diff_id}"), "damaged on disk"));
+        }
+        let mut content = unpack(self.packed(digest)?).map_err(unread)?;
+        output.file(&unpacked_name(diff_id), size, &mut content)
+    }
+}
+
+fn unpacked_name(diff_id: &Digest) -> String {
+    format!("{}.tar", diff_id.hex())
+}
+
+fn unwritten(error: io::Error) -> Error {
+    Error::wrong("write the archive", cause(&error))
+}
+
+impl<W: Write> Output for Archive<W> {
+    fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<()> {
+        Self::file(self, name, size, content).map_err(unwritten)
+    }
+}
+
+struct Folder<'f>(&'f Path);
+
+impl Output for Folder<'_> {
+    fn file(&mut self, name: &str, _: u64, content: &mut dyn Read) -> Result<()> {
+        let path = self.0.join(name);
+        let folder = path.parent().unwrap_or(self.0);
+        fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+        let file = File::create_new(&path);
+        file.and_then(|mut file| io::copy(content, &mut file)).map_err(io_error("write", &path))?;
+        Ok(())
+    }
+}

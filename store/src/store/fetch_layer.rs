@@ -1,0 +1,157 @@
+//! The layers of an image that is pulled: some at a time, each by one program at a time.
+
+use super::Store;
+use super::download::{Claim, Failed};
+use super::intake::{Incoming, check_blob};
+use super::parallel::each;
+use super::session::Session;
+use crate::digest::{Digest, Hashed};
+use crate::error::{Error, Result, io_error};
+use crate::layer::Report;
+use crate::progress::{Progress, State, Update};
+use crate::registry::{Client, Download, Stop};
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+/// A layer to be fetched.
+pub(super) struct Job<'j> {
+    pub place: usize,
+    pub diff_id: &'j Digest,
+    pub digest: &'j Digest,
+    pub size: u64,
+}
+
+/// How an image's layers are fetched.
+pub(super) struct Layers<'l> {
+    pub store: &'l Store,
+    pub session: &'l Session,
+    pub clients: &'l [Client<'l>],
+    pub stop: &'l Stop,
+    pub progress: &'l dyn Progress,
+}
+
+impl Layers<'_> {
+    /// Fetches them all: how many were new, and what was left out of them.
+    pub fn take(&self, jobs: &[Job<'_>]) -> Result<(usize, Vec<String>)> {
+        let taken: Vec<_> = each(jobs, self.stop, |job| self.one(job))?.into_iter().flatten().collect();
+        Ok((taken.len(), taken.concat()))
+    }
+
+    /// Fetches one layer. None: it was there already.
+    fn one(&self, job: &Job<'_>) -> Result<Option<Vec<String>>> {
+        let (store, told) = (self.store, Told { job, progress: self.progress });
+        if store.has(job.diff_id, job.digest) {
+            told.say(job.size, State::Present);
+            return Ok(None);
+        }
+        let claim = store.claim(job.digest, || told.say(0, State::Waiting))?;
+        // Another program may have brought it while this one waited.
+        let notes = if store.has(job.diff_id, job.digest) {
+            claim.remove()?;
+            None
+        } else if store.blob_path(job.digest).is_file() && self.convert_blob(job).is_ok() {
+            claim.remove()?;
+            Some(Vec::new())
+        } else {
+            Some(self.download(job, claim, &told)?)
+        };
+        told.say(job.size, if notes.is_some() { State::Done } else { State::Present });
+        Ok(notes)
+    }
+
+    /// Makes a layer of a blob that is here. One that is damaged is removed.
+    fn convert_blob(&self, job: &Job<'_>) -> Result<Report> {
+        let path = self.store.blob_path(job.digest);
+        let file = File::open(&path).map_err(io_error("open", &path))?;
+        let taken = self.store.take_layer(self.session, &job.incoming("blob"), file);
+        if taken.is_err() {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+        Ok(taken?.1)
+    }
+
+    fn download(&self, job: &Job<'_>, claim: Claim, told: &Told<'_>) -> Result<Vec<String>> {
+        let begun = claim.length()?.min(job.size);
+        let (mut failed, mut result) = self.attempt(job, &claim, begun, told);
+        if failed.is_none() && result.is_err() && begun > 0 && !self.stop.is_set() {
+            // What an earlier pull left may be what is wrong (a power cut): once more from the beginning.
+            told.say(0, State::Retrying("what was downloaded before is damaged"));
+            claim.empty()?;
+            (failed, result) = self.attempt(job, &claim, 0, told);
+        }
+        match result {
+            Ok(notes) if self.store.keeps_packed => {
+                claim.publish(&self.store.blob_path(job.digest))?;
+                Ok(notes)
+            }
+            Ok(notes) => {
+                claim.remove()?;
+                Ok(notes)
+            }
+            // What has come so far is gone on with by the next pull.
+            Err(error) if failed == Some(Failed::Coming) && claim.length()? > 0 => Err(error),
+            Err(error) => {
+                claim.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// One try, which begins with the first `begun` bytes of the claim.
+    fn attempt(
+        &self,
+        job: &Job<'_>,
+        claim: &Claim,
+        begun: u64,
+        told: &Told<'_>,
+    ) -> (Option<Failed>, Result<Vec<String>>) {
+        let trouble = |words: &str| told.say(begun, State::Retrying(words));
+        let rest = Download::new(self.clients, job.digest, job.size, begun, &trouble);
+        let mut growing = claim.growing(begun, rest);
+        let counted = Counted { from: &mut growing, done: 0, told };
+        let name = format!("blob {}", job.digest);
+        let layer = job.incoming(&name);
+        let result = if self.store.layer(job.diff_id).is_some() {
+            let checked = check_blob(Hashed::new(counted, job.digest), &layer);
+            checked.map(|_| Vec::new()).map_err(|why| Error::wrong(format!("layer {}", job.diff_id), why))
+        } else {
+            self.store.take_layer(self.session, &layer, counted).map(|(_, report)| report.notes)
+        };
+        (growing.failed.map(|(failed, _)| failed), result)
+    }
+}
+
+impl<'j> Job<'j> {
+    fn incoming(&self, name: &'j str) -> Incoming<'j> {
+        Incoming { diff_id: self.diff_id, blob: Some((self.digest, self.size)), name }
+    }
+}
+
+/// Who hears of a layer.
+struct Told<'t> {
+    job: &'t Job<'t>,
+    progress: &'t dyn Progress,
+}
+
+impl Told<'_> {
+    fn say(&self, done: u64, state: State<'_>) {
+        let Job { place, digest, size, .. } = *self.job;
+        self.progress.layer(&Update { layer: place, digest, total: size, done, state });
+    }
+}
+
+/// Tells how far the reading is.
+struct Counted<'t, R> {
+    from: R,
+    done: u64,
+    told: &'t Told<'t>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.done += count as u64;
+        self.told.say(self.done, State::Moving);
+        Ok(count)
+    }
+}

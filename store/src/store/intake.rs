@@ -1,0 +1,107 @@
+//! A layer from its stored form into the store, wherever it comes from.
+
+use super::Store;
+use super::session::Session;
+use crate::compression;
+use crate::digest::{Digest, Hashed};
+use crate::error::{Error, Result, io_error};
+use crate::layer;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use sys::cause::cause;
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 1 << 16;
+
+/// A layer that is about to come.
+pub(super) struct Incoming<'l> {
+    /// Of the unpacked archive.
+    pub diff_id: &'l Digest,
+    /// Digest and length of the stored form, when its manifest gives them.
+    pub blob: Option<(&'l Digest, u64)>,
+    /// What the stored form is called where it comes from.
+    pub name: &'l str,
+}
+
+/// Why a layer was not taken.
+enum Fault {
+    /// What came is wrong.
+    Content(String),
+    /// It could not be written.
+    Output(Error),
+}
+
+impl Store {
+    /// Converts a layer while both its digests are computed; publishes it only when both are right.
+    /// Gives the digest of the stored form, which has been read to its end then, too.
+    pub(super) fn take_layer(
+        &self,
+        session: &Session,
+        layer: &Incoming<'_>,
+        stored: impl Read,
+    ) -> Result<(Digest, layer::Report)> {
+        let diff_id = layer.diff_id;
+        let what = format!("layer {diff_id}");
+        let wrong = |why: String| Error::wrong(&what, why);
+        let draft = session.draft()?;
+        let target = self.layer_path(diff_id);
+        let output = draft.file.try_clone().map_err(io_error("write", &target))?;
+        let mut packed = Hashed::new(stored, layer.blob.map_or(diff_id, |(digest, _)| digest));
+        let report = match self.convert(&mut packed, output, diff_id) {
+            Err(Fault::Output(error)) => return Err(error),
+            Err(Fault::Content(why)) => Err(why),
+            Ok((found, _)) if found != *diff_id => Err(format!("its unpacked content is {found}")),
+            Ok((_, report)) => Ok(report),
+        };
+        // A wrong or cut file explains every other fault, so it is named first.
+        let digest = check_blob(packed, layer).map_err(wrong)?;
+        let report = report.map_err(wrong)?;
+        draft.publish(&target)?;
+        Ok((digest, report))
+    }
+
+    /// Gives the digest of the unpacked archive and what became of it.
+    fn convert(
+        &self,
+        packed: &mut impl Read,
+        output: File,
+        diff_id: &Digest,
+    ) -> std::result::Result<(Digest, layer::Report), Fault> {
+        let content = |error: io::Error| Fault::Content(cause(&error));
+        let input = BufReader::with_capacity(BUFFER, packed);
+        let unpacked = compression::unpack(input).map_err(content)?;
+        let mut archive = Hashed::new(unpacked, diff_id);
+        let input = BufReader::with_capacity(BUFFER, &mut archive);
+        let converted = layer::convert(input, output, diff_id.prefix(), &self.limits);
+        let (_, report) = converted.map_err(|error| match error {
+            layer::Error::Image(crate::erofs::Error::Write(error)) => {
+                Fault::Output(io_error("write", &self.layer_path(diff_id))(error))
+            }
+            error => Fault::Content(error.to_string()),
+        })?;
+        Ok((archive.finish().map_err(content)?, report))
+    }
+}
+
+/// Reads a layer's stored form to its end and compares it with what the manifest says.
+pub(super) fn check_blob<R: Read>(
+    mut packed: Hashed<R>,
+    layer: &Incoming<'_>,
+) -> std::result::Result<Digest, String> {
+    let name = layer.name;
+    let unread = |error: io::Error| match error.raw_os_error() {
+        Some(_) => format!("read {name}: {}", cause(&error)),
+        None => error.to_string(),
+    };
+    let Some((digest, size)) = layer.blob else {
+        return packed.finish().map_err(unread);
+    };
+    let limit = size.saturating_add(1).saturating_sub(packed.length);
+    io::copy(&mut (&mut packed).take(limit), &mut io::sink()).map_err(unread)?;
+    if packed.length != size {
+        let length = if packed.length > size { "more".into() } else { packed.length.to_string() };
+        return Err(format!("{name}: {length} bytes instead of {size}"));
+    }
+    let found = packed.finish().map_err(unread)?;
+    if found == *digest { Ok(found) } else { Err(format!("{name}: its content is {found}")) }
+}

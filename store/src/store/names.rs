@@ -1,0 +1,71 @@
+//! Names of images: given, taken away, told of.
+
+use super::session::Gate;
+use super::{Store, publish, read};
+use crate::error::{Error, Result, io_error};
+use crate::oci::Reference;
+use std::fs;
+use std::io::ErrorKind;
+
+/// What a list of images shows beside names and digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// When the image was made, as it says (RFC 3339).
+    pub created: Option<String>,
+    /// How many layers it has.
+    pub layers: usize,
+    /// Bytes of its layers' erofs files; other images may have some of them, too.
+    pub size: u64,
+}
+
+impl Store {
+    /// Takes `name` away from its image, whose layers stay until [`Self::collect`].
+    ///
+    /// # Errors
+    /// There is no such image; the store is read-only.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let name = read::parse(name)?;
+        if !self.writable {
+            return Err(Error::ReadOnly(name.to_string()));
+        }
+        let _gate = Gate::shut(&self.root)?;
+        let path = self.name_path(&name);
+        match fs::remove_file(&path) {
+            Ok(()) => publish::sync_folder_of(&path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoImage(name.to_string())),
+            Err(error) => Err(io_error("remove", &path)(error)),
+        }
+    }
+
+    /// Gives an image of this store one more name, in place of what had it.
+    ///
+    /// # Errors
+    /// There is no such image; the store is read-only.
+    pub fn tag(&self, name: &str, new_name: &str) -> Result<()> {
+        let (name, new_name) = (read::parse(name)?, read::parse(new_name)?);
+        let session = self.session(&name)?;
+        // No collection may come between reading the one name and writing the other.
+        let _gate = Gate::shut(&self.root)?;
+        let found = self.find(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
+        match &new_name.digest {
+            Some(digest) if *digest != found.digest => {
+                Err(Error::wrong(format!("image {new_name}"), format!("{name} is {}", found.digest)))
+            }
+            _ => session.write(found.line().as_bytes(), &self.name_path(&new_name)),
+        }
+    }
+
+    /// Tells more of an image of this store.
+    ///
+    /// # Errors
+    /// There is no such image, or it is damaged.
+    pub fn details(&self, name: &Reference) -> Result<Details> {
+        let documents = self.documents(name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
+        let mut size = 0;
+        for diff_id in &documents.diff_ids {
+            let path = self.layer_path(diff_id);
+            size += fs::metadata(&path).map_err(io_error("read", &path))?.len();
+        }
+        Ok(Details { created: documents.created, layers: documents.diff_ids.len(), size })
+    }
+}

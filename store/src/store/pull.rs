@@ -1,0 +1,174 @@
+//! Images from a registry into the store.
+//!
+//! The manifest and the configuration first, for they tell what is missing; then
+//! the layers, some at a time, each unpacked and converted while it arrives; the
+//! image's documents and its name last.
+
+use super::Store;
+use super::fetch_layer::{Job, Layers};
+use super::import::Documented;
+use super::read::parse;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::oci::{self, ConfigFile, Descriptor, Reference, media};
+use crate::progress::Progress;
+use crate::registry::{Origins, Registries, Stop};
+use std::collections::BTreeSet;
+
+/// What a pull brought.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The name that the image has.
+    pub name: Reference,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Length of its layers in the registry, in bytes.
+    pub size: u64,
+    /// The store had this very image under this name.
+    pub up_to_date: bool,
+    /// Layers written; those that were there already do not count.
+    pub new_layers: usize,
+    /// What was left out of layers, and which mirrors could not be used: a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// An image as its registry describes it.
+struct Described {
+    digest: Digest,
+    media_type: String,
+    manifest: Vec<u8>,
+    config: Vec<u8>,
+    config_digest: Digest,
+    diff_ids: Vec<Digest>,
+    layers: Vec<Descriptor>,
+}
+
+impl Store {
+    /// Pulls an image: from the mirrors of its registry, in their order, or the registry itself.
+    /// What was downloaded before a failure or a crash is gone on with by the
+    /// next pull; a layer that another program is downloading is waited for.
+    ///
+    /// # Errors
+    /// The registry does not give the image, or something in it is wrong: the message
+    /// names it, down to the layer. The store shows no part of the image then.
+    pub fn pull(&self, registries: &Registries, name: &str, progress: &dyn Progress) -> Result<Pulled> {
+        let name = parse(name)?;
+        let whole = format!("image {name}");
+        let within = |why: String| Error::wrong(&whole, why);
+        if !self.writable {
+            return Err(within("the store is read-only".into()));
+        }
+        let stop = Stop::default();
+        let mut origins = registries.origins(&name, &stop).map_err(within)?;
+        let digest = origins.digest(&name);
+        if let Some(pulled) = self.unchanged(&name, digest.as_ref())? {
+            return Ok(Pulled { notes: origins.notes, ..pulled });
+        }
+        let image = self.describe(&mut origins, &name, digest).map_err(within)?;
+        if let Some(pulled) = self.unchanged(&name, Some(&image.digest))? {
+            return Ok(Pulled { notes: origins.notes, ..pulled });
+        }
+        self.take_image(&image, &name, &origins, &stop, progress).map_err(|error| error.within(&whole))
+    }
+
+    /// The image that the name has here, when it is this one and whole.
+    fn unchanged(&self, name: &Reference, digest: Option<&Digest>) -> Result<Option<Pulled>> {
+        // One that is damaged is to be pulled again.
+        let Ok(Some(known)) = self.documents(name) else {
+            return Ok(None);
+        };
+        let mut layers = known.diff_ids.iter().zip(&known.blobs);
+        if digest != Some(&known.digest) || !layers.all(|(diff_id, (blob, _))| self.has(diff_id, blob)) {
+            return Ok(None);
+        }
+        let size = known.blobs.iter().map(|(_, size)| size).sum();
+        Ok(Some(Pulled { size, up_to_date: true, ..Pulled::empty(name, &known.digest) }))
+    }
+
+    /// Fetches manifest and configuration, and checks them.
+    fn describe(
+        &self,
+        origins: &mut Origins<'_>,
+        name: &Reference,
+        digest: Option<Digest>,
+    ) -> std::result::Result<Described, String> {
+        let reference = match &digest {
+            Some(digest) => digest.to_string(),
+            None => name.tag.clone().unwrap_or_else(|| "latest".into()),
+        };
+        let top = origins.manifest(&reference, digest.as_ref()).map_err(|why| format!("manifest: {why}"))?;
+        let digest = digest.unwrap_or_else(|| Digest::sha256(&top.bytes));
+        let entry = Descriptor::new(&top.media_type, digest, top.bytes.len() as u64);
+        let mut top = Some(top.bytes);
+        let (found, manifest, parsed) = oci::follow(&entry, &self.platform, |wanted| match top.take() {
+            Some(bytes) => Ok(bytes),
+            None => fetch_listed(origins, wanted).map_err(|why| format!("{}: {why}", wanted.digest)),
+        })?;
+        let config = origins.config(&parsed.config);
+        let config = config.map_err(|why| format!("configuration {}: {why}", parsed.config.digest))?;
+        let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;
+        let media_type = match oci::media_type(&found.media_type, &parsed) {
+            media::INDEX | media::DOCKER_LIST => media::MANIFEST.to_owned(),
+            own => own.to_owned(),
+        };
+        Ok(Described {
+            digest: found.digest,
+            media_type,
+            manifest,
+            config,
+            config_digest: parsed.config.digest,
+            diff_ids: rootfs.diff_ids,
+            layers: parsed.layers,
+        })
+    }
+
+    fn take_image(
+        &self,
+        image: &Described,
+        name: &Reference,
+        origins: &Origins<'_>,
+        stop: &Stop,
+        progress: &dyn Progress,
+    ) -> Result<Pulled> {
+        let session = self.session(name)?;
+        let own = [&image.digest, &image.config_digest].into_iter();
+        let blobs = image.layers.iter().map(|layer| &layer.digest);
+        session.need(&self.paths(&image.diff_ids, own.chain(blobs)))?;
+        let layers = Layers { store: self, session: &session, clients: &origins.clients, stop, progress };
+        let (new_layers, notes) = layers.take(&image.jobs())?;
+        let Described { media_type, manifest, digest, config, config_digest, .. } = image;
+        self.publish(&session, &Documented { media_type, manifest, digest, config, config_digest }, name)?;
+        let size = image.layers.iter().map(|layer| layer.size).sum();
+        let notes = origins.notes.iter().cloned().chain(notes).collect();
+        Ok(Pulled { size, new_layers, notes, ..Pulled::empty(name, digest) })
+    }
+}
+
+impl Described {
+    /// The layers, each once.
+    fn jobs(&self) -> Vec<Job<'_>> {
+        let mut known = BTreeSet::new();
+        let layers = self.layers.iter().zip(&self.diff_ids).enumerate();
+        layers
+            .filter(|(_, (layer, _))| known.insert(&layer.digest))
+            .map(|(place, (layer, diff_id))| Job { place, diff_id, digest: &layer.digest, size: layer.size })
+            .collect()
+    }
+}
+
+impl Pulled {
+    fn empty(name: &Reference, digest: &Digest) -> Self {
+        let (name, digest) = (name.clone(), digest.clone());
+        Self { name, digest, size: 0, up_to_date: false, new_layers: 0, notes: Vec::new() }
+    }
+}
+
+/// Fetches a manifest that an index lists.
+fn fetch_listed(origins: &mut Origins<'_>, wanted: &Descriptor) -> std::result::Result<Vec<u8>, String> {
+    let fetched = origins.manifest(&wanted.digest.to_string(), Some(&wanted.digest))?;
+    if fetched.bytes.len() as u64 == wanted.size {
+        Ok(fetched.bytes)
+    } else {
+        Err(format!("{} bytes instead of {}", fetched.bytes.len(), wanted.size))
+    }
+}

@@ -1,0 +1,377 @@
+//! Pulls from a registry that answers as a test tells it.
+
+use super::fixture::{Layout, Scratch, layer, tree};
+use super::*;
+use crate::digest::Digest;
+use crate::progress::{State, Update};
+use crate::registry::fake::{Answer, Asked, Fake};
+use crate::registry::{Credentials, Host, Registries, Settings};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A registry whose repository `app` has what a layout's folder has.
+fn registry(folder: PathBuf, entry: Value) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
+    let top = entry["digest"].as_str().unwrap().to_owned();
+    move |asked| {
+        let Some(rest) = asked.path.strip_prefix("/v2/app/") else {
+            return Answer::status(if asked.path == "/v2/" { 200 } else { 404 });
+        };
+        let (kind, reference) = rest.split_once('/').unwrap();
+        let digest = if reference == "latest" { &top } else { reference };
+        let Ok(body) = fs::read(folder.join("blobs/sha256").join(digest.trim_start_matches("sha256:")))
+        else {
+            return Answer::status(404).body(r#"{"errors":[{"code":"X","message":"it is not known here"}]}"#);
+        };
+        let from = asked.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+        if let Some(from) = from.map(|from| from.parse::<usize>().unwrap()) {
+            let range = format!("bytes {from}-{}/{}", body.len() - 1, body.len());
+            return Answer::status(206).with("content-range", range).body(&body[from..]);
+        }
+        let answer = Answer::status(200).with("docker-content-digest", digest).body(body);
+        match kind {
+            "manifests" => answer.with("content-type", "application/vnd.oci.image.manifest.v1+json"),
+            _ => answer,
+        }
+    }
+}
+
+fn settings() -> Settings {
+    Settings { trusted: None, pause: Duration::from_millis(1), ..Settings::default() }
+}
+
+fn registries() -> Registries {
+    Registries::new(settings())
+}
+
+/// An image of two layers, the second with a file of this many bytes that do not pack well.
+fn image(scratch: &Scratch, bytes: usize) -> (PathBuf, Value) {
+    let layout = Layout::new(scratch.0.join("layout"));
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(bytes)
+    .collect();
+    let entry = layout.image("amd64", &[layer("a", b"1"), layer("big", &noise)]);
+    (layout.0, entry)
+}
+
+fn store(scratch: &Scratch, name: &str) -> Store {
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    Store::open(&scratch.0.join(name)).unwrap().for_platform(platform)
+}
+
+/// Digest of the image's bigger layer as it lies in the registry.
+fn big(folder: &Path) -> Digest {
+    let files = tree(&folder.join("blobs"));
+    let largest = files.into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    format!("sha256:{}", largest.file_name().unwrap().to_str().unwrap()).parse().unwrap()
+}
+
+/// Nothing of an image can be seen, and nothing is left of the work.
+fn assert_empty(store: &Store, why: &str) {
+    for folder in ["names", "tmp", "downloads"] {
+        let path = store.root().join(folder);
+        assert_eq!(if path.exists() { tree(&path) } else { Vec::new() }, Vec::<PathBuf>::new(), "{why}");
+    }
+}
+
+#[test]
+fn an_image_is_pulled_and_the_second_time_only_asked_for() {
+    let scratch = Scratch::new("pull");
+    let (folder, entry) = image(&scratch, 300_000);
+    let fake = Fake::new(registry(folder.clone(), entry.clone()));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    let registries = registries();
+    let states = Mutex::new(Vec::new());
+    let listen = |update: &Update<'_>| {
+        assert!(update.done <= update.total);
+        states.lock().unwrap().push((update.layer, update.done == update.total, update.state == State::Done));
+    };
+    let pulled = store.pull(&registries, &name, &listen).unwrap();
+    assert_eq!(pulled.digest.to_string(), entry["digest"].as_str().unwrap());
+    assert_eq!((pulled.new_layers, pulled.up_to_date), (2, false));
+    for place in [0, 1] {
+        let last = *states.lock().unwrap().iter().rfind(|(layer, ..)| *layer == place).unwrap();
+        assert_eq!(last, (place, true, true));
+    }
+    assert_eq!(store.resolve(&name).unwrap().layers.len(), 2);
+    // Everything is kept as it came.
+    for path in tree(&folder.join("blobs")) {
+        let kept = store.root().join("blobs/sha256").join(path.file_name().unwrap());
+        assert_eq!(fs::read(kept).unwrap(), fs::read(path).unwrap());
+    }
+    let before = fake.asked().len();
+    let again = store.pull(&registries, &name, &()).unwrap();
+    assert!(again.up_to_date);
+    assert_eq!(again.digest, pulled.digest);
+    assert_eq!(again.size, pulled.size);
+    let asked: Vec<String> = fake.asked()[before..].iter().map(|asked| asked.method.clone()).collect();
+    // Whether it speaks TLS, and the tag.
+    assert_eq!(asked, ["HEAD"]);
+}
+
+#[test]
+fn a_download_goes_on_where_it_was_cut() {
+    let scratch = Scratch::new("cut");
+    let (folder, entry) = image(&scratch, 600_000);
+    let (own, digest) = (registry(folder.clone(), entry), big(&folder).to_string());
+    let fake = Fake::new(move |asked| {
+        let answer = own(asked);
+        let cut = asked.path.ends_with(&digest).then_some(100_000);
+        Answer { cut, ..answer }
+    });
+    let name = format!("{}/app", fake.host());
+    let store = store(&scratch, "store");
+    store.pull(&registries(), &name, &()).unwrap();
+    let ranges: Vec<_> =
+        fake.asked().iter().filter_map(|asked| asked.header("range").map(str::to_owned)).collect();
+    let steps = (1..=6).map(|step| format!("bytes={}-", step * 100_000)).collect::<Vec<_>>();
+    assert_eq!(ranges, steps[..ranges.len()]);
+    assert!(ranges.len() >= 5, "{ranges:?}");
+}
+
+#[test]
+fn what_an_earlier_pull_brought_is_not_fetched_again_unless_it_is_damaged() {
+    let scratch = Scratch::new("resume");
+    let (folder, entry) = image(&scratch, 300_000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (name, digest) = (format!("{}/app", fake.host()), big(&folder));
+    let blob = fs::read(folder.join("blobs/sha256").join(digest.hex())).unwrap();
+    let begin = |store: &Store, bytes: &[u8]| {
+        let path = store.root().join("downloads/sha256");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(digest.hex()), bytes).unwrap();
+    };
+    let ranges = || {
+        fake.asked().iter().filter_map(|asked| asked.header("range").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let good = store(&scratch, "good");
+    begin(&good, &blob[..200_000]);
+    good.pull(&registries(), &name, &()).unwrap();
+    assert_eq!(ranges(), ["bytes=200000-"]);
+    let whole = store(&scratch, "whole");
+    begin(&whole, &blob);
+    let before = fake.count("GET", &digest.to_string());
+    whole.pull(&registries(), &name, &()).unwrap();
+    assert_eq!(fake.count("GET", &digest.to_string()), before);
+    let damaged = store(&scratch, "damaged");
+    begin(&damaged, &vec![0; 150_000]);
+    damaged.pull(&registries(), &name, &()).unwrap();
+    assert_eq!(ranges()[1..], ["bytes=150000-"]);
+    for store in [good, whole, damaged] {
+        store.resolve(&name).unwrap();
+        assert!(tree(&store.root().join("downloads")).is_empty());
+    }
+}
+
+#[test]
+fn a_busy_registry_is_asked_again_after_the_time_that_it_says() {
+    let scratch = Scratch::new("busy");
+    let (folder, entry) = image(&scratch, 1000);
+    let (own, turn) = (registry(folder, entry), AtomicUsize::new(0));
+    let fake = Fake::new(move |asked| match turn.fetch_add(1, Ordering::SeqCst) % 3 {
+        0 => Answer::status(429).with("retry-after", "0"),
+        1 => Answer::status(503),
+        _ => own(asked),
+    });
+    store(&scratch, "store").pull(&registries(), &format!("{}/app", fake.host()), &()).unwrap();
+    let patient = Fake::new(|_| Answer::status(429).with("retry-after", "3600"));
+    let error = store(&scratch, "other").pull(&registries(), &format!("{}/app", patient.host()), &());
+    let words = error.unwrap_err().to_string();
+    let expected = format!(
+        "image {0}/app:latest: manifest: registry {0}: answers 429 too many requests",
+        patient.host()
+    );
+    assert_eq!(words, expected);
+    // An hour is not waited for: HEAD and GET, once each.
+    assert_eq!(patient.asked().len(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_refused_in_words_and_leaves_nothing() {
+    let scratch = Scratch::new("wrong");
+    let (folder, entry) = image(&scratch, 100_000);
+    let digest = big(&folder);
+    let length = fs::metadata(folder.join("blobs/sha256").join(digest.hex())).unwrap().len() as usize;
+    type Change = Box<dyn Fn(Answer) -> Answer + Send + Sync>;
+    let layer: String = digest.to_string();
+    let cases: [(&str, Change, String); 5] = [
+        (
+            "blob",
+            Box::new(|answer| Answer { body: vec![0; answer.body.len()], ..answer }),
+            format!("blob {layer}: its content is sha256:"),
+        ),
+        (
+            "blob",
+            Box::new(|answer| Answer { body: answer.body[..1000].to_vec(), ..answer }),
+            format!("has 1000 bytes instead of {length}"),
+        ),
+        ("blob", Box::new(|_| Answer::status(404)), "answers 404 not found".into()),
+        (
+            "manifest",
+            Box::new(|answer| answer.body(vec![b' '; 100 << 20])),
+            "manifest: registry HOST: its answer is longer than 4 MiB".into(),
+        ),
+        (
+            "manifest",
+            Box::new(|answer| answer.body("{}")),
+            "manifest: registry HOST: sends other content than its digest says".into(),
+        ),
+    ];
+    for (number, (what, change, expected)) in cases.into_iter().enumerate() {
+        let own = registry(folder.clone(), entry.clone());
+        let at = if what == "blob" { layer.clone() } else { entry["digest"].as_str().unwrap().to_owned() };
+        let fake = Fake::new(move |asked| {
+            let answer = own(asked);
+            if asked.method == "GET" && asked.path.ends_with(&at) { change(answer) } else { answer }
+        });
+        let (store, name) = (store(&scratch, &format!("store{number}")), format!("{}/app", fake.host()));
+        let words = store.pull(&registries(), &name, &()).unwrap_err().to_string();
+        assert!(words.starts_with(&format!("image {name}:latest: ")), "{words}");
+        assert!(words.contains(&expected.replace("HOST", &fake.host())), "{words}");
+        assert!(!words.contains('\n') && !words.contains("os error"), "{words}");
+        assert_empty(&store, &words);
+    }
+}
+
+#[test]
+fn a_registry_that_never_answers_is_given_up() {
+    let scratch = Scratch::new("silent");
+    let fake = Fake::new(|_| Answer { silent: true, ..Answer::default() });
+    let host = fake.host();
+    let mut settings = Settings { patience: Duration::from_millis(100), attempts: 2, ..settings() };
+    settings.hosts.insert(host.clone(), Host { plain_http: true, ..Host::default() });
+    let store = store(&scratch, "store");
+    let error = store.pull(&Registries::new(settings), &format!("{host}/app"), &()).unwrap_err();
+    let expected = format!("image {host}/app:latest: manifest: registry {host}: no answer for 0.1 s");
+    assert_eq!(error.to_string(), expected);
+    assert_empty(&store, &expected);
+    let gone = "127.0.0.1:1/app";
+    let fast = Settings { attempts: 2, ..self::settings() };
+    let error = store.pull(&Registries::new(fast), gone, &()).unwrap_err().to_string();
+    assert_eq!(error, "image 127.0.0.1:1/app:latest: manifest: registry 127.0.0.1:1: connection refused");
+}
+
+#[test]
+fn a_token_is_for_the_registry_alone_and_renewed_when_it_is_refused() {
+    let scratch = Scratch::new("token");
+    let (folder, entry) = image(&scratch, 1000);
+    let (own, digest) = (registry(folder.clone(), entry.clone()), big(&folder).to_string());
+    let storage = Fake::new({
+        let own = registry(folder, entry);
+        move |asked| match asked.header("authorization") {
+            Some(_) => Answer::status(400),
+            None => own(asked),
+        }
+    });
+    let issued = AtomicUsize::new(0);
+    let tokens = Fake::new(move |asked| match asked.header("authorization") {
+        // me:secret
+        Some("Basic bWU6c2VjcmV0") => {
+            let number = issued.fetch_add(1, Ordering::SeqCst);
+            Answer::status(200).body(json!({ "token": format!("t{number}") }).to_string())
+        }
+        _ => Answer::status(401),
+    });
+    let realm = format!("http://{}/token", tokens.host());
+    let (elsewhere, good_until) =
+        (format!("http://{}/v2/app/blobs/{digest}", storage.host()), AtomicUsize::new(0));
+    let fake = Fake::new(move |asked| {
+        // The first token is good for two requests, the second for all.
+        let good = match asked.header("authorization") {
+            Some("Bearer t0") => good_until.fetch_add(1, Ordering::SeqCst) < 2,
+            Some("Bearer t1") => true,
+            _ => false,
+        };
+        if !good && asked.path != "/v2/" {
+            let challenge = format!(r#"Bearer realm="{realm}",service="s",scope="repository:app:pull""#);
+            return Answer::status(401).with("www-authenticate", challenge);
+        }
+        if asked.path.ends_with(&digest) {
+            return Answer::status(307).with("location", elsewhere.clone());
+        }
+        own(asked)
+    });
+    let name = format!("{}/app", fake.host());
+    let mut settings = settings();
+    let anonymous = store(&scratch, "none").pull(&Registries::new(settings.clone()), &name, &()).unwrap_err();
+    assert!(anonymous.to_string().ends_with("access denied: the token server refuses"), "{anonymous}");
+    let me = Credentials::Password { user: "me".into(), password: "secret".into() };
+    settings.credentials.insert(fake.host(), me);
+    store(&scratch, "store").pull(&Registries::new(settings), &name, &()).unwrap();
+    assert_eq!(storage.asked().len(), 1);
+    let asked = tokens.asked();
+    assert!(
+        asked.iter().all(|asked| asked.path == "/token?service=s&scope=repository:app:pull"),
+        "{asked:?}"
+    );
+    assert_eq!(asked.iter().filter(|asked| asked.header("authorization").is_some()).count(), 2);
+}
+
+#[test]
+fn mirrors_are_asked_first_and_may_fail() {
+    let scratch = Scratch::new("mirrors");
+    let (folder, entry) = image(&scratch, 100_000);
+    let digest = big(&folder).to_string();
+    let broken = Fake::new(|_| Answer::status(404));
+    // Has the manifest and wrong bytes in place of a layer's end, then none.
+    let half = Fake::new({
+        let own = registry(folder.clone(), entry.clone());
+        let digest = digest.clone();
+        move |asked| match asked.path.ends_with(&digest) {
+            true if asked.header("range").is_some() => Answer::status(404),
+            true => Answer { cut: Some(50_000), ..own(asked) },
+            false => own(asked),
+        }
+    });
+    let fake = Fake::new(registry(folder, entry));
+    let mut settings = settings();
+    let mirrors = vec![format!("http://{}", broken.host()), format!("http://{}", half.host())];
+    settings.hosts.insert(fake.host(), Host { mirrors, ..Host::default() });
+    let store = store(&scratch, "store");
+    let pulled = store.pull(&Registries::new(settings), &format!("{}/app", fake.host()), &()).unwrap();
+    assert_eq!(pulled.notes, [format!("registry {}: answers 404 not found", broken.host())]);
+    assert_eq!(fake.count("GET", &digest), 1);
+    assert_eq!(fake.asked().iter().filter(|asked| asked.path.contains("/manifests/")).count(), 0);
+}
+
+#[test]
+fn two_pulls_of_a_layer_download_it_once() {
+    let scratch = Scratch::new("once");
+    let (folder, entry) = image(&scratch, 2_000_000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| store.pull(&registries(), &name, &()).unwrap());
+        }
+    });
+    assert_eq!(fake.count("GET", &big(&folder).to_string()), 1);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap(), Collected::default());
+    assert!(tree(&store.root().join("tmp")).is_empty());
+}
+
+#[test]
+fn without_packed_layers_a_pull_keeps_the_converted_ones_alone() {
+    let scratch = Scratch::new("unpacked");
+    let (folder, entry) = image(&scratch, 1000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (bare, name) = (store(&scratch, "store").without_packed_layers(), format!("{}/app", fake.host()));
+    bare.pull(&registries(), &name, &()).unwrap();
+    assert!(!bare.blob_path(&big(&folder)).exists());
+    assert!(bare.pull(&registries(), &name, &()).unwrap().up_to_date);
+    assert!(tree(&bare.root().join("downloads")).is_empty());
+    // A store that keeps them fetches what it lacks, and converts nothing again.
+    let keeping = store(&scratch, "store");
+    let before = fs::metadata(&keeping.resolve(&name).unwrap().layers[1].path).unwrap().modified().unwrap();
+    keeping.pull(&registries(), &name, &()).unwrap();
+    assert!(keeping.blob_path(&big(&folder)).is_file());
+    let after = fs::metadata(&keeping.resolve(&name).unwrap().layers[1].path).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+}

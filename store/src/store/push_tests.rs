@@ -1,0 +1,159 @@
+//! Pushes to a registry that takes uploads into memory and fails as a test tells it.
+
+use super::fixture::{Layout, Scratch, layer};
+use super::*;
+use crate::digest::Digest;
+use crate::registry::fake::{Answer, Asked, Fake};
+use crate::registry::{Host, Registries, Settings};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a registry has: blobs and manifests by their digest or tag, and an upload under way.
+#[derive(Default)]
+struct Held {
+    blobs: BTreeMap<String, Vec<u8>>,
+    manifests: BTreeMap<String, (String, Vec<u8>)>,
+    uploads: Vec<Vec<u8>>,
+}
+
+impl Held {
+    fn answer(&mut self, asked: &Asked) -> Answer {
+        let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
+        let last = path.rsplit('/').next().unwrap();
+        let of = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).map(str::to_owned);
+        if asked.method == "PUT" && path.contains("/manifests/") {
+            let kind = asked.header("content-type").unwrap().to_owned();
+            self.manifests.insert(last.to_owned(), (kind, asked.body.clone()));
+            return Answer::status(201)
+                .with("docker-content-digest", Digest::sha256(&asked.body).to_string());
+        }
+        let here = |number: usize| format!("/v2/up/blobs/uploads/{number}?state=x");
+        match asked.method.as_str() {
+            "HEAD" if self.blobs.contains_key(last) => Answer::status(200),
+            "POST" if of("mount=").is_some_and(|_| of("from=").as_deref() == Some("has/it")) => {
+                self.blobs.insert(of("mount=").unwrap(), Vec::new());
+                Answer::status(201)
+            }
+            "POST" => {
+                self.uploads.push(Vec::new());
+                Answer::status(202).with("location", here(self.uploads.len() - 1))
+            }
+            "PATCH" | "PUT" | "GET" if path.contains("/uploads/") => {
+                let number: usize = last.parse().unwrap();
+                let upload = &mut self.uploads[number];
+                upload.extend(&asked.body);
+                match of("digest=") {
+                    Some(digest) if Digest::sha256(upload).to_string() != digest => Answer::status(400),
+                    Some(digest) => {
+                        self.blobs.insert(digest, std::mem::take(upload));
+                        Answer::status(201)
+                    }
+                    None => {
+                        let range = format!("0-{}", upload.len().saturating_sub(1));
+                        Answer::status(202).with("location", here(number)).with("range", range)
+                    }
+                }
+            }
+            _ => Answer::status(404),
+        }
+    }
+}
+
+/// A store with an image of two layers, and what it is made of.
+fn pushed(scratch: &Scratch) -> (Store, Digest, Layout) {
+    let layout = Layout::new(scratch.0.join("layout"));
+    layout.index(&[layout.image("amd64", &[layer("a", b"1"), layer("b", &[7; 3000])])]);
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    let store = Store::open(&scratch.0.join("store")).unwrap().for_platform(platform);
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    (store, digest, layout)
+}
+
+fn settings() -> Settings {
+    Settings { trusted: None, pause: Duration::from_millis(1), ..Settings::default() }
+}
+
+fn fake(fail: impl Fn(&Asked) -> Option<u16> + Send + Sync + 'static) -> (Fake, Arc<Mutex<Held>>) {
+    let held = Arc::new(Mutex::new(Held::default()));
+    let own = held.clone();
+    let fake = Fake::new(move |asked| match fail(asked) {
+        Some(status) => Answer::status(status),
+        None => own.lock().unwrap().answer(asked),
+    });
+    (fake, held)
+}
+
+#[test]
+fn an_image_arrives_as_it_came_and_what_is_there_is_not_sent_again() {
+    let scratch = Scratch::new("push");
+    let (store, digest, layout) = pushed(&scratch);
+    let (fake, held) = fake(|_| None);
+    let to = format!("{}/up:v1", fake.host());
+    let pushed = store.push(&Registries::new(settings()), "app", &to, &()).unwrap();
+    assert_eq!((&pushed.digest, pushed.sent, pushed.mounted), (&digest, 3, 0));
+    for (digest, bytes) in &held.lock().unwrap().blobs {
+        assert_eq!(fs::read(layout.path(&digest.parse().unwrap())).unwrap(), *bytes);
+    }
+    let (kind, bytes) = held.lock().unwrap().manifests["v1"].clone();
+    assert_eq!(kind, "application/vnd.oci.image.manifest.v1+json");
+    assert!(digest.matches(&bytes));
+    assert_eq!(store.push(&Registries::new(settings()), "app", &to, &()).unwrap().sent, 0);
+    // The manifest came after all blobs.
+    let asked = fake.asked();
+    let manifest = asked.iter().position(|asked| asked.path.contains("/manifests/")).unwrap();
+    assert_eq!(asked[..manifest].iter().filter(|asked| asked.method == "PUT").count(), 3);
+}
+
+#[test]
+fn a_blob_comes_in_pieces_where_that_is_wanted_and_goes_on_after_a_failure() {
+    let scratch = Scratch::new("pieces");
+    let (store, _, layout) = pushed(&scratch);
+    let failures = Mutex::new(0);
+    let (fake, held) = fake(move |asked| {
+        let mut failures = failures.lock().unwrap();
+        let fails = asked.method == "PATCH" && *failures < 2;
+        *failures += u32::from(fails);
+        fails.then_some(503)
+    });
+    let mut settings = settings();
+    settings.hosts.insert(fake.host(), Host { piece: Some(40), ..Host::default() });
+    store.push(&Registries::new(settings), "app", &format!("{}/up:v1", fake.host()), &()).unwrap();
+    assert!(fake.asked().iter().filter(|asked| asked.method == "PATCH").count() > 6);
+    assert_eq!(held.lock().unwrap().blobs.len(), 3);
+    for (digest, bytes) in &held.lock().unwrap().blobs {
+        assert_eq!(fs::read(layout.path(&digest.parse().unwrap())).unwrap(), *bytes);
+    }
+}
+
+#[test]
+fn an_upload_that_fails_begins_anew_and_at_last_is_given_up_in_words() {
+    let scratch = Scratch::new("push-fails");
+    let (store, ..) = pushed(&scratch);
+    let first = Mutex::new(true);
+    let (once, held) = fake(move |asked| {
+        let fails = asked.method == "PUT" && std::mem::replace(&mut *first.lock().unwrap(), false);
+        fails.then_some(500)
+    });
+    store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", once.host()), &()).unwrap();
+    assert_eq!(held.lock().unwrap().blobs.len(), 3);
+    let (never, held) = fake(|asked| (asked.method == "POST").then_some(403));
+    let to = format!("{}/up:v1", never.host());
+    let error = store.push(&Registries::new(settings()), "app", &to, &()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("image docker.io/library/app:latest to {to}: ")), "{error}");
+    assert!(error.ends_with(&format!("registry {}: answers 403 forbidden", never.host())), "{error}");
+    assert!(held.lock().unwrap().manifests.is_empty());
+}
+
+#[test]
+fn what_another_repository_has_is_mounted() {
+    let scratch = Scratch::new("mount");
+    let (store, ..) = pushed(&scratch);
+    let (fake, held) = fake(|_| None);
+    store.tag("app", &format!("{}/has/it:1", fake.host())).unwrap();
+    let pushed =
+        store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", fake.host()), &()).unwrap();
+    // The configuration is small: it is sent.
+    assert_eq!((pushed.sent, pushed.mounted), (1, 2));
+    assert_eq!(held.lock().unwrap().blobs.len(), 3);
+}
