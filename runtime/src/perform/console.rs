@@ -36,16 +36,16 @@ pub fn make(
     descriptors::send(console, name.as_bytes(), &[master.as_fd()])
         .context(|| "process.terminal: send it over the console socket".into())?;
     if is_console {
-        bind(root, &name)?;
+        bind(root, peer.as_fd())?;
     }
     terminal::control(peer.as_fd()).context(words)?;
     dup2_stdin(&peer).and_then(|()| dup2_stdout(&peer)).and_then(|()| dup2_stderr(&peer)).context(words)
 }
 
-fn bind(root: BorrowedFd<'_>, name: &str) -> Result<()> {
+/// The terminal itself, whatever its name leads to meanwhile (CVE-2025-52565).
+fn bind(root: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> Result<()> {
     let words = || "process.terminal: bind it to /dev/console".to_owned();
-    let from = place::open(root, name).context(words)?;
     let Ok(target) = place::open_or_make(root, "/dev/console", Missing::File) else { return Ok(()) };
-    let tree = mount_tree::copy(from.as_fd(), c"", false).context(words)?;
+    let tree = mount_tree::copy(peer, c"", false).context(words)?;
     mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)
 }

@@ -1,6 +1,6 @@
 //! Who a process is and what it may do: IDs, capabilities, profile, its outputs.
 
-use super::files::write_proc;
+use super::files::write_attribute;
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -8,7 +8,6 @@ use nix::sys::stat::{fstat, major, minor};
 use nix::unistd::{Gid, Uid, fchown, setgroups, setresgid, setresuid};
 use spec::bundle::User;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 
 /// Becomes the user, and keeps every capability until [`capabilities`].
 pub fn user(user: &User) -> Result<()> {
@@ -84,8 +83,5 @@ pub fn apparmor(profile: &str) -> Result<()> {
     {
         return Err(Error(format!("{}: AppArmor is not on", words())));
     }
-    let value = format!("exec {profile}");
-    let own = Path::new("/proc/self/attr/apparmor/exec");
-    let own = if own.exists() { own } else { Path::new("/proc/self/attr/exec") };
-    write_proc(own, value.as_bytes()).context(words)
+    write_attribute(format!("exec {profile}").as_bytes()).context(words)
 }

@@ -4,7 +4,7 @@ use super::place::{self, Missing};
 use crate::error::{Context, Error, Result};
 use crate::plan::Node;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::FchmodatFlags;
 use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknodat};
@@ -12,7 +12,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat, write};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Makes a node, or binds the host's over an empty file.
@@ -74,8 +74,33 @@ pub fn sysctl(key: &str, value: &str) -> Result<()> {
     write_proc(&Path::new("/proc/sys").join(path), value.as_bytes()).context(words)
 }
 
+/// Writes what this process is to be after exec into `attr` of proc(5). Nothing that is
+/// mounted within the container's `/proc` can stand for it, though it be another file of
+/// procfs, and no link (CVE-2025-52881).
+pub fn write_attribute(value: &[u8]) -> io::Result<()> {
+    write(own_attribute()?, value)?;
+    Ok(())
+}
+
+fn own_attribute() -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let proc = open("/proc", flags, Mode::empty())?;
+    if fstatfs(&proc)?.filesystem_type() != PROC_SUPER_MAGIC {
+        return Err(io::Error::other("/proc is not procfs"));
+    }
+    let own = Path::new(&readlinkat(&proc, "self")?).join("attr");
+    let within =
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
+    let how = OpenHow::new().flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC).resolve(within);
+    match openat2(&proc, &own.join("apparmor/exec"), how) {
+        // Before Linux 5.8 the module has no folder of its own.
+        Err(Errno::ENOENT) => Ok(openat2(&proc, &own.join("exec"), how)?),
+        opened => Ok(opened?),
+    }
+}
+
 /// Writes a file that must be procfs's.
-pub fn write_proc(path: &Path, value: &[u8]) -> io::Result<()> {
+fn write_proc(path: &Path, value: &[u8]) -> io::Result<()> {
     let file = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     if fstatfs(&file)?.filesystem_type() != PROC_SUPER_MAGIC {
         return Err(io::Error::other(format!("{} is not procfs's", path.display())));
@@ -89,5 +114,35 @@ pub fn if_read_only(error: io::Error) -> io::Result<()> {
     match error.raw_os_error() {
         Some(libc::EROFS | libc::EEXIST) => Ok(()),
         _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    use std::fs;
+
+    /// CVE-2025-52881: what was meant for a process's profile went to a file of the attacker's choice.
+    #[test]
+    #[ignore = "needs root"]
+    fn nothing_mounted_in_proc_stands_for_an_attribute() {
+        let bind =
+            |from: &Path, to: &str, flags| mount(Some(from), to, None::<&str>, flags, None::<&str>).unwrap();
+        let fake = std::env::temp_dir().join(format!("attr-{}", std::process::id()));
+        fs::create_dir_all(&fake).unwrap();
+        std::os::unix::fs::symlink("/proc/sys/kernel/core_pattern", fake.join("exec")).unwrap();
+        unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+        bind(Path::new("none"), "/", MsFlags::MS_PRIVATE | MsFlags::MS_REC);
+        assert!(own_attribute().is_ok());
+        bind(&fake, "/proc/self/attr", MsFlags::MS_BIND);
+        // What a check of the file system alone lets through.
+        let naive = open("/proc/self/attr/exec", OFlag::O_WRONLY, Mode::empty()).unwrap();
+        assert_eq!(fstatfs(&naive).unwrap().filesystem_type(), PROC_SUPER_MAGIC);
+        assert_eq!(own_attribute().unwrap_err().raw_os_error(), Some(libc::EXDEV));
+        bind(&fake, "/proc", MsFlags::MS_BIND);
+        assert_eq!(own_attribute().unwrap_err().to_string(), "/proc is not procfs");
+        fs::remove_dir_all(fake).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 //! its own, as root. `SKERRY_TEST_RUNTIME=runc` (or `crun`, or a path) tests
 //! another runtime than ours; the suite is right when they pass it.
 
+mod advisories;
 mod command_line;
 mod configuration;
 mod copy_up;

@@ -153,7 +153,7 @@ fn the_runtime_cannot_be_overwritten_from_inside() {
     assert_eq!(std::fs::metadata(which()).unwrap().len(), before);
 }
 
-fn which() -> String {
+pub fn which() -> String {
     let program = Peer::program();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "command -v \"$0\"", &program]);

@@ -15,7 +15,8 @@ const APPLETS: &str = "awk cat chmod chown cut dd df echo env false find grep he
     mkdir mknod mount mv nproc od printf ps pwd readlink rm rmdir sed sh sleep sort stat stty tail test touch \
     tr true tty umount unshare uname wc pidof ionice";
 
-/// A folder with `config.json` and `rootfs`.
+/// A folder with `config.json` and `rootfs`. A clone is the same folder with a config.json of its own.
+#[derive(Clone)]
 pub struct Bundle {
     /// The name of its container, and of its cgroup.
     pub id: String,
