@@ -13,6 +13,7 @@ mod error;
 mod format;
 mod human;
 mod line;
+mod progress;
 mod session;
 mod table;
 mod terminal;

@@ -1,7 +1,7 @@
 //! The terminal that the command was typed on.
 
 use crate::error::{Context, Result};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use spec::monitor::Size;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -24,6 +24,29 @@ impl Raw {
 }
 
 impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
+    }
+}
+
+/// What is typed is not shown until this is dropped.
+#[derive(Debug)]
+pub struct Hidden(Termios);
+
+impl Hidden {
+    /// # Errors
+    /// Standard input is no terminal.
+    pub fn new() -> Result<Self> {
+        let words = || "hide what is typed".to_owned();
+        let before = tcgetattr(io::stdin().as_fd()).context(words)?;
+        let mut hidden = before.clone();
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(io::stdin().as_fd(), SetArg::TCSAFLUSH, &hidden).context(words)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
     fn drop(&mut self) {
         let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
     }

@@ -1,7 +1,7 @@
 //! Options of the verbs for images.
 
 use crate::format::Format;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// `skerry images`
@@ -18,6 +18,101 @@ pub struct Images {
     /// table, json, or a template such as '{{.Repository}}:{{.Tag}}'
     #[arg(long, default_value = "table")]
     pub format: Format,
+}
+
+/// `skerry pull`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry pull nginx\n  skerry pull ghcr.io/org/app:1.2\n  skerry pull app@sha256:…"
+)]
+pub struct Pull {
+    /// NAME[:TAG][@DIGEST]
+    #[arg(required = true)]
+    pub images: Vec<String>,
+    /// Only the digest is printed, no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// OS/ARCHITECTURE[/VARIANT] of the image, if there are several
+    #[arg(long)]
+    pub platform: Option<String>,
+}
+
+/// `skerry push`
+#[derive(Debug, Args)]
+pub struct Push {
+    /// NAME[:TAG]
+    pub image: String,
+    /// Only the digest is printed, no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `skerry tag`
+#[derive(Debug, Args)]
+pub struct Tag {
+    /// An image that is here
+    pub image: String,
+    /// One more name of it
+    pub name: String,
+}
+
+/// `skerry export`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry export app -o app.tar\n  skerry export app db --format docker-archive | docker load"
+)]
+pub struct Export {
+    /// Images that are here
+    #[arg(required = true)]
+    pub images: Vec<String>,
+    /// Where to; standard output without
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// What is written
+    #[arg(long, default_value = "oci-archive")]
+    pub format: Written,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Written {
+    /// A folder in OCI's layout
+    Oci,
+    /// The same as a tar archive
+    OciArchive,
+    /// What `docker save` writes
+    DockerArchive,
+}
+
+/// `skerry login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// The registry; docker.io without
+    pub registry: Option<String>,
+    /// Who
+    #[arg(short, long)]
+    pub username: Option<String>,
+    /// The password is read from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+/// `skerry logout`
+#[derive(Debug, Args)]
+pub struct Logout {
+    /// The registry; docker.io without
+    pub registry: Option<String>,
+}
+
+/// `skerry prune`
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Without asking first
+    #[arg(short, long)]
+    pub force: bool,
+    /// Images that no container is made of as well
+    #[arg(short, long)]
+    pub all: bool,
 }
 
 /// `skerry rmi`

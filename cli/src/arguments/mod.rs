@@ -8,7 +8,10 @@ pub use containers::{
     Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
     Stop, Top, Transfer, Wait,
 };
-pub use images::{Completion, Console, Images, Import, Info, RemoveImage};
+pub use images::{
+    Completion, Console, Export, Images, Import, Info, Login, Logout, Prune, Pull, Push, RemoveImage, Tag,
+    Written,
+};
 pub use options::{Options, variable};
 
 use clap::{Parser, Subcommand};
@@ -79,11 +82,26 @@ pub enum Command {
     Port(Port),
     /// List images
     Images(Images),
+    /// Fetch an image from a registry
+    Pull(Pull),
+    /// Send an image to a registry
+    Push(Push),
+    /// Give an image one more name
+    Tag(Tag),
     /// Remove images
     Rmi(RemoveImage),
     /// Take images from an archive or a folder
     #[command(visible_alias = "load")]
     Import(Import),
+    /// Write images to an archive or a folder
+    #[command(visible_alias = "save")]
+    Export(Export),
+    /// Remember how to log in to a registry
+    Login(Login),
+    /// Forget it
+    Logout(Logout),
+    /// Remove what nothing needs
+    Prune(Prune),
     /// Show what there is of this machine and of Skerry
     Info(Info),
     /// Show versions

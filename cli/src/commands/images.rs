@@ -1,13 +1,18 @@
 //! Images: files, which this program reads and writes itself.
 
-use super::{Node, list, print, print_all};
-use crate::arguments::{Images, Import, RemoveImage};
-use crate::error::{Error, Result};
+use super::{Node, list, print, print_all, registry};
+use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag, Written};
+use crate::error::{Context, Error, Result};
 use crate::format;
+use crate::human::decimal;
 use serde_json::{Value, json};
+use spec::monitor::{Request, Summary};
 use spec::nearest::nearest;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::IsTerminal;
 use std::path::Path;
-use store::{Image, Listed, Store};
+use store::{Digest, Form, Image, Listed, Store};
 
 const COLUMNS: [(&str, &str); 4] =
     [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("ORIGIN", "Origin")];
@@ -83,12 +88,117 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     Ok(())
 }
 
-/// The image of a new container.
+/// `skerry export`
+pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
+    let store = Store::open_read_only(node.store);
+    let names: Vec<&str> = asked.images.iter().map(String::as_str).collect();
+    names.iter().try_for_each(|name| find(node, name).map(drop))?;
+    let form = match (asked.format, &asked.output) {
+        (Written::Oci, Some(folder)) => return Ok(store.export_layout(&names, folder)?),
+        (Written::Oci, None) => return Err(Error::new("export: a folder needs --output")),
+        (Written::OciArchive, _) => Form::Oci,
+        (Written::DockerArchive, _) => Form::Docker,
+    };
+    match &asked.output {
+        Some(path) => {
+            let mut file = File::create(path).context(|| format!("write {}", path.display()))?;
+            store.export(&names, form, &mut file).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+        }
+        None if std::io::stdout().is_terminal() => {
+            return Err(Error::new("export: standard output is a terminal; --output names a file"));
+        }
+        None => store.export(&names, form, &mut std::io::stdout().lock())?,
+    }
+    Ok(())
+}
+
+/// `skerry tag`
+pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
+    find(node, &asked.image)?;
+    Ok(Store::open(node.store)?.tag(&asked.image, &asked.name)?)
+}
+
+/// `skerry prune`
+pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
+    let containers = list::all(node)?;
+    let ended: Vec<&Summary> = containers.iter().filter(|one| is_over(one)).collect();
+    if !asked.force && !confirmed(ended.len(), asked.all)? {
+        return Ok(());
+    }
+    for container in &ended {
+        node.done(&Request::Remove { name: container.id.clone(), force: false })?;
+        print(&format!("Deleted: {}", container.name));
+    }
+    let store = Store::open(node.store)?;
+    let kept: BTreeSet<&String> =
+        containers.iter().filter(|one| !is_over(one)).filter_map(|one| one.digest.as_ref()).collect();
+    if asked.all {
+        for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest.to_string())) {
+            store.remove(&image.name.to_string())?;
+            print(&format!("Untagged: {}", familiar(&image.name.to_string())));
+        }
+    }
+    let collected = store.collect(&layers_in_use(node, &kept))?;
+    print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
+    Ok(())
+}
+
+/// It has ended, and a person asked for it: what `node.toml` has is not over.
+fn is_over(container: &Summary) -> bool {
+    !container.configured && matches!(container.status.state.as_str(), "exited" | "created")
+}
+
+fn confirmed(containers: usize, all: bool) -> Result<bool> {
+    let images = if all { "every image that no container is made of" } else { "layers that no image has" };
+    eprint!("This removes {containers} containers that do not run, and {images}. Continue? [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context(|| "read standard input".into())?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// The layers of the images that containers are made of, whether they still have a name or not.
+fn layers_in_use(node: &Node<'_>, digests: &BTreeSet<&String>) -> BTreeSet<Digest> {
+    let images = node.stores().list().unwrap_or_default();
+    let used = images.iter().filter(|image| digests.contains(&image.digest.to_string()));
+    let resolved = used.filter_map(|image| node.stores().resolve(&image.name.to_string()).ok());
+    resolved.flat_map(|image| image.layers).map(|layer| layer.diff_id).collect()
+}
+
+/// The image of a new container, fetched when `pull` says so.
 ///
 /// # Errors
-/// It is not here.
-pub fn ensure(node: &Node<'_>, name: &str, _pull: &str) -> Result<Image> {
-    find(node, name)
+/// It is not here, and cannot be had.
+pub fn ensure(node: &Node<'_>, options: &Options) -> Result<Image> {
+    let (name, platform) = (&options.image, options.platform.as_deref());
+    let here = match options.pull.as_str() {
+        "always" => None,
+        _ => node.stores().resolve(name).map(Some).or_else(absent)?,
+    };
+    match here {
+        Some(image) => Ok(image),
+        None if options.pull == "never" => find(node, name),
+        None => {
+            let pulled = registry::fetch(node, name, platform, false);
+            pulled.map_err(|error| Error::new(near(error.message, name, &names(node))))?;
+            find(node, name)
+        }
+    }
+}
+
+fn absent(error: store::Error) -> Result<Option<Image>> {
+    match error {
+        store::Error::NoImage(_) => Ok(None),
+        other => Err(other.into()),
+    }
+}
+
+/// Adds the nearest name that is here.
+fn near(words: String, name: &str, here: &[String]) -> String {
+    let short: Vec<&str> = here.iter().map(|name| name.strip_suffix(":latest").unwrap_or(name)).collect();
+    match nearest(familiar(name), short.iter().copied()) {
+        Some(near) => format!("{words} (did you mean {near}, which is here?)"),
+        None => words,
+    }
 }
 
 /// An image that is here.
@@ -97,7 +207,9 @@ pub fn ensure(node: &Node<'_>, name: &str, _pull: &str) -> Result<Image> {
 /// It is not; the nearest name is told.
 pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
     match node.stores().resolve(name) {
-        Err(store::Error::NoImage(_)) => Err(Error::new(missing(name, &names(node)))),
+        Err(store::Error::NoImage(_)) => {
+            Err(Error::new(near(format!("image {name:?} is not here"), name, &names(node))))
+        }
         found => Ok(found?),
     }
 }
@@ -106,14 +218,6 @@ pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
 pub fn names(node: &Node<'_>) -> Vec<String> {
     let images = node.stores().list().unwrap_or_default();
     images.iter().map(|image| familiar(&image.name.to_string()).to_owned()).collect()
-}
-
-fn missing(name: &str, here: &[String]) -> String {
-    let short: Vec<&str> = here.iter().map(|name| name.strip_suffix(":latest").unwrap_or(name)).collect();
-    match nearest(familiar(name), short.iter().copied()) {
-        Some(near) => format!("image {name:?} is not here (did you mean {near}, which is?)"),
-        None => format!("image {name:?} is not here"),
-    }
 }
 
 /// A name as people write it: without docker.io and library.
@@ -144,7 +248,7 @@ mod tests {
     #[test]
     fn a_missing_image_is_told_with_the_nearest_one() {
         let here = ["nginx:latest".to_owned(), "busybox:1.35".to_owned()];
-        assert_eq!(missing("ngnix", &here), "image \"ngnix\" is not here (did you mean nginx, which is?)");
-        assert_eq!(missing("postgres", &here), "image \"postgres\" is not here");
+        assert_eq!(near("no ngnix".into(), "ngnix", &here), "no ngnix (did you mean nginx, which is here?)");
+        assert_eq!(near("no postgres".into(), "postgres", &here), "no postgres");
     }
 }

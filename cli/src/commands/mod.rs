@@ -9,6 +9,7 @@ mod info;
 mod inspect;
 mod list;
 mod logs;
+mod registry;
 mod run;
 mod stats;
 
@@ -51,6 +52,13 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Images(images) => images::list(&node, images)?,
         Command::Rmi(remove) => images::remove(&node, remove)?,
         Command::Import(import) => images::import(&node, import)?,
+        Command::Export(export) => images::export(&node, export)?,
+        Command::Tag(tag) => images::tag(&node, tag)?,
+        Command::Pull(pull) => registry::pull(&node, pull)?,
+        Command::Push(push) => registry::push(&node, push)?,
+        Command::Login(login) => registry::login(login)?,
+        Command::Logout(logout) => registry::logout(logout)?,
+        Command::Prune(prune) => images::prune(&node, prune)?,
         Command::Info(info) => info::info(&node, info)?,
         Command::Version(version) => info::version(version)?,
         Command::Console(console) => console::console(&node, console)?,

@@ -89,7 +89,7 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
 fn make(node: &Node<'_>, options: &Options) -> Result<String> {
     let container = options.container(|name| std::env::var(name).ok())?;
     let name = options.name()?;
-    let image = images::ensure(node, &options.image, &options.pull)?;
+    let image = images::ensure(node, options)?;
     let create = Create { name, container, image: image.digest.to_string(), remove: options.rm };
     match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {

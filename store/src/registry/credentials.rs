@@ -88,8 +88,8 @@ pub(super) fn look_up(path: &Path, host: &str) -> Result<Option<Credentials>, St
 
 impl Config {
     fn find(&self, host: &str) -> Result<Found, String> {
-        let server = if host == "docker.io" { HUB } else { host };
-        let same = |key: &String| bare(key) == bare(server);
+        let server = key(host);
+        let same = |key: &String| is_of(key, host);
         if let Some((_, name)) = self.cred_helpers.iter().find(|(key, _)| same(key)) {
             return Ok(Found::Helper(name.clone(), server.to_owned()));
         }
@@ -121,6 +121,16 @@ impl Entry {
         };
         Ok(Found::Here(Credentials::Password { user, password }))
     }
+}
+
+/// A host's key in a file of Docker's.
+pub(super) fn key(host: &str) -> &str {
+    if host == "docker.io" { HUB } else { host }
+}
+
+/// True when a key is this host's, however it is written.
+pub(super) fn is_of(written: &str, host: &str) -> bool {
+    bare(written) == bare(key(host))
 }
 
 /// A key's host, without scheme and path.

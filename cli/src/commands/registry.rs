@@ -1,0 +1,143 @@
+//! `pull`, `push`, `login` and `logout`.
+
+use super::{Node, images, print};
+use crate::arguments::{Login, Logout, Pull, Push};
+use crate::error::{Context, Error, Result};
+use crate::progress::Shown;
+use crate::terminal;
+use std::io::{self, BufRead, Read, Write};
+use std::path::PathBuf;
+use store::registry::{Credentials, Settings, forget, remember};
+use store::{Platform, Pulled, Registries, Store};
+
+/// Docker's own registry.
+const HUB: &str = "docker.io";
+
+/// `skerry pull`
+pub fn pull(node: &Node<'_>, asked: &Pull) -> Result<()> {
+    for name in &asked.images {
+        let pulled = fetch(node, name, asked.platform.as_deref(), asked.quiet)?;
+        match asked.quiet {
+            true => print(&pulled.digest.to_string()),
+            false => {
+                let word = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
+                print(&format!("Digest: {}", pulled.digest));
+                print(&format!("Status: {word} for {}", images::familiar(&pulled.name.to_string())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Pulls one image; the terminal shows how far it is.
+pub fn fetch(node: &Node<'_>, name: &str, platform: Option<&str>, quiet: bool) -> Result<Pulled> {
+    let store = Store::open(node.store)?;
+    let store = match platform {
+        Some(platform) => store.for_platform(self::platform(platform)?),
+        None => store,
+    };
+    let pulled = match quiet {
+        true => store.pull(&registries(), name, &())?,
+        false => store.pull(&registries(), name, &Shown::new("Pulling"))?,
+    };
+    pulled.notes.iter().for_each(|note| eprintln!("skerry: {note}"));
+    Ok(pulled)
+}
+
+/// `skerry push`
+pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
+    let store = Store::open(node.store)?;
+    images::find(node, &asked.image)?;
+    let (registries, name) = (registries(), &asked.image);
+    let pushed = match asked.quiet {
+        true => store.push(&registries, name, name, &())?,
+        false => store.push(&registries, name, name, &Shown::new("Pushing"))?,
+    };
+    print(&format!("{}: digest: {}", images::familiar(&pushed.name.to_string()), pushed.digest));
+    Ok(())
+}
+
+/// `skerry login`
+pub fn login(asked: &Login) -> Result<()> {
+    let host = asked.registry.as_deref().unwrap_or(HUB);
+    let user = match &asked.username {
+        Some(user) => user.clone(),
+        None => question("Username: ", true)?,
+    };
+    let password = match asked.password_stdin {
+        true => {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).context(|| "read standard input".into())?;
+            text.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        false => question("Password: ", false)?,
+    };
+    let mut settings = Settings::default();
+    settings
+        .credentials
+        .insert(host.to_owned(), Credentials::Password { user: user.clone(), password: password.clone() });
+    Registries::new(settings).log_in(host)?;
+    let file = password_file()?;
+    remember(&file, host, &user, &password)?;
+    print(&format!("Login succeeded; the password is in {}", file.display()));
+    Ok(())
+}
+
+/// `skerry logout`
+pub fn logout(asked: &Logout) -> Result<()> {
+    let host = asked.registry.as_deref().unwrap_or(HUB);
+    match forget(&password_file()?, host)? {
+        true => print(&format!("Login of {host} forgotten")),
+        false => print(&format!("Not logged in to {host}")),
+    }
+    Ok(())
+}
+
+fn registries() -> Registries {
+    Registries::new(Settings::default().with_passwords_of_user())
+}
+
+fn password_file() -> Result<PathBuf> {
+    let settings = Settings::default().with_passwords_of_user();
+    settings.docker_config.ok_or_else(|| Error::new("HOME: is not set, so there is no place for a password"))
+}
+
+fn question(words: &str, shown: bool) -> Result<String> {
+    if !terminal::is_there() {
+        return Err(Error::new("login: no terminal to ask at: --username and --password-stdin say it"));
+    }
+    eprint!("{words}");
+    let _ = io::stderr().flush();
+    let hidden = (!shown).then(terminal::Hidden::new).transpose()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context(|| "read standard input".into())?;
+    if hidden.is_some() {
+        eprintln!();
+    }
+    match line.trim_end_matches(['\r', '\n']) {
+        "" => Err(Error::new("login: nothing was typed")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// `OS/ARCHITECTURE[/VARIANT]`
+fn platform(text: &str) -> Result<Platform> {
+    let mut parts = text.split('/').map(str::to_owned);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(os), Some(architecture), variant, None) => Ok(Platform { os, architecture, variant }),
+        _ => Err(Error::new(format!("--platform {text:?}: not OS/ARCHITECTURE[/VARIANT]"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_has_two_parts_or_three() {
+        let read = platform("linux/arm64/v8").unwrap();
+        assert_eq!((read.architecture.as_str(), read.variant.as_deref()), ("arm64", Some("v8")));
+        assert!(platform("linux/amd64").unwrap().variant.is_none());
+        assert!(platform("amd64").unwrap_err().message.starts_with("--platform \"amd64\": not"));
+    }
+}
