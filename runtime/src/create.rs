@@ -1,9 +1,10 @@
 //! `create`: the parent's side. Whatever fails, nothing of the container is left.
 
-use crate::arguments;
+use crate::arguments::{self, Globals};
 use crate::between;
 use crate::bundle::Bundle;
-use crate::cgroup::folder;
+use crate::caller;
+use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
@@ -26,7 +27,7 @@ use std::time::SystemTime;
 /// # Errors
 /// What is wrong with the bundle, and what could not be done.
 pub fn create(
-    root: &Path,
+    globals: &Globals,
     arguments: &arguments::Create,
     bundle: &Bundle,
     console: Option<OwnedFd>,
@@ -42,11 +43,17 @@ pub fn create(
             no_new_keyring: arguments.no_new_keyring,
             preserve_fds: arguments.preserve_fds,
             listen_fds: listen_fds(),
+            systemd_cgroup: globals.systemd_cgroup,
+            is_rootless: match globals.rootless {
+                None => caller::is_rootless,
+                Some(true) => || true,
+                Some(false) => || false,
+            },
         },
     )?;
     plan.warnings.iter().for_each(|warning| log.warn(warning));
     let console = check_console(bundle, console)?;
-    let place = Place::claim(root, &arguments.id)?;
+    let place = Place::claim(&globals.root, &arguments.id)?;
     let mut record = Record {
         id: arguments.id.clone(),
         process: None,
@@ -54,7 +61,8 @@ pub fn create(
         mount_before: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
-        cgroup: folder::is_there().then(|| plan.cgroup.path.clone()),
+        cgroup: (plan.cgroup.scope.is_none() && folder::is_there()).then(|| plan.cgroup.path.clone()),
+        scope: None,
         created: rfc3339(SystemTime::now()),
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.config.annotations.clone(),
@@ -113,7 +121,7 @@ fn build(
     }
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
-    let cgroup = folder::make(&plan.cgroup)?;
+    let cgroup = if plan.cgroup.scope.is_none() { folder::make(&plan.cgroup)? } else { None };
     let lock = File::create(place.file("created")).context(|| "make a lock".into())?;
     lock.lock().context(|| "lock the container".into())?;
     let (folder, socket) = place.socket()?;
@@ -201,12 +209,22 @@ fn lead(
 ) -> Result<()> {
     let Some(Process { pid, .. }) = record.process else { return Err(gone()) };
     place.write(record)?;
+    if let Some(new) = &plan.cgroup.scope {
+        // Not on record before it is ours: another container may have one of this name. Without
+        // us the process ends, and the scope with it.
+        let path = systemd::start(new, pid)?;
+        (record.cgroup, record.scope) = (Some(path.clone()), Some(new.scope.clone()));
+        place.write(record)?;
+        folder::limit(&path, &plan.cgroup)?;
+    }
     if let Some(value) = plan.oom_score_adj {
         set_oom_score(pid, value)?;
     }
     if plan.namespaces.maps_users() {
         map(pid, "uid_map", &plan.namespaces.uid_map)?;
         map(pid, "gid_map", &plan.namespaces.gid_map)?;
+    }
+    if plan.steps.contains(&Step::AwaitParent) {
         channel.go()?;
     }
     loop {
@@ -263,6 +281,9 @@ fn gone() -> Error {
 fn undo(place: &Place, record: &Record) {
     if let Some(cgroup) = &record.cgroup {
         let _ = folder::kill(cgroup).and_then(|()| folder::remove(cgroup));
+    }
+    if let Some(scope) = &record.scope {
+        let _ = systemd::stop(scope);
     }
     let _ = record.unmount();
     let _ = place.remove();

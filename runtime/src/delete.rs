@@ -1,6 +1,6 @@
 //! `delete`: removes what is left of a container.
 
-use crate::cgroup::folder;
+use crate::cgroup::{folder, systemd};
 use crate::error::{Context, Error, Result};
 use crate::perform;
 use crate::record::{Place, Record};
@@ -42,14 +42,14 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
     Ok(perform::run_all_hooks(&hooks.poststop, "hooks.poststop", &record.state(Status::Stopped)))
 }
 
-/// Ends every process of the container and removes its cgroup.
+/// Ends every process of the container and removes its cgroup, and the scope.
 fn end(record: &Record) -> Result<()> {
     end_process(record)?;
     if let Some(cgroup) = &record.cgroup {
         folder::kill(cgroup)?;
         folder::remove(cgroup)?;
     }
-    Ok(())
+    record.scope.as_ref().map_or(Ok(()), systemd::stop)
 }
 
 /// Ends the first process, and with it, in a PID namespace of its own, all others.

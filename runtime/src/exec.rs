@@ -3,7 +3,7 @@
 use crate::agent::{self, Agent};
 use crate::arguments;
 use crate::bundle;
-use crate::cgroup::folder;
+use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
 use crate::create::write_pid;
 use crate::error::{Context, Error, Result};
@@ -17,6 +17,7 @@ use nix::sys::prctl;
 use nix::sys::stat::Mode;
 use spec::bundle::{Capabilities, Config, Linux, Process, Status};
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -127,14 +128,27 @@ fn join_and_fork(
     let mut performer = Performer::new(child, record.state(Status::Running));
     performer.console = console;
     performer.root = root;
-    let forked = sys::fork::fork(0, cgroup.as_ref().map(AsFd::as_fd));
+    let mut forked = sys::fork::fork(0, cgroup.as_ref().map(AsFd::as_fd));
+    // A user may not move a process there from another session; systemd may.
+    let denied = matches!(&forked, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
+    let scope = record.scope.as_ref().filter(|_| denied);
+    if scope.is_some() {
+        forked = sys::fork::fork(0, None);
+    }
     match forked.context(|| "make a process in the container's cgroup".into())? {
         Some(pid) => {
             drop(performer);
+            if let Some(scope) = scope {
+                systemd::attach(scope, pid).inspect_err(|_| end(pid))?;
+                parent.go()?;
+            }
             follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
         }
         None => {
             drop(parent);
+            if scope.is_some() && performer.channel.wait_for_go().is_err() {
+                sys::fork::exit_now(1);
+            }
             inside(performer, &held, kinds - CloneFlags::CLONE_NEWPID, steps)
         }
     }
@@ -148,6 +162,11 @@ fn root_of(record: &Record, kinds: CloneFlags) -> Result<Option<OwnedFd>> {
     let path = format!("/proc/{}/root", record.process.map_or(0, |process| process.pid));
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(&*path, flags, Mode::empty()).map(Some).context(|| "open the container's root".into())
+}
+
+fn end(pid: i32) {
+    let _ = sys::process::kill(pid, libc::SIGKILL);
+    sys::process::reap(pid);
 }
 
 /// Every namespace that the container does not have in common with the runtime.

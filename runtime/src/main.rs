@@ -10,6 +10,8 @@ mod agent;
 mod arguments;
 mod between;
 mod bundle;
+mod bus;
+mod caller;
 mod cgroup;
 mod channel;
 mod create;
@@ -78,10 +80,10 @@ fn open_standard_descriptors() {
     }
 }
 
-/// Root's; a user's own below the folder of the session.
+/// Root's; a user's own below the folder of the session, also for root of a user namespace.
 fn default_root() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if !nix::unistd::geteuid().is_root() => PathBuf::from(folder).join("skerry-runtime"),
+        Some(folder) if caller::is_rootless() => PathBuf::from(folder).join("skerry-runtime"),
         _ => ::spec::paths::RUNTIME_ROOT.into(),
     }
 }
@@ -94,7 +96,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Create(arguments) => {
             let bundle = Bundle::open(&arguments.bundle)?;
             let console = create::connect_console(arguments.console_socket.as_deref())?;
-            create::create(root, &arguments, &bundle, console, log)?;
+            create::create(globals, &arguments, &bundle, console, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
         Command::Start(id) => start::start(root, &id)?,
@@ -132,7 +134,7 @@ fn run_container(
     let bundle = Bundle::open(&arguments.bundle)?;
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     let (foreground, console) = console(detach, arguments.console_socket.as_deref(), || Ok(terminal))?;
-    let record = create::create(&globals.root, arguments, &bundle, console, log)?;
+    let record = create::create(globals, arguments, &bundle, console, log)?;
     let started = start::start(&globals.root, &arguments.id);
     let status = match (started, foreground, record.process) {
         (Ok(()), None, _) => return Ok(0),

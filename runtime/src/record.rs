@@ -12,6 +12,7 @@
 //! killed in between.
 
 use crate::cgroup::folder;
+use crate::cgroup::scope::Scope;
 use crate::error::{Context, Error, Result};
 use crate::perform;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub struct Record {
     /// the caller's mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_before: Option<u64>,
+    /// What systemd has made as the cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// When it was created, RFC 3339.
     pub created: String,
     /// User who created it.

@@ -2,7 +2,8 @@
 //! and may use.
 
 use crate::bundle;
-use crate::cgroup::{folder, freezer, resources, stats};
+use crate::cgroup::scope::{Scope, properties};
+use crate::cgroup::{folder, freezer, resources, stats, systemd};
 use crate::error::{Cause, Context, Error, Result};
 use crate::output;
 use crate::record::{Place, replace};
@@ -18,13 +19,17 @@ use std::time::Duration;
 
 /// The cgroup of a container that has not stopped.
 fn cgroup(root: &Path, id: &str) -> Result<String> {
+    running(root, id).map(|(cgroup, _)| cgroup)
+}
+
+/// The same, and the scope that it may be.
+fn running(root: &Path, id: &str) -> Result<(String, Option<Scope>)> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
+    let none = || Error(format!("container {id:?}: it has no cgroup: the host has no cgroup v2"));
     match record.status(&place) {
         Status::Stopped => Err(Error(format!("container {id:?}: container not running"))),
-        _ => record
-            .cgroup
-            .ok_or_else(|| Error(format!("container {id:?}: it has no cgroup: the host has no cgroup v2"))),
+        _ => Ok((record.cgroup.ok_or_else(none)?, record.scope)),
     }
 }
 
@@ -114,7 +119,7 @@ pub fn events(root: &Path, id: &str, every: Option<u64>) -> Result<()> {
 /// # Errors
 /// The limit and why it cannot be had; nothing is kept then.
 pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> Result<()> {
-    let group = cgroup(root, id)?;
+    let (group, scope) = running(root, id)?;
     let place = Place::of(root, id);
     let path = place.file("config.json");
     let words = || format!("read {}", path.display());
@@ -127,7 +132,9 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     merge(kept, given);
     let merged: Resources = serde_json::from_value(kept.clone()).context(|| "linux.resources".into())?;
     check_memory(&group, &merged)?;
-    folder::set(&group, &resources::writes(&merged)?)?;
+    let writes = resources::writes(&merged)?;
+    scope.map_or(Ok(()), |scope| systemd::set(&scope, &properties(&writes)))?;
+    folder::set(&group, &writes)?;
     let text = serde_json::to_vec(&config).context(words)?;
     replace(&path, &text).context(|| format!("write {}", path.display()))
 }

@@ -22,6 +22,10 @@ pub struct Globals {
     pub log: Option<PathBuf>,
     /// JSON lines instead of text.
     pub log_json: bool,
+    /// Have systemd make cgroups.
+    pub systemd_cgroup: bool,
+    /// Whether the caller lacks the host root's rights; to be found out when `None`.
+    pub rootless: Option<bool>,
 }
 
 /// What is to be done.
@@ -174,7 +178,8 @@ pub fn parse(
     default_root: PathBuf,
 ) -> Result<(Globals, Command)> {
     let mut parser = Parser::from_args(arguments);
-    let mut globals = Globals { root: default_root, log: None, log_json: false };
+    let mut globals =
+        Globals { root: default_root, log: None, log_json: false, systemd_cgroup: false, rootless: None };
     while let Some(argument) = next(&mut parser)? {
         match argument {
             Arg::Long("root") => globals.root = path(&mut parser)?,
@@ -182,8 +187,8 @@ pub fn parse(
             Arg::Long("log-format") => globals.log_json = log_format(&mut parser)?,
             // Nothing more is told with it; callers give it all the same.
             Arg::Long("debug") => flag(&mut parser)?,
-            Arg::Long("rootless") => drop(text(&mut parser)?),
-            Arg::Long("systemd-cgroup") => return Err(Error::new("--systemd-cgroup: not supported yet")),
+            Arg::Long("rootless") => globals.rootless = rootless(&mut parser)?,
+            Arg::Long("systemd-cgroup") => globals.systemd_cgroup = flag_value(&mut parser)?,
             Arg::Short('v') | Arg::Long("version") => return Ok((globals, Command::Version)),
             Arg::Short('h') | Arg::Long("help") => return Ok((globals, Command::Help)),
             Arg::Value(name) => {
@@ -288,6 +293,24 @@ fn flag(parser: &mut Parser) -> Result<()> {
     }
 }
 
+/// A flag that may be switched off again: `--flag=false`.
+fn flag_value(parser: &mut Parser) -> Result<bool> {
+    match parser.optional_value() {
+        None => Ok(true),
+        Some(value) if value == "true" || value == "false" => Ok(value == "true"),
+        Some(value) => Err(Error(format!("a flag cannot be {value:?}"))),
+    }
+}
+
+fn rootless(parser: &mut Parser) -> Result<Option<bool>> {
+    match text(parser)?.as_str() {
+        "auto" => Ok(None),
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        other => Err(Error(format!("--rootless {other:?}: none of true, false and auto"))),
+    }
+}
+
 fn log_format(parser: &mut Parser) -> Result<bool> {
     match text(parser)?.as_str() {
         "json" => Ok(true),
@@ -313,7 +336,14 @@ mod tests {
         let line =
             "--log-format=json --log /l create --bundle /b --pid-file /p --no-pivot --preserve-fds 2 abc";
         let (globals, command) = read(line).unwrap();
-        assert_eq!(globals, Globals { root: "/run/x".into(), log: Some("/l".into()), log_json: true });
+        let expected = Globals {
+            root: "/run/x".into(),
+            log: Some("/l".into()),
+            log_json: true,
+            systemd_cgroup: false,
+            rootless: None,
+        };
+        assert_eq!(globals, expected);
         let create = Create {
             id: "abc".into(),
             bundle: "/b".into(),

@@ -2,6 +2,7 @@
 //! What is to be written comes from the plan.
 
 use super::{Absent, Write, events, resources::controllers};
+use crate::caller;
 use crate::error::{Context, Error, Result};
 use crate::plan;
 use nix::errno::Errno;
@@ -44,16 +45,28 @@ pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
             None => Ok(None),
         };
     }
-    let folder = of(&cgroup.path);
-    let words = || format!("make the cgroup {}", folder.display());
+    let words = || format!("make the cgroup {}", of(&cgroup.path).display());
     delegate(&cgroup.path, &controllers(&cgroup.writes)).context(words)?;
-    set(&cgroup.path, &cgroup.writes)?;
-    let open = File::open(&folder).context(words)?;
+    limit(&cgroup.path, cgroup).map(Some)
+}
+
+/// Limits what is in a folder that is there, and opens it.
+///
+/// # Errors
+/// The limit that cannot be had, and what is missing for it.
+pub fn limit(path: &str, cgroup: &plan::Cgroup) -> Result<File> {
+    set(path, &cgroup.writes)?;
+    let open = File::open(of(path)).context(|| format!("open the cgroup {path}"))?;
     if let Some(program) = &cgroup.devices {
-        sys::device_filter::attach(open.as_fd(), program)
-            .context(|| "linux.resources.devices: load the filter".into())?;
+        let attached = sys::device_filter::attach(open.as_fd(), program);
+        match attached {
+            // Who may not load it cannot make a device either: the container has those that the
+            // caller has.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && caller::is_rootless() => {}
+            attached => attached.context(|| "linux.resources.devices: load the filter".into())?,
+        }
     }
-    Ok(Some(open))
+    Ok(open)
 }
 
 /// Sets limits of a cgroup that is there.

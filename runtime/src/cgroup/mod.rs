@@ -15,6 +15,7 @@
 //! Left to the caller: `memory.checkBeforeUpdate`, which needs `memory.current`,
 //! and the devices that every container may use.
 
+pub mod annotation;
 mod block_io;
 mod cpu;
 pub mod devices;
@@ -23,7 +24,9 @@ pub mod folder;
 pub mod freezer;
 mod memory;
 pub mod resources;
+pub mod scope;
 pub mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
 

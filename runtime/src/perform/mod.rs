@@ -90,7 +90,7 @@ impl Performer {
             Step::Signals => credentials::default_signals(),
             Step::Session => setsid().map(drop).or_else(already).context(|| "make a session".into()),
             Step::Keyring(name) => keyring(name),
-            Step::AwaitIds => self.channel.wait_for_go(),
+            Step::AwaitParent => self.channel.wait_for_go(),
             Step::BecomeRoot => become_root(),
             Step::Join(_) => join(&self.joined),
             Step::Unshare(flags) => unshare(*flags).context(|| format!("make namespaces {flags:?}")),

@@ -40,7 +40,8 @@ pub use process::{Program, Rlimit, exec, warnings};
 pub use scheduling::affinity;
 pub use steps::{Moment, Step};
 
-use crate::cgroup::{Write, devices::program, resources::writes};
+use crate::cgroup::scope::{self, NewScope};
+use crate::cgroup::{Write, annotation, devices::program, resources::writes};
 use crate::error::{Error, Result};
 use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
 use std::path::Path;
@@ -71,8 +72,11 @@ pub struct Plan {
 /// A cgroup v2 folder, its limits and what devices it may open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Below the hierarchy's mount point, without a slash in front.
+    /// Below the hierarchy's mount point, without a slash in front; empty when systemd
+    /// chooses it.
     pub path: String,
+    /// What systemd makes.
+    pub scope: Option<NewScope>,
     /// Files and what is written to them.
     pub writes: Vec<Write>,
     /// eBPF instructions.
@@ -80,7 +84,7 @@ pub struct Cgroup {
 }
 
 /// What the command line adds to config.json.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     /// The container's name.
     pub id: &'a str,
@@ -94,6 +98,10 @@ pub struct Given<'a> {
     pub preserve_fds: u32,
     /// How many of them are sockets that the caller listens on for the program (sd_listen_fds(3)).
     pub listen_fds: u32,
+    /// Have systemd make the cgroup.
+    pub systemd_cgroup: bool,
+    /// Whether the caller lacks the host root's rights; asked only where that makes a difference.
+    pub is_rootless: fn() -> bool,
 }
 
 impl Plan {
@@ -107,7 +115,7 @@ impl Plan {
         let linux = config.linux.as_ref().unwrap_or(&none);
         let namespaces = Namespaces::new(linux)?;
         Ok(Self {
-            cgroup: cgroup(linux, given.id)?,
+            cgroup: cgroup(config, linux, given)?,
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
             steps: steps::steps(config, linux, &namespaces, given)?,
             warnings: config.process.as_ref().map(warnings).unwrap_or_default(),
@@ -123,7 +131,21 @@ pub fn rootfs(config: &Config, bundle: &str) -> String {
     Path::new(bundle).join(path).display().to_string()
 }
 
-fn cgroup(linux: &Linux, id: &str) -> Result<Cgroup> {
+fn cgroup(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Cgroup> {
+    let none = Resources::default();
+    let resources = linux.resources.as_ref().unwrap_or(&none);
+    let writes = writes(resources)?;
+    let devices = program(&devices::rules(&resources.devices))?;
+    if !given.systemd_cgroup {
+        return Ok(Cgroup { path: cgroup_path(linux, given.id)?, scope: None, writes, devices });
+    }
+    let mut new = scope::plan(&linux.cgroups_path, given.id, (given.is_rootless)())?;
+    new.properties.extend(scope::properties(&writes));
+    new.properties.extend(annotation::properties(&config.annotations)?);
+    Ok(Cgroup { path: String::new(), scope: Some(new), writes, devices })
+}
+
+fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
     let path = match linux.cgroups_path.trim_matches('/') {
         "" => id.to_owned(),
         path => path.to_owned(),
@@ -137,10 +159,7 @@ fn cgroup(linux: &Linux, id: &str) -> Result<Cgroup> {
     {
         return Err(refuse::at("linux.cgroupsPath", "is too long, or has a zero byte"));
     }
-    let none = Resources::default();
-    let resources = linux.resources.as_ref().unwrap_or(&none);
-    let devices = program(&devices::rules(&resources.devices))?;
-    Ok(Cgroup { path, writes: writes(resources)?, devices })
+    Ok(path)
 }
 
 /// Whether the container has this namespace to itself or with others, but not

@@ -20,8 +20,9 @@ pub enum Step {
     Session,
     /// A session keyring of its own.
     Keyring(String),
-    /// Waits until the IDs of the new user namespace are mapped.
-    AwaitIds,
+    /// Waits until the parent has put this process into its scope, and mapped the IDs of
+    /// the new user namespace.
+    AwaitParent,
     /// Root of the container's user namespace.
     BecomeRoot,
     /// setns(2) of these, opened by the parent.
@@ -181,6 +182,7 @@ pub fn steps(
     if !given.no_new_keyring {
         steps.push(Step::Keyring(format!("_ses.{}", given.id)));
     }
+    steps.extend((given.systemd_cgroup || namespaces.maps_users()).then_some(Step::AwaitParent));
     steps.extend(enter(namespaces));
     steps.extend(root(config, linux, namespaces, given)?);
     steps.extend(names(config));
@@ -212,9 +214,6 @@ pub fn steps(
 /// Those of the caller are joined by the caller's rights, before the container's own are there.
 fn enter(namespaces: &Namespaces) -> Vec<Step> {
     let mut steps = Vec::new();
-    if namespaces.maps_users() {
-        steps.push(Step::AwaitIds);
-    }
     steps.extend(namespaces.has_users().then_some(Step::BecomeRoot));
     let joined: Vec<NamespaceKind> = namespaces.joined_by_child().map(|(kind, _)| *kind).collect();
     steps.extend((!joined.is_empty()).then_some(Step::Join(joined)));

@@ -5,6 +5,7 @@ mod docker;
 mod machine;
 mod refusals;
 mod resources;
+mod scope;
 
 use spec::bundle::Resources;
 

@@ -16,6 +16,8 @@ const JOINED: &str = include_str!("joined.json");
 
 /// The caller's mount namespace.
 const SHARED: &str = include_str!("shared.json");
+/// Limits of every kind in a scope of systemd's, with properties of the caller's.
+const SCOPE: &str = include_str!("scope.json");
 
 const GIVEN: Given<'_> = Given {
     id: "abc",
@@ -24,6 +26,8 @@ const GIVEN: Given<'_> = Given {
     no_new_keyring: false,
     preserve_fds: 0,
     listen_fds: 0,
+    systemd_cgroup: false,
+    is_rootless: || false,
 };
 
 pub(super) fn plan(text: &str) -> Result<Plan> {
@@ -48,7 +52,13 @@ fn text_of(plan: &Plan) -> String {
     for (file, map) in [("uid_map", &plan.namespaces.uid_map), ("gid_map", &plan.namespaces.gid_map)] {
         map.lines().for_each(|line| writeln!(text, "parent: {file} {line}").unwrap());
     }
-    writeln!(text, "parent: cgroup {}", plan.cgroup.path).unwrap();
+    match &plan.cgroup.scope {
+        None => writeln!(text, "parent: cgroup {}", plan.cgroup.path).unwrap(),
+        Some(new) => writeln!(text, "parent: {:?}", new.scope).unwrap(),
+    }
+    for (name, value) in plan.cgroup.scope.iter().flat_map(|new| &new.properties) {
+        writeln!(text, "parent: property {name} = {value:?}").unwrap();
+    }
     for write in &plan.cgroup.writes {
         writeln!(text, "parent: {} = {}", write.file, write.value).unwrap();
     }
@@ -59,8 +69,12 @@ fn text_of(plan: &Plan) -> String {
 }
 
 fn is_golden(name: &str, text: &str) {
+    is_golden_given(name, text, &GIVEN);
+}
+
+fn is_golden_given(name: &str, text: &str, given: &Given<'_>) {
     let path = format!("{}/src/plan/tests/{name}.plan", env!("CARGO_MANIFEST_DIR"));
-    let plan = text_of(&plan(text).unwrap());
+    let plan = text_of(&Plan::new(&serde_json::from_str(text).unwrap(), given).unwrap());
     if std::env::var_os("UPDATE_PLANS").is_some() {
         fs::write(&path, &plan).unwrap();
     }
@@ -87,6 +101,11 @@ fn a_container_in_anothers_user_namespace_is_planned_so() {
 #[test]
 fn a_container_in_the_callers_mount_namespace_is_planned_so() {
     is_golden("shared", SHARED);
+}
+
+#[test]
+fn a_container_in_a_scope_is_planned_so() {
+    is_golden_given("scope", SCOPE, &Given { systemd_cgroup: true, ..GIVEN });
 }
 
 #[test]
