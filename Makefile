@@ -1,6 +1,6 @@
 # Every verb a developer or user types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test test-full image run bench clean
+.PHONY: help build check test test-full fuzz torture image run bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -26,6 +26,14 @@ test: ## every test, virtual machines included; ends with the count
 
 test-full: ## what `make test` does, and what is longer
 	@tools/run-tests --full
+
+fuzz: ## made-up config.json, seccomp profiles and mount options: MINUTES=10 each, or TARGET=seccomp alone
+	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
+
+torture: ## a thousand runtimes killed, each at a step of its own, and long races; SEED=… repeats
+	@tools/need gcc libc6-dev busybox-static util-linux
+	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
+	    cargo test -p runtime --features root-tests --test containers torture:: advisories:: -- --nocapture
 
 image: build ## the demonstration's image, in target/run/demo
 	@tools/run image

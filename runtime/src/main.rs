@@ -20,6 +20,8 @@ mod error;
 mod exec;
 mod features;
 mod foreground;
+#[cfg(any(test, feature = "fuzz"))]
+mod fuzz;
 mod image_file;
 mod json_path;
 mod kill;

@@ -20,6 +20,8 @@
 mod action;
 mod assembler;
 mod calls;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod check;
 mod compare;
 mod decision;
 mod listener;

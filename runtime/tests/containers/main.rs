@@ -25,4 +25,5 @@ mod seccomp_agent;
 mod security;
 mod support;
 mod terminal;
+mod torture;
 mod user_namespaces;

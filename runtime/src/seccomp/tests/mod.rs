@@ -1,21 +1,12 @@
 //! Each compiled program is run on every system call number and compared with a
 //! direct reading of its profile.
 
-use super::calls::{Abi, Calls, X32_BIT};
+use super::calls::{Abi, X32_BIT};
+use super::check::{ALLOW, ENOSYS, EPERM, KILL, Reading, run};
 use super::*;
 use spec::bundle::{Action, Argument, Operator, Syscalls};
 
 mod docker;
-mod machine;
-mod reading;
-
-use machine::run;
-use reading::Reading;
-
-const ALLOW: u32 = 0x7fff_0000;
-const EPERM: u32 = 0x0005_0001;
-const ENOSYS: u32 = 0x0005_0026;
-const KILL: u32 = 0x8000_0000;
 
 fn profile(default: Action, syscalls: Vec<Syscalls>) -> Seccomp {
     Seccomp {

@@ -26,7 +26,9 @@ impl<'a> Reading<'a> {
     pub fn call(&self, arch: u32, number: u32) -> Call<'a> {
         let named = |name: &str| self.profile.architectures.iter().any(|arch| arch == name);
         let default = value(self.profile.default_action, self.profile.default_errno_ret);
-        let unknown = if self.profile.default_action == Action::Allow { ALLOW } else { ENOSYS };
+        let lets_through = [Action::Allow, Action::Log, Action::Trace, Action::Notify]
+            .contains(&self.profile.default_action);
+        let unknown = if lets_through { default } else { ENOSYS };
         let place = match arch {
             ARCH_I386 if named("SCMP_ARCH_X86") => 2,
             ARCH_X86_64 if number < X32_BIT => 0,
