@@ -13,6 +13,8 @@ const GIVEN: Given<'_> = Given {
     no_new_keyring: false,
     preserve_fds: u32::MAX,
     listen_fds: u32::MAX,
+    is_rootless: || false,
+    systemd_cgroup: false,
 };
 
 /// What config.json may begin a path with.
