@@ -54,7 +54,7 @@ impl<'c> Download<'c> {
                 Ok(())
             }
             Ok(_) => Err(Failure::Passing("the connection was cut".into(), None)),
-            Err(error) => Err(failure::io(&error, client.patience())),
+            Err(error) => Err(broken(&error, client)),
         }
     }
 
@@ -74,9 +74,14 @@ impl<'c> Download<'c> {
         match body.read(&mut buffer[..length]) {
             Ok(0) => Err(Failure::Passing("the connection was cut".into(), None)),
             Ok(count) => Ok(count),
-            Err(error) => Err(failure::io(&error, client.patience())),
+            Err(error) => Err(broken(&error, client)),
         }
     }
+}
+
+/// A body that breaks off is always worth another try, whatever TLS says of its last bytes.
+fn broken(error: &io::Error, client: &Client<'_>) -> Failure {
+    Failure::Passing(failure::io(error, client.patience()).words(), None)
 }
 
 /// Where an answer's bytes begin in the blob.

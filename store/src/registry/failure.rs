@@ -129,6 +129,7 @@ fn tls(error: &Tls) -> Failure {
         },
         Tls::InvalidMessage(_) => "does not speak TLS".into(),
         Tls::AlertReceived(alert) => format!("refuses the connection (TLS alert {alert:?})"),
+        Tls::DecryptError => return Failure::Passing("what came over TLS is damaged".into(), None),
         error => format!("TLS: {error}"),
     })
 }

@@ -1,0 +1,131 @@
+//! Programs that pull and are killed.
+
+use super::peer::{Peer, Rules};
+use super::place::{Ended, Place, contents, puller};
+use super::proxy::{Ills, Proxy, Random};
+use super::{Registries, settings};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use store::Store;
+
+/// A registry with an image, behind a proxy that takes its time, and a store that has the image.
+fn scene(place: &Place, layers: &[usize], delay: Duration) -> (Peer, Proxy, Store) {
+    let peer = Peer::start(place, "peer", &Rules::default());
+    place.image("layout", layers);
+    let good = place.store("good");
+    good.import(&place.path("layout"), "app").unwrap();
+    let to = format!("{}/app:1", peer.host());
+    good.push(&Registries::new(settings(place, &[])), "app", &to, &()).unwrap();
+    let proxy = Proxy::new(peer.port, move |_| Ills { delay, ..Ills::default() });
+    (peer, proxy, good)
+}
+
+/// Every layer and blob that can be seen is a good one, and so is every name.
+fn assert_sound(store: &Store, good: &Store) {
+    for folder in ["layers", "blobs"] {
+        let whole = contents(&good.root().join(folder));
+        for file in contents(&store.root().join(folder)) {
+            assert!(whole.contains(&file), "{file:?}");
+        }
+    }
+    for listed in store.list().unwrap() {
+        assert_eq!(store.resolve(&listed.name.to_string()).unwrap().layers.len(), 3);
+    }
+}
+
+#[test]
+fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
+    let rounds = std::env::var("SKERRY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20);
+    let place = Place::new("kills");
+    let (_peer, proxy, good) = scene(&place, &[2_000_000, 1_000_000, 3_000_000], Duration::from_millis(1));
+    let name = format!("{}/app:1", proxy.host());
+    let mut whole = pull_time(&place, &name);
+    let mut random = Random(11);
+    let mut finished = 0;
+    for round in 0..rounds {
+        let root = place.text("store");
+        let began = Instant::now();
+        let mut child = Ended(puller(&[&root, &name]).spawn().unwrap());
+        let moment = Duration::from_micros(random.below(whole.as_micros() as u64));
+        std::thread::sleep(moment.saturating_sub(began.elapsed()));
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        let store = place.store("store");
+        assert_sound(&store, &good);
+        // A store that is whole begins anew. How long a pull takes depends on what else this machine does.
+        if store.list().unwrap().is_empty() {
+            whole = whole * 21 / 20;
+        } else {
+            (finished, whole) = (finished + 1, whole * 9 / 10);
+            assert_whole(&store, &good, round);
+            std::fs::remove_dir_all(&root).unwrap();
+            place.store("store");
+        }
+        if round % 5 == 4 {
+            store.collect(&BTreeSet::new()).unwrap();
+        }
+    }
+    println!("{rounds} kills, after {finished} of which the image was there");
+    let output = puller(&[&place.text("store"), &name]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_whole(&place.store("store"), &good, rounds);
+}
+
+/// How long a pull takes that nobody kills.
+fn pull_time(place: &Place, name: &str) -> Duration {
+    let began = Instant::now();
+    let output = puller(&[&place.text("timed"), name]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    began.elapsed()
+}
+
+fn assert_whole(store: &Store, good: &Store, round: u64) {
+    // The next to write clears away what the dead left.
+    let name = store.list().unwrap()[0].name.to_string();
+    store.tag(&name, &name).unwrap();
+    store.collect(&BTreeSet::new()).unwrap();
+    for folder in ["layers", "blobs"] {
+        let (found, whole) = (contents(&store.root().join(folder)), contents(&good.root().join(folder)));
+        assert_eq!(found, whole, "round {round}");
+    }
+    for folder in ["tmp", "downloads"] {
+        assert_eq!(contents(&store.root().join(folder)), [], "round {round}");
+    }
+}
+
+#[test]
+fn a_second_pull_waits_for_the_first_and_takes_over_when_it_dies() {
+    let place = Place::new("takeover");
+    let (_peer, proxy, good) = scene(&place, &[4_000_000], Duration::from_millis(4));
+    let name = format!("{}/app:1", proxy.host());
+    let root = place.text("store");
+    let mut first = Ended(puller(&[&root, &name]).spawn().unwrap());
+    let mut said = BufReader::new(first.0.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "layer 0 moving");
+    let mut second = Ended(puller(&[&root, &name]).spawn().unwrap());
+    let mut lines = BufReader::new(second.0.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "layer 0 waiting");
+    // Until a part has come.
+    while download(&root) < 1_000_000 {
+        assert!(first.0.try_wait().unwrap().is_none(), "the first pull ended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest[..2], ["layer 0 moving", "layer 0 done"]);
+    assert!(second.0.wait().unwrap().success());
+    assert_eq!(contents(&place.store("store").root().join("layers")), contents(&good.root().join("layers")));
+    let passed = proxy.passed.load(Ordering::SeqCst);
+    assert!(passed < 5_000_000, "{passed} bytes for 4 MB: some were fetched twice");
+}
+
+/// How many bytes of the one download are there.
+fn download(root: &str) -> u64 {
+    let folder = Path::new(root).join("downloads/sha256");
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
+}
