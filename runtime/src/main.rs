@@ -120,9 +120,12 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     Ok(0)
 }
 
-/// Callers look for `spec:` and a line that begins with the program's name.
+/// As runc words it. dockerd looks for `version` and `commit:`; containerd's library wants
+/// three lines, and nothing in them twice that it splits them at. The builder may tell the commit.
 fn version() -> String {
-    format!("skerry-runtime version {}\nspec: {}", env!("CARGO_PKG_VERSION"), ::spec::bundle::OCI_VERSION)
+    let commit = option_env!("SKERRY_COMMIT").unwrap_or("unknown");
+    let (own, spec) = (env!("CARGO_PKG_VERSION"), ::spec::bundle::OCI_VERSION);
+    format!("skerry-runtime version {own}\ncommit: {commit}\nspec: {spec}")
 }
 
 fn run_container(
