@@ -4,6 +4,8 @@
 //! ```text
 //! first process                    parent
 //! (IDs are mapped?)              ← G
+//! N  interfaces!                   moves them
+//!                                ← G
 //! H  prestart, createRuntime!      runs them
 //!                                ← G
 //! R  all is set up                 records it
@@ -35,6 +37,8 @@ pub struct Channel(OwnedFd);
 /// What the parent is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
+    /// Move interfaces into its network namespace.
+    NetDevices,
     /// Run the hooks of the caller's namespaces.
     Hooks,
     /// All is set up.
@@ -98,6 +102,12 @@ impl Channel {
         self.wait_for_go()
     }
 
+    /// Has the parent move interfaces.
+    pub fn ask_for_devices(&self) -> Result<()> {
+        self.send(b"N")?;
+        self.wait_for_go()
+    }
+
     /// Waits for the parent's word.
     pub fn wait_for_go(&self) -> Result<()> {
         match self.receive()?.0.as_slice() {
@@ -140,6 +150,7 @@ impl Message {
     pub fn read(bytes: &[u8]) -> Self {
         match bytes {
             b"H" => Self::Hooks,
+            b"N" => Self::NetDevices,
             b"R" => Self::Ready,
             b"L" => Self::Listener,
             [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),

@@ -8,6 +8,7 @@ use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
+use crate::net_devices;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Birth, Given, Plan, Step};
 use crate::record::{Place, Process, Record, replace};
@@ -230,6 +231,7 @@ fn lead(
     loop {
         match channel.next()? {
             Message::Hooks => run_hooks(record, plan)?,
+            Message::NetDevices => net_devices::move_to(pid, &plan.net_devices)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
             Message::Gone | Message::Born(_) | Message::Listener => return Err(gone()),

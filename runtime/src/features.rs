@@ -37,7 +37,7 @@ pub fn features() -> Result<String> {
             "intelRdt": { "enabled": false },
             "memoryPolicy": { "modes": memory_policy_modes(), "flags": memory_policy_flags() },
             "mountExtensions": { "idmap": { "enabled": true } },
-            "netDevices": { "enabled": false },
+            "netDevices": { "enabled": true },
         },
         "potentiallyUnsafeConfigAnnotations": [],
     });

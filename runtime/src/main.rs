@@ -27,6 +27,7 @@ mod json_path;
 mod kill;
 mod list;
 mod log;
+mod net_devices;
 mod output;
 mod passwd;
 mod perform;

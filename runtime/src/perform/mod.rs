@@ -103,6 +103,7 @@ impl Performer {
             Step::Link { path, target } => files::link(self.root()?, path, target),
             Step::Terminal { size, is_console } => self.terminal(*size, *is_console),
             Step::Loopback => files::loopback(),
+            Step::NetDevices => self.channel.ask_for_devices(),
             Step::Hostname(name) => sethostname(name).context(|| format!("hostname: set {name:?}")),
             Step::Domainname(name) => {
                 sys::domain_name::set(name).context(|| format!("domainname: set {name:?}"))

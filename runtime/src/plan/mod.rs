@@ -21,6 +21,7 @@ mod idmap;
 mod memory_policy;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod options;
 mod personality;
 mod process;
@@ -35,6 +36,7 @@ pub use idmap::{IdMap, Users};
 pub use memory_policy::{flags as memory_policy_flags, modes as memory_policy_modes};
 pub use mounts::{Mount, Source};
 pub use namespaces::{Birth, Namespaces, flag, flags};
+pub use net_devices::NetDevice;
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
 pub use process::{Program, Rlimit, exec, warnings};
 pub use scheduling::affinity;
@@ -61,6 +63,8 @@ pub struct Plan {
     pub cgroup: Cgroup,
     /// `oom_score_adj` of proc(5).
     pub oom_score_adj: Option<i32>,
+    /// Interfaces that the parent moves when the first process asks for it.
+    pub net_devices: Vec<NetDevice>,
     /// What the container's first process does, in order.
     pub steps: Vec<Step>,
     /// Hooks of the caller's namespaces and of the container's.
@@ -117,6 +121,7 @@ impl Plan {
         Ok(Self {
             cgroup: cgroup(config, linux, given)?,
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
+            net_devices: net_devices::devices(linux)?,
             steps: steps::steps(config, linux, &namespaces, given)?,
             warnings: config.process.as_ref().map(warnings).unwrap_or_default(),
             hooks: config.hooks.clone().unwrap_or_default(),

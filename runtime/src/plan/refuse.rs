@@ -57,11 +57,8 @@ pub fn check_process(process: &Process) -> Result<()> {
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
-    let unsupported = [
-        ("linux.netDevices", !linux.net_devices.is_empty()),
-        ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.intelRdt", linux.intel_rdt.is_some()),
-    ];
+    let unsupported =
+        [("linux.mountLabel", !linux.mount_label.is_empty()), ("linux.intelRdt", linux.intel_rdt.is_some())];
     refuse(&unsupported)?;
     let mut seen = BTreeSet::new();
     let mut joins_users = false;

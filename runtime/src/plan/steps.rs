@@ -62,6 +62,8 @@ pub enum Step {
     },
     /// The new network namespace's loopback interface is switched on.
     Loopback,
+    /// Has the parent move interfaces into the network namespace.
+    NetDevices,
     /// sethostname(2)
     Hostname(String),
     /// setdomainname(2)
@@ -184,6 +186,7 @@ pub fn steps(
     }
     steps.extend((given.systemd_cgroup || namespaces.maps_users()).then_some(Step::AwaitParent));
     steps.extend(enter(namespaces));
+    steps.extend((!linux.net_devices.is_empty()).then_some(Step::NetDevices));
     steps.extend(root(config, linux, namespaces, given)?);
     steps.extend(names(config));
     steps.extend(sysctls(linux)?);

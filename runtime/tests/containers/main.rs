@@ -17,6 +17,7 @@ mod lifecycle;
 mod mount_namespaces;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod odd_configurations;
 mod process;
 mod root;

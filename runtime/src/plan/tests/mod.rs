@@ -64,6 +64,9 @@ fn text_of(plan: &Plan) -> String {
     }
     let devices = plan.cgroup.devices.as_ref().map_or(0, Vec::len);
     writeln!(text, "parent: device filter of {devices} instructions").unwrap();
+    for device in &plan.net_devices {
+        writeln!(text, "parent: moves {} in as {}", device.name, device.inside).unwrap();
+    }
     plan.steps.iter().for_each(|step| writeln!(text, "{step}").unwrap());
     text
 }

@@ -22,7 +22,6 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
         (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
         (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
         (linux, "\"memoryPolicy\": {\"mode\": \"X\"}, ", "linux.memoryPolicy.mode: \"X\" is not"),
-        (linux, "\"netDevices\": {\"eth0\": {}}, ", "linux.netDevices: not"),
         (linux, "\"personality\": {\"domain\": \"SVR4\"}, ", "linux.personality.domain: \"SVR4\" is neither"),
         (
             linux,
@@ -64,10 +63,22 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "\"type\": \"proc\", \"source\": \"proc\", \"options\": [\"tmpcopyup\", ",
             "mounts[0].options: tmpcopyup goes with a tmpfs alone",
         ),
+        ("\"eth1\": {", "\"a b\": {", "linux.netDevices[\"a b\"]: no interface can have this name"),
+        (
+            "{\"type\": \"network\"}",
+            "{\"type\": \"time\"}",
+            "linux.netDevices: there is no network namespace",
+        ),
         (
             "\"nosuid\", \"strictatime\"",
             "\"idmap\", \"strictatime\"",
             "mounts[1].options: idmap without mappings needs a user namespace",
+        ),
+        ("\"eth1\": {", "\"a b\": {", "linux.netDevices[\"a b\"]: no interface can have this name"),
+        (
+            "{\"type\": \"network\"}",
+            "{\"type\": \"time\"}",
+            "linux.netDevices: there is no network namespace",
         ),
         (
             "\"nosuid\", \"strictatime\"",
