@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::net_devices;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Birth, Given, Plan, Step};
+use crate::rdt;
 use crate::record::{Place, Process, Record, replace};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
@@ -53,6 +54,7 @@ pub fn create(
         },
     )?;
     plan.warnings.iter().for_each(|warning| log.warn(warning));
+    plan.selinux.map_or(Ok(()), perform::check_selinux)?;
     let console = check_console(bundle, console)?;
     let place = Place::claim(&globals.root, &arguments.id)?;
     let mut record = Record {
@@ -60,6 +62,7 @@ pub fn create(
         process: None,
         complete: false,
         mount_before: None,
+        rdt: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
         cgroup: (plan.cgroup.scope.is_none() && folder::is_there()).then(|| plan.cgroup.path.clone()),
@@ -120,9 +123,13 @@ fn build(
     if plan.steps.iter().any(|step| matches!(step, Step::SharedRoot(_))) {
         record.mount_before = Some(perform::mount_number(&record.rootfs)?);
     }
+    record.rdt = plan.rdt.as_ref().map(rdt::claim).transpose()?;
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
     let cgroup = if plan.cgroup.scope.is_none() { folder::make(&plan.cgroup)? } else { None };
+    if let (Some(held), Some(rdt)) = (&record.rdt, &plan.rdt) {
+        held.make(rdt)?;
+    }
     let lock = File::create(place.file("created")).context(|| "make a lock".into())?;
     lock.lock().context(|| "lock the container".into())?;
     let (folder, socket) = place.socket()?;
@@ -218,6 +225,7 @@ fn lead(
         place.write(record)?;
         folder::limit(&path, &plan.cgroup)?;
     }
+    record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
     if let Some(value) = plan.oom_score_adj {
         set_oom_score(pid, value)?;
     }
@@ -288,5 +296,6 @@ fn undo(place: &Place, record: &Record) {
         let _ = systemd::stop(scope);
     }
     let _ = record.unmount();
+    let _ = record.rdt.as_ref().map(rdt::Held::remove);
     let _ = place.remove();
 }

@@ -37,6 +37,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
     }
     end(&record)?;
     record.unmount()?;
+    record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove())?;
     let hooks = place.config().unwrap_or_default().hooks.unwrap_or_default();
     place.remove()?;
     Ok(perform::run_all_hooks(&hooks.poststop, "hooks.poststop", &record.state(Status::Stopped)))

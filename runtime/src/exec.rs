@@ -47,6 +47,7 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, 
     plan::warnings(&process).iter().for_each(|warning| log.warn(warning));
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
+    plan::needs_selinux(Some(&process), &none).map_or(Ok(()), perform::check_selinux)?;
     let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let pid = join_and_fork(&record, &config, &process, &steps, console)?;
@@ -142,6 +143,7 @@ fn join_and_fork(
                 systemd::attach(scope, pid).inspect_err(|_| end(pid))?;
                 parent.go()?;
             }
+            record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
             follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
         }
         None => {

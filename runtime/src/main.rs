@@ -32,6 +32,7 @@ mod output;
 mod passwd;
 mod perform;
 mod plan;
+mod rdt;
 mod record;
 mod seccomp;
 mod spec;

@@ -15,6 +15,7 @@ use crate::cgroup::folder;
 use crate::cgroup::scope::Scope;
 use crate::error::{Context, Error, Result};
 use crate::perform;
+use crate::rdt;
 use serde::{Deserialize, Serialize};
 use spec::bundle::{Config, OCI_VERSION, State, Status};
 use spec::proc_stat::Stat;
@@ -52,6 +53,9 @@ pub struct Record {
     /// What systemd has made as the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+    /// Its class of service, if it asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<rdt::Held>,
     /// When it was created, RFC 3339.
     pub created: String,
     /// User who created it.

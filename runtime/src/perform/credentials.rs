@@ -1,6 +1,6 @@
 //! Who a process is and what it may do: IDs, capabilities, profile, its outputs.
 
-use super::files::write_attribute;
+use super::files::{PROFILE, write_attribute};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -83,5 +83,5 @@ pub fn apparmor(profile: &str) -> Result<()> {
     {
         return Err(Error(format!("{}: AppArmor is not on", words())));
     }
-    write_attribute(format!("exec {profile}").as_bytes()).context(words)
+    write_attribute(&PROFILE, format!("exec {profile}").as_bytes()).context(words)
 }

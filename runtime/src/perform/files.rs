@@ -74,15 +74,19 @@ pub fn sysctl(key: &str, value: &str) -> Result<()> {
     write_proc(&Path::new("/proc/sys").join(path), value.as_bytes()).context(words)
 }
 
-/// Writes what this process is to be after exec into `attr` of proc(5). Nothing that is
+/// Where AppArmor's profile goes; before Linux 5.8 the module has no folder of its own.
+pub const PROFILE: [&str; 2] = ["apparmor/exec", "exec"];
+
+/// Writes what this process is to be after exec into the first of these files that is there, in
+/// `attr` of proc(5). Nothing that is
 /// mounted within the container's `/proc` can stand for it, though it be another file of
 /// procfs, and no link (CVE-2025-52881).
-pub fn write_attribute(value: &[u8]) -> io::Result<()> {
-    write(own_attribute()?, value)?;
+pub fn write_attribute(names: &[&str], value: &[u8]) -> io::Result<()> {
+    write(own_attribute(names)?, value)?;
     Ok(())
 }
 
-fn own_attribute() -> io::Result<OwnedFd> {
+fn own_attribute(names: &[&str]) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let proc = open("/proc", flags, Mode::empty())?;
     if fstatfs(&proc)?.filesystem_type() != PROC_SUPER_MAGIC {
@@ -92,11 +96,14 @@ fn own_attribute() -> io::Result<OwnedFd> {
     let within =
         ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
     let how = OpenHow::new().flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC).resolve(within);
-    match openat2(&proc, &own.join("apparmor/exec"), how) {
-        // Before Linux 5.8 the module has no folder of its own.
-        Err(Errno::ENOENT) => Ok(openat2(&proc, &own.join("exec"), how)?),
-        opened => Ok(opened?),
+    let mut opened = Err(Errno::ENOENT);
+    for name in names {
+        opened = opened.or_else(|error| match error {
+            Errno::ENOENT => openat2(&proc, &own.join(name), how),
+            error => Err(error),
+        });
     }
+    Ok(opened?)
 }
 
 /// Writes a file that must be procfs's.
@@ -135,14 +142,14 @@ mod tests {
         std::os::unix::fs::symlink("/proc/sys/kernel/core_pattern", fake.join("exec")).unwrap();
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
         bind(Path::new("none"), "/", MsFlags::MS_PRIVATE | MsFlags::MS_REC);
-        assert!(own_attribute().is_ok());
+        assert!(own_attribute(&PROFILE).is_ok());
         bind(&fake, "/proc/self/attr", MsFlags::MS_BIND);
         // What a check of the file system alone lets through.
         let naive = open("/proc/self/attr/exec", OFlag::O_WRONLY, Mode::empty()).unwrap();
         assert_eq!(fstatfs(&naive).unwrap().filesystem_type(), PROC_SUPER_MAGIC);
-        assert_eq!(own_attribute().unwrap_err().raw_os_error(), Some(libc::EXDEV));
+        assert_eq!(own_attribute(&PROFILE).unwrap_err().raw_os_error(), Some(libc::EXDEV));
         bind(&fake, "/proc", MsFlags::MS_BIND);
-        assert_eq!(own_attribute().unwrap_err().to_string(), "/proc is not procfs");
+        assert_eq!(own_attribute(&PROFILE).unwrap_err().to_string(), "/proc is not procfs");
         fs::remove_dir_all(fake).unwrap();
     }
 }

@@ -13,11 +13,13 @@ mod mount;
 mod place;
 mod program;
 mod scheduling;
+mod selinux;
 
 pub use hooks::{run as run_hooks, run_all as run_all_hooks};
 pub use idmap::trees as idmapped;
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
 pub use scheduling::affinity as set_affinity;
+pub use selinux::check as check_selinux;
 
 use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
@@ -90,6 +92,7 @@ impl Performer {
             Step::Signals => credentials::default_signals(),
             Step::Session => setsid().map(drop).or_else(already).context(|| "make a session".into()),
             Step::Keyring(name) => keyring(name),
+            Step::KeyLabel(label) => selinux::keys(label),
             Step::AwaitParent => self.channel.wait_for_go(),
             Step::BecomeRoot => become_root(),
             Step::Join(_) => join(&self.joined),
@@ -129,6 +132,7 @@ impl Performer {
                 umask(Mode::from_bits_truncate(*mask));
                 Ok(())
             }
+            Step::Selinux(label) => selinux::exec(label),
             Step::AppArmor(profile) => credentials::apparmor(profile),
             Step::Undumpable => prctl::set_dumpable(false).context(|| "close this process".into()),
             Step::OwnOutputs(uid) => credentials::own_outputs(*uid),

@@ -25,8 +25,10 @@ mod net_devices;
 mod options;
 mod personality;
 mod process;
+mod rdt;
 mod refuse;
 mod scheduling;
+mod selinux;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,9 @@ pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use net_devices::NetDevice;
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
 pub use process::{Program, Rlimit, exec, warnings};
+pub use rdt::{Rdt, is_in_force};
 pub use scheduling::affinity;
+pub use selinux::needed as needs_selinux;
 pub use steps::{Moment, Step};
 
 use crate::cgroup::scope::{self, NewScope};
@@ -61,6 +65,10 @@ pub struct Plan {
     pub namespaces: Namespaces,
     /// The container's cgroup.
     pub cgroup: Cgroup,
+    /// The container's class of service.
+    pub rdt: Option<Rdt>,
+    /// JSON path of a label that needs SELinux.
+    pub selinux: Option<&'static str>,
     /// `oom_score_adj` of proc(5).
     pub oom_score_adj: Option<i32>,
     /// Interfaces that the parent moves when the first process asks for it.
@@ -120,6 +128,8 @@ impl Plan {
         let namespaces = Namespaces::new(linux)?;
         Ok(Self {
             cgroup: cgroup(config, linux, given)?,
+            selinux: selinux::needed(config.process.as_ref(), linux),
+            rdt: rdt::group(linux, given.id)?,
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
             net_devices: net_devices::devices(linux)?,
             steps: steps::steps(config, linux, &namespaces, given)?,

@@ -1,7 +1,7 @@
 //! `mounts`: where each comes from and what is done to it.
 
 use super::options::COPY_UP;
-use super::{IdMap, Namespaces, Options, has, idmap, refuse};
+use super::{IdMap, Namespaces, Options, has, idmap, refuse, selinux};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
 use std::path::Path;
@@ -100,6 +100,9 @@ fn plan(
     if matches!(source, Source::Bind { .. } | Source::Mapped { .. }) && covers_proc(&mount.destination) {
         let words = format!("{}: nothing may be bound there", mount.destination);
         return Err(refuse::at(&format!("{name}.destination"), &words));
+    }
+    if let Source::New { kind, .. } = &source {
+        options.parameters.extend(selinux::context(kind, &linux.mount_label));
     }
     Ok((copied(name, mount, source)?, options))
 }

@@ -80,6 +80,9 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
     let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
     steps.extend(scheduling::steps(process)?);
     steps.push(Step::Umask(user.umask.unwrap_or(0o022)));
+    if !process.selinux_label.is_empty() {
+        steps.push(Step::Selinux(process.selinux_label.clone()));
+    }
     if !process.apparmor_profile.is_empty() {
         steps.push(Step::AppArmor(process.apparmor_profile.clone()));
     }

@@ -50,16 +50,11 @@ pub fn check_process(process: &Process) -> Result<()> {
     if let Some((path, number)) = numbers.into_iter().find(|(_, number)| *number == u32::MAX) {
         return Err(at(path, &format!("{number} is nobody's number")));
     }
-    let unsupported = [("process.selinuxLabel", !process.selinux_label.is_empty())];
-    refuse(&unsupported)?;
     // What only `exec` uses is wrong already in the container's config.json.
     super::affinity(process).map(drop)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
-    let unsupported =
-        [("linux.mountLabel", !linux.mount_label.is_empty()), ("linux.intelRdt", linux.intel_rdt.is_some())];
-    refuse(&unsupported)?;
     let mut seen = BTreeSet::new();
     let mut joins_users = false;
     for (place, namespace) in linux.namespaces.iter().enumerate() {
@@ -91,13 +86,6 @@ fn names(config: &Config) -> Result<()> {
     match named.into_iter().find(|(_, name)| !name.is_empty() && (!uts || name.contains('\0'))) {
         Some((path, _)) if uts => Err(at(path, "has a zero byte")),
         Some((path, _)) => Err(at(path, "there is no uts namespace")),
-        None => Ok(()),
-    }
-}
-
-fn refuse(unsupported: &[(&str, bool)]) -> Result<()> {
-    match unsupported.iter().find(|(_, asked)| *asked) {
-        Some((path, _)) => Err(at(path, "not supported yet")),
         None => Ok(()),
     }
 }

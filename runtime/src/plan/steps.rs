@@ -3,7 +3,7 @@
 use super::devices::{self, Node};
 use super::mounts::{self, Mount};
 use super::process::{self, Program, Rlimit};
-use super::{Given, Namespaces, PROPAGATIONS, has, memory_policy, personality, refuse, rootfs};
+use super::{Given, Namespaces, PROPAGATIONS, has, memory_policy, personality, refuse, rootfs, selinux};
 use crate::error::Result;
 use crate::seccomp;
 use nix::sched::CloneFlags;
@@ -20,6 +20,8 @@ pub enum Step {
     Session,
     /// A session keyring of its own.
     Keyring(String),
+    /// SELinux's label of keyrings from here on.
+    KeyLabel(String),
     /// Waits until the parent has put this process into its scope, and mapped the IDs of
     /// the new user namespace.
     AwaitParent,
@@ -113,6 +115,8 @@ pub enum Step {
     Rlimit(Rlimit),
     /// umask(2)
     Umask(u32),
+    /// SELinux's label that the next exec enters.
+    Selinux(String),
     /// The profile that the next exec enters.
     AppArmor(String),
     /// Nobody without special rights looks into this process (`PR_SET_DUMPABLE`):
@@ -182,7 +186,8 @@ pub fn steps(
 ) -> Result<Vec<Step>> {
     let mut steps = vec![Step::Signals, Step::Session];
     if !given.no_new_keyring {
-        steps.push(Step::Keyring(format!("_ses.{}", given.id)));
+        let label = config.process.as_ref().map_or("", |process| process.selinux_label.as_str());
+        steps.extend(selinux::keyring(format!("_ses.{}", given.id), label));
     }
     steps.extend((given.systemd_cgroup || namespaces.maps_users()).then_some(Step::AwaitParent));
     steps.extend(enter(namespaces));

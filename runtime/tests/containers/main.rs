@@ -13,6 +13,7 @@ mod faults;
 mod hook_failures;
 mod hooks;
 mod idmapped;
+mod labels;
 mod lifecycle;
 mod mount_namespaces;
 mod mounts;

@@ -19,6 +19,9 @@ const SHARED: &str = include_str!("shared.json");
 /// Limits of every kind in a scope of systemd's, with properties of the caller's.
 const SCOPE: &str = include_str!("scope.json");
 
+/// SELinux's labels, a class of service, a memory policy.
+const LABELLED: &str = include_str!("labelled.json");
+
 const GIVEN: Given<'_> = Given {
     id: "abc",
     bundle: "/bundle",
@@ -64,6 +67,9 @@ fn text_of(plan: &Plan) -> String {
     }
     let devices = plan.cgroup.devices.as_ref().map_or(0, Vec::len);
     writeln!(text, "parent: device filter of {devices} instructions").unwrap();
+    let (label, rdt) = (plan.selinux, &plan.rdt);
+    label.iter().for_each(|path| writeln!(text, "parent: SELinux is on for {path}").unwrap());
+    rdt.iter().for_each(|rdt| writeln!(text, "parent: {rdt:?}").unwrap());
     for device in &plan.net_devices {
         writeln!(text, "parent: moves {} in as {}", device.name, device.inside).unwrap();
     }
@@ -109,6 +115,11 @@ fn a_container_in_the_callers_mount_namespace_is_planned_so() {
 #[test]
 fn a_container_in_a_scope_is_planned_so() {
     is_golden_given("scope", SCOPE, &Given { systemd_cgroup: true, ..GIVEN });
+}
+
+#[test]
+fn a_container_with_labels_and_a_class_of_service_is_planned_so() {
+    is_golden("labelled", LABELLED);
 }
 
 #[test]

@@ -19,8 +19,7 @@ fn what_is_not_supported_yet_is_refused_by_its_path() {
         ),
         (process, "\"ioPriority\": {\"class\": \"X\"}, ", "process.ioPriority.class: \"X\" is not"),
         (process, "\"execCPUAffinity\": {\"final\": \"x\"}, ", "process.execCPUAffinity.final: \"x\" is not"),
-        (process, "\"selinuxLabel\": \"x\", ", "process.selinuxLabel: not"),
-        (linux, "\"intelRdt\": {\"closID\": \"x\"}, ", "linux.intelRdt: not"),
+        (linux, "\"intelRdt\": {\"closID\": \"..\"}, ", "linux.intelRdt.closID: \"..\" cannot be"),
         (linux, "\"memoryPolicy\": {\"mode\": \"X\"}, ", "linux.memoryPolicy.mode: \"X\" is not"),
         (linux, "\"personality\": {\"domain\": \"SVR4\"}, ", "linux.personality.domain: \"SVR4\" is neither"),
         (
