@@ -14,6 +14,9 @@ use std::path::{Component, Path, PathBuf};
 /// As many symbolic links as the kernel follows in one path.
 const MOST_LINKS: usize = 40;
 
+/// As often is a path looked for again that something else has made uncertain.
+const MOST_RETRIES: u32 = 128;
+
 /// What is made at a path that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -93,7 +96,15 @@ pub fn open_as(
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | resolve);
-    openat2(root, relative, how)
+    // A rename or a mount anywhere on the host meanwhile may leave `..` uncertain (openat2(2), EAGAIN).
+    let mut opened = openat2(root, relative, how);
+    for _ in 0..MOST_RETRIES {
+        match opened {
+            Err(Errno::EAGAIN) => opened = openat2(root, relative, how),
+            opened => return opened,
+        }
+    }
+    opened
 }
 
 /// Walks name by name, following links as the container would, and makes what is
