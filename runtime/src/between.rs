@@ -1,7 +1,9 @@
-//! The way into a user namespace that there is already.
+//! The way into a user namespace that there is already, and into other namespaces when the user
+//! namespace is new.
 //!
 //! Namespaces belong to the user namespace of who makes them, so the container's first
-//! process is born of one that has joined it. That one is the parent's child, and so, by
+//! process is born of one that has joined it. Rights over what the caller has made end in a new
+//! user namespace, so there too all is joined before. That one is the parent's child, and so, by
 //! `CLONE_PARENT` of clone(2), is the first process: the one between says what its ID is,
 //! and ends.
 

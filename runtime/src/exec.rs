@@ -129,7 +129,7 @@ fn join_and_fork(
     let mut performer = Performer::new(child, record.state(Status::Running));
     performer.console = console;
     performer.root = root;
-    let mut forked = sys::fork::fork(0, cgroup.as_ref().map(AsFd::as_fd));
+    let mut forked = fork(record, cgroup.as_ref());
     // A user may not move a process there from another session; systemd may.
     let denied = matches!(&forked, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
     let scope = record.scope.as_ref().filter(|_| denied);
@@ -153,6 +153,18 @@ fn join_and_fork(
             }
             inside(performer, &held, kinds - CloneFlags::CLONE_NEWPID, steps)
         }
+    }
+}
+
+/// Forks into the container's cgroup, or into its first process's: one that has given its
+/// controllers on to others below it takes no process itself.
+fn fork(record: &Record, cgroup: Option<&File>) -> io::Result<Option<i32>> {
+    match sys::fork::fork(0, cgroup.map(AsFd::as_fd)) {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            let below = folder::of_process(record.process.map_or(0, |process| process.pid))?;
+            sys::fork::fork(0, Some(File::open(below)?.as_fd()))
+        }
+        forked => forked,
     }
 }
 

@@ -112,6 +112,23 @@ fn a_running_container_is_paused_looked_at_and_given_other_limits() -> Result {
 }
 
 #[test]
+fn a_program_joins_a_container_that_has_given_its_controllers_on() -> Result {
+    let node = Node::with_images()
+        .config("[containers.a]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000000\"]\n")
+        .boot()?;
+    node.console().wait_for("a: running")?;
+    let pid = node.container("a")?.pid;
+    // As a container does that runs systemd, or containers of its own: a cgroup whose controllers
+    // others below it have takes no process (cgroups(7), no internal processes).
+    let below =
+        format!("mkdir below && echo {pid} >below/cgroup.procs && echo +pids >cgroup.subtree_control");
+    node.run(&format!("cd /sys/fs/cgroup/containers/a && {below}"))?;
+    let said = node.run("/sbin/skerry-runtime --root /run/skerry/runtime exec a cat /proc/self/cgroup")?;
+    assert!(said.ends_with("/below\n"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_container_has_its_own_files_and_sees_the_mounts_it_was_given() -> Result {
     let node = Node::with_images()
         .config(

@@ -30,6 +30,18 @@ pub fn of(path: &str) -> PathBuf {
     Path::new(HIERARCHY).join(path)
 }
 
+/// The folder that a process is in (cgroups(7), `/proc/pid/cgroup`).
+///
+/// # Errors
+/// Those of reading a file.
+pub fn of_process(pid: i32) -> io::Result<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    // One above what this process sees of the hierarchy begins with dots.
+    let path = path.filter(|path| !path.starts_with(".."));
+    path.map(of).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
 /// Makes the folder with its limits and opens it. A host without cgroup v2 runs
 /// containers that ask for no limit, without one.
 ///

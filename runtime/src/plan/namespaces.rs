@@ -4,7 +4,8 @@
 //! namespace, whose root would be the parent's cgroup; and when there is a user
 //! namespace, into that and the PID namespace alone: the others are made once the IDs
 //! are mapped and it is root, so that what the kernel makes in them belongs to the container's
-//! root (user_namespaces(7)). A time namespace takes its offsets before anything
+//! root (user_namespaces(7)). What is joined is joined before: the new user namespace has no
+//! rights over it. A time namespace takes its offsets before anything
 //! lives in it, so the parent makes it.
 
 use super::refuse;
@@ -17,8 +18,8 @@ use spec::bundle::{IdMapping, Linux, NamespaceKind};
 pub enum Birth {
     /// By one clone3(2) of the parent.
     Cloned,
-    /// By one of a process between, which has joined all that is joined, a user namespace
-    /// among it.
+    /// By one of a process between, which has joined all that is joined: a user namespace
+    /// among it, or what a new one would have no rights over.
     Between,
 }
 
@@ -60,10 +61,14 @@ impl Namespaces {
 
     /// How the first process comes into being.
     pub fn birth(&self) -> Birth {
-        match self.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
+        match self.joins_users() || (self.maps_users() && !self.joined.is_empty()) {
             true => Birth::Between,
             false => Birth::Cloned,
         }
+    }
+
+    fn joins_users(&self) -> bool {
+        self.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User)
     }
 
     /// Whether processes of other containers may see the first process from its first moment on.
@@ -73,7 +78,7 @@ impl Namespaces {
 
     /// Whether the container's user namespace is not the caller's.
     pub fn has_users(&self) -> bool {
-        self.maps_users() || self.birth() == Birth::Between
+        self.maps_users() || self.joins_users()
     }
 
     /// Whether the container has a new user namespace, whose IDs the parent maps.

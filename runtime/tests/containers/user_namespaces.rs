@@ -174,6 +174,43 @@ fn all_that_another_container_has_is_joined_along() {
 }
 
 #[test]
+fn a_network_of_the_host_is_joined_by_a_container_with_new_users() {
+    if fails(Peer::Runc, "1.1.5 mounts a sysfs of it, which root of the container may not") {
+        return;
+    }
+    let bundle = Bundle::new().user_namespace();
+    let mut keeper = std::process::Command::new("sh");
+    let inside = "echo 77 > /proc/sys/net/core/somaxconn; ip link add made0 type veth peer name other0";
+    keeper.args(["-c", &format!("touch /run/net && unshare --net=/run/net sh -c '{inside}'")]);
+    finish(keeper).ok();
+    let ask = "id -u; cat /proc/sys/net/core/somaxconn; ip -o link";
+    let container = bundle.join("network", "/run/net").long().start();
+    container.says("ready");
+    let said = container.sh(ask);
+    assert!(said.starts_with("0\n77\n") && said.contains("made0"), "{said}");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_network_of_other_users_is_joined_by_a_container_with_new_users() {
+    if fails(Peer::Runc, "1.1.5 mounts a sysfs of it, which root of the container may not") {
+        return;
+    }
+    let first = Bundle::new().user_namespace().long().start();
+    let mut second = Bundle::new().user_namespace();
+    for (kind, file) in [("network", "net"), ("uts", "uts")] {
+        second = second.join(kind, &first.proc(&format!("ns/{file}")));
+    }
+    second.config.as_object_mut().unwrap().remove("hostname");
+    let said = second.sh("readlink /proc/self/ns/net; readlink /proc/self/ns/user; id -u").says();
+    let link =
+        |kind: &str| std::fs::read_link(first.proc(&format!("ns/{kind}"))).unwrap().display().to_string();
+    assert!(said.starts_with(&format!("{}\n", link("net"))) && said.ends_with("\n0\n"), "{said}");
+    assert!(!said.contains(&link("user")), "{said}");
+}
+
+#[test]
 fn one_that_cannot_be_joined_is_named() {
     // A process cannot enter the user namespace that it is in (setns(2)).
     for path in ["/no/such/namespace", "/etc/passwd", "/proc/self/ns/user", "/proc/self/ns/uts"] {
