@@ -33,7 +33,7 @@ fuzz: ## made-up config.json, seccomp profiles and mount options: MINUTES=10 eac
 torture: ## a thousand runtimes killed, each at a step of its own, and long races; SEED=… repeats
 	@tools/need gcc libc6-dev busybox-static util-linux
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
-	    cargo test -p runtime --features root-tests --test containers torture:: advisories:: -- --nocapture
+	    cargo test -p runtime --features root-tests --test containers -- --nocapture torture:: advisories::
 
 image: build ## the demonstration's image, in target/run/demo
 	@tools/run image
