@@ -43,6 +43,8 @@ pub struct Around<'a> {
     pub exits: &'a Exits,
     /// The services' states.
     pub status: &'a dyn Fn() -> String,
+    /// Loads kernel modules.
+    pub load: &'a mut dyn FnMut(&[String]),
 }
 
 impl Control {
@@ -78,7 +80,7 @@ impl Control {
     }
 
     /// Reads one request of a client and answers it. A shutdown is handed back.
-    pub fn serve(&mut self, number: u32, around: &Around<'_>) -> Option<Shutdown> {
+    pub fn serve(&mut self, number: u32, around: Around<'_>) -> Option<Shutdown> {
         self.buffer.resize(MAX_PACKET, 0);
         let client = self.clients.get(&number)?;
         let (packet, descriptors) = match descriptors::receive(client.socket.as_fd(), &mut self.buffer) {
@@ -120,7 +122,7 @@ impl Control {
         request: Request,
         number: u32,
         descriptors: Vec<OwnedFd>,
-        around: &Around<'_>,
+        around: Around<'_>,
     ) -> std::result::Result<(String, Option<String>), String> {
         if !descriptors.is_empty() && !matches!(request, Request::Store(_)) {
             return Err("only store takes descriptors".to_owned());
@@ -140,6 +142,7 @@ impl Control {
             Request::Names => self.kept.keys().for_each(|name| {
                 let _ = write!(answer, "\n{name}");
             }),
+            Request::Load(names) => (around.load)(&names),
             Request::Exits(seq) => list_exits(&mut answer, around.exits.from(seq)),
             Request::Subscribe => {
                 if let Some(client) = self.clients.get_mut(&number) {

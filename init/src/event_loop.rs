@@ -141,14 +141,15 @@ impl Machine {
         let mut asked = None;
         self.with_control(|control, machine| {
             let status = || machine.supervisor.status();
-            asked = control.serve(number, &Around { exits: &machine.exits, status: &status });
+            let load = &mut |names: &[String]| machine.modules.load_if_there(names);
+            asked = control.serve(number, Around { exits: &machine.exits, status: &status, load });
         });
         if let Some(how) = asked {
             self.shut_down(how);
         }
     }
 
-    fn with_control(&mut self, with: impl FnOnce(&mut Control, &Self)) {
+    fn with_control(&mut self, with: impl FnOnce(&mut Control, &mut Self)) {
         if let Some(mut control) = self.control.take() {
             with(&mut control, self);
             self.control = Some(control);

@@ -2,7 +2,8 @@
 //! by name.
 //!
 //! The image builder writes kmod's text files beside the modules, which lie
-//! uncompressed in `/lib/modules/VERSION`; modules that are built in have no
+//! uncompressed in `/lib/modules/VERSION`, but for those that few nodes need, which
+//! the kernel unpacks; modules that are built in have no
 //! line there and need none. The files are read when they are needed and not
 //! kept: a node at rest has no use for them.
 
@@ -16,6 +17,9 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::Path;
+
+/// `MODULE_INIT_COMPRESSED_FILE` of init_module(2).
+const PACKED: ModuleInitFlags = ModuleInitFlags::from_bits_retain(4);
 
 /// The modules of this image.
 #[derive(Debug, Default)]
@@ -59,6 +63,15 @@ impl Modules {
             names.iter().filter(|name| !built_in(name)).for_each(|name| unknown(name));
         }
         self.load_all(&names)
+    }
+
+    /// Loads by name what this image has a module for; the rest may be built in.
+    pub fn load_if_there(&mut self, names: &[String]) {
+        let Some(folder) = &self.folder else { return };
+        let deps = fs::read_to_string(format!("{folder}/modules.dep")).unwrap_or_default();
+        let names = names.iter().map(|name| normal(name));
+        let there: Vec<String> = names.filter(|name| !load_order(&deps, name).is_empty()).collect();
+        self.load_all(&there);
     }
 
     /// Loads what mounting a file system of this kind takes.
@@ -110,7 +123,8 @@ impl Modules {
         let options = CString::new(options.join(" "))
             .map_err(|_| Error(format!("load {name}: its options hold a zero")))?;
         let file = File::open(format!("{folder}/{path}")).context(|| format!("load module {path}"))?;
-        match finit_module(&file, &options, ModuleInitFlags::empty()) {
+        let packed = if path.ends_with(".ko") { ModuleInitFlags::empty() } else { PACKED };
+        match finit_module(&file, &options, packed) {
             Ok(()) | Err(Errno::EEXIST) => {
                 self.loaded.insert(name);
                 Ok(())

@@ -14,6 +14,7 @@
 //! | `fetch NAME` | `ok` + descriptors | duplicates of what is kept |
 //! | `drop NAME` | `ok` | close what is kept under NAME |
 //! | `names` | `ok`, then a name per line | what is kept |
+//! | `load MODULE …` | `ok` | load these kernel modules, as far as the image has them |
 //! | `exits SEQ` | `ok`, then a line per [`Exit`] with `seq >= SEQ`, oldest first, as many as fit | the ring of exit statuses; ask again from the last one on |
 //! | `subscribe` | `ok`, then a packet `exit …` per orphan reaped | the same as they happen |
 
@@ -55,6 +56,8 @@ pub enum Request {
     Drop(String),
     /// Ask for the names under which descriptors are kept.
     Names,
+    /// Load these kernel modules.
+    Load(Vec<String>),
     /// Ask for the exits from this sequence number on.
     Exits(u64),
     /// Ask to be sent every further exit.
@@ -75,6 +78,8 @@ impl FromStr for Request {
             "store" => return name().map(Self::Store),
             "fetch" => return name().map(Self::Fetch),
             "drop" => return name().map(Self::Drop),
+            "load" if rest.is_empty() => return Err("load needs names".to_owned()),
+            "load" => return Ok(Self::Load(rest.split(' ').map(str::to_owned).collect())),
             "exits" => {
                 return rest
                     .parse()
@@ -109,6 +114,7 @@ impl fmt::Display for Request {
             Self::Fetch(name) => write!(out, "fetch {name}"),
             Self::Drop(name) => write!(out, "drop {name}"),
             Self::Names => out.write_str("names"),
+            Self::Load(names) => write!(out, "load {}", names.join(" ")),
             Self::Exits(seq) => write!(out, "exits {seq}"),
             Self::Subscribe => out.write_str("subscribe"),
         }
@@ -168,6 +174,7 @@ mod tests {
             "fetch web.out",
             "drop web.out",
             "names",
+            "load bridge nf_tables",
             "exits 17",
             "subscribe",
         ] {
@@ -183,6 +190,7 @@ mod tests {
             ("poweroff now", "takes no argument"),
             ("store", "needs a name"),
             ("store a b", "not one word"),
+            ("load", "needs names"),
             ("exits x", "not a sequence number"),
         ] {
             let error = text.parse::<Request>().unwrap_err();
