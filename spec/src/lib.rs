@@ -12,6 +12,7 @@ pub mod ext4_template;
 pub mod manifest;
 pub mod monitor;
 pub mod nearest;
+pub mod network;
 pub mod node;
 pub mod paths;
 pub mod proc_stat;

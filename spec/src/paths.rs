@@ -59,6 +59,21 @@ pub const MONITOR_SOCKET: &str = "/run/skerry/monitor.sock";
 /// The network service's state of this boot: a lease and name servers per interface.
 pub const NETWORK_ROOT: &str = "/run/skerry/network";
 
+/// A file per container on a network: what it asked for and was given.
+pub const CONTAINER_NETWORKS: &str = "/run/skerry/network/containers";
+
+/// Held by whoever changes containers' networks.
+pub const NETWORK_LOCK: &str = "/run/skerry/network/lock";
+
+/// Where the network service is told that containers' networks have changed.
+pub const NETWORK_SOCKET: &str = "/run/skerry/network/service.sock";
+
+/// A file per network namespace, mounted on itself.
+pub const NETNS: &str = "/run/skerry/netns";
+
+/// A file per network of containers.
+pub const NETWORKS: &str = "/var/lib/skerry/networks";
+
 /// Resolver configuration written by the network service; `/etc/resolv.conf`
 /// of the root is a link to it.
 pub const RESOLV_CONF: &str = "/run/skerry/resolv.conf";

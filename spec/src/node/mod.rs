@@ -166,6 +166,12 @@ impl FromStr for Cidr {
     }
 }
 
+impl fmt::Display for Cidr {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.prefix)
+    }
+}
+
 /// `[modules]`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -284,7 +290,7 @@ macro_rules! serialize_display {
     )*};
 }
 
-serialize_display!(Restart, Name, Security, Ulimit);
+serialize_display!(Cidr, Restart, Name, Security, Ulimit);
 
 /// Makes a type that has `FromStr` readable from a TOML string.
 macro_rules! deserialize_from_str {

@@ -1,0 +1,182 @@
+//! Published ports, as they are written after `-p`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// What has ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// Its number in an IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// Ports of the node that lead to a container: `[ADDRESS:]PORT[-PORT]:PORT[-PORT][/udp]`.
+/// An IPv6 address stands in brackets. Without an address, every one of the node's leads there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// TCP without `/udp`.
+    pub protocol: Protocol,
+    /// The node's address; every one without it.
+    pub address: Option<IpAddr>,
+    /// The node's first port.
+    pub host: u16,
+    /// The container's first port.
+    pub container: u16,
+    /// How many ports in a row, at least 1.
+    pub count: u16,
+}
+
+impl Port {
+    /// The pairs of the node's and the container's port, one by one.
+    pub fn pairs(self) -> impl Iterator<Item = (u16, u16)> {
+        (0..self.count).map(move |step| (self.host + step, self.container + step))
+    }
+}
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a published port such as 127.0.0.1:8080:80/udp");
+        let (ports, protocol) = match text.rsplit_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((ports, "tcp")) => (ports, Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some(_) => return Err(wrong()),
+        };
+        let (rest, container) = ports.rsplit_once(':').ok_or_else(wrong)?;
+        let (address, host) = match rest.rsplit_once(':') {
+            None => (None, rest),
+            Some((address, host)) => (address_of(address).ok_or_else(wrong)?, host),
+        };
+        let ((host, count), (container, inside)) = range(host).zip(range(container)).ok_or_else(wrong)?;
+        if count != inside {
+            return Err(format!("{text:?} has {count} ports outside and {inside} inside"));
+        }
+        Ok(Self { protocol, address, host, container, count })
+    }
+}
+
+/// `0.0.0.0` and `[::]` are every address of one family, which [`Port`] keeps as they are.
+fn address_of(text: &str) -> Option<Option<IpAddr>> {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inside) => inside.parse().ok().filter(IpAddr::is_ipv6).map(Some),
+        None if text.is_empty() => Some(None),
+        None => text.parse().ok().filter(IpAddr::is_ipv4).map(Some),
+    }
+}
+
+/// A range's first port and its length.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    let count = last.checked_sub(first)?.checked_add(1)?;
+    (first > 0).then_some((first, count))
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V4(address)) => write!(out, "{address}:")?,
+            Some(IpAddr::V6(address)) => write!(out, "[{address}]:")?,
+            None => {}
+        }
+        for (first, end) in [(self.host, ":"), (self.container, "")] {
+            match self.count {
+                1 => write!(out, "{first}{end}")?,
+                count => write!(out, "{first}-{}{end}", first + (count - 1))?,
+            }
+        }
+        match self.protocol {
+            Protocol::Tcp => Ok(()),
+            Protocol::Udp => out.write_str("/udp"),
+        }
+    }
+}
+
+impl Serialize for Port {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_reads_back_as_it_was_written() {
+        for text in [
+            "8080:80",
+            "127.0.0.1:8080:80",
+            "[::1]:53:53/udp",
+            "0.0.0.0:1:65535",
+            "8000-8009:80-89",
+            "[2001:db8::1]:8000-8001:1-2/udp",
+        ] {
+            assert_eq!(text.parse::<Port>().unwrap().to_string(), text);
+        }
+        assert_eq!("8080:80/tcp".parse(), "8080:80".parse::<Port>());
+    }
+
+    #[test]
+    fn a_range_is_as_many_pairs() {
+        let port: Port = "8000-8002:80-82".parse().unwrap();
+        assert_eq!(port.pairs().collect::<Vec<_>>(), [(8000, 80), (8001, 81), (8002, 82)]);
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused() {
+        for text in [
+            "",
+            "80",
+            ":80",
+            "80:",
+            "0:80",
+            "80:0",
+            "x:80",
+            "80:65536",
+            "8002-8000:1-3",
+            "1::80",
+            "::1:80:80",
+            "[127.0.0.1]:1:1",
+            "80:80/sctp",
+            "0-1:0-1",
+            "0-65535:0-65535",
+        ] {
+            assert!(text.parse::<Port>().is_err(), "{text}");
+        }
+        let error = "8000-8001:80".parse::<Port>().unwrap_err();
+        assert!(error.contains("2 ports outside and 1 inside"), "{error}");
+    }
+}
