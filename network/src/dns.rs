@@ -116,7 +116,7 @@ pub fn names(bytes: &[u8]) -> Option<Vec<String>> {
 ///
 /// A pointer must point before the labels it was found behind, so that no loop
 /// can be made.
-fn read_name(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
+pub fn read_name(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
     let mut name = String::new();
     let mut end = None;
     let mut before = at;

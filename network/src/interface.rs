@@ -175,6 +175,7 @@ mod tests {
             carrier: false,
             kind: None,
             port: false,
+            mtu: 1500,
         }
     }
 

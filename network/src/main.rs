@@ -13,15 +13,19 @@
 //!      │           ├── netlink       links, addresses, routes, advertisements
 //!      │           ├── names         whom to ask for names and the time
 //!      │           └── state         what outlives this program
+//!      ├─ serving                    for containers: published ports relayed, names answered
 //!      ├─ outputs                    resolv.conf, host name, "ready"
 //!      └─ time                       SNTP: a pure machine, packets, the clock
 //! ```
+//!
+//! With a verb (`containers`) it does one thing for a container and ends.
 //!
 //! It may be killed at any instruction: leases are written down before they are
 //! used, the kernel itself takes an address away when its lease is over, and the
 //! program that comes after takes over what it finds.
 
 mod config;
+mod containers;
 mod dhcp;
 mod dns;
 mod interface;
@@ -33,13 +37,23 @@ mod random;
 mod run;
 mod say;
 mod service;
+mod serving;
 mod state;
 mod time;
 
 use std::process::ExitCode;
 
+use containers::command;
+
 fn main() -> ExitCode {
-    match run::run() {
+    let command = match command::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => {
+            eprint!("skerry-network: {error}\n{}", command::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match command.map_or_else(run::run, command::perform) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("skerry-network: {error}");

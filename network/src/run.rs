@@ -12,6 +12,7 @@ use crate::outputs::Outputs;
 use crate::random::Random;
 use crate::say::{cause, say};
 use crate::service::Service;
+use crate::serving::Serving;
 use crate::state::State;
 use crate::time::clock::Clock;
 use nix::errno::Errno;
@@ -30,6 +31,7 @@ enum Source {
     Notices,
     Dhcp(u32),
     Time,
+    Containers,
 }
 
 struct Loop {
@@ -38,6 +40,7 @@ struct Loop {
     service: Service,
     clock: Clock,
     outputs: Outputs,
+    serving: Serving,
 }
 
 /// Looks after the network until TERM or INT comes. Addresses stay then: a
@@ -50,6 +53,7 @@ pub fn run() -> Result<(), String> {
     loop {
         the_loop.outputs.follow(&the_loop.service);
         the_loop.clock.follow(the_loop.service.time_sources());
+        the_loop.serving.set_servers(the_loop.service.name_servers());
         let ready = the_loop.wait().map_err(failed("wait for events"))?;
         if ready.contains(&Source::Signal) {
             return Ok(());
@@ -58,6 +62,7 @@ pub fn run() -> Result<(), String> {
         let now = Now::read().boot;
         the_loop.service.time_out(now);
         the_loop.clock.time_out(now);
+        the_loop.serving.time_out(now);
     }
 }
 
@@ -76,12 +81,13 @@ fn start() -> Result<Loop, String> {
     let now = Now::read();
     let mut random = Random::from_kernel(now.boot.as_nanos() as u64);
     let clock = Clock::new(random.fork(), config::clock_floor(Path::new(spec::paths::IMAGE_MANIFEST)));
-    let mut service = Service::new(node, kernel, state, random);
+    let mut service = Service::new(node, kernel, state, random.fork());
     service.look(now.boot).map_err(failed("list interfaces"))?;
     if !service.has_interfaces() {
         say(format_args!("network: no interface yet"));
     }
-    Ok(Loop { signals, notices, service, clock, outputs: Outputs::default() })
+    let serving = Serving::open(random).map_err(failed("serve containers"))?;
+    Ok(Loop { signals, notices, service, clock, outputs: Outputs::default(), serving })
 }
 
 fn signals() -> nix::Result<SignalFd> {
@@ -100,6 +106,7 @@ impl Loop {
                 .into_iter()
                 .chain(self.service.sockets().map(|(index, socket)| (Source::Dhcp(index), socket)))
                 .chain(self.clock.sockets().map(|socket| (Source::Time, socket)))
+                .chain([(Source::Containers, self.serving.as_fd())])
                 .collect();
         let mut descriptors: Vec<PollFd<'_>> =
             sources.iter().map(|&(_, descriptor)| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
@@ -117,7 +124,7 @@ impl Loop {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.service.deadline().into_iter().chain(self.clock.deadline()).min()
+        self.service.deadline().into_iter().chain(self.clock.deadline()).chain(self.serving.deadline()).min()
     }
 
     fn take(&mut self, source: Source) {
@@ -126,6 +133,7 @@ impl Loop {
             Source::Signal => {}
             Source::Notices => self.read_notices(now),
             Source::Time => self.clock.receive(),
+            Source::Containers => self.serving.ready(now.boot),
             Source::Dhcp(index) => self.service.receive(index, now.boot),
         }
     }

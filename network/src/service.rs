@@ -23,7 +23,7 @@ use crate::state::State;
 use crate::time::client::Sources;
 use spec::node::Node;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use std::{fs, io};
@@ -329,9 +329,14 @@ impl Service {
     pub fn time_sources(&self) -> Sources {
         Sources {
             servers: self.names.time_servers(),
-            dns: self.names.servers().iter().map(NameServer::socket_address).collect(),
+            dns: self.name_servers(),
             online: self.interfaces.values().any(|interface| interface.progress == Progress::Configured),
         }
+    }
+
+    /// Whom to ask for names.
+    pub fn name_servers(&self) -> Vec<SocketAddr> {
+        self.names.servers().iter().map(NameServer::socket_address).collect()
     }
 
     fn name(&self, index: u32) -> &str {

@@ -7,6 +7,21 @@ use std::time::Duration;
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index (4).
 const BODY: usize = 8;
 const FOR_EVER: u32 = u32::MAX;
+/// `RTM_GETADDR` of every interface and family.
+pub fn list() -> Request {
+    Request::new(libc::RTM_GETADDR, 0, &[0; BODY])
+}
+
+/// Reads any address: the interface's number, the address, its prefix length.
+pub fn any(kind: u16, body: &[u8]) -> Option<(u32, IpAddr, u8)> {
+    let found = attributes(body.get(BODY..)?)
+        .filter(|(kind, _)| matches!(*kind, libc::IFA_ADDRESS | libc::IFA_LOCAL));
+    // A pair of addresses (point to point) has both; the local one is ours.
+    let address =
+        found.max_by_key(|(kind, _)| *kind == libc::IFA_LOCAL).and_then(|(_, value)| from_octets(value))?;
+    (kind == libc::RTM_NEWADDR).then_some((number(body, 4)?, address, body[1]))
+}
+
 const EXISTS: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
 
 /// The bytes of an address and its family's number.
@@ -47,6 +62,12 @@ pub fn replace(index: u32, address: IpAddr, prefix: u8, lifetime: Option<Duratio
         }
         _ => request,
     }
+}
+
+/// Gives an interface an address for good, without asking first whether another
+/// has it (`IFA_F_NODAD`): who hands them out knows.
+pub fn settle(index: u32, address: IpAddr, prefix: u8) -> Request {
+    replace(index, address, prefix, None).with(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes())
 }
 
 /// Takes an address away, and with it the routes that prefer it as source.

@@ -1,13 +1,18 @@
 //! Network interfaces (rtnetlink(7), `RTM_NEWLINK`).
 
-use super::wire::{Request, attributes, number, number16};
+use super::wire::{Nest, Request, attributes, number, number16};
 use crate::dhcp::Mac;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 const NEW: u16 = libc::RTM_NEWLINK;
 const DELETE: u16 = libc::RTM_DELLINK;
 /// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4).
 const BODY: usize = 16;
 const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+/// The other end of a pair: an `ifinfomsg` and its attributes.
+const VETH_INFO_PEER: u16 = 1;
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 
 /// An interface as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Whether it is a port of a bridge or bond.
     pub port: bool,
+    /// Its greatest packet in bytes.
+    pub mtu: u32,
 }
 
 /// What a notice says.
@@ -61,12 +68,14 @@ fn link(index: u32, body: &[u8]) -> Option<Link> {
         carrier: flags & libc::IFF_RUNNING != 0,
         kind: None,
         port: false,
+        mtu: 0,
     };
     for (kind, value) in attributes(body.get(BODY..)?) {
         match kind {
             libc::IFLA_IFNAME => link.name = text(value)?,
             libc::IFLA_ADDRESS => link.mac = Mac(value.try_into().unwrap_or_default()),
             libc::IFLA_MASTER => link.port = true,
+            libc::IFLA_MTU => link.mtu = number(value, 0)?,
             libc::IFLA_LINKINFO => {
                 let info = attributes(value).find(|&(kind, _)| kind == INFO_KIND);
                 link.kind = info.and_then(|(_, value)| text(value));
@@ -95,6 +104,76 @@ pub fn up(index: u32) -> Request {
 /// Sets the greatest packet of an interface.
 pub fn mtu(index: u32, bytes: u32) -> Request {
     Request::new(NEW, 0, &body(index, 0)).with(libc::IFLA_MTU, &bytes.to_ne_bytes())
+}
+
+/// Makes a bridge, switched on, that forwards without delay and has its hardware
+/// address for good: otherwise it takes on the lowest of its ports'.
+pub fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request {
+    Request::new(NEW, CREATE, &body(0, libc::IFF_UP as u32))
+        .with(libc::IFLA_IFNAME, &zero_ended(name))
+        .with(libc::IFLA_ADDRESS, &mac)
+        .with(libc::IFLA_MTU, &mtu.to_ne_bytes())
+        .with_nest(libc::IFLA_LINKINFO, &Nest::new().with(INFO_KIND, b"bridge\0"))
+}
+
+/// One end of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+}
+
+/// Makes a pair of which one end is a port of a bridge, switched on, and the other
+/// lies in another network namespace; both or none.
+pub fn pair(
+    here: &End<'_>,
+    bridge: u32,
+    there: &End<'_>,
+    namespace: BorrowedFd<'_>,
+    alias: &str,
+    mtu: u32,
+) -> Request {
+    let peer = Nest::behind(&body(0, 0))
+        .with(libc::IFLA_IFNAME, &zero_ended(there.name))
+        .with(libc::IFLA_ADDRESS, &there.mac)
+        .with(libc::IFLA_MTU, &mtu.to_ne_bytes())
+        .with(libc::IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+    let info = Nest::new()
+        .with(INFO_KIND, b"veth\0")
+        .with_nest(INFO_DATA, &Nest::new().with_nest(VETH_INFO_PEER, &peer));
+    Request::new(NEW, CREATE, &body(0, libc::IFF_UP as u32))
+        .with(libc::IFLA_IFNAME, &zero_ended(here.name))
+        .with(libc::IFLA_ADDRESS, &here.mac)
+        .with(libc::IFLA_MTU, &mtu.to_ne_bytes())
+        .with(libc::IFLA_MASTER, &bridge.to_ne_bytes())
+        .with(libc::IFLA_IFALIAS, alias.as_bytes())
+        .with_nest(libc::IFLA_LINKINFO, &info)
+}
+
+/// Makes an interface a port of a bridge.
+pub fn join(index: u32, bridge: u32) -> Request {
+    Request::new(NEW, 0, &body(index, 0)).with(libc::IFLA_MASTER, &bridge.to_ne_bytes())
+}
+
+/// Lets a bridge's port send back what came by it.
+pub fn hairpin(port: u32) -> Request {
+    const IFLA_PROTINFO: u16 = 12;
+    const IFLA_BRPORT_MODE: u16 = 4;
+    let mut body = body(port, 0);
+    body[0] = libc::AF_BRIDGE as u8;
+    Request::new(libc::RTM_SETLINK, 0, &body)
+        .with_nest(IFLA_PROTINFO, &Nest::new().with(IFLA_BRPORT_MODE, &[1]))
+}
+
+/// Takes an interface away, and with a pair's one end the other.
+pub fn delete(index: u32) -> Request {
+    Request::new(DELETE, 0, &body(index, 0))
+}
+
+fn zero_ended(name: &str) -> Vec<u8> {
+    [name.as_bytes(), b"\0"].concat()
 }
 
 fn body(index: u32, flags: u32) -> [u8; BODY] {
@@ -135,6 +214,7 @@ mod tests {
             carrier: true,
             kind: None,
             port: false,
+            mtu: 0,
         };
         assert_eq!(read(notice()), Some(Notice::Changed(card.clone())));
         let info = b"\x09\0\x01\0veth\0\0\0\0";

@@ -1,7 +1,8 @@
 //! Routes (rtnetlink(7), `RTM_NEWROUTE`).
 
+use super::address::from_octets;
 use super::address::octets;
-use super::wire::Request;
+use super::wire::{Request, attributes, number};
 use std::net::IpAddr;
 
 /// Who made a route, as `ip route` names it.
@@ -68,6 +69,43 @@ pub fn replace(index: u32, route: &Route) -> Request {
     request
 }
 
+/// `struct rtmsg`.
+const BODY: usize = 12;
+
+/// Asks for every route.
+pub fn list() -> Request {
+    Request::new(libc::RTM_GETROUTE, 0, &[0; BODY])
+}
+
+/// A route that is there, of any table but the local one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The destination; nothing for a default route.
+    pub network: Option<IpAddr>,
+    /// Length of its prefix.
+    pub prefix: u8,
+    /// The interface.
+    pub index: u32,
+    /// The lowest is used.
+    pub metric: u32,
+}
+
+/// Reads a route to other machines.
+pub fn parse(kind: u16, body: &[u8]) -> Option<Found> {
+    let (prefix, table, class) = (*body.get(1)?, body[4], body.get(7)?);
+    let mut found = Found { network: None, prefix, index: 0, metric: 0 };
+    for (kind, value) in attributes(body.get(BODY..)?) {
+        match kind {
+            libc::RTA_DST => found.network = from_octets(value),
+            libc::RTA_OIF => found.index = number(value, 0)?,
+            libc::RTA_PRIORITY => found.metric = number(value, 0)?,
+            _ => {}
+        }
+    }
+    let wanted = kind == libc::RTM_NEWROUTE && table != libc::RT_TABLE_LOCAL && *class == libc::RTN_UNICAST;
+    wanted.then_some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +129,16 @@ mod tests {
         };
         let expected = vec![libc::RTA_OIF, libc::RTA_PRIORITY, libc::RTA_GATEWAY, libc::RTA_PREFSRC];
         assert_eq!(shape(&route), (expected, libc::RT_SCOPE_UNIVERSE));
+    }
+
+    #[test]
+    fn a_route_reads_back_as_it_was_written() {
+        let network = [192, 0, 2, 0].into();
+        let route = Route { network, prefix: 24, gateway: None, source: None, origin: Origin::Static };
+        let bytes = replace(2, &route).finish(0);
+        let message = messages(&bytes).next().unwrap();
+        let found = Found { network: Some(network), prefix: 24, index: 2, metric: METRIC + 2 };
+        assert_eq!(parse(message.kind, message.body), Some(found));
     }
 
     #[test]

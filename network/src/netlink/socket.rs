@@ -1,8 +1,10 @@
 //! Netlink sockets: one that asks, one that listens.
 
+use super::nft::message::batch_edge;
 use super::wire::{HEADER, Request, messages, number};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
+    socket, sockopt,
 };
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,9 +19,12 @@ const DUMP: u16 = libc::NLM_F_DUMP as u16;
 /// `RTNLGRP_LINK`, `RTNLGRP_IPV6_IFADDR` and `RTNLGRP_ND_USEROPT`, as bits.
 const GROUPS: u32 = 1 | 1 << 8 | 1 << 19;
 
-fn open(flags: SockFlag, groups: u32) -> nix::Result<OwnedFd> {
+/// A batch of elements is one datagram; the usual limit would be 200 KiB.
+const BATCH: usize = 4 << 20;
+
+fn open(flags: SockFlag, groups: u32, protocol: SockProtocol) -> nix::Result<OwnedFd> {
     let flags = flags | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
 }
@@ -38,7 +43,51 @@ impl Kernel {
     /// # Errors
     /// As socket(2) has them.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: open(SockFlag::empty(), 0)?, sequence: 0 })
+        Ok(Self { socket: open(SockFlag::empty(), 0, SockProtocol::NetlinkRoute)?, sequence: 0 })
+    }
+
+    /// Opens one for nftables.
+    ///
+    /// # Errors
+    /// As socket(2) has them.
+    pub fn netfilter() -> io::Result<Self> {
+        let socket = open(SockFlag::empty(), 0, SockProtocol::NetlinkNetFilter)?;
+        // Only a process with privileges in the first user namespace may.
+        let _ = setsockopt(&socket, sockopt::SndBufForce, &BATCH);
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Asks for changes of nftables of which all are done at once or none.
+    ///
+    /// # Errors
+    /// What the kernel answered to the first that it refused.
+    pub fn batch(&mut self, changes: Vec<Request>) -> io::Result<()> {
+        let first = self.sequence.wrapping_add(1);
+        let messages = [vec![batch_edge(false)], changes, vec![batch_edge(true)]].concat();
+        let mut bytes = Vec::new();
+        for request in messages {
+            self.sequence = self.sequence.wrapping_add(1);
+            bytes.extend(request.finish(self.sequence));
+        }
+        send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
+        self.refusal(first)
+    }
+
+    /// The kernel has carried the batch out, or refused it, when send(2) returns, and
+    /// said what it refused: there is nothing to wait for.
+    fn refusal(&self, first: u32) -> io::Result<()> {
+        let mut buffer = vec![0; LARGEST];
+        let mut result = Ok(());
+        loop {
+            let length = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Err(nix::errno::Errno::EAGAIN) => return result,
+                received => received?,
+            };
+            let ours = messages(&buffer[..length]).filter(|message| message.sequence >= first);
+            for message in ours.filter(|message| message.kind == ERROR) {
+                result = result.and(outcome(message.body));
+            }
+        }
     }
 
     /// Asks for a change.
@@ -61,9 +110,7 @@ impl Kernel {
 
     fn send(&mut self, request: Request, flags: u16) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut bytes = request.finish(self.sequence);
-        let flags = u16::from_ne_bytes([bytes[6], bytes[7]]) | flags;
-        bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        let bytes = request.flagged(flags).finish(self.sequence);
         send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
         Ok(())
     }
@@ -106,7 +153,10 @@ impl Notices {
     /// # Errors
     /// As socket(2) has them.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: open(SockFlag::SOCK_NONBLOCK, GROUPS)?, buffer: vec![0; LARGEST] })
+        Ok(Self {
+            socket: open(SockFlag::SOCK_NONBLOCK, GROUPS, SockProtocol::NetlinkRoute)?,
+            buffer: vec![0; LARGEST],
+        })
     }
 
     /// Reads one datagram: `each` gets the types and bodies.

@@ -11,6 +11,8 @@ pub const HEADER: usize = 16;
 const ATTRIBUTE: usize = 4;
 /// The upper bits of an attribute's type are flags.
 const TYPE_MASK: u16 = 0x3fff;
+/// The value is attributes in turn (`NLA_F_NESTED`).
+const NESTED: u16 = 0x8000;
 
 /// A request under construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +32,21 @@ impl Request {
     /// Adds an attribute.
     #[must_use]
     pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
-        let length = (ATTRIBUTE + value.len()) as u16;
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        pad(&mut self.0);
+        attribute(&mut self.0, kind, value);
+        self
+    }
+
+    /// Adds an attribute that consists of attributes.
+    #[must_use]
+    pub fn with_nest(self, kind: u16, nest: &Nest) -> Self {
+        self.with(kind | NESTED, &nest.0)
+    }
+
+    /// Adds flags to the header's.
+    #[must_use]
+    pub fn flagged(mut self, flags: u16) -> Self {
+        let flags = flags | u16::from_ne_bytes([self.0[6], self.0[7]]);
+        self.0[6..8].copy_from_slice(&flags.to_ne_bytes());
         self
     }
 
@@ -45,6 +57,47 @@ impl Request {
         self.0[8..12].copy_from_slice(&sequence.to_ne_bytes());
         self.0
     }
+}
+
+/// Attributes that are the value of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nest(Vec<u8>);
+
+impl Nest {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attributes behind a body of fixed shape.
+    pub fn behind(body: &[u8]) -> Self {
+        Self(body.to_vec())
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        attribute(&mut self.0, kind, value);
+        self
+    }
+
+    /// Adds an attribute that consists of attributes.
+    #[must_use]
+    pub fn with_nest(self, kind: u16, nest: &Self) -> Self {
+        self.with(kind | NESTED, &nest.0)
+    }
+
+    /// How many bytes there are so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend(((ATTRIBUTE + value.len()) as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    pad(bytes);
 }
 
 fn pad(bytes: &mut Vec<u8>) {

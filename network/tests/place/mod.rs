@@ -1,8 +1,11 @@
 //! A place of its own for one test: namespaces in which the node's interface
-//! `eth9` is a cable away from `srv0`, where servers run.
+//! `eth9` is a cable away from `srv0`, where servers run; or one in which the node's
+//! `up0` is a cable away from the world.
 //!
 //! The first process of the place ends when the test's end of its standard input
 //! closes, and takes every other with it, however the test ended.
+
+#![allow(dead_code)] // Each test program uses its share.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -14,20 +17,39 @@ use std::time::{Duration, Instant};
 /// address is free, a lease that ends, a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const SET_UP: &str = "
+const MOUNTS: &str = "
     set -e
     mount --make-rprivate /
     mount -t tmpfs run /run
     mount -t sysfs sys /sys
     mkdir -p /run/skerry/config /run/netns
+";
+
+const CABLE: &str = "
     ip netns add srv
     ip link add eth9 type veth peer name srv0 netns srv
     ip -n srv address add 10.9.0.1/24 dev srv0
     ip -n srv address add 2001:db8:9::1/64 dev srv0 nodad
     ip -n srv link set lo up
     ip -n srv link set srv0 up
-    echo here
-    exec cat
+";
+
+/// The node has addresses of both families and a way to the world, which knows the
+/// node and nothing behind it.
+const WORLD: &str = "
+    mount -t tmpfs var /var
+    ip netns add world
+    ip link add up0 type veth peer name world0 netns world
+    ip -n world address add 192.0.2.1/24 dev world0
+    ip -n world address add 2001:db8::1/64 dev world0 nodad
+    ip -n world link set lo up
+    ip -n world link set world0 up
+    ip address add 192.0.2.2/24 dev up0
+    ip address add 2001:db8::2/64 dev up0 nodad
+    ip link set lo up
+    ip link set up0 up mtu 1400 addrgenmode none
+    ip route add default via 192.0.2.1
+    ip -6 route add default via 2001:db8::1
 ";
 
 /// The namespaces.
@@ -39,6 +61,15 @@ pub struct Place {
 impl Place {
     /// Makes the namespaces; the node's configuration there is `node_toml`.
     pub fn new(node_toml: &str) -> Self {
+        Self::made_by(CABLE, node_toml)
+    }
+
+    /// Makes namespaces in which the node has a world.
+    pub fn in_the_world(node_toml: &str) -> Self {
+        Self::made_by(WORLD, node_toml)
+    }
+
+    fn made_by(script: &str, node_toml: &str) -> Self {
         let mut holder = Command::new("unshare")
             .args([
                 "--map-root-user",
@@ -50,7 +81,7 @@ impl Place {
                 "--kill-child",
                 "--mount-proc",
             ])
-            .args(["sh", "-c", SET_UP])
+            .args(["sh", "-c", &format!("{MOUNTS}{script}\necho here\nexec cat")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -80,6 +111,14 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a script to its end; gives what it said on both outputs when it failed.
+    pub fn fails(&self, script: &str) -> String {
+        let output = self.command(&format!("exec 2>&1\n{script}")).output().expect("nsenter runs");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success(), "{script} succeeded: {said}");
+        said
+    }
+
     /// Waits until a script says something that holds the words.
     pub fn wait_for(&self, script: &str, words: &str) -> String {
         let end = Instant::now() + PATIENCE;
@@ -96,6 +135,11 @@ impl Place {
     /// Starts a program beside the node.
     pub fn server(&self, command: &str) -> Program {
         self.start(&format!("exec ip netns exec srv {command} 2>&1"))
+    }
+
+    /// Starts a program in the world.
+    pub fn world(&self, command: &str) -> Program {
+        self.start(&format!("exec ip netns exec world {command} 2>&1"))
     }
 
     /// Starts the node's network service.

@@ -1,0 +1,141 @@
+//! `attach`: a container on its networks. Doing it again changes nothing, and
+//! mends what is missing.
+
+use super::folder::{self, all_networks, all_records, lock, records};
+use super::grant::{There, grant};
+use super::host::{Host, deafen, observe};
+use super::record::Record;
+use super::{detach, forwarding, modules, namespace, networks, occupied, told};
+use crate::netlink::route::{Origin, Route};
+use crate::netlink::socket::Kernel;
+use crate::netlink::{address, link, route};
+use crate::say::cause;
+use spec::network::{Attach, Attached, Interface, Network};
+use spec::node::Name;
+use spec::paths;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+/// Attaches a container; `netns` is made when it lies below [`paths::NETNS`]. When
+/// this fails, nothing of it is left.
+///
+/// # Errors
+/// What could not be done, in words.
+pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached, String> {
+    let _lock = lock()?;
+    if !asked.networks.is_empty() {
+        modules::load()?;
+    }
+    let mut host = Host::look()?;
+    let networks = networks::with_default(&host, asked)?;
+    let (ours, others): (Vec<Record>, Vec<Record>) =
+        all_records()?.into_iter().partition(|record| record.container == *container);
+    let before = ours.first();
+    let there = There { networks: &networks, others: &others, before, mtu: host.mtu() };
+    let mut record = grant(container, netns, asked, there)?;
+    let published = before.map(|before| &*before.asked.ports).unwrap_or_default();
+    asked
+        .ports
+        .iter()
+        .filter(|port| !published.contains(port))
+        .try_for_each(|&port| occupied::check(port))?;
+    let dropped_by = if asked.networks.is_empty() { None } else { host.dropped_by()? };
+    record.relayed = dropped_by.is_some();
+    records().write(container, &record)?;
+    let result = realize(&mut host, &networks, &others, before, &record);
+    if let Err(reason) = result {
+        // Nothing is better known than the first reason.
+        let _ = detach::undo(&mut host, &networks, &others, &record);
+        return Err(reason);
+    }
+    let mut warnings: Vec<String> =
+        dropped_by.into_iter().map(|(table, chain)| dropped(&table, &chain)).collect();
+    if record.interfaces.len() + record.asked.ports.len() > 0 {
+        warnings.extend(told::tell());
+    }
+    Ok(record.answer(&networks, warnings))
+}
+
+fn dropped(table: &str, chain: &str) -> String {
+    format!(
+        "chain {chain} of table {table} drops forwarded packets: the container reaches only its network, \
+         and its published ports are relayed"
+    )
+}
+
+/// Makes what the record says, in the order in which each needs the one before.
+fn realize(
+    host: &mut Host,
+    networks: &[Network],
+    others: &[Record],
+    before: Option<&Record>,
+    record: &Record,
+) -> Result<(), String> {
+    let path = Path::new(&record.netns);
+    if path.starts_with(paths::NETNS) {
+        namespace::make(path)?;
+    }
+    for stale in before.into_iter().flat_map(|before| &before.interfaces) {
+        if !record.interfaces.contains(stale) {
+            host.delete(&stale.host_name)?;
+        }
+    }
+    let all: Vec<Record> = others.iter().chain([record]).cloned().collect();
+    host.reconcile(networks, &all)?;
+    host.filter(networks, &all)?;
+    if !record.interfaces.is_empty() {
+        forwarding::switch_on()?;
+    }
+    let failed = |error: io::Error| format!("set up network namespace {}: {}", record.netns, cause(&error));
+    let there = File::open(path).map_err(failed)?;
+    for (index, interface) in record.interfaces.iter().enumerate() {
+        if host.link(&interface.host_name).is_none() {
+            let bridge = networks.iter().find(|network| network.name == interface.network);
+            let bridge = bridge.map_or("", |network| &network.bridge);
+            host.pair(record, index, bridge, &there)
+                .map_err(|error| format!("make {}: {}", interface.host_name, cause(&error)))?;
+        }
+    }
+    namespace::inside(path, |_| settle(&record.interfaces)).map_err(failed)
+}
+
+/// Inside: loopback, addresses, routes.
+fn settle(interfaces: &[Interface]) -> io::Result<()> {
+    let mut kernel = Kernel::open()?;
+    let observed = observe(&mut kernel)?;
+    let index = |name: &str| {
+        let missing = || io::Error::other(format!("there is no {name}"));
+        observed.link(name).map(|link| link.index).ok_or_else(missing)
+    };
+    kernel.change(link::up(index("lo")?))?;
+    for interface in interfaces {
+        let index = index(&interface.name)?;
+        deafen(&interface.name)?;
+        for cidr in &interface.addresses {
+            kernel.change(address::settle(index, cidr.address, cidr.prefix))?;
+        }
+        kernel.change(link::up(index))?;
+        for &gateway in &interface.gateways {
+            let network = match gateway.is_ipv4() {
+                true => Ipv4Addr::UNSPECIFIED.into(),
+                false => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let default =
+                Route { network, prefix: 0, gateway: Some(gateway), source: None, origin: Origin::Static };
+            kernel.change(route::replace(index, &default))?;
+        }
+    }
+    Ok(())
+}
+
+/// Networks and other containers' records, as `detach` and `attach` need them.
+///
+/// # Errors
+/// A file that does not parse; the message names it.
+pub fn others(container: &Name) -> Result<(Vec<Network>, Vec<Record>), String> {
+    let mut records = folder::all_records()?;
+    records.retain(|record| record.container != *container);
+    Ok((all_networks()?, records))
+}

@@ -1,0 +1,47 @@
+//! `detach`: all of a container's network taken away. What a killed verb left is
+//! taken away too, whichever it was; that there is nothing is no error.
+
+use super::attach::others;
+use super::folder::{all_records, lock, records};
+use super::host::Host;
+use super::record::Record;
+use super::{namespace, told};
+use spec::network::Network;
+use spec::node::Name;
+use spec::paths;
+use std::path::{Path, PathBuf};
+
+/// Detaches a container.
+///
+/// # Errors
+/// What could not be done, in words; the rest is done nevertheless.
+pub fn detach(container: &Name) -> Result<(), String> {
+    let _lock = lock()?;
+    let (networks, others) = others(container)?;
+    let ours = all_records()?.into_iter().find(|record| record.container == *container);
+    let mut host = Host::look()?;
+    let result = match &ours {
+        Some(record) => undo(&mut host, &networks, &others, record),
+        // A namespace without a record is of an `attach` that another kernel's boot or a hand cut short.
+        None => rest(&mut host, &networks, &others, &Path::new(paths::NETNS).join(&**container)),
+    };
+    told::tell();
+    result
+}
+
+/// Takes away what a record says. The record goes first: links that no record knows
+/// are removed by every verb from then on, so none outlives a kill for long.
+pub fn undo(host: &mut Host, networks: &[Network], others: &[Record], record: &Record) -> Result<(), String> {
+    let forgotten = records().remove(&record.container);
+    forgotten.and(rest(host, networks, others, &PathBuf::from(&record.netns)))
+}
+
+fn rest(host: &mut Host, networks: &[Network], others: &[Record], netns: &Path) -> Result<(), String> {
+    let filtered = host.filter(networks, others);
+    let removed = host.reconcile(networks, others);
+    let let_go = match netns.starts_with(paths::NETNS) {
+        true => namespace::remove(netns),
+        false => Ok(()),
+    };
+    filtered.and(removed).and(let_go)
+}

@@ -1,0 +1,244 @@
+//! The node's side: what links, addresses, routes and tables are there, and the
+//! kernel asked to make them as the records want them.
+
+use super::links::{self, Observed, PREFIX, Step};
+use super::record::Record;
+use super::ruleset::{self, Elements, SHAPES, TABLE};
+use super::subnet::Taken;
+use crate::netlink::link::{Link, Notice};
+use crate::netlink::nft::{INET, answer, message};
+use crate::netlink::socket::Kernel;
+use crate::netlink::{address, link, route};
+use crate::say::cause;
+use spec::network::Network;
+use spec::node::Cidr;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+
+/// When nothing says how long a packet may be.
+const ETHERNET: u32 = 1500;
+
+/// What the kernel knows.
+#[derive(Debug)]
+pub struct Host {
+    routing: Kernel,
+    filter: Kernel,
+    observed: Observed,
+    routes: Vec<route::Found>,
+}
+
+impl Host {
+    /// Looks.
+    ///
+    /// # Errors
+    /// What could not be read, in words.
+    pub fn look() -> Result<Self, String> {
+        let failed = |error: io::Error| format!("list interfaces, addresses and routes: {}", cause(&error));
+        let mut routing = Kernel::open().map_err(failed)?;
+        let filter = Kernel::netfilter().map_err(|error| format!("open nftables: {}", cause(&error)))?;
+        let observed = observe(&mut routing).map_err(failed)?;
+        let mut routes = Vec::new();
+        routing.dump(route::list(), |kind, body| routes.extend(route::parse(kind, body))).map_err(failed)?;
+        Ok(Self { routing, filter, observed, routes })
+    }
+
+    /// The subnets that a new network must go around: of routes and addresses that
+    /// are not ours.
+    pub fn taken(&self) -> Vec<Taken> {
+        let name =
+            |index: u32| self.observed.links.iter().find(|link| link.index == index).map(|link| &*link.name);
+        let others = |index: u32| name(index).filter(|name| !name.starts_with(PREFIX));
+        let routes = self.routes.iter().filter_map(|route| {
+            let subnet = Cidr { address: route.network?, prefix: route.prefix };
+            let by = format!("the route of {}", others(route.index)?);
+            (route.prefix > 0).then_some(Taken { subnet, by })
+        });
+        let addresses = self.observed.addresses.iter().filter_map(|&(index, address, prefix)| {
+            let by = format!("the address {address} of {}", others(index)?);
+            Some(Taken { subnet: Cidr { address, prefix }, by })
+        });
+        routes.chain(addresses).collect()
+    }
+
+    /// The greatest packet of the interface with the default route.
+    pub fn mtu(&self) -> u32 {
+        let defaults = self.routes.iter().filter(|route| route.prefix == 0);
+        let best = defaults.min_by_key(|route| route.metric).map(|route| route.index);
+        let link = self.observed.links.iter().find(|link| Some(link.index) == best);
+        link.map_or(ETHERNET, |link| link.mtu)
+    }
+
+    /// The link of a name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.observed.link(name)
+    }
+
+    /// Makes one end of a pair for a container in the namespace that `there` is.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn pair(&mut self, record: &Record, index: usize, bridge: &str, there: &fs::File) -> io::Result<()> {
+        let interface = &record.interfaces[index];
+        let bridge = self.link(bridge).ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?.index;
+        // The host's end has the container's address with another first byte.
+        let [first, rest @ ..] = interface.mac.0;
+        let mut mac = [first | 4, 0, 0, 0, 0, 0];
+        mac[1..].copy_from_slice(&rest);
+        let here = link::End { name: &interface.host_name, mac };
+        let inside = link::End { name: &interface.name, mac: interface.mac.0 };
+        let alias = format!("{} {}", record.container, interface.network);
+        self.routing.change(link::pair(&here, bridge, &inside, there.as_fd(), &alias, interface.mtu))?;
+        if filters_bridges() {
+            self.observed = observe(&mut self.routing)?;
+            let port = self.link(&interface.host_name).map_or(0, |link| link.index);
+            self.routing.change(link::hairpin(port))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a link away, if it is there.
+    ///
+    /// # Errors
+    /// What the kernel answered, in words.
+    pub fn delete(&mut self, name: &str) -> Result<(), String> {
+        match self.link(name).map(|link| link.index) {
+            Some(index) => self.step(&Step::Delete { index, name: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes links and addresses as the records want them.
+    ///
+    /// # Errors
+    /// The first step that failed, in words.
+    pub fn reconcile(&mut self, networks: &[Network], records: &[Record]) -> Result<(), String> {
+        for step in links::steps(networks, records, &self.observed) {
+            self.step(&step)?;
+        }
+        self.observed =
+            observe(&mut self.routing).map_err(|error| format!("list interfaces: {}", cause(&error)))?;
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let failed = |what: String| move |error: io::Error| format!("{what}: {}", cause(&error));
+        match step {
+            Step::Delete { index, name } => match self.routing.change(link::delete(*index)) {
+                // With its namespace, just before us.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+                result => result.map_err(failed(format!("remove {name}"))),
+            },
+            Step::Bridge { name, mac, mtu } => {
+                self.bridge(name, mac.0, *mtu).map_err(failed(format!("make bridge {name}")))
+            }
+            Step::Join { port, bridge } => {
+                self.join(port, bridge).map_err(failed(format!("make {port} a port of {bridge}")))
+            }
+            Step::Address { bridge, address } => {
+                self.address(bridge, *address).map_err(failed(format!("set address {address} of {bridge}")))
+            }
+        }
+    }
+
+    fn join(&mut self, port: &str, bridge: &str) -> io::Result<()> {
+        let index = |name| self.link(name).map_or(0, |link| link.index);
+        self.routing.change(link::join(index(port), index(bridge)))
+    }
+
+    /// The kernel reads its settings for router advertisements when a link comes up,
+    /// so it is switched on after them.
+    fn bridge(&mut self, name: &str, mac: [u8; 6], mtu: u32) -> io::Result<()> {
+        self.routing.change(link::bridge(name, mac, mtu))?;
+        deafen(name)?;
+        // A source address that does not live behind this bridge is not believed.
+        fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;
+        self.observed = observe(&mut self.routing)?;
+        let index = self.link(name).map_or(0, |link| link.index);
+        self.routing.change(link::up(index))
+    }
+
+    fn address(&mut self, bridge: &str, cidr: Cidr) -> io::Result<()> {
+        let index = self.link(bridge).map_or(0, |link| link.index);
+        self.routing.change(address::settle(index, cidr.address, cidr.prefix))
+    }
+
+    /// Makes our table as the records want it.
+    ///
+    /// # Errors
+    /// What the kernel answered, in words.
+    pub fn filter(&mut self, networks: &[Network], records: &[Record]) -> Result<(), String> {
+        let wanted = ruleset::wanted(networks, records);
+        let apply = |filter: &mut Kernel| -> io::Result<()> {
+            let (there, found) = elements(filter)?;
+            match there || !wanted.is_empty() {
+                true => filter.batch(ruleset::changes(found.as_ref(), &wanted)),
+                false => Ok(()),
+            }
+        };
+        apply(&mut self.filter)
+            .map_err(|error| format!("change table inet {TABLE} of nftables: {}", cause(&error)))
+    }
+
+    /// A chain of somebody else's that drops forwarded packets: its table and name.
+    ///
+    /// # Errors
+    /// What the kernel answered, in words.
+    pub fn dropped_by(&mut self) -> Result<Option<(String, String)>, String> {
+        let mut found = None;
+        let each = |kind, body: &[u8]| found = found.take().or_else(|| answer::dropping_chain(kind, body));
+        self.filter
+            .dump(message::list_chains(), each)
+            .map_err(|error| format!("list the chains of nftables: {}", cause(&error)))?;
+        Ok(found)
+    }
+}
+
+/// Whether packets within a bridge, too, pass through nftables (br_netfilter): a
+/// container's own published port leads back to it there, and not by way of routing.
+fn filters_bridges() -> bool {
+    let on = |family| fs::read_to_string(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"));
+    ["iptables", "ip6tables"].into_iter().filter_map(|family| on(family).ok()).any(|text| text.trim() == "1")
+}
+
+/// Lets an interface take no address and no router from advertisements: on a bridge
+/// a container could send them.
+pub fn deafen(name: &str) -> io::Result<()> {
+    match fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), "0") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()), // a kernel without IPv6
+        result => result,
+    }
+}
+
+/// The links and addresses of the namespace in which a socket was opened.
+pub fn observe(routing: &mut Kernel) -> io::Result<Observed> {
+    let mut observed = Observed::default();
+    routing.dump(link::list(), |kind, body| match link::parse(kind, body) {
+        Some(Notice::Changed(link)) => observed.links.push(link),
+        Some(Notice::Gone(_)) | None => {}
+    })?;
+    routing.dump(address::list(), |kind, body| observed.addresses.extend(address::any(kind, body)))?;
+    Ok(observed)
+}
+
+/// Whether there is a table of our name, and its elements when its rules are ours.
+fn elements(filter: &mut Kernel) -> io::Result<(bool, Option<Elements>)> {
+    let mut comment = None;
+    filter.dump(message::list_tables(), |kind, body| match answer::table(kind, body) {
+        Some((INET, name, note)) if name == TABLE => comment = Some(note),
+        _ => {}
+    })?;
+    if comment.as_ref() != Some(&ruleset::version()) {
+        return Ok((comment.is_some(), None));
+    }
+    let mut found = Elements::new();
+    for shape in SHAPES {
+        let mut list = BTreeSet::new();
+        filter.dump(message::list_elements(TABLE, shape.name), |kind, body| {
+            list.extend(answer::elements(kind, body));
+        })?;
+        found.insert(shape.name, list);
+    }
+    Ok((true, Some(found)))
+}

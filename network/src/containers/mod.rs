@@ -1,0 +1,78 @@
+//! Networks of the containers' own: bridges, addresses, published ports.
+//!
+//! A verb runs, does one thing and ends, as the plugins of CNI do. It reads what is
+//! written down, decides, writes down what it decided, and only then makes it so.
+//! Killed at any instruction, it leaves a record and a part of what the record
+//! wants; the same verb again makes it whole, and `detach` takes all of it away.
+//!
+//! ```text
+//! command ─┬─ attach ──┬─ grant      pure: addresses, interfaces, ports for one container
+//!          ├─ detach   ├─ links      pure: what is to be done to links and bridges
+//!          └─ networks ├─ ruleset    pure: what is to be done to our nftables table
+//!                      ├─ subnet     pure: which subnet a network gets
+//!                      ├─ record     what a container was given
+//!                      ├─ folder     the files
+//!                      ├─ host       links, addresses and our table as they are, and made as they should be
+//!                      ├─ namespace  the container's side
+//!                      ├─ forwarding the kernel's switches
+//!                      ├─ occupied   who has a port already
+//!                      ├─ modules    what the kernel needs loaded
+//!                      └─ told       the service is told
+//! ```
+
+mod attach;
+pub mod command;
+mod detach;
+pub mod folder;
+mod forwarding;
+pub mod grant;
+mod host;
+pub mod links;
+mod modules;
+mod namespace;
+mod networks;
+mod occupied;
+pub mod record;
+pub mod ruleset;
+pub mod subnet;
+mod told;
+
+#[cfg(test)]
+pub mod tests {
+    use super::record::Record;
+    use spec::network::{Attach, Interface, Mac, Membership, Network};
+
+    /// A network of both families.
+    pub fn network(name: &str, bridge: &str) -> Network {
+        let third = if name == "default" { 0 } else { 4 };
+        let subnets = [format!("10.210.{third}.1/22"), "fd00::1/64".to_owned()];
+        Network {
+            name: name.parse().unwrap(),
+            bridge: bridge.into(),
+            subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
+            internal: false,
+            mtu: None,
+        }
+    }
+
+    /// A container on one network.
+    pub fn record(container: &str, network: &str, port: &str) -> Record {
+        let membership =
+            Membership { network: network.parse().unwrap(), addresses: Vec::new(), aliases: Vec::new() };
+        Record {
+            container: container.parse().unwrap(),
+            netns: format!("/run/skerry/netns/{container}"),
+            asked: Attach { networks: vec![membership.clone()], ports: Vec::new() },
+            interfaces: vec![Interface {
+                name: "eth0".into(),
+                network: membership.network,
+                host_name: port.into(),
+                mac: Mac([2, 0, 10, 210, 0, 2]),
+                addresses: vec!["10.210.0.2/22".parse().unwrap(), "fd00::2/64".parse().unwrap()],
+                gateways: vec![[10, 210, 0, 1].into(), "fd00::1".parse().unwrap()],
+                mtu: 1400,
+            }],
+            relayed: false,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What the kernel needs loaded for bridges and nftables.
+//!
+//! A node has no `modprobe` that the kernel could call when it meets a bridge for
+//! the first time, so PID 1 is asked, by name and before. Elsewhere there is no PID 1
+//! of ours to ask, and the kernel calls its own.
+
+use spec::{control, paths};
+use std::io;
+use std::os::fd::AsFd;
+use sys::descriptors;
+
+/// What they need in turn, PID 1 knows.
+const NEEDED: [&str; 10] = [
+    "bridge",
+    "veth",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_fib_ipv4",
+    "nft_fib_ipv6",
+    "nft_fib_inet",
+    "nft_masq",
+    "nft_nat",
+];
+
+/// Has them loaded.
+///
+/// # Errors
+/// PID 1 is there and cannot be asked.
+pub fn load() -> Result<(), String> {
+    let Ok(socket) = super::told::connect(paths::INIT_SOCKET) else { return Ok(()) };
+    let names = NEEDED.map(str::to_owned).to_vec();
+    let request = control::Request::Load(names).to_string();
+    let ask = || -> io::Result<String> {
+        let mut answer = [0; 256];
+        descriptors::send(socket.as_fd(), request.as_bytes(), &[])?;
+        let (length, _) = descriptors::receive(socket.as_fd(), &mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with("ok") => Ok(()),
+        Ok(answer) => Err(format!("load modules: PID 1: {answer}")),
+        Err(error) => Err(format!("load modules: ask PID 1: {}", crate::say::cause(&error))),
+    }
+}

@@ -1,0 +1,343 @@
+//! Our table of nftables, `inet skerry`: its rules never change, what containers
+//! come and go with are elements of its sets.
+//!
+//! ```text
+//! prerouting, output    nat      a published port leads to its container; from here too, but not
+//!                                from 127.0.0.1 or ::1: that is the relay's
+//! forward               filter   between bridges nothing passes but what a published port lets in;
+//!                                to a bridge nothing that was not asked for from it;
+//!                                through an internal network's nothing
+//! postrouting           nat      what leaves a subnet for elsewhere gets the node's address;
+//!                                what came from a subnet through a published port, too, so that
+//!                                the answer comes back this way
+//!
+//! bridges, closed, same          bridges in use; internal ones; each with itself
+//! subnets4, subnets6             subnets with a way out
+//! any4, any6, at4, at6           published ports, of every address of the node's and of one:
+//!                                [address .] protocol . port : address . port
+//! ```
+
+use super::links::in_use;
+use super::record::Record;
+use super::subnet::host;
+use crate::netlink::nft::expression::*;
+use crate::netlink::nft::message::*;
+use crate::netlink::wire::{Nest, Request};
+use spec::network::{Network, Port};
+use spec::node::Cidr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The table's name, in the family of both.
+pub const TABLE: &str = "skerry";
+
+const V4: u8 = libc::NFPROTO_IPV4 as u8;
+const V6: u8 = libc::NFPROTO_IPV6 as u8;
+const PORTS: &[Field] = &[Field::Protocol, Field::Port];
+
+/// Every set and map.
+pub const SHAPES: [Shape; 9] = [
+    set_of("bridges", &[Field::Interface]),
+    set_of("closed", &[Field::Interface]),
+    set_of("same", &[Field::Interface, Field::Interface]),
+    Shape { interval: true, ..set_of("subnets4", &[Field::V4]) },
+    Shape { interval: true, ..set_of("subnets6", &[Field::V6]) },
+    map_of("any4", PORTS, &[Field::V4, Field::Port]),
+    map_of("any6", PORTS, &[Field::V6, Field::Port]),
+    map_of("at4", &[Field::V4, Field::Protocol, Field::Port], &[Field::V4, Field::Port]),
+    map_of("at6", &[Field::V6, Field::Protocol, Field::Port], &[Field::V6, Field::Port]),
+];
+
+const fn set_of(name: &'static str, key: &'static [Field]) -> Shape {
+    map_of(name, key, &[])
+}
+
+const fn map_of(name: &'static str, key: &'static [Field], data: &'static [Field]) -> Shape {
+    Shape { name, key, data, interval: false }
+}
+
+/// Elements by the name of their set; a set without any has no entry.
+pub type Elements = BTreeMap<&'static str, BTreeSet<Element>>;
+
+/// What the records want.
+pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
+    let mut elements = Elements::new();
+    let mut put = |set: &'static str, key: Vec<u8>, data: Vec<u8>, end: bool| {
+        elements.entry(set).or_default().insert(Element { key, data, end });
+    };
+    for network in in_use(networks, records) {
+        let bridge = interface(&network.bridge);
+        put("bridges", bridge.clone(), Vec::new(), false);
+        put("same", [&*bridge, &*bridge].concat(), Vec::new(), false);
+        if network.internal {
+            put("closed", bridge, Vec::new(), false);
+            continue;
+        }
+        for &subnet in &network.subnets {
+            let set = if subnet.address.is_ipv4() { "subnets4" } else { "subnets6" };
+            put(set, octets(host(subnet, 0)), Vec::new(), false);
+            put(set, octets(behind(subnet)), Vec::new(), true);
+        }
+    }
+    for record in records.iter().filter(|record| !record.relayed) {
+        for &port in &record.asked.ports {
+            for (set, key, data) in [true, false].iter().flat_map(|&v4| leads(record, port, v4)) {
+                put(set, key, data, false);
+            }
+        }
+    }
+    elements
+}
+
+type Lead = (&'static str, Vec<u8>, Vec<u8>);
+
+/// Where a published port leads, in one family; 127.0.0.1 and ::1 are the relay's.
+fn leads(record: &Record, port: Port, v4: bool) -> Vec<Lead> {
+    let Some(target) = record.published_at(v4) else { return Vec::new() };
+    let at = port.address.filter(|address| !address.is_unspecified());
+    if port.address.is_some_and(|address| address.is_ipv4() != v4 || address.is_loopback()) {
+        return Vec::new();
+    }
+    let set = match (at.is_some(), v4) {
+        (false, true) => "any4",
+        (false, false) => "any6",
+        (true, true) => "at4",
+        (true, false) => "at6",
+    };
+    let number = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
+    let protocol = [port.protocol.number(), 0, 0, 0];
+    let lead = |(outside, inside)| {
+        let key = [at.map(octets).unwrap_or_default(), protocol.to_vec(), number(outside)].concat();
+        (set, key, [octets(target), number(inside)].concat())
+    };
+    port.pairs().map(lead).collect()
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn interface(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.resize(16, 0);
+    bytes
+}
+
+/// The first address behind a subnet.
+fn behind(subnet: Cidr) -> IpAddr {
+    match host(subnet, 0) {
+        IpAddr::V4(v4) => {
+            let size = 1_u32.checked_shl(32 - u32::from(subnet.prefix)).unwrap_or(0);
+            IpAddr::V4(v4.to_bits().wrapping_add(size).into())
+        }
+        IpAddr::V6(v6) => {
+            let size = 1_u128.checked_shl(128 - u32::from(subnet.prefix)).unwrap_or(0);
+            IpAddr::V6(v6.to_bits().wrapping_add(size).into())
+        }
+    }
+}
+
+/// What brings the table from what was found to what is wanted. `found` is nothing
+/// when there is no table, or one of other rules.
+pub fn changes(found: Option<&Elements>, wanted: &Elements) -> Vec<Request> {
+    if wanted.is_empty() {
+        return remove();
+    }
+    let none = Elements::new();
+    let mut requests = if found.is_some() { Vec::new() } else { make() };
+    let found = found.unwrap_or(&none);
+    let empty = BTreeSet::new();
+    for shape in SHAPES {
+        let there = found.get(shape.name).unwrap_or(&empty);
+        let should = wanted.get(shape.name).unwrap_or(&empty);
+        let gone: Vec<Element> = there.difference(should).cloned().collect();
+        let new: Vec<Element> = should.difference(there).cloned().collect();
+        requests.extend(delete_elements(TABLE, shape.name, &gone));
+        requests.extend(add_elements(TABLE, shape.name, &new));
+    }
+    requests
+}
+
+/// Takes the table away, if it is there: it is made first, so that it is.
+fn remove() -> Vec<Request> {
+    vec![table(TABLE, ""), delete_table(TABLE)]
+}
+
+/// The comment of the table that this program makes: another's has other rules.
+pub fn version() -> String {
+    let sum = rules().into_iter().fold(!0, |sum, request| spec::crc32c::update(sum, &request.finish(0)));
+    format!("rules {sum:08x}")
+}
+
+fn make() -> Vec<Request> {
+    let mut requests = remove();
+    requests.push(table(TABLE, &version()));
+    requests.extend(rules());
+    requests
+}
+
+fn rules() -> Vec<Request> {
+    let hook = |kind, number, priority| Some(Hook { kind, number, priority });
+    let chains = [
+        chain(TABLE, "prerouting", hook("nat", 0, -100)),
+        chain(TABLE, "output", hook("nat", 3, -100)),
+        chain(TABLE, "forward", hook("filter", 2, 0)),
+        chain(TABLE, "postrouting", hook("nat", 4, 100)),
+        chain(TABLE, "published", None),
+    ];
+    let sets = SHAPES.iter().zip(1..).map(|(shape, id)| set(TABLE, shape, id));
+    let jumps =
+        ["prerouting", "output"].map(|from| rule(TABLE, from, &[verdict(Verdict::Jump("published"))]));
+    let published = published().into_iter().map(|steps| rule(TABLE, "published", &steps));
+    let forward = forward().into_iter().map(|steps| rule(TABLE, "forward", &steps));
+    let leaving = leaving().into_iter().map(|steps| rule(TABLE, "postrouting", &steps));
+    chains.into_iter().chain(sets).chain(jumps).chain(published).chain(forward).chain(leaving).collect()
+}
+
+/// A register behind the first, by bytes.
+const fn behind_first(bytes: u32) -> u32 {
+    FIRST + bytes / 4
+}
+
+fn published() -> Vec<Vec<Nest>> {
+    const LOCAL: u32 = libc::RTN_LOCAL as u32;
+    let ip = |family| [meta(Meta::Family, FIRST), equal(FIRST, &[family])];
+    let to_port = |at: u32| [meta(Meta::Protocol, at), destination_port(at + 1)];
+    let local = || [destination_type(FIRST), equal(FIRST, &LOCAL.to_ne_bytes())];
+    let nat = |map, family, length: u32| {
+        [mapped(map, FIRST, FIRST), destination_nat(family, FIRST, behind_first(length))]
+    };
+    let back = || [verdict(Verdict::Return)];
+    let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
+    vec![
+        all([&ip(V4), &[network_header(16, 1, FIRST), equal(FIRST, &[127])], &back()]),
+        all([&ip(V6), &[network_header(24, 16, FIRST), equal(FIRST, &loopback)], &back()]),
+        all([&ip(V4), &[network_header(16, 4, FIRST)], &to_port(behind_first(4)), &nat("at4", V4, 4)]),
+        all([&ip(V6), &[network_header(24, 16, FIRST)], &to_port(behind_first(16)), &nat("at6", V6, 16)]),
+        all([&local(), &ip(V4), &to_port(FIRST), &nat("any4", V4, 4)]),
+        all([&local(), &ip(V6), &to_port(FIRST), &nat("any6", V6, 16)]),
+    ]
+}
+
+/// `IPS_DST_NAT`: a published port has led here.
+fn through_a_port() -> [Nest; 3] {
+    [connection(Connection::Status, FIRST), mask(1 << 5, FIRST), not_zero(FIRST)]
+}
+
+fn forward() -> Vec<Vec<Nest>> {
+    const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
+    let known = [connection(Connection::State, FIRST), mask(ESTABLISHED_OR_RELATED, FIRST), not_zero(FIRST)];
+    let by = |key, set| [meta(key, FIRST), in_set(set, FIRST)];
+    let accept = [verdict(Verdict::Accept)];
+    let drop = [verdict(Verdict::Drop)];
+    let pair = [meta(Meta::InName, FIRST), meta(Meta::OutName, behind_first(16)), in_set("same", FIRST)];
+    vec![
+        all([&known, &accept]),
+        // Packets within a bridge come by here when br_netfilter is loaded.
+        all([&pair, &accept]),
+        all([&by(Meta::InName, "closed"), &drop]),
+        all([&by(Meta::OutName, "closed"), &drop]),
+        all([&through_a_port(), &accept]),
+        all([&by(Meta::OutName, "bridges"), &drop]),
+    ]
+}
+
+fn leaving() -> Vec<Vec<Nest>> {
+    let from = |family, offset, length, set| {
+        [
+            meta(Meta::Family, FIRST),
+            equal(FIRST, &[family]),
+            network_header(offset, length, FIRST),
+            in_set(set, FIRST),
+        ]
+    };
+    let out = [meta(Meta::OutName, FIRST), not_in_set("bridges", FIRST), masquerade()];
+    let back = [meta(Meta::OutName, FIRST), in_set("bridges", FIRST), masquerade()];
+    let both = [from(V4, 12, 4, "subnets4"), from(V6, 8, 16, "subnets6")];
+    let each = |source: &[Nest; 4]| [all([source, &out]), all([source, &through_a_port(), &back])];
+    both.iter().flat_map(each).collect()
+}
+
+fn all<const N: usize>(parts: [&[Nest]; N]) -> Vec<Nest> {
+    parts.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::tests::{network, record};
+
+    fn published(ports: &[&str]) -> Record {
+        let mut record = record("web", "default", "skerry0p1");
+        record.asked.ports = ports.iter().map(|text| text.parse().unwrap()).collect();
+        record
+    }
+
+    fn count(elements: &Elements, set: &str) -> usize {
+        elements.get(set).map_or(0, BTreeSet::len)
+    }
+
+    #[test]
+    fn nothing_is_wanted_without_containers() {
+        let networks = [network("default", "skerry0")];
+        assert!(wanted(&networks, &[]).is_empty());
+        assert_eq!(changes(None, &Elements::new()), remove());
+    }
+
+    #[test]
+    fn a_published_port_leads_to_its_container() {
+        let networks = [network("default", "skerry0")];
+        let elements = wanted(&networks, &[published(&["8080:80"])]);
+        let expected = Element {
+            key: vec![6, 0, 0, 0, 0x1f, 0x90, 0, 0],
+            data: vec![10, 210, 0, 2, 0, 80, 0, 0],
+            end: false,
+        };
+        assert_eq!(elements["any4"], BTreeSet::from([expected]));
+        assert_eq!(count(&elements, "any6"), 1);
+    }
+
+    #[test]
+    fn each_way_to_publish_has_its_map() {
+        let networks = [network("default", "skerry0")];
+        for (port, [any4, any6, at4, at6]) in [
+            ("8080:80/udp", [1, 1, 0, 0]),
+            ("8000-8009:80-89", [10, 10, 0, 0]),
+            ("0.0.0.0:80:80", [1, 0, 0, 0]),
+            ("[::]:80:80", [0, 1, 0, 0]),
+            ("192.0.2.1:80:80", [0, 0, 1, 0]),
+            ("[2001:db8::1]:80:80", [0, 0, 0, 1]),
+            ("127.0.0.1:80:80", [0, 0, 0, 0]),
+            ("[::1]:80:80", [0, 0, 0, 0]),
+        ] {
+            let elements = wanted(&networks, &[published(&[port])]);
+            let counts = ["any4", "any6", "at4", "at6"].map(|set| count(&elements, set));
+            assert_eq!(counts, [any4, any6, at4, at6], "{port}");
+        }
+        let relayed = Record { relayed: true, ..published(&["8080:80"]) };
+        assert_eq!(count(&wanted(&networks, &[relayed]), "any4"), 0);
+    }
+
+    #[test]
+    fn an_internal_network_has_no_way_out() {
+        let networks = [Network { internal: true, ..network("default", "skerry0") }];
+        let elements = wanted(&networks, &[record("web", "default", "skerry0p1")]);
+        let counts = ["bridges", "closed", "same", "subnets4", "subnets6"].map(|set| count(&elements, set));
+        assert_eq!(counts, [1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn only_what_differs_is_changed() {
+        let networks = [network("default", "skerry0")];
+        let one = wanted(&networks, &[published(&["8080:80"])]);
+        let two = wanted(&networks, &[published(&["8080:80", "53:53/udp"])]);
+        assert!(changes(Some(&one), &one).is_empty());
+        assert_eq!(changes(Some(&one), &two).len(), 2, "one element of two families");
+        assert_eq!(changes(Some(&two), &one).len(), 2);
+        let from_nothing = changes(None, &one);
+        assert_eq!(from_nothing.iter().filter(|request| **request == delete_table(TABLE)).count(), 1);
+    }
+}

@@ -1,0 +1,45 @@
+//! The service is told that records have changed, and heard: when a verb returns,
+//! names are answered and ports relayed as the records say.
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_to, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
+use spec::paths;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use sys::descriptors;
+
+/// The service answers at once; one that is stopped holds up nobody.
+const PATIENCE: TimeVal = TimeVal::new(3, 0);
+const ANSWER: usize = 4096;
+
+/// Connects to a socket of packets.
+///
+/// # Errors
+/// As connect(2) has them.
+pub fn connect(path: &str) -> io::Result<OwnedFd> {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
+/// Tells it, and gives what it could not do, a line each.
+pub fn tell() -> Vec<String> {
+    let ask = || -> io::Result<String> {
+        let socket = connect(paths::NETWORK_SOCKET)?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &PATIENCE)?;
+        descriptors::send(socket.as_fd(), b"changed", &[])?;
+        let mut answer = [0; ANSWER];
+        let (length, _) = descriptors::receive(socket.as_fd(), &mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    match ask() {
+        Ok(answer) => answer.lines().skip(1).map(str::to_owned).collect(),
+        Err(_) => vec![
+            "the network service does not answer: until it does, names are not resolved and \
+             published ports not reached from 127.0.0.1"
+                .to_owned(),
+        ],
+    }
+}

@@ -1,0 +1,152 @@
+//! The steps of a rule: they load into registers, look up, compare and decide.
+//!
+//! A register has four bytes; a longer value goes over several that follow each
+//! other, from a multiple of four bytes on.
+
+use super::text;
+use crate::netlink::wire::Nest;
+
+/// The first register for values (`NFT_REG32_00`).
+pub const FIRST: u32 = 8;
+/// The register of verdicts.
+const VERDICT: u32 = 0;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+
+/// What the packet's surroundings tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meta {
+    /// Name of the interface it came by, 16 bytes.
+    InName = 6,
+    /// Name of the interface it leaves by, 16 bytes.
+    OutName = 7,
+    /// Family, one byte: `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+    Family = 15,
+    /// Protocol above IP, one byte.
+    Protocol = 16,
+}
+
+/// What connection tracking tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// `NF_CT_STATE_BIT`s.
+    State = 0,
+    /// `IPS_*` bits.
+    Status = 2,
+}
+
+/// What follows a rule that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// No further chain of this hook's base chain is asked.
+    Accept,
+    /// The packet is gone.
+    Drop,
+    /// Back to the chain from which this one was called.
+    Return,
+    /// On with this chain.
+    Jump(&'a str),
+}
+
+fn expression(name: &str, data: &Nest) -> Nest {
+    Nest::new().with(1, &text(name)).with_nest(2, data)
+}
+
+/// Loads from the packet's surroundings.
+pub fn meta(key: Meta, register: u32) -> Nest {
+    expression("meta", &numbers(&[(1, register), (2, key as u32)]))
+}
+
+/// Loads from the network header.
+pub fn network_header(offset: u32, length: u32, register: u32) -> Nest {
+    expression("payload", &numbers(&[(1, register), (2, 1), (3, offset), (4, length)]))
+}
+
+/// Loads the destination port, which TCP and UDP have in the same place.
+pub fn destination_port(register: u32) -> Nest {
+    expression("payload", &numbers(&[(1, register), (2, 2), (3, 2), (4, 2)]))
+}
+
+/// Loads from connection tracking.
+pub fn connection(key: Connection, register: u32) -> Nest {
+    expression("ct", &numbers(&[(1, register), (2, key as u32)]))
+}
+
+/// Loads what kind of address the destination is to this machine (`RTN_*`).
+pub fn destination_type(register: u32) -> Nest {
+    const ADDRESS_TYPE: u32 = 3;
+    const DESTINATION: u32 = 2;
+    expression("fib", &numbers(&[(1, register), (2, ADDRESS_TYPE), (3, DESTINATION)]))
+}
+
+/// Keeps only these bits of a register's four bytes, in the host's order.
+pub fn mask(bits: u32, register: u32) -> Nest {
+    let length = numbers(&[(1, register), (2, register), (3, 4)]);
+    let masked = length.with_nest(4, &value(&bits.to_ne_bytes()));
+    expression("bitwise", &masked.with_nest(5, &value(&[0; 4])))
+}
+
+/// Goes on when a register is equal to these bytes.
+pub fn equal(register: u32, bytes: &[u8]) -> Nest {
+    expression("cmp", &numbers(&[(1, register), (2, 0)]).with_nest(3, &value(bytes)))
+}
+
+/// Goes on when a register is not zero.
+pub fn not_zero(register: u32) -> Nest {
+    expression("cmp", &numbers(&[(1, register), (2, 1)]).with_nest(3, &value(&[0; 4])))
+}
+
+/// Goes on when a set holds what begins in a register.
+pub fn in_set(set: &str, register: u32) -> Nest {
+    expression("lookup", &Nest::new().with(1, &text(set)).with(2, &register.to_be_bytes()))
+}
+
+/// Goes on when a set does not hold it.
+pub fn not_in_set(set: &str, register: u32) -> Nest {
+    const INVERTED: u32 = 1;
+    let lookup = Nest::new().with(1, &text(set)).with(2, &register.to_be_bytes());
+    expression("lookup", &lookup.with(5, &INVERTED.to_be_bytes()))
+}
+
+/// Goes on when a map holds it, with what it is mapped to from `into` on.
+pub fn mapped(map: &str, register: u32, into: u32) -> Nest {
+    let lookup = Nest::new().with(1, &text(map)).with(2, &register.to_be_bytes());
+    expression("lookup", &lookup.with(3, &into.to_be_bytes()))
+}
+
+/// Sends the connection to the address and port in registers; `family` is
+/// `NFPROTO_IPV4` or `NFPROTO_IPV6`, others pass.
+pub fn destination_nat(family: u8, address: u32, port: u32) -> Nest {
+    const DESTINATION: u32 = 1;
+    let to = [(1, DESTINATION), (2, family.into()), (3, address), (5, port)];
+    expression("nat", &numbers(&to))
+}
+
+/// Gives the connection the address of the interface it leaves by.
+pub fn masquerade() -> Nest {
+    expression("masq", &Nest::new())
+}
+
+/// Decides.
+pub fn verdict(verdict: Verdict<'_>) -> Nest {
+    let (code, chain) = match verdict {
+        Verdict::Drop => (0, None),
+        Verdict::Accept => (1, None),
+        Verdict::Jump(chain) => (-3, Some(chain)),
+        Verdict::Return => (-5, None),
+    };
+    let mut inside = Nest::new().with(1, &i32::to_be_bytes(code));
+    if let Some(chain) = chain {
+        inside = inside.with(2, &text(chain));
+    }
+    let data = Nest::new().with_nest(DATA_VERDICT, &inside);
+    expression("immediate", &numbers(&[(1, VERDICT)]).with_nest(2, &data))
+}
+
+fn numbers(list: &[(u16, u32)]) -> Nest {
+    list.iter().fold(Nest::new(), |nest, (kind, number)| nest.with(*kind, &number.to_be_bytes()))
+}
+
+fn value(bytes: &[u8]) -> Nest {
+    Nest::new().with(DATA_VALUE, bytes)
+}

@@ -1,0 +1,208 @@
+//! What is asked of nftables, one table of both families at a time.
+
+use super::{INET, LIST_ELEMENT, SUBSYSTEM, family, text};
+use crate::netlink::wire::{Nest, Request};
+
+const NEW_TABLE: u16 = SUBSYSTEM;
+const GET_TABLE: u16 = SUBSYSTEM | 1;
+const DELETE_TABLE: u16 = SUBSYSTEM | 2;
+const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+const GET_CHAIN: u16 = SUBSYSTEM | 4;
+const NEW_RULE: u16 = SUBSYSTEM | 6;
+const NEW_SET: u16 = SUBSYSTEM | 9;
+const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
+const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
+const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
+const CREATE: u16 = libc::NLM_F_CREATE as u16;
+const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
+
+const SET_INTERVAL: u32 = 4;
+const SET_MAP: u32 = 8;
+/// Tells nft(8) that keys are in the host's order: type 0, length, 1.
+const HOST_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
+const ELEMENT_END: u32 = 1;
+
+/// A list of elements is one attribute, whose length has two bytes.
+const MOST_BYTES: usize = 32 * 1024;
+
+/// Makes a table, with a comment that nft(8) shows; that it is there is no error.
+pub fn table(name: &str, comment: &str) -> Request {
+    const USER_DATA: u16 = 6;
+    // libnftnl's form of a table's user data: type 0 (comment), length, text.
+    let note = [&[0, comment.len() as u8 + 1], comment.as_bytes(), b"\0"].concat();
+    Request::new(NEW_TABLE, CREATE, &family(INET)).with(1, &text(name)).with(USER_DATA, &note)
+}
+
+/// Takes a table away with everything in it.
+pub fn delete_table(name: &str) -> Request {
+    Request::new(DELETE_TABLE, 0, &family(INET)).with(1, &text(name))
+}
+
+/// Where a chain is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// `nat` or `filter`.
+    pub kind: &'static str,
+    /// `NF_INET_*`.
+    pub number: u32,
+    /// Lower ones are called first.
+    pub priority: i32,
+}
+
+/// Makes a chain; one without a hook is jumped to.
+pub fn chain(table: &str, name: &str, hook: Option<Hook>) -> Request {
+    let request = Request::new(NEW_CHAIN, CREATE, &family(INET)).with(1, &text(table)).with(3, &text(name));
+    let Some(hook) = hook else { return request };
+    let place = Nest::new().with(1, &hook.number.to_be_bytes()).with(2, &hook.priority.to_be_bytes());
+    request.with_nest(4, &place).with(7, &text(hook.kind))
+}
+
+/// Adds a rule to a chain's end.
+pub fn rule(table: &str, chain: &str, expressions: &[Nest]) -> Request {
+    let list = expressions.iter().fold(Nest::new(), |list, one| list.with_nest(LIST_ELEMENT, one));
+    Request::new(NEW_RULE, APPEND, &family(INET))
+        .with(1, &text(table))
+        .with(2, &text(chain))
+        .with_nest(4, &list)
+}
+
+/// The type of a field of a key or of what it is mapped to, as nft(8) numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// An IPv4 address.
+    V4,
+    /// An IPv6 address.
+    V6,
+    /// TCP or UDP.
+    Protocol,
+    /// A port.
+    Port,
+    /// An interface's name.
+    Interface,
+}
+
+impl Field {
+    fn number_and_length(self) -> (u32, u32) {
+        match self {
+            Self::V4 => (7, 4),
+            Self::V6 => (8, 16),
+            Self::Protocol => (12, 4), // padded to a register
+            Self::Port => (13, 4),
+            Self::Interface => (41, 16),
+        }
+    }
+}
+
+/// The shape of a set, or of a map when it has data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Its name.
+    pub name: &'static str,
+    /// What its keys consist of.
+    pub key: &'static [Field],
+    /// What they are mapped to.
+    pub data: &'static [Field],
+    /// Keys come in pairs: from the first to before the last.
+    pub interval: bool,
+}
+
+/// Makes a set. `id` is its number within the batch, which the kernel wants.
+pub fn set(table: &str, shape: &Shape, id: u32) -> Request {
+    let map = if shape.data.is_empty() { 0 } else { SET_MAP };
+    let flags = map | if shape.interval { SET_INTERVAL } else { 0 };
+    let (key_type, key_length) = composed(shape.key);
+    let mut request = Request::new(NEW_SET, CREATE, &family(INET))
+        .with(1, &text(table))
+        .with(2, &text(shape.name))
+        .with(3, &flags.to_be_bytes())
+        .with(4, &key_type.to_be_bytes())
+        .with(5, &key_length.to_be_bytes())
+        .with(10, &id.to_be_bytes());
+    if shape.key == [Field::Interface] {
+        request = request.with(13, &HOST_ORDER);
+    }
+    if map != 0 {
+        let (data_type, data_length) = composed(shape.data);
+        request = request.with(6, &data_type.to_be_bytes()).with(7, &data_length.to_be_bytes());
+    }
+    request
+}
+
+/// Types of several fields are shifted by six bits each.
+fn composed(fields: &[Field]) -> (u32, u32) {
+    fields.iter().fold((0, 0), |(kind, length), field| {
+        let (number, bytes) = field.number_and_length();
+        (kind << 6 | number, length + bytes)
+    })
+}
+
+/// An element of a set or map.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Element {
+    /// Its key, each field padded to four bytes.
+    pub key: Vec<u8>,
+    /// What it is mapped to; empty in a set.
+    pub data: Vec<u8>,
+    /// The first key behind an interval.
+    pub end: bool,
+}
+
+/// Adds elements, in as many messages as they need.
+pub fn add_elements(table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
+    lists(NEW_ELEMENTS, CREATE, table, set, elements)
+}
+
+/// Removes elements; one that is not there is an error.
+pub fn delete_elements(table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
+    lists(DELETE_ELEMENTS, 0, table, set, elements)
+}
+
+fn lists(kind: u16, flags: u16, table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
+    let mut lists = vec![Nest::new()];
+    for element in elements {
+        if lists.last().is_some_and(|list| list.len() > MOST_BYTES) {
+            lists.push(Nest::new());
+        }
+        let list = lists.pop().unwrap_or_default();
+        lists.push(list.with_nest(LIST_ELEMENT, &described(element)));
+    }
+    let request = |list: &Nest| {
+        Request::new(kind, flags, &family(INET)).with(1, &text(table)).with(2, &text(set)).with_nest(3, list)
+    };
+    lists.iter().filter(|list| list.len() > 0).map(request).collect()
+}
+
+fn described(element: &Element) -> Nest {
+    let value = |bytes: &[u8]| Nest::new().with(1, bytes);
+    let mut nest = Nest::new().with_nest(1, &value(&element.key));
+    if !element.data.is_empty() {
+        nest = nest.with_nest(2, &value(&element.data));
+    }
+    if element.end {
+        nest = nest.with(3, &ELEMENT_END.to_be_bytes());
+    }
+    nest
+}
+
+/// Asks for every table.
+pub fn list_tables() -> Request {
+    Request::new(GET_TABLE, 0, &family(0))
+}
+
+/// Asks for every chain of every family.
+pub fn list_chains() -> Request {
+    Request::new(GET_CHAIN, 0, &family(0))
+}
+
+/// Asks for a set's elements.
+pub fn list_elements(table: &str, set: &str) -> Request {
+    Request::new(GET_ELEMENTS, 0, &family(INET)).with(1, &text(table)).with(2, &text(set))
+}
+
+/// The message before a batch, and with `end` the one behind it: all of it is done
+/// at once, or nothing.
+pub fn batch_edge(end: bool) -> Request {
+    const BEGIN: u16 = 16;
+    let kind = if end { BEGIN + 1 } else { BEGIN };
+    Request::new(kind, 0, &[0, 0, 0, (SUBSYSTEM >> 8) as u8])
+}

@@ -1,0 +1,31 @@
+//! nftables by netlink: tables, chains, rules and sets as messages
+//! (`linux/netfilter/nf_tables.h`; nft(8) for what they mean).
+//!
+//! | file | question |
+//! |---|---|
+//! | `expression` | what does one step of a rule look like? |
+//! | `message` | how is a table, a chain, a rule, a set or an element asked for? |
+//! | `answer` | what did the kernel list? |
+//!
+//! Every number is big-endian here, unlike in the rest of netlink; what a rule
+//! compares with is as the packet or the kernel has it.
+
+pub mod answer;
+pub mod expression;
+pub mod message;
+
+/// Subsystem of nf_tables in nfnetlink, the upper byte of a message's type.
+pub const SUBSYSTEM: u16 = 10 << 8;
+/// IPv4 and IPv6 in one table (`NFPROTO_INET`).
+pub const INET: u8 = 1;
+/// An element of a list.
+const LIST_ELEMENT: u16 = 1;
+
+/// A body: the family, version 0, no resource.
+fn family(number: u8) -> [u8; 4] {
+    [number, 0, 0, 0]
+}
+
+fn text(words: &str) -> Vec<u8> {
+    [words.as_bytes(), b"\0"].concat()
+}

@@ -1,0 +1,367 @@
+//! What the service does for containers while it runs: ports that nftables cannot
+//! serve are relayed, names are answered.
+//!
+//! ```text
+//! mod ─┬─ wanted     pure: which sockets the records want
+//!      ├─ poller     what is awaited
+//!      ├─ open       sockets
+//!      ├─ stream     TCP handed on
+//!      ├─ datagrams  UDP handed on
+//!      └─ answering ─┬─ directory  pure: who is called what, for whom
+//!                    ├─ message    pure: DNS messages
+//!                    └─ questions  those that other servers answer
+//! ```
+//!
+//! Everything it must know it reads from the records: at its start, and whenever a
+//! verb says that they have changed. Killed, it loses the connections that it was
+//! handing on and the questions that it was asking, and nothing else.
+
+mod answering;
+mod datagrams;
+mod directory;
+mod message;
+mod open;
+mod poller;
+mod questions;
+mod stream;
+mod wanted;
+
+use crate::containers::folder;
+use crate::random::Random;
+use crate::say::{cause, say};
+use answering::Asker;
+use datagrams::Flows;
+use directory::Directory;
+use nix::sys::epoll::EpollFlags;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use poller::Poller;
+use questions::Pending;
+use spec::network::Protocol;
+use spec::paths;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use stream::{Outcome, Stream};
+use sys::descriptors;
+use wanted::{Place, Role, wanted};
+
+/// A datagram's greatest length.
+const LARGEST: usize = 64 * 1024;
+/// The greatest answer to a verb.
+const ANSWER: usize = 4096;
+
+/// What a descriptor is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Verbs connect here.
+    Door,
+    /// A verb.
+    Verb(u64),
+    /// A socket that the records want.
+    Listener(Place),
+    /// A connection that is handed on.
+    Stream(u64),
+    /// The container's side of a client's datagrams.
+    Flow(Place, SocketAddr),
+    /// A question under way.
+    Question(u64),
+    /// A client that asks by TCP and has not finished its question.
+    Asker(u64),
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(OwnedFd),
+    Udp(UdpSocket),
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Listener {
+    role: Role,
+    socket: Listening,
+    flows: Flows,
+}
+
+/// Relay and names.
+#[derive(Debug)]
+pub struct Serving {
+    poller: Poller<Source>,
+    door: OwnedFd,
+    verbs: BTreeMap<u64, OwnedFd>,
+    directory: Directory,
+    listeners: BTreeMap<Place, Listener>,
+    streams: BTreeMap<u64, Stream>,
+    /// Streams that could move more at once.
+    busy: BTreeSet<u64>,
+    questions: BTreeMap<u64, Pending>,
+    askers: BTreeMap<u64, Asker>,
+    servers: Vec<SocketAddr>,
+    random: Random,
+    buffer: Vec<u8>,
+}
+
+impl Serving {
+    /// Serves what the records say.
+    ///
+    /// # Errors
+    /// What it cannot work without.
+    pub fn open(random: Random) -> io::Result<Self> {
+        // A connection takes six descriptors.
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+        }
+        // The door first: a verb that comes while the records are read is heard then.
+        let door = door()?;
+        let mut poller = Poller::new()?;
+        poller.add(Source::Door, door.as_fd(), EpollFlags::EPOLLIN)?;
+        let mut serving = Self {
+            poller,
+            door,
+            verbs: BTreeMap::new(),
+            directory: Directory::default(),
+            listeners: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            questions: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            servers: Vec::new(),
+            random,
+            buffer: vec![0; LARGEST],
+        };
+        serving.follow_records().iter().for_each(|line| say(format_args!("network: {line}")));
+        Ok(serving)
+    }
+
+    /// Whom to ask for names that are not containers'.
+    pub fn set_servers(&mut self, servers: Vec<SocketAddr>) {
+        self.servers = servers;
+    }
+
+    /// Opens and closes sockets as the records want; gives what could not be done.
+    fn follow_records(&mut self) -> Vec<String> {
+        match folder::all_networks().and_then(|networks| Ok((networks, folder::all_records()?))) {
+            Ok((networks, records)) => self.directory = Directory { networks, records },
+            Err(reason) => return vec![reason],
+        }
+        let wanted = wanted(&self.directory.networks, &self.directory.records);
+        let stale: Vec<Place> = self
+            .listeners
+            .iter()
+            .filter(|(place, listener)| wanted.get(place) != Some(&listener.role))
+            .map(|(&place, _)| place)
+            .collect();
+        for place in stale {
+            self.listeners.remove(&place);
+            self.poller.forget(
+                |source| matches!(source, Source::Listener(gone) | Source::Flow(gone, _) if *gone == place),
+            );
+        }
+        let missing: Vec<(Place, Role)> =
+            wanted.into_iter().filter(|(place, _)| !self.listeners.contains_key(place)).collect();
+        missing.into_iter().filter_map(|(place, role)| self.listen(place, role)).collect()
+    }
+
+    /// What went wrong, if it is worth a word.
+    fn listen(&mut self, place: Place, role: Role) -> Option<String> {
+        let opened = open::listener(place).and_then(|socket| {
+            let socket = match place.protocol {
+                Protocol::Tcp => Listening::Tcp(socket),
+                Protocol::Udp => Listening::Udp(socket.into()),
+            };
+            self.poller.add(Source::Listener(place), socket.as_fd(), EpollFlags::EPOLLIN)?;
+            self.listeners.insert(place, Listener { role, socket, flows: Flows::default() });
+            Ok(())
+        });
+        let error = opened.err()?;
+        let Place { protocol, address } = place;
+        match role {
+            // A kernel without IPv6, and nobody asked for it.
+            Role::Relay { named: false, .. } if address.is_ipv6() && error.kind() != ErrorKind::AddrInUse => {
+                None
+            }
+            Role::Relay { to, .. } => Some(format!("relay {address}/{protocol} to {to}: {}", cause(&error))),
+            Role::Names => Some(format!("answer names at {address}/{protocol}: {}", cause(&error))),
+        }
+    }
+
+    /// When [`Self::time_out`] is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        if !self.busy.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let questions = self.questions.values().map(|pending| pending.until);
+        let askers = self.askers.values().map(|asker| asker.until);
+        questions
+            .chain(askers)
+            .chain(self.listeners.values().filter_map(|listener| listener.flows.deadline()))
+            .min()
+    }
+
+    /// Does what is due.
+    pub fn time_out(&mut self, now: Duration) {
+        for number in std::mem::take(&mut self.busy) {
+            self.advance(number);
+        }
+        let due = |until: Duration| until <= now;
+        let questions = self.questions.iter().filter(|(_, pending)| due(pending.until));
+        let questions: Vec<u64> = questions.map(|(&number, _)| number).collect();
+        questions.into_iter().for_each(|number| self.ask_next(number, now));
+        let askers = self.askers.iter().filter(|(_, asker)| due(asker.until));
+        let askers: Vec<u64> = askers.map(|(&number, _)| number).collect();
+        askers.into_iter().for_each(|number| self.let_asker_go(number));
+        let flows = self.listeners.values_mut().map(|listener| listener.flows.close_idle(now));
+        if flows.fold(false, |any, closed| any | closed) {
+            self.forget_flows();
+        }
+    }
+
+    /// Forgets clients whose sockets were closed.
+    fn forget_flows(&mut self) {
+        let listeners = &self.listeners;
+        self.poller.forget(|source| match source {
+            Source::Flow(place, client) => {
+                listeners.get(place).is_none_or(|listener| !listener.flows.has(*client))
+            }
+            _ => false,
+        });
+    }
+
+    /// Handles what has come.
+    pub fn ready(&mut self, now: Duration) {
+        for number in self.poller.ready() {
+            // Closed by one of the events before.
+            let Some(source) = self.poller.member(number) else { continue };
+            match source {
+                Source::Door => self.open_door(),
+                Source::Verb(number) => self.hear(number),
+                Source::Listener(place) => self.accept(place, now),
+                Source::Stream(number) => self.advance(number),
+                Source::Flow(place, client) => self.back(place, client, now),
+                Source::Question(number) => self.answered(number, now),
+                Source::Asker(number) => self.read_asker(number),
+            }
+        }
+    }
+
+    fn open_door(&mut self) {
+        let Ok(verb) = sys::socket::accept(self.door.as_fd()) else { return };
+        let number = self.poller.number();
+        if self.poller.add(Source::Verb(number), verb.as_fd(), EpollFlags::EPOLLIN).is_ok() {
+            self.verbs.insert(number, verb);
+        }
+    }
+
+    /// A verb has changed records: they are followed, then it is told.
+    fn hear(&mut self, number: u64) {
+        let mut packet = [0; 64];
+        let heard = self.verbs.get(&number).is_some_and(|verb| {
+            descriptors::receive(verb.as_fd(), &mut packet).is_ok_and(|(length, _)| length > 0)
+        });
+        if heard {
+            let failures = self.follow_records();
+            let answer = std::iter::once("ok".to_owned()).chain(failures).collect::<Vec<_>>().join("\n");
+            let fitting = &answer.as_bytes()[..answer.len().min(ANSWER)];
+            if let Some(verb) = self.verbs.get(&number) {
+                let _ = descriptors::send(verb.as_fd(), fitting, &[]);
+            }
+        } else {
+            self.verbs.remove(&number);
+            self.poller.forget(|source| *source == Source::Verb(number));
+        }
+    }
+
+    fn accept(&mut self, place: Place, now: Duration) {
+        let Some(listener) = self.listeners.get(&place) else { return };
+        match (listener.role, place.protocol) {
+            (Role::Relay { to, .. }, Protocol::Tcp) => {
+                if let Ok(client) = sys::socket::accept(listener.socket.as_fd()) {
+                    self.hand_on(client, to, &[]);
+                }
+            }
+            (Role::Relay { to, .. }, Protocol::Udp) => self.forth(place, to, now),
+            (Role::Names, Protocol::Tcp) => self.admit_asker(place, now),
+            (Role::Names, Protocol::Udp) => self.take_question(place, now),
+        }
+    }
+
+    /// Hands a connection on; without a container there it is let go.
+    fn hand_on(&mut self, client: OwnedFd, to: SocketAddr, first: &[u8]) {
+        let Ok(stream) = Stream::new(client, to, first) else { return };
+        let number = self.poller.number();
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let mut add = |socket| self.poller.add(Source::Stream(number), socket, flags);
+        if stream.sockets().into_iter().all(|socket| add(socket).is_ok()) {
+            self.streams.insert(number, stream);
+            self.advance(number);
+        } else {
+            self.poller.forget(|source| *source == Source::Stream(number));
+        }
+    }
+
+    fn advance(&mut self, number: u64) {
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        match stream.advance() {
+            Outcome::Waits => {}
+            Outcome::Busy => _ = self.busy.insert(number),
+            Outcome::Ended => {
+                self.streams.remove(&number);
+                self.poller.forget(|source| *source == Source::Stream(number));
+            }
+        }
+    }
+
+    /// Clients' datagrams to the container.
+    fn forth(&mut self, place: Place, to: SocketAddr, now: Duration) {
+        let Some(Listener { socket: Listening::Udp(socket), flows, .. }) = self.listeners.get_mut(&place)
+        else {
+            return;
+        };
+        for client in flows.forth(socket, to, &mut self.buffer, now) {
+            if let Some(flow) = flows.socket(client) {
+                let _ = self.poller.add(Source::Flow(place, client), flow.as_fd(), EpollFlags::EPOLLIN);
+            }
+        }
+    }
+
+    /// The container's datagrams to a client.
+    fn back(&mut self, place: Place, client: SocketAddr, now: Duration) {
+        if let Some(Listener { socket: Listening::Udp(socket), flows, .. }) = self.listeners.get_mut(&place) {
+            flows.back(socket, client, &mut self.buffer, now);
+        }
+    }
+}
+
+impl AsFd for Serving {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
+
+/// Where verbs knock; a killed program's socket file gives way.
+fn door() -> io::Result<OwnedFd> {
+    let path = Path::new(paths::NETWORK_SOCKET);
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let door = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    bind(door.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&door, Backlog::new(64)?)?;
+    Ok(door)
+}

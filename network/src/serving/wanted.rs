@@ -1,0 +1,111 @@
+//! Which sockets there should be, as the records say.
+
+use crate::containers::links::in_use;
+use crate::containers::record::Record;
+use spec::network::{Network, Port, Protocol};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const DNS: u16 = 53;
+
+/// Where a socket listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+/// What it is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What comes goes to this port of a container.
+    Relay {
+        /// The container's address and port.
+        to: SocketAddr,
+        /// The container asked for this very address: not to have it is worth a word.
+        named: bool,
+    },
+    /// Names are answered.
+    Names,
+}
+
+/// Every socket that the records want.
+pub fn wanted(networks: &[Network], records: &[Record]) -> BTreeMap<Place, Role> {
+    let gateways = in_use(networks, records).flat_map(|network| &network.subnets);
+    let names = gateways.flat_map(|gateway| {
+        let address = SocketAddr::new(gateway.address, DNS);
+        [Protocol::Tcp, Protocol::Udp].map(|protocol| (Place { protocol, address }, Role::Names))
+    });
+    let ports = records.iter().flat_map(|record| record.asked.ports.iter().map(move |port| (record, *port)));
+    names.chain(ports.flat_map(|(record, port)| relays(record, port))).collect()
+}
+
+fn relays(record: &Record, port: Port) -> Vec<(Place, Role)> {
+    let each = port.pairs().flat_map(|(outside, inside)| {
+        addresses(port.address, record.relayed).into_iter().filter_map(move |address| {
+            // The container may have no address of this family, and the relay does not mind.
+            let target = record.published_at(address.is_ipv4()).or(record.published_at(address.is_ipv6()))?;
+            let place = Place { protocol: port.protocol, address: SocketAddr::new(address, outside) };
+            let to = SocketAddr::new(target, inside);
+            Some((place, Role::Relay { to, named: port.address.is_some() }))
+        })
+    });
+    each.collect()
+}
+
+/// Of an address that is published, those that nftables does not serve.
+fn addresses(published: Option<IpAddr>, relayed: bool) -> Vec<IpAddr> {
+    let v4 = if relayed { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
+    let v6 = if relayed { Ipv6Addr::UNSPECIFIED } else { Ipv6Addr::LOCALHOST }.into();
+    match published {
+        None => vec![v4, v6],
+        Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => vec![v4],
+        Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => vec![v6],
+        Some(address) if relayed || address.is_loopback() => vec![address],
+        Some(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::tests::{network, record};
+
+    fn places(port: &str, relayed: bool) -> Vec<String> {
+        let mut record = record("web", "default", "skerry0p1");
+        record.asked.ports = vec![port.parse().unwrap()];
+        record.relayed = relayed;
+        let all = wanted(&[network("default", "skerry0")], &[record]);
+        let relay = |(place, role): (Place, Role)| match role {
+            Role::Relay { to, .. } => Some(format!("{} {} to {to}", place.protocol, place.address)),
+            Role::Names => None,
+        };
+        all.into_iter().filter_map(relay).collect()
+    }
+
+    #[test]
+    fn the_relay_serves_what_nftables_does_not() {
+        assert_eq!(
+            places("8080:80", false),
+            ["tcp 127.0.0.1:8080 to 10.210.0.2:80", "tcp [::1]:8080 to [fd00::2]:80"]
+        );
+        assert_eq!(
+            places("8080:80/udp", true),
+            ["udp 0.0.0.0:8080 to 10.210.0.2:80", "udp [::]:8080 to [fd00::2]:80"]
+        );
+        assert_eq!(places("192.0.2.1:8080:80", false), Vec::<String>::new());
+        assert_eq!(places("192.0.2.1:8080:80", true), ["tcp 192.0.2.1:8080 to 10.210.0.2:80"]);
+        assert_eq!(places("127.0.0.2:8080-8081:80-81", false).len(), 2);
+    }
+
+    #[test]
+    fn names_are_answered_at_the_gateways_of_networks_in_use() {
+        let networks = [network("default", "skerry0"), network("back", "skerry1")];
+        let all = wanted(&networks, &[record("web", "default", "skerry0p1")]);
+        let names: Vec<String> = all.keys().map(|place| place.address.to_string()).collect();
+        assert_eq!(names, ["10.210.0.1:53", "[fd00::1]:53", "10.210.0.1:53", "[fd00::1]:53"]);
+        assert!(wanted(&networks, &[]).is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+//! Names among containers, and those of the rest of the world.
+
+use crate::Scene;
+use crate::helpers::PROGRAM;
+use crate::place::Program;
+
+/// The world's name server.
+fn world_names(scene: &Scene) -> Program {
+    let long =
+        (1..=60).map(|n| format!("--host-record=long.example,203.0.113.{n}")).collect::<Vec<_>>().join(" ");
+    let mut server = scene.world(&format!(
+        "dnsmasq -d -C /dev/null --no-resolv --no-hosts --interface=world0 --bind-interfaces --pid-file= \
+         --local=/example/ --address=/web.example/203.0.113.7 --address=/web.example/2001:db8::7 {long}"
+    ));
+    server.says("started");
+    server
+}
+
+/// What a container's own resolver (glibc's) finds.
+fn resolve(scene: &Scene, who: &str, name: &str) -> String {
+    let gateway = scene.run(&format!(
+        "python3 -c \"import json, sys; print(json.load(sys.stdin)['interfaces'][0]['addresses'][0])\" \
+         < /run/skerry/network/containers/{who}.json"
+    ));
+    let gateway = gateway.trim().rsplit_once('.').unwrap().0.to_owned() + ".1";
+    scene.run(&format!(
+        "printf 'nameserver {gateway}\\noptions ndots:0 timeout:2\\n' > /run/resolv.{who}
+         nsenter --net=/run/skerry/netns/{who} unshare --mount sh -c '
+             mount --bind /run/resolv.{who} /etc/resolv.conf
+             getent ahosts {name} | cut -d\" \" -f1 | sort -u' || true"
+    ))
+}
+
+#[test]
+fn containers_find_each_other_by_name_and_alias_within_their_networks() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.run(&format!("{PROGRAM} networks create back --subnet 10.9.0.0/24 --internal"));
+    scene.publish("web", "");
+    scene.attach("both", r#"{"networks": [{"network": "default", "aliases": ["www"]}, {"network": "back", "aliases": ["front"]}]}"#);
+    scene.attach("db", r#"{"networks": [{"network": "back"}]}"#);
+    let [_, v6] = scene.addresses("both");
+    let both = format!("10.210.0.3\n{v6}\n");
+    for name in ["both", "Both.default", "www"] {
+        assert_eq!(resolve(&scene, "web", name), both, "{name}");
+    }
+    assert_eq!(resolve(&scene, "db", "front.back"), "10.9.0.2\n");
+    for (who, name) in [("web", "db"), ("db", "web"), ("db", "www"), ("web", "front")] {
+        assert_eq!(resolve(&scene, who, name), "", "{who} asks for {name}");
+    }
+    scene.detach("both");
+    assert_eq!(resolve(&scene, "web", "both"), "", "gone with its container");
+}
+
+#[test]
+fn other_names_are_asked_of_the_nodes_servers_and_long_answers_come_by_tcp() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let server = world_names(&scene);
+    scene.publish("web", "");
+    scene.run(&format!("{PROGRAM} networks create back --subnet 10.9.0.0/24 --internal"));
+    scene.attach("closed", r#"{"networks": [{"network": "back"}]}"#);
+    assert_eq!(resolve(&scene, "web", "web.example"), "2001:db8::7\n203.0.113.7\n");
+    assert_eq!(resolve(&scene, "web", "long.example").lines().count(), 60);
+    assert_eq!(resolve(&scene, "closed", "web.example"), "", "no way out through names");
+    server.kill();
+    assert_eq!(resolve(&scene, "web", "web.example"), "", "and a name server that is gone holds up nobody");
+}
+
+#[test]
+fn an_address_has_its_containers_name() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.publish("web", "");
+    scene.publish("other", "");
+    let [v4, v6] = scene.addresses("other");
+    for address in [v4, v6] {
+        let said =
+            scene.run(&format!("nsenter --net=/run/skerry/netns/web busybox nslookup {address} 10.210.0.1"));
+        assert!(said.contains("name = other.default"), "{said}");
+    }
+}
+
+#[test]
+fn who_is_no_container_is_not_answered() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.publish("web", "");
+    scene.run("ip -n world route add 10.210.0.0/22 via 192.0.2.2");
+    let said = scene.run("ip netns exec world busybox nslookup web 10.210.0.1 || true");
+    assert!(said.contains("REFUSED") && !said.contains("10.210.0.2"), "{said}");
+}

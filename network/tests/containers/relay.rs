@@ -1,0 +1,95 @@
+//! Ports that nftables cannot serve: from 127.0.0.1 and ::1, and all where another
+//! program's table drops forwarded packets.
+
+use crate::Scene;
+
+#[test]
+fn a_published_port_is_reached_from_the_nodes_loopback() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let said = scene.publish("web", r#""8080:80", "5353:80/udp", "127.0.0.1:9090:80""#);
+    assert!(!said.contains("warnings"), "{said}");
+    let _server = scene.serve("web", 80);
+    let [_, v6] = scene.addresses("web");
+    let gateway6 = v6.strip_suffix('2').unwrap().to_owned() + "1";
+    for kind in ["tcp", "udp"] {
+        let port = if kind == "tcp" { 8080 } else { 5353 };
+        assert_eq!(scene.ask("node", "127.0.0.1", port, kind), "web to 10.210.0.1");
+        assert_eq!(scene.ask("node", "::1", port, kind), format!("web to {gateway6}"));
+    }
+    assert_eq!(scene.ask("node", "127.0.0.1", 9090, "tcp"), "web to 10.210.0.1");
+    scene.hears_nothing("world", "192.0.2.2", 9090, "tcp");
+    scene.hears_nothing("node", "192.0.2.2", 9090, "tcp");
+    let localnet = scene.run("cat /proc/sys/net/ipv4/conf/*/route_localnet | sort -u");
+    assert_eq!(localnet, "0\n");
+    scene.detach("web");
+    scene.hears_nothing("node", "127.0.0.1", 8080, "tcp");
+    assert_eq!(scene.run("ss -Hltnu sport = :8080 || true"), "");
+}
+
+#[test]
+fn a_large_transfer_through_the_relay_is_whole() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.publish("web", r#""127.0.0.1:8080:80""#);
+    scene.run("head -c 20000000 /dev/urandom > /run/large");
+    let serve = "python3 -u -m http.server 80 --bind 0.0.0.0 --directory /run";
+    let _server = scene.inside("web", serve);
+    scene.wait_for("nsenter --net=/run/skerry/netns/web ss -Hltn sport = :80", "LISTEN");
+    let fetch = "python3 -c \"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/large').read() == open('/run/large', 'rb').read())\"";
+    assert_eq!(scene.run(&format!("for n in 1 2 3; do {fetch} & done; wait")), "True\n".repeat(3));
+}
+
+#[test]
+fn a_service_killed_with_sigkill_comes_back_and_serves_on() {
+    let scene = Scene::new();
+    let service = scene.service();
+    scene.publish("web", r#""8080:80""#);
+    let _server = scene.serve("web", 80);
+    service.kill();
+    assert_eq!(scene.ask("world", "192.0.2.2", 8080, "tcp"), "web to 192.0.2.1", "nftables needs no service");
+    let warned = scene.publish("web", r#""8080:80""#);
+    assert!(warned.contains("the network service does not answer"), "{warned}");
+    scene.publish("other", r#""8081:80""#);
+    let _other = scene.serve("other", 80);
+    let _service = scene.service();
+    assert_eq!(scene.ask("node", "127.0.0.1", 8080, "tcp"), "web to 10.210.0.1");
+    assert_eq!(scene.ask("node", "127.0.0.1", 8081, "tcp"), "other to 10.210.0.1", "attached meanwhile");
+}
+
+/// As Docker's and ufw's tables do, and as nft(8) writes it.
+#[test]
+fn where_another_table_drops_forwarded_packets_the_relay_serves_all_addresses() {
+    for firewall in [
+        "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP",
+        "nft add table inet wall; nft 'add chain inet wall f { type filter hook forward priority 0; policy drop; }'",
+    ] {
+        let scene = Scene::new();
+        scene.run(firewall);
+        let before = scene.run("nft list ruleset");
+        let _service = scene.service();
+        let said = scene.publish("web", r#""8080:80", "5353:80/udp""#);
+        assert!(said.contains("drops forwarded packets"), "{said}");
+        let _server = scene.serve("web", 80);
+        for (host, seen) in [("192.0.2.2", "10.210.0.1"), ("127.0.0.1", "10.210.0.1"), ("2001:db8::2", "fd")]
+        {
+            for (kind, port) in [("tcp", 8080), ("udp", 5353)] {
+                let who = if host == "127.0.0.1" { "node" } else { "world" };
+                let said = scene.ask(who, host, port, kind);
+                assert!(said.starts_with(&format!("web to {seen}")), "{host} {kind}: {said}");
+            }
+        }
+        scene.detach("web");
+        assert_eq!(scene.run("nft list ruleset"), before);
+    }
+}
+
+#[test]
+fn a_port_that_the_service_cannot_have_is_told() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let mut server = scene.start("exec python3 /run/echo 53 node 2>&1");
+    server.says("listening");
+    let said = scene.publish("web", "");
+    assert!(said.contains("answer names at 10.210.0.1:53/tcp: address already in use"), "{said}");
+}
