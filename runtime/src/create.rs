@@ -20,11 +20,31 @@ use spec::timestamp::rfc3339;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Makes a container; its program waits for `start`. A terminal is sent to `console`.
+/// A container that was made. Its first process waits.
+#[derive(Debug)]
+pub struct Created {
+    /// Where it lies.
+    pub place: Place,
+    /// What is known of it.
+    pub record: Record,
+    /// To the first process, unless it waits for `start`.
+    pub channel: Channel,
+}
+
+/// Who lets the program of a container run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// `start`, which connects to a socket.
+    Other,
+    /// Who creates it, by [`Created::channel`].
+    Creator,
+}
+
+/// Makes a container; its program waits. A terminal is sent to `console`.
 ///
 /// # Errors
 /// What is wrong with the bundle, and what could not be done.
@@ -33,8 +53,9 @@ pub fn create(
     arguments: &arguments::Create,
     bundle: &Bundle,
     console: Option<OwnedFd>,
+    starter: Starter,
     log: &Log,
-) -> Result<Record> {
+) -> Result<Created> {
     let path = bundle.path.display().to_string();
     let plan = Plan::new(
         &bundle.config,
@@ -71,15 +92,18 @@ pub fn create(
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.config.annotations.clone(),
     };
-    let made = build(&place, &mut record, &plan, bundle, console, arguments.pid_file.as_deref());
-    if made.is_err() {
-        undo(&place, &record);
-        let state = record.state(Status::Stopped);
-        perform::run_all_hooks(&plan.hooks.poststop, "hooks.poststop", &state)
-            .iter()
-            .for_each(|error| log.warn(error));
+    let pid_file = arguments.pid_file.as_deref();
+    match build(&place, &mut record, &plan, bundle, console, starter, pid_file) {
+        Ok(channel) => Ok(Created { place, record, channel }),
+        Err(error) => {
+            undo(&place, &record);
+            let state = record.state(Status::Stopped);
+            perform::run_all_hooks(&plan.hooks.poststop, "hooks.poststop", &state)
+                .iter()
+                .for_each(|error| log.warn(error));
+            Err(error)
+        }
     }
-    made.map(|()| record)
 }
 
 /// What a service manager hands over for the program (sd_listen_fds(3)).
@@ -118,8 +142,9 @@ fn build(
     plan: &Plan,
     bundle: &Bundle,
     console: Option<OwnedFd>,
+    starter: Starter,
     pid_file: Option<&Path>,
-) -> Result<()> {
+) -> Result<Channel> {
     if plan.steps.iter().any(|step| matches!(step, Step::SharedRoot(_))) {
         record.mount_before = Some(perform::mount_number(&record.rootfs)?);
     }
@@ -132,25 +157,25 @@ fn build(
     }
     let lock = File::create(place.file("created")).context(|| "make a lock".into())?;
     lock.lock().context(|| "lock the container".into())?;
-    let (folder, socket) = place.socket()?;
-    let listener = UnixListener::bind(&socket).context(|| "make the socket for start".into())?;
-    drop(folder);
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(Status::Creating));
     performer.joined = open_namespaces(plan)?;
     performer.idmapped = perform::idmapped(&plan.steps)?;
     performer.console = console;
-    performer.listener = Some(listener);
+    performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
     let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
     drop(lock);
     record.process = Process::of(pid);
-    let done = lead(place, record, plan, &parent, pid_file);
+    let done = lead(place, record, plan, &parent, pid_file).and_then(|()| match starter {
+        Starter::Other => parent.go(),
+        Starter::Creator => Ok(()),
+    });
     if done.is_err() {
         let _ = sys::process::kill(pid, libc::SIGKILL);
         sys::process::reap(pid);
     }
-    done
+    done.map(|()| parent)
 }
 
 /// Opens what the first process joins, while paths still mean the caller's files.
@@ -164,9 +189,10 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
 
 /// Makes the first process, which performs the plan and does not return.
 fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
-    let own_pid = File::open("/proc/self/ns/pid").context(|| "open the PID namespace".into())?;
+    let mut own_pid = None;
     if let Some(path) = plan.namespaces.joined_pid() {
         let words = || format!("linux.namespaces: join {path}");
+        own_pid = Some(File::open("/proc/self/ns/pid").context(|| "open the PID namespace".into())?);
         let namespace = File::open(path).context(words)?;
         setns(namespace, CloneFlags::CLONE_NEWPID).context(words)?;
     }
@@ -186,7 +212,7 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
     match forked? {
         Some(pid) => {
             // Hooks are born from here on.
-            if plan.namespaces.joined_pid().is_some() {
+            if let Some(own_pid) = own_pid {
                 setns(own_pid, CloneFlags::CLONE_NEWPID).context(|| "return to the PID namespace".into())?;
             }
             Ok((pid, parent))
@@ -248,8 +274,7 @@ fn lead(
     }
     record.complete = true;
     place.write(record)?;
-    write_pid(pid_file, pid)?;
-    channel.go()
+    write_pid(pid_file, pid)
 }
 
 /// Without `CAP_SYS_RESOURCE` the value can only be raised: the container runs all the
@@ -290,7 +315,7 @@ fn gone() -> Error {
 
 fn undo(place: &Place, record: &Record) {
     if let Some(cgroup) = &record.cgroup {
-        let _ = folder::kill(cgroup).and_then(|()| folder::remove(cgroup));
+        let _ = folder::clear(cgroup);
     }
     if let Some(scope) = &record.scope {
         let _ = systemd::stop(scope);

@@ -5,7 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::perform;
 use crate::record::{Place, Record};
 use nix::poll::{PollFd, PollFlags, poll};
-use spec::bundle::Status;
+use spec::bundle::{Hooks, Status};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -35,22 +35,22 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
             )));
         }
     }
-    end(&record)?;
-    record.unmount()?;
-    record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove())?;
     let hooks = place.config().unwrap_or_default().hooks.unwrap_or_default();
-    place.remove()?;
-    Ok(perform::run_all_hooks(&hooks.poststop, "hooks.poststop", &record.state(Status::Stopped)))
+    remove(&place, &record, &hooks)
 }
 
-/// Ends every process of the container and removes its cgroup, and the scope.
-fn end(record: &Record) -> Result<()> {
+/// Ends the container and removes all that is left of it; returns the failures of poststop hooks.
+///
+/// # Errors
+/// Something does not end or could not be removed.
+pub fn remove(place: &Place, record: &Record, hooks: &Hooks) -> Result<Vec<Error>> {
     end_process(record)?;
-    if let Some(cgroup) = &record.cgroup {
-        folder::kill(cgroup)?;
-        folder::remove(cgroup)?;
-    }
-    record.scope.as_ref().map_or(Ok(()), systemd::stop)
+    record.cgroup.as_deref().map_or(Ok(()), folder::clear)?;
+    record.scope.as_ref().map_or(Ok(()), systemd::stop)?;
+    record.unmount()?;
+    record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove())?;
+    place.remove()?;
+    Ok(perform::run_all_hooks(&hooks.poststop, "hooks.poststop", &record.state(Status::Stopped)))
 }
 
 /// Ends the first process, and with it, in a PID namespace of its own, all others.

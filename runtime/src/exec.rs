@@ -27,7 +27,13 @@ use std::path::Path;
 /// # Errors
 /// The container does not run; what the process asks for and cannot have; the program is not
 /// there.
-pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, log: &Log) -> Result<i32> {
+pub fn exec(
+    root: &Path,
+    arguments: &arguments::Exec,
+    given: Option<Process>,
+    console: Option<OwnedFd>,
+    log: &Log,
+) -> Result<i32> {
     let id = &arguments.id;
     let place = Place::of(root, id);
     let record = place.read(id)?;
@@ -40,7 +46,7 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, 
         }
     }
     let config = place.config()?;
-    let process = process(arguments, &config)?;
+    let process = given.map_or_else(|| process(arguments, &config), Ok)?;
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
@@ -55,12 +61,18 @@ pub fn exec(root: &Path, arguments: &arguments::Exec, console: Option<OwnedFd>, 
     Ok(pid)
 }
 
-/// What the file or the command line says; the rest is the container's.
+/// What the file that `--process` names says.
+///
+/// # Errors
+/// It cannot be read, or is no process.
+pub fn given(arguments: &arguments::Exec) -> Result<Option<Process>> {
+    let Some(path) = &arguments.process else { return Ok(None) };
+    let text = fs::read(path).context(|| format!("--process: read {}", path.display()))?;
+    bundle::parse(&text, path).map(Some)
+}
+
+/// What the command line says; the rest is the container's.
 fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
-    if let Some(path) = &arguments.process {
-        let text = fs::read(path).context(|| format!("--process: read {}", path.display()))?;
-        return bundle::parse(&text, path);
-    }
     let mut process = config.process.clone().unwrap_or_default();
     process.args.clone_from(&arguments.args);
     process.terminal = arguments.tty;
@@ -229,12 +241,4 @@ fn follow(pid: i32, process: &Process, hear: impl FnOnce(i32) -> Result<Message>
         }
         Ok(other) => Err(Error(format!("the new process said {other:?}"))),
     }
-}
-
-/// Whether the file that `--process` names asks for a terminal.
-///
-/// # Errors
-/// It cannot be read.
-pub fn wants_terminal(arguments: &arguments::Exec) -> Result<bool> {
-    Ok(arguments.process.is_some() && process(arguments, &Config::default())?.terminal)
 }

@@ -57,12 +57,13 @@ impl Foreground {
     pub fn wait(mut self, pid: i32) -> Result<u8> {
         let mut relay = self.console.take().map(Relay::new).transpose()?;
         loop {
+            // Signals that came since `new` are events too.
+            wait_for_events(&self.signals, relay.as_ref())?;
+            relay.iter_mut().for_each(Relay::pump);
             if let Some(status) = self.take_signals(pid, relay.as_ref())? {
                 relay.iter().for_each(Relay::drain);
                 return Ok(status);
             }
-            wait_for_events(&self.signals, relay.as_ref())?;
-            relay.iter_mut().for_each(Relay::pump);
         }
     }
 

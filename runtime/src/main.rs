@@ -24,6 +24,7 @@ mod foreground;
 mod fuzz;
 mod image_file;
 mod json_path;
+mod kernel_file;
 mod kill;
 mod list;
 mod log;
@@ -41,10 +42,12 @@ mod usage;
 
 use arguments::{Command, Globals};
 use bundle::Bundle;
+use create::Starter;
 use error::Result;
 use foreground::Foreground;
 use log::Log;
-use std::os::fd::OwnedFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 #[cfg(not(test))]
@@ -76,11 +79,14 @@ fn run() {
 /// A file that is opened must not become the container's output: what the caller has
 /// closed is `/dev/null`.
 fn open_standard_descriptors() {
-    for number in 0..3 {
-        if std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
-            let null = std::fs::File::options().read(true).write(true).open("/dev/null");
-            std::mem::forget(null);
-        }
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut all =
+        [input.as_fd(), output.as_fd(), error.as_fd()].map(|one| PollFd::new(one, PollFlags::empty()));
+    let _ = poll(&mut all, PollTimeout::ZERO);
+    let is_closed = |one: &&PollFd<'_>| one.revents().is_some_and(|seen| seen.contains(PollFlags::POLLNVAL));
+    for _ in all.iter().filter(is_closed) {
+        // It takes the lowest number that is free.
+        std::mem::forget(std::fs::File::options().read(true).write(true).open("/dev/null"));
     }
 }
 
@@ -100,7 +106,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Create(arguments) => {
             let bundle = Bundle::open(&arguments.bundle)?;
             let console = create::connect_console(arguments.console_socket.as_deref())?;
-            create::create(globals, &arguments, &bundle, console, log)?;
+            create::create(globals, &arguments, &bundle, console, Starter::Other, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
         Command::Start(id) => start::start(root, &id)?,
@@ -140,26 +146,27 @@ fn run_container(
     let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
     let bundle = Bundle::open(&arguments.bundle)?;
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
-    let (foreground, console) = console(detach, arguments.console_socket.as_deref(), || Ok(terminal))?;
-    let record = create::create(globals, arguments, &bundle, console, log)?;
-    let started = start::start(&globals.root, &arguments.id);
-    let status = match (started, foreground, record.process) {
+    let (foreground, console) = console(detach, arguments.console_socket.as_deref(), terminal)?;
+    let created = create::create(globals, arguments, &bundle, console, Starter::Creator, log)?;
+    let started = start::start_created(&created, &bundle.config);
+    let status = match (started, foreground, created.record.process) {
         (Ok(()), None, _) => return Ok(0),
         (Ok(()), Some(foreground), Some(process)) => foreground.wait(process.pid),
         (Ok(()), _, None) => Ok(0),
         (Err(error), ..) => Err(error),
     };
     if !keep || status.is_err() {
-        warn(delete::delete(&globals.root, &arguments.id, true)?);
+        let hooks = bundle.config.hooks.clone().unwrap_or_default();
+        warn(delete::remove(&created.place, &created.record, &hooks)?);
     }
     status
 }
 
 fn run_exec(globals: &Globals, arguments: &arguments::Exec, log: &Log) -> Result<u8> {
-    let (foreground, console) = console(arguments.detach, arguments.console_socket.as_deref(), || {
-        Ok(arguments.tty || exec::wants_terminal(arguments)?)
-    })?;
-    let pid = exec::exec(&globals.root, arguments, console, log)?;
+    let given = exec::given(arguments)?;
+    let terminal = arguments.tty || given.as_ref().is_some_and(|process| process.terminal);
+    let (foreground, console) = console(arguments.detach, arguments.console_socket.as_deref(), terminal)?;
+    let pid = exec::exec(&globals.root, arguments, given, console, log)?;
     foreground.map_or(Ok(0), |foreground| foreground.wait(pid))
 }
 
@@ -167,12 +174,12 @@ fn run_exec(globals: &Globals, arguments: &arguments::Exec, log: &Log) -> Result
 fn console(
     detach: bool,
     socket: Option<&std::path::Path>,
-    terminal: impl FnOnce() -> Result<bool>,
+    terminal: bool,
 ) -> Result<(Option<Foreground>, Option<OwnedFd>)> {
     let given = create::connect_console(socket)?;
     if detach {
         return Ok((None, given));
     }
-    let (foreground, own) = Foreground::new(given.is_none() && terminal()?)?;
+    let (foreground, own) = Foreground::new(given.is_none() && terminal)?;
     Ok((Some(foreground), given.or(own)))
 }

@@ -4,7 +4,7 @@
 //! ROOT/ID/                one folder per container; making it claims the name
 //! ├── state.json          this record, replaced as a whole
 //! ├── config.json         as it was when the container was created
-//! ├── start.sock          `start` connects here
+//! ├── start.sock          `start` connects here; not there for `run`
 //! └── created             locked by the first process until it becomes the program
 //! ```
 //!
@@ -13,7 +13,9 @@
 
 use crate::cgroup::folder;
 use crate::cgroup::scope::Scope;
-use crate::error::{Context, Error, Result};
+use crate::channel::Channel;
+use crate::error::{Cause, Context, Error, Result};
+use crate::kernel_file;
 use crate::perform;
 use crate::rdt;
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+/// What a container's folder holds.
+const FILES: [&str; 4] = ["state.json", "config.json", "start.sock", "created"];
 
 /// A container's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ impl Process {
 }
 
 fn stat(pid: i32) -> Option<Stat> {
-    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    Stat::parse(&kernel_file::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 impl Place {
@@ -109,8 +115,15 @@ impl Place {
     pub fn claim(root: &Path, id: &str) -> Result<Self> {
         let place = Self::of(root, id);
         let words = || format!("make {}", place.0.display());
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).context(words)?;
-        match fs::DirBuilder::new().mode(0o711).create(&place.0) {
+        let make = || fs::DirBuilder::new().mode(0o711).create(&place.0);
+        let made = match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(root).context(words)?;
+                make()
+            }
+            made => made,
+        };
+        match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error(format!("container {id:?}: there is one of this name already")))
             }
@@ -162,21 +175,37 @@ impl Place {
     /// # Errors
     /// Those of removing files.
     pub fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.0) {
+        for name in FILES {
+            let _ = fs::remove_file(self.file(name));
+        }
+        // Where a command was killed there may be more.
+        match fs::remove_dir(&self.0).or_else(|_| fs::remove_dir_all(&self.0)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.context(|| format!("remove {}", self.0.display())),
         }
     }
 
-    /// A path of the socket that fits into an address, whatever `--root` is, while the
-    /// folder is held open.
+    /// Makes the socket for `start`.
     ///
     /// # Errors
-    /// Those of opening a folder.
-    pub fn socket(&self) -> Result<(File, PathBuf)> {
-        let folder = File::open(&self.0).context(|| format!("open {}", self.0.display()))?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/start.sock", folder.as_raw_fd()));
-        Ok((folder, path))
+    /// Those of making a file.
+    pub fn listen(&self) -> Result<UnixListener> {
+        self.at_socket(|path| UnixListener::bind(path)).context(|| "make the socket for start".into())
+    }
+
+    /// Connects to the socket for `start`.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    pub fn connect(&self) -> Result<Channel> {
+        let connection = self.at_socket(|path| UnixStream::connect(path));
+        Ok(Channel::from(OwnedFd::from(connection.map_err(|error| Error(error.cause()))?)))
+    }
+
+    /// By a path that fits into an address, whatever `--root` is.
+    fn at_socket<T>(&self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+        let folder = File::open(&self.0)?;
+        act(Path::new(&format!("/proc/self/fd/{}/start.sock", folder.as_raw_fd())))
     }
 
     fn waits_for_start(&self) -> bool {

@@ -2,13 +2,13 @@
 
 use crate::agent::{self, Agent};
 use crate::channel::{Channel, Message};
+use crate::create::Created;
 use crate::delete;
-use crate::error::{Cause, Context, Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::perform;
-use crate::record::Place;
-use spec::bundle::Status;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use crate::record::{Place, Record};
+use spec::bundle::{Config, Status};
+use std::borrow::Borrow;
 use std::path::Path;
 
 /// Starts it. A poststart hook that fails stops it again (`runtime.md`, Lifecycle 9).
@@ -25,19 +25,32 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
         status => return Err(Error(format!("container {id:?}: cannot start one that is {status}"))),
     }
     let config = place.config()?;
-    let agent = Agent::connect(&config)?;
-    let hooks = config.hooks.unwrap_or_default();
-    let (_folder, socket) = place.socket()?;
-    let connection = UnixStream::connect(&socket)
-        .map_err(|error| Error(format!("container {id:?}: start it: {}", error.cause())))?;
-    let connection = Channel::from(OwnedFd::from(connection));
+    run_program(&place, &record, &config, || place.connect())
+}
+
+/// Starts one that this process has created. Errors are those of [`start`].
+pub fn start_created(created: &Created, config: &Config) -> Result<()> {
+    let Created { place, record, channel } = created;
+    run_program(place, record, config, || channel.go().map(|()| channel))
+}
+
+/// Has the first process run the program, by a word or a connection.
+fn run_program<T: Borrow<Channel>>(
+    place: &Place,
+    record: &Record,
+    config: &Config,
+    begin: impl FnOnce() -> Result<T>,
+) -> Result<()> {
+    let words = || format!("container {:?}: start it", record.id);
+    let agent = Agent::connect(config)?;
+    let channel = begin().context(words)?;
     let pid = record.process.map_or(0, |process| process.pid);
-    let answer = agent::hear(&connection, agent, pid, record.state(Status::Created))
-        .context(|| format!("container {id:?}: start it"))?;
+    let answer = agent::hear(channel.borrow(), agent, pid, record.state(Status::Created)).context(words)?;
     if let Message::Failed(error) = answer {
         return Err(error);
     }
     place.await_program();
-    perform::run_hooks(&hooks.poststart, "hooks.poststart", &record.state(Status::Running))
-        .inspect_err(|_| drop(delete::end_process(&record)))
+    let hooks = config.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
+    perform::run_hooks(hooks, "hooks.poststart", &record.state(Status::Running))
+        .inspect_err(|_| drop(delete::end_process(record)))
 }

@@ -59,6 +59,18 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Closes descriptors, those whose numbers follow one another by one call (`close_range(2)`,
+/// Linux 5.9).
+pub fn close_all(mut descriptors: Vec<OwnedFd>) {
+    descriptors.sort_by_key(AsRawFd::as_raw_fd);
+    for run in descriptors.chunk_by(|one, next| one.as_raw_fd() + 1 == next.as_raw_fd()) {
+        let (first, last) = (run[0].as_raw_fd(), run[run.len() - 1].as_raw_fd());
+        // SAFETY: all from the first to the last are owned here and are not used after this.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+    descriptors.into_iter().for_each(std::mem::forget);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +105,15 @@ mod tests {
         send(here.as_fd(), b"0123456789", &[]).unwrap();
         let error = receive(there.as_fd(), &mut [0; 4]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    }
+
+    #[test]
+    fn all_of_a_list_close_and_nothing_else() {
+        let mut pipes: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        let (mut kept, writer) = pipes.remove(1);
+        let ends = pipes.into_iter().flat_map(|(reader, writer)| [reader.into(), writer.into()]);
+        close_all(ends.chain([writer.into()]).collect());
+        // The other end is closed, and this one is not.
+        assert_eq!(kept.read(&mut [0]).unwrap(), 0);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// `struct clone_args` of clone(2).
 #[repr(C)]
@@ -45,7 +46,7 @@ pub fn fork_sibling(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
 }
 
 fn clone(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<i32>> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+    if threads()? != 1 {
         return Err(io::Error::from_raw_os_error(libc::EDEADLK));
     }
     let mut args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
@@ -63,8 +64,31 @@ fn clone(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     }
 }
 
+/// A folder has a link in the one above, one in itself, and one in each folder that it has.
+fn threads() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
+}
+
 /// Ends this process at once, without running what `std` would at exit (`_exit(2)`).
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: the call does not return.
     unsafe { libc::_exit(status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn a_thread_is_seen() {
+        let (before, barrier) = (threads().unwrap(), Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| barrier.wait());
+            assert!(threads().unwrap() > before.min(1));
+            barrier.wait();
+        });
+        let refused = std::thread::spawn(|| fork(0, None).unwrap_err()).join().unwrap();
+        assert_eq!(refused.raw_os_error(), Some(libc::EDEADLK));
+    }
 }

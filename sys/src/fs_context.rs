@@ -104,6 +104,12 @@ impl FsContext {
     }
 }
 
+impl From<FsContext> for OwnedFd {
+    fn from(context: FsContext) -> Self {
+        context.0
+    }
+}
+
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());

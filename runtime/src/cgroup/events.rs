@@ -1,8 +1,9 @@
 //! `cgroup.events` (cgroups(7)), which tells of its changes by POLLPRI.
 
+use crate::kernel_file;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,10 +27,8 @@ pub fn open(folder: &Path) -> io::Result<File> {
 pub fn wait_for(line: &str, mut events: File) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     loop {
-        let mut text = String::new();
         events.rewind()?;
-        events.read_to_string(&mut text)?;
-        if text.lines().any(|one| one == line) {
+        if kernel_file::read_open(&mut events)?.lines().any(|one| one == line) {
             return Ok(());
         }
         let left = end.saturating_duration_since(Instant::now());

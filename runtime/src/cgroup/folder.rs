@@ -4,6 +4,7 @@
 use super::{Absent, Write, events, resources::controllers};
 use crate::caller;
 use crate::error::{Context, Error, Result};
+use crate::kernel_file;
 use crate::plan;
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -107,7 +108,7 @@ fn delegate(path: &str, needed: &[&str]) -> io::Result<()> {
 
 /// A controller that cannot be enabled is told of when its file is missed.
 fn enable(folder: &Path, needed: &[&str]) {
-    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let read = |file: &str| kernel_file::read(folder.join(file)).unwrap_or_default();
     let (there, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
     let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
     let wanted = USUAL.iter().chain(needed).filter(|name| has(&there, name) && !has(&enabled, name));
@@ -157,7 +158,7 @@ fn write_existing(path: &Path, value: &str) -> io::Result<()> {
 
 /// Whether the container is frozen.
 pub fn is_frozen(path: &str) -> bool {
-    let events = fs::read_to_string(of(path).join("cgroup.events")).unwrap_or_default();
+    let events = kernel_file::read(of(path).join("cgroup.events")).unwrap_or_default();
     events.lines().any(|line| line == "frozen 1")
 }
 
@@ -199,11 +200,20 @@ pub fn kill(path: &str) -> Result<()> {
     events::open(&folder).and_then(|events| events::wait_for("populated 0", events)).context(words)
 }
 
-/// Removes the cgroup and what the container made below it.
+/// Removes the cgroup with all that is in it.
 ///
 /// # Errors
-/// When processes are left in it.
-pub fn remove(path: &str) -> Result<()> {
+/// When something does not end in time.
+pub fn clear(path: &str) -> Result<()> {
+    // Mostly nothing is in it any more.
+    match fs::remove_dir(of(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => kill(path).and_then(|()| remove(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the cgroup and what the container made below it.
+fn remove(path: &str) -> Result<()> {
     let folder = of(path);
     remove_all(&folder).context(|| format!("remove the cgroup {}", folder.display()))
 }

@@ -2,6 +2,7 @@
 
 use super::files::{PROFILE, write_attribute};
 use crate::error::{Context, Error, Result};
+use crate::kernel_file;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::stat::{fstat, major, minor};
@@ -68,9 +69,9 @@ fn own(descriptor: BorrowedFd<'_>, uid: u32) -> Result<()> {
 
 /// A signal that the caller ignores would be ignored by the program too: exec(2) keeps that.
 pub fn default_signals() -> Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = kernel_file::read("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t"));
-    // Without /proc, whatever is.
+    // Where that cannot be read, whatever is.
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(u64::MAX);
     (1..=64).filter(|number| ignored >> (number - 1) & 1 == 1).for_each(sys::process::default_signal);
     Ok(())

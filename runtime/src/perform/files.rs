@@ -1,6 +1,6 @@
 //! Files made or written for a container: device nodes, links, parameters.
 
-use super::place::{self, Missing};
+use super::place::{self, Missing, Parent};
 use crate::error::{Context, Error, Result};
 use crate::plan::Node;
 use nix::errno::Errno;
@@ -16,27 +16,27 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Makes a node, or binds the host's over an empty file.
-pub fn device(root: BorrowedFd<'_>, node: &Node, bound: bool) -> Result<()> {
+pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: bool) -> Result<()> {
     let words = || format!("make the device {}", node.path);
     if bound {
         return bind_device(root, node).context(words);
     }
-    let (folder, name) = place::open_parent(root, &node.path).context(words)?;
+    let (folder, name) = parent.of(root, &node.path).context(words)?;
     let kind = SFlag::from_bits_truncate(node.kind);
     let mode = Mode::from_bits_truncate(node.mode);
     let number = makedev(node.major, node.minor);
-    match mknodat(&folder, name.as_os_str(), kind, mode, number) {
+    match mknodat(folder, name, kind, mode, number) {
         Err(Errno::EEXIST) => return Ok(()),
         made => made.context(words)?,
     }
     // Whatever the caller's umask was.
-    fchmodat(&folder, name.as_os_str(), mode, FchmodatFlags::FollowSymlink).context(words)?;
+    fchmodat(folder, name, mode, FchmodatFlags::FollowSymlink).context(words)?;
     if (node.uid, node.gid) == (0, 0) {
         return Ok(());
     }
     let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
     let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
-    fchownat(&folder, name.as_os_str(), owner.0, owner.1, flags).context(words)
+    fchownat(folder, name, owner.0, owner.1, flags).context(words)
 }
 
 fn bind_device(root: BorrowedFd<'_>, node: &Node) -> Result<()> {
@@ -56,9 +56,9 @@ pub fn loopback() -> Result<()> {
 }
 
 /// Makes a symbolic link; what is there already stays.
-pub fn link(root: BorrowedFd<'_>, path: &str, target: &str) -> Result<()> {
-    let (folder, name) = place::open_parent(root, path)?;
-    match symlinkat(target, &folder, name.as_os_str()) {
+pub fn link(root: BorrowedFd<'_>, parent: &mut Parent, path: &str, target: &str) -> Result<()> {
+    let (folder, name) = parent.of(root, path)?;
+    match symlinkat(target, folder, name) {
         Err(Errno::EEXIST) => Ok(()),
         made => made.context(|| format!("link {path} to {target}")),
     }

@@ -18,7 +18,7 @@ pub struct Identity {
 /// As many interpreters of interpreters as the kernel follows.
 const DEEPEST: usize = 6;
 /// As much of a script's first line as the kernel reads.
-const LINE: u64 = 256;
+const LINE: usize = 256;
 
 impl Identity {
     /// Of the running program, if `/proc` is there to say.
@@ -49,9 +49,9 @@ pub fn runs(own: Identity, path: &Path) -> bool {
 }
 
 fn interpreter(path: &Path) -> Option<PathBuf> {
-    let mut line = Vec::new();
-    image_file::open(path).ok()?.take(LINE).read_to_end(&mut line).ok()?;
-    let rest = line.strip_prefix(b"#!")?;
+    let mut line = [0; LINE];
+    let length = image_file::open(path).ok()?.read(&mut line).ok()?;
+    let rest = line[..length].strip_prefix(b"#!")?;
     let rest = rest.split(|&byte| byte == b'\n').next()?;
     let name = rest.split(|&byte| byte == b' ' || byte == b'\t').find(|name| !name.is_empty())?;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)))

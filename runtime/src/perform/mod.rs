@@ -24,12 +24,14 @@ pub use selinux::check as check_selinux;
 use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Moment, Step};
+use mount::Mounts;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid, setsid};
+use place::Parent;
 use program::Found;
 use spec::bundle::{Hooks, State};
 use std::ffi::CString;
@@ -50,7 +52,7 @@ pub struct Performer {
     pub root: Option<OwnedFd>,
     /// Where the terminal is sent.
     pub console: Option<OwnedFd>,
-    /// `start` connects here.
+    /// `start` connects here; without it the parent's next word starts the program.
     pub listener: Option<UnixListener>,
     /// What hooks are told.
     pub state: State,
@@ -59,6 +61,9 @@ pub struct Performer {
     /// The runtime's own file, which no container may run.
     pub own_program: Option<guard::Identity>,
     found: Option<Found>,
+    /// The folder of device nodes and links.
+    parent: Parent,
+    mounts: Mounts,
 }
 
 impl Performer {
@@ -75,6 +80,8 @@ impl Performer {
             hooks: Hooks::default(),
             own_program: guard::Identity::of_this_program(),
             found: None,
+            parent: Parent::default(),
+            mounts: Mounts::default(),
         }
     }
 
@@ -101,9 +108,15 @@ impl Performer {
             Step::PrivateParent(path) => mount::private_parent(path),
             Step::Root(path) => mount::root(path, false).map(|root| self.root = Some(root)),
             Step::SharedRoot(path) => mount::root(path, true).map(|root| self.root = Some(root)),
-            Step::Mount(mount) => mount::mount(self.root()?, mount, &self.idmapped),
-            Step::Device { node, bound } => files::device(self.root()?, node, *bound),
-            Step::Link { path, target } => files::link(self.root()?, path, target),
+            Step::Mount(mount) => {
+                mount::mount(&mut self.mounts, root(self.root.as_ref())?, mount, &self.idmapped)
+            }
+            Step::Device { node, bound } => {
+                files::device(root(self.root.as_ref())?, &mut self.parent, node, *bound)
+            }
+            Step::Link { path, target } => {
+                files::link(root(self.root.as_ref())?, &mut self.parent, path, target)
+            }
             Step::Terminal { size, is_console } => self.terminal(*size, *is_console),
             Step::Loopback => files::loopback(),
             Step::NetDevices => self.channel.ask_for_devices(),
@@ -113,10 +126,16 @@ impl Performer {
             }
             Step::Sysctl(key, value) => files::sysctl(key, value),
             Step::Hooks(moment) => self.run_hooks(*moment),
-            Step::Mask(path) => mount::mask(self.root()?, path),
-            Step::ReadOnly(path) => mount::read_only(self.root()?, path),
-            Step::Pivot { by_chroot } => mount::pivot(self.root()?, *by_chroot),
-            Step::Chroot => mount::change_root(self.root()?),
+            Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
+            Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
+            Step::Pivot { by_chroot } => {
+                self.mounts.end();
+                mount::pivot(self.root()?, *by_chroot)
+            }
+            Step::Chroot => {
+                self.mounts.end();
+                mount::change_root(self.root()?)
+            }
             Step::MakeFolder(path) => {
                 std::fs::create_dir_all(path).or_else(files::if_read_only).context(|| format!("make {path}"))
             }
@@ -164,10 +183,7 @@ impl Performer {
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>> {
-        self.root
-            .as_ref()
-            .map(AsFd::as_fd)
-            .ok_or_else(|| Error::new("the plan uses the root before it is there"))
+        root(self.root.as_ref())
     }
 
     fn terminal(&mut self, size: Option<(u16, u16)>, is_console: bool) -> Result<()> {
@@ -192,16 +208,18 @@ impl Performer {
         }
     }
 
-    /// All is set up. From here on it is `start` that waits for the outcome.
+    /// All is set up. From here on it is `start` that waits for the outcome, or still the parent.
     fn wait(&mut self) -> Result<()> {
         self.channel.ready()?;
-        let Some(listener) = self.listener.take() else {
-            return Err(Error::new("nothing can start this container"));
-        };
+        let Some(listener) = self.listener.take() else { return Ok(()) };
         let (connection, _) = listener.accept().context(|| "wait for start".into())?;
         self.channel = Channel::from(OwnedFd::from(connection));
         Ok(())
     }
+}
+
+fn root(root: Option<&OwnedFd>) -> Result<BorrowedFd<'_>> {
+    root.map(AsFd::as_fd).ok_or_else(|| Error::new("the plan uses the root before it is there"))
 }
 
 fn join(namespaces: &[(CloneFlags, String, File)]) -> Result<()> {

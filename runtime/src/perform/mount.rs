@@ -14,7 +14,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs_context::FsContext;
-use sys::mount_tree;
+use sys::{descriptors, mount_tree};
 
 const RDONLY: u64 = 1;
 
@@ -65,18 +65,52 @@ fn unescape(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
 }
 
+/// What mounts leave for the next ones.
+#[derive(Debug, Default)]
+pub struct Mounts {
+    /// Descriptors that nobody needs any more, closed many at a time.
+    spent: Vec<OwnedFd>,
+    /// What covers folders, once it covers one.
+    empty_folder: Option<OwnedFd>,
+}
+
+/// Where limits are low, so many descriptors are still to be had.
+const MOST_SPENT: usize = 64;
+
+impl Mounts {
+    /// Nothing more is mounted.
+    pub fn end(&mut self) {
+        descriptors::close_all(std::mem::take(&mut self.spent));
+        self.empty_folder = None;
+    }
+
+    fn spend(&mut self, descriptors: impl IntoIterator<Item = OwnedFd>) {
+        self.spent.extend(descriptors);
+        if self.spent.len() > MOST_SPENT {
+            descriptors::close_all(std::mem::take(&mut self.spent));
+        }
+    }
+}
+
 /// Mounts one element of `mounts`; those that are idmapped are there already.
-pub fn mount(root: BorrowedFd<'_>, mount: &Mount, idmapped: &[(String, OwnedFd)]) -> Result<()> {
+pub fn mount(
+    mounts: &mut Mounts,
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    idmapped: &[(String, OwnedFd)],
+) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
         Source::Mapped { .. } => already(&mount.name, idmapped),
-        Source::New { kind, device } => new(kind, device, &mount.options),
-        Source::Copy { device } => new("tmpfs", device, &writable(&mount.options)),
+        Source::New { kind, device } => new(mounts, kind, device, &mount.options),
+        Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
     };
     let tree = tree.context(words)?;
-    let kind = fstat(&tree).context(words)?.st_mode & SFlag::S_IFMT.bits();
-    let missing = if kind == SFlag::S_IFDIR.bits() { Missing::Folder } else { Missing::File };
+    let missing = match mount.source {
+        Source::Bind { .. } | Source::Mapped { .. } if !is_folder(&tree).context(words)? => Missing::File,
+        _ => Missing::Folder,
+    };
     let target = match mount.plain {
         true => place::open_plain(root, &mount.destination),
         false => place::open_or_make(root, &mount.destination, missing),
@@ -88,8 +122,11 @@ pub fn mount(root: BorrowedFd<'_>, mount: &Mount, idmapped: &[(String, OwnedFd)]
         mount_tree::set_attributes(tree.as_fd(), false, read_only, 0, 0).context(words)?;
     }
     mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
-    let Some((flag, recursive)) = mount.options.propagation else { return Ok(()) };
-    mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)
+    if let Some((flag, recursive)) = mount.options.propagation {
+        mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)?;
+    }
+    mounts.spend([tree, target]);
+    Ok(())
 }
 
 fn describe(source: &Source) -> &str {
@@ -125,7 +162,7 @@ pub fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-fn new(kind: &str, device: &str, options: &Options) -> Result<OwnedFd> {
+fn new(mounts: &mut Mounts, kind: &str, device: &str, options: &Options) -> Result<OwnedFd> {
     let context = FsContext::open(kind).map_err(plain)?;
     let said = |error: io::Error| match context.messages() {
         text if text.is_empty() => plain(error),
@@ -144,7 +181,9 @@ fn new(kind: &str, device: &str, options: &Options) -> Result<OwnedFd> {
         };
         done.map_err(said).context(|| format!("option {parameter:?}"))?;
     }
-    context.detached(options.set | options.set_recursive).map_err(said)
+    let tree = context.detached(options.set | options.set_recursive).map_err(said)?;
+    mounts.spend([context.into()]);
+    Ok(tree)
 }
 
 fn plain(error: impl Cause) -> Error {
@@ -153,29 +192,44 @@ fn plain(error: impl Cause) -> Error {
 
 /// Covers a path: a file by the host's `/dev/null`, so that nothing in the image
 /// can stand for it (CVE-2025-31133), a folder by an empty one.
-pub fn mask(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+pub fn mask(mounts: &mut Mounts, root: BorrowedFd<'_>, path: &str) -> Result<()> {
     let words = || format!("linux.maskedPaths: cover {path}");
     let Some(target) = existing(root, path).context(words)? else { return Ok(()) };
-    let is_folder = fstat(&target).context(words)?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
-    let cover = match is_folder {
-        true => empty_folder(),
-        false => bind("/dev/null", false, &Options::default()),
+    if !is_folder(&target).context(words)? {
+        let null = bind("/dev/null", false, &Options::default()).context(words)?;
+        mount_tree::attach(null.as_fd(), target.as_fd()).context(words)?;
+        mounts.spend([null, target]);
+        return Ok(());
+    }
+    // One that is mounted can be copied, which takes less than another.
+    let cover = match &mounts.empty_folder {
+        Some(mounted) => mount_tree::copy(mounted.as_fd(), c"", false).context(words)?,
+        None => empty_folder(mounts).context(words)?,
     };
-    mount_tree::attach(cover.context(words)?.as_fd(), target.as_fd()).context(words)
+    mount_tree::attach(cover.as_fd(), target.as_fd()).context(words)?;
+    let copied = mounts.empty_folder.replace(cover);
+    mounts.spend(copied.into_iter().chain([target]));
+    Ok(())
 }
 
-fn empty_folder() -> Result<OwnedFd> {
+fn is_folder(file: &OwnedFd) -> nix::Result<bool> {
+    Ok(fstat(file)?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+}
+
+fn empty_folder(mounts: &mut Mounts) -> Result<OwnedFd> {
     let options = Options { set: RDONLY, parameters: vec!["nr_inodes=2".into()], ..Options::default() };
-    new("tmpfs", "tmpfs", &options)
+    new(mounts, "tmpfs", "tmpfs", &options)
 }
 
 /// Binds a path over itself, read-only, with the flags that it has.
-pub fn read_only(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+pub fn read_only(mounts: &mut Mounts, root: BorrowedFd<'_>, path: &str) -> Result<()> {
     let words = || format!("linux.readonlyPaths: close {path}");
     let Some(target) = existing(root, path).context(words)? else { return Ok(()) };
     let tree = mount_tree::copy(target.as_fd(), c"", true).context(words)?;
     mount_tree::set_attributes(tree.as_fd(), false, RDONLY, 0, 0).context(words)?;
-    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)
+    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
+    mounts.spend([tree, target]);
+    Ok(())
 }
 
 /// What is not there needs neither cover nor lock.

@@ -4,10 +4,10 @@
 
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -61,23 +61,36 @@ pub fn open_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// Those of openat2(2), mkdirat(2) and openat(2), in words.
 pub fn open_or_make(root: BorrowedFd<'_>, path: &str, missing: Missing) -> Result<OwnedFd> {
     match open(root, path) {
-        Err(Errno::ENOENT) => make(root, path, missing),
+        Err(Errno::ENOENT) => {
+            // Mostly the last name alone is missing.
+            let made = make_last(root, Path::new(path), missing);
+            made.map_or_else(|| make(root, path, missing), Ok)
+        }
         opened => opened.context(|| format!("open {path} in the container")),
     }
 }
 
-/// Opens the folder above a path, made if need be, and gives the path's last name.
-///
-/// # Errors
-/// As [`open_or_make`]; a path that has no last name.
-pub fn open_parent(root: BorrowedFd<'_>, path: &str) -> Result<(OwnedFd, OsString)> {
-    let path = Path::new(path);
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => {
-            let parent = open_or_make(root, &parent.display().to_string(), Missing::Folder)?;
-            Ok((parent, name.to_owned()))
-        }
-        _ => Err(Error(format!("{}: cannot be made", path.display()))),
+/// The folder above the path that was asked for last: nodes and links stand side by side.
+#[derive(Debug, Default)]
+pub struct Parent(Option<(PathBuf, OwnedFd)>);
+
+impl Parent {
+    /// Opens the folder above a path, made if need be, and gives the path's last name.
+    ///
+    /// # Errors
+    /// As [`open_or_make`]; a path that has no last name.
+    pub fn of<'a>(&mut self, root: BorrowedFd<'_>, path: &'a str) -> Result<(BorrowedFd<'_>, &'a OsStr)> {
+        let cannot = || Error(format!("{path}: cannot be made"));
+        let parent = Path::new(path).parent().ok_or_else(cannot)?;
+        let name = Path::new(path).file_name().ok_or_else(cannot)?;
+        let (_, folder) = &*match self.0.take().filter(|(known, _)| known == parent) {
+            Some(known) => self.0.insert(known),
+            None => {
+                let folder = open_or_make(root, &parent.display().to_string(), Missing::Folder)?;
+                self.0.insert((parent.to_owned(), folder))
+            }
+        };
+        Ok((folder.as_fd(), name))
     }
 }
 
@@ -105,6 +118,25 @@ pub fn open_as(
         }
     }
     opened
+}
+
+/// Makes the last name of a path where the folder above is there and has nothing of that name.
+fn make_last(root: BorrowedFd<'_>, path: &Path, missing: Missing) -> Option<OwnedFd> {
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    let folder = open_as(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY, ResolveFlag::empty()).ok()?;
+    make_one(folder.as_fd(), name, missing).ok()?;
+    open_as(root, path, OFlag::O_PATH, ResolveFlag::empty()).ok()
+}
+
+/// Makes what no other name, be it a link's, stands for.
+fn make_one(folder: BorrowedFd<'_>, name: &OsStr, missing: Missing) -> nix::Result<()> {
+    match missing {
+        Missing::Folder => mkdirat(folder, name, Mode::from_bits_truncate(0o755)),
+        Missing::File => {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            openat(folder, name, flags, Mode::from_bits_truncate(0o644)).map(drop)
+        }
+    }
 }
 
 /// Walks name by name, following links as the container would, and makes what is
@@ -158,15 +190,7 @@ fn open_or_make_one(root: BorrowedFd<'_>, at: &Path, name: &OsString, kind: Miss
         opened => return opened,
     }
     let folder = open_as(root, at, OFlag::O_PATH | OFlag::O_DIRECTORY, ResolveFlag::empty())?;
-    let made = match kind {
-        Missing::Folder => mkdirat(folder.as_fd(), name.as_os_str(), Mode::from_bits_truncate(0o755)),
-        Missing::File => {
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            nix::fcntl::openat(folder.as_fd(), name.as_os_str(), flags, Mode::from_bits_truncate(0o644))
-                .map(drop)
-        }
-    };
-    match made {
+    match make_one(folder.as_fd(), name, kind) {
         Ok(()) | Err(Errno::EEXIST) => itself(),
         Err(error) => Err(error),
     }

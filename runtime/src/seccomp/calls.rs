@@ -1,13 +1,13 @@
 //! System calls by name: `*.txt` beside this file, in which a line is the number
 //! of its first name and names that count on from it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Set in every number of an x32 call.
 pub const X32_BIT: u32 = 0x4000_0000;
 
 /// Numbers by name.
-pub type Calls = HashMap<&'static str, u32>;
+pub type Calls = BTreeMap<&'static str, u32>;
 
 /// A way to make system calls; what `seccomp_data.arch` and the number tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
