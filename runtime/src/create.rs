@@ -7,6 +7,7 @@ use crate::caller;
 use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
+use crate::id_map;
 use crate::log::Log;
 use crate::net_devices;
 use crate::perform::{self, Performer};
@@ -152,6 +153,9 @@ fn build(
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
     let cgroup = if plan.cgroup.scope.is_none() { folder::make(&plan.cgroup)? } else { None };
+    if cgroup.is_none() {
+        record.cgroup = None;
+    }
     if let (Some(held), Some(rdt)) = (&record.rdt, &plan.rdt) {
         held.make(rdt)?;
     }
@@ -256,8 +260,7 @@ fn lead(
         set_oom_score(pid, value)?;
     }
     if plan.namespaces.maps_users() {
-        map(pid, "uid_map", &plan.namespaces.uid_map)?;
-        map(pid, "gid_map", &plan.namespaces.gid_map)?;
+        id_map::write(pid, &plan.namespaces.uid_map, &plan.namespaces.gid_map)?;
     }
     if plan.steps.contains(&Step::AwaitParent) {
         channel.go()?;
@@ -284,11 +287,6 @@ pub fn set_oom_score(pid: i32, value: i32) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         written => written.context(|| format!("process.oomScoreAdj: set {value}")),
     }
-}
-
-fn map(pid: i32, file: &str, text: &str) -> Result<()> {
-    fs::write(format!("/proc/{pid}/{file}"), text)
-        .context(|| format!("linux.uidMappings: write {text:?} to {file}"))
 }
 
 /// `prestart` is `createRuntime`'s old name.

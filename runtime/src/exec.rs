@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
@@ -121,7 +122,7 @@ fn join_and_fork(
     steps: &[Step],
     console: Option<OwnedFd>,
 ) -> Result<i32> {
-    let kinds = kinds(config);
+    let mut kinds = kinds(config);
     // Before the process is known to be the container's still.
     let root = root_of(record, kinds)?;
     let held = record.process.and_then(|process| process.open());
@@ -134,7 +135,7 @@ fn join_and_fork(
         .map(|path| File::open(folder::of(path)).context(|| format!("open the cgroup {path}")));
     let cgroup = cgroup.transpose()?;
     if kinds.contains(CloneFlags::CLONE_NEWPID) {
-        setns(&held, CloneFlags::CLONE_NEWPID).context(|| "join the container's PID namespace".into())?;
+        kinds = kinds - join_processes(&held, kinds)?;
     }
     let agent = Agent::connect(config)?;
     let (parent, child) = Channel::pair()?;
@@ -163,7 +164,7 @@ fn join_and_fork(
             if scope.is_some() && performer.channel.wait_for_go().is_err() {
                 sys::fork::exit_now(1);
             }
-            inside(performer, &held, kinds - CloneFlags::CLONE_NEWPID, steps)
+            inside(performer, &held, kinds, steps)
         }
     }
 }
@@ -188,6 +189,20 @@ fn root_of(record: &Record, kinds: CloneFlags) -> Result<Option<OwnedFd>> {
     let path = format!("/proc/{}/root", record.process.map_or(0, |process| process.pid));
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(&*path, flags, Mode::empty()).map(Some).context(|| "open the container's root".into())
+}
+
+/// The new process is born into the PID namespace. A user has the right to it by the user
+/// namespace alone, which is joined along. Returns what has been joined.
+fn join_processes(held: &OwnedFd, kinds: CloneFlags) -> Result<CloneFlags> {
+    let words = || "join the container's PID namespace".to_owned();
+    let users = CloneFlags::CLONE_NEWUSER;
+    match setns(held, CloneFlags::CLONE_NEWPID) {
+        Err(Errno::EPERM) if kinds.contains(users) => {
+            let both = CloneFlags::CLONE_NEWPID | users;
+            setns(held, both).context(words).map(|()| both)
+        }
+        joined => joined.context(words).map(|()| CloneFlags::CLONE_NEWPID),
+    }
 }
 
 fn end(pid: i32) {

@@ -22,6 +22,7 @@ mod features;
 mod foreground;
 #[cfg(any(test, feature = "fuzz"))]
 mod fuzz;
+mod id_map;
 mod image_file;
 mod json_path;
 mod kernel_file;
@@ -121,7 +122,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Events { id, every } => usage::events(root, &id, every)?,
         Command::Update { id, file, resources } => usage::update(root, &id, file.as_deref(), &resources)?,
         Command::Features => print(features::features()?)?,
-        Command::Spec(bundle) => spec::spec(&bundle)?,
+        Command::Spec { bundle, rootless } => spec::spec(&bundle, rootless)?,
         Command::Help => output::print(include_str!("usage.txt"))?,
         Command::Version => print(version())?,
     }

@@ -2,8 +2,8 @@
 
 use crate::error::{Context, Error, Result};
 use spec::bundle::{
-    Capabilities, Config, DeviceRule, Linux, Mount, Namespace, NamespaceKind, OCI_VERSION, Process,
-    Resources, Rlimit, Root,
+    Capabilities, Config, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceKind, OCI_VERSION,
+    Process, Resources, Rlimit, Root,
 };
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,14 +24,18 @@ const MASKED: &str = "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/laten
                       /proc/timer_stats /proc/sched_debug /sys/firmware /proc/scsi";
 const READ_ONLY: &str = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger";
 
-/// Writes `config.json` into a folder that has none.
+/// Writes `config.json` into a folder that has none; one for the caller if it is not root.
 ///
 /// # Errors
 /// There is one; those of writing a file.
-pub fn spec(bundle: &Path) -> Result<()> {
+pub fn spec(bundle: &Path, rootless: bool) -> Result<()> {
     let path = bundle.join("config.json");
     let words = || format!("write {}", path.display());
-    let text = serde_json::to_string_pretty(&config()).context(words)?;
+    let mut config = config();
+    if rootless {
+        make_rootless(&mut config, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    }
+    let text = serde_json::to_string_pretty(&config).context(words)?;
     match File::create_new(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(Error(format!("{} is there already", path.display())))
@@ -59,6 +63,25 @@ fn config() -> Config {
             ..Linux::default()
         }),
         ..Config::default()
+    }
+}
+
+/// As runc does: the caller is root of a user namespace, in the host's network, whose `/sys`
+/// it sees, and without limits.
+fn make_rootless(config: &mut Config, uid: u32, gid: u32) {
+    let Some(linux) = config.linux.as_mut() else { return };
+    let only = |host_id| vec![IdMapping { container_id: 0, host_id, size: 1 }];
+    (linux.uid_mappings, linux.gid_mappings) = (only(uid), only(gid));
+    linux.resources = None;
+    linux.namespaces.retain(|namespace| namespace.kind != NamespaceKind::Network);
+    linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+    for mount in &mut config.mounts {
+        // Nobody else is there to own anything.
+        mount.options.retain(|option| !option.starts_with("gid="));
+        if mount.kind.as_deref() == Some("sysfs") {
+            (mount.kind, mount.source) = (Some("none".into()), Some("/sys".into()));
+            mount.options = ["rbind", "nosuid", "noexec", "nodev", "rro"].map(str::to_owned).into();
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn cgroup(root: &Path, id: &str) -> Result<String> {
 fn running(root: &Path, id: &str) -> Result<(String, Option<Scope>)> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
-    let none = || Error(format!("container {id:?}: it has no cgroup: the host has no cgroup v2"));
+    let none = || Error(format!("container {id:?}: it has no cgroup"));
     match record.status(&place) {
         Status::Stopped => Err(Error(format!("container {id:?}: container not running"))),
         _ => Ok((record.cgroup.ok_or_else(none)?, record.scope)),

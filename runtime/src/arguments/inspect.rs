@@ -17,15 +17,15 @@ pub fn list(parser: &mut Parser) -> Result<Command> {
 
 /// The arguments of `spec`.
 pub fn spec(parser: &mut Parser) -> Result<Command> {
-    let mut bundle = PathBuf::from(".");
+    let (mut bundle, mut rootless) = (PathBuf::from("."), false);
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('b') | Arg::Long("bundle") => bundle = path(parser)?,
-            Arg::Long("rootless") => return Err(Error::new("spec --rootless: not supported yet")),
+            Arg::Long("rootless") => rootless = flag_value(parser)?,
             other => return Err(unexpected(&other)),
         }
     }
-    Ok(Command::Spec(bundle))
+    Ok(Command::Spec { bundle, rootless })
 }
 
 /// The arguments of `ps`; what follows the ID is for ps(1).

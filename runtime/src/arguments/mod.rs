@@ -103,7 +103,12 @@ pub enum Command {
     /// Prints what the runtime can do.
     Features,
     /// Writes a `config.json` to begin with.
-    Spec(PathBuf),
+    Spec {
+        /// Where.
+        bundle: PathBuf,
+        /// For a caller who is not root.
+        rootless: bool,
+    },
     /// Prints the usage.
     Help,
     /// Prints the version.

@@ -59,8 +59,28 @@ pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
         };
     }
     let words = || format!("make the cgroup {}", of(&cgroup.path).display());
-    delegate(&cgroup.path, &controllers(&cgroup.writes)).context(words)?;
-    limit(&cgroup.path, cgroup).map(Some)
+    match delegate(&cgroup.path, &controllers(&cgroup.writes)) {
+        Err(error) if !cgroup.is_named && is_denied(&error) && caller::is_rootless() => {
+            lacking(cgroup).map(|()| None)
+        }
+        made => made.context(words).and_then(|()| limit(&cgroup.path, cgroup)).map(Some),
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// A user has cgroups only where they are delegated to it; what limits nothing does without.
+fn lacking(cgroup: &plan::Cgroup) -> Result<()> {
+    match cgroup.writes.first() {
+        None => Ok(()),
+        Some(write) => Err(Error(format!(
+            "linux.resources: {} needs a cgroup, and the caller may not make {}: systemd delegates one to a user with --systemd-cgroup",
+            write.file,
+            of(&cgroup.path).display()
+        ))),
+    }
 }
 
 /// Limits what is in a folder that is there, and opens it.

@@ -27,6 +27,8 @@ pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: boo
     let number = makedev(node.major, node.minor);
     match mknodat(folder, name, kind, mode, number) {
         Err(Errno::EEXIST) => return Ok(()),
+        // The caller itself is in a user namespace.
+        Err(Errno::EPERM) => return bind_device(root, node).context(words),
         made => made.context(words)?,
     }
     // Whatever the caller's umask was.

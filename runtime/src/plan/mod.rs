@@ -87,6 +87,8 @@ pub struct Cgroup {
     /// Below the hierarchy's mount point, without a slash in front; empty when systemd
     /// chooses it.
     pub path: String,
+    /// config.json names it; who may not make it does not do without.
+    pub is_named: bool,
     /// What systemd makes.
     pub scope: Option<NewScope>,
     /// Files and what is written to them.
@@ -152,12 +154,14 @@ fn cgroup(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Cgroup> {
     let writes = writes(resources)?;
     let devices = program(&devices::rules(&resources.devices))?;
     if !given.systemd_cgroup {
-        return Ok(Cgroup { path: cgroup_path(linux, given.id)?, scope: None, writes, devices });
+        let path = cgroup_path(linux, given.id)?;
+        let is_named = !linux.cgroups_path.is_empty();
+        return Ok(Cgroup { path, is_named, scope: None, writes, devices });
     }
     let mut new = scope::plan(&linux.cgroups_path, given.id, (given.is_rootless)())?;
     new.properties.extend(scope::properties(&writes));
     new.properties.extend(annotation::properties(&config.annotations)?);
-    Ok(Cgroup { path: String::new(), scope: Some(new), writes, devices })
+    Ok(Cgroup { path: String::new(), is_named: true, scope: Some(new), writes, devices })
 }
 
 fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {

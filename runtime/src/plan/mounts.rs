@@ -1,7 +1,7 @@
 //! `mounts`: where each comes from and what is done to it.
 
 use super::options::COPY_UP;
-use super::{IdMap, Namespaces, Options, has, idmap, refuse, selinux};
+use super::{Given, IdMap, Namespaces, Options, has, idmap, refuse, selinux};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
 use std::path::Path;
@@ -60,11 +60,11 @@ pub fn mounts(
     mounts: &[bundle::Mount],
     linux: &Linux,
     namespaces: &Namespaces,
-    bundle: &str,
+    given: &Given<'_>,
 ) -> Result<Vec<Mount>> {
     let one = |(place, mount): (usize, &bundle::Mount)| {
         let name = format!("mounts[{place}]");
-        plan(&name, mount, linux, namespaces, bundle).map(|(source, options)| {
+        plan(&name, mount, linux, namespaces, given).map(|(source, options)| {
             let plain = matches!(&source, Source::New { kind, .. } if kind == "proc" || kind == "sysfs");
             Mount { destination: mount.destination.clone(), plain, name, source, options }
         })
@@ -77,21 +77,26 @@ fn plan(
     mount: &bundle::Mount,
     linux: &Linux,
     namespaces: &Namespaces,
-    bundle: &str,
+    given: &Given<'_>,
 ) -> Result<(Source, Options)> {
     if mount.destination.is_empty() {
         return Err(refuse::at(&format!("{name}.destination"), "is empty"));
     }
     let mut options = Options::new(&mount.options);
     let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
-    if is_cgroup && namespaces.maps_users() && !has(linux, NamespaceKind::Cgroup) {
-        // The host's, in which root of the user namespace is nobody special (CVE-2023-25809).
+    // The host's, in which root of the user namespace is nobody special (CVE-2023-25809).
+    let is_hosts = is_cgroup && !has(linux, NamespaceKind::Cgroup);
+    if is_hosts && (namespaces.maps_users() || (given.is_rootless)()) {
         options.read_only();
     }
     if let Some(refused) = options.refused.first() {
         return Err(refuse::at(&format!("{name}.options"), &format!("{refused} is not supported")));
     }
-    let source = source(name, mount, &options, linux, namespaces, bundle)?;
+    let source = source(name, mount, &options, linux, namespaces, given.bundle)?;
+    if mount.kind.as_deref() == Some("sysfs") && matches!(source, Source::Bind { .. }) {
+        // A sysfs of its own would have nothing below: neither would it be writable there.
+        options.read_only_below();
+    }
     let source = match (source, idmap::of(name, mount, &options, namespaces)?) {
         (source, None) => source,
         (Source::Bind { path, recursive }, Some(ids)) => Source::Mapped { path, recursive, ids },

@@ -100,6 +100,13 @@ impl Options {
         self.add("ro");
     }
 
+    /// What is read-only is so with all mounts below.
+    pub fn read_only_below(&mut self) {
+        if self.set & RDONLY != 0 {
+            self.add("rro");
+        }
+    }
+
     fn add(&mut self, option: &str) {
         if let Some((set, clear)) = attribute(option) {
             (self.set, self.clear) = ((self.set & !clear) | set, (self.clear & !set) | clear);

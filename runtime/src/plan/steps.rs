@@ -243,7 +243,7 @@ fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'
     } else {
         steps.push(Step::SharedRoot(path));
     }
-    let mounts = mounts::mounts(&config.mounts, linux, namespaces, given.bundle)?;
+    let mounts = mounts::mounts(&config.mounts, linux, namespaces, given)?;
     steps.extend(mounts.into_iter().map(Step::Mount));
     steps.extend(devices::steps(config, linux, namespaces.has_users())?);
     if let Some(process) = config.process.as_ref().filter(|process| process.terminal) {

@@ -22,6 +22,7 @@ mod net_devices;
 mod odd_configurations;
 mod process;
 mod root;
+mod rootless;
 mod seccomp;
 mod seccomp_agent;
 mod security;
