@@ -23,8 +23,9 @@
 //! that the program runs.
 
 use crate::error::{Context, Error, Result};
+use crate::seccomp::Program;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use sys::descriptors;
 
 /// Longest error that is told whole, in bytes.
@@ -66,11 +67,6 @@ impl Channel {
         pair.map(|(one, other)| (Self(one), Self(other))).context(|| "make a socket".into())
     }
 
-    /// The same side once more.
-    pub fn again(&self) -> Result<Self> {
-        self.0.try_clone().map(Self).context(|| "copy a socket".into())
-    }
-
     /// Tells an error; nothing more can be done when nobody listens.
     pub fn fail(&self, error: &Error) {
         let mut text = format!("E{error}").into_bytes();
@@ -90,10 +86,10 @@ impl Channel {
         let _ = self.send(format!("B{pid}").as_bytes());
     }
 
-    /// Hands a filter's descriptor over, and waits until the agent has it.
-    pub fn listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
-        descriptors::send(self.0.as_fd(), b"L", &[listener]).context(|| "tell the other process".into())?;
-        self.wait_for_go()
+    /// Loads a filter whose descriptor the parent gives to an agent, and returns once it has.
+    pub fn load(&self, filter: &Program) -> Result<()> {
+        sys::listener::load(&filter.program, filter.flags, self.0.as_fd(), b'L', b'G')
+            .context(|| "linux.seccomp: load".into())
     }
 
     /// Has the parent run hooks.

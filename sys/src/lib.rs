@@ -17,6 +17,7 @@ pub mod fork;
 pub mod fs_context;
 pub mod interface;
 pub mod keyring;
+pub mod listener;
 pub mod memory;
 pub mod mount_tree;
 pub mod multicast;

@@ -24,7 +24,7 @@ pub struct Spawn<'a> {
 /// `struct clone_args` up to `cgroup` (clone(2)).
 #[repr(C)]
 #[derive(Default)]
-struct CloneArgs {
+pub(crate) struct CloneArgs {
     flags: u64,
     pidfd: u64,
     child_tid: u64,
@@ -36,6 +36,14 @@ struct CloneArgs {
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
+}
+
+impl CloneArgs {
+    /// A thread on this stack, with `CLONE_*` flags.
+    pub(crate) fn thread(flags: c_int, stack: &mut [u128]) -> Self {
+        let (stack, stack_size) = (stack.as_mut_ptr() as u64, size_of_val(stack) as u64);
+        Self { flags: flags as u64, stack, stack_size, ..Self::default() }
+    }
 }
 
 /// What the child reads, in the memory it shares with its stopped parent.
@@ -95,7 +103,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<i32> {
     // SAFETY: `args` names a stack that is this call's own and 16-byte aligned;
     // CLONE_VFORK stops this thread until the child has left our memory, so all
     // that `child` points to outlives its use.
-    let pid = unsafe { clone3(&args, child_at) };
+    let pid = unsafe { clone3(&args, run_child, child_at.cast()) };
     // SAFETY: the child is gone from our memory; it wrote through this pointer.
     let error = unsafe { ptr::read_volatile(&raw const (*child_at).error) };
     if pid < 0 {
@@ -116,13 +124,17 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 /// returned there would find no frame. Returns the child's ID or an errno below zero.
 ///
 /// # Safety
-/// `args` must share memory and stop the caller (`CLONE_VM | CLONE_VFORK`) and
-/// name a 16-byte aligned stack; `child` must be valid for [`run_child`].
+/// `args` must share memory (`CLONE_VM`) and name a 16-byte aligned stack, which the caller must
+/// leave alone until the child has left its memory; `data` must be valid for `run` as long.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone3(args: &CloneArgs, child: *mut Child) -> i64 {
+pub(crate) unsafe fn clone3(
+    args: &CloneArgs,
+    run: extern "C" fn(*mut c_void) -> !,
+    data: *mut c_void,
+) -> i64 {
     let mut result = libc::SYS_clone3;
     // SAFETY: in the parent only rax, rcx and r11 change. The child, whose rax
-    // is zero, calls `run_child`, which does not return.
+    // is zero, calls `run`, which does not return.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -136,8 +148,8 @@ unsafe fn clone3(args: &CloneArgs, child: *mut Child) -> i64 {
             inout("rax") result,
             in("rdi") args,
             in("rsi") size_of::<CloneArgs>(),
-            in("r12") child,
-            in("r13") run_child as extern "C" fn(*mut Child) -> !,
+            in("r12") data,
+            in("r13") run,
             out("rcx") _,
             out("r11") _,
         );
@@ -146,11 +158,11 @@ unsafe fn clone3(args: &CloneArgs, child: *mut Child) -> i64 {
 }
 
 /// The child's side: nothing but system calls, since it stands in its parent's memory.
-extern "C" fn run_child(child: *mut Child) -> ! {
+extern "C" fn run_child(child: *mut c_void) -> ! {
     // SAFETY: `spawn` gives pointers that live until the exec, and nobody else
     // runs in this memory meanwhile.
     unsafe {
-        let child = &mut *child;
+        let child = &mut *child.cast::<Child>();
         libc::setsid();
         if !child.oom_score_adj.is_null() {
             let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);

@@ -3,7 +3,6 @@
 use crate::packet::Instruction;
 use libc::{sock_filter, sock_fprog};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Puts a filter on this process for good; needs `no_new_privs` or
 /// `CAP_SYS_ADMIN` (`SECCOMP_SET_MODE_FILTER`).
@@ -14,19 +13,8 @@ pub fn load(program: &[Instruction], flags: u32) -> io::Result<()> {
     set(program, flags).map(drop)
 }
 
-/// As [`load`], and gives the descriptor on which the filter asks about calls
-/// (`SECCOMP_FILTER_FLAG_NEW_LISTENER`), close-on-exec.
-///
-/// # Errors
-/// As [`load`]; `EBUSY` when a filter of this process has one already.
-pub fn load_with_listener(program: &[Instruction], flags: u32) -> io::Result<OwnedFd> {
-    let listener = set(program, flags | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32)?;
-    // SAFETY: the kernel has just made this descriptor, for us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(listener) })
-}
-
 /// What the kernel gives: 0, or a descriptor where one was asked for.
-fn set(program: &[Instruction], flags: u32) -> io::Result<i32> {
+pub(crate) fn set(program: &[Instruction], flags: u32) -> io::Result<i32> {
     let mut filter: Vec<sock_filter> = program
         .iter()
         .map(|step| sock_filter { code: step.code, jt: step.jump_true, jf: step.jump_false, k: step.operand })

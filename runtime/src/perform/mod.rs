@@ -8,7 +8,6 @@ mod files;
 mod guard;
 mod hooks;
 mod idmap;
-mod listener;
 mod mount;
 mod place;
 mod program;
@@ -171,7 +170,7 @@ impl Performer {
                 sys::descriptors::close_on_exec_from(*first).context(|| "close descriptors".into())
             }
             Step::Wait => self.wait(),
-            Step::Seccomp(filter) if filter.has_listener() => listener::load(filter, &self.channel),
+            Step::Seccomp(filter) if filter.has_listener() => self.channel.load(filter),
             Step::Seccomp(filter) => {
                 sys::seccomp::load(&filter.program, filter.flags).context(|| "linux.seccomp: load".into())
             }
