@@ -7,6 +7,7 @@ help: ## this list
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
 	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, INTERACTIVE=1 and APPEND="kernel words".'
+	@echo '`make bench` takes ONLY=boot or ONLY=containers; containers need root or sudo.'
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev
@@ -41,9 +42,10 @@ image: build ## the demonstration's image, in target/run/demo
 run: build ## boot the demonstration in QEMU, or IMAGE=my.tar
 	@tools/run boot
 
-bench: build ## instructions, memory and sizes beside those of peers; also in target/bench/*.json
-	@tools/need qemu-system-x86 mmdebstrap umoci skopeo uidmap xz-utils busybox-static runit
-	cargo run --release --quiet -p tests --bin bench
+bench: build ## a boot and a container beside their peers: times, memory, sizes; also in target/bench/*.json
+	@tools/need qemu-system-x86 mmdebstrap umoci skopeo uidmap xz-utils busybox-static runit \
+	    crun strace libseccomp-dev pkg-config
+	cargo run --release --quiet -p tests --bin bench -- $(ONLY)
 
 clean: ## remove what was built; ~/.cache/skerry stays
 	rm -rf target

@@ -38,19 +38,20 @@ pub fn folder() -> PathBuf {
 
 /// Compiles all of them.
 pub fn build() -> Result<Programs> {
-    fs::create_dir_all(folder())?;
     Ok(Programs {
-        start_settled: compile("start", "start-settled", &[&BARE[..], &["-DSETTLE=2"]].concat())?,
-        start: compile("start", "start", &[&BARE[..], &["-DSETTLE=0"]].concat())?,
-        payload: compile("payload", "payload", &BARE)?,
-        page: compile("page", "page", &BARE)?,
-        floor: compile("floor", "floor", &["-Os", "-static"])?,
+        start_settled: compile("guest/start", "start-settled", &[&BARE[..], &["-DSETTLE=2"]].concat())?,
+        start: compile("guest/start", "start", &[&BARE[..], &["-DSETTLE=0"]].concat())?,
+        payload: compile("guest/payload", "payload", &BARE)?,
+        page: compile("guest/page", "page", &BARE)?,
+        floor: compile("guest/floor", "floor", &["-Os", "-static"])?,
     })
 }
 
-fn compile(source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
+/// Compiles a C file of the benchmark.
+pub fn compile(source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
+    fs::create_dir_all(folder())?;
     let program = folder().join(name);
-    let source = Path::new("tests/bench/guest").join(source).with_extension("c");
+    let source = Path::new("tests/bench").join(source).with_extension("c");
     said(Command::new("gcc").args(options).arg("-o").arg(&program).arg(repository().join(source)))?;
     Ok(program)
 }

@@ -1,10 +1,13 @@
-//! `make bench`: what a boot costs, in instructions, beside its peers.
+//! `make bench`: what a boot and what a container costs, beside peers.
 //!
-//! Prints a table and writes `target/bench/NAME.json`. `docs/performance.md` tells
+//! Prints tables and writes `target/bench/NAME.json`. `docs/performance.md` tells
 //! what each number means. Nothing here is a result: each is measured in this run,
-//! and a count that another run of the same machine does not repeat is an error.
+//! and a count of instructions that another run of the same machine does not repeat is an
+//! error. The command line names what is measured, `boot` or `containers`; nothing named means
+//! all of it.
 
 mod archive;
+mod containers;
 mod guest;
 mod machine;
 mod measurement;
@@ -18,7 +21,7 @@ use measurement::Table;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use tests::{Image, Result, said};
+use tests::{Failure, Image, Result, said};
 
 fn main() -> ExitCode {
     match run() {
@@ -34,14 +37,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures everything; whether every bar was met.
+/// Measures what the command line names; whether every bar was met.
 fn run() -> Result<bool> {
-    let programs = guest::build()?;
-    let plain = Image::empty().build()?;
-    println!("{}", versions(&plain)?);
-    let mut tables = vec![pid1::measure(&programs, &plain.join("vmlinuz"))?];
-    tables.push(page::measure(&programs)?);
-    tables.push(sizes::measure(&plain)?);
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = named.iter().find(|name| !["boot", "containers"].contains(&name.as_str())) {
+        return Err(Failure::new(format!("{unknown:?} is neither boot nor containers")));
+    }
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
+    let mut tables = Vec::new();
+    if wanted("boot") {
+        tables.extend(boot()?);
+    }
+    if wanted("containers") {
+        tables.push(containers::measure()?);
+    }
     let folder = guest::folder();
     for table in &tables {
         println!("\n{table}");
@@ -49,6 +58,17 @@ fn run() -> Result<bool> {
     }
     println!("\nalso in {}/*.json", folder.display());
     Ok(tables.iter().all(Table::met))
+}
+
+fn boot() -> Result<[Table; 3]> {
+    let programs = guest::build()?;
+    let plain = Image::empty().build()?;
+    println!("{}", versions(&plain)?);
+    Ok([
+        pid1::measure(&programs, &plain.join("vmlinuz"))?,
+        page::measure(&programs)?,
+        sizes::measure(&plain)?,
+    ])
 }
 
 /// What the counts belong to: another kernel or another peer has others.

@@ -12,6 +12,21 @@ pub enum Unit {
     Memory,
     /// Bytes, shown in MiB.
     Size,
+    /// Nanoseconds, shown in milliseconds.
+    Time,
+    /// Of anything.
+    Count,
+}
+
+impl Unit {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Memory | Self::Size => "bytes",
+            Self::Time => "nanoseconds",
+            Self::Count => "count",
+        }
+    }
 }
 
 /// A number beside which a measurement stands.
@@ -19,8 +34,9 @@ pub enum Unit {
 struct Peer {
     name: &'static str,
     value: u64,
-    /// The measurement must not be more.
-    bar: bool,
+    ratio: f64,
+    /// The ratio must not be more.
+    most: Option<f64>,
 }
 
 /// One measurement of ours.
@@ -39,23 +55,22 @@ impl Measurement {
     }
 
     /// Compares it with another measurement.
-    pub fn beside(mut self, name: &'static str, value: u64) -> Self {
-        self.peers.push(Peer { name, value, bar: false });
-        self
+    pub fn beside(self, name: &'static str, value: u64) -> Self {
+        let ratio = ratio(self.value, value);
+        self.paired(name, value, ratio, None)
     }
 
     /// Compares it with what it must not exceed.
-    pub fn within(mut self, name: &'static str, value: u64) -> Self {
-        self.peers.push(Peer { name, value, bar: true });
+    pub fn within(self, name: &'static str, value: u64) -> Self {
+        let ratio = ratio(self.value, value);
+        self.paired(name, value, ratio, Some(1.0))
+    }
+
+    /// Compares it with another measurement by a ratio that is not that of the two values, which
+    /// must not be more than `most`.
+    pub fn paired(mut self, name: &'static str, value: u64, ratio: f64, most: Option<f64>) -> Self {
+        self.peers.push(Peer { name, value, ratio, most });
         self
-    }
-
-    fn meets(&self, peer: &Peer) -> bool {
-        !peer.bar || self.value <= peer.value
-    }
-
-    fn ratio(&self, peer: &Peer) -> f64 {
-        self.value as f64 / peer.value as f64
     }
 
     /// An object per peer; one without a peer when there is none.
@@ -65,10 +80,10 @@ impl Measurement {
             json!({
                 "name": name,
                 "value": self.value,
-                "unit": if self.unit == Unit::Instructions { "instructions" } else { "bytes" },
+                "unit": self.unit.word(),
                 "peer": peer.map(|peer| peer.name),
                 "peer_value": peer.map(|peer| peer.value),
-                "ratio": peer.map(|peer| self.ratio(peer)),
+                "ratio": peer.map(|peer| peer.ratio),
             })
         };
         match self.peers.is_empty() {
@@ -76,6 +91,17 @@ impl Measurement {
             false => self.peers.iter().map(|peer| object(Some(peer))).collect(),
         }
     }
+}
+
+impl Peer {
+    fn is_met(&self) -> bool {
+        self.most.is_none_or(|most| self.ratio <= most)
+    }
+}
+
+/// Of nothing and nothing it is 1.
+fn ratio(value: u64, peer: u64) -> f64 {
+    if value == peer { 1.0 } else { value as f64 / peer as f64 }
 }
 
 /// Measurements that belong together.
@@ -92,7 +118,7 @@ pub struct Table {
 impl Table {
     /// Whether every bar was met.
     pub fn met(&self) -> bool {
-        self.rows.iter().all(|row| row.peers.iter().all(|peer| row.meets(peer)))
+        self.rows.iter().flat_map(|row| &row.peers).all(Peer::is_met)
     }
 
     /// A list of objects with `name`, `value`, `unit`, `peer`, `peer_value` and `ratio`.
@@ -111,8 +137,8 @@ impl fmt::Display for Table {
                 if index > 0 {
                     write!(out, "\n{:42}", "")?;
                 }
-                let verdict = if row.meets(peer) { "" } else { "  MISSED" };
-                let (value, ratio) = (shown(peer.value, row.unit), row.ratio(peer));
+                let verdict = if peer.is_met() { "" } else { "  MISSED" };
+                let (value, ratio) = (shown(peer.value, row.unit), peer.ratio);
                 write!(out, "   {:<14}{value:>12}{ratio:>8.3}{verdict}", peer.name)?;
             }
             writeln!(out)?;
@@ -122,11 +148,14 @@ impl fmt::Display for Table {
 }
 
 fn shown(value: u64, unit: Unit) -> String {
+    let count = value;
     let value = value as f64;
     match unit {
         Unit::Instructions => format!("{:.3} M", value / 1e6),
         Unit::Memory => format!("{:.3} MB", value / 1e6),
         Unit::Size => format!("{:.3} MiB", value / f64::from(1 << 20)),
+        Unit::Time => format!("{:.3} ms", value / 1e6),
+        Unit::Count => count.to_string(),
     }
 }
 
@@ -143,6 +172,16 @@ mod tests {
         let missed = table(row().within("bar", 1 << 20));
         assert!(!missed.met());
         assert!(missed.to_string().ends_with("1.000 MiB   3.000  MISSED\n"), "{missed}");
+    }
+
+    #[test]
+    fn a_bar_may_be_a_ratio_and_may_be_nothing_at_all() {
+        let table = |row| Table { name: "t", title: "T", rows: vec![row] };
+        let time = || Measurement::new("x", Unit::Time, 30);
+        assert!(table(time().paired("peer", 20, 1.5, Some(1.6))).met());
+        assert!(!table(time().paired("peer", 20, 1.7, Some(1.6))).met());
+        let left = |count| table(Measurement::new("left", Unit::Count, count).within("the bar", 0));
+        assert!(left(0).met() && !left(1).met());
     }
 
     #[test]
