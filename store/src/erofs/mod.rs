@@ -18,8 +18,8 @@
 //! - An inode is compact (32 bytes) when its owner, size and link count fit and
 //!   its time is the image's, which is the most common one of all inodes.
 //! - The tail of a file lies behind its inode (`FLAT_INLINE`) when both fit into
-//!   a block. Tails wait in memory, so after [`TAIL_BUDGET`] of them the rest
-//!   get blocks of their own.
+//!   a block. Tails wait in a scratch file; without one they wait in memory, and after
+//!   [`TAIL_BUDGET`] of them the rest get blocks of their own.
 //! - Extended attributes are stored with each inode; none are shared and none use
 //!   the long prefixes of Linux 6.4.
 //! - The same calls give the same bytes; nothing is taken from the clock, the
@@ -36,6 +36,7 @@ mod error;
 mod format;
 mod layout;
 mod output;
+mod tails;
 mod tree;
 mod writer;
 mod xattr;
@@ -46,8 +47,9 @@ pub(crate) mod check;
 mod tests;
 
 pub use error::Error;
+pub use tails::TAIL_BUDGET;
 pub use tree::{Device, Kind, Meta, Time};
-pub use writer::{Options, Summary, TAIL_BUDGET, Writer};
+pub use writer::{Options, Summary, Writer};
 pub use xattr::is_known_xattr;
 
 /// Size of a block in bytes.

@@ -1,6 +1,7 @@
 //! What an image will list: a tree of inodes in memory, without their bytes.
 
 use super::Error;
+use super::tails::Tail;
 use std::collections::BTreeMap;
 
 /// Longest name in a directory (`EROFS_NAME_LEN`).
@@ -82,7 +83,7 @@ pub(super) enum Content {
     File {
         start: u32,
         size: u64,
-        tail: Option<Box<[u8]>>,
+        tail: Option<Tail>,
     },
     /// A target of `None` lies in the block `start`, because it does not fit behind the inode.
     Symlink(Box<[u8]>),

@@ -3,13 +3,12 @@
 use super::format::{self, EXTENDED, Superblock};
 use super::layout::{self, Layout, Placed};
 use super::output::Output;
+use super::tails::{Tail, Tails};
 use super::tree::{self, Content, Device, Id, Kind, Meta, Time, Tree};
 use super::{BLOCK, Error, directory, xattr};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-
-/// How many bytes of tails wait in memory to be stored behind their inodes.
-pub const TAIL_BUDGET: usize = 32 << 20;
 
 /// How much is read from a file at a time; also the unit in which holes are found.
 const CHUNK: usize = 64 << 10;
@@ -46,7 +45,7 @@ pub struct Writer<W> {
     /// Encoded extended attributes; the first is empty.
     bodies: Vec<Box<[u8]>>,
     body_index: BTreeMap<Box<[u8]>, u32>,
-    tails: usize,
+    tails: Tails,
     buffer: Vec<u8>,
 }
 
@@ -67,9 +66,16 @@ impl<W: Write + Seek> Writer<W> {
             tree: Tree::new(),
             bodies: vec![Box::default()],
             body_index: BTreeMap::new(),
-            tails: 0,
+            tails: Tails::default(),
             buffer: vec![0; CHUNK],
         })
+    }
+
+    /// Keeps the ends of files in `scratch`, an empty file, until they are written: memory then has names
+    /// and attributes alone.
+    #[must_use]
+    pub fn with_scratch(self, scratch: File) -> Self {
+        Self { tails: Tails::in_file(scratch), ..self }
     }
 
     /// Adds a directory. One that is there keeps its entries and gets the new
@@ -241,7 +247,9 @@ impl<W: Write + Seek> Writer<W> {
             format::inode(node, &Placed { block, ..*placed }, body, index + 1, &mut bytes);
             bytes.extend_from_slice(body);
             match &node.content {
-                Content::File { tail: Some(tail), .. } => bytes.extend_from_slice(tail),
+                Content::File { tail: Some(tail), .. } => {
+                    self.tails.read(*tail, &mut bytes).map_err(Error::Write)?;
+                }
                 _ if placed.inline => {
                     let content = content(&self.tree, layout, placed.id);
                     bytes.extend_from_slice(&content[whole_part(&content, placed)..]);
@@ -284,17 +292,16 @@ impl<W: Write + Seek> Writer<W> {
     }
 
     /// Writes a file's last chunk, all but its tail where that may follow the inode.
-    fn last_chunk(&mut self, filled: usize, xattrs: u32) -> Result<Option<Box<[u8]>>, Error> {
+    fn last_chunk(&mut self, filled: usize, xattrs: u32) -> Result<Option<Tail>, Error> {
         let tail = filled % BLOCK;
         let head = EXTENDED + self.bodies[xattrs as usize].len();
-        if tail == 0 || head + tail > BLOCK || self.tails + tail > TAIL_BUDGET {
-            self.output.write(&self.buffer[..filled])?;
-            self.output.pad()?;
-            return Ok(None);
-        }
-        self.tails += tail;
-        self.output.write(&self.buffer[..filled - tail])?;
-        Ok(Some(self.buffer[filled - tail..filled].into()))
+        let fits = tail > 0 && head + tail <= BLOCK;
+        let last = &self.buffer[filled - tail..filled];
+        let kept = if fits { self.tails.keep(last).map_err(Error::Write)? } else { None };
+        let behind = if kept.is_some() { tail } else { 0 };
+        self.output.write(&self.buffer[..filled - behind])?;
+        self.output.pad()?;
+        Ok(kept)
     }
 }
 

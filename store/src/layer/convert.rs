@@ -5,6 +5,7 @@ use super::{Error, Limits};
 use crate::erofs::{self, Device, Kind, Meta, Summary, Writer};
 use crate::tar::{self, Entry};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -37,7 +38,30 @@ pub fn convert<R: Read, W: Write + Seek>(
     limits: &Limits,
 ) -> Result<(W, Report), Error> {
     let options = erofs::Options { uuid, ..erofs::Options::default() };
-    let mut layer = Layer::new(Writer::new(output, options)?, *limits);
+    write(archive, Writer::new(output, options)?, limits)
+}
+
+/// The same with less memory: the ends of files wait in `scratch`, an empty file.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_by<R: Read, W: Write + Seek>(
+    archive: R,
+    output: W,
+    scratch: File,
+    uuid: [u8; 16],
+    limits: &Limits,
+) -> Result<(W, Report), Error> {
+    let options = erofs::Options { uuid, ..erofs::Options::default() };
+    write(archive, Writer::new(output, options)?.with_scratch(scratch), limits)
+}
+
+fn write<R: Read, W: Write + Seek>(
+    archive: R,
+    writer: Writer<W>,
+    limits: &Limits,
+) -> Result<(W, Report), Error> {
+    let mut layer = Layer::new(writer, *limits);
     let mut reader = tar::Reader::new(archive);
     while let Some(entry) = reader.next_entry()? {
         layer.add(entry, &mut reader)?;

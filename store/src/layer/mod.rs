@@ -25,7 +25,7 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
-pub use convert::{Report, convert};
+pub use convert::{Report, convert, convert_by};
 pub use error::Error;
 
 /// What one layer may hold. Beyond it, it is refused: a small download must not

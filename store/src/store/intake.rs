@@ -47,7 +47,8 @@ impl Store {
         let target = self.layer_path(diff_id);
         let output = draft.file.try_clone().map_err(io_error("write", &target))?;
         let mut packed = Hashed::new(stored, layer.blob.map_or(diff_id, |(digest, _)| digest));
-        let report = match self.convert(&mut packed, output, diff_id) {
+        let files = [output, session.scratch()?];
+        let report = match self.convert(&mut packed, files, diff_id) {
             Err(Fault::Output(error)) => return Err(error),
             Err(Fault::Content(why)) => Err(why),
             Ok((found, _)) if found != *diff_id => Err(format!("its unpacked content is {found}")),
@@ -64,7 +65,7 @@ impl Store {
     fn convert(
         &self,
         packed: &mut impl Read,
-        output: File,
+        [output, scratch]: [File; 2],
         diff_id: &Digest,
     ) -> std::result::Result<(Digest, layer::Report), Fault> {
         let content = |error: io::Error| Fault::Content(cause(&error));
@@ -72,7 +73,7 @@ impl Store {
         let unpacked = compression::unpack(input).map_err(content)?;
         let mut archive = Hashed::new(unpacked, diff_id);
         let input = BufReader::with_capacity(BUFFER, &mut archive);
-        let converted = layer::convert(input, output, diff_id.prefix(), &self.limits);
+        let converted = layer::convert_by(input, output, scratch, diff_id.prefix(), &self.limits);
         let (_, report) = converted.map_err(|error| match error {
             layer::Error::Image(crate::erofs::Error::Write(error)) => {
                 Fault::Output(io_error("write", &self.layer_path(diff_id))(error))
