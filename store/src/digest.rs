@@ -15,6 +15,11 @@ impl Digest {
         Self(format!("sha256:{}", hex(&Sha256::digest(bytes))))
     }
 
+    /// A SHA-256 that was computed elsewhere.
+    pub(crate) fn of_hash(hash: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex(hash)))
+    }
+
     /// `sha256` or `sha512`.
     pub fn algorithm(&self) -> &str {
         &self.0[..6]

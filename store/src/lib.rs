@@ -17,11 +17,14 @@ mod source;
 mod store;
 mod stores;
 pub mod tar;
+mod verity;
 
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use oci::{Config, Healthcheck, Platform, Reference};
 pub use progress::{Progress, State, Update};
 pub use registry::Registries;
-pub use store::{Collected, Details, Form, Image, Imported, Layer, Listed, Pulled, Pushed, Store};
+pub use store::{
+    Bad, Checked, Collected, Details, Form, Image, Imported, Layer, Listed, Pulled, Pushed, Store,
+};
 pub use stores::Stores;

@@ -28,5 +28,6 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod socket;
 pub mod terminal;
+pub mod verity;
 pub mod watchdog;
 pub mod xattr;

@@ -38,7 +38,7 @@ impl Store {
         }
         let gate = Gate::shut(&self.root)?;
         let mut needed = gate.leases()?;
-        needed.extend(in_use.iter().map(|diff_id| self.layer_path(diff_id)));
+        needed.extend(self.paths(&in_use.iter().cloned().collect::<Vec<_>>(), [].into_iter()));
         for listed in self.list()? {
             let documents = self.documents(&listed.name)?.ok_or(Error::NoImage(listed.name.to_string()))?;
             let own = [&documents.digest, &documents.config_digest].into_iter();
@@ -83,7 +83,7 @@ fn is_old(metadata: &Metadata, now: SystemTime) -> bool {
 }
 
 /// The files in the folders of `folder`, which may be missing.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let folders = match fs::metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         _ => paths(folder)?,

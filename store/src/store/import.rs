@@ -80,7 +80,7 @@ impl Store {
         let whole = format!("image {name}");
         let within = |why: String| Error::wrong(&whole, why);
         let picked = source.pick(image, &self.platform).map_err(within)?;
-        let file = self.check(&picked, name).map_err(within)?;
+        let file = self.check_documents(&picked, name).map_err(within)?;
         let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
         let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
         let blobs: Vec<_> =
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// Checks an image's documents against each other and against what was asked for.
-    fn check(&self, picked: &Picked, name: &Reference) -> std::result::Result<ConfigFile, String> {
+    fn check_documents(&self, picked: &Picked, name: &Reference) -> std::result::Result<ConfigFile, String> {
         let file = self.check_config(&picked.config, picked.layers.len())?;
         match &name.digest {
             Some(digest) if !digest.matches(&picked.manifest) => Err(format!("its manifest is not {digest}")),

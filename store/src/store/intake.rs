@@ -1,7 +1,7 @@
 //! A layer from its stored form into the store, wherever it comes from.
 
-use super::Store;
 use super::session::Session;
+use super::{Store, check};
 use crate::compression;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
@@ -43,7 +43,7 @@ impl Store {
         let diff_id = layer.diff_id;
         let what = format!("layer {diff_id}");
         let wrong = |why: String| Error::wrong(&what, why);
-        let draft = session.draft()?;
+        let mut draft = session.draft()?;
         let target = self.layer_path(diff_id);
         let output = draft.file.try_clone().map_err(io_error("write", &target))?;
         let mut packed = Hashed::new(stored, layer.blob.map_or(diff_id, |(digest, _)| digest));
@@ -57,6 +57,8 @@ impl Store {
         // A wrong or cut file explains every other fault, so it is named first.
         let digest = check_blob(packed, layer).map_err(wrong)?;
         let report = report.map_err(wrong)?;
+        let sealed = draft.seal(&target)?;
+        session.write(format!("{sealed}\n").as_bytes(), &check::seal_path(&target))?;
         draft.publish(&target)?;
         Ok((digest, report))
     }

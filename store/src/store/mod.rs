@@ -3,6 +3,7 @@
 //! ```text
 //! STORE/
 //! ├── layers/ALGORITHM/DIFFID.erofs  a layer, complete or not there
+//! ├── layers/ALGORITHM/DIFFID.verity the fs-verity digest of that file: "sha256:HEX\n"
 //! ├── blobs/ALGORITHM/DIGEST         manifests, image configurations, layers as they came: byte for byte
 //! ├── names/NAME                     NAME with '/' as '%2F': "MEDIATYPE DIGEST SIZE\n" of its manifest
 //! ├── downloads/ALGORITHM/DIGEST     the first bytes of a blob; locked by who downloads it
@@ -16,6 +17,7 @@
 //! name needs: [`Store::collect`] takes them. `session` says how those who write
 //! keep out of each other's way. Readers need no lock.
 
+mod check;
 mod collect;
 mod download;
 mod export;
@@ -39,6 +41,7 @@ mod push_tests;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Bad, Checked};
 pub use collect::Collected;
 pub use export::Form;
 pub use import::Imported;

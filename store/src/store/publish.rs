@@ -1,6 +1,8 @@
 //! How a file comes to be there whole or not at all.
 
+use crate::digest::Digest;
 use crate::error::{Result, io_error};
+use crate::verity;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,14 @@ impl Draft {
         let file =
             options.read(true).write(true).create_new(true).open(&path).map_err(io_error("make", &path))?;
         Ok(Self { path, file })
+    }
+
+    /// Brings the file to disk, ends all writing to it and seals it where the file system can;
+    /// tells its fs-verity digest. `to` is what it is going to be.
+    pub fn seal(&mut self, to: &Path) -> Result<Digest> {
+        self.file.sync_all().map_err(io_error("write", to))?;
+        self.file = File::open(&self.path).map_err(io_error("open", &self.path))?;
+        verity::seal(&self.file).map_err(io_error("read", to))
     }
 
     /// Brings the file to disk and renames it to `to`, in place of what is there.

@@ -1,6 +1,6 @@
 //! What a store has.
 
-use super::Store;
+use super::{Store, check};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Reference};
@@ -133,6 +133,7 @@ impl Store {
         blobs: impl Iterator<Item = &'d Digest>,
     ) -> BTreeSet<PathBuf> {
         let layers = diff_ids.iter().map(|diff_id| self.layer_path(diff_id));
+        let layers = layers.flat_map(|path| [check::seal_path(&path), path]);
         layers.chain(blobs.map(|digest| self.blob_path(digest))).collect()
     }
 

@@ -169,7 +169,7 @@ fn what_an_import_that_was_killed_left_behind_is_cleaned_up() {
     // Killed between its layers and its name: the next collection takes the layers.
     fs::remove_dir_all(store.root().join("names")).unwrap();
     fs::create_dir(store.root().join("names")).unwrap();
-    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 6);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 8);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn collection_spares_what_a_name_or_a_container_needs() {
     store.remove("app").unwrap();
     assert!(matches!(store.remove("app"), Err(Error::NoImage(_))));
     let in_use = BTreeSet::from([layers[0].diff_id.clone()]);
-    assert_eq!(store.collect(&in_use).unwrap().files, 5);
+    assert_eq!(store.collect(&in_use).unwrap().files, 6);
     assert!(layers[0].path.is_file() && !layers[1].path.exists());
 }
 
@@ -226,7 +226,7 @@ fn what_a_writer_that_lives_needs_stays() {
     let session = session::Session::begin(store.root()).unwrap();
     session.need(&BTreeSet::from([kept.clone()])).unwrap();
     store.remove("app").unwrap();
-    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 5);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 7);
     assert!(kept.is_file() && !other.exists());
     // Other writers come and go beside it.
     store.import(&layout.0, "app").unwrap();
@@ -337,4 +337,44 @@ fn what_cannot_be_exported_is_named() {
     fs::remove_file(keeping.blob_path(&blob)).unwrap();
     let error = keeping.export(&["app"], Form::Docker, &mut out).unwrap_err().to_string();
     assert!(error.contains(&format!("layer {blob}: was not kept as it came")), "{error}");
+}
+
+#[test]
+fn what_is_damaged_is_found_and_can_be_had_again() {
+    let scratch = Scratch::new("check");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    store.tag("app", "b").unwrap();
+    let checked = store.check(false).unwrap();
+    assert_eq!((checked.images, checked.files, checked.unknown, &checked.bad[..]), (2, 6, 0, &[][..]));
+    let layers = store.resolve("app").unwrap().layers;
+    // One bit.
+    let mut bytes = fs::read(&layers[1].path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&layers[1].path).unwrap();
+    fs::write(&layers[1].path, bytes).unwrap();
+    let blob = store.blob_path(&Digest::sha256(&layer("a", b"1").0));
+    fs::write(&blob, b"other").unwrap();
+    fs::remove_file(check::seal_path(&layers[0].path)).unwrap();
+    let checked = store.check(true).unwrap();
+    let words: Vec<_> = checked.bad.iter().map(|bad| bad.words.clone()).collect();
+    let (layer, packed) = (&layers[1].diff_id, blob.file_name().unwrap().to_str().unwrap());
+    let missing =
+        |name: &str| format!("image docker.io/library/{name}:latest: layer {layer}: is not in the store");
+    let expected = [
+        format!("layer {layer}: damaged on disk"),
+        format!("blob sha256:{packed}: damaged on disk"),
+        missing("app"),
+        missing("b"),
+    ];
+    assert_eq!(words, expected);
+    assert_eq!((checked.images, checked.files, checked.unknown), (0, 3, 1));
+    assert!(!layers[1].path.exists() && !blob.exists());
+    store.import(&layout.0, "app").unwrap();
+    let checked = store.check(true).unwrap();
+    assert_eq!((checked.images, checked.files, checked.unknown, &checked.bad[..]), (2, 6, 0, &[][..]));
+    fs::remove_file(store.blob_path(&digest)).unwrap();
+    let checked = store.check(true).unwrap();
+    assert!(checked.bad[0].words.contains("no such file or directory"), "{:?}", checked.bad);
 }

@@ -1,0 +1,131 @@
+//! Whether all that a store has is what it was.
+
+use super::Store;
+use super::session::Gate;
+use crate::digest::{Digest, Hashed};
+use crate::error::{Error, Result, io_error};
+use crate::verity;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use sys::cause::cause;
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Names that lead to an image with all its layers.
+    pub images: usize,
+    /// Layers and blobs that are what they were.
+    pub files: usize,
+    /// Layers of which no digest is recorded, by an earlier version: nothing can be said of them.
+    pub unknown: usize,
+    /// What is not as it should be.
+    pub bad: Vec<Bad>,
+}
+
+/// Something that is damaged or missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// What it is, and why, in words.
+    pub words: String,
+    /// The file that is damaged.
+    pub file: Option<PathBuf>,
+}
+
+impl Store {
+    /// Reads every layer and every blob and compares them with their digests, and looks
+    /// whether each name leads to a whole image. With `remove`, damaged
+    /// files are removed, but for those that a pull or import under way relies on: the next pull
+    /// of an image fetches again what it lacks. A container that has a
+    /// layer mounted keeps it.
+    ///
+    /// # Errors
+    /// The store cannot be listed, or a damaged file not removed.
+    pub fn check(&self, remove: bool) -> Result<Checked> {
+        let mut checked = Checked::default();
+        for path in self.files("layers")? {
+            if path.extension().is_some_and(|extension| extension == "erofs") {
+                checked.layer(&path);
+            }
+        }
+        for path in self.files("blobs")? {
+            checked.blob(&path);
+        }
+        if remove {
+            self.remove_bad(&checked)?;
+        }
+        for listed in self.list()? {
+            match self.resolve(&listed.name.to_string()) {
+                Ok(_) => checked.images += 1,
+                Err(error) => checked.bad.push(Bad { words: error.to_string(), file: None }),
+            }
+        }
+        Ok(checked)
+    }
+
+    fn files(&self, folder: &str) -> Result<Vec<PathBuf>> {
+        let mut files = super::collect::files(&self.root.join(folder))?;
+        files.sort();
+        Ok(files)
+    }
+
+    fn remove_bad(&self, checked: &Checked) -> Result<()> {
+        if !self.writable {
+            return Err(Error::wrong(self.root.display(), "the store is read-only"));
+        }
+        let gate = Gate::shut(&self.root)?;
+        let leased = gate.leases()?;
+        for path in checked.bad.iter().filter_map(|bad| bad.file.as_ref()) {
+            if !leased.contains(path) {
+                fs::remove_file(path).map_err(io_error("remove", path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checked {
+    fn layer(&mut self, path: &Path) {
+        let recorded = fs::read_to_string(seal_path(path)).ok().and_then(|text| text.trim_end().parse().ok());
+        let Some(recorded) = recorded else {
+            self.unknown += 1;
+            return;
+        };
+        let found = File::open(path).and_then(verity::digest);
+        self.compare("layer", path, &recorded, found);
+    }
+
+    fn blob(&mut self, path: &Path) {
+        let Some(digest) = named(path) else {
+            let words = format!("{}: is no digest", path.display());
+            self.bad.push(Bad { words, file: None });
+            return;
+        };
+        let found = File::open(path).and_then(|file| Hashed::new(file, &digest).finish());
+        self.compare("blob", path, &digest, found);
+    }
+
+    fn compare(&mut self, what: &str, path: &Path, expected: &Digest, found: io::Result<Digest>) {
+        let why = match found {
+            Ok(found) if found == *expected => {
+                self.files += 1;
+                return;
+            }
+            Ok(_) => "damaged on disk".to_owned(),
+            Err(error) => format!("read: {}", cause(&error)),
+        };
+        let name = named(path).map_or_else(|| path.display().to_string(), |digest| digest.to_string());
+        self.bad.push(Bad { words: format!("{what} {name}: {why}"), file: Some(path.to_owned()) });
+    }
+}
+
+/// Where the digest of a layer's file is recorded.
+pub(super) fn seal_path(layer: &Path) -> PathBuf {
+    layer.with_extension("verity")
+}
+
+/// The digest that `ALGORITHM/HEX` or `ALGORITHM/HEX.erofs` names.
+fn named(path: &Path) -> Option<Digest> {
+    let algorithm = path.parent()?.file_name()?.to_str()?;
+    format!("{algorithm}:{}", path.file_stem()?.to_str()?).parse().ok()
+}
