@@ -42,6 +42,7 @@ impl Error {
     pub(crate) fn within(self, whole: impl fmt::Display) -> Self {
         match self {
             Self::Wrong { what, why } => Self::Wrong { what: format!("{whole}: {what}"), why },
+            Self::Io { .. } => Self::wrong(whole, self),
             other => other,
         }
     }

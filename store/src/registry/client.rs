@@ -107,9 +107,22 @@ impl<'r> Client<'r> {
 
     /// Makes a request until it has an answer that is final.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        self.repeat(|| self.attempt(request))
+    }
+
+    /// The same with the whole body, of at most `limit` bytes.
+    pub fn fetch(&self, request: &Request<'_>, limit: u64) -> Result<(Response, Vec<u8>), Failure> {
+        self.repeat(|| {
+            let mut answer = self.attempt(request)?;
+            let body = answer.read(limit)?;
+            Ok((answer, body))
+        })
+    }
+
+    fn repeat<T>(&self, attempt: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
         let mut failures = 0;
         loop {
-            match self.attempt(request) {
+            match attempt() {
                 Err(Failure::Passing(words, asked)) => {
                     failures += 1;
                     self.pause(failures, words, asked)?;

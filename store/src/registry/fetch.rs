@@ -57,9 +57,9 @@ impl Origins<'_> {
     /// A manifest or index by its digest, or by a tag that no server told the digest of.
     pub fn manifest(&mut self, reference: &str, digest: Option<&Digest>) -> Result<Fetched, String> {
         self.first(|client| {
-            let mut answer = client.send(&manifest_request(client, Method::GET, reference))?;
+            let request = manifest_request(client, Method::GET, reference);
+            let (answer, bytes) = client.fetch(&request, MANIFEST_MAX)?;
             let named = |failure: Failure| failure.of(&format!("registry {}", client.host()));
-            let bytes = answer.read(MANIFEST_MAX).map_err(named)?;
             match digest {
                 Some(digest) if !digest.matches(&bytes) => {
                     Err(named(Failure::Lasting("sends other content than its digest says".into())))

@@ -73,7 +73,8 @@ impl Layers<'_> {
     fn download(&self, job: &Job<'_>, claim: Claim, told: &Told<'_>) -> Result<Vec<String>> {
         let begun = claim.length()?.min(job.size);
         let (mut failed, mut result) = self.attempt(job, &claim, begun, told);
-        if failed.is_none() && result.is_err() && begun > 0 && !self.stop.is_set() {
+        let wrong = failed.is_none() && matches!(result, Err(Error::Wrong { .. }));
+        if wrong && begun > 0 && !self.stop.is_set() {
             // What an earlier pull left may be what is wrong (a power cut): once more from the beginning.
             told.say(0, State::Retrying("what was downloaded before is damaged"));
             claim.empty()?;

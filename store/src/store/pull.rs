@@ -78,6 +78,10 @@ impl Store {
             return Ok(None);
         };
         let mut layers = known.diff_ids.iter().zip(&known.blobs);
+        // The name itself: another one of the same digest may be gone tomorrow.
+        if !self.name_path(name).exists() {
+            return Ok(None);
+        }
         if digest != Some(&known.digest) || !layers.all(|(diff_id, (blob, _))| self.has(diff_id, blob)) {
             return Ok(None);
         }
@@ -107,6 +111,10 @@ impl Store {
         let config = origins.config(&parsed.config);
         let config = config.map_err(|why| format!("configuration {}: {why}", parsed.config.digest))?;
         let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;
+        if let Some(layer) = parsed.layers.iter().find(|layer| layer.size > self.limits.bytes) {
+            let limit = self.limits.bytes;
+            return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size));
+        }
         let media_type = match oci::media_type(&found.media_type, &parsed) {
             media::INDEX | media::DOCKER_LIST => media::MANIFEST.to_owned(),
             own => own.to_owned(),

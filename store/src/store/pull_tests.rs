@@ -342,6 +342,41 @@ fn mirrors_are_asked_first_and_may_fail() {
 }
 
 #[test]
+fn a_manifest_that_is_cut_is_fetched_again() {
+    let scratch = Scratch::new("cut-manifest");
+    let (folder, entry) = image(&scratch, 1000);
+    let (own, turns) = (registry(folder, entry), AtomicUsize::new(0));
+    let fake = Fake::new(move |asked| {
+        let manifest = asked.method == "GET" && asked.path.contains("/manifests/");
+        let cut = (manifest && turns.fetch_add(1, Ordering::SeqCst) < 2).then_some(10);
+        Answer { cut, ..own(asked) }
+    });
+    store(&scratch, "store").pull(&registries(), &format!("{}/app", fake.host()), &()).unwrap();
+    assert_eq!(
+        fake.asked().iter().filter(|asked| asked.is("GET", "") && asked.path.contains("/manifests/")).count(),
+        3
+    );
+}
+
+#[test]
+fn a_name_by_digest_is_a_name_of_its_own() {
+    let scratch = Scratch::new("by-digest");
+    let (folder, entry) = image(&scratch, 1000);
+    let fake = Fake::new(registry(folder, entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    let digest = store.pull(&registries(), &name, &()).unwrap().digest;
+    let by_digest = format!("{name}@{digest}");
+    let pulled = store.pull(&registries(), &by_digest, &()).unwrap();
+    assert_eq!((pulled.up_to_date, pulled.new_layers), (false, 0));
+    assert!(store.pull(&registries(), &by_digest, &()).unwrap().up_to_date);
+    store.remove(&name).unwrap();
+    assert_eq!(store.resolve(&by_digest).unwrap().digest, digest);
+    let other = Digest::sha256(b"other");
+    let error = store.pull(&registries(), &format!("{name}@{other}"), &()).unwrap_err().to_string();
+    assert!(error.contains("answers 404 not found (it is not known here)"), "{error}");
+}
+
+#[test]
 fn two_pulls_of_a_layer_download_it_once() {
     let scratch = Scratch::new("once");
     let (folder, entry) = image(&scratch, 2_000_000);

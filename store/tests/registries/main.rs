@@ -245,6 +245,30 @@ fn corrupt_bytes_are_refused_and_nothing_of_them_stays() {
 }
 
 #[test]
+fn a_full_disk_is_named_and_nothing_is_left_on_it() {
+    let place = Place::new("full");
+    let peer = Peer::start(&place, "peer", &Rules::default());
+    place.image("layout", &[4_000_000]);
+    let name = format!("{}/app:1", peer.host());
+    bring(&place, "layout", &name, &["--dest-tls-verify=false"]);
+    let root = place.text("store");
+    fs::create_dir(&root).unwrap();
+    for (keep, size) in [("yes", "3m"), ("yes", "6m"), ("no", "6m")] {
+        let program = puller(&[]).get_program().to_owned();
+        let script = r#"mount -t tmpfs -o size="$1" none "$2"; "$3" "$2" "$4" keep="$5"; find "$2" -type f"#;
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", script, "sh", size, &root]).arg(program).args([&name, keep]);
+        let output = command.output().unwrap();
+        let (said, error) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(error.starts_with(&format!("image {name}: ")), "{error}");
+        assert!(error.ends_with(": no space left on device\n"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(!said.contains(&root), "{said}");
+    }
+}
+
+#[test]
 fn what_is_exported_others_read_and_theirs_is_imported_from_a_pipe() {
     let place = Place::new("export");
     let digest = place.image("layout", &[100_000, 200_000]);
