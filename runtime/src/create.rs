@@ -88,7 +88,7 @@ pub fn create(
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
         cgroup: (plan.cgroup.scope.is_none() && folder::is_there()).then(|| plan.cgroup.path.clone()),
-        scope: None,
+        scope: plan.cgroup.scope.as_ref().map(|new| new.scope.clone()),
         created: rfc3339(SystemTime::now()),
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.config.annotations.clone(),
@@ -248,10 +248,9 @@ fn lead(
     let Some(Process { pid, .. }) = record.process else { return Err(gone()) };
     place.write(record)?;
     if let Some(new) = &plan.cgroup.scope {
-        // Not on record before it is ours: another container may have one of this name. Without
-        // us the process ends, and the scope with it.
+        // Its path is not on record before it is ours: another container may have one of this name.
         let path = systemd::start(new, pid)?;
-        (record.cgroup, record.scope) = (Some(path.clone()), Some(new.scope.clone()));
+        record.cgroup = Some(path.clone());
         place.write(record)?;
         folder::limit(&path, &plan.cgroup)?;
     }
@@ -315,9 +314,7 @@ fn undo(place: &Place, record: &Record) {
     if let Some(cgroup) = &record.cgroup {
         let _ = folder::clear(cgroup);
     }
-    if let Some(scope) = &record.scope {
-        let _ = systemd::stop(scope);
-    }
+    let _ = record.stop_scope();
     let _ = record.unmount();
     let _ = record.rdt.as_ref().map(rdt::Held::remove);
     let _ = place.remove();

@@ -1,6 +1,6 @@
 //! `delete`: removes what is left of a container.
 
-use crate::cgroup::{folder, systemd};
+use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
 use crate::perform;
 use crate::record::{Place, Record};
@@ -46,7 +46,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
 pub fn remove(place: &Place, record: &Record, hooks: &Hooks) -> Result<Vec<Error>> {
     end_process(record)?;
     record.cgroup.as_deref().map_or(Ok(()), folder::clear)?;
-    record.scope.as_ref().map_or(Ok(()), systemd::stop)?;
+    record.stop_scope()?;
     record.unmount()?;
     record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove())?;
     place.remove()?;

@@ -11,8 +11,8 @@
 //! Nothing says "running": a lock that its exec releases cannot be wrong, whoever was
 //! killed in between.
 
-use crate::cgroup::folder;
 use crate::cgroup::scope::Scope;
+use crate::cgroup::{folder, systemd};
 use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
 use crate::kernel_file;
@@ -240,6 +240,18 @@ impl Record {
     /// Those of umount2(2).
     pub fn unmount(&self) -> Result<()> {
         self.mount_before.map_or(Ok(()), |before| perform::let_go_of_root(&self.rootfs, before))
+    }
+
+    /// Stops the scope; one that nobody knows to be this container's only if it is empty.
+    ///
+    /// # Errors
+    /// Those of systemd.
+    pub fn stop_scope(&self) -> Result<()> {
+        match (&self.scope, &self.cgroup) {
+            (None, _) => Ok(()),
+            (Some(scope), Some(_)) => systemd::stop(scope),
+            (Some(scope), None) => systemd::stop_empty(scope),
+        }
     }
 
     /// What `state` prints and hooks are told.

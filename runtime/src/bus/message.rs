@@ -5,13 +5,13 @@ use std::io::{self, Read};
 
 /// Whose method is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct Object<'a> {
     /// Name on the bus.
-    pub destination: &'static str,
+    pub destination: &'a str,
     /// Path of the object.
-    pub path: &'static str,
+    pub path: &'a str,
     /// Of the method.
-    pub interface: &'static str,
+    pub interface: &'a str,
 }
 
 /// What comes.
@@ -52,7 +52,7 @@ const VERSION: u8 = 1;
 const LONGEST: usize = 1 << 20;
 
 /// A method call's bytes.
-pub fn call(serial: u32, object: &Object, member: &str, signature: &str, body: &[u8]) -> Vec<u8> {
+pub fn call(serial: u32, object: &Object<'_>, member: &str, signature: &str, body: &[u8]) -> Vec<u8> {
     let mut out = Out(vec![b'l', METHOD_CALL, 0, VERSION]);
     out.u32(body.len() as u32);
     out.u32(serial);

@@ -31,14 +31,14 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bus itself.
-const BUS: Object = Object {
+const BUS: Object<'_> = Object {
     destination: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
     interface: "org.freedesktop.DBus",
 };
 
 /// systemd's manager of units.
-const MANAGER: Object = Object {
+const MANAGER: Object<'_> = Object {
     destination: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
@@ -129,7 +129,7 @@ impl Bus {
         self.call_of(&MANAGER, method, signature, &body.0)
     }
 
-    fn call_of(&mut self, object: &Object, method: &str, signature: &str, body: &[u8]) -> Result<Answer> {
+    fn call_of(&mut self, object: &Object<'_>, method: &str, signature: &str, body: &[u8]) -> Result<Answer> {
         self.serial += 1;
         let bytes = message::call(self.serial, object, method, signature, body);
         self.stream.get_mut().write_all(&bytes).context(|| format!("D-Bus: call {method}"))?;
@@ -144,6 +144,23 @@ impl Bus {
                 _ => {}
             }
         }
+    }
+
+    /// The path of a scope's cgroup, from the unit's own object; empty when it has none yet.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn control_group(&mut self, unit: &str) -> Result<String> {
+        let object = Object { path: unit, interface: "org.freedesktop.DBus.Properties", ..MANAGER };
+        let mut body = Out::default();
+        body.text("org.freedesktop.systemd1.Scope");
+        body.text("ControlGroup");
+        let Answer::Done(value) = self.call_of(&object, "Get", "ss", &body.0)? else {
+            return Ok(String::new());
+        };
+        let mut value = In::new(&value);
+        let text = value.signature().and_then(|_| value.text());
+        Ok(text.unwrap_or_default().to_owned())
     }
 
     /// Waits until a job has ended; returns how: `done` is well.

@@ -1,5 +1,6 @@
 //! Scopes made, changed and stopped by systemd (org.freedesktop.systemd1(5)).
 
+use super::folder;
 use super::scope::{NewScope, Scope};
 use crate::bus::{Answer, Bus, In, Out, Property, Value};
 use crate::error::{Context, Error, Result};
@@ -80,6 +81,26 @@ pub fn stop(scope: &Scope) -> Result<()> {
     }
     // One that has failed would keep its name; most are gone by now.
     bus.call("ResetFailedUnit", "s", &failed).map(drop).context(words)
+}
+
+/// Stops the scope of a container whose creation was cut short, unless something lives in it:
+/// it is another container's then. systemd does not see that a scope is empty when its
+/// first process has ended before it was there.
+///
+/// # Errors
+/// systemd is not there, or refuses.
+pub fn stop_empty(scope: &Scope) -> Result<()> {
+    let words = || format!("look at the scope {}", scope.unit);
+    let mut body = Out::default();
+    body.text(&scope.unit);
+    let mut bus = connect(scope).context(words)?;
+    let Answer::Done(unit) = bus.call("GetUnit", "s", &body).context(words)? else { return Ok(()) };
+    let unit = In::new(&unit).text().unwrap_or_default();
+    let path = bus.control_group(unit).context(words)?;
+    match path.trim_start_matches('/') {
+        path if !path.is_empty() && !folder::processes(path).is_empty() => Ok(()),
+        _ => stop(scope),
+    }
 }
 
 /// Calls a method that gives a job, and waits for its end.
