@@ -3,3 +3,4 @@
 //! of ours; the tests are right when they pass them.
 
 mod podman;
+mod systemd;
