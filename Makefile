@@ -31,10 +31,14 @@ test-full: ## what `make test` does, and what is longer
 fuzz: ## made-up config.json, seccomp profiles and mount options: MINUTES=10 each, or TARGET=seccomp alone
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: ## a thousand runtimes killed, each at a step of its own, and long races; SEED=… repeats
-	@tools/need gcc libc6-dev busybox-static util-linux
+torture: ## a thousand runtimes killed, each at a step of its own, a thousand pulls, and long races; SEED=… repeats
+	@tools/need gcc libc6-dev busybox-static util-linux openssl
+	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p runtime --features root-tests --test containers -- --nocapture torture:: advisories::
+	cargo build -p store --example pull
+	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
+	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
 
 image: build ## the demonstration's image, in target/run/demo
 	@tools/run image

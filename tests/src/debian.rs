@@ -142,7 +142,9 @@ fn given(scratch: &Path) -> Result<PathBuf> {
     fs::create_dir_all(content.join("bin"))?;
     fs::create_dir_all(content.join("images"))?;
     fs::copy(repository().join("tests/probe/serve"), content.join("serve"))?;
-    fs::copy(programs().join("skerry-runtime"), content.join("bin/skerry-runtime"))?;
+    for program in ["skerry", "skerry-runtime"] {
+        fs::copy(programs().join(program), content.join("bin").join(program))?;
+    }
     for name in IMAGES {
         fs::copy(container_archive(name)?, content.join(format!("images/{name}.tar")))?;
     }

@@ -38,12 +38,12 @@ fn assert_sound(store: &Store, good: &Store) {
 
 #[test]
 fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
-    let rounds = std::env::var("SKERRY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20);
+    let (rounds, seed) = (given("SKERRY_TORTURE_ROUNDS", 20), given("SKERRY_TORTURE_SEED", 11));
     let place = Place::new("kills");
     let (_peer, proxy, good) = scene(&place, &[2_000_000, 1_000_000, 3_000_000], Duration::from_millis(1));
     let name = format!("{}/app:1", proxy.host());
     let mut whole = pull_time(&place, &name);
-    let mut random = Random(11);
+    let mut random = Random(seed);
     let mut finished = 0;
     for round in 0..rounds {
         let root = place.text("store");
@@ -68,10 +68,15 @@ fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
             store.collect(&BTreeSet::new()).unwrap();
         }
     }
-    println!("{rounds} kills, after {finished} of which the image was there");
+    println!("seed {seed}: {rounds} kills, after {finished} of which the image was there");
     let output = puller(&[&place.text("store"), &name]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_whole(&place.store("store"), &good, rounds);
+}
+
+/// A number from the environment.
+fn given(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
 /// How long a pull takes that nobody kills.

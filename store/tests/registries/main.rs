@@ -6,7 +6,7 @@
 //!     cargo build -p store --example pull
 //!     cargo test -p store --features registry-tests --test registries
 //!
-//! `SKERRY_KILLS=1000` kills so many programs in place of twenty.
+//! `SKERRY_TORTURE_ROUNDS=1000` kills so many programs in place of twenty.
 
 #[path = "../../src/registry/fake.rs"]
 #[allow(dead_code)]
