@@ -31,9 +31,13 @@ fn registry(folder: PathBuf, entry: Value) -> impl Fn(&Asked) -> Answer + Send +
             let range = format!("bytes {from}-{}/{}", body.len() - 1, body.len());
             return Answer::status(206).with("content-range", range).body(&body[from..]);
         }
+        let document =
+            if body.windows(11).any(|word| word == b"\"manifests\"") { "index" } else { "manifest" };
         let answer = Answer::status(200).with("docker-content-digest", digest).body(body);
         match kind {
-            "manifests" => answer.with("content-type", "application/vnd.oci.image.manifest.v1+json"),
+            "manifests" => {
+                answer.with("content-type", format!("application/vnd.oci.image.{document}.v1+json"))
+            }
             _ => answer,
         }
     }
@@ -339,6 +343,39 @@ fn mirrors_are_asked_first_and_may_fail() {
     assert_eq!(pulled.notes, [format!("registry {}: answers 404 not found", broken.host())]);
     assert_eq!(fake.count("GET", &digest), 1);
     assert_eq!(fake.asked().iter().filter(|asked| asked.path.contains("/manifests/")).count(), 0);
+}
+
+#[test]
+fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
+    let scratch = Scratch::new("pull-index");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let mut entries = Vec::new();
+    for architecture in ["arm64", "amd64"] {
+        let mut entry = layout.image(architecture, &[layer("f", architecture.as_bytes())]);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        entries.push(entry);
+    }
+    let digest = entries[1]["digest"].as_str().unwrap().to_owned();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let inner = layout.document(kind, &json!({ "schemaVersion": 2, "manifests": entries }));
+    let outer = layout.document(kind, &json!({ "schemaVersion": 2, "manifests": [inner] }));
+    let top = outer["digest"].as_str().unwrap().to_owned();
+    let fake = Fake::new(registry(layout.0, outer));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    let pulled = store.pull(&registries(), &name, &()).unwrap();
+    assert_eq!(pulled.digest.to_string(), digest);
+    assert_eq!(store.resolve(&name).unwrap().layers[0].diff_id, Digest::sha256(&layer("f", b"amd64").1));
+    assert!(store.pull(&registries(), &name, &()).unwrap().up_to_date);
+    // By the digest of the index it is the same image.
+    let by_index = format!("{name}@{top}");
+    assert_eq!(store.pull(&registries(), &by_index, &()).unwrap().digest.to_string(), digest);
+    assert_eq!(store.resolve(&by_index).unwrap().digest.to_string(), digest);
+    let other = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };
+    let error = store.for_platform(other).pull(&registries(), &name, &()).unwrap_err().to_string();
+    assert!(
+        error.ends_with("has no variant for linux/riscv64, only for linux/arm64, linux/amd64"),
+        "{error}"
+    );
 }
 
 #[test]
