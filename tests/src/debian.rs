@@ -10,13 +10,14 @@ use crate::image::{container_archive, repository, said};
 use crate::probe::{self, Output, Probe};
 use crate::programs::programs;
 use crate::{Failure, Result};
-use qemu::{Accelerator, Disk, Machine, Network, Vm};
+use qemu::{Disk, Machine, Network, Vm};
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 /// The container images on the drive, as `/given/images/NAME.tar`.
 const IMAGES: [&str; 2] = ["busybox", "python"];
@@ -24,6 +25,10 @@ const IMAGES: [&str; 2] = ["busybox", "python"];
 /// Everything that services say comes on the console too, for a test that fails.
 const WORDS: &str = "console=ttyS0 root=/dev/vda rw quiet panic=10 fsck.mode=skip systemd.show_status=0 \
     systemd.journald.forward_to_console=1";
+
+/// How long a command may take, with the boot before the first one: engines start tens of processes
+/// for a container, each of them emulated on a workstation without KVM.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A test's hold on a Debian machine; commands in it are those of its root. When the test
 /// fails, what the console said meanwhile is printed.
@@ -76,7 +81,7 @@ impl Debian {
             .ends_at_reset()
             .shown()
             .start()?;
-        let probe = Probe::new(vm.channel(), Accelerator::detect().patience())?;
+        let probe = Probe::new(vm.channel(), LIMIT)?;
         let debian = Self::of(Arc::new(Booted { probe, vm, _scratch: scratch }));
         debian.run("true")?;
         Ok(debian)

@@ -3,6 +3,13 @@
 //! of ours; the tests are right when they pass them. The image store, on a file system that seals
 //! files, is here because it needs the same machine.
 
+mod bundle;
+mod containerd;
+mod docker;
+mod engine;
+mod limits;
 mod podman;
+mod podman_life;
+mod podman_options;
 mod seals;
 mod systemd;

@@ -1,0 +1,54 @@
+//! Debian's containerd, through its own command line.
+
+use crate::engine::{Engine, LONG};
+use tests::{Debian, Output, Result};
+
+const IMAGE: &str = "docker.io/library/busybox:latest";
+
+/// `ctr run` with the runtime under test.
+fn run(options: &str, rest: &str) -> String {
+    format!("run --runc-binary {} {options} {IMAGE} {rest}", Debian::runtime())
+}
+
+#[test]
+fn a_container_says_something_and_its_exit_status_is_ctrs() -> Result {
+    let containerd = Engine::containerd()?;
+    let ran = containerd.tries(&run("--rm", "one sh -c 'echo here; exit 3'"))?;
+    assert_eq!(ran, Output { status: 3, text: "here\n".into() });
+    let ran = containerd.at_a_terminal(&run("--rm -t", "two sh -c 'tty; exit 5'"))?;
+    assert_eq!(ran, Output { status: 5, text: "/dev/pts/0\n".into() });
+    Ok(())
+}
+
+#[test]
+fn a_task_is_limited_paused_measured_killed_and_gone() -> Result {
+    let containerd = Engine::containerd()?;
+    containerd.says(&run("--detach --memory-limit 67108864", &format!("task {LONG}")))?;
+    assert_eq!(containerd.limit("task", "memory.max")?, "67108864");
+    let ran = containerd.tries("task exec --exec-id x task sh -c 'echo in; exit 9'")?;
+    assert_eq!(ran, Output { status: 9, text: "in\n".into() });
+    containerd.says("task pause task")?;
+    assert_eq!(containerd.limit("task", "cgroup.freeze")?, "1");
+    containerd.says("task resume task")?;
+    assert_eq!(containerd.limit("task", "cgroup.freeze")?, "0");
+    let metrics = containerd.says("task metrics task")?;
+    assert!(metrics.contains("memory.usage_limit") && metrics.contains("67108864"), "{metrics}");
+    let processes = containerd.says("task ps task")?;
+    assert!(processes.lines().count() >= 2, "{processes}");
+    containerd.says("task kill -s TERM task")?;
+    containerd.debian.run("until ctr task ls | grep task | grep -q STOPPED; do sleep 0.2; done")?;
+    let deleted = containerd.says("task delete task")?;
+    assert!(deleted.contains("exit code 7"), "{deleted}");
+    containerd.says("container delete task")?;
+    assert!(!containerd.has_cgroup("task")?);
+    Ok(())
+}
+
+#[test]
+fn the_reason_of_a_failure_reaches_the_user() -> Result {
+    let containerd = Engine::containerd()?;
+    let ran = containerd.tries(&run("--rm", "three nosuchprogram"))?;
+    assert!(ran.status == 1, "{ran:?}");
+    assert!(ran.text.contains("exec: \"nosuchprogram\": executable file not found in $PATH"), "{ran:?}");
+    Ok(())
+}
