@@ -6,8 +6,7 @@ use crate::plan::Node;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::sys::stat::FchmodatFlags;
-use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknodat};
+use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat, write};
 use std::ffi::CString;
@@ -31,8 +30,6 @@ pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: boo
         Err(Errno::EPERM) => return bind_device(root, node).context(words),
         made => made.context(words)?,
     }
-    // Whatever the caller's umask was.
-    fchmodat(folder, name, mode, FchmodatFlags::FollowSymlink).context(words)?;
     if (node.uid, node.gid) == (0, 0) {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //! (`config-linux.md`, Default Devices; `runtime-linux.md`, Dev symbolic links),
 //! and `linux.devices`.
 
+use super::process::USUAL_UMASK;
 use super::{Step, refuse};
 use crate::error::Result;
 use spec::bundle::{Config, Device, DeviceRule, Linux};
@@ -67,12 +68,11 @@ pub fn steps(config: &Config, linux: &Linux, bound: bool) -> Result<Vec<Step>> {
     let usual = NODES.iter().map(|&(name, major, minor)| usual(name, major, minor));
     // One that config.json describes is made as it says.
     let usual = usual.filter(|node| own.iter().all(|other| other.path != node.path));
-    let mut steps: Vec<Step> = usual
-        .collect::<Vec<_>>()
-        .into_iter()
-        .chain(own.clone())
-        .map(|node| Step::Device { node, bound })
-        .collect();
+    // Nodes have the mode that they are said to have, whatever the caller's umask is.
+    let mut steps = vec![Step::Umask(0)];
+    let nodes: Vec<Node> = usual.chain(own.iter().cloned()).collect();
+    steps.extend(nodes.into_iter().map(|node| Step::Device { node, bound }));
+    steps.push(Step::Umask(USUAL_UMASK));
     let link = |(name, target): &(&str, &str)| Step::Link {
         path: format!("/dev/{name}"),
         target: (*target).to_owned(),

@@ -74,12 +74,15 @@ pub(super) fn size(process: &Process) -> Option<(u16, u16)> {
     (size.height > 0 && size.width > 0).then(|| (most(size.height), most(size.width)))
 }
 
+/// As with runc, whatever the caller's is.
+pub(super) const USUAL_UMASK: u32 = 0o022;
+
 /// What `create` still can say that it went wrong.
 pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
     steps.extend(scheduling::steps(process)?);
-    steps.push(Step::Umask(user.umask.unwrap_or(0o022)));
+    steps.push(Step::Umask(user.umask.unwrap_or(USUAL_UMASK)));
     if !process.selinux_label.is_empty() {
         steps.push(Step::Selinux(process.selinux_label.clone()));
     }
