@@ -77,10 +77,14 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
     let wanted = &recipe.body.modules;
     let early = wanted.initramfs.as_deref().map_or(modules::INITRAMFS.to_vec(), names);
     let late = wanted.root.as_deref().map_or(modules::ROOT.to_vec(), names);
-    let all = modules::collect(library, early.iter().chain(&late).copied(), &mut |module, wish| {
+    let on_demand = wanted.on_demand.as_deref().map_or(modules::ON_DEMAND.to_vec(), names);
+    let needed = early.iter().chain(&late).copied();
+    let mut all = modules::collect(library, needed.clone().chain(on_demand), &mut |module, wish| {
         Progress::say(&format!("module {module} would like {wish} too, which this kernel lacks"));
     })?;
     // What is missing was told with the whole.
+    let needed = modules::collect(library, needed, &mut |_, _| {})?;
+    modules::pack(&mut all, &needed);
     let early = modules::collect(library, early, &mut |_, _| {})?;
     Ok((early, all))
 }

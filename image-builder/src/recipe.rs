@@ -65,6 +65,8 @@ pub struct Modules {
     pub initramfs: Option<Vec<Spanned<Name>>>,
     /// In place of [`crate::modules::ROOT`].
     pub root: Option<Vec<Spanned<Name>>>,
+    /// In place of [`crate::modules::ON_DEMAND`].
+    pub on_demand: Option<Vec<Spanned<Name>>>,
     /// Leave the signatures out: for nodes without secure boot.
     pub strip_signatures: bool,
 }
@@ -206,8 +208,8 @@ impl Recipe {
 
     /// The modules that the recipe names itself.
     pub fn named_modules(&self) -> impl Iterator<Item = &Spanned<Name>> {
-        let Modules { initramfs, root, .. } = &self.body.modules;
-        [initramfs, root].into_iter().flatten().flatten()
+        let Modules { initramfs, root, on_demand, .. } = &self.body.modules;
+        [initramfs, root, on_demand].into_iter().flatten().flatten()
     }
 
     /// A path of the recipe, which is relative to the recipe.

@@ -1,7 +1,8 @@
-//! A module's file: out of its compression, and without its signature.
+//! A module's file: out of its compression, without its signature, and compressed anew.
 
 use crate::error::{Error, Result};
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,6 +43,29 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Err(Error::new(format!("unpack {name}: {words}")))
 }
 
+/// Compresses a module as the kernel can unpack it: its decoder knows no other check
+/// than CRC-32, and takes memory for the whole dictionary.
+pub fn pack(name: &str, module: &[u8]) -> Result<Vec<u8>> {
+    let failed = |words: &str| Error::new(format!("compress module {name} by xz: {words}"));
+    let mut child = Command::new("xz")
+        .args(["--check=crc32", "--lzma2=preset=9,dict=1MiB", "--threads=1", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(&error.to_string()))?;
+    let stdin = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // What it cannot take shows in its status.
+        scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(module)));
+        child.wait_with_output()
+    });
+    match output {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(failed(&output.status.to_string())),
+        Err(error) => Err(failed(&error.to_string())),
+    }
+}
+
 /// How a signed module ends (the kernel's `include/linux/module_signature.h`).
 const MARKER: &[u8] = b"~Module signature appended~\n";
 
@@ -72,6 +96,18 @@ mod tests {
             assert_eq!(plain_path(path), Some("kernel/fs/x.ko"));
         }
         assert_eq!(plain_path("modules.order"), None);
+    }
+
+    #[test]
+    fn a_module_packed_by_us_is_what_it_was_and_the_same_each_time() {
+        let module = b"module ".repeat(100_000);
+        let packed = pack("x", &module).unwrap();
+        assert!(packed.len() < module.len() / 100 && packed == pack("x", &module).unwrap());
+        let path = std::env::temp_dir().join(format!("packed-{}.ko.xz", std::process::id()));
+        std::fs::write(&path, packed).unwrap();
+        let unpacked = read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert!(unpacked == module);
     }
 
     #[test]

@@ -37,8 +37,12 @@ pub enum Presence {
 pub struct Module {
     /// Its name, with `_` for `-`.
     pub name: String,
-    /// Where it lies below `lib/modules/RELEASE`, uncompressed.
+    /// Where it lies below `lib/modules/RELEASE` in an image.
     pub path: String,
+    /// The package has it compressed by xz.
+    pub xz: bool,
+    /// It lies compressed in an image too.
+    pub packed: bool,
     /// What it says of itself.
     pub info: Info,
     /// Its file, uncompressed.
@@ -121,8 +125,9 @@ impl Library {
         let bytes = file::read(&place)?;
         let info =
             Info::of(&bytes).map_err(|words| Error::new(format!("read {}: {words}", place.display())))?;
+        let xz = path.ends_with(".xz");
         let path = plain_path(path).unwrap_or(path).to_owned();
-        Ok(Module { name: name.to_owned(), path, info, bytes })
+        Ok(Module { name: name.to_owned(), path, xz, packed: false, info, bytes })
     }
 }
 

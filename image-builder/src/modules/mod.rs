@@ -8,6 +8,7 @@
 //! ```text
 //! lib/modules/RELEASE/
 //! ├── kernel/…/NAME.ko    the modules
+//! ├── kernel/…/NAME.ko.xz those that a node loads only when it is asked for what they do
 //! ├── modules.dep         what each needs, by path
 //! ├── modules.alias       the hardware that each serves
 //! ├── modules.softdep     what each would like beside it
@@ -64,6 +65,21 @@ pub const ROOT: [&str; 18] = [
     "xen_netfront",
 ];
 
+/// What a node loads when its first container is on a network of its own. Most never
+/// do, so these lie compressed where the kernel can unpack them.
+pub const ON_DEMAND: [&str; 10] = [
+    "bridge",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_fib_ipv4",
+    "nft_fib_ipv6",
+    "nft_masq",
+    "nft_nat",
+    "veth",
+];
+
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {
     name.replace('-', "_")
@@ -116,6 +132,15 @@ impl select::Kernel for Reader<'_> {
     }
 }
 
+/// Marks modules to lie compressed, but for those that are needed anyway. A kernel
+/// whose package has its modules otherwise may not be able to unpack them.
+pub fn pack(modules: &mut BTreeMap<String, Module>, needed: &BTreeMap<String, Module>) {
+    for (_, module) in modules.iter_mut().filter(|(name, module)| module.xz && !needed.contains_key(*name)) {
+        module.packed = true;
+        module.path += ".xz";
+    }
+}
+
 /// Checks that the modules were built for the kernel.
 ///
 /// # Errors
@@ -141,6 +166,7 @@ pub fn install(
     for module in modules.values() {
         let bytes = module.bytes.clone();
         let bytes = if strip_signatures { file::without_signature(bytes) } else { bytes };
+        let bytes = if module.packed { file::pack(&module.name, &bytes)? } else { bytes };
         tree.insert(&format!("{folder}/{}", module.path), Node::bytes(0o644, bytes))?;
     }
     for (name, content) in [

@@ -57,7 +57,8 @@ mod tests {
                 aliases: vec![format!("virtio:{name}*")],
                 ..Info::default()
             };
-            let module = Module { name: name.into(), path: format!("kernel/{name}.ko"), info, bytes: vec![] };
+            let path = format!("kernel/{name}.ko");
+            let module = Module { name: name.into(), path, xz: false, packed: false, info, bytes: vec![] };
             (name.to_owned(), module)
         };
         example.into_iter().map(module).collect()
