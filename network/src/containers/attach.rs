@@ -15,11 +15,11 @@ use spec::node::Name;
 use spec::paths;
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 /// Attaches a container; `netns` is made when it lies below [`paths::NETNS`]. When
-/// this fails, nothing of it is left.
+/// the first time fails, nothing of it is left.
 ///
 /// # Errors
 /// What could not be done, in words.
@@ -36,18 +36,19 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     let there = There { networks: &networks, others: &others, before, mtu: host.mtu() };
     let mut record = grant(container, netns, asked, there)?;
     let published = before.map(|before| &*before.asked.ports).unwrap_or_default();
-    asked
-        .ports
-        .iter()
-        .filter(|port| !published.contains(port))
-        .try_for_each(|&port| occupied::check(port))?;
+    let gateways: Vec<IpAddr> =
+        networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.address).collect();
+    let new = asked.ports.iter().filter(|port| !published.contains(port));
+    new.copied().try_for_each(|port| occupied::check(port, &gateways))?;
     let dropped_by = if asked.networks.is_empty() { None } else { host.dropped_by()? };
     record.relayed = dropped_by.is_some();
     records().write(container, &record)?;
     let result = realize(&mut host, &networks, &others, before, &record);
     if let Err(reason) = result {
-        // Nothing is better known than the first reason.
-        let _ = detach::undo(&mut host, &networks, &others, &record);
+        // A container that has run with what it had before keeps what still works.
+        if before.is_none() {
+            let _ = detach::undo(&mut host, &networks, &others, &record);
+        }
         return Err(reason);
     }
     let mut warnings: Vec<String> =

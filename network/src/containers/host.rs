@@ -24,7 +24,6 @@ const ETHERNET: u32 = 1500;
 #[derive(Debug)]
 pub struct Host {
     routing: Kernel,
-    filter: Kernel,
     observed: Observed,
     routes: Vec<route::Found>,
 }
@@ -37,11 +36,10 @@ impl Host {
     pub fn look() -> Result<Self, String> {
         let failed = |error: io::Error| format!("list interfaces, addresses and routes: {}", cause(&error));
         let mut routing = Kernel::open().map_err(failed)?;
-        let filter = Kernel::netfilter().map_err(|error| format!("open nftables: {}", cause(&error)))?;
         let observed = observe(&mut routing).map_err(failed)?;
         let mut routes = Vec::new();
         routing.dump(route::list(), |kind, body| routes.extend(route::parse(kind, body))).map_err(failed)?;
-        Ok(Self { routing, filter, observed, routes })
+        Ok(Self { routing, observed, routes })
     }
 
     /// The subnets that a new network must go around: of routes and addresses that
@@ -164,35 +162,46 @@ impl Host {
         self.routing.change(address::settle(index, cidr.address, cidr.prefix))
     }
 
-    /// Makes our table as the records want it.
+    /// Makes our table as the records want it. A kernel without nftables, or that has not
+    /// loaded it, has no table: enough, when none is wanted.
     ///
     /// # Errors
     /// What the kernel answered, in words.
-    pub fn filter(&mut self, networks: &[Network], records: &[Record]) -> Result<(), String> {
+    pub fn filter(&self, networks: &[Network], records: &[Record]) -> Result<(), String> {
         let wanted = ruleset::wanted(networks, records);
-        let apply = |filter: &mut Kernel| -> io::Result<()> {
-            let (there, found) = elements(filter)?;
+        let apply = || -> io::Result<()> {
+            let mut filter = Kernel::netfilter()?;
+            let (there, found) = elements(&mut filter)?;
             match there || !wanted.is_empty() {
                 true => filter.batch(ruleset::changes(found.as_ref(), &wanted)),
                 false => Ok(()),
             }
         };
-        apply(&mut self.filter)
-            .map_err(|error| format!("change table inet {TABLE} of nftables: {}", cause(&error)))
+        match apply() {
+            Err(error) if wanted.is_empty() && is_absent(&error) => Ok(()),
+            result => {
+                result.map_err(|error| format!("change table inet {TABLE} of nftables: {}", cause(&error)))
+            }
+        }
     }
 
     /// A chain of somebody else's that drops forwarded packets: its table and name.
     ///
     /// # Errors
     /// What the kernel answered, in words.
-    pub fn dropped_by(&mut self) -> Result<Option<(String, String)>, String> {
+    pub fn dropped_by(&self) -> Result<Option<(String, String)>, String> {
         let mut found = None;
         let each = |kind, body: &[u8]| found = found.take().or_else(|| answer::dropping_chain(kind, body));
-        self.filter
-            .dump(message::list_chains(), each)
+        Kernel::netfilter()
+            .and_then(|mut filter| filter.dump(message::list_chains(), each))
             .map_err(|error| format!("list the chains of nftables: {}", cause(&error)))?;
         Ok(found)
     }
+}
+
+/// nfnetlink or nf_tables is not there.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 /// Whether packets within a bridge, too, pass through nftables (br_netfilter): a

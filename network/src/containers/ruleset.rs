@@ -13,6 +13,8 @@
 //!
 //! bridges, closed, same          bridges in use; internal ones; each with itself
 //! subnets4, subnets6             subnets with a way out
+//! gateways4, gateways6           where names are answered: a container that publishes port 53
+//!                                of every address does not get those questions
 //! any4, any6, at4, at6           published ports, of every address of the node's and of one:
 //!                                [address .] protocol . port : address . port
 //! ```
@@ -36,12 +38,14 @@ const V6: u8 = libc::NFPROTO_IPV6 as u8;
 const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
 /// Every set and map.
-pub const SHAPES: [Shape; 9] = [
+pub const SHAPES: [Shape; 11] = [
     set_of("bridges", &[Field::Interface]),
     set_of("closed", &[Field::Interface]),
     set_of("same", &[Field::Interface, Field::Interface]),
     Shape { interval: true, ..set_of("subnets4", &[Field::V4]) },
     Shape { interval: true, ..set_of("subnets6", &[Field::V6]) },
+    set_of("gateways4", &[Field::V4]),
+    set_of("gateways6", &[Field::V6]),
     map_of("any4", PORTS, &[Field::V4, Field::Port]),
     map_of("any6", PORTS, &[Field::V6, Field::Port]),
     map_of("at4", &[Field::V4, Field::Protocol, Field::Port], &[Field::V4, Field::Port]),
@@ -69,6 +73,10 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
         let bridge = interface(&network.bridge);
         put("bridges", bridge.clone(), Vec::new(), false);
         put("same", [&*bridge, &*bridge].concat(), Vec::new(), false);
+        for gateway in network.subnets.iter().map(|subnet| subnet.address) {
+            let set = if gateway.is_ipv4() { "gateways4" } else { "gateways6" };
+            put(set, octets(gateway), Vec::new(), false);
+        }
         if network.internal {
             put("closed", bridge, Vec::new(), false);
             continue;
@@ -211,10 +219,13 @@ fn published() -> Vec<Vec<Nest>> {
         [mapped(map, FIRST, FIRST), destination_nat(family, FIRST, behind_first(length))]
     };
     let back = || [verdict(Verdict::Return)];
+    let names = || [destination_port(FIRST), equal(FIRST, &[0, 53])];
     let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
     vec![
         all([&ip(V4), &[network_header(16, 1, FIRST), equal(FIRST, &[127])], &back()]),
         all([&ip(V6), &[network_header(24, 16, FIRST), equal(FIRST, &loopback)], &back()]),
+        all([&ip(V4), &[network_header(16, 4, FIRST), in_set("gateways4", FIRST)], &names(), &back()]),
+        all([&ip(V6), &[network_header(24, 16, FIRST), in_set("gateways6", FIRST)], &names(), &back()]),
         all([&ip(V4), &[network_header(16, 4, FIRST)], &to_port(behind_first(4)), &nat("at4", V4, 4)]),
         all([&ip(V6), &[network_header(24, 16, FIRST)], &to_port(behind_first(16)), &nat("at6", V6, 16)]),
         all([&local(), &ip(V4), &to_port(FIRST), &nat("any4", V4, 4)]),

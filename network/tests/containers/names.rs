@@ -90,3 +90,18 @@ fn who_is_no_container_is_not_answered() {
     let said = scene.run("ip netns exec world busybox nslookup web 10.210.0.1 || true");
     assert!(said.contains("REFUSED") && !said.contains("10.210.0.2"), "{said}");
 }
+
+/// A container that serves names to the world does not get its neighbours' questions.
+#[test]
+fn port_53_can_be_published() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.publish("first", "");
+    let said = scene.publish("server", r#""53:53/udp", "53:53""#);
+    assert!(!said.contains("warnings"), "{said}");
+    let _server = scene.serve("server", 53);
+    for kind in ["udp", "tcp"] {
+        assert_eq!(scene.ask("world", "192.0.2.2", 53, kind), "server to 192.0.2.1");
+    }
+    assert!(resolve(&scene, "first", "server").starts_with("10.210.0.3\n"));
+}
