@@ -123,3 +123,26 @@ fn a_containers_resolv_conf_follows_the_nodes() -> Result {
     node.run("cd /run/skerry && echo nameserver 192.0.2.9 >new && mv new resolv.conf")?;
     node.run_until(&inside("nameserver 192.0.2.9"))
 }
+
+/// The modules for it lie in the image and are loaded for the first such container.
+#[test]
+fn a_container_on_a_network_of_its_own_is_reached_by_its_published_port() -> Result {
+    let node = Node::new().boot()?;
+    node.console().wait_for("eth0: 10.0.2.15/24 from DHCP server")?;
+    node.run("echo '{}' | /sbin/skerry-network attach --container alone")?;
+    node.run("nsenter --net=/run/skerry/netns/alone ping -c 1 127.0.0.1")?;
+    node.run("! grep -q -e '^bridge ' -e '^nf_tables ' /proc/modules")?;
+    let request = r#"{"networks": [{"network": "default"}], "ports": ["80:8000"]}"#;
+    let attached = node.run(&format!("echo '{request}' | /sbin/skerry-network attach --container web"))?;
+    assert!(attached.contains("10.210.0.2/22") && !attached.contains("warnings"), "{attached}");
+    node.run("mkdir /run/www && echo from inside > /run/www/index.html")?;
+    node.run("nsenter --net=/run/skerry/netns/web httpd -p 8000 -h /run/www")?;
+    assert_eq!(node.page("/")?, "from inside\n");
+    assert_eq!(node.run("wget -q -O - http://127.0.0.1/")?, "from inside\n");
+    assert_eq!(node.run("wget -q -O - http://10.0.2.15/")?, "from inside\n");
+    let named = node.run("nsenter --net=/run/skerry/netns/web nslookup web.default 10.210.0.1")?;
+    assert!(named.contains("Address: 10.210.0.2"), "{named}");
+    node.run("killall httpd; for name in web alone; do /sbin/skerry-network detach --container $name; done")?;
+    node.run("! ip link | grep skerry")?;
+    node.power_off()
+}
