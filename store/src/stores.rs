@@ -1,7 +1,8 @@
 //! A node's stores as one.
 
+use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::store::{Image, Listed, Store, resolve_in};
+use crate::store::{Image, Listed, Store, resolve_digest_in, resolve_in};
 
 /// Stores in the order in which they are looked into; the first is the one that
 /// is written, the rest came with the node.
@@ -20,6 +21,15 @@ impl Stores {
     /// As [`Store::resolve`].
     pub fn resolve(&self, name: &str) -> Result<Image> {
         resolve_in(&self.0, name)
+    }
+
+    /// Finds an image by the digest of its manifest, which stays the same when its name moves on or is
+    /// taken away; `name` is what it is called.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`]; or the image is damaged or a layer of it missing.
+    pub fn resolve_digest(&self, name: &str, digest: &Digest) -> Result<Image> {
+        resolve_digest_in(&self.0, name, digest)
     }
 
     /// All images, sorted by name; of two of the same name the one that [`Self::resolve`] finds.

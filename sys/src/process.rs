@@ -263,6 +263,37 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets this process open so many files, or as many as it may (`RLIMIT_NOFILE` of setrlimit(2)). A greater
+/// limit stays.
+pub fn may_open(most: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit through the pointer.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 || limit.rlim_cur >= most {
+        return;
+    }
+    for hard in [limit.rlim_max.max(most), limit.rlim_max] {
+        let wanted = libc::rlimit { rlim_cur: most.min(hard), rlim_max: hard };
+        // SAFETY: the kernel reads one rlimit through the pointer.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {
+            return;
+        }
+    }
+}
+
+/// How many files a program of ours may open at most, for a process that may not raise that
+/// (`CAP_SYS_RESOURCE`).
+#[must_use]
+pub fn most_files() -> Option<u64> {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    if crate::capability::permitted().is_ok_and(|set| set & SYS_RESOURCE != 0) {
+        return None;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit through the pointer.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (read == 0).then_some(limit.rlim_max)
+}
+
 /// Puts a signal at its default; one that has no other is left alone (`signal(2)`).
 pub fn default_signal(number: i32) {
     // SAFETY: the default is no function of ours, so nothing can be called wrongly.

@@ -19,3 +19,16 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// How many bytes wait to be read in a pipe, a terminal or a socket (`FIONREAD` of `ioctl(2)`).
+///
+/// # Errors
+/// `ENOTTY` for what has no such number.
+pub fn pending(source: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one int through the pointer.
+    if unsafe { libc::ioctl(source.as_raw_fd(), libc::FIONREAD, &raw mut count) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(count).unwrap_or(0))
+}

@@ -48,8 +48,8 @@ pub use import::Imported;
 pub use names::Details;
 pub use pull::Pulled;
 pub use push::Pushed;
-pub(crate) use read::resolve_in;
 pub use read::{Image, Layer, Listed};
+pub(crate) use read::{resolve_digest_in, resolve_in};
 
 use crate::error::{Result, io_error};
 use crate::layer::Limits;

@@ -170,14 +170,24 @@ impl Store {
                 format!("its manifest is {} bytes, not {}", manifest.len(), found.size),
             ));
         }
-        let Document::Manifest(manifest) = oci::read(&manifest).map_err(|why| Error::wrong(&whole, why))?
+        self.read_manifest(&whole, name, found, &manifest).map(Some)
+    }
+
+    fn read_manifest(
+        &self,
+        whole: &str,
+        name: &Reference,
+        found: Name,
+        manifest: &[u8],
+    ) -> Result<Documents> {
+        let Document::Manifest(manifest) = oci::read(manifest).map_err(|why| Error::wrong(whole, why))?
         else {
             return Err(Error::wrong(whole, "its manifest is an index"));
         };
-        let config = self.blob(&manifest.config.digest, CONFIG_MAX).map_err(|error| error.within(&whole))?;
+        let config = self.blob(&manifest.config.digest, CONFIG_MAX).map_err(|error| error.within(whole))?;
         let file: ConfigFile = serde_json::from_slice(&config)
-            .map_err(|error| Error::wrong(&whole, format!("its configuration: {error}")))?;
-        Ok(Some(Documents {
+            .map_err(|error| Error::wrong(whole, format!("its configuration: {error}")))?;
+        Ok(Documents {
             name: name.clone(),
             digest: found.digest,
             config_digest: manifest.config.digest,
@@ -186,7 +196,7 @@ impl Store {
             blobs: manifest.layers.into_iter().map(|layer| (layer.digest, layer.size)).collect(),
             created: file.created,
             media_type: found.media_type,
-        }))
+        })
     }
 
     pub(super) fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
@@ -211,21 +221,34 @@ pub(crate) fn resolve_in(stores: &[Store], name: &str) -> Result<Image> {
         let Some(documents) = store.documents(&name)? else {
             continue;
         };
-        let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
-        let missing = |id: &Digest| Error::wrong(format!("image {name}: layer {id}"), "is not in the store");
-        let layers = documents.diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
-            Some(path) => Ok(Layer { diff_id, path }),
-            None => Err(missing(&diff_id)),
-        });
-        let layers = layers.collect::<Result<_>>()?;
-        return Ok(Image {
-            name: documents.name,
-            digest: documents.digest,
-            config: documents.config,
-            layers,
-        });
+        return with_layers(stores, documents);
     }
     Err(Error::NoImage(name.to_string()))
+}
+
+/// Finds an image by the digest of its manifest, whatever its name leads to by now; `name` is
+/// what it is called in messages and in what is returned.
+pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -> Result<Image> {
+    let name = parse(name)?;
+    let has_it = |store: &&Store| store.blob_path(digest).is_file();
+    let store = stores.iter().find(has_it);
+    let store = store.ok_or_else(|| Error::NoImage(format!("{name} of the digest {digest}")))?;
+    let whole = format!("image {name}");
+    let manifest = store.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
+    let found = Name { digest: digest.clone(), size: manifest.len() as u64, media_type: String::new() };
+    with_layers(stores, store.read_manifest(&whole, &name, found, &manifest)?)
+}
+
+fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
+    let Documents { name, digest, config, diff_ids, .. } = documents;
+    let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
+    let missing = |id: &Digest| Error::wrong(format!("image {name}: layer {id}"), "is not in the store");
+    let layers = diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
+        Some(path) => Ok(Layer { diff_id, path }),
+        None => Err(missing(&diff_id)),
+    });
+    let layers = layers.collect::<Result<_>>()?;
+    Ok(Image { name, digest, config, layers })
 }
 
 pub(super) fn parse(name: &str) -> Result<Reference> {

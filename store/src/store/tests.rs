@@ -45,6 +45,19 @@ fn an_image_is_found_by_every_form_of_its_name() {
 }
 
 #[test]
+fn an_image_is_found_by_its_digest_when_its_name_is_gone() {
+    let scratch = Scratch::new("digest");
+    let store = store(&scratch);
+    let digest = store.import(&simple(&scratch).0, "nginx").unwrap().digest;
+    store.remove("nginx").unwrap();
+    let stores = Stores::new(vec![store]);
+    let image = stores.resolve_digest("nginx", &digest).unwrap();
+    assert_eq!((image.layers.len(), image.digest), (2, digest));
+    let other = Digest::sha256(b"other");
+    assert!(matches!(stores.resolve_digest("nginx", &other), Err(Error::NoImage(_))));
+}
+
+#[test]
 fn a_second_import_finds_the_layers_there() {
     let scratch = Scratch::new("twice");
     let (store, layout) = (store(&scratch), simple(&scratch));
