@@ -19,7 +19,7 @@ use crate::modules::Modules;
 use crate::poller::{Poller, Token};
 use crate::power::{self, Button};
 use crate::root::{self, Root};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{BUILT_IN, Supervisor};
 use crate::uevent::Socket;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use spec::manifest::Manifest;
@@ -206,7 +206,7 @@ fn assemble(boot: Boot) -> Result<Machine> {
     poller.add(&signals, Token::Signals)?;
     let control = Control::open(&poller).map_err(|error| say!("{error}")).ok();
     Ok(Machine {
-        supervisor: Supervisor::new(&boot.config.node)?,
+        supervisor: Supervisor::new(&boot.config.node, &BUILT_IN)?,
         signals,
         control,
         exits: Exits::default(),

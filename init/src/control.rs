@@ -19,7 +19,9 @@ use sys::descriptors;
 
 /// Most names in the store of descriptors, so that a client gone wild cannot
 /// take all that PID 1 may open.
-const MOST_NAMES: usize = 1024;
+const MOST_NAMES: usize = 4096;
+/// What PID 1 may open: several descriptors under each name.
+const MOST_OPEN: u64 = 32 * 1024;
 
 #[derive(Debug)]
 struct Client {
@@ -58,6 +60,8 @@ impl Control {
         bind(socket.as_raw_fd(), &address).context(doing)?;
         listen(&socket, Backlog::new(64).unwrap_or(Backlog::MAXCONN)).context(doing)?;
         poller.add(&socket, Token::Control)?;
+        // A thousand containers are more than the kernel's usual limit.
+        sys::process::may_open(MOST_OPEN);
         Ok(Self {
             socket,
             clients: BTreeMap::new(),

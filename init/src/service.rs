@@ -15,8 +15,8 @@
 //! | waiting, backoff | stop | ended | |
 //! | down, ended | any | the same | |
 //!
-//! The pause before a restart doubles from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`]; a run
-//! of [`STABLE`] begins anew.
+//! The pause before a restart doubles from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], a second for PID 1's own
+//! services; a run of [`STABLE`] begins anew.
 
 use spec::node::Restart;
 use std::fmt;
@@ -100,6 +100,7 @@ pub struct Service {
     grace: Duration,
     failures: u32,
     pause: Duration,
+    longest_pause: Duration,
     started: Duration,
 }
 
@@ -116,8 +117,14 @@ impl Service {
             grace,
             failures: 0,
             pause: FIRST_PAUSE,
+            longest_pause: LONGEST_PAUSE,
             started: Duration::ZERO,
         }
+    }
+
+    /// One that is missed at once: its pause grows to a second alone.
+    pub fn missed(self) -> Self {
+        Self { longest_pause: Duration::from_secs(1), ..self }
     }
 
     /// Takes an event at a time since boot.
@@ -191,7 +198,7 @@ impl Service {
         };
         if again {
             self.enter(State::Backoff, Some(now + self.pause));
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            self.pause = (self.pause * 2).min(self.longest_pause);
         } else {
             self.enter(State::Ended, None);
         }
@@ -255,6 +262,18 @@ mod tests {
         service.next(Event::Exited(false), now + STABLE);
         assert_eq!(service.deadline, Some(now + STABLE + FIRST_PAUSE));
         assert_eq!(service.restarts, 11);
+    }
+
+    #[test]
+    fn one_that_is_missed_is_back_within_a_second() {
+        let mut service = Service::new(Restart::Always, false, GRACE).missed();
+        for _ in 0..8 {
+            service.next(Event::Go, at(0));
+            service.next(Event::Started, at(0));
+            service.next(Event::Exited(false), at(0));
+            assert!(service.deadline.unwrap() <= at(1000));
+            service.next(Event::Deadline, at(1000));
+        }
     }
 
     #[test]

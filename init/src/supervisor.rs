@@ -12,6 +12,7 @@ use crate::service_log::{Lines, Log};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use spec::node::{Node, Restart};
 use spec::paths;
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -29,19 +30,32 @@ const KILL: i32 = nix::libc::SIGKILL;
 
 /// A service of PID 1's own, started when its program is in the root. One of the
 /// same name in `node.toml` takes its place.
-struct BuiltIn {
-    name: &'static str,
-    program: &'static str,
-    stop_grace: Duration,
+#[derive(Debug)]
+pub struct BuiltIn {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its path.
+    pub program: Cow<'static, str>,
+    /// How long it may take to end.
+    pub stop_grace: Duration,
 }
 
 /// First started, last stopped.
 const NETWORK: &str = "network";
 
-const BUILT_IN: [BuiltIn; 2] = [
-    BuiltIn { name: NETWORK, program: "/sbin/skerry-network", stop_grace: Duration::from_secs(5) },
+/// PID 1's own.
+pub const BUILT_IN: [BuiltIn; 2] = [
+    BuiltIn {
+        name: NETWORK,
+        program: Cow::Borrowed("/sbin/skerry-network"),
+        stop_grace: Duration::from_secs(5),
+    },
     // It stops its containers in that time, each with a grace of its own.
-    BuiltIn { name: "monitor", program: "/sbin/skerry-monitor", stop_grace: Duration::from_secs(60) },
+    BuiltIn {
+        name: "monitor",
+        program: Cow::Borrowed("/sbin/skerry-monitor"),
+        stop_grace: Duration::from_secs(60),
+    },
 ];
 
 #[derive(Debug)]
@@ -73,10 +87,10 @@ pub struct Supervisor {
 impl Supervisor {
     /// The services of this node, none started yet. Those whose `after` has a
     /// fault stay down, which is said.
-    pub fn new(node: &Node) -> Result<Self> {
-        let own = BUILT_IN
+    pub fn new(node: &Node, own: &[BuiltIn]) -> Result<Self> {
+        let own = own
             .iter()
-            .filter(|own| !node.services.contains_key(own.name) && Path::new(own.program).exists());
+            .filter(|own| !node.services.contains_key(own.name) && Path::new(&*own.program).exists());
         let mut units: Vec<Unit> = own.map(Unit::built_in).collect();
         for (name, service) in &node.services {
             match Unit::configured(name, service) {
@@ -131,6 +145,7 @@ impl Supervisor {
             }
             Some(Action::CleanUp) => {
                 unit.kill_all();
+                unit.cgroup = None;
                 unit.read_output();
                 if let Some(line) = unit.lines.finish() {
                     unit.say(&line);
@@ -251,8 +266,8 @@ impl Supervisor {
 
 impl Unit {
     fn built_in(own: &BuiltIn) -> Self {
-        let argv = CString::new(own.program).into_iter().collect();
-        let life = Service::new(Restart::Always, false, own.stop_grace);
+        let argv = CString::new(&*own.program).into_iter().collect();
+        let life = Service::new(Restart::Always, false, own.stop_grace).missed();
         Self { prefixed: false, ..Self::new(own.name, argv, life) }
     }
 
@@ -373,8 +388,10 @@ fn open_output(index: u32, poller: &Poller) -> Result<(PipeReader, PipeWriter)> 
     Ok((reader, writer))
 }
 
-/// Without cgroups a service still runs.
+/// A new cgroup. One in which something was killed is not used again: Linux 6.18 kills whoever is
+/// born there by a process whose own cgroup never was. Without cgroups a service still runs.
 fn open_cgroup(path: &str) -> Option<File> {
+    let _ = fs::remove_dir(path);
     let _ = fs::create_dir(path);
     File::open(path).ok()
 }

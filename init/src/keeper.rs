@@ -1,0 +1,218 @@
+//! `skerry-keeper`: PID 1's part for containers on any Linux.
+//!
+//! Where PID 1 is somebody else's, this small program keeps what must outlive the monitor: its
+//! pipes and terminals, and the exit statuses of containers that end while there is no monitor,
+//! whose processes come to it as their nearest subreaper (`PR_SET_CHILD_SUBREAPER` of
+//! prctl(2)). It starts the monitor that lies beside it and starts it again whenever it ends; TERM
+//! ends both, containers first. The sockets and folders are a node's (`spec::paths`).
+//!
+//! It is made of PID 1's own modules: the control socket, the store of descriptors, the ring of
+//! exits, the supervision of services. What of them belongs to a whole machine is not called.
+//!
+//! Deliberately missing: the network service, which would look after every network card of the
+//! machine.
+
+#![cfg_attr(not(test), no_main)]
+// The modules are PID 1's, which uses all of them.
+#![allow(dead_code)]
+
+#[macro_use]
+#[path = "keeper/console.rs"]
+mod console;
+mod clock;
+mod control;
+mod error;
+mod exits;
+mod order;
+mod poller;
+mod service;
+mod service_log;
+mod supervisor;
+
+use control::{Around, Control};
+use error::{Context, Error, Result};
+use exits::Exits;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use poller::{Poller, Token};
+use spec::node::Node;
+use spec::paths;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+use supervisor::{BuiltIn, Supervisor};
+use sys::process::{Ended, peek_ended, reap};
+
+const HELP: &str = "\
+usage: skerry-keeper
+
+Keeps containers on a machine whose PID 1 is not Skerry's: starts the skerry-monitor that lies
+beside it, and keeps what must outlive that. TERM ends the containers, the monitor and it.
+
+    --help       this text
+    --version    its version";
+
+/// The monitor stops its containers in that time, each with a grace of its own.
+const STOP_GRACE: Duration = Duration::from_secs(60);
+
+#[cfg(not(test))]
+sys::entry!(start);
+
+fn start() {
+    let status = match std::env::args().nth(1).as_deref() {
+        None => match Keeper::start().and_then(|mut keeper| keeper.run()) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("skerry-keeper: {error}");
+                1
+            }
+        },
+        Some("--help") => {
+            println!("{HELP}");
+            0
+        }
+        Some("--version") => {
+            println!("skerry-keeper {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+        Some(other) => {
+            eprintln!("skerry-keeper: unexpected argument {other:?}");
+            2
+        }
+    };
+    std::process::exit(status);
+}
+
+/// Everything that it looks after.
+struct Keeper {
+    poller: Poller,
+    signals: SignalFd,
+    supervisor: Supervisor,
+    control: Control,
+    exits: Exits,
+    stopping: bool,
+}
+
+impl Keeper {
+    fn start() -> Result<Self> {
+        let mask: SigSet =
+            [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+        mask.thread_block().context(|| "block signals")?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .context(|| "open a signal descriptor")?;
+        set_child_subreaper(true).context(|| "become a subreaper")?;
+        fs::create_dir_all(paths::CONFIG_LAYERS).context(|| format!("create {}", paths::CONFIG_LAYERS))?;
+        alone()?;
+        make_cgroup();
+        let poller = Poller::new()?;
+        poller.add(&signals, Token::Signals)?;
+        let control = Control::open(&poller)?;
+        let supervisor = Supervisor::new(&Node::default(), &[monitor()?])?;
+        Ok(Self { poller, signals, supervisor, control, exits: Exits::default(), stopping: false })
+    }
+
+    /// Returns when it was asked to end and every service has.
+    fn run(&mut self) -> Result<()> {
+        self.supervisor.start(&self.poller);
+        loop {
+            let timeout = self.supervisor.deadline().map(|deadline| deadline.saturating_sub(console::now()));
+            for token in self.poller.wait(timeout) {
+                self.handle(token);
+            }
+            self.supervisor.tick(&self.poller);
+            if self.stopping && !self.supervisor.stop(&self.poller) {
+                let _ = fs::remove_file(paths::INIT_SOCKET);
+                return Ok(());
+            }
+        }
+    }
+
+    fn handle(&mut self, token: Token) {
+        match token {
+            Token::Signals => self.take_signals(),
+            Token::Control => self.control.accept(&self.poller),
+            Token::Client(number) => {
+                let status = || self.supervisor.status();
+                // The machine's own PID 1 sees to its modules.
+                let load = &mut |_: &[String]| {};
+                let asked = self.control.serve(number, Around { exits: &self.exits, status: &status, load });
+                self.stopping |= asked.is_some();
+            }
+            Token::Output(index) => self.supervisor.output(index),
+            Token::Ready(index) => self.supervisor.ready(index, &self.poller),
+            Token::Devices | Token::Button | Token::Console => {}
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match info.ssi_signo.cast_signed() {
+                signal if signal == Signal::SIGCHLD as i32 => self.reap_all(),
+                _ => self.stopping = true,
+            }
+        }
+    }
+
+    /// The one place that reaps.
+    fn reap_all(&mut self) {
+        while let Some(ended) = peek_ended() {
+            if self.supervisor.owns(ended.pid) {
+                reap(ended.pid);
+                self.supervisor.exited(ended, &self.poller);
+            } else {
+                self.reap_orphan(ended);
+            }
+        }
+    }
+
+    /// Its start time must be read while it is a zombie still.
+    fn reap_orphan(&mut self, ended: Ended) {
+        let start = exits::start_time(ended.pid);
+        reap(ended.pid);
+        let exit = self.exits.push(ended.pid, start, ended.status);
+        self.control.publish(&exit);
+    }
+}
+
+/// The monitor that lies beside this program.
+fn monitor() -> Result<BuiltIn> {
+    let own = std::env::current_exe().context(|| "find this program")?;
+    let program = own.with_file_name("skerry-monitor").to_string_lossy().into_owned();
+    if !fs::exists(&program).context(|| format!("look for {program}"))? {
+        return Err(Error(format!("{program}: it is not there")));
+    }
+    Ok(BuiltIn { name: "monitor", program: program.into(), stop_grace: STOP_GRACE })
+}
+
+/// Makes sure that nobody else keeps containers here. A socket that nobody answers on was
+/// left by a keeper that was killed.
+fn alone() -> Result<()> {
+    let doing = || format!("connect to {}", paths::INIT_SOCKET);
+    let socket =
+        socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).context(doing)?;
+    let address = UnixAddr::new(paths::INIT_SOCKET).context(doing)?;
+    if connect(socket.as_raw_fd(), &address).is_ok() {
+        return Err(Error(format!("{}: another keeper runs", paths::INIT_SOCKET)));
+    }
+    let _ = fs::remove_file(paths::INIT_SOCKET);
+    Ok(())
+}
+
+/// A monitor that an earlier keeper left must not go on beside the new one. Its cgroup goes with
+/// it, as the supervisor tells.
+fn make_cgroup() {
+    let system = format!("{}/{}", paths::CGROUP, paths::SYSTEM_CGROUP);
+    let monitor = format!("{system}/monitor");
+    let _ = fs::create_dir_all(&system);
+    let _ = fs::write(format!("{monitor}/cgroup.kill"), "1");
+    for _ in 0..100 {
+        match fs::remove_dir(&monitor) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            _ => return,
+        }
+    }
+}
