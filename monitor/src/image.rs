@@ -1,18 +1,21 @@
 //! Containers' roots: an image from one of the node's stores, and over it what
 //! the container writes.
 //!
-//! Each instance begins with its image as it is: what the one before it wrote
+//! Each instance of a container of `node.toml` begins with its image as it is: what the one before it wrote
 //! is put aside when the next one is made, and removed by a process of its own,
 //! because that may take long. So a restart heals what a program has spoiled,
 //! and the last instance's files can be looked at until then. What must stay
-//! belongs on a mount.
+//! belongs on a mount. A container that a person asked for keeps what it wrote until it
+//! is removed, as Docker's do.
 
 use crate::bundle::Defaults;
+use crate::cause::cause;
 use crate::kernel;
 use crate::place;
 use nix::mount::{MntFlags, umount2};
-use spec::node::Name;
+use spec::node::{HealthCheck, Name};
 use spec::paths;
+use spec::quantity::Span;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -20,8 +23,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use store::rootfs::{self, Rootfs};
-use store::{Error, Layer, Store, Stores};
+use store::{Digest, Error, Layer, Store, Stores};
 use sys::fs_context::FsContext;
 use sys::process::{Spawn, spawn};
 
@@ -50,8 +54,23 @@ impl Images {
     /// What is wrong with it, or that it is not there and what is, in words.
     pub fn find(&self, name: &str) -> Result<Image, String> {
         match self.0.resolve(name) {
-            Ok(image) => Ok(Image { defaults: defaults(image.config), layers: image.layers }),
+            Ok(image) => Ok(of(image)),
             Err(Error::NoImage(_)) => Err(missing(name, &self.names())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Finds the image of a manifest of this digest, whatever its name leads to by now.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn find_digest(&self, name: &str, digest: &str) -> Result<Image, String> {
+        let digest: Digest = digest.parse()?;
+        match self.0.resolve_digest(name, &digest) {
+            Ok(image) => Ok(of(image)),
+            Err(Error::NoImage(_)) => {
+                Err(format!("image {name:?} of the digest {digest} is not on this node"))
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -61,16 +80,17 @@ impl Images {
         listed.iter().map(|image| short(&image.name.to_string()).to_owned()).collect()
     }
 
-    /// Mounts a new instance's root at [`place::root`]. On a full data disk, what it writes lies in
-    /// a little memory: true then.
+    /// Mounts a new instance's root at [`place::root`], over what the one before it wrote if that is to be
+    /// `kept`. On a full data disk, what it writes lies in a little memory: true then.
     ///
     /// # Errors
     /// Which folder or mount, and why, in words.
-    pub fn mount(&self, name: &Name, image: &Image) -> Result<bool, String> {
+    pub fn mount(&self, name: &Name, image: &Image, kept: bool) -> Result<bool, String> {
         self.unmount(name)?;
-        let words = |error: io::Error| format!("make a folder for what it writes: {error}");
-        let (dir, in_memory) = match fresh(name) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        let words = |error: io::Error| format!("make a folder for what it writes: {}", cause(&error));
+        let folder = if kept { folders(name) } else { fresh(name) };
+        let (dir, in_memory) = match folder {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !kept => {
                 (in_memory(name).map_err(words)?, true)
             }
             made => (made.map_err(words)?, false),
@@ -92,9 +112,32 @@ impl Images {
     }
 }
 
-fn defaults(config: store::Config) -> Defaults {
-    let store::Config { entrypoint, cmd, env, working_dir, user, stop_signal, .. } = config;
-    Defaults { entrypoint, cmd, env, working_dir, user, stop_signal }
+fn of(image: store::Image) -> Image {
+    let store::Image { config, layers, .. } = image;
+    let store::Config { entrypoint, cmd, env, working_dir, user, stop_signal, healthcheck, .. } = config;
+    let health = healthcheck.and_then(health);
+    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health };
+    Image { defaults, layers }
+}
+
+/// An image's check in the node's words; zero is Docker's default.
+fn health(check: store::Healthcheck) -> Option<HealthCheck> {
+    let command = match check.test.split_first()? {
+        (how, rest) if how == "CMD" => rest.to_vec(),
+        (how, [line]) if how == "CMD-SHELL" => ["/bin/sh", "-c", line].map(str::to_owned).into(),
+        _ => return None,
+    };
+    let span = |nanoseconds: u64, usual: u64| match nanoseconds {
+        0 => Span::seconds(usual),
+        some => Span(Duration::from_nanos(some)),
+    };
+    Some(HealthCheck {
+        command,
+        interval: span(check.interval, 30),
+        timeout: span(check.timeout, 30),
+        retries: if check.retries == 0 { 3 } else { check.retries },
+        start_period: span(check.start_period, 0),
+    })
 }
 
 /// A name as people write it: `docker.io/library/nginx:latest` is `nginx`.
@@ -115,8 +158,13 @@ fn missing(name: &str, present: &[String]) -> String {
 /// Puts aside what an earlier instance wrote and makes an empty folder, with room for
 /// the folders that an overlay needs in it.
 fn fresh(name: &Name) -> io::Result<PathBuf> {
+    put_aside(&place::writable().join(&**name))?;
+    folders(name)
+}
+
+/// The folder of what a container writes, with what an overlay needs in it.
+fn folders(name: &Name) -> io::Result<PathBuf> {
     let folder = place::writable().join(&**name);
-    put_aside(&folder)?;
     for needed in ["upper", "work/work"] {
         fs::create_dir_all(folder.join(needed))?;
     }
@@ -153,14 +201,16 @@ pub fn begin_removal<'a>(known: impl Iterator<Item = &'a Name>) -> Result<Option
     for entry in fs::read_dir(place::writable()).into_iter().flatten().flatten() {
         if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
             put_aside(&entry.path())
-                .map_err(|error| format!("put aside {}: {error}", entry.path().display()))?;
+                .map_err(|error| format!("put aside {}: {}", entry.path().display(), cause(&error)))?;
         }
     }
     if put_aside_before().is_empty() {
         return Ok(None);
     }
     let started = std::env::current_exe().and_then(|program| remover(&program));
-    started.map(Some).map_err(|error| format!("start the removal of {}: {error}", place::old().display()))
+    started
+        .map(Some)
+        .map_err(|error| format!("start the removal of {}: {}", place::old().display(), cause(&error)))
 }
 
 fn remover(program: &Path) -> io::Result<i32> {
@@ -182,7 +232,7 @@ fn put_aside_before() -> Vec<PathBuf> {
 /// What cannot be removed, in words.
 pub fn remove_old() -> Result<(), String> {
     for path in put_aside_before() {
-        fs::remove_dir_all(&path).map_err(|error| format!("remove {}: {error}", path.display()))?;
+        fs::remove_dir_all(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))?;
     }
     Ok(())
 }
@@ -190,6 +240,19 @@ pub fn remove_old() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_images_check_becomes_one_of_the_nodes() {
+        let check = |test: &[&str]| {
+            let test = test.iter().map(|word| (*word).to_owned()).collect();
+            health(store::Healthcheck { test, interval: 1_500_000_000, ..Default::default() })
+        };
+        let made = check(&["CMD-SHELL", "wget -q x"]).unwrap();
+        assert_eq!(made.command, ["/bin/sh", "-c", "wget -q x"]);
+        assert_eq!((made.interval.0.as_millis(), made.timeout, made.retries), (1500, Span::seconds(30), 3));
+        assert_eq!(check(&["CMD", "a", "b"]).unwrap().command, ["a", "b"]);
+        assert!(check(&["NONE"]).is_none() && check(&[]).is_none());
+    }
 
     #[test]
     fn a_missing_image_is_named_with_the_nearest_one_that_is_there() {

@@ -9,12 +9,29 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time since boot.
 pub fn now() -> Time {
     // CLOCK_BOOTTIME is always there since Linux 2.6.39.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Time::ZERO, Duration::from)
+}
+
+/// Nanoseconds since 1970.
+pub fn nanoseconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Seconds since 1970.
+pub fn seconds() -> u64 {
+    nanoseconds() / 1_000_000_000
+}
+
+/// A time since boot as seconds since 1970, as the clock is now.
+pub fn wall(time: Time) -> u64 {
+    let ago = now().saturating_sub(time);
+    u64::try_from(ago.as_nanos()).map_or(0, |ago| nanoseconds().saturating_sub(ago)) / 1_000_000_000
 }
 
 /// The process that has this number now, a zombie too.
@@ -38,13 +55,30 @@ pub fn signal(process: Process, signal: i32) -> io::Result<()> {
     }
 }
 
-fn cgroup(name: &Name) -> PathBuf {
+/// A container's cgroup.
+pub fn cgroup(name: &Name) -> PathBuf {
     [paths::CGROUP, paths::CONTAINER_CGROUP, name].iter().collect()
 }
 
 /// Kills every process in a container's cgroup (`cgroup.kill`).
 pub fn kill_all(name: &Name) -> io::Result<()> {
     fs::write(cgroup(name).join("cgroup.kill"), "1")
+}
+
+/// Freezes every process in a container's cgroup, or lets them go on.
+pub fn freeze(name: &Name, frozen: bool) -> io::Result<()> {
+    fs::write(cgroup(name).join("cgroup.freeze"), if frozen { "1" } else { "0" })
+}
+
+/// A container's processes are frozen.
+pub fn is_frozen(name: &Name) -> bool {
+    fs::read(cgroup(name).join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"))
+}
+
+/// The processes in a container's cgroup.
+pub fn members(name: &Name) -> Vec<i32> {
+    let list = fs::read_to_string(cgroup(name).join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The kernel has killed a process of the container because its memory limit

@@ -13,8 +13,15 @@
 //! It has one thread and waits in one place.
 
 mod bundle;
+mod cause;
+mod cells;
+mod client;
 mod config;
+mod definition;
+mod device;
 mod etc;
+mod follow;
+mod health;
 mod image;
 mod keeper;
 mod kernel;
@@ -26,9 +33,12 @@ mod outputs;
 mod place;
 mod poller;
 mod record;
+mod ring;
 mod say;
+mod session;
 mod status;
 mod verb;
+mod volume;
 
 use std::process::ExitCode;
 

@@ -19,14 +19,35 @@ const TURN: usize = 8;
 pub struct Turn {
     /// The pipe may hold more.
     pub more: bool,
+    /// Something came to the log.
+    pub logged: bool,
     /// Lines for the console.
     pub lines: Vec<String>,
 }
 
+/// An instance whose output is to be logged.
+#[derive(Debug)]
+pub struct Instance {
+    /// What its log is called.
+    pub key: Name,
+    /// The read ends of its output and error pipes, or its terminal's master alone.
+    pub pipes: Vec<OwnedFd>,
+    /// It has a terminal.
+    pub terminal: bool,
+    /// Where its output goes.
+    pub log: LogFile,
+    /// Its lines are shown on the console, too.
+    pub console: bool,
+}
+
 #[derive(Debug)]
 struct Channel {
+    key: Name,
     pipes: BTreeMap<Stream, OwnedFd>,
     unfinished: BTreeMap<Stream, Time>,
+    terminal: bool,
+    /// Somebody looks on: an unfinished line does not wait.
+    watched: bool,
     log: LogFile,
     console: bool,
 }
@@ -35,7 +56,7 @@ struct Channel {
 #[derive(Debug)]
 pub struct Outputs {
     desk: Desk,
-    channels: BTreeMap<Name, Channel>,
+    channels: BTreeMap<usize, Channel>,
 }
 
 impl Outputs {
@@ -44,33 +65,46 @@ impl Outputs {
         Self { desk, channels: BTreeMap::new() }
     }
 
-    /// Takes on an instance's pipes.
-    pub fn attach(&mut self, name: &Name, pipes: Vec<OwnedFd>, log: LogFile, console: bool) {
+    /// Takes on an instance, under the number of its container.
+    pub fn attach(&mut self, index: usize, instance: Instance) {
+        let Instance { key, pipes, terminal, log, console } = instance;
         let pipes = Stream::ALL.into_iter().zip(pipes).collect();
-        self.channels.insert(name.clone(), Channel { pipes, unfinished: BTreeMap::new(), log, console });
+        let unfinished = BTreeMap::new();
+        let channel = Channel { key, pipes, unfinished, terminal, watched: false, log, console };
+        self.channels.insert(index, channel);
     }
 
     /// An instance's pipes.
-    pub fn pipes(&self, name: &Name) -> Vec<(Stream, BorrowedFd<'_>)> {
-        let pipes = self.channels.get(name).into_iter().flat_map(|channel| &channel.pipes);
+    pub fn pipes(&self, index: usize) -> Vec<(Stream, BorrowedFd<'_>)> {
+        let pipes = self.channels.get(&index).into_iter().flat_map(|channel| &channel.pipes);
         pipes.map(|(stream, pipe)| (*stream, pipe.as_fd())).collect()
     }
 
+    /// Somebody looks on, or does no longer.
+    pub fn watch(&mut self, index: usize, watched: bool) {
+        if let Some(channel) = self.channels.get_mut(&index) {
+            channel.watched = watched;
+            if watched {
+                channel.unfinished.values_mut().for_each(|due| *due = Time::ZERO);
+            }
+        }
+    }
+
     /// Lets go of an instance's pipes.
-    pub fn detach(&mut self, name: &Name) {
-        self.channels.remove(name);
+    pub fn detach(&mut self, index: usize) {
+        self.channels.remove(&index);
     }
 
     /// Logs what a pipe holds, or a good part of it.
-    pub fn turn(&mut self, name: &Name, stream: Stream, now: Time) -> io::Result<Turn> {
-        self.some(name, stream, now, TURN)
+    pub fn turn(&mut self, index: usize, stream: Stream, now: Time) -> io::Result<Turn> {
+        self.some(index, stream, now, TURN)
     }
 
     /// Logs all that an instance has written; it writes no more.
-    pub fn drain(&mut self, name: &Name) -> io::Result<Vec<String>> {
+    pub fn drain(&mut self, index: usize) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         for stream in Stream::ALL {
-            lines.extend(self.some(name, stream, Time::MAX, usize::MAX)?.lines);
+            lines.extend(self.some(index, stream, Time::MAX, usize::MAX)?.lines);
         }
         Ok(lines)
     }
@@ -81,24 +115,26 @@ impl Outputs {
     }
 
     /// The pipes whose unfinished line has waited long enough.
-    pub fn overdue(&self, now: Time) -> Vec<(Name, Stream)> {
-        let lines = self.channels.iter().flat_map(|(name, channel)| {
-            channel.unfinished.iter().map(move |(stream, due)| (name, *stream, *due))
+    pub fn overdue(&self, now: Time) -> Vec<(usize, Stream)> {
+        let lines = self.channels.iter().flat_map(|(index, channel)| {
+            channel.unfinished.iter().map(move |(stream, due)| (*index, *stream, *due))
         });
-        lines.filter(|(_, _, due)| *due <= now).map(|(name, stream, _)| (name.clone(), stream)).collect()
+        lines.filter(|(_, _, due)| *due <= now).map(|(index, stream, _)| (index, stream)).collect()
     }
 
-    fn some(&mut self, name: &Name, stream: Stream, now: Time, most: usize) -> io::Result<Turn> {
+    fn some(&mut self, index: usize, stream: Stream, now: Time, most: usize) -> io::Result<Turn> {
         let mut turn = Turn::default();
-        let Some(channel) = self.channels.get_mut(name) else {
+        let Some(channel) = self.channels.get_mut(&index) else {
             return Ok(turn);
         };
         let Some(pipe) = channel.pipes.get(&stream) else {
             return Ok(turn);
         };
+        let name = &channel.key;
+        let source = Source { name, stream, pipe: pipe.as_fd(), terminal: channel.terminal };
         for _ in 0..most {
-            let overdue = now == Time::MAX || channel.unfinished.get(&stream).is_some_and(|due| *due <= now);
-            let source = Source { name, stream, pipe: pipe.as_fd() };
+            let waited = channel.unfinished.get(&stream).is_some_and(|due| *due <= now);
+            let overdue = now == Time::MAX || channel.watched || waited;
             let stamp = rfc3339(SystemTime::now());
             match self.desk.pass(source, &mut channel.log, &stamp, overdue)? {
                 Outcome::Empty | Outcome::Closed => {
@@ -111,6 +147,7 @@ impl Outputs {
                 }
                 Outcome::Batch(note) => {
                     channel.unfinished.remove(&stream);
+                    turn.logged = true;
                     turn.lines.extend(note.map(|note| format!("{name}: {}", note_line(&note))));
                     if channel.console {
                         turn.lines.extend(console_lines(name, self.desk.batch()));
@@ -154,7 +191,6 @@ mod tests {
         outputs: Outputs,
         out: PipeWriter,
         err: PipeWriter,
-        name: Name,
     }
 
     fn world(test: &str) -> World {
@@ -162,10 +198,10 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let (desk, out, err) = (pipe().unwrap(), std::io::pipe().unwrap(), std::io::pipe().unwrap());
         let mut outputs = Outputs::new(Desk::open(desk.0, desk.1, &folder.join("mark")).unwrap());
-        let name: Name = "web".parse().unwrap();
         let log = LogFile::new(folder.join("web.log"), 1 << 20);
-        outputs.attach(&name, vec![out.0.into(), err.0.into()], log, true);
-        World { folder, outputs, out: out.1, err: err.1, name }
+        let (key, pipes) = ("web".parse().unwrap(), vec![out.0.into(), err.0.into()]);
+        outputs.attach(0, Instance { key, pipes, terminal: false, log, console: true });
+        World { folder, outputs, out: out.1, err: err.1 }
     }
 
     fn at(milliseconds: u64) -> Time {
@@ -176,14 +212,27 @@ mod tests {
     fn an_unfinished_line_is_logged_once_it_has_waited() {
         let mut world = world("patience");
         world.out.write_all(b"password: ").unwrap();
-        let turn = world.outputs.turn(&world.name, Stream::Out, at(1000)).unwrap();
+        let turn = world.outputs.turn(0, Stream::Out, at(1000)).unwrap();
         assert!(turn.lines.is_empty() && !turn.more);
         assert_eq!(world.outputs.due(), Some(at(1500)));
         assert!(world.outputs.overdue(at(1499)).is_empty());
-        assert_eq!(world.outputs.overdue(at(1500)), [(world.name.clone(), Stream::Out)]);
-        let turn = world.outputs.turn(&world.name, Stream::Out, at(1500)).unwrap();
+        assert_eq!(world.outputs.overdue(at(1500)), [(0, Stream::Out)]);
+        let turn = world.outputs.turn(0, Stream::Out, at(1500)).unwrap();
         assert_eq!(turn.lines, ["web: password: "]);
         assert_eq!(world.outputs.due(), None);
+        std::fs::remove_dir_all(world.folder).unwrap();
+    }
+
+    #[test]
+    fn an_unfinished_line_is_logged_at_once_when_somebody_looks_on() {
+        let mut world = world("watched");
+        world.outputs.watch(0, true);
+        world.out.write_all(b"password: ").unwrap();
+        let turn = world.outputs.turn(0, Stream::Out, at(1000)).unwrap();
+        assert_eq!((turn.lines, turn.logged), (vec!["web: password: ".to_owned()], true));
+        world.outputs.watch(0, false);
+        world.out.write_all(b"more").unwrap();
+        assert!(!world.outputs.turn(0, Stream::Out, at(1000)).unwrap().logged);
         std::fs::remove_dir_all(world.folder).unwrap();
     }
 
@@ -199,7 +248,7 @@ mod tests {
         });
         let mut lines = 0;
         while lines < 40_000 {
-            let turn = world.outputs.turn(&world.name, Stream::Out, at(0)).unwrap();
+            let turn = world.outputs.turn(0, Stream::Out, at(0)).unwrap();
             assert!(turn.lines.len() <= TURN * 64 * 1024 / 39);
             lines += turn.lines.len();
         }
@@ -213,7 +262,7 @@ mod tests {
         let mut world = world("drain");
         world.out.write_all(b"out\nbye").unwrap();
         world.err.write_all(b"\x1b[31merr\n").unwrap();
-        let lines = world.outputs.drain(&world.name).unwrap();
+        let lines = world.outputs.drain(0).unwrap();
         assert_eq!(lines, ["web: out", "web: bye", "web: \u{fffd}[31merr"]);
         std::fs::remove_dir_all(world.folder).unwrap();
     }

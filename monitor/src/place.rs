@@ -13,12 +13,18 @@
 //!     ├── hosts, hostname         bound into its /etc
 //!     ├── pid                     written by `skerry-runtime create`
 //!     └── runtime.log             why a verb of the runtime did not work
+//! /run/skerry/monitor/sessions/ID/ a program that `exec` runs (see `session`)
 //! /run/skerry/layers/             the mounted layers of all images in use (see the store)
+//! /var/lib/skerry/definitions/    KEY.json: containers that persons asked for
+//! /var/lib/skerry/volumes/        NAME/data: volumes
 //! /var/lib/skerry/containers/     on the data disk
 //! ├── NAME/                       what the instance writes to its root
 //! └── .old/                       of instances that are gone; being removed
 //! /var/log/skerry/containers/     NAME.log, NAME.log.1
 //! ```
+//!
+//! `NAME` is the name of a container of `node.toml`, and the key of one that a person asked
+//! for.
 //!
 //! Every file that is read again is replaced by one rename, so it is the old
 //! one or the new one whenever the monitor is killed.
@@ -73,6 +79,16 @@ pub fn writable() -> PathBuf {
 /// called so.
 pub fn old() -> PathBuf {
     writable().join(".old")
+}
+
+/// Containers that persons asked for.
+pub fn definitions() -> PathBuf {
+    Path::new(paths::DATA).join("lib/skerry/definitions")
+}
+
+/// A folder per session.
+pub fn sessions() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("sessions")
 }
 
 /// Where the layers of all containers' images are mounted.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// Where an event comes from. Containers are numbered.
+/// Where an event comes from. Containers, clients and sessions are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The signal descriptor.
@@ -15,33 +15,60 @@ pub enum Token {
     Subscription,
     /// The resolver's configuration.
     Resolver,
+    /// A new client of the socket.
+    Listener,
+    /// A client.
+    Client(usize),
     /// A container's output pipe.
     Output(usize, Stream),
+    /// A container's input takes more.
+    Input(usize),
     /// A process that is not our child.
     Adopted(usize),
+    /// A session's output pipe.
+    SessionOutput(usize, Stream),
+    /// A session's input takes more.
+    SessionInput(usize),
+    /// A session's process that is not our child.
+    SessionAdopted(usize),
 }
 
 impl Token {
     fn number(self) -> u64 {
-        match self {
-            Self::Signals => 0,
-            Self::Subscription => 1,
-            Self::Resolver => 2,
-            Self::Output(index, Stream::Out) => (index as u64 + 1) << 2,
-            Self::Output(index, Stream::Err) => (index as u64 + 1) << 2 | 1,
-            Self::Adopted(index) => (index as u64 + 1) << 2 | 2,
-        }
+        let (kind, index) = match self {
+            Self::Signals => (0, 0),
+            Self::Subscription => (1, 0),
+            Self::Resolver => (2, 0),
+            Self::Listener => (3, 0),
+            Self::Client(index) => (4, index),
+            Self::Output(index, Stream::Out) => (5, index),
+            Self::Output(index, Stream::Err) => (6, index),
+            Self::Input(index) => (7, index),
+            Self::Adopted(index) => (8, index),
+            Self::SessionOutput(index, Stream::Out) => (9, index),
+            Self::SessionOutput(index, Stream::Err) => (10, index),
+            Self::SessionInput(index) => (11, index),
+            Self::SessionAdopted(index) => (12, index),
+        };
+        (index as u64) << 4 | kind
     }
 
     fn of(number: u64) -> Option<Self> {
-        let index = (number >> 2).checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        Some(match (index, number & 3) {
-            (None, 0) => Self::Signals,
-            (None, 1) => Self::Subscription,
-            (None, 2) => Self::Resolver,
-            (Some(index), 0) => Self::Output(index, Stream::Out),
-            (Some(index), 1) => Self::Output(index, Stream::Err),
-            (Some(index), 2) => Self::Adopted(index),
+        let index = usize::try_from(number >> 4).ok()?;
+        Some(match number & 15 {
+            0 => Self::Signals,
+            1 => Self::Subscription,
+            2 => Self::Resolver,
+            3 => Self::Listener,
+            4 => Self::Client(index),
+            5 => Self::Output(index, Stream::Out),
+            6 => Self::Output(index, Stream::Err),
+            7 => Self::Input(index),
+            8 => Self::Adopted(index),
+            9 => Self::SessionOutput(index, Stream::Out),
+            10 => Self::SessionOutput(index, Stream::Err),
+            11 => Self::SessionInput(index),
+            12 => Self::SessionAdopted(index),
             _ => return None,
         })
     }
@@ -67,6 +94,15 @@ impl Poller {
     pub fn add_edge(&self, source: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         Ok(self.0.add(source, EpollEvent::new(flags, token.number()))?)
+    }
+
+    /// Tells as long as there is something to read, or to be written, as `flags` say.
+    pub fn watch(&self, source: BorrowedFd<'_>, token: Token, flags: EpollFlags) -> io::Result<()> {
+        let mut event = EpollEvent::new(flags, token.number());
+        match self.0.modify(source, &mut event) {
+            Err(nix::errno::Errno::ENOENT) => Ok(self.0.add(source, event)?),
+            done => Ok(done?),
+        }
     }
 
     /// Tells no more of a source, though others may hold it open.
@@ -110,14 +146,21 @@ mod tests {
             Token::Signals,
             Token::Subscription,
             Token::Resolver,
+            Token::Listener,
+            Token::Client(3),
             Token::Output(0, Stream::Out),
             Token::Output(7, Stream::Err),
+            Token::Input(1),
             Token::Adopted(1000),
+            Token::SessionOutput(5, Stream::Out),
+            Token::SessionOutput(6, Stream::Err),
+            Token::SessionInput(2),
+            Token::SessionAdopted(usize::MAX >> 4),
         ];
         for token in tokens {
             assert_eq!(Token::of(token.number()), Some(token));
         }
-        assert_eq!(Token::of(3), None);
+        assert_eq!(Token::of(15), None);
     }
 
     #[test]

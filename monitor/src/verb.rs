@@ -4,6 +4,7 @@
 //! container's output pipes are the standard output and error of `create`
 //! alone, so what the runtime itself has to say goes to a log file.
 
+use crate::cause::cause;
 use crate::place;
 use spec::bundle::{State, Status};
 use spec::node::Name;
@@ -12,11 +13,20 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use sys::process::{Spawn, spawn};
 
-/// The runtime's program.
+/// The runtime's program on a node; elsewhere it is beside the monitor's own.
 const PROGRAM: &str = "/sbin/skerry-runtime";
+
+fn program() -> PathBuf {
+    let node = PathBuf::from(PROGRAM);
+    match std::env::current_exe() {
+        Ok(own) if !node.exists() => own.with_file_name("skerry-runtime"),
+        _ => node,
+    }
+}
 
 /// What the runtime is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,49 +39,86 @@ pub enum Verb {
     Delete,
 }
 
-/// The read ends of a container's output and error pipes, and their write ends.
+/// What becomes a program's standard input, output and error.
 #[derive(Debug)]
-pub struct Writers(pub OwnedFd, pub OwnedFd);
-
-/// Starts a verb and returns its process ID.
-///
-/// # Errors
-/// Those of starting a program.
-pub fn begin(verb: Verb, name: &Name, output: Option<&Writers>) -> io::Result<i32> {
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    let log = place::folder(name).join("runtime.log");
-    // The reason of this verb is looked for, not that of an earlier one.
-    OpenOptions::new().create(true).write(true).truncate(true).open(&log)?;
-    let (out, err) =
-        output.map_or((null.as_fd(), null.as_fd()), |Writers(out, err)| (out.as_fd(), err.as_fd()));
-    let argv: Vec<CString> =
-        argv(verb, name).into_iter().filter_map(|word| CString::new(word).ok()).collect();
-    let env = [c"PATH=/sbin:/bin:/usr/sbin:/usr/bin".to_owned()];
-    let descriptors = [null.as_fd(), out, err];
-    spawn(&Spawn { argv: &argv, env: &env, descriptors: &descriptors, cgroup: None, oom_score_adj: None })
-        .map_err(|error| io::Error::new(error.kind(), format!("start {PROGRAM}: {error}")))
+pub struct Streams {
+    /// Nothing can be read without it.
+    pub input: Option<OwnedFd>,
+    /// Its output.
+    pub out: OwnedFd,
+    /// Its error output.
+    pub err: OwnedFd,
 }
 
-fn argv(verb: Verb, name: &Name) -> Vec<String> {
-    let folder = place::folder(name).display().to_string();
-    let mut argv: Vec<String> = vec![PROGRAM.into(), "--root".into(), paths::RUNTIME_ROOT.into()];
-    argv.extend(["--log".into(), format!("{folder}/runtime.log"), "--log-format".into(), "json".into()]);
-    let (word, options) = match verb {
-        Verb::Create => {
-            ("create", vec!["--bundle".into(), folder.clone(), "--pid-file".into(), format!("{folder}/pid")])
-        }
-        Verb::Start => ("start", vec![]),
-        Verb::Delete => ("delete", vec!["--force".to_owned()]),
+/// Starts a verb and returns its process ID. `console` says that a socket waits for the terminal.
+///
+/// # Errors
+/// Those of starting a program, in words.
+pub fn begin(verb: Verb, key: &Name, streams: Option<&Streams>, console: bool) -> Result<i32, String> {
+    start(&place::folder(key), argv(verb, key, console), streams)
+}
+
+/// Starts a further program in a container, as `process.json` in its session's folder says.
+///
+/// # Errors
+/// Those of starting a program, in words.
+pub fn exec(key: &Name, folder: &Path, streams: Option<&Streams>, console: bool) -> Result<i32, String> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut argv = globals(folder);
+    argv.extend(["exec".into(), "--detach".into(), "--process".into(), path("process.json")]);
+    argv.extend(["--pid-file".into(), path("pid")]);
+    if console {
+        argv.extend(["--console-socket".into(), path("console")]);
+    }
+    argv.push(key.to_string());
+    start(folder, argv, streams)
+}
+
+fn start(folder: &Path, argv: Vec<String>, streams: Option<&Streams>) -> Result<i32, String> {
+    let begun = || -> io::Result<i32> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let log = folder.join("runtime.log");
+        // The reason of this verb is looked for, not that of an earlier one.
+        OpenOptions::new().create(true).write(true).truncate(true).open(&log)?;
+        let (out, err) =
+            streams.map_or((null.as_fd(), null.as_fd()), |own| (own.out.as_fd(), own.err.as_fd()));
+        let input = streams.and_then(|own| own.input.as_ref()).map_or(null.as_fd(), AsFd::as_fd);
+        let argv: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.as_str()).ok()).collect();
+        let env = [c"PATH=/sbin:/bin:/usr/sbin:/usr/bin".to_owned()];
+        let descriptors = [input, out, err];
+        spawn(&Spawn { argv: &argv, env: &env, descriptors: &descriptors, cgroup: None, oom_score_adj: None })
     };
-    argv.push(word.to_owned());
-    argv.extend(options);
-    argv.push(name.to_string());
+    begun().map_err(|error| format!("start {}: {}", program().display(), cause(&error)))
+}
+
+fn globals(folder: &Path) -> Vec<String> {
+    let log = folder.join("runtime.log").display().to_string();
+    let words = ["--root", paths::RUNTIME_ROOT, "--log", &log, "--log-format", "json"];
+    std::iter::once(program().display().to_string()).chain(words.map(str::to_owned)).collect()
+}
+
+fn argv(verb: Verb, key: &Name, console: bool) -> Vec<String> {
+    let folder = place::folder(key);
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut argv = globals(&folder);
+    match verb {
+        Verb::Create => {
+            argv.extend(["create".into(), "--bundle".into(), folder.display().to_string()]);
+            argv.extend(["--pid-file".into(), path("pid")]);
+            if console {
+                argv.extend(["--console-socket".into(), path("console")]);
+            }
+        }
+        Verb::Start => argv.push("start".into()),
+        Verb::Delete => argv.extend(["delete".into(), "--force".into()]),
+    }
+    argv.push(key.to_string());
     argv
 }
 
 /// Why a verb did not work: the last message of its log, else its wait status.
-pub fn reason(name: &Name, status: i32) -> String {
-    let log = fs::read_to_string(place::folder(name).join("runtime.log")).unwrap_or_default();
+pub fn reason(folder: &Path, status: i32) -> String {
+    let log = fs::read_to_string(folder.join("runtime.log")).unwrap_or_default();
     message(&log).unwrap_or_else(|| match (nix::libc::WIFSIGNALED(status), nix::libc::WEXITSTATUS(status)) {
         (true, _) => format!("skerry-runtime was killed by signal {}", nix::libc::WTERMSIG(status)),
         (false, code) => format!("skerry-runtime exited {code}"),
@@ -83,15 +130,15 @@ fn message(log: &str) -> Option<String> {
     Some(last.get("msg")?.as_str()?.lines().next()?.to_owned())
 }
 
-/// The number of the container's first process, which `create` has written.
-pub fn pid(name: &Name) -> Option<i32> {
-    fs::read_to_string(place::folder(name).join("pid")).ok()?.trim().parse().ok()
+/// The number of the process that a verb has made, which it has written into its folder.
+pub fn pid(folder: &Path) -> Option<i32> {
+    fs::read_to_string(folder.join("pid")).ok()?.trim().parse().ok()
 }
 
 /// The runtime's own view of a container; waits for it, so only for a start
 /// after a kill.
 pub fn status(name: &Name) -> Option<Status> {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(["--root", paths::RUNTIME_ROOT, "state", name]).stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
     Some(serde_json::from_slice::<State>(&output.stdout).ok()?.status)
@@ -103,15 +150,18 @@ mod tests {
 
     #[test]
     fn the_command_line_is_that_of_the_architecture() {
-        let words = argv(Verb::Create, &"web".parse().unwrap()).join(" ");
+        let key = "web".parse().unwrap();
+        let words = argv(Verb::Create, &key, true);
+        assert!(words[0].ends_with("skerry-runtime"), "{words:?}");
         assert_eq!(
-            words,
-            "/sbin/skerry-runtime --root /run/skerry/runtime \
+            words[1..].join(" "),
+            "--root /run/skerry/runtime \
              --log /run/skerry/monitor/containers/web/runtime.log --log-format json \
              create --bundle /run/skerry/monitor/containers/web \
-             --pid-file /run/skerry/monitor/containers/web/pid web"
+             --pid-file /run/skerry/monitor/containers/web/pid \
+             --console-socket /run/skerry/monitor/containers/web/console web"
         );
-        let words = argv(Verb::Delete, &"web".parse().unwrap()).join(" ");
+        let words = argv(Verb::Delete, &key, false).join(" ");
         assert!(words.ends_with(" delete --force web"), "{words}");
     }
 

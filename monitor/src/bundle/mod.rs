@@ -2,24 +2,24 @@
 //! with Docker's defaults where both are silent.
 //!
 //! All here is a function of values; what lies on the node (the image's
-//! `/etc/passwd`, the files bound into `/etc`) comes in as [`Surroundings`].
-//! The network is the node's own for now, so no network namespace is made and
-//! ports need no publishing.
+//! `/etc/passwd`, the files bound into `/etc`, devices) comes in as [`Surroundings`].
+//! The network is the node's own for now, or none, so ports need no publishing.
 
 mod capabilities;
+mod limits;
 mod mounts;
 mod process;
 mod seccomp;
 mod signal;
+mod sysctl;
 mod user;
 
 pub use mounts::EtcFiles;
+pub use process::further;
 pub use signal::stop_signal;
 
-use spec::bundle::{
-    Config, Cpu, DeviceRule, Linux, Memory, Namespace, NamespaceKind, OCI_VERSION, Pids, Resources, Root,
-};
-use spec::node::{Container, Name};
+use spec::bundle::{Config, Device, DeviceRule, Linux, Namespace, NamespaceKind, OCI_VERSION, Root};
+use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
 
 /// What an image says of the containers made from it.
@@ -37,6 +37,17 @@ pub struct Defaults {
     pub user: String,
     /// `StopSignal`
     pub stop_signal: String,
+    /// `Healthcheck`
+    pub health: Option<HealthCheck>,
+}
+
+/// A device of the node for a container: what it is there, and what may be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostDevice {
+    /// The node in the container.
+    pub device: Device,
+    /// Some of `rwm`.
+    pub access: String,
 }
 
 /// What the container finds on the node.
@@ -50,6 +61,10 @@ pub struct Surroundings {
     pub group: String,
     /// What is bound over files of the root's `/etc`.
     pub etc: EtcFiles,
+    /// Devices of the node that it is given.
+    pub devices: Vec<HostDevice>,
+    /// Open files that this node can give, when it may not give more than it has.
+    pub most_files: Option<u64>,
 }
 
 /// Paths that a container cannot read, as Docker masks them.
@@ -71,10 +86,6 @@ const MASKED: [&str; 12] = [
 /// Paths that a container cannot write.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Namespaces of the container's own.
-const NAMESPACES: [NamespaceKind; 5] =
-    [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::Cgroup];
-
 /// The container's `config.json`.
 ///
 /// # Errors
@@ -85,47 +96,70 @@ pub fn config(
     image: &Defaults,
     around: &Surroundings,
 ) -> Result<Config, String> {
-    let capabilities = capabilities::set(&container.cap_add, &container.cap_drop)?;
+    let capabilities = match container.privileged {
+        true => capabilities::set(&["ALL".to_owned()], &[])?,
+        false => capabilities::set(&container.cap_add, &container.cap_drop)?,
+    };
+    let confined = !container.privileged;
+    let filtered = confined && !container.security.contains(&Security::SeccompUnconfined);
+    let paths = |paths: &[&str]| paths.iter().filter(|_| confined).map(|path| (*path).to_owned()).collect();
+    let mut resources = limits::resources(container)?;
+    resources.devices = device_rules(container, around);
     Ok(Config {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process::process(name, container, image, around, &capabilities)?),
         root: Some(Root { path: around.root.clone(), readonly: container.read_only }),
-        hostname: name.to_string(),
-        mounts: mounts::mounts(&container.mounts, &around.etc)?,
+        hostname: container.hostname.clone().unwrap_or_else(|| name.to_string()),
+        mounts: mounts::mounts(container, &around.etc)?,
         linux: Some(Linux {
-            resources: Some(resources(container)?),
+            resources: Some(resources),
             cgroups_path: format!("/{CONTAINER_CGROUP}/{name}"),
-            namespaces: NAMESPACES.map(|kind| Namespace { kind, path: None }).into(),
-            seccomp: Some(seccomp::profile(&capabilities)),
-            masked_paths: MASKED.map(str::to_owned).into(),
-            readonly_paths: READ_ONLY.map(str::to_owned).into(),
+            namespaces: namespaces(container),
+            seccomp: filtered.then(|| seccomp::profile(&capabilities)),
+            masked_paths: paths(&MASKED),
+            readonly_paths: paths(&READ_ONLY),
+            devices: around.devices.iter().map(|own| own.device.clone()).collect(),
+            sysctl: sysctl::checked(container)?,
             ..Linux::default()
         }),
         ..Config::default()
     })
 }
 
-/// The period in which processor time is shared out, in microseconds.
-const PERIOD: u64 = 100_000;
-
-fn resources(container: &Container) -> Result<Resources, String> {
-    let memory = container.memory.map(|bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX));
-    Ok(Resources {
-        devices: devices(),
-        memory: memory.map(|limit| Memory { limit: Some(limit), ..Memory::default() }),
-        cpu: container.cpus.map(cpu).transpose()?,
-        pids: container.pids.map(|pids| Pids { limit: Some(i64::from(pids)) }),
-        ..Resources::default()
-    })
+/// Namespaces of the container's own: what it shares with the node is not among them.
+fn namespaces(container: &Container) -> Vec<Namespace> {
+    let own = [
+        (NamespaceKind::Pid, container.pid == Sharing::Private),
+        (NamespaceKind::Network, container.network == ContainerNetwork::None),
+        (NamespaceKind::Mount, true),
+        (NamespaceKind::Ipc, container.ipc == Sharing::Private),
+        (NamespaceKind::Uts, true),
+        (NamespaceKind::Cgroup, container.cgroup == Sharing::Private),
+    ];
+    own.into_iter().filter(|(_, own)| *own).map(|(kind, _)| Namespace { kind, path: None }).collect()
 }
 
-fn cpu(cpus: f64) -> Result<Cpu, String> {
-    // The kernel's least quota is a millisecond.
-    if !(0.01..=8192.0).contains(&cpus) {
-        return Err(format!("cpus = {cpus}: not between 0.01 and 8192"));
+/// Every device for a privileged one; else the harmless ones and those that it was given.
+fn device_rules(container: &Container, around: &Surroundings) -> Vec<DeviceRule> {
+    if container.privileged {
+        let all = Some("rwm".to_owned());
+        return vec![DeviceRule {
+            allow: true,
+            kind: Some("a".into()),
+            access: all,
+            ..DeviceRule::default()
+        }];
     }
-    let quota = (cpus * PERIOD as f64).round() as i64;
-    Ok(Cpu { quota: Some(quota), period: Some(PERIOD), ..Cpu::default() })
+    let rule = |own: &HostDevice| DeviceRule {
+        allow: true,
+        kind: Some(own.device.kind.clone()),
+        major: Some(own.device.major),
+        minor: Some(own.device.minor),
+        access: Some(own.access.clone()),
+    };
+    let mut rules = devices();
+    rules.extend(around.devices.iter().map(rule));
+    rules
 }
 
 /// No device but the harmless ones: null, zero, full, random, urandom, tty,

@@ -3,7 +3,7 @@
 
 use crate::place;
 use spec::bundle::Mount;
-use spec::node;
+use spec::node::{self, Container, Sharing};
 
 /// Files on the node that are bound into the container's `/etc`.
 #[derive(Clone, Debug, Default)]
@@ -16,29 +16,44 @@ pub struct EtcFiles {
     pub hostname: String,
 }
 
-/// Destination, type, options; the source is the type.
-const DEFAULT: [(&str, &str, &str); 7] = [
-    ("/proc", "proc", "nosuid,noexec,nodev"),
-    ("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
-    ("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-    ("/dev/shm", "tmpfs", "nosuid,noexec,nodev,mode=1777,size=65536k"),
-    ("/dev/mqueue", "mqueue", "nosuid,noexec,nodev"),
-    ("/sys", "sysfs", "nosuid,noexec,nodev,ro"),
-    ("/sys/fs/cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
-];
+/// Size of `/dev/shm` when nobody says.
+const SHM: u64 = 64 << 20;
+
+/// Docker's: destination, type, options; the source is the type.
+fn usual(container: &Container) -> Vec<Mount> {
+    let access = if container.privileged { "rw" } else { "ro" };
+    let shm = container.shm_size.map_or(SHM, |size| size.0);
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    ];
+    mounts.push(match container.ipc {
+        Sharing::Host => bind("/dev/shm", "/dev/shm", false),
+        Sharing::Private => {
+            mount("/dev/shm", "tmpfs", "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={}", shm))
+        }
+    });
+    mounts.extend([
+        mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
+        mount("/sys", "sysfs", "sysfs", &format!("nosuid,noexec,nodev,{access}")),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &format!("nosuid,noexec,nodev,relatime,{access}")),
+    ]);
+    mounts
+}
 
 /// The container's mounts.
 ///
 /// # Errors
 /// A path of the configuration that is not absolute.
-pub fn mounts(own: &[node::Mount], etc: &EtcFiles) -> Result<Vec<Mount>, String> {
+pub fn mounts(container: &Container, etc: &EtcFiles) -> Result<Vec<Mount>, String> {
     let files = [
         ("/etc/resolv.conf", &etc.resolv_conf),
         ("/etc/hostname", &etc.hostname),
         ("/etc/hosts", &etc.hosts),
     ];
-    let mut mounts: Vec<Mount> =
-        DEFAULT.iter().map(|(at, kind, options)| mount(at, kind, kind, options)).collect();
+    let own = &container.mounts;
+    let mut mounts = usual(container);
     // What the configuration mounts at the same place comes instead.
     let taken = |at: &str| own.iter().any(|mount| mount.target() == at);
     mounts.retain(|mount| !taken(&mount.destination));

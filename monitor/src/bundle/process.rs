@@ -1,15 +1,13 @@
 //! `process`: what is run, as whom, in which environment.
 
-use super::{Defaults, Surroundings, capabilities, user};
-use spec::bundle::{Process, Rlimit, User};
-use spec::node::{Container, Name};
+use super::{Defaults, Surroundings, capabilities, limits, user};
+use spec::bundle::{ConsoleSize, Process, User};
+use spec::monitor::Exec;
+use spec::node::{Container, Name, Security};
 use std::collections::BTreeSet;
 
 /// `PATH` when neither the image nor the configuration gives one.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Open files: a modest soft limit, because some programs walk all up to it.
-const FILES: (u64, u64) = (1024, 524_288);
 
 /// The container's `process`.
 pub fn process(
@@ -20,18 +18,67 @@ pub fn process(
     capabilities: &BTreeSet<String>,
 ) -> Result<Process, String> {
     let who = container.user.as_deref().unwrap_or(&image.user);
-    let user = user::resolve(who, &around.passwd, &around.group)?;
+    let mut user = user::resolve(who, &around.passwd, &around.group)?;
+    for group in &container.group_add {
+        user.groups.push(user::group_id(group, &around.group)?);
+    }
     Ok(Process {
+        terminal: container.tty,
         args: args(container, image)?,
         env: env(name, container, image, &user.home),
         cwd: working_dir(container, image)?,
         capabilities: Some(capabilities::process(capabilities, user.uid == 0)),
-        rlimits: vec![Rlimit { kind: "RLIMIT_NOFILE".into(), soft: FILES.0, hard: FILES.1 }],
+        rlimits: limits::rlimits(container, around.most_files)?,
+        no_new_privileges: container.security.contains(&Security::NoNewPrivileges),
         // The monitor's own, which spares it, must not be inherited.
-        oom_score_adj: Some(0),
+        oom_score_adj: Some(score(container)?),
         user: User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.groups },
         ..Process::default()
     })
+}
+
+/// A further program of a container whose first one is `first`: what is not said is as there.
+///
+/// # Errors
+/// What cannot be done, in words.
+pub fn further(asked: &Exec, first: &Process, passwd: &str, group: &str) -> Result<Process, String> {
+    let mut process = Process { args: asked.command.clone(), terminal: asked.tty, ..first.clone() };
+    process.console_size = asked
+        .size
+        .filter(|_| asked.tty)
+        .map(|size| ConsoleSize { height: size.rows.into(), width: size.columns.into() });
+    if asked.command.is_empty() {
+        return Err("no command".to_owned());
+    }
+    if asked.tty {
+        set(&mut process.env, "TERM=xterm".to_owned());
+    }
+    asked.env.iter().for_each(|(key, value)| set(&mut process.env, format!("{key}={value}")));
+    if let Some(folder) = &asked.working_dir {
+        process.cwd = absolute(folder)?;
+    }
+    if let Some(who) = &asked.user {
+        let user = user::resolve(who, passwd, group)?;
+        set(&mut process.env, format!("HOME={}", user.home));
+        process.user = User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.groups };
+    }
+    let bounding = process.capabilities.take().unwrap_or_default().bounding;
+    let names = if asked.privileged {
+        capabilities::set(&["ALL".to_owned()], &[])?
+    } else {
+        bounding.into_iter().collect()
+    };
+    process.capabilities = Some(capabilities::process(&names, process.user.uid == 0));
+    Ok(process)
+}
+
+fn score(container: &Container) -> Result<i32, String> {
+    match container.oom_score_adj {
+        Some(score) if !(-1000..=1000).contains(&score) => {
+            Err(format!("oom-score-adj = {score}: not between -1000 and 1000"))
+        }
+        score => Ok(score.unwrap_or(0)),
+    }
 }
 
 /// Who gives an entrypoint of its own means the image's arguments to go.
@@ -51,7 +98,9 @@ fn args(container: &Container, image: &Defaults) -> Result<Vec<String>, String> 
 /// `PATH` and `HOSTNAME`, then the image's, then the configuration's; `HOME`
 /// when nobody gave it.
 fn env(name: &Name, container: &Container, image: &Defaults, home: &str) -> Vec<String> {
-    let mut env = vec![format!("PATH={PATH}"), format!("HOSTNAME={name}")];
+    let hostname = container.hostname.as_deref().unwrap_or(name);
+    let mut env = vec![format!("PATH={PATH}"), format!("HOSTNAME={hostname}")];
+    env.extend(container.tty.then(|| "TERM=xterm".to_owned()));
     let own = container.env.iter().map(|(key, value)| format!("{key}={value}"));
     for variable in image.env.iter().cloned().chain(own) {
         set(&mut env, variable);
@@ -75,6 +124,10 @@ fn key(variable: &str) -> &str {
 
 fn working_dir(container: &Container, image: &Defaults) -> Result<String, String> {
     let folder = container.working_dir.as_deref().unwrap_or(&image.working_dir);
+    absolute(folder)
+}
+
+fn absolute(folder: &str) -> Result<String, String> {
     match folder {
         "" => Ok("/".to_owned()),
         absolute if absolute.starts_with('/') => Ok(absolute.to_owned()),

@@ -22,6 +22,7 @@ fn image() -> Defaults {
         working_dir: "/srv".into(),
         user: "www".into(),
         stop_signal: "SIGQUIT".into(),
+        health: None,
     }
 }
 
@@ -66,6 +67,16 @@ fn what_cannot_be_done_is_refused_in_words() {
         ("working-dir = \"srv\"", "not absolute"),
         ("mounts = [{ type = \"bind\", source = \"data\", target = \"/data\" }]", "\"data\""),
         ("mounts = [{ type = \"tmpfs\", target = \"tmp\" }]", "\"tmp\""),
+        ("ulimits = { fly = \"1\" }", "ulimits.fly"),
+        ("oom-score-adj = 1001", "oom-score-adj = 1001"),
+        ("cpu-shares = 1", "cpu-shares = 1"),
+        ("memory-swap = \"1M\"", "memory-swap without memory"),
+        ("memory = \"2M\"\nmemory-swap = \"1M\"", "memory-swap = 1048576"),
+        ("memory = \"2M\"\nmemory-reservation = \"3M\"", "memory-reservation"),
+        ("sysctls = { \"net.ipv4.ip_forward\" = \"1\" }", "sysctls.net.ipv4.ip_forward"),
+        ("sysctls = { \"kernel.panic\" = \"1\" }", "sysctls.kernel.panic"),
+        ("ipc = \"host\"\nsysctls = { \"kernel.sem\" = \"1\" }", "sysctls.kernel.sem"),
+        ("group-add = [\"ghosts\"]", "\"ghosts\""),
     ] {
         let error = made(text, &image()).unwrap_err();
         assert!(error.contains(words), "{text}: {error}");
@@ -104,4 +115,91 @@ fn it_has_namespaces_of_its_own_but_the_nodes_network() {
     let linux = made("", &image()).unwrap().linux.unwrap();
     let kinds: Vec<&str> = linux.namespaces.iter().map(|namespace| namespace.kind.name()).collect();
     assert_eq!(kinds, ["pid", "mount", "ipc", "uts", "cgroup"]);
+}
+
+#[test]
+fn what_is_shared_with_the_node_is_no_namespace_of_its_own() {
+    let text = "pid = \"host\"\nipc = \"host\"\ncgroup = \"host\"\nnetwork = \"none\"\nhostname = \"h\"";
+    let config = made(text, &image()).unwrap();
+    assert_eq!(config.hostname, "h");
+    assert!(config.process.as_ref().unwrap().env.contains(&"HOSTNAME=h".to_owned()));
+    assert_eq!(options(&config, "/dev/shm").source.as_deref(), Some("/dev/shm"));
+    let linux = config.linux.unwrap();
+    let kinds: Vec<&str> = linux.namespaces.iter().map(|namespace| namespace.kind.name()).collect();
+    assert_eq!(kinds, ["network", "mount", "uts"]);
+}
+
+#[test]
+fn limits_shares_and_groups_are_what_was_asked_for() {
+    let text = "memory = \"64M\"\nmemory-swap = \"80M\"\nmemory-reservation = \"32M\"\ncpu-shares = 512\n\
+                cpuset-cpus = \"0-1\"\noom-score-adj = -5\ngroup-add = [\"7\"]\nulimits = { nofile = \"9:-1\" }\n\
+                shm-size = \"1M\"\nsysctls = { \"kernel.sem\" = \"1 2 3 4\" }\nsecurity = [\"no-new-privileges\"]";
+    let config = made(text, &image()).unwrap();
+    assert!(options(&config, "/dev/shm").options.contains(&"size=1048576".to_owned()));
+    let process = config.process.unwrap();
+    assert_eq!((process.oom_score_adj, process.no_new_privileges), (Some(-5), true));
+    assert_eq!(process.user.additional_gids, [7]);
+    assert_eq!((process.rlimits.len(), process.rlimits[0].soft, process.rlimits[0].hard), (1, 9, u64::MAX));
+    let linux = config.linux.unwrap();
+    assert_eq!(linux.sysctl["kernel.sem"], "1 2 3 4");
+    let resources = linux.resources.unwrap();
+    let memory = resources.memory.unwrap();
+    assert_eq!((memory.swap, memory.reservation), (Some(80 << 20), Some(32 << 20)));
+    let cpu = resources.cpu.unwrap();
+    assert_eq!((cpu.shares, cpu.cpus.as_str(), cpu.quota), (Some(512), "0-1", None));
+}
+
+#[test]
+fn a_privileged_one_is_held_by_nothing_and_a_device_is_opened_alone() {
+    let config = made("privileged = true\ntty = true", &image()).unwrap();
+    assert!(options(&config, "/sys").options.contains(&"rw".to_owned()));
+    let process = config.process.unwrap();
+    assert!(process.terminal && process.env.contains(&"TERM=xterm".to_owned()));
+    assert_eq!(process.capabilities.unwrap().bounding.len(), 41);
+    let linux = config.linux.unwrap();
+    assert!(linux.seccomp.is_none() && linux.masked_paths.is_empty() && linux.readonly_paths.is_empty());
+    assert_eq!(linux.resources.unwrap().devices.len(), 1);
+    let fuse = spec::bundle::Device {
+        path: "/dev/fuse".into(),
+        kind: "c".into(),
+        major: 10,
+        minor: 229,
+        file_mode: None,
+        uid: None,
+        gid: None,
+    };
+    let devices = vec![HostDevice { device: fuse, access: "rw".into() }];
+    let around = Surroundings { devices, passwd: "www:x:33:34::/:\n".into(), ..Surroundings::default() };
+    let container = Container::of("i");
+    let linux = config_of(&container, &around).linux.unwrap();
+    let last = linux.resources.unwrap().devices.pop().unwrap();
+    assert_eq!((last.major, last.minor, last.access.as_deref()), (Some(10), Some(229), Some("rw")));
+    assert_eq!(linux.devices[0].path, "/dev/fuse");
+    assert!(made("security = [\"seccomp=unconfined\"]", &image()).unwrap().linux.unwrap().seccomp.is_none());
+}
+
+fn config_of(container: &Container, around: &Surroundings) -> Config {
+    config(&"web".parse().unwrap(), container, &image(), around).unwrap()
+}
+
+#[test]
+fn a_further_program_has_what_the_first_one_has_but_for_what_is_said() {
+    let first = made("", &image()).unwrap().process.unwrap();
+    let asked = spec::monitor::Exec {
+        command: vec!["id".into()],
+        env: [("A".to_owned(), "own".to_owned())].into(),
+        user: Some("root".into()),
+        tty: true,
+        size: Some(spec::monitor::Size { rows: 24, columns: 80 }),
+        ..Default::default()
+    };
+    let made = further(&asked, &first, "root:x:0:0::/root:\n", "").unwrap();
+    assert_eq!((made.args.join(" "), made.cwd.as_str(), made.user.uid), ("id".into(), "/srv", 0));
+    assert!(made.terminal && made.console_size.is_some_and(|size| size.width == 80));
+    for variable in ["A=own", "HOME=/root", "TERM=xterm", "PATH=/bin"] {
+        assert!(made.env.contains(&variable.to_owned()), "{variable}: {:?}", made.env);
+    }
+    // Root has in force what the first program's bound allows.
+    assert_eq!(made.capabilities.unwrap().effective.len(), 14);
+    assert!(further(&spec::monitor::Exec::default(), &first, "", "").is_err());
 }

@@ -61,7 +61,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn group_id(wanted: &str, group: &str) -> Result<u32, String> {
+/// The number of a group, by name or number.
+///
+/// # Errors
+/// A name without an entry.
+pub fn group_id(wanted: &str, group: &str) -> Result<u32, String> {
     let named = group.lines().find_map(|line| {
         let mut fields = line.trim().split(':');
         (fields.next()? == wanted).then(|| fields.nth(1).and_then(number))?

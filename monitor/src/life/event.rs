@@ -25,6 +25,10 @@ pub enum Event {
     Ended(End),
     /// Nothing is left of it; or why something is.
     Deleted(Result<(), String>),
+    /// A person wants it to run, or to be gone, with a grace of its own perhaps.
+    Wanted(bool, Option<Duration>),
+    /// A person wants another instance in place of this one.
+    Renewed(Option<Duration>),
 }
 
 /// What is known after the event.
@@ -33,7 +37,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         Event::Busy => observed.busy = true,
         Event::Created(_) | Event::Started(_) | Event::Deleted(_) => observed.busy = false,
         // The verb under way goes on and will report.
-        Event::Creating(_) | Event::Asked | Event::Killed | Event::Ended(_) => {}
+        _ => {}
     }
     match (event, observed.state) {
         (Event::Creating(stop), _) => {
@@ -45,6 +49,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         (Event::Created(Err(end)), _) => end_of(observed, end.clone(), Duration::ZERO, now),
         (Event::Started(Ok(())), State::Created(process)) => {
             observed.starts += 1;
+            observed.asked = false;
             observed.state = State::Running { process, since: now };
         }
         (Event::Started(Err(reason)), State::Created(_)) => {
@@ -71,12 +76,37 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.retry = Some(now + AGAIN);
             observed.failed_removals += 1;
         }
+        (Event::Wanted(up, grace), _) => wanted(observed, *up, *grace, now),
+        (Event::Renewed(grace), _) => {
+            wanted(observed, true, *grace, now);
+            observed.renew = matches!(observed.state, State::Running { .. });
+            observed.asked = true;
+        }
         // `start` may report after the end of what it started.
         (Event::Started(_) | Event::Busy | Event::Asked | Event::Killed | Event::Ended(_), _) => {}
     }
 }
 
+fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time) {
+    observed.wanted = Some(up);
+    let stays = matches!(observed.state, State::Running { .. }) && !observed.renew;
+    observed.asked = up && !stays;
+    observed.renew &= up;
+    if up {
+        observed.streak = 0;
+    }
+    if let Some(grace) = grace {
+        observed.stop.grace = grace;
+        if let State::Stopping { deadline, .. } = &mut observed.state {
+            *deadline = (*deadline).min(now + grace);
+        }
+    }
+}
+
 fn end_of(observed: &mut Observed, end: End, ran: Duration, now: Time) {
+    observed.renew = false;
+    // The instance that was asked for is this one, unless it ran.
+    observed.asked &= matches!(observed.state, State::Running { .. } | State::Stopping { .. });
     // What is missing was never created, so nothing is left to remove.
     observed.state = if matches!(end, End::Missing(_)) { State::Absent } else { State::Ended };
     observed.streak = policy::streak(observed.streak, ran);
@@ -110,6 +140,45 @@ mod tests {
             (to, Event::Ended(end)),
             (to, Event::Deleted(Ok(()))),
         ]
+    }
+
+    #[test]
+    fn a_persons_word_is_kept_and_a_new_instance_is_asked_for_once() {
+        let mut events = a_run(0, 1, End::Exited(0)).to_vec();
+        events.push((2, Event::Wanted(true, None)));
+        let mut observed = after(&events);
+        assert_eq!((observed.wanted, observed.asked, observed.streak), (Some(true), true, 0));
+        apply(&mut observed, &Event::Creating(STOP), seconds(3));
+        apply(&mut observed, &Event::Created(Ok(P)), seconds(3));
+        assert!(observed.asked, "a monitor that comes back makes it again");
+        apply(&mut observed, &Event::Started(Ok(())), seconds(3));
+        assert!(!observed.asked);
+        apply(&mut observed, &Event::Wanted(true, None), seconds(4));
+        assert!(!observed.asked, "it runs already");
+        apply(&mut observed, &Event::Wanted(false, Some(seconds(1))), seconds(5));
+        apply(&mut observed, &Event::Asked, seconds(5));
+        assert!(matches!(observed.state, State::Stopping { deadline, .. } if deadline == seconds(6)));
+        apply(&mut observed, &Event::Wanted(false, Some(seconds(0))), seconds(5));
+        assert!(matches!(observed.state, State::Stopping { deadline, .. } if deadline == seconds(5)));
+        apply(&mut observed, &Event::Wanted(true, None), seconds(5));
+        assert!(observed.asked, "once the one that stops is gone");
+    }
+
+    #[test]
+    fn a_renewal_lasts_until_the_instance_ends_and_a_stop_calls_it_off() {
+        let running = &a_run(0, 1, End::Exited(0))[..3];
+        let mut observed = after(running);
+        apply(&mut observed, &Event::Renewed(None), seconds(1));
+        assert_eq!((observed.renew, observed.asked), (true, true));
+        apply(&mut observed, &Event::Ended(End::Signalled(15)), seconds(2));
+        assert_eq!((observed.renew, observed.asked), (false, true));
+        let mut observed = after(running);
+        apply(&mut observed, &Event::Renewed(None), seconds(1));
+        apply(&mut observed, &Event::Wanted(false, None), seconds(1));
+        assert_eq!((observed.renew, observed.asked, observed.wanted), (false, false, Some(false)));
+        let mut absent = Observed::default();
+        apply(&mut absent, &Event::Renewed(None), seconds(1));
+        assert_eq!((absent.renew, absent.asked), (false, true));
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //! | `Stopping` | a process that was asked to end | after the grace, kill | the same |
 //! | `Ended` | a dead container, its root, its pipes | delete | delete |
 //!
+//! A person's word ([`Event::Wanted`]) is stronger than the configuration's until the next boot. It makes
+//! [`Observed::asked`] true, so that a container is created once more however it ended before;
+//! and [`Event::Renewed`] stops a running one although it is wanted up.
+//!
 //! A container is created from `Absent` alone, and `Absent` is written only when
 //! all of the instance before it is gone: so there are never two.
 //!
@@ -27,7 +31,8 @@ mod words;
 
 pub use event::{Event, apply};
 pub use next::{Action, Desired, next};
-pub use words::line;
+pub use policy::at_boot;
+pub use words::{is_missing_program, is_not_executable, line};
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -139,6 +144,7 @@ pub struct Stop {
 
 /// What is known of a container: its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Observed {
     /// Where it is in its life.
     pub state: State,
@@ -152,6 +158,12 @@ pub struct Observed {
     pub last: Option<Last>,
     /// How the newest instance is stopped.
     pub stop: Stop,
+    /// What a person has said in this boot: it should run, or not.
+    pub wanted: Option<bool>,
+    /// A person wants a new instance, whatever became of the last.
+    pub asked: bool,
+    /// The instance that runs is to be stopped for the one that was asked for.
+    pub renew: bool,
     /// A verb of the runtime is under way.
     #[serde(skip)]
     pub busy: bool,
@@ -172,6 +184,9 @@ impl Default for Observed {
             streak: 0,
             last: None,
             stop: Stop { signal: 15, grace: Duration::from_secs(10) },
+            wanted: None,
+            asked: false,
+            renew: false,
             busy: false,
             retry: None,
             failed_removals: 0,

@@ -43,6 +43,7 @@ pub fn next(desired: &Desired, observed: &Observed, now: Time) -> Action {
         State::Creating | State::Created(_) | State::Ended => {
             due(observed.retry.unwrap_or_default(), now, Action::Delete)
         }
+        State::Running { .. } if observed.renew => Action::Signal,
         State::Running { .. } if desired.up || !desired.turn => Action::Wait(None),
         State::Running { .. } => Action::Signal,
         State::Stopping { deadline, .. } => due(deadline, now, Action::Kill),
@@ -50,7 +51,7 @@ pub fn next(desired: &Desired, observed: &Observed, now: Time) -> Action {
 }
 
 fn create(restart: Restart, observed: &Observed, now: Time) -> Action {
-    let Some(last) = &observed.last else {
+    let Some(last) = observed.last.as_ref().filter(|_| !observed.asked) else {
         return Action::Create;
     };
     match policy::wait(restart, observed) {
@@ -129,6 +130,17 @@ mod tests {
         assert_eq!(decide(true, true, &observed), Action::Create);
         let never = Desired { up: true, restart: Restart::No, turn: true };
         assert_eq!(next(&never, &observed, NOW), Action::Wait(None));
+    }
+
+    #[test]
+    fn whoever_is_asked_for_by_a_person_does_not_wait_for_its_policy() {
+        let last = Some(Last { end: End::Exited(0), at: NOW });
+        let observed = Observed { asked: true, streak: 9, last, ..at(State::Absent) };
+        let once = Desired { up: true, restart: Restart::No, turn: true };
+        assert_eq!(next(&once, &observed, NOW), Action::Create);
+        let renewed = Observed { renew: true, ..at(State::Running { process: P, since: NOW }) };
+        assert_eq!(decide(true, true, &renewed), Action::Signal);
+        assert_eq!(decide(true, false, &renewed), Action::Signal, "nobody else is stopped for it");
     }
 
     #[test]

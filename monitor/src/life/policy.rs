@@ -39,6 +39,18 @@ pub fn wait(restart: Restart, observed: &Observed) -> Option<Duration> {
     again.then(|| doubled(FIRST, observed.streak))
 }
 
+/// Whether a person's container runs when the node has booted, as with Docker: what the
+/// person wanted last, whether it was ever started, how it ended last (never, when the
+/// node's power went).
+pub fn at_boot(restart: Restart, wanted: bool, started: bool, last: Option<i32>) -> bool {
+    match restart {
+        Restart::No => false,
+        Restart::Always => started,
+        Restart::UnlessStopped => started && wanted,
+        Restart::OnFailure(_) => started && wanted && last != Some(0),
+    }
+}
+
 fn doubled(first: Duration, streak: u32) -> Duration {
     let times = streak.saturating_sub(1).min(16);
     (first * (1 << times)).min(LONGEST)
@@ -83,6 +95,26 @@ mod tests {
         for (restart, end, streak, again) in table {
             let observed = after(end, streak);
             assert_eq!(wait(restart, &observed).is_some(), again, "{restart:?} {observed:?}");
+        }
+    }
+
+    #[test]
+    fn a_boot_follows_dockers_rules() {
+        // Policy; wanted, started, last exit; whether it runs.
+        let table = [
+            (Restart::No, (true, true, None), false),
+            (Restart::Always, (false, true, Some(0)), true),
+            (Restart::Always, (false, false, None), false),
+            (Restart::UnlessStopped, (true, true, Some(0)), true),
+            (Restart::UnlessStopped, (false, true, Some(0)), false),
+            (Restart::OnFailure(None), (true, true, Some(0)), false),
+            (Restart::OnFailure(Some(3)), (true, true, Some(143)), true),
+            (Restart::OnFailure(None), (true, true, None), true),
+            (Restart::OnFailure(None), (false, true, Some(1)), false),
+        ];
+        for (restart, (wanted, started, last), runs) in table {
+            let decided = at_boot(restart, wanted, started, last);
+            assert_eq!(decided, runs, "{restart:?} {wanted} {started} {last:?}");
         }
     }
 

@@ -48,6 +48,7 @@ struct World {
     /// Effects until the monitor is killed.
     fuse: Option<u64>,
     programs_killed: u32,
+    restart: Restart,
 }
 
 /// The monitor was killed.
@@ -139,7 +140,8 @@ impl Monitor {
 
     /// One step towards what is wanted; gives the time of the next one.
     fn step(&mut self, world: &mut World, up: bool) -> Result<Option<Time>, Killed> {
-        let desired = Desired { up, restart: Restart::Always, turn: true };
+        let up = up && self.observed.wanted != Some(false);
+        let desired = Desired { up, restart: world.restart, turn: true };
         match next(&desired, &self.observed, world.now) {
             Action::Wait(until) => return Ok(until),
             Action::Create => {
@@ -152,7 +154,7 @@ impl Monitor {
             Action::Start => self.begin(world, Verb::Start)?,
             Action::Delete => self.begin(world, Verb::Delete)?,
             Action::Signal => {
-                assert!(!up);
+                assert!(!up || self.observed.renew);
                 world.may_die()?;
                 self.tell(world, &Event::Asked)?;
             }
@@ -290,6 +292,45 @@ fn whenever_the_monitor_is_killed_there_is_one_instance_and_none_notices() {
         assert!(matches!(observed.state, State::Running { .. }), "seed {seed}: {observed:?}");
         assert_eq!(world.container.unwrap().phase, Phase::Running, "seed {seed}");
         assert_eq!(world.pipes, BTreeSet::from([observed.generation]), "seed {seed}");
+    }
+}
+
+/// A person says something; it counts once the record has it.
+fn say(world: &mut World, monitor: &mut Monitor, die: &mut Die) -> Result<(), Killed> {
+    let event = match die.below(4) {
+        0 => Event::Wanted(false, None),
+        1 => Event::Renewed(None),
+        _ => Event::Wanted(true, None),
+    };
+    monitor.tell(world, &event)
+}
+
+#[test]
+fn whenever_the_monitor_is_killed_a_persons_last_word_is_done() {
+    for seed in 0..500 {
+        let mut world = World { restart: Restart::No, ..World::default() };
+        let (mut die, mut monitor) = (Die(seed + 9000), None);
+        world.fuse = Some(die.below(20));
+        for _ in 0..300 {
+            let happened = match &mut monitor {
+                Some(alive) if die.below(8) == 0 => say(&mut world, alive, &mut die),
+                _ => happen(&mut world, &mut monitor, &mut die, true),
+            };
+            if happened.is_err() {
+                die_with(monitor.take().and_then(|dead| dead.verb), &mut world, &mut die);
+                world.fuse = Some(die.below(20));
+            }
+        }
+        world.fuse = None;
+        let mut monitor = monitor.or_else(|| Monitor::start(&mut world).ok()).unwrap();
+        let up = die.below(2) == 0;
+        // Who runs already is not started; so nobody may have ended unseen.
+        assert!(monitor.reap(&mut world).is_ok());
+        assert!(monitor.tell(&mut world, &Event::Wanted(up, None)).is_ok());
+        let observed = settle(&mut world, None, true);
+        assert_eq!(observed.wanted, Some(up), "seed {seed}");
+        assert_eq!(matches!(observed.state, State::Running { .. }), up, "seed {seed}: {observed:?}");
+        assert_eq!(observed.state == State::Absent, !up, "seed {seed}: {observed:?}");
     }
 }
 

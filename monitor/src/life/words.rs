@@ -38,8 +38,40 @@ pub fn line(
             Some(format!("{end}{}", sequel(observed, restart, up)))
         }
         Event::Deleted(Err(reason)) => Some(format!("not removed: {reason}")),
-        Event::Creating(_) | Event::Busy | Event::Created(Ok(_)) | Event::Deleted(Ok(())) => None,
+        Event::Creating(_)
+        | Event::Busy
+        | Event::Created(Ok(_))
+        | Event::Deleted(Ok(()))
+        | Event::Wanted(..)
+        | Event::Renewed(_) => None,
     }
+}
+
+impl End {
+    /// As a shell tells it: the exit status, 128 and the signal, 125 to 127 for what never ran.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Exited(status) => (*status & 0xff) as u8,
+            Self::Signalled(signal) => ((128 + *signal) & 0xff) as u8,
+            Self::OutOfMemory => 137,
+            Self::Unknown => 255,
+            Self::Missing(_) => 125,
+            Self::NotStarted(reason) if is_missing_program(reason) => 127,
+            Self::NotStarted(reason) if is_not_executable(reason) => 126,
+            Self::NotStarted(_) => 125,
+        }
+    }
+}
+
+/// The runtime's words for a program that is not in the container.
+pub fn is_missing_program(reason: &str) -> bool {
+    reason.contains("exec: ")
+        && (reason.contains("executable file not found") || reason.contains("no such file or directory"))
+}
+
+/// The runtime's words for a program that cannot be run.
+pub fn is_not_executable(reason: &str) -> bool {
+    reason.contains("exec: ") && !is_missing_program(reason)
 }
 
 impl std::fmt::Display for End {
@@ -177,6 +209,25 @@ mod tests {
         let said = |times| told(&vec![failed.clone(); times], Restart::No, true);
         assert_eq!(said(2), ["not removed: unmount /x: busy"]);
         assert_eq!((said(1).len(), said(3).len(), said(100).len()), (0, 1, 6));
+    }
+
+    #[test]
+    fn an_end_has_a_shells_number() {
+        let not_started = |reason: &str| End::NotStarted(format!("process.args[0]: {reason}"));
+        let table = [
+            (End::Exited(3), 3),
+            (End::Signalled(9), 137),
+            (End::OutOfMemory, 137),
+            (not_started("exec: \"x\": executable file not found in $PATH"), 127),
+            (not_started("exec: \"/x\": no such file or directory"), 127),
+            (not_started("exec: \"/etc\": permission denied"), 126),
+            (End::NotStarted("mount /a: no such file or directory".into()), 125),
+            (End::Missing("image".into()), 125),
+            (End::Unknown, 255),
+        ];
+        for (end, code) in table {
+            assert_eq!(end.code(), code, "{end:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use std::str::FromStr;
 /// What a pipe holds unless its size was changed, and the most of one batch.
 const PIPE: usize = 64 * 1024;
 
+/// Most of a batch from a terminal, which cannot be looked at before it is taken.
+const TERMINAL: usize = 4096;
+
 /// The mark is always this long, so that no older one shows behind it.
 const MARK: usize = 256;
 
@@ -28,8 +31,10 @@ pub struct Source<'a> {
     pub name: &'a Name,
     /// Which of its outputs.
     pub stream: Stream,
-    /// The read end of its pipe.
+    /// The read end of its pipe, or the master of its terminal.
     pub pipe: BorrowedFd<'a>,
+    /// It is a terminal.
+    pub terminal: bool,
 }
 
 /// What a pass over a pipe came to.
@@ -162,6 +167,7 @@ impl Desk {
         overdue: bool,
     ) -> io::Result<Step> {
         Ok(match step {
+            Step::Look if source.terminal => Step::Mark(TERMINAL),
             Step::Look => match look(source.pipe, &self.scratch, &mut self.buffer)? {
                 Looked::Closed => Step::Done(Outcome::Closed),
                 Looked::Open if self.buffer.is_empty() => Step::Done(Outcome::Empty),
@@ -176,6 +182,13 @@ impl Desk {
                 match splice(source.pipe, None, &self.writer, None, cut, flags) {
                     // Somebody else reads this pipe, the container itself perhaps.
                     Ok(0) | Err(Errno::EAGAIN) => Step::Done(Outcome::Empty),
+                    // Nobody has it open on the other side.
+                    Err(Errno::EIO) if source.terminal => Step::Done(Outcome::Closed),
+                    Ok(taken) if source.terminal => {
+                        look(self.reader.as_fd(), &self.scratch, &mut self.buffer)?;
+                        self.buffer.truncate(taken);
+                        Step::Write(mark)
+                    }
                     Ok(taken) => {
                         self.buffer.truncate(taken);
                         Step::Write(mark)
@@ -202,7 +215,11 @@ impl Desk {
         log: &mut LogFile,
         stamp: &str,
     ) -> Result<Mark, String> {
-        let length = cri::entries(stamp, source.stream, &self.buffer[..cut]).len();
+        // How many lines a terminal will give is not known; a log may grow a little beyond its limit.
+        let length = match source.terminal {
+            true => 2 * cut,
+            false => cri::entries(stamp, source.stream, &self.buffer[..cut]).len(),
+        };
         let offset = log.prepare(length).map_err(|error| error.to_string())?;
         let (name, stream) = (source.name.clone(), source.stream);
         let mark = Mark { name, stream, stamp: stamp.to_owned(), offset };

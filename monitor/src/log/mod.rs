@@ -39,14 +39,18 @@
 //! A power cut takes pipes and mark along with the containers; a log then ends
 //! wherever the file system's last commit was.
 //!
+//! A terminal takes the same road, without a look: the kernel copies no bytes of one and leaves them.
+//! The mark comes first there, too; how much was taken shows on the desk. What a
+//! terminal has is logged at once, finished or not, since somebody may be looking on.
+//!
 //! An unfinished line stays in its pipe until its newline comes, it fills
 //! [`cri::LONGEST`] bytes, or half a second has passed ([`PATIENCE`]); then it is
 //! logged as a part. A log that cannot be written (no space) never holds up its
 //! container: batches are dropped whole, which the console says once, and
 //! again, with their size, when the log can be written again.
 //!
-//! Deliberately missing: following, `--since` and rotation on demand, which
-//! readers of the file do.
+//! Who follows a log reads its files ([`crate::follow`]). Deliberately missing: rotation on
+//! demand.
 
 mod cri;
 mod desk;
@@ -54,7 +58,7 @@ mod file;
 
 pub use cri::Stream;
 pub use desk::{Desk, Note, Outcome, Source, pipe};
-pub use file::LogFile;
+pub use file::{LogFile, predecessor};
 
 use std::time::Duration;
 

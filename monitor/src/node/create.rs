@@ -1,18 +1,20 @@
 //! A new instance: its root, its pipes, its bundle.
 
-use super::Monitor;
+use super::{Monitor, listen};
 use crate::bundle::{self, Surroundings};
+use crate::cause::cause;
 use crate::image::Image;
 use crate::keeper::log_name;
 use crate::life::{End, Event, Stop};
-use crate::verb::{Verb, Writers};
-use crate::{etc, place};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use crate::verb::{Streams, Verb};
+use crate::{device, etc, place, volume};
+use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::unistd::pipe2;
+use spec::bundle::ConsoleSize;
 use spec::node::{Container, Mount, Name};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::path::Path;
 
@@ -22,18 +24,26 @@ const MOST: u64 = 4 << 20;
 impl Monitor {
     /// Makes a new instance, as far as it goes; what came of it is told.
     pub(super) fn create(&mut self, index: usize) {
-        let name = self.cells[index].name.clone();
-        let Some(container) = self.cells[index].container.clone() else { return };
-        let image = match self.images.find(&container.image) {
+        let cell = &self.cells[index];
+        let (key, digest) = (cell.key.clone(), cell.definition.as_ref().map(|own| own.digest.clone()));
+        let Some(container) = cell.container.clone() else { return };
+        let found = match &digest {
+            Some(digest) => self.images.find_digest(&container.image, digest),
+            None => self.images.find(&container.image),
+        };
+        let image = match found {
             Ok(image) => image,
             Err(reason) => return self.tell(index, &Event::Created(Err(End::Missing(reason)))),
         };
         let made = stop(&container, &image).and_then(|stop| {
             self.tell(index, &Event::Creating(stop));
-            self.prepare(index, &name, &container, &image)
+            self.prepare(index, &key, &container, &image)
         });
         match made {
-            Ok(writers) => self.begin(index, Verb::Create, Some(&writers)),
+            Ok(streams) => {
+                self.arrange_check(index, &container, &image);
+                self.begin(index, Verb::Create, streams.as_ref());
+            }
             Err(reason) => self.tell(index, &Event::Created(Err(End::NotStarted(reason)))),
         }
         self.remove_old();
@@ -44,46 +54,102 @@ impl Monitor {
     fn prepare(
         &mut self,
         index: usize,
-        name: &Name,
+        key: &Name,
         container: &Container,
         image: &Image,
-    ) -> Result<Writers, String> {
-        let folder = place::folder(name);
-        if self.images.mount(name, image)? {
-            self.console.say(&format!("{name}: the data disk is full: what it writes lies in memory"));
+    ) -> Result<Option<Streams>, String> {
+        let folder = place::folder(key);
+        if self.images.mount(key, image, self.cells[index].definition.is_some())? {
+            self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
         }
-        let root = place::root(name);
+        let root = place::root(key);
+        let words = |error: io::Error| format!("write {}: {}", folder.display(), cause(&error));
+        let hostname = container.hostname.as_deref().unwrap_or(key);
         let around = Surroundings {
             root: root.display().to_string(),
             passwd: read_inside(&root, "etc/passwd"),
             group: read_inside(&root, "etc/group"),
-            etc: etc::write(name).map_err(|error| format!("write {}: {error}", folder.display()))?,
+            etc: etc::write(key, hostname, container).map_err(words)?,
+            devices: device::of(container)?,
+            most_files: sys::process::most_files(),
         };
-        let config = bundle::config(name, container, &image.defaults, &around)?;
+        let mut config = bundle::config(key, container, &image.defaults, &around)?;
+        if let (Some(size), Some(process)) = (self.sizes.remove(&index), &mut config.process) {
+            process.console_size = Some(ConsoleSize { height: size.rows.into(), width: size.columns.into() });
+        }
         make_sources(&container.mounts)?;
+        volume::prepare(&container.mounts, &root)?;
         let text = serde_json::to_vec(&config).map_err(|error| error.to_string())?;
         let path = folder.join("config.json");
-        place::replace(&path, &text).map_err(|error| format!("write {}: {error}", path.display()))?;
+        place::replace(&path, &text)
+            .map_err(|error| format!("write {}: {}", path.display(), cause(&error)))?;
         // The process ID of the instance before this one must not be taken for its own.
         let _ = fs::remove_file(folder.join("pid"));
+        if container.tty {
+            let path = folder.join("console");
+            let console =
+                listen(&path).map_err(|error| format!("listen at {}: {}", path.display(), cause(&error)))?;
+            self.consoles.insert(index, console);
+            return Ok(None);
+        }
         let user = config.process.map(|process| process.user).unwrap_or_default();
-        self.make_pipes(index, (user.uid, user.gid)).map_err(|error| format!("make its pipes: {error}"))
+        let made = self.make_pipes(index, (user.uid, user.gid), container.stdin);
+        made.map(Some).map_err(|error| format!("make its pipes: {}", cause(&error)))
     }
 
-    fn make_pipes(&mut self, index: usize, (uid, gid): (u32, u32)) -> io::Result<Writers> {
-        let (out, out_writer) = pipe2(OFlag::O_CLOEXEC)?;
-        let (err, err_writer) = pipe2(OFlag::O_CLOEXEC)?;
-        for writer in [&out_writer, &err_writer] {
-            // So that the program may open /dev/stdout again.
-            fchown(writer, Some(uid), Some(gid))?;
-        }
+    fn make_pipes(&mut self, index: usize, owner: (u32, u32), with_input: bool) -> io::Result<Streams> {
+        let (streams, ends) = pipes(owner, with_input)?;
         let cell = &self.cells[index];
         if let Some(keeper) = &self.keeper {
-            keeper.store(&log_name(&cell.name, cell.observed.generation), &[out.as_fd(), err.as_fd()])?;
+            let ends: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+            keeper.store(&log_name(&cell.key, cell.observed.generation), &ends)?;
         }
-        self.attach(index, vec![out, err]);
-        Ok(Writers(out_writer, err_writer))
+        self.attach(index, ends);
+        Ok(streams)
     }
+
+    /// The terminal of a container that was just made, which the runtime has sent.
+    pub(super) fn take_terminal(&mut self, index: usize) -> Result<(), String> {
+        let Some(console) = self.consoles.remove(&index) else { return Ok(()) };
+        let cell = &self.cells[index];
+        let _ = fs::remove_file(place::folder(&cell.key).join("console"));
+        let named = |error: io::Error| format!("take its terminal: {}", cause(&error));
+        let master = take_master(&console).map_err(named)?;
+        if let Some(keeper) = &self.keeper {
+            keeper.store(&log_name(&cell.key, cell.observed.generation), &[master.as_fd()]).map_err(named)?;
+        }
+        self.attach(index, vec![master]);
+        Ok(())
+    }
+}
+
+/// What a program gets, and the ends that stay: output, error, and the input's.
+pub(super) fn pipes((uid, gid): (u32, u32), with_input: bool) -> io::Result<(Streams, Vec<OwnedFd>)> {
+    let (out, out_writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let (err, err_writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut ends = vec![out, err];
+    let mut streams = Streams { input: None, out: out_writer, err: err_writer };
+    if with_input {
+        let (reader, sink) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&sink, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        streams.input = Some(reader);
+        ends.push(sink);
+    }
+    for end in [Some(&streams.out), Some(&streams.err), streams.input.as_ref()].into_iter().flatten() {
+        // So that the program may open /dev/stdout again.
+        fchown(end, Some(uid), Some(gid))?;
+    }
+    Ok((streams, ends))
+}
+
+/// The terminal's master that waits in a console socket.
+pub(super) fn take_master(console: &OwnedFd) -> io::Result<OwnedFd> {
+    let connection = sys::socket::accept(console.as_fd())?;
+    let mut words = [0; 4096];
+    let (_, mut descriptors) = sys::descriptors::receive(connection.as_fd(), &mut words)?;
+    let master = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
+    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR))?;
+    Ok(master)
 }
 
 fn stop(container: &Container, image: &Image) -> Result<Stop, String> {
@@ -93,7 +159,7 @@ fn stop(container: &Container, image: &Image) -> Result<Stop, String> {
 
 /// Reads a file below a root, following its symlinks as a program in it would;
 /// empty when there is none.
-fn read_inside(root: &Path, path: &str) -> String {
+pub(super) fn read_inside(root: &Path, path: &str) -> String {
     let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let mut bytes = Vec::new();
     let opened = File::open(root).ok().and_then(|root| openat2(&root, path, how).ok());
@@ -110,9 +176,9 @@ fn make_sources(mounts: &[Mount]) -> Result<(), String> {
         let Mount::Bind { source, .. } = mount else { continue };
         let path = Path::new(source);
         if path.starts_with(spec::paths::DATA) && !path.exists() {
-            fs::create_dir_all(path).map_err(|error| format!("make {source}: {error}"))?;
+            fs::create_dir_all(path).map_err(|error| format!("make {source}: {}", cause(&error)))?;
         }
-        fs::metadata(path).map_err(|error| format!("mount {source}: {error}"))?;
+        fs::metadata(path).map_err(|error| format!("mount {source}: {}", cause(&error)))?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Processes that have ended: looked at, written down, and only then reaped.
 
-use super::{Monitor, failed};
+use super::{Monitor, Work, failed};
 use crate::life::{End, Event, Process};
 use crate::verb::{self, Verb};
-use crate::{kernel, place};
+use crate::{follow, kernel, place};
 use nix::libc;
 use std::time::Duration;
 use sys::process::{peek_ended, reap};
@@ -16,10 +16,10 @@ impl Monitor {
     /// the zombie to PID 1, which tells the next one.
     pub(super) fn reap_all(&mut self) {
         while let Some(ended) = peek_ended() {
-            if let Some((index, verb)) = self.verbs.remove(&ended.pid) {
-                self.verb_ended(index, verb, ended.status);
-            } else if let Some(index) = self.find(|process| process.pid == ended.pid) {
-                self.ended(index, ended.status);
+            match self.work.remove(&ended.pid) {
+                Some(Work::Container(index, verb)) => self.verb_ended(index, verb, ended.status),
+                Some(Work::Session(number)) => self.exec_ended(number, ended.status),
+                None => self.process_ended(&|process| process.pid == ended.pid, ended.status),
             }
             reap(ended.pid);
             if self.remover.take_if(|remover| *remover == ended.pid).is_some() && ended.status == 0 {
@@ -32,8 +32,14 @@ impl Monitor {
     /// Takes in what PID 1 tells of a process that was its child.
     pub(super) fn told(&mut self, exit: &spec::control::Exit) {
         let who = Process { pid: exit.pid, start_time: exit.start_time };
-        if let Some(index) = self.find(|process| process == who) {
-            self.ended(index, exit.status);
+        self.process_ended(&|process| process == who, exit.status);
+    }
+
+    fn process_ended(&mut self, is: &dyn Fn(Process) -> bool, status: i32) {
+        if let Some(index) = self.find(is) {
+            self.ended(index, status);
+        } else if let Some(number) = self.find_session(is) {
+            self.session_ended(number, of(status));
         }
     }
 
@@ -41,6 +47,7 @@ impl Monitor {
     pub(super) fn adopted_ended(&mut self, index: usize) {
         let give_up = if self.keeper.is_some() { kernel::now() + PATIENCE } else { kernel::now() };
         if let Some(adopted) = &mut self.cells[index].adopted {
+            let _ = self.poller.remove(std::os::fd::AsFd::as_fd(&adopted.pidfd));
             adopted.give_up.get_or_insert(give_up);
         }
     }
@@ -50,7 +57,7 @@ impl Monitor {
     pub(super) fn give_up(&mut self) -> Option<crate::life::Time> {
         let now = kernel::now();
         let mut soonest: Option<crate::life::Time> = None;
-        for index in 0..self.cells.len() {
+        for index in self.cells.indices() {
             let Some(due) = self.cells[index].adopted.as_ref().and_then(|adopted| adopted.give_up) else {
                 continue;
             };
@@ -63,38 +70,38 @@ impl Monitor {
         soonest
     }
 
-    fn find(&self, is: impl Fn(Process) -> bool) -> Option<usize> {
-        self.cells.iter().position(|cell| cell.observed.state.process().is_some_and(&is))
+    fn find(&self, is: &dyn Fn(Process) -> bool) -> Option<usize> {
+        self.cells
+            .iter()
+            .find(|(_, cell)| cell.observed.state.process().is_some_and(is))
+            .map(|(index, _)| index)
     }
 
     fn ended(&mut self, index: usize, status: i32) {
-        let name = &self.cells[index].name;
-        let end = match (libc::WIFSIGNALED(status), libc::WTERMSIG(status)) {
-            (true, libc::SIGKILL) if kernel::was_out_of_memory(name) => End::OutOfMemory,
-            (true, signal) => End::Signalled(signal),
-            (false, _) => End::Exited(libc::WEXITSTATUS(status)),
+        let end = match of(status) {
+            End::Signalled(libc::SIGKILL) if kernel::was_out_of_memory(&self.cells[index].key) => {
+                End::OutOfMemory
+            }
+            end => end,
         };
         self.end(index, end);
     }
 
-    /// An instance has ended: its last words, then its record.
+    /// An instance has ended: its last words, then its record. Whoever looks on reads up to here.
     pub(super) fn end(&mut self, index: usize, end: End) {
-        let name = self.cells[index].name.clone();
-        match self.outputs.drain(&name) {
+        match self.outputs.drain(index) {
             Ok(lines) => lines.iter().for_each(|line| self.console.say(line)),
-            Err(error) => self.console.say(&format!("{name}: read its output: {error}")),
+            Err(error) => self.console.say(&format!("{}: read its output: {error}", self.cells[index].name)),
         }
-        if let Some(adopted) = self.cells[index].adopted.take() {
-            use std::os::fd::AsFd;
-            let _ = self.poller.remove(adopted.pidfd.as_fd());
-        }
+        self.grown.insert(index);
+        self.limit_followers(index, follow::end(&place::log(&self.cells[index].key)));
+        self.forget_adopted(index);
         self.tell(index, &Event::Ended(end));
     }
 
     fn verb_ended(&mut self, index: usize, verb: Verb, status: i32) {
-        let name = self.cells[index].name.clone();
         let event = if status != 0 {
-            failed(verb, verb::reason(&name, status))
+            failed(verb, verb::reason(&place::folder(&self.cells[index].key), status))
         } else {
             match verb {
                 Verb::Create => self.created(index),
@@ -102,16 +109,26 @@ impl Monitor {
                 Verb::Delete => Event::Deleted(self.clean(index)),
             }
         };
+        self.consoles.remove(&index);
         self.tell(index, &event);
     }
 
-    fn created(&self, index: usize) -> Event {
-        let name = &self.cells[index].name;
-        let process = verb::pid(name).and_then(kernel::process);
-        let missing = || {
-            let path = place::folder(name).join("pid");
-            End::NotStarted(format!("{} names no process", path.display()))
-        };
+    fn created(&mut self, index: usize) -> Event {
+        if let Err(reason) = self.take_terminal(index) {
+            return Event::Created(Err(End::NotStarted(reason)));
+        }
+        let folder = place::folder(&self.cells[index].key);
+        let process = verb::pid(&folder).and_then(kernel::process);
+        let missing = || End::NotStarted(format!("{} names no process", folder.join("pid").display()));
         Event::Created(process.ok_or_else(missing))
+    }
+}
+
+/// What a wait status says.
+pub(super) fn of(status: i32) -> End {
+    if libc::WIFSIGNALED(status) {
+        End::Signalled(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status))
     }
 }

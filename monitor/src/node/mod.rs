@@ -2,7 +2,7 @@
 //! do, does it, and writes down what came of it.
 //!
 //! ```text
-//! events ──▶ tell: life::apply ──▶ record ──▶ console, status
+//! events ──▶ tell: life::apply ──▶ record ──▶ console, events, status
 //!    ▲                                │
 //!    └──── step: life::next ◀─────────┘
 //! ```
@@ -10,51 +10,68 @@
 //! An action that changes the world is done between the records that the table
 //! in [`crate::life`] gives; signals and kills are sent before they are recorded,
 //! because a second one does no harm and a missing one does.
+//!
+//! | what persons and programs ask for | module |
+//! |---|---|
+//! | connections, and what each is about | `socket`, `talk` |
+//! | containers of their own | `persons` |
+//! | answers that have to wait | `waiting` |
+//! | lists | `list`, `usage` |
+//! | streams of a container | `streams`, `input` |
+//! | programs more in a container | `sessions`, `checks` |
 
+mod checks;
 mod create;
 mod exits;
+mod input;
+mod list;
+mod persons;
 mod recover;
 mod run;
+mod sessions;
+mod socket;
+mod streams;
+mod talk;
+mod tell;
+mod usage;
+mod waiting;
 
 pub use run::run;
 
+use crate::cells::Cells;
+use crate::client::Client;
 use crate::image::Images;
 use crate::keeper::{Keeper, Subscription, log_name};
 use crate::kernel;
 use crate::life::{self, Action, Desired, End, Event, Observed, State, Time};
 use crate::log::{LogFile, Stream};
 use crate::order::Order;
-use crate::outputs::Outputs;
+use crate::outputs::{Instance, Outputs};
+use crate::place;
 use crate::poller::{Poller, Token};
+use crate::ring::Ring;
 use crate::say::Console;
-use crate::verb::{self, Verb, Writers};
-use crate::{place, record, status};
-use spec::node::{Container, Name, Restart};
-use std::collections::BTreeMap;
+use crate::session::Session;
+use crate::verb::{self, Streams, Verb};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType};
+use spec::monitor::Size;
+use spec::node::{Name, Restart};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
+use talk::Talk;
 
-/// A container as the monitor holds it.
-#[derive(Debug)]
-struct Cell {
-    name: Name,
-    /// Its configuration; none for one that is only left over.
-    container: Option<Container>,
-    observed: Observed,
-    /// A process that is another's child: PID 1's, since a monitor was killed.
-    adopted: Option<Adopted>,
-}
-
-/// Watches a process that the monitor cannot wait for.
-#[derive(Debug)]
-struct Adopted {
-    pidfd: OwnedFd,
-    /// It has ended; when PID 1 has not told how by then, nobody will.
-    give_up: Option<Time>,
+/// What a process of the runtime is about.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    /// A verb for a container.
+    Container(usize, Verb),
+    /// `exec` for a session.
+    Session(usize),
 }
 
 /// The monitor.
 pub struct Monitor {
-    cells: Vec<Cell>,
+    cells: Cells,
     order: Order,
     images: Images,
     outputs: Outputs,
@@ -62,9 +79,29 @@ pub struct Monitor {
     keeper: Option<Keeper>,
     subscription: Option<Subscription>,
     poller: Poller,
-    verbs: BTreeMap<i32, (usize, Verb)>,
+    work: BTreeMap<i32, Work>,
     remover: Option<i32>,
     stopping: bool,
+    /// The status file is behind.
+    stale: bool,
+    listener: Option<OwnedFd>,
+    clients: BTreeMap<usize, (Client, Talk)>,
+    next_client: usize,
+    ring: Ring,
+    sessions: BTreeMap<usize, Session>,
+    next_session: usize,
+    /// Where the standard input of containers goes that have one.
+    sinks: BTreeMap<usize, OwnedFd>,
+    /// Where the runtime sends the terminals of containers that it makes.
+    consoles: BTreeMap<usize, OwnedFd>,
+    /// Sizes of terminals that are not there yet.
+    sizes: BTreeMap<usize, Size>,
+    /// Containers whose log has grown.
+    grown: BTreeSet<usize>,
+    /// Clients that can be given more.
+    eager: BTreeSet<usize>,
+    /// The next round of statistics for those who follow them.
+    round: Option<Time>,
 }
 
 impl Monitor {
@@ -72,7 +109,7 @@ impl Monitor {
     /// there is more to do.
     fn step_all(&mut self) -> Option<Time> {
         let mut soonest: Option<Time> = None;
-        for index in 0..self.cells.len() {
+        for index in self.cells.indices() {
             if let Some(time) = self.step(index) {
                 soonest = Some(soonest.map_or(time, |other| other.min(time)));
             }
@@ -95,126 +132,123 @@ impl Monitor {
     }
 
     fn desired(&self, index: usize) -> Desired {
-        let Cell { name, container, observed, .. } = &self.cells[index];
-        let up = !self.stopping && container.is_some() && !self.order.is_barred(name);
-        let turn = match observed.state {
+        let cell = &self.cells[index];
+        // The order is that of node.toml, whose names are keys.
+        let name = &cell.key;
+        let wanted = cell.observed.wanted.unwrap_or(cell.is_configured());
+        let up = wanted && !self.stopping && cell.container.is_some() && !self.order.is_barred(name);
+        let turn = match cell.observed.state {
             State::Absent => {
                 up && self.order.may_start(name, |other| self.observed(other, Observed::was_tried))
             }
-            State::Running { .. } => {
+            // Who is stopped by a person does not wait for those that come after it.
+            State::Running { .. } if self.stopping => {
                 let gone = |observed: &Observed| observed.state == State::Absent;
-                up || self.order.may_stop(name, |other| self.observed(other, gone))
+                self.order.may_stop(name, |other| self.observed(other, gone))
             }
             _ => true,
         };
         Desired { up, restart: self.restart(index), turn }
     }
 
-    fn observed(&self, name: &Name, holds: impl Fn(&Observed) -> bool) -> bool {
-        let found = self.cells.binary_search_by(|cell| cell.name.cmp(name));
-        found.is_ok_and(|index| holds(&self.cells[index].observed))
+    fn observed(&self, key: &Name, holds: impl Fn(&Observed) -> bool) -> bool {
+        let found = self.cells.find(key).and_then(|index| self.cells.get(index));
+        found.is_some_and(|cell| cell.is_configured() && holds(&cell.observed))
     }
 
     fn restart(&self, index: usize) -> Restart {
         self.cells[index].container.as_ref().map_or(Restart::No, |container| container.restart)
     }
 
-    /// Takes an event in: what is known, its record, the console's line, the status.
-    fn tell(&mut self, index: usize, event: &Event) {
-        let up = self.desired(index).up;
-        let restart = self.restart(index);
-        let cell = &mut self.cells[index];
-        let before = cell.observed.clone();
-        life::apply(&mut cell.observed, event, kernel::now());
-        if *event == Event::Busy {
-            return;
-        }
-        if let Err(error) = record::write(&place::folder(&cell.name), &cell.observed) {
-            self.console.say(&format!("{}: write its record: {error}", cell.name));
-        }
-        if let Some(line) = life::line(event, &before, &cell.observed, restart, up) {
-            self.console.say(&format!("{}: {line}", cell.name));
-        }
-        self.write_status();
-    }
-
-    fn write_status(&mut self) {
-        let image = |cell: &Cell| cell.container.as_ref().map(|container| container.image.clone());
-        let line = |cell: &Cell| status::line(&cell.name, &cell.observed, image(cell).as_deref());
-        let text: String = self.cells.iter().map(line).collect();
-        if let Err(error) = place::replace(&place::status(), text.as_bytes()) {
-            self.console.say(&format!("monitor: write {}: {error}", place::status().display()));
-        }
+    /// It runs, or will without anybody's asking.
+    fn goes_on(&self, index: usize) -> bool {
+        let observed = &self.cells[index].observed;
+        let waits = life::next(&self.desired(index), observed, kernel::now()) == Action::Wait(None);
+        observed.busy || observed.state != State::Absent || !waits
     }
 
     /// Starts a verb of the runtime.
-    fn begin(&mut self, index: usize, verb: Verb, output: Option<&Writers>) {
-        let name = &self.cells[index].name;
-        match verb::begin(verb, name, output) {
+    fn begin(&mut self, index: usize, verb: Verb, streams: Option<&Streams>) {
+        let console = self.consoles.contains_key(&index);
+        match verb::begin(verb, &self.cells[index].key, streams, console) {
             Ok(pid) => {
-                self.verbs.insert(pid, (index, verb));
+                self.work.insert(pid, Work::Container(index, verb));
                 self.tell(index, &Event::Busy);
             }
-            Err(error) => {
-                let reason = error.to_string();
-                self.tell(index, &failed(verb, reason));
-            }
+            Err(reason) => self.tell(index, &failed(verb, reason)),
         }
     }
 
     fn signal(&mut self, index: usize) {
-        let Cell { observed, .. } = &self.cells[index];
-        if let Some(process) = observed.state.process() {
+        let cell = &self.cells[index];
+        if let Some(process) = cell.observed.state.process() {
             // One that is gone by now will be seen to have ended.
-            let _ = kernel::signal(process, observed.stop.signal);
+            let _ = kernel::signal(process, cell.observed.stop.signal);
         }
+        // It would never see the signal.
+        let _ = kernel::freeze(&cell.key, false);
         self.tell(index, &Event::Asked);
     }
 
     fn kill(&mut self, index: usize) {
-        let Cell { name, observed, .. } = &self.cells[index];
-        if let (Err(_), Some(process)) = (kernel::kill_all(name), observed.state.process()) {
+        let cell = &self.cells[index];
+        if let (Err(_), Some(process)) = (kernel::kill_all(&cell.key), cell.observed.state.process()) {
             let _ = kernel::signal(process, nix::libc::SIGKILL);
         }
         self.tell(index, &Event::Killed);
     }
 
-    /// Takes on an instance's pipes, wherever they come from.
-    fn attach(&mut self, index: usize, pipes: Vec<OwnedFd>) {
-        let Cell { name, container, .. } = &self.cells[index];
-        let (limit, console) =
-            container.as_ref().map_or((u64::MAX, false), |own| (own.log_size.0, own.console));
-        self.outputs.attach(name, pipes, LogFile::new(place::log(name), limit), console);
-        for (stream, pipe) in self.outputs.pipes(name) {
+    /// Takes on an instance's pipes, wherever they come from: output and error or a terminal,
+    /// and then the input, if there is one.
+    fn attach(&mut self, index: usize, mut pipes: Vec<OwnedFd>) {
+        let cell = &self.cells[index];
+        let own = cell.container.as_ref();
+        let terminal = own.is_some_and(|own| own.tty);
+        if pipes.len() > 2 {
+            self.sinks.extend(pipes.pop().map(|sink| (index, sink)));
+        } else if terminal {
+            self.sinks.extend(pipes.first().and_then(|master| Some((index, master.try_clone().ok()?))));
+        }
+        let (limit, console) = own.map_or((u64::MAX, false), |own| (own.log_size.0, own.console));
+        let log = LogFile::new(place::log(&cell.key), limit);
+        self.outputs.attach(index, Instance { key: cell.key.clone(), pipes, terminal, log, console });
+        for (stream, pipe) in self.outputs.pipes(index) {
             if let Err(error) = self.poller.add_edge(pipe, Token::Output(index, stream)) {
-                self.console.say(&format!("{name}: watch its output: {error}"));
+                self.console.say(&format!("{}: watch its output: {error}", cell.name));
             }
         }
+        self.watch_output(index);
+        self.input_made(index);
     }
 
     /// Lets go of an instance's pipes, here and with PID 1.
     fn detach(&mut self, index: usize) {
-        let Cell { name, observed, .. } = &self.cells[index];
-        for (_, pipe) in self.outputs.pipes(name) {
+        for (_, pipe) in self.outputs.pipes(index) {
             // PID 1 holds the same pipe open, so closing it would not do.
             let _ = self.poller.remove(pipe);
         }
-        self.outputs.detach(name);
+        self.outputs.detach(index);
+        self.close_input(index);
+        self.consoles.remove(&index);
+        let cell = &self.cells[index];
         if let Some(keeper) = &self.keeper {
             // Nothing is kept when it was never made.
-            let _ = keeper.drop(&log_name(name, observed.generation));
+            let _ = keeper.drop(&log_name(&cell.key, cell.observed.generation));
         }
     }
 
     /// Logs some of what a container has written; says whether there is more.
     fn log(&mut self, index: usize, stream: Stream) -> bool {
-        let name = self.cells[index].name.clone();
-        match self.outputs.turn(&name, stream, kernel::now()) {
+        match self.outputs.turn(index, stream, kernel::now()) {
             Ok(turn) => {
                 turn.lines.iter().for_each(|line| self.console.say(line));
+                if turn.logged {
+                    self.grown.insert(index);
+                }
                 turn.more
             }
             Err(error) => {
+                let name = self.cells.get(index).map(|cell| cell.name.to_string()).unwrap_or_default();
                 self.console.say(&format!("{name}: read its output: {error}"));
                 false
             }
@@ -223,8 +257,8 @@ impl Monitor {
 
     /// What was made for an instance is taken away again, all but its record.
     fn clean(&mut self, index: usize) -> Result<(), String> {
-        let name = self.cells[index].name.clone();
-        self.images.unmount(&name)?;
+        let key = self.cells[index].key.clone();
+        self.images.unmount(&key)?;
         self.detach(index);
         if let Some(adopted) = self.cells[index].adopted.take() {
             let _ = self.poller.remove(adopted.pidfd.as_fd());
@@ -240,4 +274,19 @@ fn failed(verb: Verb, reason: String) -> Event {
         Verb::Start => Event::Started(Err(reason)),
         Verb::Delete => Event::Deleted(Err(reason)),
     }
+}
+
+/// A socket at a path, in place of any before, that does not block.
+fn listen(path: &std::path::Path) -> std::io::Result<OwnedFd> {
+    use nix::sys::socket::{Backlog, UnixAddr, bind, listen, socket};
+    use std::os::fd::AsRawFd;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let _ = std::fs::remove_file(&new);
+    bind(socket.as_raw_fd(), &UnixAddr::new(std::path::Path::new(&new))?)?;
+    listen(&socket, Backlog::new(128).unwrap_or(Backlog::MAXCONN))?;
+    std::fs::rename(&new, path)?;
+    Ok(socket)
 }

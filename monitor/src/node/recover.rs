@@ -1,23 +1,30 @@
 //! A start, the first of this boot or the one after a kill: everything that was
 //! known is found again on the disk, with PID 1 and in the kernel.
 
-use super::{Adopted, Cell, Monitor};
+use super::{Monitor, socket};
+use crate::cells::{Adopted, Cell, Cells};
+use crate::definition::{self, Definition};
 use crate::image::Images;
 use crate::keeper::{DESK, Keeper, Subscription, log_name};
-use crate::life::{End, Event, Observed, Process, State};
+use crate::life::{self, End, Event, Last, Observed, Process, State, Time};
 use crate::log::{Desk, LogFile, pipe};
 use crate::order::Order;
 use crate::outputs::{Outputs, note_line};
 use crate::poller::{Poller, Token};
+use crate::ring::Ring;
 use crate::say::Console;
 use crate::{kernel, place, record, verb};
 use spec::bundle::Status;
 use spec::control::Exit;
-use spec::node::{Container, Name};
+use spec::node::{Container, Name, Restart};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long what is to go once it has ended stays after a restart of the monitor.
+const MOMENT: Duration = Duration::from_secs(10);
 
 impl Monitor {
     /// Finds everything again. Nothing is started or stopped yet.
@@ -37,8 +44,9 @@ impl Monitor {
         if !place::status().exists() {
             order.faults().iter().for_each(|line| console.say(line));
         }
+        let cells = cells(containers, &mut console);
         let mut monitor = Self {
-            cells: cells(containers),
+            cells,
             order,
             images: Images::open(),
             outputs: Outputs::new(desk),
@@ -46,25 +54,44 @@ impl Monitor {
             keeper,
             subscription,
             poller: Poller::new().map_err(|error| format!("epoll: {error}"))?,
-            verbs: BTreeMap::new(),
+            work: BTreeMap::new(),
             remover: None,
             stopping: false,
+            stale: true,
+            listener: None,
+            clients: BTreeMap::new(),
+            next_client: 0,
+            ring: Ring::default(),
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            sinks: BTreeMap::new(),
+            consoles: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            grown: BTreeSet::new(),
+            eager: BTreeSet::new(),
+            round: None,
         };
-        monitor.fetch_pipes();
+        let sessions = monitor.recover_sessions();
+        monitor.fetch_pipes(sessions);
         monitor.find_processes();
+        monitor.cells.indices().into_iter().for_each(|index| monitor.recover_check(index));
         monitor.write_status();
+        // Whoever finds the socket finds all of this.
+        monitor.listener = Some(socket::open()?);
         Ok(monitor)
     }
 
     /// The pipes of every instance that has some; PID 1 closes all others.
-    fn fetch_pipes(&mut self) {
+    fn fetch_pipes(&mut self, sessions: Vec<String>) {
         let mut needed = BTreeSet::from([DESK.to_owned()]);
-        for index in 0..self.cells.len() {
-            let Cell { name, observed, .. } = &self.cells[index];
-            if observed.state == State::Absent {
+        needed.extend(sessions);
+        for index in self.cells.indices() {
+            let Cell { key, name, observed, .. } = &self.cells[index];
+            // What is only being made is made anew.
+            if matches!(observed.state, State::Absent | State::Creating) {
                 continue;
             }
-            let kept = log_name(name, observed.generation);
+            let kept = log_name(key, observed.generation);
             let pipes = self.keeper.as_ref().map_or(Ok(Vec::new()), |keeper| keeper.fetch(&kept));
             needed.insert(kept);
             match pipes {
@@ -82,7 +109,7 @@ impl Monitor {
     /// What became of every process that a record names.
     fn find_processes(&mut self) {
         let exits = self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();
-        for index in 0..self.cells.len() {
+        for index in self.cells.indices() {
             let Some(process) = self.cells[index].observed.state.process() else { continue };
             match kernel::open(process) {
                 Some(pidfd) => self.adopt(index, pidfd),
@@ -92,15 +119,16 @@ impl Monitor {
                 },
             }
         }
+        self.find_session_processes(&exits);
     }
 
     fn adopt(&mut self, index: usize, pidfd: std::os::fd::OwnedFd) {
-        let Cell { name, observed, .. } = &self.cells[index];
+        let Cell { key, name, observed, .. } = &self.cells[index];
         if let Err(error) = self.poller.add(pidfd.as_fd(), Token::Adopted(index)) {
             self.console.say(&format!("{name}: watch its process: {error}"));
         }
         let was_created = matches!(observed.state, State::Created(_));
-        let runs = was_created && matches!(verb::status(name), Some(Status::Running | Status::Paused));
+        let runs = was_created && matches!(verb::status(key), Some(Status::Running | Status::Paused));
         if let (State::Running { process, .. }, name) = (observed.state, name.clone()) {
             self.console.say(&format!("{name}: still running (pid {})", process.pid));
         }
@@ -153,13 +181,54 @@ fn desk(keeper: Option<&Keeper>) -> Result<Desk, String> {
     open().map_err(|error| format!("open the desk: {error}"))
 }
 
-/// A cell for each container that is configured or recorded, by name.
-fn cells(mut containers: BTreeMap<Name, Container>) -> Vec<Cell> {
-    let mut names: BTreeSet<Name> = containers.keys().cloned().collect();
-    names.extend(record::names(&place::containers()));
-    let cell = |name: Name| {
-        let observed: Observed = record::read(&place::folder(&name)).unwrap_or_default();
-        Cell { container: containers.remove(&name), observed, adopted: None, name }
-    };
-    names.into_iter().map(cell).collect()
+/// A cell for each container that is configured, defined or recorded.
+fn cells(containers: BTreeMap<Name, Container>, console: &mut Console) -> Cells {
+    let mut cells = Cells::default();
+    let mut recorded: BTreeSet<Name> = record::names(&place::containers()).into_iter().collect();
+    for (key, container) in containers {
+        recorded.remove(&key);
+        cells.insert(Cell { container: Some(container), ..recorded_as(key) });
+    }
+    let (defined, faults) = definition::read_all();
+    faults.iter().for_each(|fault| console.say(&format!("monitor: {fault}")));
+    for (key, own, container) in defined {
+        recorded.remove(&key);
+        if cells.find(&own.name).or_else(|| cells.find(&key)).is_some() {
+            console.say(&format!("{}: stays down: node.toml has one of that name", own.name));
+            continue;
+        }
+        cells.insert(persons(key, own, container));
+    }
+    for key in recorded.into_iter().filter(|key| cells.find(key).is_none()).collect::<Vec<_>>() {
+        cells.insert(recorded_as(key));
+    }
+    cells
+}
+
+fn recorded_as(key: Name) -> Cell {
+    let observed = record::read(&place::folder(&key)).unwrap_or_default();
+    Cell { observed, ..Cell::new(key) }
+}
+
+/// A person's container: as its record has it, or, when the node has booted since, as Docker's
+/// rules say. One that is to go once it has ended stays for a moment: whoever waits for its
+/// end has just lost the monitor that would have told.
+fn persons(key: Name, own: Definition, container: Container) -> Cell {
+    let known = record::read(&place::folder(&key));
+    let mut cell = Cell { name: own.name.clone(), container: Some(container), ..Cell::new(key) };
+    cell.keep_until = kernel::now() + MOMENT;
+    cell.observed = known.unwrap_or_else(|| {
+        let last = own.last.as_ref().map(|last| i32::from(last.end.code()));
+        let restart = cell.container.as_ref().map_or(Restart::No, |container| container.restart);
+        let wanted = Some(life::at_boot(restart, own.wanted, own.started, last));
+        let mut observed = Observed { wanted, ..Observed::default() };
+        if own.remove {
+            // It ended with the boot before at the latest.
+            let end = own.last.as_ref().map_or(End::Unknown, |last| last.end.clone());
+            observed.last = Some(Last { end, at: Time::ZERO });
+        }
+        observed
+    });
+    cell.definition = Some(Box::new(own));
+    cell
 }

@@ -1,6 +1,7 @@
 //! The event loop.
 
-use super::{Cell, Monitor};
+use super::Monitor;
+use super::talk::Talk;
 use crate::etc::Resolver;
 use crate::keeper::Keeper;
 use crate::life::{State, Time};
@@ -17,6 +18,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+/// What the monitor may open.
+const MOST_OPEN: u64 = 32 * 1024;
+
 /// The monitor's whole life: it returns when it was asked to end and every
 /// container is gone.
 ///
@@ -25,6 +29,8 @@ use std::path::Path;
 pub fn run() -> Result<(), String> {
     let signals = signals().map_err(|error| format!("watch signals: {error}"))?;
     set_child_subreaper(true).map_err(|error| format!("become a subreaper: {error}"))?;
+    // Some descriptors for each container.
+    sys::process::may_open(MOST_OPEN);
     let containers = place::containers();
     fs::create_dir_all(&containers).map_err(|error| format!("make {}: {error}", containers.display()))?;
     let node = config::read(Path::new(paths::CONFIG_LAYERS))?;
@@ -49,6 +55,9 @@ impl Monitor {
     fn watch(&self, signals: &SignalFd, resolver: &Resolver) -> io::Result<()> {
         self.poller.add(signals.as_fd(), Token::Signals)?;
         self.poller.add(resolver.as_fd(), Token::Resolver)?;
+        if let Some(listener) = &self.listener {
+            self.poller.add(listener.as_fd(), Token::Listener)?;
+        }
         match &self.subscription {
             Some(subscription) => self.poller.add(subscription.as_fd(), Token::Subscription),
             None => Ok(()),
@@ -61,25 +70,71 @@ impl Monitor {
         loop {
             // What has ended is taken in before anything is decided.
             self.reap_all();
-            let due = [self.give_up(), self.step_all(), self.log_overdue()];
-            if self.stopping && self.cells.iter().all(|cell| cell.observed.state == State::Absent) {
+            let due = [
+                self.give_up(),
+                self.sessions_due(),
+                self.checks_due(),
+                self.step_all(),
+                self.log_overdue(),
+                self.sweep(),
+                self.stats_due(),
+                self.readers_due(),
+            ];
+            let absent = |state: &State| *state == State::Absent;
+            if self.stopping && self.cells.iter().all(|(_, cell)| absent(&cell.observed.state)) {
+                self.write_status();
                 return Ok(());
             }
+            let fed = self.serve_clients().map_err(|error| format!("epoll: {error}"))?;
+            self.write_status();
             let soonest: Option<Time> = due.into_iter().flatten().min();
             let limit = soonest.map(|time| time.saturating_sub(kernel::now()));
-            let limit = if more.is_empty() { limit } else { Some(Time::ZERO) };
+            let limit = if more.is_empty() && !fed { limit } else { Some(Time::ZERO) };
             let events = self.poller.wait(limit).map_err(|error| format!("wait for events: {error}"))?;
             for event in events {
                 match event {
                     Token::Signals => self.signalled(signals),
                     Token::Subscription => self.read_subscription(),
                     Token::Resolver => self.copy_resolver(resolver),
+                    Token::Listener => self.accept(),
+                    Token::Client(number) => self.client_ready(number),
                     Token::Adopted(index) => self.adopted_readable(index),
                     Token::Output(index, stream) => drop(more.insert((index, stream))),
+                    Token::Input(index) => self.input_ready(index),
+                    Token::SessionOutput(number, _) => self.pump(number),
+                    Token::SessionInput(number) => self.session_input_ready(number),
+                    Token::SessionAdopted(number) => self.session_adopted_ended(number),
                 }
             }
             more.retain(|(index, stream)| self.log(*index, *stream));
         }
+    }
+
+    /// Gives clients what there is for them; says whether there is more at once.
+    fn serve_clients(&mut self) -> io::Result<bool> {
+        self.answer_waiting();
+        self.feed_events();
+        let grown = std::mem::take(&mut self.grown);
+        let readers = self.clients.iter().filter(|(_, (_, talk))| match talk {
+            Talk::Log(follow) => grown.contains(&follow.index) || self.is_settled(follow.index),
+            _ => false,
+        });
+        let mut fed: BTreeSet<usize> = readers.map(|(number, _)| *number).collect();
+        fed.extend(std::mem::take(&mut self.eager));
+        for number in fed {
+            if let Some((_, Talk::Session(session))) = self.clients.get(&number) {
+                self.pump(*session);
+            } else if self.feed_log(number) {
+                self.eager.insert(number);
+            }
+        }
+        self.settle_clients()?;
+        Ok(!self.eager.is_empty())
+    }
+
+    /// It does not run, so its readers may be at their end.
+    fn is_settled(&self, index: usize) -> bool {
+        !matches!(self.known(index).map(|own| own.state), Some(State::Running { .. }))
     }
 
     fn signalled(&mut self, signals: &SignalFd) {
@@ -87,7 +142,8 @@ impl Monitor {
             let signal = signal.ssi_signo.cast_signed();
             if [Signal::SIGTERM as i32, Signal::SIGINT as i32].contains(&signal) && !self.stopping {
                 self.stopping = true;
-                let count = self.cells.iter().filter(|cell| cell.observed.state != State::Absent).count();
+                let count =
+                    self.cells.iter().filter(|(_, cell)| cell.observed.state != State::Absent).count();
                 if count > 0 {
                     self.console.say(&format!("monitor: stopping {count} containers"));
                 }
@@ -126,19 +182,16 @@ impl Monitor {
     /// A process that is PID 1's child has ended; its pidfd stays readable, so
     /// it is watched no longer.
     fn adopted_readable(&mut self, index: usize) {
-        if let Some(adopted) = &self.cells[index].adopted {
-            let _ = self.poller.remove(adopted.pidfd.as_fd());
+        if self.cells.get(index).is_some() {
+            self.adopted_ended(index);
         }
-        self.adopted_ended(index);
     }
 
     /// Logs the unfinished lines that have waited long enough; gives the time
     /// when the next one has.
     fn log_overdue(&mut self) -> Option<Time> {
-        for (name, stream) in self.outputs.overdue(kernel::now()) {
-            if let Ok(index) = self.cells.binary_search_by(|cell| cell.name.cmp(&name)) {
-                self.log(index, stream);
-            }
+        for (index, stream) in self.outputs.overdue(kernel::now()) {
+            self.log(index, stream);
         }
         self.outputs.due()
     }
@@ -148,7 +201,7 @@ impl Monitor {
         if self.remover.is_some() {
             return;
         }
-        let configured = self.cells.iter().map(|Cell { name, .. }| name);
+        let configured = self.cells.iter().map(|(_, cell)| &cell.key);
         match image::begin_removal(configured) {
             Ok(remover) => self.remover = remover,
             Err(reason) => self.console.say(&format!("monitor: {reason}")),

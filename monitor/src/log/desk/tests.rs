@@ -12,6 +12,7 @@ struct World {
     desk: (OwnedFd, OwnedFd),
     pipe: OwnedFd,
     container: File,
+    terminal: bool,
     name: Name,
     limit: u64,
 }
@@ -22,7 +23,21 @@ impl World {
         std::fs::create_dir_all(&folder).unwrap();
         let (reader, writer) = pipe().unwrap();
         let (name, limit) = ("web".parse().unwrap(), 1 << 20);
-        Self { folder, desk: pipe().unwrap(), pipe: reader, container: writer.into(), name, limit }
+        let desk = pipe().unwrap();
+        Self { folder, desk, pipe: reader, container: writer.into(), terminal: false, name, limit }
+    }
+
+    /// The container's output is a terminal that changes nothing.
+    fn with_terminal(test: &str) -> Self {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        let master = OpenOptions::new().read(true).write(true).open("/dev/ptmx").unwrap();
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR)).unwrap();
+        let peer = File::from(sys::terminal::peer(master.as_fd()).unwrap());
+        let raw = std::process::Command::new("stty").arg("raw").stdin(peer.try_clone().unwrap()).status();
+        assert!(raw.unwrap().success());
+        let mut world = Self::new(test);
+        (world.pipe, world.container, world.terminal) = (master.into(), peer, true);
+        world
     }
 
     fn log_path(&self) -> PathBuf {
@@ -46,7 +61,7 @@ impl World {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { name: &self.name, stream: Stream::Out, pipe: self.pipe.as_fd() }
+        Source { name: &self.name, stream: Stream::Out, pipe: self.pipe.as_fd(), terminal: self.terminal }
     }
 
     /// Logs all there is, to the last byte.
@@ -233,4 +248,37 @@ fn a_mark_reads_back_as_it_was_written() {
     let mark = Mark { name: "web".parse().unwrap(), stream: Stream::Err, stamp: WHEN.into(), offset: 17 };
     assert_eq!(mark.to_string().parse(), Ok(mark));
     assert!("".parse::<Mark>().is_err());
+}
+
+#[test]
+fn a_terminal_loses_nothing_and_repeats_nothing_whenever_the_monitor_is_killed() {
+    for steps in 0..=STEPS {
+        let mut world = World::with_terminal(&format!("terminal-{steps}"));
+        let mut expected = Vec::new();
+        for round in 0..6 {
+            let line = format!("round {round}: the same line of a program on a terminal\nunfin");
+            world.container.write_all(line.as_bytes()).unwrap();
+            expected.extend(line.as_bytes());
+            killed_after(steps, &world, world.restart(), WHEN);
+        }
+        world.drain(&mut world.restart());
+        assert_eq!(
+            String::from_utf8_lossy(&world.logged()),
+            String::from_utf8_lossy(&expected),
+            "killed after {steps} steps"
+        );
+    }
+}
+
+#[test]
+fn a_terminal_whose_programs_are_gone_is_closed() {
+    let mut world = World::with_terminal("terminal-closed");
+    let mut desk = world.restart();
+    let mut log = world.open_log();
+    assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Empty);
+    world.container.write_all(b"bye").unwrap();
+    world.container = File::open("/dev/null").unwrap();
+    assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Batch(None));
+    assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Closed);
+    assert_eq!(world.logged(), b"bye");
 }

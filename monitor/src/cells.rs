@@ -1,0 +1,165 @@
+//! The containers that the monitor holds, each under a number that stays the same while
+//! others come and go: events of the kernel carry it.
+
+use crate::definition::{self, Definition};
+use crate::health::Check;
+use crate::life::{Observed, Time};
+use spec::node::{Container, Name};
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+use std::os::fd::OwnedFd;
+
+/// A container as the monitor holds it.
+#[derive(Debug)]
+pub struct Cell {
+    /// What its folders, its cgroup and its log are called; never changes.
+    pub key: Name,
+    /// What people call it.
+    pub name: Name,
+    /// What it is; none for one that is only left over.
+    pub container: Option<Container>,
+    /// What else lies on disk of one that a person asked for.
+    pub definition: Option<Box<Definition>>,
+    /// What is known of it.
+    pub observed: Observed,
+    /// A process that is another's child: PID 1's, since a monitor was killed.
+    pub adopted: Option<Adopted>,
+    /// How many of its ends and failures this monitor has seen.
+    pub ends: u64,
+    /// It is not removed before this time: somebody may still ask how it ended.
+    pub keep_until: Time,
+    /// It is removed as soon as nothing of it runs.
+    pub removing: bool,
+    /// Its health check.
+    pub check: Option<Box<Check>>,
+}
+
+impl Cell {
+    /// One of which nothing is known.
+    pub fn new(key: Name) -> Self {
+        Self {
+            name: key.clone(),
+            key,
+            container: None,
+            definition: None,
+            observed: Observed::default(),
+            adopted: None,
+            ends: 0,
+            keep_until: Time::ZERO,
+            removing: false,
+            check: None,
+        }
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn id(&self) -> String {
+        self.definition.as_ref().map_or_else(|| definition::configured_id(&self.key), |own| own.id.clone())
+    }
+
+    /// It comes from `node.toml`.
+    pub fn is_configured(&self) -> bool {
+        self.container.is_some() && self.definition.is_none()
+    }
+}
+
+/// Watches a process that the monitor cannot wait for.
+#[derive(Debug)]
+pub struct Adopted {
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+    /// It has ended; when PID 1 has not told how by then, nobody will.
+    pub give_up: Option<Time>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Cells {
+    slots: Vec<Option<Box<Cell>>>,
+    /// By the names that people use.
+    names: BTreeMap<Name, usize>,
+}
+
+impl Cells {
+    /// Takes one in and gives its number.
+    pub fn insert(&mut self, cell: Cell) -> usize {
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        if index == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.names.insert(cell.name.clone(), index);
+        self.slots[index] = Some(Box::new(cell));
+        index
+    }
+
+    /// Lets go of one.
+    pub fn remove(&mut self, index: usize) {
+        if let Some(cell) = self.slots.get_mut(index).and_then(Option::take) {
+            self.names.remove(&cell.name);
+        }
+    }
+
+    /// Gives one another name, which must be free.
+    pub fn rename(&mut self, index: usize, to: Name) {
+        let before = self[index].name.clone();
+        self.names.remove(&before);
+        self.names.insert(to.clone(), index);
+        self[index].name = to;
+    }
+
+    /// One that may be gone.
+    pub fn get(&self, index: usize) -> Option<&Cell> {
+        self.slots.get(index).and_then(Option::as_deref)
+    }
+
+    /// By name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// Their numbers, in the order of their names.
+    pub fn indices(&self) -> Vec<usize> {
+        self.names.values().copied().collect()
+    }
+
+    /// In the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Cell)> {
+        self.names.values().filter_map(|&index| Some((index, self.get(index)?)))
+    }
+}
+
+impl Index<usize> for Cells {
+    type Output = Cell;
+
+    fn index(&self, index: usize) -> &Cell {
+        self.slots[index].as_deref().expect("a number is used while its container is there")
+    }
+}
+
+impl IndexMut<usize> for Cells {
+    fn index_mut(&mut self, index: usize) -> &mut Cell {
+        self.slots[index].as_deref_mut().expect("a number is used while its container is there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(name: &str) -> Cell {
+        Cell::new(name.parse().unwrap())
+    }
+
+    #[test]
+    fn numbers_stay_while_others_come_and_go() {
+        let mut cells = Cells::default();
+        let [b, a, c] = ["b", "a", "c"].map(|name| cells.insert(cell(name)));
+        assert_eq!(cells.indices(), [a, b, c]);
+        cells.remove(b);
+        assert_eq!((cells.find("b"), cells.find("c")), (None, Some(c)));
+        assert!(cells.get(b).is_none() && cells.get(99).is_none());
+        cells.rename(a, "z".parse().unwrap());
+        assert_eq!((&*cells[a].key, &*cells[a].name), ("a", "z"));
+        assert_eq!(cells.indices(), [c, a]);
+        assert_eq!(cells.insert(cell("d")), b, "a free number is given again");
+    }
+}

@@ -1,0 +1,181 @@
+//! Containers that persons asked for, each a small file on the data disk:
+//!
+//! ```text
+//! /var/lib/skerry/definitions/KEY.json
+//! ```
+//!
+//! `KEY` is the first twelve digits of the container's ID and names its folders, its cgroup
+//! and its log; the name that people use is in the file, so that a rename is one rename of
+//! one file. A file is brought to disk before its request is answered. It goes last
+//! when a container is removed: what else is left then belongs to nobody and is
+//! taken away when it is found.
+
+use crate::cause::cause;
+use crate::life::End;
+use crate::place;
+use serde::{Deserialize, Serialize};
+use spec::node::{Container, Name};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A container that a person asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Definition {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// What people call it.
+    pub name: Name,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Digest of the manifest of its image.
+    pub digest: String,
+    /// It is removed once it has ended.
+    pub remove: bool,
+    /// What the person said last: it should run, or not.
+    pub wanted: bool,
+    /// It has run once.
+    pub started: bool,
+    /// How it ended last.
+    pub last: Option<Ended>,
+}
+
+/// How a container ended last, for times after a reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// Seconds since 1970.
+    pub at: u64,
+}
+
+/// What lies on disk.
+#[derive(Serialize, Deserialize)]
+struct Stored<D, C> {
+    #[serde(flatten)]
+    definition: D,
+    container: C,
+}
+
+fn path(key: &Name) -> PathBuf {
+    place::definitions().join(format!("{key}.json"))
+}
+
+/// A new ID.
+///
+/// # Errors
+/// The kernel's source of randomness cannot be read.
+pub fn new_id() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The ID of a container of `node.toml`: the same on every boot.
+pub fn configured_id(name: &Name) -> String {
+    store::Digest::sha256(format!("skerry container {name}").as_bytes()).hex().to_owned()
+}
+
+/// Puts a definition in place of the one before; on disk when this returns, if it must be
+/// `durable`.
+///
+/// # Errors
+/// The file, and why, in words.
+pub fn write(
+    key: &Name,
+    definition: &Definition,
+    container: &Container,
+    durable: bool,
+) -> Result<(), String> {
+    let folder = place::definitions();
+    let put = || -> io::Result<()> {
+        fs::create_dir_all(&folder)?;
+        let text = serde_json::to_vec(&Stored { definition, container })?;
+        let new = folder.join(format!(".{key}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(&text)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&new, path(key))?;
+        if durable { File::open(&folder)?.sync_all() } else { Ok(()) }
+    };
+    put().map_err(|error| format!("write {}: {}", path(key).display(), cause(&error)))
+}
+
+/// Takes a definition away, for good when it returns.
+///
+/// # Errors
+/// The file, and why, in words.
+pub fn remove(key: &Name) -> Result<(), String> {
+    let gone = || match fs::remove_file(path(key)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(place::definitions())?.sync_all(),
+    };
+    gone().map_err(|error| format!("remove {}: {}", path(key).display(), cause(&error)))
+}
+
+/// All definitions, by key; and a line about each file that cannot be read.
+pub fn read_all() -> (Vec<(Name, Definition, Container)>, Vec<String>) {
+    read_from(&place::definitions())
+}
+
+fn read_from(folder: &Path) -> (Vec<(Name, Definition, Container)>, Vec<String>) {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let key = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|key| key.parse().ok());
+        let Some(key) = key else { continue };
+        let text = fs::read(entry.path()).map_err(|error| cause(&error));
+        let read = text.and_then(|text| {
+            serde_json::from_slice::<Stored<Definition, Container>>(&text).map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(stored) => found.push((key, stored.definition, stored.container)),
+            Err(reason) => faults.push(format!("read {}: {reason}", entry.path().display())),
+        }
+    }
+    (found, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_64_digits_and_a_configured_one_stays() {
+        let [a, b] = [new_id().unwrap(), new_id().unwrap()];
+        assert!(a != b && a.len() == 64 && a.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let name: Name = "web".parse().unwrap();
+        assert_eq!(configured_id(&name), configured_id(&name));
+        assert_eq!(configured_id(&name).len(), 64);
+    }
+
+    #[test]
+    fn files_are_read_and_what_is_none_is_told() {
+        let folder = std::env::temp_dir().join(format!("skerry-definitions-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let definition = Definition {
+            id: "ab".repeat(32),
+            name: "web".parse().unwrap(),
+            created: 7,
+            digest: "sha256:x".into(),
+            remove: false,
+            wanted: true,
+            started: true,
+            last: Some(Ended { end: End::Exited(3), at: 9 }),
+        };
+        let container = Container::of("nginx");
+        let stored = Stored { definition: &definition, container: &container };
+        fs::write(folder.join("abababababab.json"), serde_json::to_vec(&stored).unwrap()).unwrap();
+        fs::write(folder.join("torn.json"), b"{").unwrap();
+        fs::write(folder.join(".half.new"), b"{").unwrap();
+        let (found, faults) = read_from(&folder);
+        assert_eq!(found, [("abababababab".parse().unwrap(), definition, container)]);
+        assert!(faults.len() == 1 && faults[0].contains("torn.json"), "{faults:?}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,103 @@
+//! What is told of a container.
+
+use super::Monitor;
+use crate::cells::Cell;
+use crate::life::{End, State};
+use crate::{kernel, place};
+use spec::monitor::{Reply, Status, Summary};
+use spec::node::ContainerNetwork;
+use std::collections::BTreeMap;
+use std::fs;
+
+impl Monitor {
+    pub(super) fn list(&self) -> Vec<Summary> {
+        let shown = self.cells.iter().filter(|(_, cell)| cell.container.is_some());
+        shown.map(|(index, _)| self.summary(index)).collect()
+    }
+
+    pub(super) fn inspect(&self, index: usize) -> Reply {
+        let cell = &self.cells[index];
+        let there = cell.observed.state != State::Absent;
+        let root = place::root(&cell.key).display().to_string();
+        let config = fs::read_to_string(place::folder(&cell.key).join("config.json")).ok();
+        Reply::Container {
+            summary: Box::new(self.summary(index)),
+            container: Box::new(cell.container.clone().unwrap_or_else(|| spec::node::Container::of("-"))),
+            config: config.filter(|_| there),
+            root: there.then_some(root),
+            log: place::log(&cell.key).display().to_string(),
+        }
+    }
+
+    fn summary(&self, index: usize) -> Summary {
+        let cell = &self.cells[index];
+        let own = cell.container.as_ref();
+        let definition = cell.definition.as_ref();
+        let network = match own.map(|own| own.network) {
+            Some(ContainerNetwork::None) => "none",
+            _ => "host",
+        };
+        Summary {
+            id: cell.id(),
+            name: cell.name.clone(),
+            image: own.map_or_else(String::new, |own| own.image.clone()),
+            digest: definition.map(|own| own.digest.clone()),
+            command: own.map(command).unwrap_or_default(),
+            // node.toml's are as old as this boot.
+            created: definition.map_or_else(|| kernel::wall(std::time::Duration::ZERO), |own| own.created),
+            configured: definition.is_none(),
+            status: self.status(index),
+            ports: Vec::new(),
+            networks: BTreeMap::from([(network.to_owned(), Vec::new())]),
+            labels: own.map(|own| own.labels.clone()).unwrap_or_default(),
+            tty: own.is_some_and(|own| own.tty),
+        }
+    }
+
+    fn status(&self, index: usize) -> Status {
+        let cell = &self.cells[index];
+        let observed = &cell.observed;
+        let started = match observed.state {
+            State::Running { since, .. } | State::Stopping { since, .. } => Some(kernel::wall(since)),
+            _ => None,
+        };
+        let before = cell.definition.as_ref().and_then(|own| own.last.as_ref());
+        let last = observed.last.as_ref().map(|last| (last.end.clone(), kernel::wall(last.at)));
+        let last = last.or_else(|| before.map(|last| (last.end.clone(), last.at)));
+        let error = match &last {
+            Some((end @ (End::NotStarted(_) | End::Missing(_)), _)) => Some(end.to_string()),
+            _ => None,
+        };
+        let health = cell.check.as_ref().filter(|_| started.is_some()).map(|check| check.health);
+        Status {
+            state: self.word(cell, index, last.is_some()).to_owned(),
+            pid: observed.state.process().map(|process| process.pid),
+            started,
+            finished: last.as_ref().map(|(_, at)| *at),
+            exit: last.as_ref().map(|(end, _)| end.code()),
+            out_of_memory: last.as_ref().is_some_and(|(end, _)| *end == End::OutOfMemory),
+            restarts: observed.restarts(),
+            error,
+            health,
+        }
+    }
+
+    fn word(&self, cell: &Cell, index: usize, has_ended: bool) -> &'static str {
+        match cell.observed.state {
+            State::Running { .. } if kernel::is_frozen(&cell.key) => "paused",
+            State::Running { .. } => "running",
+            State::Stopping { .. } => "stopping",
+            State::Absent | State::Ended if has_ended && self.desired(index).up && self.goes_on(index) => {
+                "restarting"
+            }
+            State::Absent | State::Ended if has_ended => "exited",
+            _ => "created",
+        }
+    }
+}
+
+/// What was asked for; the image's own words are not looked up for a list.
+fn command(container: &spec::node::Container) -> Vec<String> {
+    let words = [&container.entrypoint, &container.args];
+    words.into_iter().flatten().flatten().cloned().collect()
+}

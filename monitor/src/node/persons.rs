@@ -1,0 +1,297 @@
+//! What persons ask for: containers of their own, and what becomes of those and of
+//! `node.toml`'s.
+
+use super::Monitor;
+use super::talk::{Outcome, Talk, Then, failure};
+use super::waiting::What;
+use crate::cause::cause;
+use crate::cells::Cell;
+use crate::definition::{self, Definition};
+use crate::life::{Event, State, Time};
+use crate::log::predecessor;
+use crate::{bundle, device, kernel, place, record};
+use nix::libc;
+use spec::monitor::{Code, Create, Failure, Reply};
+use spec::node::{Name, Restart};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// Digits of an ID that name a container's folders.
+const KEY: usize = 12;
+
+impl Monitor {
+    /// Takes on a container; it is on disk when this returns.
+    pub(super) fn define(&mut self, create: Create) -> Outcome {
+        let Create { name, container, image: digest, remove } = create;
+        if remove && container.restart != Restart::No {
+            return Err(failure(
+                Code::Invalid,
+                "create: what is removed once it has ended cannot be restarted",
+            ));
+        }
+        if !container.after.is_empty() {
+            return Err(failure(Code::Invalid, "create: \"after\" is for the containers of node.toml"));
+        }
+        let image = self.images.find_digest(&container.image, &digest);
+        let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
+        let words = |reason: String| failure(Code::Invalid, format!("create: {reason}"));
+        let around =
+            bundle::Surroundings { devices: device::of(&container).map_err(words)?, ..Default::default() };
+        // What can be told without the image's files is told now.
+        let probe = spec::node::Container { user: None, group_add: Vec::new(), ..container.clone() };
+        let defaults = bundle::Defaults { user: String::new(), ..image.defaults.clone() };
+        let id = definition::new_id()
+            .map_err(|error| failure(Code::Internal, format!("make an ID: {}", cause(&error))))?;
+        let key: Name = id[..KEY].parse().map_err(words)?;
+        bundle::config(&key, &probe, &defaults, &around).map_err(words)?;
+        let name = match name {
+            Some(name) if self.cells.find(&name).is_some() => {
+                let message = format!("create: container {:?} is there already", &*name);
+                return Err(failure(Code::Exists, message));
+            }
+            Some(name) => name,
+            None => self.made_up(&container.image, &id),
+        };
+        let mut cell = Cell::new(key.clone());
+        cell.name = name.clone();
+        cell.definition = Some(Box::new(Definition {
+            id: id.clone(),
+            name: name.clone(),
+            created: kernel::seconds(),
+            digest,
+            remove,
+            wanted: false,
+            started: false,
+            last: None,
+        }));
+        cell.observed.wanted = Some(false);
+        cell.container = Some(container);
+        let record = record::write(&place::folder(&key), &cell.observed)
+            .map_err(|error| failure(Code::Internal, format!("create: write its record: {}", cause(&error))));
+        let index = self.cells.insert(cell);
+        if record.is_err() || !self.write_definition(index, true) {
+            self.cells.remove(index);
+            let _ = fs::remove_dir_all(place::folder(&key));
+            let message = format!("create: write {}", place::definitions().display());
+            return Err(record.err().unwrap_or_else(|| failure(Code::Internal, message)));
+        }
+        self.stale = true;
+        self.publish(index, "create", BTreeMap::new());
+        Ok(Then::Reply(Reply::Created { id, name, warnings: Vec::new() }))
+    }
+
+    /// The image's last word and some digits.
+    fn made_up(&self, image: &str, id: &str) -> Name {
+        let base = image.rsplit('/').next().unwrap_or(image);
+        let word: String = base.chars().take_while(char::is_ascii_alphanumeric).take(40).collect();
+        let names = (4..=16).map(|digits| format!("{word}-{}", &id[..digits]));
+        let mut free =
+            names.filter_map(|name| name.parse().ok()).filter(|name: &Name| self.cells.find(name).is_none());
+        // 64 random bits: somebody else's name is not among them.
+        free.next().unwrap_or_else(|| self.key_of(id))
+    }
+
+    fn key_of(&self, id: &str) -> Name {
+        id[..KEY].parse().unwrap_or_else(|_| unreachable!("hexadecimal digits are a name"))
+    }
+
+    /// Keeps what a person wants: over a reboot if it is the person's own container.
+    pub(super) fn want(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
+        let up = !matches!(event, Event::Wanted(false, _));
+        if let Some(own) = &mut self.cells[index].definition
+            && std::mem::replace(&mut own.wanted, up) != up
+            && !self.write_definition(index, true)
+        {
+            let message = format!("write {}", place::definitions().display());
+            return Err(failure(Code::Internal, message));
+        }
+        self.tell(index, event);
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self, index: usize) -> Outcome {
+        let observed = &self.cells[index].observed;
+        let runs = matches!(observed.state, State::Running { .. }) && !observed.renew;
+        let what = What::Start(observed.starts, self.cells[index].ends);
+        self.may_run(index)?;
+        self.want(index, &Event::Wanted(true, None))?;
+        if runs {
+            return Ok(Then::Reply(Reply::Done));
+        }
+        Ok(Then::Talk(Talk::Waiting(self.waiting(index, what))))
+    }
+
+    /// Nothing keeps it down that a person could not change.
+    pub(super) fn may_run(&self, index: usize) -> Result<(), Failure> {
+        let cell = &self.cells[index];
+        let reason = if self.stopping {
+            "the node is stopping"
+        } else if cell.removing || cell.container.is_none() {
+            "it is being removed"
+        } else if self.order.is_barred(&cell.key) {
+            "its \"after\" keeps it down"
+        } else {
+            return Ok(());
+        };
+        Err(failure(Code::State, format!("start container {:?}: {reason}", &*cell.name)))
+    }
+
+    pub(super) fn stop(&mut self, index: usize, grace: Option<u64>) -> Outcome {
+        self.want(index, &Event::Wanted(false, grace.map(Duration::from_secs)))?;
+        Ok(Then::Talk(Talk::Waiting(self.waiting(index, What::Stop))))
+    }
+
+    pub(super) fn start_again(&mut self, index: usize, grace: Option<u64>) -> Outcome {
+        self.may_run(index)?;
+        let what = What::Start(self.cells[index].observed.starts, u64::MAX);
+        self.want(index, &Event::Renewed(grace.map(Duration::from_secs)))?;
+        Ok(Then::Talk(Talk::Waiting(self.waiting(index, what))))
+    }
+
+    /// Who is killed stays down, as with Docker.
+    pub(super) fn send_signal(&mut self, index: usize, signal: i32) -> Outcome {
+        let cell = &self.cells[index];
+        let name = format!("kill container {:?}", &*cell.name);
+        let (State::Running { process, .. } | State::Stopping { process, .. }) = cell.observed.state else {
+            return Err(failure(Code::State, format!("{name}: it does not run")));
+        };
+        if !(1..=64).contains(&signal) {
+            return Err(failure(Code::Invalid, format!("{name}: {signal} is not a signal")));
+        }
+        let own = cell.definition.is_some();
+        kernel::signal(process, signal)
+            .map_err(|error| failure(Code::State, format!("{name}: {}", cause(&error))))?;
+        if own && signal == libc::SIGKILL {
+            self.want(index, &Event::Wanted(false, None))?;
+        }
+        let number = BTreeMap::from([("signal".to_owned(), signal.to_string())]);
+        self.publish(index, "kill", number);
+        Ok(Then::Reply(Reply::Done))
+    }
+
+    pub(super) fn pause(&mut self, index: usize, frozen: bool) -> Outcome {
+        let cell = &self.cells[index];
+        let verb = if frozen { "pause" } else { "unpause" };
+        let name = format!("{verb} container {:?}", &*cell.name);
+        let reason =
+            match (matches!(cell.observed.state, State::Running { .. }), kernel::is_frozen(&cell.key)) {
+                (false, _) => "it does not run",
+                (true, now) if now == frozen => {
+                    if frozen {
+                        "it is paused"
+                    } else {
+                        "it is not paused"
+                    }
+                }
+                _ => "",
+            };
+        if !reason.is_empty() {
+            return Err(failure(Code::State, format!("{name}: {reason}")));
+        }
+        kernel::freeze(&cell.key, frozen)
+            .map_err(|error| failure(Code::Internal, format!("{name}: {}", cause(&error))))?;
+        self.publish(index, verb, BTreeMap::new());
+        Ok(Then::Reply(Reply::Done))
+    }
+
+    pub(super) fn rename(&mut self, index: usize, to: Name) -> Outcome {
+        self.must_be_a_persons(index, "rename")?;
+        if self.cells.find(&to).is_some() {
+            return Err(failure(Code::Exists, format!("rename: container {:?} is there already", &*to)));
+        }
+        let before = self.cells[index].name.clone();
+        let put = |monitor: &mut Self, name: Name| {
+            monitor.cells.rename(index, name.clone());
+            if let Some(own) = &mut monitor.cells[index].definition {
+                own.name = name;
+            }
+        };
+        put(self, to);
+        if !self.write_definition(index, true) {
+            put(self, before);
+            return Err(failure(Code::Internal, format!("rename: write {}", place::definitions().display())));
+        }
+        self.stale = true;
+        self.publish(index, "rename", BTreeMap::from([("oldName".to_owned(), before.to_string())]));
+        Ok(Then::Reply(Reply::Done))
+    }
+
+    pub(super) fn remove(&mut self, index: usize, force: bool) -> Outcome {
+        self.must_be_a_persons(index, "remove")?;
+        if self.goes_on(index) && self.cells[index].observed.state != State::Ended {
+            if !force {
+                let message = format!("remove container {:?}: it runs", &*self.cells[index].name);
+                return Err(failure(Code::State, message));
+            }
+            self.want(index, &Event::Wanted(false, Some(Duration::ZERO)))?;
+        }
+        let waiting = self.waiting(index, What::Removed(false));
+        self.cells[index].removing = true;
+        Ok(Then::Talk(Talk::Waiting(waiting)))
+    }
+
+    fn must_be_a_persons(&self, index: usize, verb: &str) -> Result<(), Failure> {
+        let cell = &self.cells[index];
+        match cell.definition {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("{verb} container {:?}: it belongs to node.toml", &*cell.name);
+                Err(failure(Code::Configured, message))
+            }
+        }
+    }
+
+    /// Removes what has ended and is not to stay; gives the time when there is more to remove.
+    pub(super) fn sweep(&mut self) -> Option<Time> {
+        let (now, mut soonest) = (kernel::now(), None::<Time>);
+        for index in self.cells.indices() {
+            let cell = &self.cells[index];
+            if cell.observed.state != State::Absent || cell.observed.busy {
+                continue;
+            }
+            let over = cell.observed.last.is_some() && !self.goes_on(index) && !self.is_attached(index);
+            let once = cell.definition.as_ref().is_some_and(|own| own.remove) && over;
+            if once && now < cell.keep_until && !cell.removing {
+                soonest = Some(soonest.map_or(cell.keep_until, |other| other.min(cell.keep_until)));
+            } else if cell.removing || once || cell.container.is_none() {
+                self.forget(index);
+            }
+        }
+        soonest
+    }
+
+    /// Takes away all that is left of a container: the definition last of what counts.
+    fn forget(&mut self, index: usize) {
+        let cell = &self.cells[index];
+        let (key, name) = (cell.key.clone(), cell.name.clone());
+        if cell.definition.is_some() {
+            let gone = remove_logs(&key).and_then(|()| definition::remove(&key));
+            if let Err(reason) = gone {
+                self.console.say(&format!("{name}: not removed: {reason}"));
+                self.cells[index].removing = false;
+                return;
+            }
+            self.answer_removed(index);
+            self.publish(index, "destroy", BTreeMap::new());
+        }
+        let _ = fs::remove_dir_all(place::folder(&key));
+        self.cells.remove(index);
+        self.stale = true;
+        self.remove_old();
+    }
+}
+
+fn remove_logs(key: &Name) -> Result<(), String> {
+    let log = place::log(key);
+    for path in [predecessor(&log), log] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("remove {}: {}", path.display(), cause(&error)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What is done about an event, whatever it is: the record, the console's line, what those
+//! who follow events are told, the definition on disk.
+
+use super::Monitor;
+use crate::definition::{self, Ended};
+use crate::life::{self, End, Event, Observed, State};
+use crate::{kernel, place, record, status};
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+impl Monitor {
+    /// Takes an event in: what is known, its record, the console's line, the status.
+    pub(super) fn tell(&mut self, index: usize, event: &Event) {
+        let up = self.desired(index).up;
+        let restart = self.restart(index);
+        let cell = &mut self.cells[index];
+        let before = cell.observed.clone();
+        life::apply(&mut cell.observed, event, kernel::now());
+        if *event == Event::Busy {
+            return;
+        }
+        let failed = matches!(event, Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)));
+        cell.ends += u64::from(failed);
+        if let Err(error) = record::write(&place::folder(&cell.key), &cell.observed) {
+            self.console.say(&format!("{}: write its record: {error}", cell.name));
+        }
+        let cell = &self.cells[index];
+        if let Some(line) = life::line(event, &before, &cell.observed, restart, up) {
+            self.console.say(&format!("{}: {line}", cell.name));
+        }
+        // `start` may report after the end of what it started.
+        let late = matches!(event, Event::Started(Ok(()))) && cell.observed.state.process().is_none();
+        if !late {
+            let unseen = matches!(before.state, State::Created(_)) && cell.observed.starts > before.starts;
+            if unseen && matches!(event, Event::Ended(_)) {
+                self.publish(index, "start", BTreeMap::new());
+            }
+            self.remember(index, event);
+            self.publish_life(index, event, up);
+            self.check_follows(index, event);
+        }
+        self.stale = true;
+        if failed && before.asked && self.cells[index].definition.is_some() {
+            self.give_up_start(index, event);
+        }
+    }
+
+    /// Who could not be started for a person is not tried again and again, as with Docker.
+    fn give_up_start(&mut self, index: usize, event: &Event) {
+        let never_ran = matches!(event, Event::Created(Err(_)) | Event::Started(Err(_)));
+        if never_ran && let Err(failure) = self.want(index, &Event::Wanted(false, None)) {
+            self.console.say(&format!("{}: {}", self.cells[index].name, failure.message));
+        }
+    }
+
+    pub(super) fn write_status(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let line = |cell: &crate::cells::Cell| {
+            let image = cell.container.as_ref().map(|container| container.image.as_str());
+            status::line(&cell.name, &cell.observed, image)
+        };
+        let text: String = self.cells.iter().map(|(_, cell)| line(cell)).collect();
+        if let Err(error) = place::replace(&place::status(), text.as_bytes()) {
+            self.console.say(&format!("monitor: write {}: {error}", place::status().display()));
+        }
+    }
+
+    /// What a reboot must not forget of a person's container.
+    fn remember(&mut self, index: usize, event: &Event) {
+        let now = kernel::seconds();
+        let cell = &mut self.cells[index];
+        let Some(definition) = &mut cell.definition else { return };
+        match event {
+            Event::Started(Ok(())) => (definition.started, definition.last) = (true, None),
+            Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) => {
+                definition.started |= matches!(event, Event::Ended(_));
+                let last = cell.observed.last.as_ref();
+                definition.last = last.map(|last| Ended { end: last.end.clone(), at: now });
+            }
+            _ => return,
+        }
+        self.write_definition(index, false);
+    }
+
+    /// Brings a definition to disk: at once, or when the disk next comes to it.
+    pub(super) fn write_definition(&mut self, index: usize, durable: bool) -> bool {
+        let cell = &self.cells[index];
+        let (Some(own), Some(container)) = (&cell.definition, &cell.container) else { return true };
+        let written = definition::write(&cell.key, own, container, durable);
+        if let Err(reason) = &written {
+            self.console.say(&format!("{}: {reason}", cell.name));
+        }
+        written.is_ok()
+    }
+
+    fn publish_life(&mut self, index: usize, event: &Event, up: bool) {
+        let observed = &self.cells[index].observed;
+        let number = |key: &str, value: i32| BTreeMap::from([(key.to_owned(), value.to_string())]);
+        match event {
+            Event::Started(Ok(())) => self.publish(index, "start", BTreeMap::new()),
+            Event::Asked => {
+                let signal = observed.stop.signal;
+                self.publish(index, "kill", number("signal", signal));
+            }
+            Event::Killed => self.publish(index, "kill", number("signal", nix::libc::SIGKILL)),
+            Event::Ended(end) => {
+                if *end == End::OutOfMemory {
+                    self.publish(index, "oom", BTreeMap::new());
+                }
+                self.publish(index, "die", number("exitCode", end.code().into()));
+                if !up {
+                    self.publish(index, "stop", BTreeMap::new());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells those who follow events, now and later.
+    pub(super) fn publish(
+        &mut self,
+        index: usize,
+        action: &'static str,
+        mut attributes: BTreeMap<String, String>,
+    ) {
+        let cell = &self.cells[index];
+        if let Some(container) = &cell.container {
+            attributes.insert("image".to_owned(), container.image.clone());
+        }
+        let (name, id) = (cell.name.clone(), cell.id());
+        self.ring.push(kernel::nanoseconds(), (name, id), action, attributes);
+        self.feed_events();
+    }
+
+    /// The container's process is another's child, or has ended.
+    pub(super) fn forget_adopted(&mut self, index: usize) {
+        if let Some(adopted) = self.cells[index].adopted.take() {
+            let _ = self.poller.remove(adopted.pidfd.as_fd());
+        }
+    }
+
+    /// What is known of a container that may be gone.
+    pub(super) fn known(&self, index: usize) -> Option<&Observed> {
+        self.cells.get(index).map(|cell| &cell.observed)
+    }
+}

@@ -1,0 +1,135 @@
+//! Answers that have to wait until something has become of a container.
+
+use super::Monitor;
+use super::talk::{Talk, failure};
+use crate::life::{End, State, is_missing_program, is_not_executable};
+use spec::monitor::{Code, Failure, Reply, Wait};
+
+/// What a client waits for. The ID tells a container from a later one of the same number.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The container's number.
+    pub index: usize,
+    /// Its ID.
+    pub id: String,
+    /// What of it.
+    pub what: What,
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It was started once more than so often; or failed once more than so often.
+    Start(u32, u64),
+    /// Its program has ended.
+    Stop,
+    /// It ended once more than so often; whenever it does not run without a number.
+    Exit(Option<u64>),
+    /// Nothing is left of it; whether its exit status is told.
+    Removed(bool),
+}
+
+impl Monitor {
+    /// Something of a container that has yet to come.
+    pub(super) fn waiting(&self, index: usize, what: What) -> Waiting {
+        Waiting { index, id: self.cells[index].id(), what }
+    }
+
+    /// What a `wait` waits for.
+    pub(super) fn wait_for(&self, index: usize, condition: Wait) -> Waiting {
+        self.waiting(
+            index,
+            match condition {
+                Wait::NotRunning => What::Exit(None),
+                Wait::NextExit => What::Exit(Some(self.cells[index].ends)),
+                Wait::Removed => What::Removed(true),
+            },
+        )
+    }
+
+    /// Answers whoever has waited long enough.
+    pub(super) fn answer_waiting(&mut self) {
+        let numbers: Vec<usize> = self
+            .clients
+            .iter()
+            .filter(|(_, (client, talk))| !client.ending && matches!(talk, Talk::Waiting(_)))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            let Some((_, Talk::Waiting(waiting))) = self.clients.get(&number) else { continue };
+            if let Some(reply) = self.has_come(waiting)
+                && let Some(client) = self.client(number)
+            {
+                client.finish(&reply);
+            }
+        }
+    }
+
+    fn has_come(&self, waiting: &Waiting) -> Option<Reply> {
+        let Some(cell) = self.cells.get(waiting.index).filter(|cell| cell.id() == waiting.id) else {
+            return Some(match waiting.what {
+                What::Stop | What::Removed(false) => Reply::Done,
+                _ => Reply::Failed(failure(Code::NotFound, "the container was removed")),
+            });
+        };
+        let runs = !matches!(cell.observed.state, State::Absent | State::Ended);
+        match waiting.what {
+            What::Start(starts, _) if cell.observed.starts > starts => Some(Reply::Done),
+            What::Start(_, ends) if cell.ends > ends => Some(Reply::Failed(self.why_not(waiting.index))),
+            What::Start(..) if !runs && !self.desired(waiting.index).up => {
+                let message = format!("container {:?}: it was stopped", &*cell.name);
+                Some(Reply::Failed(failure(Code::State, message)))
+            }
+            What::Stop if !runs => Some(Reply::Done),
+            What::Exit(None) if !self.goes_on(waiting.index) => Some(self.exited(waiting.index)),
+            What::Exit(Some(ends)) if cell.ends > ends => Some(self.exited(waiting.index)),
+            _ => None,
+        }
+    }
+
+    /// Why a container could not be started.
+    fn why_not(&self, index: usize) -> Failure {
+        let cell = &self.cells[index];
+        let end = cell.observed.last.as_ref().map_or(End::Unknown, |last| last.end.clone());
+        let code = match &end {
+            End::NotStarted(reason) if is_missing_program(reason) => Code::NoProgram,
+            End::NotStarted(reason) if is_not_executable(reason) => Code::NotExecutable,
+            End::Missing(_) => Code::NotFound,
+            _ => Code::Internal,
+        };
+        failure(code, format!("container {:?}: {end}", &*cell.name))
+    }
+
+    /// How it ended last, as its clients are told.
+    pub(super) fn exited(&self, index: usize) -> Reply {
+        let cell = &self.cells[index];
+        let before = || cell.definition.as_ref().and_then(|own| Some(own.last.as_ref()?.end.clone()));
+        let end = cell.observed.last.as_ref().map(|last| last.end.clone()).or_else(before);
+        exited(end.as_ref())
+    }
+
+    /// A container is about to be forgotten: whoever waits for that is told how it ended.
+    pub(super) fn answer_removed(&mut self, index: usize) {
+        let reply = self.exited(index);
+        for (client, talk) in self.clients.values_mut() {
+            match talk {
+                Talk::Waiting(waiting) if waiting.index == index && !client.ending => match waiting.what {
+                    What::Removed(true) | What::Exit(_) => client.finish(&reply),
+                    What::Removed(false) | What::Stop => client.finish(&Reply::Done),
+                    What::Start(..) => {}
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+/// An end as clients are told.
+pub(super) fn exited(end: Option<&End>) -> Reply {
+    let error = match end {
+        Some(end @ (End::NotStarted(_) | End::Missing(_))) => Some(end.to_string()),
+        _ => None,
+    };
+    let out_of_memory = end == Some(&End::OutOfMemory);
+    Reply::Exited { status: end.map_or(0, End::code), out_of_memory, error }
+}

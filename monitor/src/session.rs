@@ -1,0 +1,209 @@
+//! One more program in a container: what `exec` runs.
+//!
+//! ```text
+//! /run/skerry/monitor/sessions/ID/
+//! ├── record          which container, which process, JSON
+//! ├── process.json    what the runtime is told
+//! ├── pid             written by the runtime once the program runs
+//! ├── console         the socket over which a terminal comes
+//! └── runtime.log     why it could not be run
+//! ```
+//!
+//! Its output takes no part in the container's log. It goes from its pipes to its client's socket
+//! by splice(2), so that no byte is ever with the monitor: a monitor that is killed leaves
+//! each where the program has put it or where the client reads it. A terminal cannot be spliced
+//! to a socket, so there is a *tray* between, one more pipe. PID 1's store keeps all of them as
+//! `monitor:exec:ID`, in this order: output, error; or the terminal's master and both ends of the
+//! tray; then, if there is one, the pipe of its input.
+//!
+//! A frame's head is written when its bytes are known to lie in the pipe and the
+//! socket has room for them all. A kill between the two leaves a client with a head alone, which
+//! counts for nothing, and the bytes in the pipe.
+
+use crate::cells::Adopted;
+use crate::life::{End, Process, Time};
+use crate::log::Stream;
+use crate::place;
+use serde::{Deserialize, Serialize};
+use spec::monitor::Kind;
+use spec::node::Name;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long one whose client is gone with a monitor waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Most bytes of one frame: a socket that polls writable has room for several.
+pub const PIECE: usize = 16 * 1024;
+
+/// Where its bytes come from.
+#[derive(Debug)]
+pub struct Pipes {
+    /// Output and error; or a terminal.
+    pub sources: Vec<OwnedFd>,
+    /// Between a terminal and the socket.
+    pub tray: Option<(OwnedFd, OwnedFd)>,
+    /// Its input, of a terminal the master.
+    pub sink: Option<OwnedFd>,
+}
+
+/// Where it is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// The runtime is at work.
+    Starting,
+    /// Its program runs.
+    Running(Process),
+    /// It has ended.
+    Ended(End),
+}
+
+/// What must outlive the monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The container's key.
+    pub key: Name,
+    /// It has a terminal.
+    pub tty: bool,
+    /// The pipe of its input is the last of its descriptors.
+    pub input: bool,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    /// What is on disk.
+    pub record: Record,
+    /// The container's number.
+    pub container: usize,
+    /// Nothing for one that nobody follows.
+    pub pipes: Option<Pipes>,
+    /// Waits for the terminal.
+    pub console: Option<OwnedFd>,
+    /// Who follows it.
+    pub client: Option<usize>,
+    /// A frame whose head was sent lacks so many bytes of this stream.
+    pub owed: Option<(Stream, usize)>,
+    /// Its process is not our child.
+    pub adopted: Option<Adopted>,
+    /// When it is given up, without a client.
+    pub due: Option<Time>,
+    /// It is a health check.
+    pub check: bool,
+}
+
+/// A session's folder.
+pub fn folder(id: &str) -> PathBuf {
+    place::sessions().join(id)
+}
+
+/// Its descriptors' name in PID 1's store.
+pub fn kept(id: &str) -> String {
+    format!("monitor:exec:{id}")
+}
+
+/// The kind of frames that a stream's bytes travel in.
+pub fn kind(stream: Stream) -> Kind {
+    match stream {
+        Stream::Out => Kind::Output,
+        Stream::Err => Kind::Error,
+    }
+}
+
+impl Session {
+    /// Writes its record.
+    ///
+    /// # Errors
+    /// Those of writing a file.
+    pub fn write(&self) -> io::Result<()> {
+        let folder = folder(&self.id);
+        fs::create_dir_all(&folder)?;
+        place::replace(&folder.join("record"), &serde_json::to_vec(&self.record)?)
+    }
+
+    /// The process, while it is not known to have ended.
+    pub fn process(&self) -> Option<Process> {
+        match self.record.progress {
+            Progress::Running(process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// The descriptors of its sources that wake the monitor.
+    pub fn sources(&self) -> Vec<(Stream, BorrowedFd<'_>)> {
+        let sources = self.pipes.iter().flat_map(|pipes| &pipes.sources);
+        Stream::ALL.into_iter().zip(sources.map(AsFd::as_fd)).collect()
+    }
+}
+
+impl Pipes {
+    /// From what PID 1 keeps.
+    pub fn of(record: &Record, mut descriptors: Vec<OwnedFd>) -> Option<Self> {
+        if record.tty {
+            let [master, reader, writer] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+            let sink = master.try_clone().ok();
+            return Some(Self { sources: vec![master], tray: Some((reader, writer)), sink });
+        }
+        let sink = if record.input && descriptors.len() > 2 { descriptors.pop() } else { None };
+        (descriptors.len() == 2).then_some(Self { sources: descriptors, tray: None, sink })
+    }
+
+    /// All that PID 1 keeps, in its order.
+    pub fn all(&self) -> Vec<BorrowedFd<'_>> {
+        let tray = self.tray.iter().flat_map(|(reader, writer)| [reader.as_fd(), writer.as_fd()]);
+        let sink = self.sink.iter().filter(|_| self.tray.is_none()).map(AsFd::as_fd);
+        self.sources.iter().map(AsFd::as_fd).chain(tray).chain(sink).collect()
+    }
+}
+
+/// The sessions on disk.
+pub fn read_all() -> Vec<(String, Option<Record>)> {
+    let entries = fs::read_dir(place::sessions()).into_iter().flatten().flatten();
+    let read = |id: String| {
+        let text = fs::read(folder(&id).join("record")).ok();
+        let record = text.and_then(|text| serde_json::from_slice(&text).ok());
+        (id, record)
+    };
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tty: bool, input: bool) -> Record {
+        let progress = Progress::Running(Process { pid: 7, start_time: 9 });
+        Record { key: "web".parse().unwrap(), tty, input, progress }
+    }
+
+    fn descriptors(count: usize) -> Vec<OwnedFd> {
+        (0..count).map(|_| fs::File::open("/dev/null").unwrap().into()).collect()
+    }
+
+    #[test]
+    fn descriptors_come_back_as_they_were_kept() {
+        for (tty, input, count) in [(false, false, 2), (false, true, 3), (true, true, 3), (true, false, 3)] {
+            let pipes = Pipes::of(&record(tty, input), descriptors(count)).unwrap();
+            assert_eq!(pipes.all().len(), count, "{tty} {input}");
+            assert_eq!((pipes.tray.is_some(), pipes.sink.is_some()), (tty, tty || input));
+        }
+        assert!(Pipes::of(&record(true, false), descriptors(2)).is_none());
+        // Its input was closed meanwhile.
+        assert!(Pipes::of(&record(false, true), descriptors(2)).unwrap().sink.is_none());
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let record = record(true, false);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}

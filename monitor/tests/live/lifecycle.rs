@@ -1,0 +1,210 @@
+//! Containers that a person asks for, from their creation to their removal.
+
+use super::support::{Client, Node, busybox, eventually};
+use spec::monitor::{Code, Frame, Hello, Kind, Reply, Request, VERSION, Wait};
+use spec::node::Restart;
+use std::io::Write;
+
+fn named(name: &str) -> String {
+    name.to_owned()
+}
+
+#[test]
+fn a_container_is_created_run_and_removed() {
+    let node = Node::boot();
+    let id = node.create("web", busybox("echo here; exit 3"));
+    assert_eq!((id.len(), node.state("web").as_str()), (64, "created"));
+    node.start("web");
+    assert_eq!(node.wait("web"), 3);
+    node.becomes("web", "exited");
+    let status = node.summary("web").status;
+    assert_eq!((status.exit, status.restarts, status.pid), (Some(3), 0, None));
+    assert_eq!(node.output("web"), "here\n");
+    // By the beginning of its ID, too.
+    node.done(&Request::Remove { name: id[..8].to_owned(), force: false });
+    assert!(node.list().is_empty());
+    for left in
+        ["/run/skerry/monitor/containers", "/var/log/skerry/containers", "/var/lib/skerry/definitions"]
+    {
+        assert_eq!(std::fs::read_dir(left).unwrap().count(), 0, "{left}");
+    }
+}
+
+#[test]
+fn what_it_wrote_stays_over_stop_and_start_and_goes_with_it() {
+    let node = Node::boot();
+    node.create("keeps", busybox("echo line >>/file; cat /file; exec sleep 1000"));
+    for expected in ["line\n", "line\nline\nline\n"] {
+        node.start("keeps");
+        eventually("it has written", || node.output("keeps") == expected);
+        node.done(&Request::Stop { name: named("keeps"), grace: Some(0) });
+        assert_eq!(node.state("keeps"), "exited");
+    }
+    node.done(&Request::Remove { name: named("keeps"), force: false });
+    assert_eq!(node.run("keeps", "cat /file"), 1);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_a_code() {
+    let node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
+    node.create("a", busybox("exec sleep 1000"));
+    node.start("a");
+    let name = || named("a");
+    for (request, code, words) in [
+        (Request::Start { name: named("none") }, Code::NotFound, "container \"none\": there is none"),
+        (Request::Remove { name: name(), force: false }, Code::State, "it runs"),
+        (Request::Unpause { name: name() }, Code::State, "it is not paused"),
+        (
+            Request::Rename { name: name(), to: "own".parse().unwrap() },
+            Code::Exists,
+            "\"own\" is there already",
+        ),
+        (Request::Remove { name: named("own"), force: true }, Code::Configured, "belongs to node.toml"),
+        (Request::Rename { name: named("own"), to: "x".parse().unwrap() }, Code::Configured, "node.toml"),
+        (Request::Kill { name: name(), signal: 99 }, Code::Invalid, "99 is not a signal"),
+        (Request::Resume { session: named("x"), received: 0 }, Code::NotFound, "session \"x\""),
+    ] {
+        let failure = node.failed(&request);
+        assert!(failure.code == code && failure.message.contains(words), "{request:?}: {failure:?}");
+    }
+    node.create("none", {
+        let mut own = busybox("");
+        own.entrypoint = Some(vec!["/no/such".into()]);
+        own
+    });
+    let failure = node.failed(&Request::Start { name: named("none") });
+    assert_eq!(failure.code, Code::NoProgram, "{failure:?}");
+    assert_eq!(node.summary("none").status.exit, Some(127));
+}
+
+#[test]
+fn noise_is_refused_and_the_connection_closed() {
+    let node = Node::boot();
+    let hello = || serde_json::to_vec(&Hello { version: VERSION, program: "t".into() }).unwrap();
+    let frames = [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        Frame::encode(Kind::Message, b"{\"version\":7,\"program\":\"t\"}"),
+        Frame::encode(Kind::Message, b"{"),
+        Frame::encode(Kind::Output, b"x"),
+        [Frame::encode(Kind::Message, &hello()), Frame::encode(Kind::Message, b"{\"request\":\"dance\"}")]
+            .concat(),
+        [Frame::encode(Kind::Message, &hello()), Frame::encode(Kind::Input, b"x")].concat(),
+    ];
+    for bytes in frames {
+        let mut client = Client::connect();
+        client.stream.write_all(&bytes).unwrap();
+        let said = loop {
+            let message = client.message().expect("a refusal");
+            if message.contains("\"reply\"") {
+                break message;
+            }
+        };
+        assert!(said.contains("\"failed\""), "{said}");
+        assert!(client.frame().is_none(), "the connection is closed");
+    }
+    assert!(node.list().is_empty(), "and the monitor goes on");
+}
+
+#[test]
+fn a_person_stops_restarts_pauses_and_kills() {
+    let node = Node::boot();
+    let mut container = busybox("trap 'exit 7' TERM; while :; do sleep 0.05; done");
+    container.restart = Restart::Always;
+    node.create("a", container);
+    node.start("a");
+    let first = node.summary("a").status.pid;
+    node.done(&Request::Restart { name: named("a"), grace: None });
+    assert_ne!(node.summary("a").status.pid, first);
+    assert_eq!(node.summary("a").status.exit, Some(7));
+    node.done(&Request::Pause { name: named("a") });
+    assert_eq!(node.state("a"), "paused");
+    node.done(&Request::Unpause { name: named("a") });
+    node.done(&Request::Stop { name: named("a"), grace: None });
+    assert_eq!(node.state("a"), "exited");
+    node.start("a");
+    node.done(&Request::Kill { name: named("a"), signal: 9 });
+    assert_eq!(node.wait("a"), 137);
+    node.becomes("a", "exited");
+    node.done(&Request::Rename { name: named("a"), to: "b".parse().unwrap() });
+    node.start("b");
+    node.done(&Request::Remove { name: named("b"), force: true });
+    assert!(node.list().is_empty());
+}
+
+#[test]
+fn a_reboot_follows_the_restart_policy_and_forgets_no_end() {
+    let mut node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
+    for (name, restart) in [
+        ("always", Restart::Always),
+        ("unless", Restart::UnlessStopped),
+        ("stopped", Restart::UnlessStopped),
+        ("failure", Restart::OnFailure(None)),
+        ("no", Restart::No),
+    ] {
+        let mut container = busybox("exec sleep 1000");
+        container.restart = restart;
+        node.create(name, container);
+        node.start(name);
+    }
+    node.create_as("once", busybox("exec sleep 1000"), true);
+    node.start("once");
+    node.run("ended", "exit 5");
+    for name in ["always", "stopped"] {
+        node.done(&Request::Stop { name: named(name), grace: Some(0) });
+    }
+    node.becomes("own", "running");
+    node.done(&Request::Stop { name: named("own"), grace: Some(0) });
+    node.reboot();
+    for (name, state) in [
+        ("always", "running"),
+        ("unless", "running"),
+        ("stopped", "exited"),
+        ("failure", "running"),
+        ("no", "exited"),
+        ("ended", "exited"),
+        // What a person said of node.toml's is forgotten.
+        ("own", "running"),
+    ] {
+        node.becomes(name, state);
+    }
+    assert_eq!(node.summary("ended").status.exit, Some(5));
+    eventually("what is to go once it has ended is gone", || {
+        node.list().iter().all(|summary| &*summary.name != "once")
+    });
+}
+
+#[test]
+fn what_is_to_go_once_it_has_ended_goes_and_its_status_is_told_first() {
+    let node = Node::boot();
+    node.create_as("once", busybox("sleep 0.2; exit 4"), true);
+    let waits = Request::Wait { name: named("once"), condition: Wait::Removed };
+    let mut waiter = Client::ask(&waits).unwrap();
+    node.start("once");
+    assert!(matches!(waiter.reply(), Some(Reply::Exited { status: 4, .. })));
+    assert!(node.list().is_empty());
+    node.create_as("again", busybox("exec sleep 1000"), true);
+    node.start("again");
+    node.kill_monitor();
+    node.done(&Request::Stop { name: named("again"), grace: Some(0) });
+    eventually("it is gone", || node.list().is_empty());
+}
+
+#[test]
+fn events_tell_a_life_in_dockers_words() {
+    let node = Node::boot();
+    let mut events = Client::ask(&Request::Events { since: None, until: None }).unwrap();
+    node.run("a", "exit 3");
+    node.done(&Request::Remove { name: named("a"), force: false });
+    let mut words = Vec::new();
+    while words.last().is_none_or(|word| word != "destroy") {
+        let Some(Reply::Event { action, attributes, .. }) = events.reply() else { panic!("{words:?}") };
+        assert_eq!(attributes["image"], "busybox");
+        assert!(action != "die" || attributes["exitCode"] == "3");
+        words.push(action);
+    }
+    assert_eq!(words, ["create", "start", "die", "destroy"]);
+    // From the past, to now.
+    let past = Request::Events { since: Some(0), until: Some(1 << 40) };
+    let mut events = Client::ask(&past).unwrap();
+    assert!(matches!(events.reply(), Some(Reply::Event { action, .. }) if action == "create"));
+}

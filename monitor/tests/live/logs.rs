@@ -1,0 +1,50 @@
+//! A container's log, read over the socket.
+
+use super::support::{Client, Node, busybox};
+use spec::monitor::{Logs, Reply, Request};
+use spec::quantity::Bytes;
+
+fn logs(logs: Logs) -> Client {
+    Client::ask(&Request::Logs(Logs { name: "a".into(), ..logs })).unwrap()
+}
+
+fn lines(log: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(log).lines().map(|line| line[40..].to_owned()).collect()
+}
+
+#[test]
+fn the_end_a_part_and_all_of_it() {
+    let node = Node::boot();
+    node.run("a", "for i in 1 2 3 4 5; do echo $i; sleep 0.02; done");
+    let said = logs(Logs { tail: Some(2), ..Logs::default() }).follow();
+    assert_eq!((lines(&said.out), said.end), (vec!["4".to_owned(), "5".to_owned()], Some(Reply::Done)));
+    // Follows one that is over: that is all.
+    let all = logs(Logs { follow: true, ..Logs::default() }).follow();
+    assert_eq!(lines(&all.out), ["1", "2", "3", "4", "5"]);
+    let third = String::from_utf8_lossy(&all.out).lines().nth(2).unwrap()[..30].to_owned();
+    let time = nanoseconds(&third);
+    let since = logs(Logs { since: Some(time), ..Logs::default() }).follow();
+    assert_eq!(lines(&since.out), ["3", "4", "5"]);
+    let until = logs(Logs { until: Some(time), ..Logs::default() }).follow();
+    assert_eq!(lines(&until.out), ["1", "2", "3"]);
+}
+
+fn nanoseconds(stamp: &str) -> u64 {
+    spec::timestamp::parse(stamp).unwrap()
+}
+
+#[test]
+fn a_follower_sees_every_line_once_over_rotations_and_restarts() {
+    let node = Node::boot();
+    let mut container = busybox(
+        "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; [ $((i % 50)) = 0 ] && sleep 0.03; done; exit 1",
+    );
+    container.log_size = Bytes(16 * 1024);
+    container.restart = spec::node::Restart::OnFailure(Some(2));
+    node.create("a", container);
+    node.start("a");
+    let said = logs(Logs { follow: true, ..Logs::default() }).follow();
+    let once: Vec<String> = (1..=500).map(|number: u32| number.to_string()).collect();
+    assert_eq!(lines(&said.out), [&once[..], &once, &once].concat());
+    assert_eq!(said.end, Some(Reply::Done));
+}

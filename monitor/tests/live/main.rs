@@ -1,0 +1,10 @@
+//! The monitor from outside: under the keeper, as root, each test in namespaces of its own with
+//! an empty `/run`, an empty `/var` and a cgroup v2 hierarchy; containers of busybox.
+
+mod exec;
+mod kills;
+mod lifecycle;
+mod logs;
+mod options;
+mod streams;
+mod support;

@@ -1,0 +1,128 @@
+//! What a container can be, seen from inside.
+
+use super::support::{Node, busybox, eventually};
+use spec::monitor::{Health, Reply, Request};
+use spec::node::{Container, ContainerNetwork, HealthCheck, Mount, Security, Sharing};
+use spec::quantity::{Bytes, Span};
+
+#[track_caller]
+fn says(node: &Node, name: &str, line: &str, change: impl FnOnce(&mut Container)) -> String {
+    let mut container = busybox(line);
+    change(&mut container);
+    node.create(name, container);
+    node.start(name);
+    node.wait(name);
+    node.output(name)
+}
+
+#[test]
+fn names_limits_and_groups_are_those_that_were_asked_for() {
+    let node = Node::boot();
+    let line = "hostname; cat /etc/hostname; tail -n 1 /etc/hosts; cat /etc/resolv.conf; ulimit -n; id -G; \
+                df -k /dev/shm | awk 'NR==2{print $2}'; cat /proc/sys/kernel/msgmax; grep NoNewPrivs /proc/self/status; \
+                cat /proc/self/oom_score_adj";
+    let said = says(&node, "a", line, |own| {
+        own.hostname = Some("pigeon".into());
+        own.add_hosts = vec!["db:10.9.8.7".into()];
+        own.dns = vec!["192.0.2.1".parse().unwrap()];
+        own.ulimits = [("nofile".to_owned(), "123:456".parse().unwrap())].into();
+        own.group_add = vec!["77".into()];
+        own.shm_size = Some(Bytes(1 << 20));
+        own.sysctls = [("kernel.msgmax".to_owned(), "4321".to_owned())].into();
+        own.security = vec![Security::NoNewPrivileges];
+        own.oom_score_adj = Some(77);
+    });
+    let expected =
+        "pigeon\npigeon\n10.9.8.7\tdb\nnameserver 192.0.2.1\n123\n0 77\n1024\n4321\nNoNewPrivs:\t1\n77\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn namespaces_are_its_own_or_the_nodes() {
+    let node = Node::boot();
+    let line = "ls /sys/class/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid; readlink /proc/self/ns/cgroup";
+    let own = says(&node, "own", line, |own| own.network = ContainerNetwork::None);
+    assert!(own.starts_with("lo\n"), "{own}");
+    let shared = says(&node, "shared", line, |own| {
+        (own.ipc, own.pid, own.cgroup) = (Sharing::Host, Sharing::Host, Sharing::Host);
+    });
+    for kind in ["ipc", "pid", "cgroup"] {
+        let nodes = std::fs::read_link(format!("/proc/{}/ns/{kind}", node.monitor().unwrap())).unwrap();
+        let nodes = nodes.display().to_string();
+        assert!(shared.contains(&nodes) && !own.contains(&nodes), "{kind}: {nodes} {shared} {own}");
+    }
+}
+
+#[test]
+fn a_privileged_one_sees_the_nodes_devices_and_others_those_that_they_were_given() {
+    let node = Node::boot();
+    let line = "ls /dev/loop-control 2>&1; grep Seccomp: /proc/self/status; mkdir /m; mount -t tmpfs x /m && echo mounted";
+    let plain = says(&node, "plain", line, |_| {});
+    assert!(
+        plain.contains("No such file") && plain.contains("Seccomp:\t2") && !plain.contains("mounted\n"),
+        "{plain}"
+    );
+    let all = says(&node, "all", line, |own| own.privileged = true);
+    assert_eq!(all, "/dev/loop-control\nSeccomp:\t0\nmounted\n");
+    let given = says(&node, "given", "ls /dev/mine; echo x >/dev/mine && echo written", |own| {
+        own.devices = vec!["/dev/null:/dev/mine:rw".into()];
+    });
+    assert_eq!(given, "/dev/mine\nwritten\n");
+}
+
+#[test]
+fn a_volume_begins_as_the_images_folder_and_stays() {
+    let node = Node::boot();
+    let volume = |own: &mut Container| {
+        own.mounts =
+            vec![Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false }];
+    };
+    let first = says(&node, "first", "ls /etc | head -n 1; echo kept >/etc/mine", volume);
+    assert!(!first.is_empty(), "the image's own files are there");
+    node.done(&Request::Remove { name: "first".into(), force: false });
+    assert_eq!(says(&node, "second", "cat /etc/mine", volume), "kept\n");
+    assert!(std::path::Path::new("/var/lib/skerry/volumes/data/data/mine").exists());
+}
+
+#[test]
+fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
+    let node = Node::boot();
+    let mut container = busybox("touch /well; exec sleep 1000");
+    container.health = Some(HealthCheck {
+        command: ["test", "-e", "/well"].map(str::to_owned).into(),
+        interval: Span("100ms".parse::<Span>().unwrap().0),
+        timeout: Span::seconds(10),
+        retries: 2,
+        start_period: Span::seconds(0),
+    });
+    node.create("a", container);
+    node.start("a");
+    let is = |health| eventually("its health", || node.summary("a").status.health == Some(health));
+    is(Health::Healthy);
+    let root =
+        std::path::Path::new("/run/skerry/monitor/containers").join(&node.summary("a").id[..12]).join("root");
+    std::fs::remove_file(root.join("well")).unwrap();
+    is(Health::Unhealthy);
+    node.kill_monitor();
+    assert_eq!(node.summary("a").status.health, Some(Health::Unhealthy));
+    std::fs::write(root.join("well"), "").unwrap();
+    is(Health::Healthy);
+}
+
+#[test]
+fn what_it_uses_and_its_processes_are_told() {
+    let node = Node::boot();
+    node.create("a", busybox("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 1000; true"));
+    node.start("a");
+    eventually("it has worked", || match node.ask(&Request::Stats { names: vec![], follow: false }) {
+        Reply::Stats { containers } => {
+            containers.len() == 1 && containers[0].cpu > 0 && containers[0].pids == 2
+        }
+        other => panic!("{other:?}"),
+    });
+    let Reply::Processes { pids } = node.ask(&Request::Top { name: "a".into() }) else {
+        panic!("no processes")
+    };
+    assert_eq!(pids.len(), 2);
+    assert!(pids.contains(&node.summary("a").status.pid.unwrap()));
+}

@@ -1,0 +1,97 @@
+//! Those who are attached to a container.
+
+use super::support::{Client, Die, Node, Said, busybox, eventually};
+use spec::monitor::{Kind, Reply, Request, Size};
+
+fn attach(name: &str, start: bool) -> Request {
+    let size = Some(Size { rows: 30, columns: 90 });
+    Request::Attach { name: name.to_owned(), input: true, size, start }
+}
+
+#[test]
+fn who_starts_it_attached_misses_nothing_and_is_told_its_status() {
+    let node = Node::boot();
+    node.create_as("run", busybox("echo out; printf unfinished; echo err >&2; exit 9"), true);
+    let said = Client::ask(&attach("run", true)).unwrap().follow();
+    assert_eq!(
+        (said.text().as_str(), said.err.as_slice(), said.status()),
+        ("out\nunfinished", &b"err\n"[..], Some(9))
+    );
+    eventually("it is gone", || node.list().is_empty());
+    let mut wrong = busybox("");
+    wrong.entrypoint = Some(vec!["/none".into()]);
+    node.create("wrong", wrong);
+    let said = Client::ask(&attach("wrong", true)).unwrap().follow();
+    let Some(Reply::Exited { status: 127, error: Some(error), .. }) = said.end else { panic!("{said:?}") };
+    assert!(error.contains("/none"), "{error}");
+}
+
+#[test]
+fn input_reaches_the_program_and_its_end_too() {
+    let node = Node::boot();
+    let mut container = busybox("cat; echo over");
+    container.stdin = true;
+    node.create("in", container);
+    let mut client = Client::ask(&attach("in", true)).unwrap();
+    // Before there is a program to take it.
+    client.write(Kind::Input, b"one\n").unwrap();
+    let mut said = Said::default();
+    client.until(&mut said, "one\n");
+    client.write(Kind::Input, b"two\n").unwrap();
+    client.say(&Request::InputEnded).unwrap();
+    while client.take(&mut said) {}
+    assert_eq!((said.text().as_str(), said.status()), ("one\ntwo\nover\n", Some(0)));
+}
+
+#[test]
+fn a_terminal_is_the_same_after_the_client_left_and_the_monitor_died() {
+    let node = Node::boot();
+    let mut container = busybox("stty size; while read -r word; do echo \"<$word>\"; done");
+    container.tty = true;
+    node.create("tty", container);
+    let mut said = Said::default();
+    let mut client = Client::ask(&attach("tty", true)).unwrap();
+    client.until(&mut said, "30 90\r\n");
+    client.write(Kind::Input, b"a\n").unwrap();
+    client.until(&mut said, "<a>\r\n");
+    drop(client);
+    let pid = node.summary("tty").status.pid;
+    node.kill_monitor();
+    let mut client = Client::ask(&attach("tty", false)).unwrap();
+    let mut said = Said::default();
+    client.write(Kind::Input, b"b\n\x04").unwrap();
+    client.until(&mut said, "<b>\r\n");
+    while client.take(&mut said) {}
+    assert_eq!(said.status(), Some(0));
+    assert!(pid.is_some() && node.summary("tty").status.pid.is_none());
+    assert!(node.output("tty").contains("<a>\r\nb\r\n<b>\r\n"), "{:?}", node.output("tty"));
+}
+
+#[test]
+fn who_joins_again_after_the_monitor_died_has_every_byte_once() {
+    let node = Node::boot();
+    node.create_as("run", busybox("i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo line $i; [ $((i % 100)) = 0 ] && sleep 0.2; done; exit 7"), true);
+    let mut client = Client::ask(&attach("run", true)).unwrap();
+    let (mut said, mut die, mut kills) = (Said::default(), Die(3), 0);
+    assert!(client.take(&mut said));
+    while said.end.is_none() {
+        let more = (0..die.below(300)).all(|_| client.take(&mut said));
+        if more && kills < 5 {
+            node.kill_monitor();
+            kills += 1;
+        }
+        while client.take(&mut said) {}
+        if said.end.is_none() {
+            client = loop {
+                if let Some(client) = Client::ask(&said.resume()) {
+                    break client;
+                }
+            };
+        }
+    }
+    let expected: String = (1..=4000).map(|number| format!("line {number}\n")).collect();
+    assert!(kills > 3, "{kills} kills are no test");
+    assert!(said.text() == expected, "{} of {} bytes, {:?}", said.out.len(), expected.len(), said.end);
+    assert_eq!(said.status(), Some(7));
+    eventually("it is gone", || node.list().is_empty());
+}

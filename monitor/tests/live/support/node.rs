@@ -1,0 +1,232 @@
+//! A keeper and what it keeps.
+
+use super::client::Client;
+use super::eventually;
+use super::place::Place;
+use spec::monitor::{Create, Reply, Request, Summary, Wait};
+use spec::node::Container;
+use spec::paths;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use store::Store;
+
+/// A node: the keeper runs, the monitor listens.
+pub struct Node {
+    keeper: Child,
+    /// Digest of the image.
+    pub digest: String,
+    // Dropped last.
+    _place: Place,
+}
+
+/// Where the programs are; those of other rooms are built when they are missing or old.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "-p", "init", "-p", "runtime", "--bins"])
+            .env_remove("CARGO_TARGET_DIR")
+            .status();
+        assert!(built.unwrap().success(), "the keeper and the runtime are built");
+        Path::new(env!("CARGO_BIN_EXE_skerry-monitor")).parent().unwrap().to_owned()
+    })
+}
+
+/// A store with busybox in it, which all tests share, and the image's digest.
+fn images() -> &'static (String, String) {
+    static STORE: OnceLock<(String, String)> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let built = Command::new(root.join("tests/images/build")).arg("busybox").output().unwrap();
+        assert!(built.status.success(), "the image of busybox is built");
+        let archive = String::from_utf8(built.stdout).unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("store");
+        let imported = Store::open(&folder).unwrap().import(Path::new(archive.trim()), "busybox").unwrap();
+        (folder.to_str().unwrap().to_owned(), imported.digest.to_string())
+    })
+}
+
+/// A container of busybox that runs a line of shell.
+pub fn busybox(line: &str) -> Container {
+    let mut container = Container::of("busybox");
+    container.entrypoint = Some(["sh", "-c", line].map(str::to_owned).into());
+    container.restart = spec::node::Restart::No;
+    container.stop_grace = spec::quantity::Span::seconds(2);
+    container
+}
+
+impl Node {
+    /// Boots a node without containers.
+    pub fn boot() -> Self {
+        Self::with_config("")
+    }
+
+    /// Boots a node of this `node.toml`.
+    pub fn with_config(text: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (store, digest) = images();
+        programs();
+        let name = format!("skerry-live-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let place = Place::enter(&name, store);
+        fs::create_dir_all(paths::CONFIG_LAYERS).unwrap();
+        fs::write(format!("{}/00-test.toml", paths::CONFIG_LAYERS), text).unwrap();
+        Self { keeper: start_keeper(), digest: digest.clone(), _place: place }
+    }
+
+    /// Ends all, as a reboot does: whatever runs, whatever lies in `/run`. Then starts anew.
+    pub fn reboot(&mut self) {
+        let config = fs::read(format!("{}/00-test.toml", paths::CONFIG_LAYERS)).unwrap();
+        super::client::signal(self.keeper.id(), nix::libc::SIGTERM);
+        self.keeper.wait().unwrap();
+        fs::remove_dir_all(paths::RUN).unwrap();
+        fs::create_dir_all(paths::CONFIG_LAYERS).unwrap();
+        fs::write(format!("{}/00-test.toml", paths::CONFIG_LAYERS), config).unwrap();
+        self.keeper = start_keeper();
+    }
+
+    /// The monitor's process ID, as the processes here see it.
+    pub fn monitor(&self) -> Option<u32> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_monitor = |pid: &u32| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            name.trim() == "skerry-monitor" && !state.contains(") Z ")
+        };
+        pids.filter(is_monitor).max()
+    }
+
+    /// Waits until there is a monitor, and kills it with SIGKILL.
+    #[track_caller]
+    pub fn kill_monitor(&self) {
+        eventually("there is a monitor", || self.monitor().is_some());
+        let pid = self.monitor().expect("nobody else ends it");
+        // This thread has another view of process IDs than those that it starts.
+        let killed = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status();
+        assert!(killed.unwrap().success(), "the monitor is killed");
+        eventually("it is gone", || self.monitor() != Some(pid));
+    }
+
+    /// One request, one answer; asked again when the monitor dies meanwhile.
+    pub fn ask(&self, request: &Request) -> Reply {
+        loop {
+            if let Some(reply) = Client::ask(request).and_then(|mut client| client.reply()) {
+                return reply;
+            }
+        }
+    }
+
+    /// Defines a container, or finds that it was defined before the monitor was killed.
+    #[track_caller]
+    pub fn create(&self, name: &str, container: Container) -> String {
+        self.create_as(name, container, false)
+    }
+
+    #[track_caller]
+    pub fn create_as(&self, name: &str, container: Container, remove: bool) -> String {
+        let (image, name) = (self.digest.clone(), name.to_owned());
+        let parsed = Some(name.parse().unwrap());
+        match self.ask(&Request::Create(Box::new(Create { name: parsed, container, image, remove }))) {
+            Reply::Created { id, .. } => id,
+            Reply::Failed(failure) if failure.code == spec::monitor::Code::Exists => self.summary(&name).id,
+            other => panic!("create {name}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn done(&self, request: &Request) {
+        assert_eq!(self.ask(request), Reply::Done, "{request:?}");
+    }
+
+    #[track_caller]
+    pub fn start(&self, name: &str) {
+        self.done(&Request::Start { name: name.to_owned() });
+    }
+
+    /// What it ended with.
+    #[track_caller]
+    pub fn wait(&self, name: &str) -> u8 {
+        let request = Request::Wait { name: name.to_owned(), condition: Wait::NotRunning };
+        match self.ask(&request) {
+            Reply::Exited { status, .. } => status,
+            other => panic!("wait {name}: {other:?}"),
+        }
+    }
+
+    /// Creates, starts and waits.
+    #[track_caller]
+    pub fn run(&self, name: &str, line: &str) -> u8 {
+        self.create(name, busybox(line));
+        self.start(name);
+        self.wait(name)
+    }
+
+    pub fn list(&self) -> Vec<Summary> {
+        match self.ask(&Request::List) {
+            Reply::Containers { containers } => containers,
+            other => panic!("list: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn summary(&self, name: &str) -> Summary {
+        let found = self.list().into_iter().find(|summary| &*summary.name == name);
+        found.unwrap_or_else(|| panic!("{name} is in no list"))
+    }
+
+    pub fn state(&self, name: &str) -> String {
+        self.summary(name).status.state
+    }
+
+    #[track_caller]
+    pub fn becomes(&self, name: &str, state: &str) {
+        eventually(&format!("{name} is {state}"), || self.state(name) == state);
+    }
+
+    /// All that it wrote, from its log.
+    #[track_caller]
+    pub fn output(&self, name: &str) -> String {
+        let logs = spec::monitor::Logs { name: name.to_owned(), ..Default::default() };
+        let said = Client::ask(&Request::Logs(logs)).expect("the monitor is there").follow();
+        assert_eq!(said.end, Some(Reply::Done));
+        String::from_utf8(super::client::bytes_of(&said.out)).unwrap()
+    }
+
+    #[track_caller]
+    pub fn failed(&self, request: &Request) -> spec::monitor::Failure {
+        match self.ask(request) {
+            Reply::Failed(failure) => failure,
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+}
+
+fn start_keeper() -> Child {
+    let log = fs::File::options().create(true).append(true).open("/run/keeper.log").unwrap();
+    let keeper = Command::new(programs().join("skerry-keeper"))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .spawn()
+        .expect("the keeper runs");
+    eventually("the monitor listens", || {
+        std::os::unix::net::UnixStream::connect(paths::MONITOR_SOCKET).is_ok()
+    });
+    keeper
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the keeper and the monitor said:");
+            if let Ok(log) = fs::File::open("/run/keeper.log") {
+                BufReader::new(log).lines().map_while(Result::ok).for_each(|line| eprintln!("{line}"));
+            }
+        }
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
