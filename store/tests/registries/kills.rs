@@ -113,8 +113,8 @@ fn a_second_pull_waits_for_the_first_and_takes_over_when_it_dies() {
     let mut second = Ended(puller(&[&root, &name]).spawn().unwrap());
     let mut lines = BufReader::new(second.0.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "layer 0 waiting");
-    // Until a part has come.
-    while download(&root) < 1_000_000 {
+    // Until most of it has come.
+    while download(&root) < 3_000_000 {
         assert!(first.0.try_wait().unwrap().is_none(), "the first pull ended");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -125,7 +125,8 @@ fn a_second_pull_waits_for_the_first_and_takes_over_when_it_dies() {
     assert!(second.0.wait().unwrap().success());
     assert_eq!(contents(&place.store("store").root().join("layers")), contents(&good.root().join("layers")));
     let passed = proxy.passed.load(Ordering::SeqCst);
-    assert!(passed < 5_000_000, "{passed} bytes for 4 MB: some were fetched twice");
+    // Some were on the way to the first; all of it twice would be 7 MB.
+    assert!(passed < 6_000_000, "{passed} bytes for 4 MB: some were fetched twice");
 }
 
 /// How many bytes of the one download are there.
