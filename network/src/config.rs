@@ -1,10 +1,21 @@
 //! The configuration in force, from the layers that PID 1 wrote, and the image's time.
 
-use spec::node::{Layer, Node, load};
+use serde::Deserialize;
+use spec::node::{Layer, Name, Network, load_part};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
+
+/// What this program needs of `node.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// The node's name.
+    pub hostname: Option<Name>,
+    /// The node's interfaces.
+    pub network: Network,
+}
 
 /// Reads the layers of a folder, lowest first by name. A folder that is not
 /// there holds none, and every key its default.
@@ -13,7 +24,7 @@ use std::time::Duration;
 /// A layer that cannot be read or does not parse; the message names it.
 pub fn read(folder: &Path) -> Result<Node, String> {
     let layers = layers(folder).map_err(|cause| format!("read {}: {cause}", folder.display()))?;
-    load(&layers).map_err(|error| error.to_string())
+    load_part(&layers).map_err(|error| error.to_string())
 }
 
 /// The time before which no right clock is: the image's own, since 1970. Not the

@@ -4,6 +4,7 @@
 //! Whatever fails is said once and left at that: the machines ask again in time,
 //! and nothing here is worth ending the program for.
 
+use crate::config::Node;
 use crate::dhcp::action::{Action, Event, Identity, To};
 use crate::dhcp::client::Client;
 use crate::dhcp::lease::Lease;
@@ -21,7 +22,6 @@ use crate::random::Random;
 use crate::say::{attempt, say};
 use crate::state::State;
 use crate::time::client::Sources;
-use spec::node::Node;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,7 +1,7 @@
 //! Layers of configuration: each checked by itself, then merged.
 
 use super::Node;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -72,15 +72,24 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
 /// The first layer that is not TOML, has an unknown key, a wrong type or a
 /// value out of range; or the last one when the whole is incomplete.
 pub fn load(layers: &[Layer]) -> Result<Node, Error> {
+    load_part(layers)
+}
+
+/// As [`load`], for a program that needs a few of the keys and is small for it: `T`
+/// names those; the rest PID 1 has checked before it wrote the layers.
+///
+/// # Errors
+/// As [`load`], of the keys that `T` knows.
+pub fn load_part<T: DeserializeOwned + Default>(layers: &[Layer]) -> Result<T, Error> {
     let mut merged = Spanned::new(0..0, DeTable::new());
-    let mut node = Node::default();
+    let mut node = T::default();
     for layer in layers {
         let table = DeTable::parse(&layer.text).map_err(|error| Error::new(layer, &error))?;
         merge(merged.get_mut(), table.into_inner());
         // With everything below it in place, a fault of this layer shows here;
         // its own text tells where, unless only the combination is at fault.
-        node = Node::deserialize(Deserializer::from(merged.clone())).map_err(|error| {
-            let alone = Deserializer::parse(&layer.text).and_then(Node::deserialize).err();
+        node = T::deserialize(Deserializer::from(merged.clone())).map_err(|error| {
+            let alone = Deserializer::parse(&layer.text).and_then(T::deserialize).err();
             let same = alone.filter(|alone| alone.message() == error.message());
             same.map_or_else(|| Error::of_the_whole(layer, &error), |same| Error::new(layer, &same))
         })?;

@@ -10,7 +10,7 @@ mod layers;
 mod name;
 
 pub use container::{Container, HealthCheck, Mount, Network as ContainerNetwork, Security, Sharing, Ulimit};
-pub use layers::{Error, Layer, load, position};
+pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
 
 use crate::quantity::{Bytes, Span};
