@@ -151,6 +151,8 @@ impl Monitor {
                     client.finish(&Reply::Done);
                 }
             }
+            // Who asked for it has left meanwhile.
+            (Ok(()), None) if session.pipes.is_some() => return self.drop_session(number),
             (Ok(()), None) => {}
             (Err(reason), client) => {
                 let code = match &reason {

@@ -5,6 +5,7 @@ mod exec;
 mod kills;
 mod lifecycle;
 mod logs;
+mod memory;
 mod options;
 mod streams;
 mod support;
