@@ -142,6 +142,8 @@ fn a_container_on_a_network_of_its_own_is_reached_by_its_published_port() -> Res
     assert_eq!(node.run("wget -q -O - http://10.0.2.15/")?, "from inside\n");
     let named = node.run("nsenter --net=/run/skerry/netns/web nslookup web.default 10.210.0.1")?;
     assert!(named.contains("Address: 10.210.0.2"), "{named}");
+    // Modules without their types are none that the kernel complains about.
+    node.run("! dmesg | grep -i btf")?;
     node.run("killall httpd; for name in web alone; do /sbin/skerry-network detach --container $name; done")?;
     node.run("! ip link | grep skerry")?;
     node.power_off()
