@@ -1,6 +1,7 @@
 //! The node's configuration as PID 1 has laid it out: a file per layer, in the
 //! order of their names, in [`spec::paths::CONFIG_LAYERS`].
 
+use crate::cause::cause;
 use spec::node::{Layer, Node, load};
 use std::fs;
 use std::io;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// A layer that cannot be read or is refused; PID 1 has checked them all, so
 /// this is a fault of the node and not of who wrote them.
 pub fn read(folder: &Path) -> Result<Node, String> {
-    let named = |error: io::Error| format!("read {}: {error}", folder.display());
+    let named = |error: io::Error| format!("read {}: {}", folder.display(), cause(&error));
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(named)? {
         files.push(entry.map_err(named)?.path());
@@ -21,7 +22,7 @@ pub fn read(folder: &Path) -> Result<Node, String> {
     files.sort();
     let layer = |file: PathBuf| -> Result<Layer, String> {
         let origin = file.display().to_string();
-        let text = fs::read_to_string(&file).map_err(|error| format!("read {origin}: {error}"))?;
+        let text = fs::read_to_string(&file).map_err(|error| format!("read {origin}: {}", cause(&error)))?;
         Ok(Layer { origin, text })
     };
     let layers: Vec<Layer> = files.into_iter().map(layer).collect::<Result<_, _>>()?;

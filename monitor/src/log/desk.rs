@@ -3,6 +3,7 @@
 
 use super::cri::{self, Stream};
 use super::file::LogFile;
+use crate::cause::cause;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
 use nix::unistd::{pipe2, read};
@@ -220,17 +221,17 @@ impl Desk {
             true => 2 * cut,
             false => cri::entries(stamp, source.stream, &self.buffer[..cut]).len(),
         };
-        let offset = log.prepare(length).map_err(|error| error.to_string())?;
+        let offset = log.prepare(length).map_err(|error| cause(&error))?;
         let (name, stream) = (source.name.clone(), source.stream);
         let mark = Mark { name, stream, stamp: stamp.to_owned(), offset };
         let text = format!("{:MARK$}", format!("{mark}\n"));
-        self.mark.write_all_at(text.as_bytes(), 0).map_err(|error| error.to_string())?;
+        self.mark.write_all_at(text.as_bytes(), 0).map_err(|error| cause(&error))?;
         Ok(mark)
     }
 
     fn read_mark(&self) -> Result<Mark, String> {
         let mut text = [0; MARK];
-        let length = self.mark.read_at(&mut text, 0).map_err(|error| error.to_string())?;
+        let length = self.mark.read_at(&mut text, 0).map_err(|error| cause(&error))?;
         let text = String::from_utf8_lossy(&text[..length]);
         text.lines().next().unwrap_or_default().parse()
     }
@@ -239,7 +240,7 @@ impl Desk {
         let entries = cri::entries(&mark.stamp, mark.stream, &self.buffer);
         match log.complete(mark.offset, &entries) {
             Ok(()) => log.written().map(Note::Dropped),
-            Err(error) => log.dropped(self.buffer.len(), &error.to_string()).map(Note::Dropping),
+            Err(error) => log.dropped(self.buffer.len(), &cause(&error)).map(Note::Dropping),
         }
     }
 

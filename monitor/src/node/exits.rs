@@ -1,6 +1,7 @@
 //! Processes that have ended: looked at, written down, and only then reaped.
 
 use super::{Monitor, Work, failed};
+use crate::cause::cause;
 use crate::life::{End, Event, Process};
 use crate::verb::{self, Verb};
 use crate::{follow, kernel, place};
@@ -91,7 +92,9 @@ impl Monitor {
     pub(super) fn end(&mut self, index: usize, end: End) {
         match self.outputs.drain(index) {
             Ok(lines) => lines.iter().for_each(|line| self.console.say(line)),
-            Err(error) => self.console.say(&format!("{}: read its output: {error}", self.cells[index].name)),
+            Err(error) => {
+                self.console.say(&format!("{}: read its output: {}", self.cells[index].name, cause(&error)))
+            }
         }
         self.grown.insert(index);
         self.limit_followers(index, follow::end(&place::log(&self.cells[index].key)));

@@ -3,6 +3,7 @@
 
 use super::Monitor;
 use super::talk::Talk;
+use crate::cause::cause;
 use crate::cells::Cell;
 use crate::keeper::log_name;
 use crate::life::State;
@@ -171,7 +172,7 @@ impl Monitor {
         if let Some(keeper) = &self.keeper
             && let Err(error) = keeper.store(&name, &pipes)
         {
-            self.console.say(&format!("{}: close its input: {error}", cell.name));
+            self.console.say(&format!("{}: close its input: {}", cell.name, cause(&error)));
         }
         self.close_input(index);
     }

@@ -38,6 +38,7 @@ mod waiting;
 
 pub use run::run;
 
+use crate::cause::cause;
 use crate::cells::Cells;
 use crate::client::Client;
 use crate::image::Images;
@@ -214,7 +215,7 @@ impl Monitor {
         self.outputs.attach(index, Instance { key: cell.key.clone(), pipes, terminal, log, console });
         for (stream, pipe) in self.outputs.pipes(index) {
             if let Err(error) = self.poller.add_edge(pipe, Token::Output(index, stream)) {
-                self.console.say(&format!("{}: watch its output: {error}", cell.name));
+                self.console.say(&format!("{}: watch its output: {}", cell.name, cause(&error)));
             }
         }
         self.watch_output(index);
@@ -249,7 +250,7 @@ impl Monitor {
             }
             Err(error) => {
                 let name = self.cells.get(index).map(|cell| cell.name.to_string()).unwrap_or_default();
-                self.console.say(&format!("{name}: read its output: {error}"));
+                self.console.say(&format!("{name}: read its output: {}", cause(&error)));
                 false
             }
         }

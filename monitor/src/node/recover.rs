@@ -2,6 +2,7 @@
 //! known is found again on the disk, with PID 1 and in the kernel.
 
 use super::{Monitor, socket};
+use crate::cause::cause;
 use crate::cells::{Adopted, Cell, Cells};
 use crate::definition::{self, Definition};
 use crate::image::Images;
@@ -37,7 +38,8 @@ impl Monitor {
         kernel::end_leftovers();
         let mut desk = desk(keeper.as_ref())?;
         let log = |name: &Name| LogFile::new(place::log(name), u64::MAX);
-        let note = desk.resume(log).map_err(|error| format!("finish the batch on the desk: {error}"))?;
+        let note =
+            desk.resume(log).map_err(|error| format!("finish the batch on the desk: {}", cause(&error)))?;
         note.iter().for_each(|note| console.say(&format!("monitor: {}", note_line(note))));
         let order = Order::of(&containers);
         // Said once in a boot, not again by every successor.
@@ -53,7 +55,7 @@ impl Monitor {
             console,
             keeper,
             subscription,
-            poller: Poller::new().map_err(|error| format!("epoll: {error}"))?,
+            poller: Poller::new().map_err(|error| format!("epoll: {}", cause(&error)))?,
             work: BTreeMap::new(),
             remover: None,
             stopping: false,
@@ -96,7 +98,7 @@ impl Monitor {
             needed.insert(kept);
             match pipes {
                 Ok(pipes) => self.attach(index, pipes),
-                Err(error) => self.console.say(&format!("{name}: fetch its pipes: {error}")),
+                Err(error) => self.console.say(&format!("{name}: fetch its pipes: {}", cause(&error))),
             }
         }
         let Some(keeper) = &self.keeper else { return };
@@ -125,7 +127,7 @@ impl Monitor {
     fn adopt(&mut self, index: usize, pidfd: std::os::fd::OwnedFd) {
         let Cell { key, name, observed, .. } = &self.cells[index];
         if let Err(error) = self.poller.add(pidfd.as_fd(), Token::Adopted(index)) {
-            self.console.say(&format!("{name}: watch its process: {error}"));
+            self.console.say(&format!("{name}: watch its process: {}", cause(&error)));
         }
         let was_created = matches!(observed.state, State::Created(_));
         let runs = was_created && matches!(verb::status(key), Some(Status::Running | Status::Paused));
@@ -146,7 +148,7 @@ fn is(exit: &Exit, process: Process) -> bool {
 
 /// PID 1, and its word of every exit from now on; neither on a workstation.
 fn connect(console: &mut Console) -> Result<(Option<Keeper>, Option<Subscription>), String> {
-    let named = |error: io::Error| format!("connect to {}: {error}", paths::INIT_SOCKET);
+    let named = |error: io::Error| format!("connect to {}: {}", paths::INIT_SOCKET, cause(&error));
     match Keeper::connect(paths::INIT_SOCKET) {
         Ok(keeper) => {
             let second = Keeper::connect(paths::INIT_SOCKET).map_err(named)?;
@@ -178,7 +180,7 @@ fn desk(keeper: Option<&Keeper>) -> Result<Desk, String> {
         };
         Desk::open(reader, writer, &place::mark())
     };
-    open().map_err(|error| format!("open the desk: {error}"))
+    open().map_err(|error| format!("open the desk: {}", cause(&error)))
 }
 
 /// A cell for each container that is configured, defined or recorded.

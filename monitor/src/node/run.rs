@@ -2,6 +2,7 @@
 
 use super::Monitor;
 use super::talk::Talk;
+use crate::cause::cause;
 use crate::etc::Resolver;
 use crate::keeper::Keeper;
 use crate::life::{State, Time};
@@ -27,16 +28,17 @@ const MOST_OPEN: u64 = 32 * 1024;
 /// # Errors
 /// What the monitor cannot do without.
 pub fn run() -> Result<(), String> {
-    let signals = signals().map_err(|error| format!("watch signals: {error}"))?;
-    set_child_subreaper(true).map_err(|error| format!("become a subreaper: {error}"))?;
+    let signals = signals().map_err(|error| format!("watch signals: {}", cause(&error)))?;
+    set_child_subreaper(true).map_err(|error| format!("become a subreaper: {}", cause(&error.into())))?;
     // Some descriptors for each container.
     sys::process::may_open(MOST_OPEN);
     let containers = place::containers();
-    fs::create_dir_all(&containers).map_err(|error| format!("make {}: {error}", containers.display()))?;
+    fs::create_dir_all(&containers)
+        .map_err(|error| format!("make {}: {}", containers.display(), cause(&error)))?;
     let node = config::read(Path::new(paths::CONFIG_LAYERS))?;
-    let resolver = Resolver::watch().map_err(|error| format!("watch {}: {error}", paths::RUN))?;
+    let resolver = Resolver::watch().map_err(|error| format!("watch {}: {}", paths::RUN, cause(&error)))?;
     let mut monitor = Monitor::recover(node.containers)?;
-    monitor.watch(&signals, &resolver).map_err(|error| format!("epoll: {error}"))?;
+    monitor.watch(&signals, &resolver).map_err(|error| format!("epoll: {}", cause(&error)))?;
     monitor.remove_old();
     monitor.serve(&signals, &resolver)
 }
@@ -85,12 +87,13 @@ impl Monitor {
                 self.write_status();
                 return Ok(());
             }
-            let fed = self.serve_clients().map_err(|error| format!("epoll: {error}"))?;
+            let fed = self.serve_clients().map_err(|error| format!("epoll: {}", cause(&error)))?;
             self.write_status();
             let soonest: Option<Time> = due.into_iter().flatten().min();
             let limit = soonest.map(|time| time.saturating_sub(kernel::now()));
             let limit = if more.is_empty() && !fed { limit } else { Some(Time::ZERO) };
-            let events = self.poller.wait(limit).map_err(|error| format!("wait for events: {error}"))?;
+            let events =
+                self.poller.wait(limit).map_err(|error| format!("wait for events: {}", cause(&error)))?;
             for event in events {
                 match event {
                     Token::Signals => self.signalled(signals),
@@ -164,7 +167,7 @@ impl Monitor {
     /// has what was not told.
     fn subscribe_again(&mut self) -> Result<(), String> {
         self.subscription = None;
-        let named = |error: io::Error| format!("subscribe to exits: {error}");
+        let named = |error: io::Error| format!("subscribe to exits: {}", cause(&error));
         let subscription = Keeper::connect(paths::INIT_SOCKET).and_then(Keeper::subscribe).map_err(named)?;
         self.poller.add(subscription.as_fd(), Token::Subscription).map_err(named)?;
         self.subscription = Some(subscription);

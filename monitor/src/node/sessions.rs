@@ -183,11 +183,11 @@ impl Monitor {
             session.pipes = Some(take().map_err(|error| format!("take its terminal: {}", cause(&error)))?);
         }
         let session = &self.sessions[&number];
-        self.keep_session(session).map_err(|error| error.to_string())?;
+        self.keep_session(session).map_err(|error| cause(&error))?;
         for (stream, source) in session.sources() {
             self.poller
                 .add_edge(source, Token::SessionOutput(number, stream))
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| cause(&error))?;
         }
         // It may have ended already, and been seen.
         if session.record.progress == Progress::Starting {

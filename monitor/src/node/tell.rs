@@ -2,6 +2,7 @@
 //! who follow events are told, the definition on disk.
 
 use super::Monitor;
+use crate::cause::cause;
 use crate::definition::{self, Ended};
 use crate::life::{self, End, Event, Observed, State};
 use crate::{kernel, place, record, status};
@@ -22,7 +23,7 @@ impl Monitor {
         let failed = matches!(event, Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)));
         cell.ends += u64::from(failed);
         if let Err(error) = record::write(&place::folder(&cell.key), &cell.observed) {
-            self.console.say(&format!("{}: write its record: {error}", cell.name));
+            self.console.say(&format!("{}: write its record: {}", cell.name, cause(&error)));
         }
         let cell = &self.cells[index];
         if let Some(line) = life::line(event, &before, &cell.observed, restart, up) {

@@ -205,7 +205,7 @@ fn a_log_that_cannot_be_written_drops_whole_batches_and_says_so() {
     let [Outcome::Batch(Some(Note::Dropping(reason))), Outcome::Batch(None)] = &outcomes[..] else {
         panic!("{outcomes:?}");
     };
-    assert!(reason.contains("/dev/full") && reason.contains("No space left"), "{reason}");
+    assert!(reason.contains("/dev/full") && reason.contains("no space left"), "{reason}");
     assert_eq!(full.written(), Some(10));
     assert_eq!(full.written(), None);
     // The container's pipe is empty: nothing holds it up.
