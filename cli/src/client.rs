@@ -1,6 +1,7 @@
 //! A connection to the monitor: one request each (see [`spec::monitor`]).
 
 use crate::error::{Context, Error, Result};
+use crate::keeper;
 use serde::Serialize;
 use spec::monitor::{Code, Failure, Frame, Hello, Kind, Reader, Reply, Request, VERSION};
 use std::io::{self, Read, Write};
@@ -16,12 +17,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects and asks.
+    /// Connects, to a monitor that is started for it if need be, and asks.
     ///
     /// # Errors
     /// There is no monitor; it speaks another version.
     pub fn ask(socket: &Path, request: &Request) -> Result<Self> {
-        let stream = UnixStream::connect(socket).context(|| no_monitor(socket))?;
+        let stream = keeper::connect(socket)?;
         let mut client = Self { stream, reader: Reader::default() };
         client.send(&Hello {
             version: VERSION,
@@ -147,10 +148,6 @@ fn status(code: Code) -> u8 {
 
 fn gone() -> Error {
     Error::new("the monitor went away; it comes back by itself, ask again")
-}
-
-fn no_monitor(socket: &Path) -> String {
-    format!("no monitor runs here: connect to {}", socket.display())
 }
 
 #[cfg(test)]

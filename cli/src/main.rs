@@ -12,6 +12,7 @@ mod detach;
 mod error;
 mod format;
 mod human;
+mod keeper;
 mod line;
 mod progress;
 mod session;

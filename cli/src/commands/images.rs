@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::path::Path;
-use store::{Digest, Form, Image, Listed, Store};
+use store::{Digest, Form, Image, Listed, Reference, Store};
 
 const COLUMNS: [(&str, &str); 4] =
     [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("ORIGIN", "Origin")];
@@ -35,6 +35,10 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
         images.iter().for_each(|image| print(&digest(image)));
         return Ok(());
     }
+    // Of two of the same name the store's own is the one that is shown and used.
+    let own: BTreeSet<Reference> = names_of(&Store::open_read_only(node.store))?;
+    let came: BTreeSet<&Reference> =
+        images.iter().map(|image| &image.name).filter(|name| !own.contains(name)).collect();
     let object = |image: &Listed| {
         let name = image.name.to_string();
         let (repository, tag) = split(familiar(&name));
@@ -43,12 +47,16 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
             "Tag": tag,
             "ID": digest(image),
             "Digest": image.digest.to_string(),
-            "Origin": if image.read_only { "node" } else { "store" },
+            "Origin": if came.contains(&image.name) { "node" } else { "store" },
         })
     };
     let objects: Vec<Value> = images.iter().map(object).collect();
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
+}
+
+fn names_of(store: &Store) -> Result<BTreeSet<Reference>> {
+    Ok(store.list()?.into_iter().map(|image| image.name).collect())
 }
 
 /// `skerry rmi`
