@@ -39,6 +39,36 @@ impl From<store::Error> for Error {
     }
 }
 
+/// The cause of an error in words, as a line names it last.
+pub trait Cause {
+    /// Such as `permission denied`.
+    fn cause(&self) -> String;
+}
+
+impl Cause for std::io::Error {
+    fn cause(&self) -> String {
+        sys::cause::cause(self)
+    }
+}
+
+impl Cause for nix::errno::Errno {
+    fn cause(&self) -> String {
+        sys::cause::cause(&(*self).into())
+    }
+}
+
+impl Cause for serde_json::Error {
+    fn cause(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Cause for spec::monitor::Wrong {
+    fn cause(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// Adds to an error what was being done.
 pub trait Context<T> {
     /// `action: cause`
@@ -48,19 +78,9 @@ pub trait Context<T> {
     fn context(self, action: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+impl<T, E: Cause> Context<T> for std::result::Result<T, E> {
     fn context(self, action: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Error::new(format!("{}: {}", action(), cause(&error.to_string()))))
-    }
-}
-
-/// The system's words without the number that Rust adds.
-fn cause(words: &str) -> String {
-    let words = words.split(" (os error ").next().unwrap_or(words);
-    let mut letters = words.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
-        _ => words.to_owned(),
+        self.map_err(|error| Error::new(format!("{}: {}", action(), error.cause())))
     }
 }
 
@@ -72,6 +92,8 @@ mod tests {
     fn the_cause_is_the_systems_without_its_number() {
         let missing = std::fs::File::open("/nowhere").context(|| "open /nowhere".into()).unwrap_err();
         assert_eq!(missing.message, "open /nowhere: no such file or directory");
-        assert_eq!(cause("EOF of the image"), "EOF of the image");
+        let full: nix::Result<()> = Err(nix::errno::Errno::ENOSPC);
+        let words = full.context(|| "write x".into()).unwrap_err().message;
+        assert_eq!(words, "write x: no space left on device");
     }
 }

@@ -6,7 +6,7 @@
 use crate::error::{Context, Error, Result};
 use nix::sched::{CloneFlags, setns};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Builder, EntryType};
 
@@ -126,12 +126,10 @@ fn renamed(name: &Path, to: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// The `tar` crate wraps the system's error in words of its own.
-fn innermost(error: std::io::Error) -> String {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+fn innermost(error: io::Error) -> io::Error {
+    let inner =
+        error.get_ref().and_then(|wrapped| wrapped.source()).and_then(<dyn std::error::Error>::downcast_ref);
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use crate::arguments::Build;
 use crate::describe::{self, describe};
-use crate::error::{Error, Result, cause};
+use crate::error::{Error, Result};
 use crate::manifest::{self, Manifest};
 use crate::modules::{self, Module};
 use crate::output::Output;
@@ -17,6 +17,7 @@ use crate::{base, cpio, files, images, root};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::io::Write;
+use sys::cause::cause;
 
 const KERNEL: &str = "vmlinuz";
 const INITRAMFS: &str = "initramfs.cpio";

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
+use sys::cause::cause;
 
 /// A fault that ends the build. It is printed once, by `main`.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,17 +33,6 @@ impl Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
-}
-
-/// `no space left on device` for what the library calls
-/// `No space left on device (os error 28)`.
-pub fn cause(error: &io::Error) -> String {
-    let text = match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    };
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]

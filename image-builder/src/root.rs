@@ -1,10 +1,11 @@
 //! A tree as an erofs image.
 
-use crate::error::{Error, Result, cause};
+use crate::error::{Error, Result};
 use crate::tree::{Kind, Node, Tree};
 use std::fs::File;
 use std::io::BufWriter;
 use store::erofs::{self, Device, Meta, Options, Time, Writer};
+use sys::cause::cause;
 
 /// An image that grows.
 type Image = Writer<BufWriter<File>>;

@@ -97,7 +97,7 @@ impl Control {
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
             Err(error) => {
-                let answer = format!("error {}", crate::error::cause(&error));
+                let answer = format!("error {}", sys::cause::cause(&error));
                 self.answer(number, &answer, None);
                 return None;
             }

@@ -1,8 +1,8 @@
 //! What could not be done, in one line: action, object, cause.
 
-use nix::errno::Errno;
 use std::fmt;
 use std::io;
+use sys::cause::cause;
 
 /// A line such as `mount proc on /proc: permission denied`.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,26 +35,10 @@ impl<T> Context<T> for nix::Result<T> {
     }
 }
 
-/// An error of the system in lower case and without its number.
-pub fn cause(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => lower(Errno::from_raw(number).desc()),
-        None => error.to_string(),
-    }
-}
-
-/// Acronyms stay as they are: `I/O error`.
-fn lower(text: &str) -> String {
-    let mut letters = text.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
 
     #[test]
     fn an_error_reads_action_object_cause() {

@@ -265,7 +265,7 @@ fn start_unmount() -> Option<i32> {
     match started {
         Ok(pid) => Some(pid),
         Err(error) => {
-            say!("start the process that unmounts: {}", crate::error::cause(&error));
+            say!("start the process that unmounts: {}", sys::cause::cause(&error));
             unmount::run();
             None
         }

@@ -103,7 +103,7 @@ impl Poller {
             }
             Err(Errno::EINTR) => Vec::new(),
             Err(error) => {
-                say!("wait for events: {}", crate::error::cause(&error.into()));
+                say!("wait for events: {}", sys::cause::cause(&error.into()));
                 Vec::new()
             }
         }

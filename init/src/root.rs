@@ -13,7 +13,7 @@
 use crate::command_line::{CommandLine, Want};
 use crate::console;
 use crate::disks;
-use crate::error::{Context, Error, Result, cause};
+use crate::error::{Context, Error, Result};
 use crate::modules::Modules;
 use crate::uevent::Socket;
 use nix::mount::{MsFlags, mount};
@@ -24,6 +24,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
+use sys::cause::cause;
 
 const NEW_ROOT: &str = "/newroot";
 const MOVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];

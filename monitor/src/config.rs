@@ -1,11 +1,11 @@
 //! The node's configuration as PID 1 has laid it out: a file per layer, in the
 //! order of their names, in [`spec::paths::CONFIG_LAYERS`].
 
-use crate::cause::cause;
 use spec::node::{Layer, Node, load};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// Reads and merges the layers.
 ///

@@ -10,7 +10,6 @@
 //! when a container is removed: what else is left then belongs to nobody and is
 //! taken away when it is found.
 
-use crate::cause::cause;
 use crate::life::End;
 use crate::place;
 use serde::{Deserialize, Serialize};
@@ -18,6 +17,7 @@ use spec::node::{Container, Name};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// A container that a person asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,13 +2,13 @@
 //! `/dev/sda:/dev/xvda:r`; all of them for a privileged one.
 
 use crate::bundle::HostDevice;
-use crate::cause::cause;
 use nix::sys::stat::{major, minor};
 use spec::bundle::Device;
 use spec::node::Container;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use sys::cause::cause;
 
 /// Folders of `/dev` that hold no devices, or those of one container alone.
 const NOT: [&str; 5] = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/hugepages"];

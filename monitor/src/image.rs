@@ -9,7 +9,6 @@
 //! is removed, as Docker's do.
 
 use crate::bundle::Defaults;
-use crate::cause::cause;
 use crate::kernel;
 use crate::place;
 use nix::mount::{MntFlags, umount2};
@@ -26,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::rootfs::{self, Rootfs};
 use store::{Digest, Error, Layer, Store, Stores};
+use sys::cause::cause;
 use sys::fs_context::FsContext;
 use sys::process::{Spawn, spawn};
 

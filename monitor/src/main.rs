@@ -13,7 +13,6 @@
 //! It has one thread and waits in one place.
 
 mod bundle;
-mod cause;
 mod cells;
 mod client;
 mod config;

@@ -4,7 +4,6 @@
 //! container's output pipes are the standard output and error of `create`
 //! alone, so what the runtime itself has to say goes to a log file.
 
-use crate::cause::cause;
 use crate::place;
 use spec::bundle::{State, Status};
 use spec::node::Name;
@@ -15,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use sys::cause::cause;
 use sys::process::{Spawn, spawn};
 
 /// The runtime's program on a node; elsewhere it is beside the monitor's own.

@@ -10,7 +10,6 @@
 //! as Docker does; so it is whole or not there whenever the monitor is killed. Files keep
 //! owner, mode, times and extended attributes; a hard link becomes a file of its own.
 
-use crate::cause::cause;
 use crate::place;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mknod, utimensat};
@@ -21,6 +20,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// Makes the volumes of a container that is about to be made, whose root is mounted.
 ///

@@ -10,7 +10,7 @@ use crate::netlink::{address, advertisement, link};
 use crate::now::Now;
 use crate::outputs::Outputs;
 use crate::random::Random;
-use crate::say::{cause, say};
+use crate::say::say;
 use crate::service::Service;
 use crate::serving::Serving;
 use crate::state::State;
@@ -23,6 +23,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
+use sys::cause::cause;
 
 /// What a descriptor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

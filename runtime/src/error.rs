@@ -33,24 +33,13 @@ pub trait Cause {
 
 impl Cause for std::io::Error {
     fn cause(&self) -> String {
-        match self.raw_os_error() {
-            Some(number) => nix::errno::Errno::from_raw(number).cause(),
-            None => self.to_string(),
-        }
+        sys::cause::cause(self)
     }
 }
 
 impl Cause for nix::errno::Errno {
     fn cause(&self) -> String {
-        let text = self.desc();
-        let mut letters = text.chars();
-        match (letters.next(), letters.clone().next()) {
-            // "I/O error" and the like keep their capitals.
-            (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-                first.to_lowercase().chain(letters).collect()
-            }
-            _ => text.to_owned(),
-        }
+        sys::cause::cause(&(*self).into())
     }
 }
 

@@ -3,11 +3,11 @@
 use nix::errno::Errno;
 use std::io;
 
-/// The cause of an error without its number: `permission denied`.
+/// The cause of an error in lower case and without its number: `permission denied`.
 pub fn cause(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => small(Errno::from_raw(number).desc()),
-        None => error.to_string(),
+        None => small(&error.to_string()),
     }
 }
 

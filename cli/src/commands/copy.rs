@@ -24,8 +24,7 @@ enum Side {
 pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
     match (side(&cp.source), side(&cp.target)) {
         (Side::There(name, path), Side::Archive) => {
-            let mut packer = inside(node, &name, "pack", &path, cp)?.stdout(Stdio::inherit()).spawn();
-            end(packer.as_mut().context(|| "run this program".into())?)
+            end(&mut start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::inherit()))?)
         }
         (Side::There(name, path), Side::Here(here)) => {
             let target = transfer::target(&here)?;

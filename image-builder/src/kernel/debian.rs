@@ -13,11 +13,12 @@
 //! current version cannot be fetched, the one that was found last is used.
 
 use super::stanza::Stanza;
-use crate::error::{Error, Result, cause};
+use crate::error::{Error, Result};
 use crate::hash::sha256_file;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use sys::cause::cause;
 
 /// A package and the hash of its `.deb`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 
 use super::cri::{self, Stream};
 use super::file::LogFile;
-use crate::cause::cause;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice, tee};
 use nix::unistd::{pipe2, read};
@@ -15,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::str::FromStr;
+use sys::cause::cause;
 
 /// What a pipe holds unless its size was changed, and the most of one batch.
 const PIPE: usize = 64 * 1024;

@@ -2,7 +2,6 @@
 
 use super::{Monitor, listen};
 use crate::bundle::{self, Surroundings};
-use crate::cause::cause;
 use crate::image::Image;
 use crate::keeper::log_name;
 use crate::life::{End, Event, Stop};
@@ -17,6 +16,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::path::Path;
+use sys::cause::cause;
 
 /// Most of a passwd or group file that is read.
 const MOST: u64 = 4 << 20;

@@ -1,12 +1,12 @@
 //! Processes that have ended: looked at, written down, and only then reaped.
 
 use super::{Monitor, Work, failed};
-use crate::cause::cause;
 use crate::life::{End, Event, Process};
 use crate::verb::{self, Verb};
 use crate::{follow, kernel, place};
 use nix::libc;
 use std::time::Duration;
+use sys::cause::cause;
 use sys::process::{peek_ended, reap};
 
 /// How long PID 1 may take to tell how a process ended that was its child.

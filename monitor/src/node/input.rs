@@ -3,7 +3,6 @@
 
 use super::Monitor;
 use super::talk::Talk;
-use crate::cause::cause;
 use crate::cells::Cell;
 use crate::keeper::log_name;
 use crate::life::State;
@@ -14,6 +13,7 @@ use nix::sys::epoll::EpollFlags;
 use nix::unistd::write;
 use spec::monitor::{Code, Request, Size};
 use std::os::fd::{AsFd, OwnedFd};
+use sys::cause::cause;
 
 /// Where input goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,7 +38,6 @@ mod waiting;
 
 pub use run::run;
 
-use crate::cause::cause;
 use crate::cells::Cells;
 use crate::client::Client;
 use crate::image::Images;
@@ -59,6 +58,7 @@ use spec::monitor::Size;
 use spec::node::{Name, Restart};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
+use sys::cause::cause;
 use talk::Talk;
 
 /// What a process of the runtime is about.

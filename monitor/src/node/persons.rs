@@ -4,7 +4,6 @@
 use super::Monitor;
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::What;
-use crate::cause::cause;
 use crate::cells::Cell;
 use crate::definition::{self, Definition};
 use crate::life::{Event, State, Time};
@@ -17,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
+use sys::cause::cause;
 
 /// Digits of an ID that name a container's folders.
 const KEY: usize = 12;

@@ -2,7 +2,6 @@
 //! known is found again on the disk, with PID 1 and in the kernel.
 
 use super::{Monitor, socket};
-use crate::cause::cause;
 use crate::cells::{Adopted, Cell, Cells};
 use crate::definition::{self, Definition};
 use crate::image::Images;
@@ -23,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use sys::cause::cause;
 
 /// How long what is to go once it has ended stays after a restart of the monitor.
 const MOMENT: Duration = Duration::from_secs(10);

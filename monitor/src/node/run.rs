@@ -2,7 +2,6 @@
 
 use super::Monitor;
 use super::talk::Talk;
-use crate::cause::cause;
 use crate::etc::Resolver;
 use crate::keeper::Keeper;
 use crate::life::{State, Time};
@@ -18,6 +17,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use sys::cause::cause;
 
 /// What the monitor may open.
 const MOST_OPEN: u64 = 32 * 1024;

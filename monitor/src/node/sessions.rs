@@ -4,7 +4,6 @@ use super::create::{pipes, read_inside, take_master};
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::exited;
 use super::{Monitor, Work, listen};
-use crate::cause::cause;
 use crate::cells::Adopted;
 use crate::life::{End, Process, State, Time, is_missing_program, is_not_executable};
 use crate::log::{Stream, pipe};
@@ -21,6 +20,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+use sys::cause::cause;
 
 /// Digits of a session's ID.
 const ID: usize = 16;

@@ -2,7 +2,6 @@
 
 use super::talk::Talk;
 use super::{Monitor, listen};
-use crate::cause::cause;
 use crate::client::{Came, Client};
 use crate::poller::Token;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -12,6 +11,7 @@ use spec::paths;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use sys::cause::cause;
 
 /// Most clients at a time.
 const MOST: usize = 512;

@@ -2,12 +2,12 @@
 
 use super::Monitor;
 use super::talk::{Outcome, Talk, Then, failure};
-use crate::cause::cause;
 use crate::follow::{self, Follower, Place, Read, Shape};
 use crate::life::{Event, State, Time};
 use crate::session::kind;
 use crate::{kernel, place};
 use spec::monitor::{Code, Logs, Reply, Size};
+use sys::cause::cause;
 
 /// A reader of a container's log.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 //! who follow events are told, the definition on disk.
 
 use super::Monitor;
-use crate::cause::cause;
 use crate::definition::{self, Ended};
 use crate::life::{self, End, Event, Observed, State};
 use crate::{kernel, place, record, status};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use sys::cause::cause;
 
 impl Monitor {
     /// Takes an event in: what is known, its record, the console's line, the status.

@@ -9,7 +9,6 @@ use super::{detach, forwarding, modules, namespace, networks, occupied, told};
 use crate::netlink::route::{Origin, Route};
 use crate::netlink::socket::Kernel;
 use crate::netlink::{address, link, route};
-use crate::say::cause;
 use spec::network::{Attach, Attached, Interface, Network};
 use spec::node::Name;
 use spec::paths;
@@ -17,6 +16,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use sys::cause::cause;
 
 /// Attaches a container; `netns` is made when it lies below [`paths::NETNS`]. When
 /// the first time fails, nothing of it is left.

@@ -11,7 +11,6 @@
 //! holder ends, however it does.
 
 use super::record::Record;
-use crate::say::cause;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spec::network::Network;
@@ -19,6 +18,7 @@ use spec::paths;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// A folder of files `NAME.json`.
 #[derive(Clone, Debug)]

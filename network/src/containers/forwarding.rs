@@ -5,10 +5,10 @@
 //! answers come in by any of them, so it is the one for all. IPv6's is for all only;
 //! a machine that forwards no longer listens to routers, unless it is told to.
 
-use crate::say::cause;
 use std::fs;
 use std::io;
 use std::path::Path;
+use sys::cause::cause;
 
 const V4: &str = "/proc/sys/net/ipv4/ip_forward";
 const V6: &str = "/proc/sys/net/ipv6/conf";

@@ -9,13 +9,13 @@ use crate::netlink::link::{Link, Notice};
 use crate::netlink::nft::{INET, answer, message};
 use crate::netlink::socket::Kernel;
 use crate::netlink::{address, link, route};
-use crate::say::cause;
 use spec::network::Network;
 use spec::node::Cidr;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use sys::cause::cause;
 
 /// When nothing says how long a packet may be.
 const ETHERNET: u32 = 1500;

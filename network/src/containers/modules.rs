@@ -40,6 +40,6 @@ pub fn load() -> Result<(), String> {
     match ask() {
         Ok(answer) if answer.starts_with("ok") => Ok(()),
         Ok(answer) => Err(format!("load modules: PID 1: {answer}")),
-        Err(error) => Err(format!("load modules: ask PID 1: {}", crate::say::cause(&error))),
+        Err(error) => Err(format!("load modules: ask PID 1: {}", sys::cause::cause(&error))),
     }
 }

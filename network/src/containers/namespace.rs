@@ -1,13 +1,13 @@
 //! Network namespaces that no process holds: each is a mount of itself on a file,
 //! so that it is joined by path and gone when it is unmounted.
 
-use crate::say::cause;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{FsType, statfs};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use sys::cause::cause;
 
 const OWN: &str = "/proc/self/ns/net";
 /// `NSFS_MAGIC` of `linux/magic.h`.

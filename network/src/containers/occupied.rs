@@ -1,10 +1,10 @@
 //! Whether a port can be published, and who has it when it cannot.
 
-use crate::say::cause;
 use spec::network::{Port, Protocol};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use sys::cause::cause;
 
 /// Looks whether a port is free by taking it for a moment. Sockets at `gateways` do not
 /// count: names are answered there, whoever publishes port 53.

@@ -28,7 +28,7 @@ mod wanted;
 
 use crate::containers::folder;
 use crate::random::Random;
-use crate::say::{cause, say};
+use crate::say::say;
 use answering::Asker;
 use datagrams::Flows;
 use directory::Directory;
@@ -47,6 +47,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use stream::{Outcome, Stream};
+use sys::cause::cause;
 use sys::descriptors;
 use wanted::{Place, Role, wanted};
 

@@ -3,13 +3,14 @@
 use super::client::{Action, Client, Event, Sources};
 use crate::now::Now;
 use crate::random::Random;
-use crate::say::{attempt, cause, say};
+use crate::say::{attempt, say};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+use sys::cause::cause;
 
 /// More than any answer that is understood.
 const LARGEST: usize = 4096;

@@ -42,7 +42,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Frame, Kind, MAX_FRAME, Reader};
+pub use frame::{Frame, Kind, MAX_FRAME, Reader, Wrong};
 pub use reply::{Code, Failure, Health, Port, Reply, Stats, Status, Summary};
 pub use request::{Create, Exec, Logs, Request, Size, Wait};
 
