@@ -3,11 +3,9 @@
 use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
 use crate::record::Place;
-use nix::sys::signal::Signal;
 use spec::bundle::Status;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::str::FromStr;
 
 /// Sends a signal to the first process, or to all.
 ///
@@ -30,31 +28,16 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     sys::pidfd::signal(process.as_fd(), signal).context(|| format!("container {id:?}: send signal {signal}"))
 }
 
-/// A signal's number by its name, with or without `SIG`, or by itself.
+/// A signal's number by its name, with or without `SIG`, or by itself; 0 asks whether there is
+/// somebody to send one to (kill(2)).
 ///
 /// # Errors
 /// There is none.
 pub fn number(text: &str) -> Result<i32> {
-    let unknown = || Error(format!("signal {text:?}: there is none"));
-    if let Ok(number) = text.parse::<i32>() {
-        return if (0..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+    if text.parse() == Ok(0) {
+        return Ok(0);
     }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    real_time(name)
-        .or_else(|| Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32))
-        .ok_or_else(unknown)
-}
-
-/// `RTMIN+3`, `RTMAX-1` (signal(7)).
-fn real_time(name: &str) -> Option<i32> {
-    let (base, sign, rest): (i32, _, _) = match name.strip_prefix("RTMIN") {
-        Some(rest) => (34, '+', rest),
-        None => (64, '-', name.strip_prefix("RTMAX")?),
-    };
-    let offset: i32 = if rest.is_empty() { 0 } else { rest.strip_prefix(sign)?.parse().ok()? };
-    let number = if sign == '+' { base.checked_add(offset) } else { base.checked_sub(offset) }?;
-    (34..=64).contains(&number).then_some(number)
+    spec::signal::number(text).map_err(|_| Error(format!("signal {text:?}: there is none")))
 }
 
 #[cfg(test)]
