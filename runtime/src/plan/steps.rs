@@ -269,34 +269,13 @@ fn names(config: &Config) -> Vec<Step> {
     hostname.into_iter().chain(domainname).collect()
 }
 
-/// System V IPC and POSIX message queues are the IPC namespace's (ipc_namespaces(7)).
-const OF_IPC: [&str; 9] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-    "fs.mqueue.",
-];
-
 /// Only parameters of the container's own namespaces: any other is the host's.
 fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
     let one = |(key, value): (&String, &String)| {
         let path = format!("linux.sysctl[{key:?}]");
         let dotted = key.replace('/', ".");
-        let owner = match dotted.as_str() {
-            "kernel.domainname" | "kernel.hostname" => NamespaceKind::Uts,
-            key if key.starts_with("net.") => NamespaceKind::Network,
-            key if OF_IPC
-                .iter()
-                .any(|known| key == *known || (known.ends_with('.') && key.starts_with(known))) =>
-            {
-                NamespaceKind::Ipc
-            }
-            _ => return Err(refuse::at(&path, "is not a parameter of a namespace")),
+        let Some(owner) = NamespaceKind::of_parameter(&dotted) else {
+            return Err(refuse::at(&path, "is not a parameter of a namespace"));
         };
         match has(linux, owner) && !dotted.split('.').any(str::is_empty) {
             true => Ok(Step::Sysctl(key.clone(), value.clone())),

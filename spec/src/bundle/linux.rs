@@ -87,6 +87,19 @@ pub struct Namespace {
     pub path: Option<String>,
 }
 
+/// System V IPC and POSIX message queues are the IPC namespace's (ipc_namespaces(7)).
+const OF_IPC: [&str; 9] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+    "fs.mqueue.",
+];
+
 /// namespaces(7)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +126,18 @@ impl NamespaceKind {
     /// Every kind, in the order in which they are joined.
     pub const ALL: [Self; 8] =
         [Self::User, Self::Pid, Self::Network, Self::Mount, Self::Ipc, Self::Uts, Self::Cgroup, Self::Time];
+
+    /// Whose parameter below `/proc/sys` this is, as sysctl(8) writes it with dots; none is
+    /// the whole machine's.
+    pub fn of_parameter(key: &str) -> Option<Self> {
+        let of_ipc = |known: &&str| key == *known || known.ends_with('.') && key.starts_with(known);
+        match key {
+            "kernel.domainname" | "kernel.hostname" => Some(Self::Uts),
+            _ if key.starts_with("net.") => Some(Self::Network),
+            _ if OF_IPC.iter().any(of_ipc) => Some(Self::Ipc),
+            _ => None,
+        }
+    }
 
     /// As config.json words it.
     pub const fn name(self) -> &'static str {
