@@ -5,7 +5,7 @@
 
 use crate::console::{self, now};
 use crate::control::{Around, Control};
-use crate::exits::{self, Exits};
+use crate::exits::Exits;
 use crate::modules::Modules;
 use crate::poller::{Poller, Token};
 use crate::power::{self, Button};
@@ -21,7 +21,7 @@ use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::time::Duration;
-use sys::process::{Ended, Spawn, has_children, kill, peek_ended, reap, spawn};
+use sys::process::{Spawn, has_children, kill, peek_ended, reap, spawn};
 
 /// Everything that PID 1 looks after.
 pub struct Machine {
@@ -124,17 +124,10 @@ impl Machine {
                 reap(ended.pid);
                 self.supervisor.exited(ended, &self.poller);
             } else {
-                self.reap_orphan(ended);
+                let exit = self.exits.reap(ended);
+                self.with_control(|control, _| control.publish(&exit));
             }
         }
-    }
-
-    /// Its start time must be read while it is a zombie still.
-    fn reap_orphan(&mut self, ended: Ended) {
-        let start = exits::start_time(ended.pid);
-        reap(ended.pid);
-        let exit = self.exits.push(ended.pid, start, ended.status);
-        self.with_control(|control, _| control.publish(&exit));
     }
 
     fn serve(&mut self, number: u32) {

@@ -5,6 +5,7 @@ use spec::control::{EXIT_RING, Exit};
 use spec::proc_stat::Stat;
 use std::collections::VecDeque;
 use std::fs;
+use sys::process::Ended;
 
 /// The newest [`EXIT_RING`] exits.
 #[derive(Debug, Default)]
@@ -14,8 +15,16 @@ pub struct Exits {
 }
 
 impl Exits {
+    /// Reaps a process that somebody else had started, and remembers how it ended. Its start
+    /// time must be read while it is a zombie still.
+    pub fn reap(&mut self, ended: Ended) -> Exit {
+        let start = start_time(ended.pid);
+        sys::process::reap(ended.pid);
+        self.push(ended.pid, start, ended.status)
+    }
+
     /// Adds an exit and returns it with its sequence number.
-    pub fn push(&mut self, pid: i32, start_time: u64, status: i32) -> Exit {
+    fn push(&mut self, pid: i32, start_time: u64, status: i32) -> Exit {
         self.last += 1;
         let exit = Exit { seq: self.last, pid, start_time, status };
         if self.ring.len() == EXIT_RING {
@@ -32,7 +41,7 @@ impl Exits {
 }
 
 /// When a process, a zombie perhaps, was started; 0 when it is gone.
-pub fn start_time(pid: i32) -> u64 {
+fn start_time(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
 }

@@ -13,8 +13,7 @@
 //! machine.
 
 #![cfg_attr(not(test), no_main)]
-// The modules are PID 1's, which uses all of them.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "the modules are PID 1's, which uses all of them")]
 
 #[macro_use]
 #[path = "keeper/console.rs"]
@@ -43,7 +42,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use supervisor::{BuiltIn, Supervisor};
-use sys::process::{Ended, peek_ended, reap};
+use sys::process::{peek_ended, reap};
 
 const HELP: &str = "\
 usage: skerry-keeper
@@ -162,17 +161,10 @@ impl Keeper {
                 reap(ended.pid);
                 self.supervisor.exited(ended, &self.poller);
             } else {
-                self.reap_orphan(ended);
+                let exit = self.exits.reap(ended);
+                self.control.publish(&exit);
             }
         }
-    }
-
-    /// Its start time must be read while it is a zombie still.
-    fn reap_orphan(&mut self, ended: Ended) {
-        let start = exits::start_time(ended.pid);
-        reap(ended.pid);
-        let exit = self.exits.push(ended.pid, start, ended.status);
-        self.control.publish(&exit);
     }
 }
 
