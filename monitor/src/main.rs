@@ -5,10 +5,14 @@
 //! | question | module |
 //! |---|---|
 //! | what is to be done next with a container | [`life`], [`order`] |
+//! | what a container is | [`config`], [`definition`] |
 //! | what is told to the runtime | [`bundle`], [`verb`] |
+//! | what a container stands on | [`image`], [`volume`], [`device`], [`etc`] |
 //! | where output goes | [`log`], [`outputs`], [`say`] |
+//! | who asks, and what is answered | [`client`], [`follow`], [`session`] |
+//! | whether it is well | [`health`] |
 //! | what outlives the monitor | [`record`], [`keeper`], [`place`] |
-//! | what happens, in what order | [`node`] |
+//! | what happens, in what order | [`node`], [`poller`] |
 //!
 //! It has one thread and waits in one place.
 
