@@ -5,7 +5,7 @@
 //! are gathered anew for each poll(2) in place of an epoll set to be kept in step.
 
 use crate::config;
-use crate::netlink::socket::{Kernel, Notices};
+use crate::netlink::notices::Notices;
 use crate::netlink::{address, advertisement, link};
 use crate::now::Now;
 use crate::outputs::Outputs;
@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 use sys::cause::cause;
+use sys::netlink::Netlink;
 
 /// What a descriptor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ fn failed(action: &str) -> impl Fn(io::Error) -> String {
 fn start() -> Result<Loop, String> {
     let node = config::read(Path::new(spec::paths::CONFIG_LAYERS))?;
     let signals = signals().map_err(|error| failed("take signals")(error.into()))?;
-    let kernel = Kernel::open().map_err(failed("open a netlink socket"))?;
+    let kernel = Netlink::route().map_err(failed("open a netlink socket"))?;
     // Notices first, then the look at what is there: nothing falls in between.
     let notices = Notices::open().map_err(failed("listen to the kernel's notices"))?;
     let folder = Path::new(spec::paths::NETWORK_ROOT);

@@ -16,7 +16,6 @@ use crate::netlink::address::Autoconfigured;
 use crate::netlink::advertisement::Advertisement;
 use crate::netlink::link::{Link, Notice};
 use crate::netlink::route::{Origin, Route};
-use crate::netlink::socket::Kernel;
 use crate::netlink::{address, link, route};
 use crate::random::Random;
 use crate::say::{attempt, say};
@@ -27,12 +26,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use std::{fs, io};
+use sys::netlink::Netlink;
 
 /// Everything but the event loop.
 #[derive(Debug)]
 pub struct Service {
     node: Node,
-    kernel: Kernel,
+    kernel: Netlink,
     state: State,
     random: Random,
     /// Whom to ask for names and the time.
@@ -42,7 +42,7 @@ pub struct Service {
 
 impl Service {
     /// A service that knows no interface yet.
-    pub fn new(node: Node, kernel: Kernel, state: State, random: Random) -> Self {
+    pub fn new(node: Node, kernel: Netlink, state: State, random: Random) -> Self {
         let names = Names::new(node.network.clone());
         Self { node, kernel, state, random, names, interfaces: BTreeMap::new() }
     }

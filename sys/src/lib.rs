@@ -21,6 +21,7 @@ pub mod listener;
 pub mod memory;
 pub mod mount_tree;
 pub mod multicast;
+pub mod netlink;
 pub mod packet;
 pub mod pidfd;
 pub mod process;

@@ -7,7 +7,6 @@ use super::host::{Host, deafen, observe};
 use super::record::Record;
 use super::{detach, forwarding, modules, namespace, networks, occupied, told};
 use crate::netlink::route::{Origin, Route};
-use crate::netlink::socket::Kernel;
 use crate::netlink::{address, link, route};
 use spec::network::{Attach, Attached, Interface, Network};
 use spec::node::Name;
@@ -17,6 +16,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use sys::cause::cause;
+use sys::netlink::Netlink;
 
 /// Attaches a container; `netns` is made when it lies below [`paths::NETNS`]. When
 /// the first time fails, nothing of it is left.
@@ -104,7 +104,7 @@ fn realize(
 
 /// Inside: loopback, addresses, routes.
 fn settle(interfaces: &[Interface]) -> io::Result<()> {
-    let mut kernel = Kernel::open()?;
+    let mut kernel = Netlink::route()?;
     let observed = observe(&mut kernel)?;
     let index = |name: &str| {
         let missing = || io::Error::other(format!("there is no {name}"));

@@ -7,7 +7,6 @@ use super::ruleset::{self, Elements, SHAPES, TABLE};
 use super::subnet::Taken;
 use crate::netlink::link::{Link, Notice};
 use crate::netlink::nft::{INET, answer, message};
-use crate::netlink::socket::Kernel;
 use crate::netlink::{address, link, route};
 use spec::network::Network;
 use spec::node::Cidr;
@@ -16,6 +15,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use sys::cause::cause;
+use sys::netlink::Netlink;
 
 /// When nothing says how long a packet may be.
 const ETHERNET: u32 = 1500;
@@ -23,7 +23,7 @@ const ETHERNET: u32 = 1500;
 /// What the kernel knows.
 #[derive(Debug)]
 pub struct Host {
-    routing: Kernel,
+    routing: Netlink,
     observed: Observed,
     routes: Vec<route::Found>,
 }
@@ -35,7 +35,7 @@ impl Host {
     /// What could not be read, in words.
     pub fn look() -> Result<Self, String> {
         let failed = |error: io::Error| format!("list interfaces, addresses and routes: {}", cause(&error));
-        let mut routing = Kernel::open().map_err(failed)?;
+        let mut routing = Netlink::route().map_err(failed)?;
         let observed = observe(&mut routing).map_err(failed)?;
         let mut routes = Vec::new();
         routing.dump(route::list(), |kind, body| routes.extend(route::parse(kind, body))).map_err(failed)?;
@@ -170,10 +170,10 @@ impl Host {
     pub fn filter(&self, networks: &[Network], records: &[Record]) -> Result<(), String> {
         let wanted = ruleset::wanted(networks, records);
         let apply = || -> io::Result<()> {
-            let mut filter = Kernel::netfilter()?;
+            let mut filter = Netlink::netfilter()?;
             let (there, found) = elements(&mut filter)?;
             match there || !wanted.is_empty() {
-                true => filter.batch(ruleset::changes(found.as_ref(), &wanted)),
+                true => filter.batch(message::batch(ruleset::changes(found.as_ref(), &wanted))),
                 false => Ok(()),
             }
         };
@@ -192,7 +192,7 @@ impl Host {
     pub fn dropped_by(&self) -> Result<Option<(String, String)>, String> {
         let mut found = None;
         let each = |kind, body: &[u8]| found = found.take().or_else(|| answer::dropping_chain(kind, body));
-        Kernel::netfilter()
+        Netlink::netfilter()
             .and_then(|mut filter| filter.dump(message::list_chains(), each))
             .map_err(|error| format!("list the chains of nftables: {}", cause(&error)))?;
         Ok(found)
@@ -221,7 +221,7 @@ pub fn deafen(name: &str) -> io::Result<()> {
 }
 
 /// The links and addresses of the namespace in which a socket was opened.
-pub fn observe(routing: &mut Kernel) -> io::Result<Observed> {
+pub fn observe(routing: &mut Netlink) -> io::Result<Observed> {
     let mut observed = Observed::default();
     routing.dump(link::list(), |kind, body| match link::parse(kind, body) {
         Some(Notice::Changed(link)) => observed.links.push(link),
@@ -232,7 +232,7 @@ pub fn observe(routing: &mut Kernel) -> io::Result<Observed> {
 }
 
 /// Whether there is a table of our name, and its elements when its rules are ours.
-fn elements(filter: &mut Kernel) -> io::Result<(bool, Option<Elements>)> {
+fn elements(filter: &mut Netlink) -> io::Result<(bool, Option<Elements>)> {
     let mut comment = None;
     filter.dump(message::list_tables(), |kind, body| match answer::table(kind, body) {
         Some((INET, name, note)) if name == TABLE => comment = Some(note),

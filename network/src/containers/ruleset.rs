@@ -24,11 +24,11 @@ use super::record::Record;
 use super::subnet::host;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
-use crate::netlink::wire::{Nest, Request};
 use spec::network::{Network, Port};
 use spec::node::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use sys::netlink::wire::{Nest, Request};
 
 /// The table's name, in the family of both.
 pub const TABLE: &str = "skerry";

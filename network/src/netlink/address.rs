@@ -1,8 +1,8 @@
 //! Addresses of interfaces (rtnetlink(7), `RTM_NEWADDR`).
 
-use super::wire::{Request, attributes, number};
 use std::net::IpAddr;
 use std::time::Duration;
+use sys::netlink::wire::{Request, attributes, number};
 
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index (4).
 const BODY: usize = 8;
@@ -127,7 +127,7 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Autoconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::wire::{Message, messages};
+    use sys::netlink::wire::{Message, messages};
 
     fn check<T>(request: Request, with: impl FnOnce(Message<'_>) -> T) -> T {
         let bytes = request.finish(0);

@@ -1,10 +1,10 @@
 //! What routers advertise and the kernel leaves to programs: name servers and
 //! domains to search (RFC 8106), in `RTM_NEWNDUSEROPT` notices.
 
-use super::wire::number;
 use crate::dns;
 use std::net::Ipv6Addr;
 use std::time::Duration;
+use sys::netlink::wire::number;
 
 const NEW: u16 = 68; // RTM_NEWNDUSEROPT
 /// `struct nduseroptmsg`: family, pad, length of options (2), interface (4),

@@ -1,8 +1,8 @@
 //! Network interfaces (rtnetlink(7), `RTM_NEWLINK`).
 
-use super::wire::{Nest, Request, attributes, number, number16};
 use crate::dhcp::Mac;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use sys::netlink::wire::{Nest, Request, attributes, number, number16};
 
 const NEW: u16 = libc::RTM_NEWLINK;
 const DELETE: u16 = libc::RTM_DELLINK;
@@ -187,7 +187,7 @@ fn body(index: u32, flags: u32) -> [u8; BODY] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::wire::messages;
+    use sys::netlink::wire::messages;
 
     fn read(request: Request) -> Option<Notice> {
         let bytes = request.finish(0);

@@ -2,8 +2,8 @@
 
 use super::address::from_octets;
 use super::address::octets;
-use super::wire::{Request, attributes, number};
 use std::net::IpAddr;
+use sys::netlink::wire::{Request, attributes, number};
 
 /// Who made a route, as `ip route` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::wire::{attributes, messages};
+    use sys::netlink::wire::{attributes, messages};
 
     /// The attributes' types, in order, and the scope.
     fn shape(route: &Route) -> (Vec<u16>, u8) {

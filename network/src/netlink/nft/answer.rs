@@ -2,7 +2,7 @@
 
 use super::message::Element;
 use super::{LIST_ELEMENT, SUBSYSTEM};
-use crate::netlink::wire::attributes;
+use sys::netlink::wire::attributes;
 
 const TABLE: u16 = SUBSYSTEM;
 const CHAIN: u16 = SUBSYSTEM | 3;
@@ -57,8 +57,8 @@ fn words(bytes: &[u8]) -> String {
 mod tests {
     use super::super::message;
     use super::*;
-    use crate::netlink::wire::{Request, messages};
     use crate::random::Random;
+    use sys::netlink::wire::{Request, messages};
 
     fn sent(request: Request) -> (u16, Vec<u8>) {
         let bytes = request.finish(1);

@@ -4,7 +4,7 @@
 //! other, from a multiple of four bytes on.
 
 use super::text;
-use crate::netlink::wire::Nest;
+use sys::netlink::wire::Nest;
 
 /// The first register for values (`NFT_REG32_00`).
 pub const FIRST: u32 = 8;

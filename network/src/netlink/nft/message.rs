@@ -1,7 +1,7 @@
 //! What is asked of nftables, one table of both families at a time.
 
 use super::{INET, LIST_ELEMENT, SUBSYSTEM, family, text};
-use crate::netlink::wire::{Nest, Request};
+use sys::netlink::wire::{Nest, Request};
 
 const NEW_TABLE: u16 = SUBSYSTEM;
 const GET_TABLE: u16 = SUBSYSTEM | 1;
@@ -169,7 +169,7 @@ fn lists(kind: u16, flags: u16, table: &str, set: &str, elements: &[Element]) ->
     let request = |list: &Nest| {
         Request::new(kind, flags, &family(INET)).with(1, &text(table)).with(2, &text(set)).with_nest(3, list)
     };
-    lists.iter().filter(|list| list.len() > 0).map(request).collect()
+    lists.iter().filter(|list| !list.is_empty()).map(request).collect()
 }
 
 fn described(element: &Element) -> Nest {
@@ -199,9 +199,13 @@ pub fn list_elements(table: &str, set: &str) -> Request {
     Request::new(GET_ELEMENTS, 0, &family(INET)).with(1, &text(table)).with(2, &text(set))
 }
 
-/// The message before a batch, and with `end` the one behind it: all of it is done
-/// at once, or nothing.
-pub fn batch_edge(end: bool) -> Request {
+/// Changes of which all are done at once or none.
+pub fn batch(changes: Vec<Request>) -> Vec<Request> {
+    [vec![batch_edge(false)], changes, vec![batch_edge(true)]].concat()
+}
+
+/// The message before a batch, and with `end` the one behind it.
+fn batch_edge(end: bool) -> Request {
     const BEGIN: u16 = 16;
     let kind = if end { BEGIN + 1 } else { BEGIN };
     Request::new(kind, 0, &[0, 0, 0, (SUBSYSTEM >> 8) as u8])

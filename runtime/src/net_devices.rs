@@ -5,20 +5,20 @@
 //! and reach far are given again. What becomes of an interface when the namespace ends is the
 //! kernel's: a card goes back to the host, any other goes away.
 
-mod netlink;
-
 use crate::error::{Context, Error, Result};
 use crate::plan::NetDevice;
-use netlink::{Netlink, Request, attributes, number};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use sys::netlink::Netlink;
+use sys::netlink::wire::{Request, attributes, number};
 
 /// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4).
 const LINK: usize = 16;
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index (4).
 const ADDRESS: usize = 8;
+const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const UP: u32 = libc::IFF_UP as u32;
 
 /// An interface of a namespace.
@@ -38,12 +38,12 @@ pub fn move_to(pid: i32, devices: &[NetDevice]) -> Result<()> {
     }
     let words = || "linux.netDevices: enter the container's network".to_owned();
     let namespace = File::open(format!("/proc/{pid}/ns/net")).context(words)?;
-    let here = Netlink::open().context(words)?;
-    let there = opened_in(&namespace).context(words)?;
+    let mut here = Netlink::route().context(words)?;
+    let mut there = opened_in(&namespace).context(words)?;
     devices.iter().try_for_each(|device| {
         let words =
             || format!("linux.netDevices[{:?}]: move it to the container as {}", device.name, device.inside);
-        move_one(device, &here, &there, &namespace).context(words)
+        move_one(device, &mut here, &mut there, &namespace).context(words)
     })
 }
 
@@ -51,12 +51,12 @@ pub fn move_to(pid: i32, devices: &[NetDevice]) -> Result<()> {
 fn opened_in(namespace: &File) -> io::Result<Netlink> {
     let own = File::open("/proc/self/ns/net")?;
     setns(namespace, CloneFlags::CLONE_NEWNET)?;
-    let socket = Netlink::open();
+    let socket = Netlink::route();
     setns(own, CloneFlags::CLONE_NEWNET)?;
     socket
 }
 
-fn move_one(device: &NetDevice, here: &Netlink, there: &Netlink, namespace: &File) -> Result<()> {
+fn move_one(device: &NetDevice, here: &mut Netlink, there: &mut Netlink, namespace: &File) -> Result<()> {
     let link = links(here)?.into_iter().find(|link| link.name == device.name);
     let link = link.ok_or_else(|| Error::new("there is no such interface"))?;
     // Before it is switched off, which takes IPv6 addresses away.
@@ -67,10 +67,10 @@ fn move_one(device: &NetDevice, here: &Netlink, there: &Netlink, namespace: &Fil
         return Err(Error::new("there is one of this name already"));
     }
     switch(here, link.index, false).context(|| "switch it off".into())?;
-    let request = Request::new(libc::RTM_NEWLINK, &link_body(link.index, 0, 0))
+    let request = Request::new(libc::RTM_NEWLINK, 0, &link_body(link.index, 0, 0))
         .with(libc::IFLA_IFNAME, format!("{}\0", device.inside).as_bytes())
         .with(libc::IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
-    if let Err(error) = here.change(request, 0) {
+    if let Err(error) = here.change(request) {
         // As it was found.
         let _ = switch(here, link.index, link.is_up);
         return Err(error).context(|| "hand it over".into());
@@ -84,9 +84,10 @@ fn move_one(device: &NetDevice, here: &Netlink, there: &Netlink, namespace: &Fil
     switch(there, index, true).context(|| "switch it on".into())
 }
 
-fn links(socket: &Netlink) -> Result<Vec<Link>> {
-    let all = socket.all(Request::new(libc::RTM_GETLINK, &[0; LINK]));
-    Ok(all.context(|| "list the interfaces".into())?.iter().filter_map(|body| link(body)).collect())
+fn links(socket: &mut Netlink) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    let all = socket.dump(Request::new(libc::RTM_GETLINK, 0, &[0; LINK]), |_, body| links.extend(link(body)));
+    all.context(|| "list the interfaces".into()).map(|()| links)
 }
 
 fn link(body: &[u8]) -> Option<Link> {
@@ -96,9 +97,9 @@ fn link(body: &[u8]) -> Option<Link> {
     Some(Link { index, name, is_up: flags & UP != 0 })
 }
 
-fn switch(socket: &Netlink, index: u32, on: bool) -> io::Result<()> {
+fn switch(socket: &mut Netlink, index: u32, on: bool) -> io::Result<()> {
     let flags = if on { UP } else { 0 };
-    socket.change(Request::new(libc::RTM_NEWLINK, &link_body(index, flags, UP)), 0)
+    socket.change(Request::new(libc::RTM_NEWLINK, 0, &link_body(index, flags, UP)))
 }
 
 fn link_body(index: u32, flags: u32, change: u32) -> [u8; LINK] {
@@ -110,9 +111,12 @@ fn link_body(index: u32, flags: u32, change: u32) -> [u8; LINK] {
 }
 
 /// The addresses of an interface that move along.
-fn addresses(socket: &Netlink, index: u32) -> io::Result<Vec<Vec<u8>>> {
-    let all = socket.all(Request::new(libc::RTM_GETADDR, &[0; ADDRESS]))?;
-    Ok(all.into_iter().filter(|body| number(body, 4) == Some(index) && is_kept(body)).collect())
+fn addresses(socket: &mut Netlink, index: u32) -> io::Result<Vec<Vec<u8>>> {
+    let mut kept = Vec::new();
+    socket.dump(Request::new(libc::RTM_GETADDR, 0, &[0; ADDRESS]), |_, body| {
+        kept.extend((number(body, 4) == Some(index) && is_kept(body)).then(|| body.to_owned()));
+    })?;
+    Ok(kept)
 }
 
 /// Given for good, and of a scope that reaches everywhere.
@@ -123,12 +127,14 @@ fn is_kept(body: &[u8]) -> bool {
     flags & libc::IFA_F_PERMANENT != 0 && body[3] == libc::RT_SCOPE_UNIVERSE
 }
 
-fn give(socket: &Netlink, index: u32, address: &[u8]) -> io::Result<()> {
+fn give(socket: &mut Netlink, index: u32, address: &[u8]) -> io::Result<()> {
     let mut body = [address[0], address[1], 0, address[3], 0, 0, 0, 0];
     body[4..].copy_from_slice(&index.to_ne_bytes());
     let kept = [libc::IFA_ADDRESS, libc::IFA_LOCAL, libc::IFA_BROADCAST];
     let request = attributes(&address[ADDRESS..])
         .filter(|(kind, _)| kept.contains(kind))
-        .fold(Request::new(libc::RTM_NEWADDR, &body), |request, (kind, value)| request.with(kind, value));
-    socket.change(request, libc::NLM_F_CREATE | libc::NLM_F_EXCL)
+        .fold(Request::new(libc::RTM_NEWADDR, NEW, &body), |request, (kind, value)| {
+            request.with(kind, value)
+        });
+    socket.change(request)
 }

@@ -1,49 +1,43 @@
-//! Netlink sockets: one that asks, one that listens.
+//! Requests to the kernel over netlink(7), and what it answers.
+//!
+//! What is asked, and of which part of the kernel, is the caller's: [`wire`] puts messages
+//! together and takes them apart.
 
-use super::nft::message::batch_edge;
-use super::wire::{HEADER, Request, messages, number};
+pub mod wire;
+
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
     socket, sockopt,
 };
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
+use wire::{HEADER, Request, messages, number};
 
-/// The kernel's datagrams to us are not longer than this (netlink(7)).
-const LARGEST: usize = 32 * 1024;
+/// The kernel's datagrams to us are not longer than this.
+pub const LARGEST: usize = 32 * 1024;
 const ERROR: u16 = libc::NLMSG_ERROR as u16;
 const DONE: u16 = libc::NLMSG_DONE as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
 
-/// `RTNLGRP_LINK`, `RTNLGRP_IPV6_IFADDR` and `RTNLGRP_ND_USEROPT`, as bits.
-const GROUPS: u32 = 1 | 1 << 8 | 1 << 19;
-
 /// A batch of elements is one datagram; the usual limit would be 200 KiB.
 const BATCH: usize = 4 << 20;
 
-fn open(flags: SockFlag, groups: u32, protocol: SockProtocol) -> nix::Result<OwnedFd> {
-    let flags = flags | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-    Ok(socket)
-}
-
-/// The socket for requests. The kernel carries one out before it answers, and
-/// answers at once, so waiting for the answer does not hold up the loop.
+/// A socket for requests to the network namespace in which it was opened. The kernel carries
+/// one out before it answers, and answers at once, so waiting for the answer holds nobody up.
 #[derive(Debug)]
-pub struct Kernel {
+pub struct Netlink {
     socket: OwnedFd,
     sequence: u32,
 }
 
-impl Kernel {
-    /// Opens it.
+impl Netlink {
+    /// Opens one for links, addresses and routes (rtnetlink(7)).
     ///
     /// # Errors
     /// As socket(2) has them.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: open(SockFlag::empty(), 0, SockProtocol::NetlinkRoute)?, sequence: 0 })
+    pub fn route() -> io::Result<Self> {
+        Self::open(SockProtocol::NetlinkRoute)
     }
 
     /// Opens one for nftables.
@@ -51,19 +45,25 @@ impl Kernel {
     /// # Errors
     /// As socket(2) has them.
     pub fn netfilter() -> io::Result<Self> {
-        let socket = open(SockFlag::empty(), 0, SockProtocol::NetlinkNetFilter)?;
+        let netlink = Self::open(SockProtocol::NetlinkNetFilter)?;
         // Only a process with privileges in the first user namespace may.
-        let _ = setsockopt(&socket, sockopt::SndBufForce, &BATCH);
+        let _ = setsockopt(&netlink.socket, sockopt::SndBufForce, &BATCH);
+        Ok(netlink)
+    }
+
+    fn open(protocol: SockProtocol) -> io::Result<Self> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Asks for changes of nftables of which all are done at once or none.
+    /// Sends messages as one, which a beginning and an end of a batch make one change: all of it
+    /// is done or nothing.
     ///
     /// # Errors
     /// What the kernel answered to the first that it refused.
-    pub fn batch(&mut self, changes: Vec<Request>) -> io::Result<()> {
+    pub fn batch(&mut self, messages: Vec<Request>) -> io::Result<()> {
         let first = self.sequence.wrapping_add(1);
-        let messages = [vec![batch_edge(false)], changes, vec![batch_edge(true)]].concat();
         let mut bytes = Vec::new();
         for request in messages {
             self.sequence = self.sequence.wrapping_add(1);
@@ -139,41 +139,16 @@ fn outcome(body: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The socket on which notices of links, IPv6 addresses and router
-/// advertisements come.
-#[derive(Debug)]
-pub struct Notices {
-    socket: OwnedFd,
-    buffer: Vec<u8>,
-}
-
-impl Notices {
-    /// Opens it.
-    ///
-    /// # Errors
-    /// As socket(2) has them.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self {
-            socket: open(SockFlag::SOCK_NONBLOCK, GROUPS, SockProtocol::NetlinkRoute)?,
-            buffer: vec![0; LARGEST],
-        })
-    }
-
-    /// Reads one datagram: `each` gets the types and bodies.
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is none; `ENOBUFS` when notices were lost.
-    pub fn read(&mut self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
-        let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-        messages(&self.buffer[..length]).for_each(|message| each(message.kind, message.body));
-        Ok(())
-    }
-}
-
-impl AsFd for Notices {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 const _: () = assert!(HEADER == size_of::<libc::nlmsghdr>());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_an_error_number_or_nothing() {
+        assert!(outcome(&[0; 4]).is_ok());
+        assert_eq!(outcome(&(-libc::EPERM).to_ne_bytes()).unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(outcome(&[]).is_err());
+    }
+}

@@ -91,6 +91,11 @@ impl Nest {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Nothing is there yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
@@ -151,7 +156,14 @@ pub fn number16(bytes: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+
+    /// The next of a row of numbers that is the same each time, below `limit` (Vigna's xorshift64*).
+    fn throw(row: &mut u64, limit: usize) -> usize {
+        *row ^= *row >> 12;
+        *row ^= *row << 25;
+        *row ^= *row >> 27;
+        (row.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
 
     fn two_messages() -> Vec<u8> {
         let mut bytes = Request::new(16, 0, &[1; 16]).with(3, b"eth0\0").with(4, &[7; 4]).finish(1);
@@ -171,16 +183,25 @@ mod tests {
 
     #[test]
     fn no_sequence_of_bytes_panics_or_goes_on_for_ever() {
-        let mut random = Random::new(11);
+        let mut row = 11;
         for _ in 0..20_000 {
             let mut bytes = two_messages();
             for _ in 0..4 {
-                let at = random.below(bytes.len() as u64) as usize;
-                bytes[at] = random.next() as u8;
+                let at = throw(&mut row, bytes.len());
+                bytes[at] = throw(&mut row, 256) as u8;
             }
-            bytes.truncate(random.below(bytes.len() as u64 + 1) as usize);
+            bytes.truncate(throw(&mut row, bytes.len() + 1));
             let parts: usize = messages(&bytes).map(|message| 1 + attributes(message.body).count()).sum();
             assert!(parts <= bytes.len());
         }
+    }
+
+    #[test]
+    fn what_is_cut_short_ends_the_list() {
+        let bytes = Request::new(16, 0, &[1; 16]).with(3, b"eth0\0").finish(0);
+        for length in 0..bytes.len() {
+            assert_eq!(messages(&bytes[..length]).count(), 0);
+        }
+        assert_eq!(messages(&[0; 32]).count() + attributes(&[0; 32]).count(), 0);
     }
 }
