@@ -2,10 +2,9 @@
 //! it takes bytes and panics when something does not hold.
 //!
 //! `runtime/fuzz` hands them to libFuzzer, `make fuzz`. It is a package of its own, outside the
-//! workspace, which includes these modules by `#[path]`: so the runtime stays one
-//! program whose unused code the compiler names, as a library's would not be, and neither
-//! libFuzzer nor the C++ compiler that it takes is needed for `make check`. The tests here go
-//! through the inputs that were kept, `runtime/fuzz/corpus`, one a line.
+//! workspace, so that neither libFuzzer nor the C++ compiler that it takes is needed for
+//! `make check`. The tests here go through the inputs that were kept, `runtime/fuzz/corpus`, one
+//! a line.
 
 mod config;
 mod mount_options;

@@ -1,4 +1,4 @@
 //! `make fuzz TARGET=mount_options`
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &[u8]| runtime_fuzz::mount_options(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| runtime::fuzz::mount_options(text));
