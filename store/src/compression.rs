@@ -3,14 +3,9 @@
 //! Media types say it too, but archives that Docker writes name none, and what
 //! is wrong is caught by the diff ID in any case.
 
+use crate::zstd::Zstd;
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, Read};
-
-/// Greatest window that a zstd frame may ask for: what RFC 8878 recommends to
-/// support is 8 MiB, what `zstd --ultra -22` uses is 128 MiB.
-const WINDOW_MAX: u64 = 128 << 20;
 
 /// Unpacks gzip (all members) or zstd (all frames), and passes anything else on.
 ///
@@ -25,62 +20,6 @@ pub fn unpack<'r>(mut input: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => refused("xz"),
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => refused("bzip2"),
         _ => Ok(Box::new(input)),
-    }
-}
-
-/// zstd frames, one after the other; skippable ones are skipped.
-struct Zstd<R> {
-    input: R,
-    decoder: FrameDecoder,
-    within: bool,
-}
-
-impl<R: BufRead> Zstd<R> {
-    fn new(input: R) -> Self {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(WINDOW_MAX);
-        Self { input, decoder, within: false }
-    }
-
-    /// Begins the next frame that has content. False: there is none.
-    fn begin(&mut self) -> io::Result<bool> {
-        while !self.input.fill_buf()?.is_empty() {
-            match self.decoder.reset(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let length = u64::from(length);
-                    if io::copy(&mut (&mut self.input).take(length), &mut io::sink())? < length {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(format!("zstd: {error}"))),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for Zstd<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.within && !self.begin()? {
-                return Ok(0);
-            }
-            self.within = true;
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder
-                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(|error| io::Error::other(format!("zstd: {error}")))?;
-            }
-            let count = self.decoder.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            self.within = false;
-        }
     }
 }
 

@@ -18,6 +18,8 @@ mod store;
 mod stores;
 pub mod tar;
 mod verity;
+mod windows;
+mod zstd;
 
 pub use digest::Digest;
 pub use error::{Error, Result};
