@@ -1,11 +1,10 @@
 //! What a profile says of each system call number, and of the ranges between them.
 
 use super::action;
-use super::calls::{Abi, Calls, X32_BIT};
+use super::calls::{Abi, Numbers, X32_BIT};
 use super::multiplexed;
 use crate::error::{Error, Result};
 use spec::bundle::{Argument, Seccomp, Syscalls};
-use std::collections::BTreeMap;
 
 /// Arguments that must all compare so, and the filter's value if they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +27,11 @@ impl Decision {
 
     /// An unconditional case prevails over the others wherever it stands, as in
     /// libseccomp; among equals the first does.
-    fn of(cases: Vec<Case>, otherwise: u32) -> Self {
-        match cases.iter().find(|case| case.conditions.is_empty()) {
+    fn of(cases: &[(u32, Case)], otherwise: u32) -> Self {
+        let values = cases.iter().map(|(_, case)| case);
+        match values.clone().find(|case| case.conditions.is_empty()) {
             Some(case) => Self::always(case.value),
-            None => Self { cases, otherwise },
+            None => Self { cases: values.cloned().collect(), otherwise },
         }
     }
 }
@@ -46,10 +46,24 @@ pub struct Rules {
 }
 
 struct Rule {
-    names: Vec<String>,
+    calls: Vec<Call>,
     value: u32,
     /// One of these must hold.
     alternatives: Vec<Vec<Argument>>,
+}
+
+/// What a rule's name means.
+struct Call {
+    numbers: Numbers,
+    /// The call of i386 that stands for it too, and with which first argument.
+    form: Option<(Numbers, Argument)>,
+}
+
+impl Call {
+    fn of(name: &str) -> Self {
+        let form = multiplexed::form(name).map(|(call, first)| (Numbers::of(call), first));
+        Self { numbers: Numbers::of(name), form }
+    }
 }
 
 impl Rules {
@@ -86,9 +100,8 @@ impl Rules {
 
     fn append(&self, ranges: &mut Ranges, abi: Abi) {
         let base = if abi == Abi::X32 { X32_BIT } else { 0 };
-        let calls = abi.calls();
-        let decisions = self.decisions(abi, &calls);
-        let newest = self.newest(&calls).max(decisions.keys().next_back().copied());
+        let decisions = self.decisions(abi);
+        let newest = self.newest(abi).max(decisions.last().map(|last| last.0));
         let mut next = base;
         for (number, decision) in decisions {
             if number > next {
@@ -106,28 +119,28 @@ impl Rules {
         }
     }
 
-    /// Numbers that rules name. As in runc, a rule that repeats the default says nothing.
-    fn decisions(&self, abi: Abi, calls: &Calls) -> BTreeMap<u32, Decision> {
-        let mut cases = BTreeMap::<u32, Vec<Case>>::new();
+    /// Numbers that rules name, from the lowest. As in runc, a rule that repeats the default says nothing.
+    fn decisions(&self, abi: Abi) -> Ranges {
+        let mut cases = Vec::<(u32, Case)>::new();
         for rule in self.rules.iter().filter(|rule| rule.value != self.default) {
-            for name in &rule.names {
-                if let Some(number) = calls.get(name.as_str()) {
-                    cases.entry(*number).or_default().extend(rule.cases(abi));
+            for call in &rule.calls {
+                if let Some(number) = call.numbers.on(abi) {
+                    cases.extend(rule.cases(abi).map(|case| (number, case)));
                 }
-                let form = (abi == Abi::I386 && rule.is_unconditional()).then(|| multiplexed::form(name));
-                if let Some((call, first)) = form.flatten() {
-                    let case = Case { conditions: vec![first], value: rule.value };
-                    cases.entry(calls[call]).or_default().push(case);
+                let form = call.form.filter(|_| rule.is_unconditional());
+                if let Some((number, first)) = form.and_then(|(call, first)| Some((call.on(abi)?, first))) {
+                    cases.push((number, Case { conditions: vec![first], value: rule.value }));
                 }
             }
         }
-        cases.into_iter().map(|(number, cases)| (number, Decision::of(cases, self.default))).collect()
+        cases.sort_by_key(|(number, _)| *number);
+        let numbers = cases.chunk_by(|one, next| one.0 == next.0);
+        numbers.map(|same| (same[0].0, Decision::of(same, self.default))).collect()
     }
 
     /// The newest call that the profile's author thought of.
-    fn newest(&self, calls: &Calls) -> Option<u32> {
-        let names = self.rules.iter().flat_map(|rule| &rule.names);
-        names.filter_map(|name| calls.get(name.as_str()).copied()).max()
+    fn newest(&self, abi: Abi) -> Option<u32> {
+        self.rules.iter().flat_map(|rule| &rule.calls).filter_map(|call| call.numbers.on(abi)).max()
     }
 
     /// For a call that the author cannot have known: programs take ENOSYS for a
@@ -147,7 +160,8 @@ impl Rule {
             return Err(Error(format!("{path}.args[{bad}].index: a system call has arguments 0 to 5")));
         }
         let value = action::value(rule.action, rule.errno_ret, &format!("{path}.action"))?;
-        Ok(Self { names: rule.names.clone(), value, alternatives: alternatives(&rule.args) })
+        let calls = rule.names.iter().map(|name| Call::of(name)).collect();
+        Ok(Self { calls, value, alternatives: alternatives(&rule.args) })
     }
 
     fn is_unconditional(&self) -> bool {

@@ -6,8 +6,28 @@
 use spec::bundle::{Argument, Operator};
 
 /// From 1 on, linux/net.h.
-const SOCKETCALL: &str = "socket bind connect listen accept getsockname getpeername socketpair send recv sendto \
-                          recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg";
+const SOCKETCALL: [&str; 20] = [
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+];
 
 /// linux/ipc.h
 const IPC: [(&str, u64); 12] = [
@@ -28,7 +48,7 @@ const IPC: [(&str, u64); 12] = [
 /// The other form of a call: the call that stands for it, and with which first argument.
 pub fn form(name: &str) -> Option<(&'static str, Argument)> {
     let first = |value, mask| Argument { index: 0, value: mask, value_two: value, op: Operator::MaskedEqual };
-    if let Some(place) = SOCKETCALL.split_whitespace().position(|known| known == name) {
+    if let Some(place) = SOCKETCALL.iter().position(|known| *known == name) {
         return Some(("socketcall", first(place as u64 + 1, 0xffff_ffff)));
     }
     let (_, number) = IPC.iter().find(|(known, _)| *known == name)?;

@@ -3,7 +3,7 @@
 mod machine;
 mod reading;
 
-use super::calls::{Abi, Calls, X32_BIT};
+use super::calls::{Abi, Numbers, X32_BIT};
 use super::{ARCH_I386, ARCH_X86_64, compile, multiplexed};
 pub use machine::run;
 pub use reading::Reading;
@@ -37,11 +37,11 @@ pub fn compare(profile: &Seccomp) {
 
 /// Numbers of the calls that the profile names, and those around them.
 fn numbers(profile: &Seccomp) -> Vec<u32> {
-    let calls: [Calls; 3] = [Abi::X86_64, Abi::X32, Abi::I386].map(Abi::calls);
     let names: Vec<&str> = profile.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str).collect();
     let with_forms = names.iter().flat_map(|name| [Some(*name), multiplexed::form(name).map(|form| form.0)]);
-    let named = with_forms.flatten().flat_map(|name| calls.iter().filter_map(move |calls| calls.get(name)));
-    let around = named.flat_map(|&number| [number.wrapping_sub(1), number, number.wrapping_add(1)]);
+    let on_each = |name| [Abi::X86_64, Abi::X32, Abi::I386].map(|abi| Numbers::of(name).on(abi));
+    let named = with_forms.flatten().flat_map(on_each).flatten();
+    let around = named.flat_map(|number| [number.wrapping_sub(1), number, number.wrapping_add(1)]);
     let mut numbers: Vec<u32> = around.chain([0, X32_BIT - 1, X32_BIT, 0x8000_0000, u32::MAX]).collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -1,12 +1,13 @@
 //! A profile read from top to bottom for one call, with nothing prepared.
 
-use super::{ALLOW, ARCH_I386, ARCH_X86_64, Abi, Calls, ENOSYS, EPERM, KILL, X32_BIT, multiplexed};
+use super::{ALLOW, ARCH_I386, ARCH_X86_64, Abi, ENOSYS, EPERM, KILL, Numbers, X32_BIT, multiplexed};
 use spec::bundle::{Action, Argument, Operator, Seccomp, Syscalls};
+use std::collections::HashMap;
 
 /// A profile and the numbers that its names have.
 pub struct Reading<'a> {
     profile: &'a Seccomp,
-    calls: [(Abi, Calls); 3],
+    numbers: HashMap<&'a str, Numbers>,
 }
 
 /// What a profile says of one number.
@@ -20,7 +21,9 @@ pub enum Call<'a> {
 
 impl<'a> Reading<'a> {
     pub fn new(profile: &'a Seccomp) -> Self {
-        Self { profile, calls: [Abi::X86_64, Abi::X32, Abi::I386].map(|abi| (abi, abi.calls())) }
+        let names = profile.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str);
+        let numbers = names.chain(["socketcall", "ipc"]).map(|name| (name, Numbers::of(name))).collect();
+        Self { profile, numbers }
     }
 
     pub fn call(&self, arch: u32, number: u32) -> Call<'a> {
@@ -29,46 +32,41 @@ impl<'a> Reading<'a> {
         let lets_through = [Action::Allow, Action::Log, Action::Trace, Action::Notify]
             .contains(&self.profile.default_action);
         let unknown = if lets_through { default } else { ENOSYS };
-        let place = match arch {
-            ARCH_I386 if named("SCMP_ARCH_X86") => 2,
-            ARCH_X86_64 if number < X32_BIT => 0,
+        let abi = match arch {
+            ARCH_I386 if named("SCMP_ARCH_X86") => Abi::I386,
+            ARCH_X86_64 if number < X32_BIT => Abi::X86_64,
             ARCH_X86_64 if number == u32::MAX => return Call::Always(unknown),
-            ARCH_X86_64 if named("SCMP_ARCH_X32") => 1,
+            ARCH_X86_64 if named("SCMP_ARCH_X32") => Abi::X32,
             _ => return Call::Always(KILL),
         };
-        let (abi, calls) = &self.calls[place];
-        let (found, newest) = self.rules(*abi, calls, number);
+        let (found, newest) = self.rules(abi, number);
         let free = |(rule, first): &&(&Syscalls, Option<_>)| rule.args.is_empty() && first.is_none();
         if let Some((rule, _)) = found.iter().find(free) {
             return Call::Always(value(rule.action, rule.errno_ret));
         }
         let known = number != u32::MAX && newest.is_none_or(|newest| number <= newest);
-        let width = if *abi == Abi::I386 { u64::from(u32::MAX) } else { u64::MAX };
+        let width = if abi == Abi::I386 { u64::from(u32::MAX) } else { u64::MAX };
         Call::Rules(found, if known { default } else { unknown }, width)
     }
 
     /// Rules about the number, and the newest number that the profile names.
     #[expect(clippy::type_complexity, reason = "read once, above")]
-    fn rules(
-        &self,
-        abi: Abi,
-        calls: &Calls,
-        number: u32,
-    ) -> (Vec<(&'a Syscalls, Option<(u64, u64)>)>, Option<u32>) {
+    fn rules(&self, abi: Abi, number: u32) -> (Vec<(&'a Syscalls, Option<(u64, u64)>)>, Option<u32>) {
         let default = value(self.profile.default_action, self.profile.default_errno_ret);
         let (mut found, mut newest) = (Vec::new(), None);
         for rule in &self.profile.syscalls {
             let says = value(rule.action, rule.errno_ret) != default;
             for name in &rule.names {
-                let own = calls.get(name.as_str()).copied();
+                let own = self.numbers[name.as_str()].on(abi);
                 newest = newest.max(own);
                 found.extend((says && own == Some(number)).then_some((rule, None)));
                 let form =
                     multiplexed::form(name).filter(|_| says && abi == Abi::I386 && rule.args.is_empty());
                 if let Some((call, first)) = form {
-                    newest = newest.max(Some(calls[call]));
+                    let call = self.numbers[call].on(abi);
+                    newest = newest.max(call);
                     let first = Some((first.value, first.value_two));
-                    found.extend((calls[call] == number).then_some((rule, first)));
+                    found.extend((call == Some(number)).then_some((rule, first)));
                 }
             }
         }
