@@ -3,14 +3,14 @@
 //! Where PID 1 is somebody else's, this small program keeps what must outlive the monitor: its
 //! pipes and terminals, and the exit statuses of containers that end while there is no monitor,
 //! whose processes come to it as their nearest subreaper (`PR_SET_CHILD_SUBREAPER` of
-//! prctl(2)). It starts the monitor that lies beside it and starts it again whenever it ends; TERM
-//! ends both, containers first. The sockets and folders are a node's (`spec::paths`).
+//! prctl(2)). It starts the monitor that lies beside it, and the network's service for containers, and
+//! starts either again whenever it ends; TERM ends them, containers first. The sockets and folders are a node's (`spec::paths`).
 //!
 //! It is made of PID 1's own modules: the control socket, the store of descriptors, the ring of
 //! exits, the supervision of services. What of them belongs to a whole machine is not called.
 //!
-//! Deliberately missing: the network service, which would look after every network card of the
-//! machine.
+//! Deliberately missing: the rest of the network's service, which would look after every network card
+//! of the machine.
 
 #![cfg_attr(not(test), no_main)]
 #![allow(dead_code, reason = "the modules are PID 1's, which uses all of them")]
@@ -48,13 +48,15 @@ const HELP: &str = "\
 usage: skerry-keeper
 
 Keeps containers on a machine whose PID 1 is not Skerry's: starts the skerry-monitor that lies
-beside it, and keeps what must outlive that. TERM ends the containers, the monitor and it.
+beside it, and keeps what must outlive that; starts skerry-network serve, for containers' ports
+and names. TERM ends the containers, both programs and it.
 
     --help       this text
     --version    its version";
 
 /// The monitor stops its containers in that time, each with a grace of its own.
 const STOP_GRACE: Duration = Duration::from_secs(60);
+const NETWORK_GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(not(test))]
 sys::entry!(start);
@@ -104,11 +106,12 @@ impl Keeper {
         set_child_subreaper(true).context(|| "become a subreaper")?;
         fs::create_dir_all(paths::CONFIG_LAYERS).context(|| format!("create {}", paths::CONFIG_LAYERS))?;
         alone()?;
-        make_cgroup();
+        ["monitor", "network"].into_iter().for_each(make_cgroup);
         let poller = Poller::new()?;
         poller.add(&signals, Token::Signals)?;
         let control = Control::open(&poller)?;
-        let supervisor = Supervisor::new(&Node::default(), &[monitor()?])?;
+        let own = [beside("network", Some("serve"), NETWORK_GRACE)?, monitor()?];
+        let supervisor = Supervisor::new(&Node::default(), &own)?;
         Ok(Self { poller, signals, supervisor, control, exits: Exits::default(), stopping: false })
     }
 
@@ -170,12 +173,19 @@ impl Keeper {
 
 /// The monitor that lies beside this program.
 fn monitor() -> Result<BuiltIn> {
-    let own = std::env::current_exe().context(|| "find this program")?;
-    let program = own.with_file_name("skerry-monitor").to_string_lossy().into_owned();
-    if !fs::exists(&program).context(|| format!("look for {program}"))? {
+    let monitor = beside("monitor", None, STOP_GRACE)?;
+    let program = &*monitor.program;
+    if !fs::exists(program).context(|| format!("look for {program}"))? {
         return Err(Error(format!("{program}: it is not there")));
     }
-    Ok(BuiltIn { name: "monitor", program: program.into(), stop_grace: STOP_GRACE })
+    Ok(monitor)
+}
+
+/// A program that lies beside this one, or is not there.
+fn beside(name: &'static str, argument: Option<&'static str>, stop_grace: Duration) -> Result<BuiltIn> {
+    let own = std::env::current_exe().context(|| "find this program")?;
+    let program = own.with_file_name(format!("skerry-{name}")).to_string_lossy().into_owned();
+    Ok(BuiltIn { name, program: program.into(), argument, stop_grace })
 }
 
 /// Makes sure that nobody else keeps containers here. A socket that nobody answers on was
@@ -192,15 +202,15 @@ fn alone() -> Result<()> {
     Ok(())
 }
 
-/// A monitor that an earlier keeper left must not go on beside the new one. Its cgroup goes with
+/// A service that an earlier keeper left must not go on beside the new one. Its cgroup goes with
 /// it, as the supervisor tells.
-fn make_cgroup() {
+fn make_cgroup(name: &str) {
     let system = format!("{}/{}", paths::CGROUP, paths::SYSTEM_CGROUP);
-    let monitor = format!("{system}/monitor");
+    let own = format!("{system}/{name}");
     let _ = fs::create_dir_all(&system);
-    let _ = fs::write(format!("{monitor}/cgroup.kill"), "1");
+    let _ = fs::write(format!("{own}/cgroup.kill"), "1");
     for _ in 0..100 {
-        match fs::remove_dir(&monitor) {
+        match fs::remove_dir(&own) {
             Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
                 std::thread::sleep(Duration::from_millis(10));
             }

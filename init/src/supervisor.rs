@@ -36,6 +36,8 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// Its path.
     pub program: Cow<'static, str>,
+    /// Its one argument, if it has one.
+    pub argument: Option<&'static str>,
     /// How long it may take to end.
     pub stop_grace: Duration,
 }
@@ -48,12 +50,14 @@ pub const BUILT_IN: [BuiltIn; 2] = [
     BuiltIn {
         name: NETWORK,
         program: Cow::Borrowed("/sbin/skerry-network"),
+        argument: None,
         stop_grace: Duration::from_secs(5),
     },
     // It stops its containers in that time, each with a grace of its own.
     BuiltIn {
         name: "monitor",
         program: Cow::Borrowed("/sbin/skerry-monitor"),
+        argument: None,
         stop_grace: Duration::from_secs(60),
     },
 ];
@@ -266,7 +270,8 @@ impl Supervisor {
 
 impl Unit {
     fn built_in(own: &BuiltIn) -> Self {
-        let argv = CString::new(&*own.program).into_iter().collect();
+        let words = [Some(&*own.program), own.argument].into_iter().flatten();
+        let argv = words.filter_map(|word| CString::new(word).ok()).collect();
         let life = Service::new(Restart::Always, false, own.stop_grace).missed();
         Self { prefixed: false, ..Self::new(own.name, argv, life) }
     }

@@ -4,6 +4,7 @@
 use crate::definition::{self, Definition};
 use crate::health::Check;
 use crate::life::{Observed, Time};
+use spec::network::Attached;
 use spec::node::{Container, Name};
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -32,6 +33,8 @@ pub struct Cell {
     pub removing: bool,
     /// Its health check.
     pub check: Option<Box<Check>>,
+    /// What its instance was given by the network.
+    pub attached: Option<Box<Attached>>,
 }
 
 impl Cell {
@@ -48,6 +51,7 @@ impl Cell {
             keep_until: Time::ZERO,
             removing: false,
             check: None,
+            attached: None,
         }
     }
 

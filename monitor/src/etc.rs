@@ -6,38 +6,95 @@
 //! network service puts a new one at [`paths::RESOLV_CONF`].
 
 use crate::bundle::EtcFiles;
+use crate::network;
 use crate::place;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use spec::network::Attached;
 use spec::node::{Container, Name};
 use spec::paths;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// How a container reaches others.
+#[derive(Clone, Debug)]
+pub enum Connection {
+    /// Over the node's own interfaces, or not at all.
+    None,
+    /// Over interfaces of its own.
+    Own(Box<Attached>),
+    /// Over another container's, by the path of their namespace.
+    Other(Name, String),
+}
+
+impl Connection {
+    /// The namespace that it joins.
+    pub fn netns(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Own(attached) => Some(attached.netns.clone()),
+            Self::Other(_, netns) => Some(netns.clone()),
+        }
+    }
+}
+
 /// Writes the container's own files and says where all of them are.
-pub fn write(key: &Name, hostname: &str, container: &Container) -> io::Result<EtcFiles> {
+pub fn write(
+    key: &Name,
+    hostname: &str,
+    container: &Container,
+    connection: &Connection,
+) -> io::Result<EtcFiles> {
     let folder = place::folder(key);
     let text = |path: std::path::PathBuf| path.display().to_string();
-    fs::write(folder.join("hosts"), hosts(hostname, &container.add_hosts))?;
+    let mut hosts_file = folder.join("hosts");
+    fs::write(&hosts_file, hosts(hostname, connection, &container.add_hosts))?;
     fs::write(folder.join("hostname"), format!("{hostname}\n"))?;
     let mut resolv_conf = place::resolv_conf();
-    if !container.dns.is_empty() {
-        resolv_conf = folder.join("resolv.conf");
-        let lines: String = container.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-        fs::write(&resolv_conf, lines)?;
+    if let Connection::Other(other, _) = connection {
+        let files = place::folder(other);
+        let own = files.join("resolv.conf");
+        (hosts_file, resolv_conf) = (files.join("hosts"), if own.exists() { own } else { resolv_conf });
+    }
+    match resolver(&container.dns, connection) {
+        Some(lines) => {
+            resolv_conf = folder.join("resolv.conf");
+            fs::write(&resolv_conf, lines)?;
+        }
+        // Whoever shares its network takes it for what this container reads.
+        None => drop(fs::remove_file(folder.join("resolv.conf"))),
     }
     Ok(EtcFiles {
         resolv_conf: text(resolv_conf),
-        hosts: text(folder.join("hosts")),
+        hosts: text(hosts_file),
         hostname: text(folder.join("hostname")),
     })
 }
 
-fn hosts(hostname: &str, more: &[String]) -> String {
-    let mut hosts = format!(
+/// The text of a `resolv.conf` of its own, if it has one: names of containers have no dots, and are
+/// asked for as they are.
+fn resolver(dns: &[IpAddr], connection: &Connection) -> Option<String> {
+    let (servers, options) = match connection {
+        _ if !dns.is_empty() => (dns, ""),
+        Connection::Own(attached) => (&*attached.dns, "options ndots:0\n"),
+        Connection::None | Connection::Other(..) => return None,
+    };
+    let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    Some(lines + options)
+}
+
+fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
+    let mut hosts =
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
-         ff02::2\tip6-allrouters\n127.0.1.1\t{hostname}\n"
-    );
+         ff02::2\tip6-allrouters\n"
+            .to_owned();
+    match connection {
+        Connection::Own(attached) => {
+            network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{hostname}\n")));
+        }
+        _ => hosts.push_str(&format!("127.0.1.1\t{hostname}\n")),
+    }
     for (name, address) in more.iter().filter_map(|line| line.split_once(':')) {
         hosts.push_str(&format!("{address}\t{name}\n"));
     }
@@ -74,8 +131,10 @@ impl AsFd for Resolver {
     }
 }
 
+/// Where no network service of ours looks after the machine, the machine's own file is what there is.
 fn copy() -> io::Result<()> {
-    fs::write(place::resolv_conf(), fs::read(paths::RESOLV_CONF).unwrap_or_default())
+    let text = fs::read(paths::RESOLV_CONF).or_else(|_| fs::read("/etc/resolv.conf"));
+    fs::write(place::resolv_conf(), text.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -84,7 +143,8 @@ mod tests {
 
     #[test]
     fn hosts_has_its_own_name_and_what_was_added() {
-        let hosts = hosts("web", &["db:10.0.0.7".into(), "six:2001:db8::1".into()]);
+        let more = ["db:10.0.0.7".into(), "six:2001:db8::1".into()];
+        let hosts = hosts("web", &Connection::None, &more);
         assert!(hosts.contains("127.0.1.1\tweb\n") && hosts.ends_with("10.0.0.7\tdb\n2001:db8::1\tsix\n"));
     }
 }

@@ -114,9 +114,21 @@ impl Images {
 
 fn of(image: store::Image) -> Image {
     let store::Image { config, layers, .. } = image;
-    let store::Config { entrypoint, cmd, env, working_dir, user, stop_signal, healthcheck, .. } = config;
+    let store::Config {
+        entrypoint,
+        cmd,
+        env,
+        working_dir,
+        user,
+        stop_signal,
+        healthcheck,
+        exposed_ports,
+        ..
+    } = config;
+    // What is no port is nothing that could be published.
+    let exposed = exposed_ports.iter().filter_map(|port| port.parse().ok()).collect();
     let health = healthcheck.and_then(health);
-    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health };
+    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health, exposed };
     Image { defaults, layers }
 }
 

@@ -7,6 +7,7 @@
 //! | what is to be done next with a container | [`life`], [`order`] |
 //! | what a container is | [`config`], [`definition`] |
 //! | what is told to the runtime | [`bundle`], [`verb`] |
+//! | what is told to the network | [`network`] |
 //! | what a container stands on | [`image`], [`volume`], [`device`], [`etc`] |
 //! | where output goes | [`log`], [`outputs`], [`say`] |
 //! | who asks, and what is answered | [`client`], [`follow`], [`session`] |
@@ -30,6 +31,7 @@ mod keeper;
 mod kernel;
 mod life;
 mod log;
+mod network;
 mod node;
 mod order;
 mod outputs;

@@ -6,7 +6,7 @@
 //! member does not wait for it. A name that the configuration lacks keeps down the
 //! container that comes after it, in the same way.
 
-use spec::node::{Container, Name};
+use spec::node::{Container, ContainerNetwork, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -52,7 +52,7 @@ impl Order {
         let after = containers
             .iter()
             .map(|(name, container)| {
-                (name.clone(), container.after.iter().filter(|other| waits_for(other)).cloned().collect())
+                (name.clone(), before(container).filter(|other| waits_for(other)).cloned().collect())
             })
             .collect();
         Self { after, barred }
@@ -87,17 +87,26 @@ fn bar(name: &Name, containers: &BTreeMap<Name, Container>) -> Option<Bar> {
         let member = |other: &&Name| reach(other, containers).contains(name);
         return Some(Bar::Cycle(reached.into_iter().filter(member).cloned().collect()));
     }
-    let unknown = containers[name].after.iter().find(|other| !containers.contains_key(*other))?;
+    let unknown = before(&containers[name]).find(|other| !containers.contains_key(*other))?;
     Some(Bar::Unknown(name.clone(), unknown.clone()))
+}
+
+/// Those that a container comes after: who shares another's network needs it to run.
+fn before(container: &Container) -> impl Iterator<Item = &Name> {
+    let shared = match &container.network {
+        Some(ContainerNetwork::Container(other)) => Some(other),
+        _ => None,
+    };
+    container.after.iter().chain(shared)
 }
 
 /// All names that come before `name`, directly or by way of others.
 fn reach<'a>(name: &Name, containers: &'a BTreeMap<Name, Container>) -> BTreeSet<&'a Name> {
     let mut reached = BTreeSet::new();
-    let mut ahead: Vec<&Name> = containers.get(name).into_iter().flat_map(|one| &one.after).collect();
+    let mut ahead: Vec<&Name> = containers.get(name).into_iter().flat_map(before).collect();
     while let Some(other) = ahead.pop() {
         if reached.insert(other) {
-            ahead.extend(containers.get(other).into_iter().flat_map(|one| &one.after));
+            ahead.extend(containers.get(other).into_iter().flat_map(before));
         }
     }
     reached

@@ -12,6 +12,7 @@
 //!     ├── memory/                 what it writes while the data disk is full
 //!     ├── hosts, hostname         bound into its /etc
 //!     ├── pid                     written by `skerry-runtime create`
+//!     ├── network*                what `skerry-network` is asked and answers (see `network`)
 //!     └── runtime.log             why a verb of the runtime did not work
 //! /run/skerry/monitor/sessions/ID/ a program that `exec` runs (see `session`)
 //! /run/skerry/layers/             the mounted layers of all images in use (see the store)

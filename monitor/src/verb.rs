@@ -17,13 +17,14 @@ use std::process::{Command, Stdio};
 use sys::cause::cause;
 use sys::process::{Spawn, spawn};
 
-/// The runtime's program on a node; elsewhere it is beside the monitor's own.
-const PROGRAM: &str = "/sbin/skerry-runtime";
+/// The runtime.
+const RUNTIME: &str = "skerry-runtime";
 
-fn program() -> PathBuf {
-    let node = PathBuf::from(PROGRAM);
+/// A program of ours: on a node in `/sbin`, elsewhere beside the monitor's own.
+pub fn program(name: &str) -> PathBuf {
+    let node = Path::new("/sbin").join(name);
     match std::env::current_exe() {
-        Ok(own) if !node.exists() => own.with_file_name("skerry-runtime"),
+        Ok(own) if !node.exists() => own.with_file_name(name),
         _ => node,
     }
 }
@@ -88,13 +89,13 @@ fn start(folder: &Path, argv: Vec<String>, streams: Option<&Streams>) -> Result<
         let descriptors = [input, out, err];
         spawn(&Spawn { argv: &argv, env: &env, descriptors: &descriptors, cgroup: None, oom_score_adj: None })
     };
-    begun().map_err(|error| format!("start {}: {}", program().display(), cause(&error)))
+    begun().map_err(|error| format!("start {}: {}", program(RUNTIME).display(), cause(&error)))
 }
 
 fn globals(folder: &Path) -> Vec<String> {
     let log = folder.join("runtime.log").display().to_string();
     let words = ["--root", paths::RUNTIME_ROOT, "--log", &log, "--log-format", "json"];
-    std::iter::once(program().display().to_string()).chain(words.map(str::to_owned)).collect()
+    std::iter::once(program(RUNTIME).display().to_string()).chain(words.map(str::to_owned)).collect()
 }
 
 fn argv(verb: Verb, key: &Name, console: bool) -> Vec<String> {
@@ -138,7 +139,7 @@ pub fn pid(folder: &Path) -> Option<i32> {
 /// The runtime's own view of a container; waits for it, so only for a start
 /// after a kill.
 pub fn status(name: &Name) -> Option<Status> {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program(RUNTIME));
     command.args(["--root", paths::RUNTIME_ROOT, "state", name]).stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
     Some(serde_json::from_slice::<State>(&output.stdout).ok()?.status)

@@ -1,7 +1,8 @@
 //! The configuration in force, from the layers that PID 1 wrote, and the image's time.
 
 use serde::Deserialize;
-use spec::node::{Layer, Name, Network, load_part};
+use spec::node::{Bridge, Layer, Name, Network, load_part, named_networks};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -15,6 +16,9 @@ pub struct Node {
     pub hostname: Option<Name>,
     /// The node's interfaces.
     pub network: Network,
+    /// Networks of containers.
+    #[serde(deserialize_with = "named_networks")]
+    pub networks: BTreeMap<Name, Bridge>,
 }
 
 /// Reads the layers of a folder, lowest first by name. A folder that is not

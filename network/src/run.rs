@@ -5,6 +5,7 @@
 //! are gathered anew for each poll(2) in place of an epoll set to be kept in step.
 
 use crate::config;
+use crate::containers::configured;
 use crate::netlink::notices::Notices;
 use crate::netlink::{address, advertisement, link};
 use crate::now::Now;
@@ -19,6 +20,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use spec::node::{Bridge, Name};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -43,6 +46,9 @@ struct Loop {
     clock: Clock,
     outputs: Outputs,
     serving: Serving,
+    /// Networks that the configuration wants, until they were made: around the node's own addresses,
+    /// which come first.
+    networks: Option<BTreeMap<Name, Bridge>>,
 }
 
 /// Looks after the network until TERM or INT comes. Addresses stay then: a
@@ -54,6 +60,9 @@ pub fn run() -> Result<(), String> {
     let mut the_loop = start()?;
     loop {
         the_loop.outputs.follow(&the_loop.service);
+        if let Some(networks) = the_loop.networks.take_if(|_| the_loop.service.settled()) {
+            settle(&networks);
+        }
         the_loop.clock.follow(the_loop.service.time_sources());
         the_loop.serving.set_servers(the_loop.service.name_servers());
         let ready = the_loop.wait().map_err(failed("wait for events"))?;
@@ -66,6 +75,40 @@ pub fn run() -> Result<(), String> {
         the_loop.clock.time_out(now);
         the_loop.serving.time_out(now);
     }
+}
+
+/// Serves containers alone, until TERM or INT comes: on a machine whose interfaces others look after.
+///
+/// # Errors
+/// What the program cannot work without, in one line.
+pub fn serve() -> Result<(), String> {
+    let signals = signals().map_err(|error| failed("take signals")(error.into()))?;
+    let random = Random::from_kernel(Now::read().boot.as_nanos() as u64);
+    let mut serving = Serving::open(random).map_err(failed("serve containers"))?;
+    settle(&config::read(Path::new(spec::paths::CONFIG_LAYERS))?.networks);
+    loop {
+        let mut descriptors =
+            [signals.as_fd(), serving.as_fd()].map(|one| PollFd::new(one, PollFlags::POLLIN));
+        match poll(&mut descriptors, timeout(serving.deadline(), Now::read().boot)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(failed("wait for events")(error.into())),
+        }
+        let [asked_to_end, work] = descriptors.map(|descriptor| descriptor.any().unwrap_or(true));
+        if asked_to_end {
+            return Ok(());
+        }
+        let now = Now::read().boot;
+        if work {
+            serving.ready(now);
+        }
+        serving.time_out(now);
+    }
+}
+
+/// Makes the networks that the configuration wants; what is wrong with one is said.
+fn settle(networks: &BTreeMap<Name, Bridge>) {
+    let faults = configured::settle(networks).unwrap_or_else(|reason| vec![reason]);
+    faults.iter().for_each(|fault| say(format_args!("network: {fault}")));
 }
 
 fn failed(action: &str) -> impl Fn(io::Error) -> String {
@@ -83,13 +126,14 @@ fn start() -> Result<Loop, String> {
     let now = Now::read();
     let mut random = Random::from_kernel(now.boot.as_nanos() as u64);
     let clock = Clock::new(random.fork(), config::clock_floor(Path::new(spec::paths::IMAGE_MANIFEST)));
+    let networks = Some(node.networks.clone());
     let mut service = Service::new(node, kernel, state, random.fork());
     service.look(now.boot).map_err(failed("list interfaces"))?;
     if !service.has_interfaces() {
         say(format_args!("network: no interface yet"));
     }
     let serving = Serving::open(random).map_err(failed("serve containers"))?;
-    Ok(Loop { signals, notices, service, clock, outputs: Outputs::default(), serving })
+    Ok(Loop { signals, notices, service, clock, outputs: Outputs::default(), serving, networks })
 }
 
 fn signals() -> nix::Result<SignalFd> {

@@ -132,7 +132,7 @@ fn a_container_on_a_network_of_its_own_is_reached_by_its_published_port() -> Res
     node.run("echo '{}' | /sbin/skerry-network attach --container alone")?;
     node.run("nsenter --net=/run/skerry/netns/alone ping -c 1 127.0.0.1")?;
     node.run("! grep -q -e '^bridge ' -e '^nf_tables ' /proc/modules")?;
-    let request = r#"{"networks": [{"network": "default"}], "ports": ["80:8000"]}"#;
+    let request = r#"{"networks": [{"network": "bridge"}], "ports": ["80:8000"]}"#;
     let attached = node.run(&format!("echo '{request}' | /sbin/skerry-network attach --container web"))?;
     assert!(attached.contains("10.210.0.2/22") && !attached.contains("warnings"), "{attached}");
     node.run("mkdir /run/www && echo from inside > /run/www/index.html")?;
@@ -140,7 +140,7 @@ fn a_container_on_a_network_of_its_own_is_reached_by_its_published_port() -> Res
     assert_eq!(node.page("/")?, "from inside\n");
     assert_eq!(node.run("wget -q -O - http://127.0.0.1/")?, "from inside\n");
     assert_eq!(node.run("wget -q -O - http://10.0.2.15/")?, "from inside\n");
-    let named = node.run("nsenter --net=/run/skerry/netns/web nslookup web.default 10.210.0.1")?;
+    let named = node.run("nsenter --net=/run/skerry/netns/web nslookup web.bridge 10.210.0.1")?;
     assert!(named.contains("Address: 10.210.0.2"), "{named}");
     // Modules without their types are none that the kernel complains about.
     node.run("! dmesg | grep -i btf")?;

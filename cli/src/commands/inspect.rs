@@ -1,6 +1,6 @@
 //! `inspect`: all that is known, in the shape that Docker's users know.
 
-use super::{Node, images, print_all};
+use super::{Node, images, network, print_all};
 use crate::arguments::Inspect;
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
@@ -38,7 +38,7 @@ fn both(name: &str, first: Error, second: Error) -> Error {
 }
 
 fn container(node: &Node<'_>, name: &str) -> Result<Value> {
-    let Reply::Container { summary, container, config, root, log } =
+    let Reply::Container { summary, container, config, root, log, attached } =
         node.answer(&Request::Inspect { name: name.to_owned() })?
     else {
         return Err(Error::new("the monitor gave another answer than was asked for"));
@@ -64,7 +64,7 @@ fn container(node: &Node<'_>, name: &str) -> Result<Value> {
             "Tty": summary.tty,
             "Labels": summary.labels,
         },
-        "NetworkSettings": { "Ports": summary.ports, "Networks": summary.networks },
+        "NetworkSettings": network::settings(&summary, attached.as_deref()),
         "Container": definition,
         "OciConfig": bundle,
     }))

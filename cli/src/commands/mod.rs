@@ -9,6 +9,7 @@ mod info;
 mod inspect;
 mod list;
 mod logs;
+mod network;
 mod registry;
 mod run;
 mod stats;

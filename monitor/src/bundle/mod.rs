@@ -3,7 +3,6 @@
 //!
 //! All here is a function of values; what lies on the node (the image's
 //! `/etc/passwd`, the files bound into `/etc`, devices) comes in as [`Surroundings`].
-//! The network is the node's own for now, or none, so ports need no publishing.
 
 mod capabilities;
 mod limits;
@@ -19,6 +18,7 @@ pub use process::further;
 pub use signal::stop_signal;
 
 use spec::bundle::{Config, Device, DeviceRule, Linux, Namespace, NamespaceKind, OCI_VERSION, Root};
+use spec::network::Port;
 use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
 
@@ -39,6 +39,8 @@ pub struct Defaults {
     pub stop_signal: String,
     /// `Healthcheck`
     pub health: Option<HealthCheck>,
+    /// `ExposedPorts`
+    pub exposed: Vec<Port>,
 }
 
 /// A device of the node for a container: what it is there, and what may be done with it.
@@ -61,6 +63,8 @@ pub struct Surroundings {
     pub group: String,
     /// What is bound over files of the root's `/etc`.
     pub etc: EtcFiles,
+    /// The network namespace that it joins, when that is made already.
+    pub netns: Option<String>,
     /// Devices of the node that it is given.
     pub devices: Vec<HostDevice>,
     /// Open files that this node can give, when it may not give more than it has.
@@ -114,7 +118,7 @@ pub fn config(
         linux: Some(Linux {
             resources: Some(resources),
             cgroups_path: format!("/{CONTAINER_CGROUP}/{name}"),
-            namespaces: namespaces(container),
+            namespaces: namespaces(container, around),
             seccomp: filtered.then(|| seccomp::profile(&capabilities)),
             masked_paths: paths(&MASKED),
             readonly_paths: paths(&READ_ONLY),
@@ -127,16 +131,18 @@ pub fn config(
 }
 
 /// Namespaces of the container's own: what it shares with the node is not among them.
-fn namespaces(container: &Container) -> Vec<Namespace> {
+fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
     let own = [
         (NamespaceKind::Pid, container.pid == Sharing::Private),
-        (NamespaceKind::Network, container.network == ContainerNetwork::None),
+        (NamespaceKind::Network, container.network() != ContainerNetwork::Host),
         (NamespaceKind::Mount, true),
         (NamespaceKind::Ipc, container.ipc == Sharing::Private),
         (NamespaceKind::Uts, true),
         (NamespaceKind::Cgroup, container.cgroup == Sharing::Private),
     ];
-    own.into_iter().filter(|(_, own)| *own).map(|(kind, _)| Namespace { kind, path: None }).collect()
+    let joined = |kind| around.netns.clone().filter(|_| kind == NamespaceKind::Network);
+    let own = own.into_iter().filter(|(_, own)| *own);
+    own.map(|(kind, _)| Namespace { kind, path: joined(kind) }).collect()
 }
 
 /// Every device for a privileged one; else the harmless ones and those that it was given.

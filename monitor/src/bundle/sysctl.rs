@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 pub fn checked(container: &Container) -> Result<BTreeMap<String, String>, String> {
     for key in container.sysctls.keys() {
         let own = match NamespaceKind::of_parameter(key) {
-            Some(NamespaceKind::Network) => container.network != ContainerNetwork::Host,
+            Some(NamespaceKind::Network) => {
+                !matches!(container.network(), ContainerNetwork::Host | ContainerNetwork::Container(_))
+            }
             Some(NamespaceKind::Ipc) => container.ipc == Sharing::Private,
             // Its host name has a key of its own.
             _ => false,

@@ -23,6 +23,7 @@ fn image() -> Defaults {
         user: "www".into(),
         stop_signal: "SIGQUIT".into(),
         health: None,
+        exposed: Vec::new(),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::{Monitor, listen};
 use crate::bundle::{self, Surroundings};
+use crate::etc::Connection;
 use crate::image::Image;
 use crate::keeper::log_name;
 use crate::life::{End, Event, Stop};
+use crate::network::Way;
 use crate::verb::{Streams, Verb};
 use crate::{device, etc, place, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
@@ -22,31 +24,51 @@ use sys::cause::cause;
 const MOST: u64 = 4 << 20;
 
 impl Monitor {
-    /// Makes a new instance, as far as it goes; what came of it is told.
+    /// Begins a new instance: its network first, if it has one of its own. What came of it is told.
     pub(super) fn create(&mut self, index: usize) {
-        let cell = &self.cells[index];
-        let (key, digest) = (cell.key.clone(), cell.definition.as_ref().map(|own| own.digest.clone()));
-        let Some(container) = cell.container.clone() else { return };
-        let found = match &digest {
-            Some(digest) => self.images.find_digest(&container.image, digest),
-            None => self.images.find(&container.image),
-        };
-        let image = match found {
-            Ok(image) => image,
-            Err(reason) => return self.tell(index, &Event::Created(Err(End::Missing(reason)))),
-        };
-        let made = stop(&container, &image).and_then(|stop| {
+        let Some((container, image)) = self.materials(index) else { return };
+        let begun = stop(&container, &image).and_then(|stop| {
             self.tell(index, &Event::Creating(stop));
-            self.prepare(index, &key, &container, &image)
+            self.find_way(index, &container, &image)
         });
+        match begun {
+            Ok(Way::Own(asked)) => self.attach_network(index, &asked),
+            Ok(way) => self.make(index, &container, &image, &way),
+            Err(reason) => self.tell(index, &Event::Created(Err(End::NotStarted(reason)))),
+        }
+        self.remove_old();
+    }
+
+    /// Makes the rest of an instance that was begun, as far as it goes.
+    pub(super) fn make(&mut self, index: usize, container: &Container, image: &Image, way: &Way) {
+        let key = self.cells[index].key.clone();
+        let made = self
+            .connection(index, way)
+            .and_then(|connection| self.prepare(index, &key, container, image, connection));
         match made {
             Ok(streams) => {
-                self.arrange_check(index, &container, &image);
+                self.arrange_check(index, container, image);
                 self.begin(index, Verb::Create, streams.as_ref());
             }
             Err(reason) => self.tell(index, &Event::Created(Err(End::NotStarted(reason)))),
         }
-        self.remove_old();
+    }
+
+    /// What a container is made of; that its image is missing is told.
+    pub(super) fn materials(&mut self, index: usize) -> Option<(Container, Image)> {
+        let cell = &self.cells[index];
+        let container = cell.container.clone()?;
+        let found = match &cell.definition {
+            Some(own) => self.images.find_digest(&container.image, &own.digest),
+            None => self.images.find(&container.image),
+        };
+        match found {
+            Ok(image) => Some((container, image)),
+            Err(reason) => {
+                self.tell(index, &Event::Created(Err(End::Missing(reason))));
+                None
+            }
+        }
     }
 
     /// All that `create` needs. The pipes' read ends are with PID 1 before
@@ -57,6 +79,7 @@ impl Monitor {
         key: &Name,
         container: &Container,
         image: &Image,
+        connection: Connection,
     ) -> Result<Option<Streams>, String> {
         let folder = place::folder(key);
         if self.images.mount(key, image, self.cells[index].definition.is_some())? {
@@ -69,7 +92,8 @@ impl Monitor {
             root: root.display().to_string(),
             passwd: read_inside(&root, "etc/passwd"),
             group: read_inside(&root, "etc/group"),
-            etc: etc::write(key, hostname, container).map_err(words)?,
+            etc: etc::write(key, hostname, container, &connection).map_err(words)?,
+            netns: connection.netns(),
             devices: device::of(container)?,
             most_files: sys::process::most_files(),
         };

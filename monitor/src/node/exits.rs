@@ -3,7 +3,7 @@
 use super::{Monitor, Work, failed};
 use crate::life::{End, Event, Process};
 use crate::verb::{self, Verb};
-use crate::{follow, kernel, place};
+use crate::{follow, kernel, network, place};
 use nix::libc;
 use std::time::Duration;
 use sys::cause::cause;
@@ -19,6 +19,7 @@ impl Monitor {
         while let Some(ended) = peek_ended() {
             match self.work.remove(&ended.pid) {
                 Some(Work::Container(index, verb)) => self.verb_ended(index, verb, ended.status),
+                Some(Work::Network(index, verb)) => self.network_verb_ended(index, verb, ended.status),
                 Some(Work::Session(number)) => self.exec_ended(number, ended.status),
                 None => self.process_ended(&|process| process.pid == ended.pid, ended.status),
             }
@@ -103,6 +104,9 @@ impl Monitor {
     }
 
     fn verb_ended(&mut self, index: usize, verb: Verb, status: i32) {
+        if (verb, status) == (Verb::Delete, 0) && network::is_held(&self.cells[index].key) {
+            return self.detach_network(index);
+        }
         let event = if status != 0 {
             failed(verb, verb::reason(&place::folder(&self.cells[index].key), status))
         } else {

@@ -4,10 +4,12 @@ use super::Monitor;
 use crate::cells::Cell;
 use crate::life::{End, State};
 use crate::{kernel, place};
-use spec::monitor::{Reply, Status, Summary};
-use spec::node::ContainerNetwork;
+use spec::monitor::{self, Reply, Status, Summary};
+use spec::network::{self, Attached};
+use spec::node::{ContainerNetwork, Name};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 
 impl Monitor {
     pub(super) fn list(&self) -> Vec<Summary> {
@@ -26,6 +28,7 @@ impl Monitor {
             config: config.filter(|_| there),
             root: there.then_some(root),
             log: place::log(&cell.key).display().to_string(),
+            attached: cell.attached.clone(),
         }
     }
 
@@ -33,10 +36,6 @@ impl Monitor {
         let cell = &self.cells[index];
         let own = cell.container.as_ref();
         let definition = cell.definition.as_ref();
-        let network = match own.map(|own| own.network) {
-            Some(ContainerNetwork::None) => "none",
-            _ => "host",
-        };
         Summary {
             id: cell.id(),
             name: cell.name.clone(),
@@ -47,8 +46,13 @@ impl Monitor {
             created: definition.map_or_else(|| kernel::wall(std::time::Duration::ZERO), |own| own.created),
             configured: definition.is_none(),
             status: self.status(index),
-            ports: Vec::new(),
-            networks: BTreeMap::from([(network.to_owned(), Vec::new())]),
+            ports: cell
+                .attached
+                .iter()
+                .flat_map(|attached| &attached.ports)
+                .flat_map(|port| published(*port))
+                .collect(),
+            networks: own.map(|own| networks(&own.network(), cell.attached.as_deref())).unwrap_or_default(),
             labels: own.map(|own| own.labels.clone()).unwrap_or_default(),
             tty: own.is_some_and(|own| own.tty),
         }
@@ -92,6 +96,31 @@ impl Monitor {
             }
             State::Absent | State::Ended if has_ended => "exited",
             _ => "created",
+        }
+    }
+}
+
+/// A range is as many ports.
+fn published(port: network::Port) -> impl Iterator<Item = monitor::Port> {
+    let network::Port { address, protocol, .. } = port;
+    let one =
+        move |(node, container)| monitor::Port { address, node, container, protocol: protocol.to_string() };
+    port.pairs().map(one)
+}
+
+/// Networks by name, with the addresses that it has there.
+fn networks(network: &ContainerNetwork, attached: Option<&Attached>) -> BTreeMap<String, Vec<IpAddr>> {
+    let there = attached.map(|attached| &*attached.interfaces).unwrap_or_default();
+    let addresses = |name: &Name| {
+        let on = there.iter().filter(|interface| interface.network == *name);
+        on.flat_map(|interface| interface.addresses.iter().map(|cidr| cidr.address)).collect()
+    };
+    match network {
+        ContainerNetwork::Host => BTreeMap::from([("host".to_owned(), Vec::new())]),
+        ContainerNetwork::None => BTreeMap::from([("none".to_owned(), Vec::new())]),
+        ContainerNetwork::Container(other) => BTreeMap::from([(format!("container:{other}"), Vec::new())]),
+        ContainerNetwork::On(all) => {
+            all.iter().map(|one| (one.network.to_string(), addresses(&one.network))).collect()
         }
     }
 }

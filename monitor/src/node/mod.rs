@@ -19,12 +19,14 @@
 //! | lists | `list`, `usage` |
 //! | streams of a container | `streams`, `input` |
 //! | programs more in a container | `sessions`, `checks` |
+//! | networks of containers | `networks` |
 
 mod checks;
 mod create;
 mod exits;
 mod input;
 mod list;
+mod networks;
 mod persons;
 mod recover;
 mod run;
@@ -45,6 +47,7 @@ use crate::keeper::{Keeper, Subscription, log_name};
 use crate::kernel;
 use crate::life::{self, Action, Desired, End, Event, Observed, State, Time};
 use crate::log::{LogFile, Stream};
+use crate::network;
 use crate::order::Order;
 use crate::outputs::{Instance, Outputs};
 use crate::place;
@@ -61,11 +64,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use sys::cause::cause;
 use talk::Talk;
 
-/// What a process of the runtime is about.
+/// What a process of the runtime or the network is about.
 #[derive(Clone, Copy, Debug)]
 enum Work {
-    /// A verb for a container.
+    /// A verb of the runtime for a container.
     Container(usize, Verb),
+    /// A verb of the network for a container.
+    Network(usize, network::Verb),
     /// `exec` for a session.
     Session(usize),
 }
@@ -260,6 +265,7 @@ impl Monitor {
     fn clean(&mut self, index: usize) -> Result<(), String> {
         let key = self.cells[index].key.clone();
         self.images.unmount(&key)?;
+        self.cells[index].attached = None;
         self.detach(index);
         if let Some(adopted) = self.cells[index].adopted.take() {
             let _ = self.poller.remove(adopted.pidfd.as_fd());

@@ -13,9 +13,10 @@ use crate::outputs::{Outputs, note_line};
 use crate::poller::{Poller, Token};
 use crate::ring::Ring;
 use crate::say::Console;
-use crate::{kernel, place, record, verb};
+use crate::{kernel, network, place, record, verb};
 use spec::bundle::Status;
 use spec::control::Exit;
+use spec::network::Attached;
 use spec::node::{Container, Name, Restart};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,7 +210,8 @@ fn cells(containers: BTreeMap<Name, Container>, console: &mut Console) -> Cells 
 
 fn recorded_as(key: Name) -> Cell {
     let observed = record::read(&place::folder(&key)).unwrap_or_default();
-    Cell { observed, ..Cell::new(key) }
+    let attached = attached(&key, &observed);
+    Cell { observed, attached, ..Cell::new(key) }
 }
 
 /// A person's container: as its record has it, or, when the node has booted since, as Docker's
@@ -231,6 +233,13 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
         }
         observed
     });
+    cell.attached = attached(&cell.key, &cell.observed);
     cell.definition = Some(Box::new(own));
     cell
+}
+
+/// What an instance has that was made as a whole.
+fn attached(key: &Name, observed: &Observed) -> Option<Box<Attached>> {
+    let made = !matches!(observed.state, State::Absent | State::Creating);
+    network::answer(key).filter(|_| made && network::is_held(key)).map(Box::new)
 }

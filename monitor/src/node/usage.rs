@@ -45,7 +45,7 @@ impl Monitor {
         };
         // One in the node's network has no interfaces of its own.
         let own_network =
-            cell.container.as_ref().is_some_and(|own| own.network != spec::node::ContainerNetwork::Host);
+            cell.container.as_ref().is_some_and(|own| own.network() != spec::node::ContainerNetwork::Host);
         let process = cell.observed.state.process().filter(|_| own_network);
         let network = process.map(|process| fs::read_to_string(format!("/proc/{}/net/dev", process.pid)));
         Stats {

@@ -6,6 +6,7 @@ mod kills;
 mod lifecycle;
 mod logs;
 mod memory;
+mod network;
 mod options;
 mod streams;
 mod support;

@@ -26,5 +26,5 @@ fn an_idle_container_costs_little_memory_and_no_process_of_ours() {
     let names = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok());
     let mut ours: Vec<String> = names.filter(|name| name.starts_with("skerry-")).collect();
     ours.sort();
-    assert_eq!(ours, ["skerry-keeper\n", "skerry-monitor\n"]);
+    assert_eq!(ours, ["skerry-keeper\n", "skerry-monitor\n", "skerry-network\n"]);
 }

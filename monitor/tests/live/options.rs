@@ -41,7 +41,7 @@ fn names_limits_and_groups_are_those_that_were_asked_for() {
 fn namespaces_are_its_own_or_the_nodes() {
     let node = Node::boot();
     let line = "ls /sys/class/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid; readlink /proc/self/ns/cgroup";
-    let own = says(&node, "own", line, |own| own.network = ContainerNetwork::None);
+    let own = says(&node, "own", line, |own| own.network = Some(ContainerNetwork::None));
     assert!(own.starts_with("lo\n"), "{own}");
     let shared = says(&node, "shared", line, |own| {
         (own.ipc, own.pid, own.cgroup) = (Sharing::Host, Sharing::Host, Sharing::Host);

@@ -5,7 +5,7 @@ use super::folder::{self, all_networks, all_records, lock, records};
 use super::grant::{There, grant};
 use super::host::{Host, deafen, observe};
 use super::record::Record;
-use super::{detach, forwarding, modules, namespace, networks, occupied, told};
+use super::{configured, detach, forwarding, modules, namespace, occupied, told};
 use crate::netlink::route::{Origin, Route};
 use crate::netlink::{address, link, route};
 use spec::network::{Attach, Attached, Interface, Network};
@@ -29,16 +29,18 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
         modules::load()?;
     }
     let mut host = Host::look()?;
-    let networks = networks::with_default(&host, asked)?;
+    let there = all_records()?;
+    let networks = configured::networks_for(&host, asked, &there)?;
     let (ours, others): (Vec<Record>, Vec<Record>) =
-        all_records()?.into_iter().partition(|record| record.container == *container);
+        there.into_iter().partition(|record| record.container == *container);
     let before = ours.first();
     let there = There { networks: &networks, others: &others, before, mtu: host.mtu() };
-    let mut record = grant(container, netns, asked, there)?;
-    let published = before.map(|before| &*before.asked.ports).unwrap_or_default();
     let gateways: Vec<IpAddr> =
         networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.address).collect();
-    let new = asked.ports.iter().filter(|port| !published.contains(port));
+    let is_free = |port| occupied::check(port, &gateways).is_ok();
+    let mut record = grant(container, netns, asked, there, &is_free)?;
+    let published = before.map(|before| &*before.ports).unwrap_or_default();
+    let new = record.ports.iter().filter(|port| !published.contains(port));
     new.copied().try_for_each(|port| occupied::check(port, &gateways))?;
     let dropped_by = if asked.networks.is_empty() { None } else { host.dropped_by()? };
     record.relayed = dropped_by.is_some();
@@ -53,7 +55,7 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     }
     let mut warnings: Vec<String> =
         dropped_by.into_iter().map(|(table, chain)| dropped(&table, &chain)).collect();
-    if record.interfaces.len() + record.asked.ports.len() > 0 {
+    if record.interfaces.len() + record.ports.len() > 0 {
         warnings.extend(told::tell());
     }
     Ok(record.answer(&networks, warnings))
@@ -79,7 +81,9 @@ fn realize(
         namespace::make(path)?;
     }
     for stale in before.into_iter().flat_map(|before| &before.interfaces) {
-        if !record.interfaces.contains(stale) {
+        // Its routes are set below, whatever they were.
+        let same = |one: &Interface| Interface { gateways: stale.gateways.clone(), ..one.clone() } == *stale;
+        if !record.interfaces.iter().any(same) {
             host.delete(&stale.host_name)?;
         }
     }

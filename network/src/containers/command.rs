@@ -2,10 +2,10 @@
 
 use super::attach::attach;
 use super::detach::detach;
-use super::networks::{self, Wish};
+use super::networks;
 use lexopt::prelude::*;
 use spec::network::Attach;
-use spec::node::Name;
+use spec::node::{Bridge, Name};
 use spec::paths;
 use std::ffi::OsString;
 use std::io::read_to_string;
@@ -14,9 +14,10 @@ use std::io::{Write, stdin, stdout};
 /// What the program does beside looking after the node.
 pub const USAGE: &str = "\
 usage: skerry-network                                   look after the node's network
+       skerry-network serve                             relay ports, answer names
        skerry-network attach --container NAME [--netns PATH] < REQUEST.json
        skerry-network detach --container NAME
-       skerry-network networks create NAME [--subnet CIDR]... [--internal] [--mtu BYTES]
+       skerry-network networks create NAME [--subnet CIDR]... [--ipv6 true|false] [--internal] [--mtu BYTES]
        skerry-network networks remove NAME
        skerry-network networks inspect NAME
        skerry-network networks list
@@ -35,13 +36,15 @@ pub enum Command {
     /// Take it off.
     Detach(Name),
     /// Make a network.
-    Create(Name, Wish),
+    Create(Name, Bridge),
     /// Remove a network.
     Remove(Name),
     /// Tell about a network.
     Inspect(Name),
     /// Tell about all.
     List,
+    /// Relay ports and answer names for containers, and leave the node's interfaces alone.
+    Serve,
     /// Tell the verbs.
     Help,
 }
@@ -61,6 +64,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Command
     match &*verb {
         "attach" | "detach" => container_verb(&verb, parser),
         "networks" => networks_verb(parser),
+        "serve" => match parser.next()? {
+            None => Ok(Command::Serve),
+            Some(other) => Err(other.unexpected()),
+        },
         _ => Err(format!("unknown command {verb:?}").into()),
     }
     .map(Some)
@@ -81,17 +88,18 @@ fn container_verb(verb: &str, mut parser: lexopt::Parser) -> Result<Command, lex
 }
 
 fn networks_verb(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let (mut words, mut wish) = (Vec::new(), Wish::default());
+    let (mut words, mut wish) = (Vec::new(), Bridge::default());
     while let Some(word) = parser.next()? {
         match word {
             Value(word) => words.push(word.string()?),
             Long("subnet") => wish.subnets.push(parser.value()?.parse()?),
+            Long("ipv6") => wish.ipv6 = Some(parser.value()?.parse()?),
             Long("internal") => wish.internal = true,
             Long("mtu") => wish.mtu = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
     }
-    if words.first().is_none_or(|verb| verb != "create") && wish != Wish::default() {
+    if words.first().is_none_or(|verb| verb != "create") && wish != Bridge::default() {
         return Err("only networks create takes options".into());
     }
     let name = |name: &str| name.parse::<Name>().map_err(lexopt::Error::from);
@@ -124,6 +132,7 @@ pub fn perform(command: Command) -> Result<(), String> {
         Command::Create(name, wish) => print_json(&networks::create(&name, &wish)?),
         Command::Remove(name) => networks::remove(&name),
         Command::Inspect(name) => print_json(&networks::find(&name)?),
+        Command::Serve => crate::run::serve(),
         Command::List => print(&networks::list()?),
         Command::Help => print(USAGE),
     }
@@ -152,7 +161,12 @@ mod tests {
 
     #[test]
     fn every_verb_is_read() {
-        let wish = Wish { subnets: vec!["10.9.0.0/24".parse().unwrap()], internal: true, mtu: Some(1400) };
+        let wish = Bridge {
+            subnets: vec!["10.9.0.0/24".parse().unwrap()],
+            ipv6: Some(false),
+            internal: true,
+            mtu: Some(1400),
+        };
         for (line, expected) in [
             ("", None),
             (
@@ -165,11 +179,12 @@ mod tests {
             ),
             ("detach --container web", Some(Command::Detach(name("web")))),
             (
-                "networks create back --subnet 10.9.0.0/24 --internal --mtu 1400",
+                "networks create back --subnet 10.9.0.0/24 --ipv6 false --internal --mtu 1400",
                 Some(Command::Create(name("back"), wish)),
             ),
             ("networks remove back", Some(Command::Remove(name("back")))),
             ("networks inspect back", Some(Command::Inspect(name("back")))),
+            ("serve", Some(Command::Serve)),
             ("networks list", Some(Command::List)),
             ("--help", Some(Command::Help)),
         ] {

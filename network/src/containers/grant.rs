@@ -7,6 +7,7 @@ use spec::nearest::nearest;
 use spec::network::{Attach, Interface, Mac, Membership, Network, Port};
 use spec::node::{Cidr, Name};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// What there is already.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +22,27 @@ pub struct There<'a> {
     pub mtu: u32,
 }
 
-/// What a container is given; what it had before it keeps.
+/// The ports of the node among which it chooses.
+const OPEN: RangeInclusive<u16> = 49152..=65535;
+
+/// What a container is given; what it had before it keeps. `is_free` says whether the node has a
+/// port left to be published.
 ///
 /// # Errors
 /// A network that does not exist, an address or port that another has.
-pub fn grant(container: &Name, netns: &str, asked: &Attach, there: There<'_>) -> Result<Record, String> {
+pub fn grant(
+    container: &Name,
+    netns: &str,
+    asked: &Attach,
+    there: There<'_>,
+    is_free: &dyn Fn(Port) -> bool,
+) -> Result<Record, String> {
     let mut record = Record {
         container: container.clone(),
         netns: netns.to_owned(),
         asked: asked.clone(),
         interfaces: Vec::new(),
+        ports: Vec::new(),
         relayed: false,
     };
     for membership in &asked.networks {
@@ -41,15 +53,42 @@ pub fn grant(container: &Name, netns: &str, asked: &Attach, there: There<'_>) ->
         let interface = interface(membership, network, &record, there)?;
         record.interfaces.push(interface);
     }
-    asked.ports.iter().enumerate().try_for_each(|(index, port)| {
-        let before = asked.ports[..index].iter().map(|port| (&**container, *port));
-        free(*port, before.chain(published(there.others)))
-    })?;
+    // Those that were said come first, so that none of them is chosen for another.
+    let (open, said): (Vec<Port>, Vec<Port>) = asked.ports.iter().partition(|port| port.is_open());
+    for port in said {
+        let own = record.ports.iter().map(|own| (&**record.name(), *own));
+        free(port, own.chain(published(there.others)))?;
+        record.ports.push(port);
+    }
+    for port in open {
+        let chosen = choose(port, &record, there, is_free)?;
+        record.ports.push(chosen);
+    }
     let open = [true, false].iter().any(|&v4| record.published_at(v4).is_some());
     match asked.ports.first() {
         Some(port) if !open => Err(format!("publish {port}: no network of the container has a way out")),
         _ => Ok(record),
     }
+}
+
+/// A port, or as many in a row, of the node's: those of before, or the first that are free.
+fn choose(
+    port: Port,
+    record: &Record,
+    there: There<'_>,
+    is_free: &dyn Fn(Port) -> bool,
+) -> Result<Port, String> {
+    let before = there.before.map(|before| &*before.ports).unwrap_or_default().iter();
+    let like = |other: &&Port| Port { host: 0, ..**other } == port && OPEN.contains(&other.host);
+    let last = OPEN.end() - (port.count - 1).min(OPEN.end() - OPEN.start());
+    let mut all = (*OPEN.start()..=last).map(|host| Port { host, ..port });
+    let nobodys = |port: &Port| {
+        let own = record.ports.iter().map(|own| ("", *own));
+        free(*port, own.chain(published(there.others))).is_ok()
+    };
+    let kept = before.filter(like).copied().find(nobodys);
+    kept.or_else(|| all.find(|port| nobodys(port) && is_free(*port)))
+        .ok_or_else(|| format!("publish {port}: the node has no port left"))
 }
 
 fn find<'a>(name: &str, networks: &'a [Network]) -> Result<&'a Network, String> {
@@ -76,19 +115,22 @@ fn interface(
         let inside = |address: &&IpAddr| contains(subnet, **address);
         let address = match membership.addresses.iter().find(inside) {
             Some(&wanted) => wanted_one(wanted, subnet, network, there.others)?,
-            None => kept
-                .iter()
-                .map(|cidr| cidr.address)
-                .find(|address| inside(&address))
-                .map_or_else(|| next(subnet, network, there.others), Ok)?,
+            None => {
+                let had = kept.iter().map(|cidr| cidr.address).chain(membership.preferred.iter().copied());
+                let mut left = had
+                    .filter(|address| inside(&address))
+                    .filter_map(|address| wanted_one(address, subnet, network, there.others).ok());
+                left.next().map_or_else(|| next(subnet, network, there.others), Ok)?
+            }
         };
         Ok(Cidr { address, prefix: subnet.prefix })
     });
     let addresses = each.collect::<Result<Vec<Cidr>, String>>()?;
     let host_name =
         before.map_or_else(|| port_name(network, there.others), |before| before.host_name.clone());
+    let name = before.map_or_else(|| interface_name(record, there.before), |before| before.name.clone());
     Ok(Interface {
-        name: format!("eth{}", record.interfaces.len()),
+        name,
         network: network.name.clone(),
         host_name,
         mac: mac(addresses.first().map(|cidr| cidr.address)),
@@ -121,7 +163,7 @@ fn holder<'a>(address: IpAddr, network: &str, others: &'a [Record]) -> Option<&'
             .on(network)
             .is_some_and(|interface| interface.addresses.iter().any(|cidr| cidr.address == address))
     };
-    others.iter().find(has).map(|record| &record.container)
+    others.iter().find(has).map(Record::name)
 }
 
 fn wanted_one(wanted: IpAddr, subnet: Cidr, network: &Network, others: &[Record]) -> Result<IpAddr, String> {
@@ -149,6 +191,13 @@ fn next(subnet: Cidr, network: &Network, others: &[Record]) -> Result<IpAddr, St
         .ok_or_else(|| format!("network {:?} has no address left in {subnet}", &*network.name))
 }
 
+/// The first free name inside, `eth0`, `eth1`, …; interfaces that it has keep theirs.
+fn interface_name(record: &Record, before: Option<&Record>) -> String {
+    let all = || before.into_iter().chain([record]).flat_map(|record| &record.interfaces);
+    let mut names = (0_u32..).map(|number| format!("eth{number}"));
+    names.find(|name| all().all(|one| one.name != *name)).unwrap_or_default()
+}
+
 /// The first free name for a port of the network's bridge: `skerry0p1`, `skerry0p2`, …
 fn port_name(network: &Network, others: &[Record]) -> String {
     let taken =
@@ -169,7 +218,7 @@ pub fn mac(address: Option<IpAddr>) -> Mac {
 }
 
 fn published(records: &[Record]) -> impl Iterator<Item = (&str, Port)> {
-    records.iter().flat_map(|record| record.asked.ports.iter().map(|port| (&*record.container, *port)))
+    records.iter().flat_map(|record| record.ports.iter().map(|port| (&**record.name(), *port)))
 }
 
 fn free<'a>(port: Port, mut others: impl Iterator<Item = (&'a str, Port)>) -> Result<(), String> {
@@ -202,12 +251,13 @@ mod tests {
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             internal: false,
             mtu: None,
+            configured: false,
         }
     }
 
     fn networks() -> Vec<Network> {
         vec![
-            network("default", "skerry0", &["10.210.0.1/22", "fd00::1/64"]),
+            network("bridge", "skerry0", &["10.210.0.1/22", "fd00::1/64"]),
             Network { internal: true, ..network("back", "skerry1", &["10.9.0.1/30"]) },
         ]
     }
@@ -216,11 +266,11 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    const ONE: &str = r#"{"networks": [{"network": "default"}], "ports": ["8080:80"]}"#;
+    const ONE: &str = r#"{"networks": [{"network": "bridge"}], "ports": ["8080:80"]}"#;
 
     fn give(name: &str, asked: &str, others: &[Record]) -> Result<Record, String> {
         let there = There { networks: &networks(), others, before: None, mtu: 1500 };
-        grant(&name.parse().unwrap(), "/run/netns", &ask(asked), there)
+        grant(&name.parse().unwrap(), "/run/netns", &ask(asked), there, &|port| port.host != 49153)
     }
 
     fn addresses(record: &Record) -> Vec<String> {
@@ -235,7 +285,7 @@ mod tests {
         let interface = &first.interfaces[0];
         assert_eq!((interface.name.as_str(), interface.host_name.as_str()), ("eth0", "skerry0p1"));
         assert_eq!(interface.mac.to_string(), "02:00:0a:d2:00:02");
-        let plain = r#"{"networks": [{"network": "default"}]}"#;
+        let plain = r#"{"networks": [{"network": "bridge"}]}"#;
         let second = give("b", plain, std::slice::from_ref(&first)).unwrap();
         assert_eq!(addresses(&second), ["10.210.0.3/22", "fd00::3/64"]);
         assert_eq!(second.interfaces[0].host_name, "skerry0p2");
@@ -246,15 +296,53 @@ mod tests {
     #[test]
     fn what_a_container_has_it_keeps() {
         let first = give("a", ONE, &[]).unwrap();
-        let second = give("b", r#"{"networks": [{"network": "default"}]}"#, &[first]).unwrap();
+        let second = give("b", r#"{"networks": [{"network": "bridge"}]}"#, &[first]).unwrap();
         let there = There { networks: &networks(), others: &[], before: Some(&second), mtu: 1500 };
-        let again = grant(&second.container, "/run/netns", &second.asked, there).unwrap();
+        let again = grant(&second.container, "/run/netns", &second.asked, there, &|_| false).unwrap();
         assert_eq!(again, second);
     }
 
     #[test]
+    fn an_address_of_before_is_given_again_when_it_is_free() {
+        let asked = r#"{"networks": [{"network": "bridge", "preferred": ["10.210.0.7", "fd00::7"]}]}"#;
+        let first = give("a", asked, &[]).unwrap();
+        assert_eq!(addresses(&first), ["10.210.0.7/22", "fd00::7/64"]);
+        let second = give("b", asked, &[first]).unwrap();
+        assert_eq!(addresses(&second), ["10.210.0.2/22", "fd00::2/64"]);
+        let stray = asked.replace("10.210.0.7", "10.9.9.9");
+        assert_eq!(addresses(&give("c", &stray, &[]).unwrap()), ["10.210.0.2/22", "fd00::7/64"]);
+    }
+
+    #[test]
+    fn a_port_that_is_left_to_the_node_is_chosen_and_kept() {
+        let asked =
+            r#"{"networks": [{"network": "bridge"}], "ports": ["80", "127.0.0.1::81", "49152:9", "80"]}"#;
+        let first = give("a", asked, &[]).unwrap();
+        let ports: Vec<String> = first.ports.iter().map(ToString::to_string).collect();
+        // Another program has 49153.
+        assert_eq!(ports, ["49152:9", "49154:80", "127.0.0.1:49155:81", "49156:80"]);
+        let other = give("b", &asked.replace("49152:9", "1:1"), std::slice::from_ref(&first)).unwrap();
+        assert_eq!(other.ports[1].to_string(), "49157:80");
+        let there = There { networks: &networks(), others: &[other], before: Some(&first), mtu: 1500 };
+        let again = grant(&first.container, "/run/netns", &first.asked, there, &|_| false).unwrap();
+        assert_eq!(again.ports, first.ports);
+    }
+
+    #[test]
+    fn interfaces_keep_their_names_when_others_come_and_go() {
+        let first = give("a", r#"{"networks": [{"network": "bridge"}, {"network": "back"}]}"#, &[]).unwrap();
+        let networks = [network("new", "skerry2", &["10.8.0.1/24"]), networks().remove(1)];
+        let there = There { networks: &networks, others: &[], before: Some(&first), mtu: 1500 };
+        let asked = ask(r#"{"networks": [{"network": "new"}, {"network": "back"}]}"#);
+        let second = grant(&first.container, "/run/netns", &asked, there, &|_| true).unwrap();
+        let names: Vec<&str> = second.interfaces.iter().map(|one| &*one.name).collect();
+        assert_eq!(names, ["eth2", "eth1"]);
+        assert_eq!(second.interfaces[1], first.interfaces[1]);
+    }
+
+    #[test]
     fn the_default_route_leads_through_the_first_network_with_a_way_out() {
-        let both = r#"{"networks": [{"network": "back"}, {"network": "default"}], "ports": ["8080:80"]}"#;
+        let both = r#"{"networks": [{"network": "back"}, {"network": "bridge"}], "ports": ["8080:80"]}"#;
         let record = give("a", both, &[]).unwrap();
         assert!(record.interfaces[0].gateways.is_empty());
         assert_eq!(record.interfaces[1].gateways.len(), 2);
@@ -266,34 +354,34 @@ mod tests {
     #[test]
     fn what_cannot_be_given_is_refused_in_words() {
         let taken =
-            give("web", r#"{"networks": [{"network": "default"}], "ports": ["8080-8089:80-89"]}"#, &[])
+            give("web", r#"{"networks": [{"network": "bridge"}], "ports": ["8080-8089:80-89"]}"#, &[])
                 .unwrap();
         let back = give("db", r#"{"networks": [{"network": "back"}]}"#, &[]).unwrap();
         let others = [taken, back];
         let with = |address: &str| {
-            format!(r#"{{"networks": [{{"network": "default", "addresses": ["{address}"]}}]}}"#)
+            format!(r#"{{"networks": [{{"network": "bridge", "addresses": ["{address}"]}}]}}"#)
         };
         for (asked, words) in [
             (with("10.210.0.2"), "10.210.0.2 is the address of \"web\""),
-            (with("10.210.0.1"), "10.210.0.1 is the gateway of network \"default\""),
+            (with("10.210.0.1"), "10.210.0.1 is the gateway of network \"bridge\""),
             (with("10.210.3.255"), "stands for the whole subnet"),
             (with("10.210.0.0"), "stands for the whole subnet"),
-            (with("10.9.0.2"), "10.9.0.2 is not in a subnet of network \"default\""),
+            (with("10.9.0.2"), "10.9.0.2 is not in a subnet of network \"bridge\""),
             (
-                r#"{"networks": [{"network": "defualt"}]}"#.into(),
-                "there is no network \"defualt\", but \"default\"",
+                r#"{"networks": [{"network": "brigde"}]}"#.into(),
+                "there is no network \"brigde\", but \"bridge\"",
             ),
             (
                 r#"{"networks": [{"network": "back"}, {"network": "back"}]}"#.into(),
                 "no address left in 10.9.0.1/30",
             ),
-            (r#"{"networks": [{"network": "default"}, {"network": "default"}]}"#.into(), "is named twice"),
+            (r#"{"networks": [{"network": "bridge"}, {"network": "bridge"}]}"#.into(), "is named twice"),
             (
-                r#"{"networks": [{"network": "default"}], "ports": ["127.0.0.1:8085:80"]}"#.into(),
+                r#"{"networks": [{"network": "bridge"}], "ports": ["127.0.0.1:8085:80"]}"#.into(),
                 "publish 127.0.0.1:8085:80: \"web\" has published 8080-8089:80-89",
             ),
             (
-                r#"{"networks": [{"network": "default"}], "ports": ["1:1", "0.0.0.0:1:2"]}"#.into(),
+                r#"{"networks": [{"network": "bridge"}], "ports": ["1:1", "0.0.0.0:1:2"]}"#.into(),
                 "publish 0.0.0.0:1:2: \"new\" has published 1:1",
             ),
         ] {

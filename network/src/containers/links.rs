@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_network_in_use_gets_its_bridge_and_gateways_and_no_other_does() {
-        let networks = [network("default", "skerry0"), network("back", "skerry1")];
-        let records = [record("web", "default", "skerry0p1")];
+        let networks = [network("bridge", "skerry0"), network("back", "skerry1")];
+        let records = [record("web", "bridge", "skerry0p1")];
         let expected = [
             Step::Bridge { name: "skerry0".into(), mac: Mac([2, 0, 10, 210, 0, 1]), mtu: 1400 },
             Step::Address { bridge: "skerry0".into(), address: "10.210.0.1/22".parse().unwrap() },
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_port_without_a_bridge_joins_the_new_one() {
-        let networks = [network("default", "skerry0")];
-        let records = [record("web", "default", "skerry0p1")];
+        let networks = [network("bridge", "skerry0")];
+        let records = [record("web", "bridge", "skerry0p1")];
         let mut port = link(3, "skerry0p1", "veth");
         port.port = false;
         let observed = Observed { links: vec![port], addresses: Vec::new() };
@@ -176,7 +176,7 @@ mod tests {
         ];
         let addresses = vec![(2, [10, 210, 0, 1].into(), 22), (2, "fd00::1".parse().unwrap(), 64)];
         let observed = Observed { links, addresses };
-        let networks = [network("default", "skerry0")];
+        let networks = [network("bridge", "skerry0")];
         let gone = |records: &[Record]| -> Vec<u32> {
             let index = |step| match step {
                 Step::Delete { index, .. } => index,
@@ -184,7 +184,7 @@ mod tests {
             };
             steps(&networks, records, &observed).into_iter().map(index).collect()
         };
-        assert_eq!(gone(&[record("web", "default", "skerry0p1")]), [4, 5]);
+        assert_eq!(gone(&[record("web", "bridge", "skerry0p1")]), [4, 5]);
         assert_eq!(gone(&[]), [2, 3, 4, 5]);
     }
 }

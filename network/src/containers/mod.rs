@@ -10,6 +10,7 @@
 //!          ├─ detach   ├─ links      pure: what is to be done to links and bridges
 //!          └─ networks ├─ ruleset    pure: what is to be done to our nftables table
 //!                      ├─ subnet     pure: which subnet a network gets
+//!                      ├─ configured networks that node.toml wants
 //!                      ├─ record     what a container was given
 //!                      ├─ folder     the files
 //!                      ├─ host       links, addresses and our table as they are, and made as they should be
@@ -22,6 +23,7 @@
 
 mod attach;
 pub mod command;
+pub mod configured;
 mod detach;
 pub mod folder;
 mod forwarding;
@@ -44,7 +46,7 @@ pub mod tests {
 
     /// A network of both families.
     pub fn network(name: &str, bridge: &str) -> Network {
-        let third = if name == "default" { 0 } else { 4 };
+        let third = if name == "bridge" { 0 } else { 4 };
         let subnets = [format!("10.210.{third}.1/22"), "fd00::1/64".to_owned()];
         Network {
             name: name.parse().unwrap(),
@@ -52,17 +54,18 @@ pub mod tests {
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             internal: false,
             mtu: None,
+            configured: false,
         }
     }
 
     /// A container on one network.
     pub fn record(container: &str, network: &str, port: &str) -> Record {
-        let membership =
-            Membership { network: network.parse().unwrap(), addresses: Vec::new(), aliases: Vec::new() };
+        let membership = Membership::of(network.parse().unwrap());
         Record {
             container: container.parse().unwrap(),
             netns: format!("/run/skerry/netns/{container}"),
-            asked: Attach { networks: vec![membership.clone()], ports: Vec::new() },
+            asked: Attach { networks: vec![membership.clone()], ..Attach::default() },
+            ports: Vec::new(),
             interfaces: vec![Interface {
                 name: "eth0".into(),
                 network: membership.network,

@@ -8,37 +8,36 @@ use super::links::PREFIX;
 use super::record::Record;
 use super::subnet::{self, Taken, taken_by};
 use crate::random::Random;
-use spec::network::{Attach, DEFAULT_NETWORK, Network};
-use spec::node::{Cidr, Name};
-
-/// What a new network is to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// At most one per family; chosen without any.
-    pub subnets: Vec<Cidr>,
-    /// No way out and none in.
-    pub internal: bool,
-    /// Greatest packet.
-    pub mtu: Option<u32>,
-}
+use spec::network::Network;
+use spec::node::{Bridge, Name, RESERVED};
 
 /// Makes a network.
 ///
 /// # Errors
 /// It exists, or its subnet collides.
-pub fn create(name: &Name, wish: &Wish) -> Result<Network, String> {
+pub fn create(name: &Name, wish: &Bridge) -> Result<Network, String> {
     let _lock = lock()?;
     let there = all_networks()?;
     if there.iter().any(|network| network.name == *name) {
         return Err(format!("network {:?} exists", &**name));
     }
-    add(name, wish, &there, &Host::look()?)
+    if RESERVED.contains(&&**name) {
+        return Err(format!("{:?} is no name of a network", &**name));
+    }
+    add(name, wish, &there, &Host::look()?, false)
 }
 
-fn add(name: &Name, wish: &Wish, there: &[Network], host: &Host) -> Result<Network, String> {
+/// Makes a network beside others, in place of the one of its name.
+pub(super) fn add(
+    name: &Name,
+    wish: &Bridge,
+    there: &[Network],
+    host: &Host,
+    configured: bool,
+) -> Result<Network, String> {
     let taken: Vec<Taken> = taken_by(there).chain(host.taken()).collect();
     let random = has_v6().then(|| Random::from_kernel(u64::from(std::process::id())).next());
-    let network = design(name, wish, there, &taken, random)?;
+    let network = Network { configured, ..design(name, wish, there, &taken, random)? };
     networks().write(name, &network)?;
     Ok(network)
 }
@@ -47,18 +46,23 @@ fn add(name: &Name, wish: &Wish, there: &[Network], host: &Host) -> Result<Netwo
 /// have one.
 fn design(
     name: &Name,
-    wish: &Wish,
+    wish: &Bridge,
     there: &[Network],
     taken: &[Taken],
     random: Option<u64>,
 ) -> Result<Network, String> {
-    let mut subnets = match wish.subnets.is_empty() {
-        true => {
-            let v6 = random.map(subnet::unique_local);
-            [subnet::choose(taken)?].into_iter().chain(v6).collect()
-        }
-        false => wish.subnets.iter().map(|&one| subnet::given(one, taken)).collect::<Result<Vec<_>, _>>()?,
-    };
+    let mut subnets =
+        wish.subnets.iter().map(|&one| subnet::given(one, taken)).collect::<Result<Vec<_>, _>>()?;
+    let has_v6 = subnets.iter().any(|subnet| subnet.address.is_ipv6());
+    if let (Some(false), true) = (wish.ipv6, has_v6) {
+        return Err("a network without IPv6 has no IPv6 subnet".to_owned());
+    }
+    if wish.ipv6.unwrap_or(subnets.is_empty()) && !has_v6 {
+        subnets.extend(random.map(subnet::unique_local));
+    }
+    if wish.subnets.is_empty() {
+        subnets.push(subnet::choose(taken)?);
+    }
     subnets.sort_by_key(|subnet| subnet.address.is_ipv6());
     if subnets.len() > 2
         || subnets.windows(2).any(|pair| pair[0].address.is_ipv4() == pair[1].address.is_ipv4())
@@ -68,20 +72,8 @@ fn design(
     let mut bridges = (0..).map(|number: u32| format!("{PREFIX}{number}"));
     let free = |bridge: &String| there.iter().all(|network| network.bridge != *bridge);
     let bridge = bridges.find(free).unwrap_or_default();
-    Ok(Network { name: name.clone(), bridge, subnets, internal: wish.internal, mtu: wish.mtu })
-}
-
-/// Every network, after the default one was made if it is asked for and not there.
-///
-/// # Errors
-/// A file that does not parse, or no subnet for it.
-pub fn with_default(host: &Host, asked: &Attach) -> Result<Vec<Network>, String> {
-    let mut all = all_networks()?;
-    let wanted = asked.networks.iter().find(|membership| &*membership.network == DEFAULT_NETWORK);
-    if let Some(membership) = wanted.filter(|_| all.iter().all(|network| &*network.name != DEFAULT_NETWORK)) {
-        all.push(add(&membership.network, &Wish::default(), &all, host)?);
-    }
-    Ok(all)
+    let Bridge { internal, mtu, .. } = *wish;
+    Ok(Network { name: name.clone(), bridge, subnets, internal, mtu, configured: false })
 }
 
 /// Removes a network.
@@ -90,7 +82,9 @@ pub fn with_default(host: &Host, asked: &Attach) -> Result<Vec<Network>, String>
 /// There is none, or containers are on it.
 pub fn remove(name: &Name) -> Result<(), String> {
     let _lock = lock()?;
-    find(name)?;
+    if find(name)?.configured {
+        return Err(format!("network {:?} belongs to node.toml", &**name));
+    }
     let on = members(name, &all_records()?);
     match on.is_empty() {
         true => networks().remove(name),
@@ -122,9 +116,9 @@ pub fn list() -> Result<String, String> {
     Ok(all_networks()?.iter().map(line).collect())
 }
 
-fn members(network: &str, records: &[Record]) -> Vec<String> {
+pub(super) fn members(network: &str, records: &[Record]) -> Vec<String> {
     let on = records.iter().filter(|record| record.on(network).is_some());
-    on.map(|record| record.container.to_string()).collect()
+    on.map(|record| record.name().to_string()).collect()
 }
 
 #[cfg(test)]
@@ -132,22 +126,33 @@ mod tests {
     use super::*;
     use crate::containers::tests::network;
 
-    fn wish(subnets: &[&str]) -> Wish {
-        Wish { subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(), ..Wish::default() }
+    fn wish(subnets: &[&str]) -> Bridge {
+        Bridge { subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(), ..Bridge::default() }
     }
 
-    fn new(wish: &Wish) -> Result<Network, String> {
-        let there = [network("default", "skerry0"), network("back", "skerry2")];
+    fn new(wish: &Bridge) -> Result<Network, String> {
+        let there = [network("bridge", "skerry0"), network("back", "skerry2")];
         let taken: Vec<Taken> = taken_by(&there).collect();
         design(&"new".parse().unwrap(), wish, &there, &taken, Some(7))
     }
 
     #[test]
     fn a_network_gets_the_first_free_bridge_and_subnets() {
-        let network = new(&Wish::default()).unwrap();
+        let network = new(&Bridge::default()).unwrap();
         assert_eq!(network.bridge, "skerry1");
         let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
         assert_eq!(subnets, ["10.210.8.1/22", "fd00:0:7::1/64"]);
+    }
+
+    #[test]
+    fn ipv6_is_there_or_not_as_it_was_asked_for() {
+        let count =
+            |ipv6, subnets: &[&str]| new(&Bridge { ipv6, ..wish(subnets) }).map(|new| new.subnets.len());
+        assert_eq!(count(Some(false), &[]), Ok(1));
+        assert_eq!(count(None, &["10.9.0.0/24"]), Ok(1));
+        assert_eq!(count(Some(true), &["10.9.0.0/24"]), Ok(2));
+        assert_eq!(count(Some(true), &["10.9.0.0/24", "fd01::/64"]), Ok(2));
+        assert!(count(Some(false), &["fd01::/64"]).unwrap_err().contains("without IPv6"));
     }
 
     #[test]
@@ -156,6 +161,6 @@ mod tests {
         assert_eq!(subnets, ["10.9.0.1/24".parse().unwrap(), "fd01::1/64".parse().unwrap()]);
         assert!(new(&wish(&["10.9.0.0/24", "10.8.0.0/24"])).unwrap_err().contains("at most one subnet"));
         let error = new(&wish(&["10.210.0.0/24"])).unwrap_err();
-        assert_eq!(error, "subnet 10.210.0.0/24 overlaps 10.210.0.1/22, network \"default\"");
+        assert_eq!(error, "subnet 10.210.0.0/24 overlaps 10.210.0.1/22, network \"bridge\"");
     }
 }

@@ -2,7 +2,7 @@
 //! before anything is made, so it is what every verb and the service go by.
 
 use serde::{Deserialize, Serialize};
-use spec::network::{Attach, Attached, Interface, Network};
+use spec::network::{Attach, Attached, Interface, Network, Port};
 use spec::node::Name;
 use std::net::IpAddr;
 
@@ -18,6 +18,9 @@ pub struct Record {
     pub asked: Attach,
     /// What it was given, in the order of the networks.
     pub interfaces: Vec<Interface>,
+    /// Its published ports, each with a port of the node.
+    #[serde(default)]
+    pub ports: Vec<Port>,
     /// Its ports are served by the relay alone, because another program's table drops
     /// forwarded packets.
     #[serde(default)]
@@ -25,17 +28,23 @@ pub struct Record {
 }
 
 impl Record {
+    /// What people call it.
+    pub fn name(&self) -> &Name {
+        self.asked.name.as_ref().unwrap_or(&self.container)
+    }
+
     /// Its interface on a network.
     pub fn on(&self, network: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| &*interface.network == network)
     }
 
-    /// Names by which it is found on the network of an interface, its own first.
+    /// Names by which it is found on the network of an interface, the one that people use first.
     pub fn names<'a>(&'a self, network: &str) -> impl Iterator<Item = &'a str> {
         let ours = self.asked.networks.iter().filter(move |membership| &*membership.network == network);
         let aliases: Vec<&str> =
             ours.flat_map(|membership| membership.aliases.iter().map(|name| &**name)).collect();
-        std::iter::once(&*self.container).chain(aliases)
+        let own = self.asked.name.as_deref().filter(|name| **name != *self.container);
+        own.into_iter().chain([&*self.container]).chain(aliases)
     }
 
     /// The address to which its published ports lead, by family: the one of the
@@ -56,6 +65,7 @@ impl Record {
         Attached {
             netns: self.netns.clone(),
             interfaces: self.interfaces.clone(),
+            ports: self.ports.clone(),
             dns: gateway.map(|gateway| gateway.address).into_iter().collect(),
             warnings,
         }

@@ -88,7 +88,7 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
         }
     }
     for record in records.iter().filter(|record| !record.relayed) {
-        for &port in &record.asked.ports {
+        for &port in &record.ports {
             for (set, key, data) in [true, false].iter().flat_map(|&v4| leads(record, port, v4)) {
                 put(set, key, data, false);
             }
@@ -282,8 +282,8 @@ mod tests {
     use crate::containers::tests::{network, record};
 
     fn published(ports: &[&str]) -> Record {
-        let mut record = record("web", "default", "skerry0p1");
-        record.asked.ports = ports.iter().map(|text| text.parse().unwrap()).collect();
+        let mut record = record("web", "bridge", "skerry0p1");
+        record.ports = ports.iter().map(|text| text.parse().unwrap()).collect();
         record
     }
 
@@ -293,14 +293,14 @@ mod tests {
 
     #[test]
     fn nothing_is_wanted_without_containers() {
-        let networks = [network("default", "skerry0")];
+        let networks = [network("bridge", "skerry0")];
         assert!(wanted(&networks, &[]).is_empty());
         assert_eq!(changes(None, &Elements::new()), remove());
     }
 
     #[test]
     fn a_published_port_leads_to_its_container() {
-        let networks = [network("default", "skerry0")];
+        let networks = [network("bridge", "skerry0")];
         let elements = wanted(&networks, &[published(&["8080:80"])]);
         let expected = Element {
             key: vec![6, 0, 0, 0, 0x1f, 0x90, 0, 0],
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn each_way_to_publish_has_its_map() {
-        let networks = [network("default", "skerry0")];
+        let networks = [network("bridge", "skerry0")];
         for (port, [any4, any6, at4, at6]) in [
             ("8080:80/udp", [1, 1, 0, 0]),
             ("8000-8009:80-89", [10, 10, 0, 0]),
@@ -334,15 +334,15 @@ mod tests {
 
     #[test]
     fn an_internal_network_has_no_way_out() {
-        let networks = [Network { internal: true, ..network("default", "skerry0") }];
-        let elements = wanted(&networks, &[record("web", "default", "skerry0p1")]);
+        let networks = [Network { internal: true, ..network("bridge", "skerry0") }];
+        let elements = wanted(&networks, &[record("web", "bridge", "skerry0p1")]);
         let counts = ["bridges", "closed", "same", "subnets4", "subnets6"].map(|set| count(&elements, set));
         assert_eq!(counts, [1, 1, 1, 0, 0]);
     }
 
     #[test]
     fn only_what_differs_is_changed() {
-        let networks = [network("default", "skerry0")];
+        let networks = [network("bridge", "skerry0")];
         let one = wanted(&networks, &[published(&["8080:80"])]);
         let two = wanted(&networks, &[published(&["8080:80", "53:53/udp"])]);
         assert!(changes(Some(&one), &one).is_empty());

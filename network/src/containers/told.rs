@@ -8,11 +8,15 @@ use nix::sys::time::TimeVal;
 use spec::paths;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 use sys::descriptors;
 
 /// The service answers at once; one that is stopped holds up nobody.
 const PATIENCE: TimeVal = TimeVal::new(3, 0);
 const ANSWER: usize = 4096;
+/// How long it may take to start, and how often it is looked for meanwhile.
+const START: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Connects to a socket of packets.
 ///
@@ -24,10 +28,23 @@ pub fn connect(path: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Connects to the service. Where PID 1 or a keeper runs there is one, or will be in a moment: after a
+/// boot verbs may be earlier than it.
+fn reach() -> io::Result<OwnedFd> {
+    let kept = connect(paths::INIT_SOCKET).is_ok();
+    let end = Instant::now() + START;
+    loop {
+        match connect(paths::NETWORK_SOCKET) {
+            Err(_) if kept && Instant::now() < end => std::thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+}
+
 /// Tells it, and gives what it could not do, a line each.
 pub fn tell() -> Vec<String> {
     let ask = || -> io::Result<String> {
-        let socket = connect(paths::NETWORK_SOCKET)?;
+        let socket = reach()?;
         setsockopt(&socket, sockopt::ReceiveTimeout, &PATIENCE)?;
         descriptors::send(socket.as_fd(), b"changed", &[])?;
         let mut answer = [0; ANSWER];

@@ -80,7 +80,7 @@ impl Directory {
         let mut subnets = self.networks.iter().flat_map(|network| &network.subnets);
         match found {
             Some((record, interface)) if kind == Kind::Pointer => {
-                Known::Name(format!("{}.{}", record.container, interface.network))
+                Known::Name(format!("{}.{}", record.name(), interface.network))
             }
             Some(_) => Known::Addresses(Vec::new()),
             None if subnets.any(|&subnet| contains(subnet, address)) => Known::NoName,
@@ -133,15 +133,12 @@ mod tests {
 
     fn directory() -> Directory {
         Directory {
-            networks: vec![network("default", "skerry0"), network("back", "skerry1")],
+            networks: vec![network("bridge", "skerry0"), network("back", "skerry1")],
             records: vec![
-                container("Web", &[("default", ["10.210.0.2/22", "fd00::2/64"])], &["www"], true),
+                container("Web", &[("bridge", ["10.210.0.2/22", "fd00::2/64"])], &["www"], true),
                 container(
                     "both",
-                    &[
-                        ("default", ["10.210.0.3/22", "fd00::3/64"]),
-                        ("back", ["10.210.4.3/22", "fd04::3/64"]),
-                    ],
+                    &[("bridge", ["10.210.0.3/22", "fd00::3/64"]), ("back", ["10.210.4.3/22", "fd04::3/64"])],
                     &["www"],
                     true,
                 ),
@@ -167,10 +164,10 @@ mod tests {
         for (client, name, kind, expected) in [
             (WEB, "both", Type::A, told(&["10.210.0.3"])),
             (WEB, "both", Type::Aaaa, told(&["fd00::3"])),
-            (WEB, "BOTH.default", Type::A, told(&["10.210.0.3"])),
+            (WEB, "BOTH.bridge", Type::A, told(&["10.210.0.3"])),
             (WEB, "web", Type::A, told(&[WEB])),
             (WEB, "www", Type::A, told(&[WEB, "10.210.0.3"])),
-            (WEB, "www.default", Type::Aaaa, told(&["fd00::2", "fd00::3"])),
+            (WEB, "www.bridge", Type::Aaaa, told(&["fd00::2", "fd00::3"])),
             (DB, "both", Type::A, told(&["10.210.4.3"])),
             (WEB, "both.back", Type::A, Known::AskOthers),
             (WEB, "db", Type::A, Known::AskOthers),
@@ -199,7 +196,7 @@ mod tests {
             question.kind = Kind::Pointer;
             directory().look_up(client.parse().unwrap(), &question, 0)
         };
-        assert_eq!(ask(WEB, "3.0.210.10.in-addr.arpa"), Known::Name("both.default".into()));
+        assert_eq!(ask(WEB, "3.0.210.10.in-addr.arpa"), Known::Name("both.bridge".into()));
         assert_eq!(ask(WEB, "2.4.210.10.in-addr.arpa"), Known::NoName, "of a network of others");
         assert_eq!(ask(WEB, "1.2.0.192.in-addr.arpa"), Known::AskOthers);
     }

@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn an_answer_reads_as_a_stub_resolver_reads_it() {
-        let query = query("Web.default");
+        let query = query("Web.bridge");
         let question = read(&query).unwrap();
-        assert_eq!((question.name.as_str(), question.kind), ("web.default", Kind::V4));
+        assert_eq!((question.name.as_str(), question.kind), ("web.bridge", Kind::V4));
         let list: Vec<IpAddr> = vec![[10, 210, 0, 2].into(), [10, 210, 0, 3].into()];
         let answer = addresses(&query, &question, &list, false);
         assert_eq!(dns::answer(&query, &answer), Some(list));
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(nothing(&answer, Code::Malformed), None, "two servers would never stop");
         assert_eq!(nothing(&[0; 5], Code::Malformed), None);
         let mut random = Random::new(9);
-        let whole = query("web.default");
+        let whole = query("web.bridge");
         for _ in 0..20_000 {
             let mut bytes = whole.clone();
             for _ in 0..3 {

@@ -38,7 +38,7 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> BTreeMap<Place, Role>
         let address = SocketAddr::new(gateway.address, DNS);
         [Protocol::Tcp, Protocol::Udp].map(|protocol| (Place { protocol, address }, Role::Names))
     });
-    let ports = records.iter().flat_map(|record| record.asked.ports.iter().map(move |port| (record, *port)));
+    let ports = records.iter().flat_map(|record| record.ports.iter().map(move |port| (record, *port)));
     names.chain(ports.flat_map(|(record, port)| relays(record, port))).collect()
 }
 
@@ -74,10 +74,10 @@ mod tests {
     use crate::containers::tests::{network, record};
 
     fn places(port: &str, relayed: bool) -> Vec<String> {
-        let mut record = record("web", "default", "skerry0p1");
-        record.asked.ports = vec![port.parse().unwrap()];
+        let mut record = record("web", "bridge", "skerry0p1");
+        record.ports = vec![port.parse().unwrap()];
         record.relayed = relayed;
-        let all = wanted(&[network("default", "skerry0")], &[record]);
+        let all = wanted(&[network("bridge", "skerry0")], &[record]);
         let relay = |(place, role): (Place, Role)| match role {
             Role::Relay { to, .. } => Some(format!("{} {} to {to}", place.protocol, place.address)),
             Role::Names => None,
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn names_are_answered_at_the_gateways_of_networks_in_use() {
-        let networks = [network("default", "skerry0"), network("back", "skerry1")];
-        let all = wanted(&networks, &[record("web", "default", "skerry0p1")]);
+        let networks = [network("bridge", "skerry0"), network("back", "skerry1")];
+        let all = wanted(&networks, &[record("web", "bridge", "skerry0p1")]);
         let names: Vec<String> = all.keys().map(|place| place.address.to_string()).collect();
         assert_eq!(names, ["10.210.0.1:53", "[fd00::1]:53", "10.210.0.1:53", "[fd00::1]:53"]);
         assert!(wanted(&networks, &[]).is_empty());

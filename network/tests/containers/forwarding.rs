@@ -21,7 +21,7 @@ fn containers_of_one_network_reach_each_other_and_those_of_another_do_not() {
     scene.publish("web", "");
     scene.publish("client", "");
     scene.attach("stranger", r#"{"networks": [{"network": "other"}]}"#);
-    scene.attach("both", r#"{"networks": [{"network": "other"}, {"network": "default"}]}"#);
+    scene.attach("both", r#"{"networks": [{"network": "other"}, {"network": "bridge"}]}"#);
     let _server = scene.serve("web", 80);
     for address in scene.addresses("web") {
         for who in ["client", "both"] {
@@ -91,7 +91,7 @@ fn a_node_that_listens_to_routers_goes_on_to() {
 fn fifty_containers_reach_the_first() {
     let scene = Scene::new();
     scene.publish("c0", r#""8080:80""#);
-    let request = r#"{"networks": [{"network": "default"}], "ports": ["%:80"]}"#;
+    let request = r#"{"networks": [{"network": "bridge"}], "ports": ["%:80"]}"#;
     scene.run(&format!(
         "for n in $(seq 1 49); do echo '{request}' | sed \"s/%/$((9000 + n))/\" | {PROGRAM} attach --container c$n & done >/dev/null; wait"
     ));

@@ -88,7 +88,7 @@ impl Scene {
 
     /// Attaches a container to the default network with these published ports.
     pub fn publish(&self, name: &str, ports: &str) -> String {
-        self.attach(name, &format!(r#"{{"networks": [{{"network": "default"}}], "ports": [{ports}]}}"#))
+        self.attach(name, &format!(r#"{{"networks": [{{"network": "bridge"}}], "ports": [{ports}]}}"#))
     }
 
     pub fn detach(&self, name: &str) {

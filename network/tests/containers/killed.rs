@@ -3,13 +3,13 @@
 use crate::Scene;
 use crate::helpers::PROGRAM;
 
-const REQUEST: &str = r#"{"networks": [{"network": "default"}], "ports": ["8080:80"]}"#;
+const REQUEST: &str = r#"{"networks": [{"network": "bridge"}], "ports": ["8080:80"]}"#;
 
 /// Twenty rounds: attach killed, detach killed, both at a later moment each time.
 #[test]
 fn a_verb_killed_at_any_moment_is_mended_by_the_next() {
     let scene = Scene::new();
-    scene.attach("other", r#"{"networks": [{"network": "default"}]}"#);
+    scene.attach("other", r#"{"networks": [{"network": "bridge"}]}"#);
     scene.run(&format!("echo '{REQUEST}' > /run/request; {PROGRAM} attach --container web < /run/request"));
     scene.detach("web");
     let without = scene.everything();

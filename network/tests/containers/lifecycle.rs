@@ -3,8 +3,8 @@
 use crate::Scene;
 use crate::helpers::PROGRAM;
 
-const PLAIN: &str = r#"{"networks": [{"network": "default"}]}"#;
-const FULL: &str = r#"{"networks": [{"network": "default", "aliases": ["w"]}],
+const PLAIN: &str = r#"{"networks": [{"network": "bridge"}]}"#;
+const FULL: &str = r#"{"networks": [{"network": "bridge", "aliases": ["w"]}],
                        "ports": ["8080:80", "192.0.2.2:53:53/udp", "127.0.0.1:9000-9009:9000-9009"]}"#;
 
 /// A first container makes folders and the default network, which stay.
@@ -63,7 +63,7 @@ fn a_container_keeps_its_address_and_another_never_gets_it() {
     assert_eq!(scene.addresses("a")[0], first, "kept when the request changes");
     let wish = |address: &str| {
         format!(
-            "echo '{{\"networks\": [{{\"network\": \"default\", \"addresses\": [\"{address}\"]}}]}}' | {PROGRAM} attach --container d"
+            "echo '{{\"networks\": [{{\"network\": \"bridge\", \"addresses\": [\"{address}\"]}}]}}' | {PROGRAM} attach --container d"
         )
     };
     let refused = scene.fails(&wish(&first));
@@ -93,10 +93,10 @@ fn a_container_without_a_network_has_a_loopback_and_nothing_of_the_node_is_touch
 fn networks_are_made_listed_and_removed() {
     let scene = Scene::new();
     scene.run(&format!("{PROGRAM} networks create back --subnet 10.9.0.0/24 --subnet fd09::/64 --internal"));
-    scene.attach("db", r#"{"networks": [{"network": "back"}, {"network": "default"}]}"#);
+    scene.attach("db", r#"{"networks": [{"network": "back"}, {"network": "bridge"}]}"#);
     let list = scene.run(&format!("{PROGRAM} networks list"));
     assert!(
-        list.starts_with("back skerry0 10.9.0.1/24,fd09::1/64 db\ndefault skerry1 10.210.0.1/22,"),
+        list.starts_with("back skerry0 10.9.0.1/24,fd09::1/64 db\nbridge skerry1 10.210.0.1/22,"),
         "{list}"
     );
     let used = scene.fails(&format!("{PROGRAM} networks remove back"));

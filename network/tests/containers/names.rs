@@ -37,11 +37,11 @@ fn containers_find_each_other_by_name_and_alias_within_their_networks() {
     let _service = scene.service();
     scene.run(&format!("{PROGRAM} networks create back --subnet 10.9.0.0/24 --internal"));
     scene.publish("web", "");
-    scene.attach("both", r#"{"networks": [{"network": "default", "aliases": ["www"]}, {"network": "back", "aliases": ["front"]}]}"#);
+    scene.attach("both", r#"{"networks": [{"network": "bridge", "aliases": ["www"]}, {"network": "back", "aliases": ["front"]}]}"#);
     scene.attach("db", r#"{"networks": [{"network": "back"}]}"#);
     let [_, v6] = scene.addresses("both");
     let both = format!("10.210.0.3\n{v6}\n");
-    for name in ["both", "Both.default", "www"] {
+    for name in ["both", "Both.bridge", "www"] {
         assert_eq!(resolve(&scene, "web", name), both, "{name}");
     }
     assert_eq!(resolve(&scene, "db", "front.back"), "10.9.0.2\n");
@@ -77,7 +77,7 @@ fn an_address_has_its_containers_name() {
     for address in [v4, v6] {
         let said =
             scene.run(&format!("nsenter --net=/run/skerry/netns/web busybox nslookup {address} 10.210.0.1"));
-        assert!(said.contains("name = other.default"), "{said}");
+        assert!(said.contains("name = other.bridge"), "{said}");
     }
 }
 

@@ -63,7 +63,7 @@ fn an_occupied_port_is_named_with_who_has_it() {
     server.says("listening");
     let request = |ports: &str| {
         format!(
-            "echo '{{\"networks\": [{{\"network\": \"default\"}}], \"ports\": [{ports}]}}' | {PROGRAM} attach --container b"
+            "echo '{{\"networks\": [{{\"network\": \"bridge\"}}], \"ports\": [{ports}]}}' | {PROGRAM} attach --container b"
         )
     };
     let refused = scene.fails(&request(r#""8080:80""#));

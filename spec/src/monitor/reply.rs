@@ -1,5 +1,6 @@
 //! What the monitor answers.
 
+use crate::network::Attached;
 use crate::node::{Container, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub enum Reply {
         root: Option<String>,
         /// Its log file.
         log: String,
+        /// What its instance was given by the network.
+        attached: Option<Box<Attached>>,
     },
     /// To `create`.
     Created {

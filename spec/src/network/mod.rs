@@ -12,12 +12,16 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// The network of containers that name none.
-pub const DEFAULT_NETWORK: &str = "default";
+pub const DEFAULT_NETWORK: &str = "bridge";
 
 /// What `attach` reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Attach {
+    /// What people call the container, when that is not the name by which it is attached: it is
+    /// found by both, and spoken of by this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
     /// The networks, in the order of the interfaces `eth0`, `eth1`, …; none gives a
     /// namespace with a loopback interface alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -36,19 +40,32 @@ pub struct Membership {
     /// Addresses that the container must have, at most one per family; others are chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
+    /// Addresses that it had before, and gets again if they are free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preferred: Vec<IpAddr>,
     /// Names beside its own by which other containers of the network find it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
 }
 
+impl Membership {
+    /// One of a network of which nothing else is said.
+    pub fn of(network: Name) -> Self {
+        Self { network, addresses: Vec::new(), preferred: Vec::new(), aliases: Vec::new() }
+    }
+}
+
 /// What `attach` prints.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Attached {
     /// The network namespace, to be joined by path.
     pub netns: String,
     /// What was made in it.
     pub interfaces: Vec<Interface>,
+    /// Published ports, those that were left to the node as it has chosen them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
     /// Name servers for the container's `resolv.conf`.
     pub dns: Vec<IpAddr>,
     /// What the caller should tell its user: nothing of it kept the container from being attached.
@@ -92,6 +109,9 @@ pub struct Network {
     /// Greatest packet in bytes; without it the one of the interface with the default route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// It comes from `node.toml`, and goes with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub configured: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -138,7 +158,7 @@ mod tests {
     #[test]
     fn a_request_reads_as_a_caller_writes_it() {
         let text = r#"{
-            "networks": [{"network": "default", "addresses": ["10.210.0.9"], "aliases": ["db"]}, {"network": "back"}],
+            "networks": [{"network": "bridge", "addresses": ["10.210.0.9"], "aliases": ["db"]}, {"network": "back"}],
             "ports": ["127.0.0.1:8080:80", "[::1]:53:53/udp"]
         }"#;
         let request: Attach = serde_json::from_str(text).unwrap();

@@ -33,15 +33,16 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Ports of the node that lead to a container: `[ADDRESS:]PORT[-PORT]:PORT[-PORT][/udp]`.
-/// An IPv6 address stands in brackets. Without an address, every one of the node's leads there.
+/// Ports of the node that lead to a container: `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/udp]`.
+/// An IPv6 address stands in brackets. Without an address, every one of the node's leads there;
+/// without a port of the node, it chooses one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
     /// TCP without `/udp`.
     pub protocol: Protocol,
     /// The node's address; every one without it.
     pub address: Option<IpAddr>,
-    /// The node's first port.
+    /// The node's first port; 0 leaves the choice to the node.
     pub host: u16,
     /// The container's first port.
     pub container: u16,
@@ -50,6 +51,11 @@ pub struct Port {
 }
 
 impl Port {
+    /// The node is to choose its port.
+    pub fn is_open(self) -> bool {
+        self.host == 0
+    }
+
     /// The pairs of the node's and the container's port, one by one.
     pub fn pairs(self) -> impl Iterator<Item = (u16, u16)> {
         (0..self.count).map(move |step| (self.host + step, self.container + step))
@@ -67,12 +73,17 @@ impl FromStr for Port {
             Some((ports, "udp")) => (ports, Protocol::Udp),
             Some(_) => return Err(wrong()),
         };
-        let (rest, container) = ports.rsplit_once(':').ok_or_else(wrong)?;
+        let (rest, container) = ports.rsplit_once(':').unwrap_or(("", ports));
         let (address, host) = match rest.rsplit_once(':') {
             None => (None, rest),
             Some((address, host)) => (address_of(address).ok_or_else(wrong)?, host),
         };
-        let ((host, count), (container, inside)) = range(host).zip(range(container)).ok_or_else(wrong)?;
+        let (container, inside) = range(container).ok_or_else(wrong)?;
+        let (host, count) = match host {
+            // An empty word before a colon is a mistake, unless an address stands before it.
+            "" if address.is_some() || !ports.contains(':') => (0, inside),
+            host => range(host).ok_or_else(wrong)?,
+        };
         if count != inside {
             return Err(format!("{text:?} has {count} ports outside and {inside} inside"));
         }
@@ -106,6 +117,8 @@ impl fmt::Display for Port {
         }
         for (first, end) in [(self.host, ":"), (self.container, "")] {
             match self.count {
+                _ if first == 0 && self.address.is_none() => {}
+                _ if first == 0 => out.write_str(end)?,
                 1 => write!(out, "{first}{end}")?,
                 count => write!(out, "{first}-{}{end}", first + (count - 1))?,
             }
@@ -143,6 +156,10 @@ mod tests {
             "0.0.0.0:1:65535",
             "8000-8009:80-89",
             "[2001:db8::1]:8000-8001:1-2/udp",
+            "80",
+            "80-82/udp",
+            "127.0.0.1::80",
+            "[::1]::53/udp",
         ] {
             assert_eq!(text.parse::<Port>().unwrap().to_string(), text);
         }
@@ -159,7 +176,7 @@ mod tests {
     fn what_is_no_port_is_refused() {
         for text in [
             "",
-            "80",
+            "0",
             ":80",
             "80:",
             "0:80",
@@ -168,6 +185,7 @@ mod tests {
             "80:65536",
             "8002-8000:1-3",
             "1::80",
+            "::80",
             "::1:80:80",
             "[127.0.0.1]:1:1",
             "80:80/sctp",

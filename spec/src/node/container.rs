@@ -1,7 +1,8 @@
 //! `[containers.NAME]`: what a container is, for `node.toml` and for those who ask the
 //! monitor for one.
 
-use super::{Name, Restart, default_stop_grace};
+use super::{ContainerNetwork as Network, Name, Restart, default_stop_grace};
+use crate::network::Port;
 use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,9 +52,23 @@ pub struct Container {
     /// Devices of the node: `/dev/fuse`, `/dev/sda:/dev/xvda`, `/dev/sda:/dev/xvda:r`.
     #[serde(default)]
     pub devices: Vec<String>,
-    /// Its network.
+    /// Its network; without it, [`Container::network`] tells.
+    pub network: Option<Network>,
+    /// Names beside its own by which other containers of its networks find it.
     #[serde(default)]
-    pub network: Network,
+    pub network_alias: Vec<String>,
+    /// Ports of the node that lead to it.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Ports that `publish-all` publishes, beside those that the image names: `80`, `53/udp`.
+    #[serde(default)]
+    pub expose: Vec<Port>,
+    /// Every port that it exposes is published at one that the node chooses.
+    #[serde(default)]
+    pub publish_all: bool,
+    /// Its first process is one of ours, which reaps what its programs leave behind.
+    #[serde(default)]
+    pub init: bool,
     /// Lines of its `/etc/hosts`: `NAME:ADDRESS`.
     #[serde(default)]
     pub add_hosts: Vec<String>,
@@ -147,7 +162,12 @@ impl Container {
             read_only: false,
             shm_size: None,
             devices: Vec::new(),
-            network: Network::default(),
+            network: None,
+            network_alias: Vec::new(),
+            ports: Vec::new(),
+            expose: Vec::new(),
+            publish_all: false,
+            init: false,
             add_hosts: Vec::new(),
             dns: Vec::new(),
             memory: None,
@@ -174,6 +194,17 @@ impl Container {
             stop_grace: default_stop_grace(),
             console: false,
             log_size: default_log_size(),
+        }
+    }
+
+    /// Its network: as it was said, else the node's own, unless ports or names say that it
+    /// must be one of containers.
+    pub fn network(&self) -> Network {
+        let own = !self.ports.is_empty() || self.publish_all || !self.network_alias.is_empty();
+        match &self.network {
+            None if own => Network::usual(),
+            None => Network::Host,
+            Some(network) => network.clone(),
         }
     }
 }
@@ -260,17 +291,6 @@ impl Mount {
             Self::Bind { target, .. } | Self::Tmpfs { target, .. } | Self::Volume { target, .. } => target,
         }
     }
-}
-
-/// `containers.NAME.network`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Network {
-    /// The node's own.
-    #[default]
-    Host,
-    /// None but a loopback interface.
-    None,
 }
 
 /// Whose namespace it is.
@@ -409,7 +429,7 @@ mod tests {
     #[test]
     fn all_keys_are_read_and_travel() {
         let container = container(
-            "security = [\"no-new-privileges\"]\nulimits = { nofile = \"5:6\" }\npid = \"host\"\nnetwork = \"none\"\n\
+            "security = [\"no-new-privileges\"]\nulimits = { nofile = \"5:6\" }\npid = \"host\"\nnetwork = \"none\"\nports = [\"8080:80\"]\n\
              restart = \"unless-stopped\"\nmounts = [{ type = \"volume\", name = \"data\", target = \"/d\" }]\n\
              [containers.a.health]\ncommand = [\"true\"]\ntimeout = \"1s\"\n",
         )
@@ -430,7 +450,8 @@ mod tests {
     fn what_is_unknown_is_refused() {
         for text in [
             "security = [\"apparmor=x\"]",
-            "network = \"mesh\"",
+            "network = \"a/b\"",
+            "ports = [\"x:80\"]",
             "ipc = \"shareable\"",
             "health = { command = [], every = 1 }",
             "mounts = [{ type = \"tmpfs\", target = \"/d\", source = \"/e\" }]",

@@ -5,11 +5,15 @@
 //! line); [`load`] checks each by itself and merges them. `docs/configuration.md`
 //! tells users the same.
 
+mod attachment;
+mod bridge;
 mod container;
 mod layers;
 mod name;
 
-pub use container::{Container, HealthCheck, Mount, Network as ContainerNetwork, Security, Sharing, Ulimit};
+pub use attachment::{Network as ContainerNetwork, RESERVED};
+pub use bridge::{Bridge, has_room, named as named_networks};
+pub use container::{Container, HealthCheck, Mount, Security, Sharing, Ulimit};
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
 
@@ -39,6 +43,9 @@ pub struct Node {
     pub watchdog: Watchdog,
     /// Programs that PID 1 keeps alive, beside its own.
     pub services: BTreeMap<Name, Service>,
+    /// Networks of containers.
+    #[serde(deserialize_with = "named_networks")]
+    pub networks: BTreeMap<Name, Bridge>,
     /// Containers that the monitor keeps alive.
     pub containers: BTreeMap<Name, Container>,
 }

@@ -2,6 +2,7 @@
 //! would say.
 
 mod health;
+mod networking;
 mod resources;
 mod rights;
 mod storage;
@@ -11,9 +12,10 @@ mod tests;
 use crate::error::{Error, Result};
 use clap::Args;
 use health::Health;
+use networking::Networking;
 use resources::Resources;
 use rights::Rights;
-use spec::node::{Container, ContainerNetwork, Name, Restart};
+use spec::node::{Container, Name, Restart};
 use spec::quantity::{Bytes, Span};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,9 +63,6 @@ pub struct Options {
     /// Its host name
     #[arg(short = 'H', long)]
     pub hostname: Option<String>,
-    /// host or none
-    #[arg(long, visible_alias = "net", default_value = "host")]
-    pub network: String,
     /// NAME:ADDRESS, a line of /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub add_host: Vec<String>,
@@ -76,6 +75,8 @@ pub struct Options {
     /// Seconds between that signal and KILL
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,
+    #[command(flatten)]
+    networking: Networking,
     #[command(flatten)]
     storage: Storage,
     #[command(flatten)]
@@ -115,7 +116,6 @@ impl Options {
             labels: self.label.iter().map(|word| label(word)).collect(),
             tty: self.tty,
             stdin: self.interactive,
-            network: parse::<Words<ContainerNetwork>>("--network", &self.network)?.0,
             add_hosts: self.add_host.clone(),
             dns: self.dns.iter().map(|text| parse("--dns", text)).collect::<Result<_>>()?,
             restart: parse::<Restart>("--restart", &self.restart)?,
@@ -123,7 +123,7 @@ impl Options {
             stop_grace: Span::seconds(self.stop_timeout.unwrap_or(10)),
             ..Container::of(&self.image)
         };
-        let container = self.storage.add(container)?;
+        let container = self.storage.add(self.networking.add(container)?)?;
         let container = self.resources.add(container)?;
         self.health.add(self.rights.add(container)?)
     }

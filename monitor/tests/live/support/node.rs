@@ -28,7 +28,7 @@ fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "init", "-p", "runtime", "--bins"])
+            .args(["build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "--bins"])
             .env_remove("CARGO_TARGET_DIR")
             .status();
         assert!(built.unwrap().success(), "the keeper and the runtime are built");

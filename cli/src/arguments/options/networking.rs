@@ -1,0 +1,118 @@
+//! Its networks and its ports.
+
+use super::parse;
+use crate::error::{Error, Result};
+use clap::Args;
+use spec::network::Membership;
+use spec::node::{Container, ContainerNetwork};
+use std::net::IpAddr;
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct Networking {
+    /// A network (several times for several), host, none or container:NAME; bridge without
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    network: Vec<String>,
+    /// Its IPv4 address on the first network
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+    /// Its IPv6 address on the first network
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<String>,
+    /// One more name by which containers of its networks find it
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
+    /// [[ADDRESS:][PORT]:]PORT[/udp], ports of this machine that lead to it; ranges too
+    #[arg(short, long, value_name = "PORTS")]
+    publish: Vec<String>,
+    /// Publish every port that it exposes, at one that is free
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+    /// PORT[-PORT][/udp] that it exposes, beside the image's
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+    /// A first process of ours reaps what its programs leave behind
+    #[arg(long)]
+    init: bool,
+}
+
+impl Networking {
+    /// Adds what was said.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn add(&self, container: Container) -> Result<Container> {
+        let ports = |option: &str, words: &[String]| {
+            words.iter().map(|text| parse(option, text)).collect::<Result<Vec<_>>>()
+        };
+        Ok(Container {
+            network: Some(self.network()?),
+            network_alias: self.network_alias.clone(),
+            ports: ports("--publish", &self.publish)?,
+            publish_all: self.publish_all,
+            expose: ports("--expose", &self.expose)?,
+            init: self.init,
+            ..container
+        })
+    }
+
+    fn network(&self) -> Result<ContainerNetwork> {
+        let addresses = [("--ip", &self.ip), ("--ip6", &self.ip6)].into_iter();
+        let addresses: Vec<IpAddr> = addresses
+            .filter_map(|(option, text)| Some(parse(option, text.as_ref()?)))
+            .collect::<Result<_>>()?;
+        let mut network = match &*self.network {
+            [] => ContainerNetwork::usual(),
+            [one] if !one.contains('=') => parse("--network", one)?,
+            all => ContainerNetwork::On(all.iter().map(|text| membership(text)).collect::<Result<_>>()?),
+        };
+        match &mut network {
+            ContainerNetwork::On(networks) => networks[0].addresses.extend(addresses),
+            _ if !addresses.is_empty() => return Err(Error::new("--ip: it has no network of its own")),
+            _ => {}
+        }
+        Ok(network)
+    }
+}
+
+/// `NAME`, or Docker's `name=NAME,ip=ADDRESS,alias=NAME`.
+fn membership(text: &str) -> Result<Membership> {
+    let long = text.split_once("name=").filter(|(before, _)| before.is_empty() || before.ends_with(','));
+    let Some((before, rest)) = long else { return parse("--network", text) };
+    let (name, after) = rest.split_once(',').unwrap_or((rest, ""));
+    let options = format!("{before}{after}").replace("ip6=", "ip=");
+    parse("--network", &format!("{name}:{options}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(words: &[&str], ip: Option<&str>) -> Result<String> {
+        let network = words.iter().map(|&word| word.to_owned()).collect();
+        let networking = Networking { network, ip: ip.map(str::to_owned), ..Networking::default() };
+        Ok(serde_json::to_string(&networking.network()?).unwrap())
+    }
+
+    #[test]
+    fn a_network_is_said_in_dockers_ways() {
+        for (words, ip, expected) in [
+            (&[][..], None, r#""bridge""#),
+            (&["host"], None, r#""host""#),
+            (&["container:web"], None, r#""container:web""#),
+            (&["back"], Some("10.9.0.7"), r#""back:ip=10.9.0.7""#),
+            (&["name=back,ip=10.9.0.7,alias=db"], None, r#""back:ip=10.9.0.7,alias=db""#),
+            (&["alias=db,name=back,ip6=fd00::7"], None, r#""back:ip=fd00::7,alias=db""#),
+            (&["front", "name=back,alias=db"], None, r#"["front","back:alias=db"]"#),
+        ] {
+            assert_eq!(network(words, ip).unwrap(), expected, "{words:?}");
+        }
+        for (words, told) in [
+            (&["host", "back"][..], "--network: \"host\" is no network of containers"),
+            (&["name=back,mac=1"], "--network: \"mac=1\" is neither"),
+            (&["host"], "--ip: it has no network"),
+        ] {
+            let error = network(words, Some("10.9.0.7")).unwrap_err().message;
+            assert!(error.starts_with(told), "{error}");
+        }
+    }
+}

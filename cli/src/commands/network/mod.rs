@@ -1,0 +1,5 @@
+//! Networks of containers.
+
+mod settings;
+
+pub use settings::settings;

@@ -1,0 +1,117 @@
+//! Networks that `node.toml` wants: there before the first container needs them, as the configuration
+//! says by now, and gone with it. What containers are on stays as it is until they have left.
+
+use super::folder::{all_networks, all_records, lock, networks};
+use super::host::Host;
+use super::networks::{add, members};
+use super::record::Record;
+use super::subnet;
+use crate::config;
+use spec::network::{Attach, DEFAULT_NETWORK, Network};
+use spec::node::{Bridge, Name};
+use spec::paths;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Makes all of them, and takes away those that the configuration no longer has; gives a line for
+/// each that could not be made.
+///
+/// # Errors
+/// What is written down cannot be read.
+pub fn settle(wanted: &BTreeMap<Name, Bridge>) -> Result<Vec<String>, String> {
+    let _lock = lock()?;
+    let (records, mut faults) = (all_records()?, Vec::new());
+    let mut all = all_networks()?;
+    for gone in all.extract_if(.., |network| network.configured && !wanted.contains_key(&network.name)) {
+        if members(&gone.name, &records).is_empty() {
+            networks().remove(&gone.name)?;
+        }
+    }
+    let host = Host::look()?;
+    for (name, wish) in wanted {
+        if let Err(reason) = ensure(name, wish, &mut all, &records, &host) {
+            faults.push(format!("networks.{name}: {reason}"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Every network, after those were made that are asked for and wanted by the configuration, and
+/// the default one.
+///
+/// # Errors
+/// A file that does not parse, or no subnet for one.
+pub fn networks_for(host: &Host, asked: &Attach, records: &[Record]) -> Result<Vec<Network>, String> {
+    let wanted = config::read(Path::new(paths::CONFIG_LAYERS))?.networks;
+    let mut all = all_networks()?;
+    for name in asked.networks.iter().map(|membership| &membership.network) {
+        let there = all.iter().any(|network| network.name == *name);
+        match wanted.get(name) {
+            Some(wish) => ensure(name, wish, &mut all, records, host)?,
+            None if &**name == DEFAULT_NETWORK && !there => {
+                all.push(add(name, &Bridge::default(), &all, host, false)?);
+            }
+            None => {}
+        }
+    }
+    Ok(all)
+}
+
+fn ensure(
+    name: &Name,
+    wish: &Bridge,
+    all: &mut Vec<Network>,
+    records: &[Record],
+    host: &Host,
+) -> Result<(), String> {
+    let position = all.iter().position(|network| network.name == *name);
+    if let Some(position) = position {
+        if agrees(&all[position], wish) || !members(name, records).is_empty() {
+            return Ok(());
+        }
+        all.remove(position);
+    }
+    all.push(add(name, wish, all, host, true)?);
+    Ok(())
+}
+
+/// Whether a network is what the configuration wants; what it leaves open may be anything.
+fn agrees(network: &Network, wish: &Bridge) -> bool {
+    let has_v6 = network.subnets.iter().any(|subnet| subnet.address.is_ipv6());
+    let there = |one| subnet::given(one, &[]).is_ok_and(|subnet| network.subnets.contains(&subnet));
+    network.configured
+        && network.internal == wish.internal
+        && network.mtu == wish.mtu
+        && wish.subnets.iter().all(|&one| there(one))
+        && (wish.subnets.is_empty() || wish.ipv6.is_some() || wish.subnets.len() == network.subnets.len())
+        && wish.ipv6.is_none_or(|wanted| wanted == has_v6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::tests::network;
+
+    #[test]
+    fn a_network_agrees_with_what_the_configuration_leaves_open() {
+        let there = Network { configured: true, ..network("bridge", "skerry0") };
+        let wish = |subnets: &[&str]| Bridge {
+            subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Bridge::default()
+        };
+        let both = ["10.210.0.0/22", "fd00::/64"];
+        for (wish, expected) in [
+            (wish(&[]), true),
+            (wish(&both), true),
+            (wish(&both[..1]), false),
+            (Bridge { ipv6: Some(true), ..wish(&both[..1]) }, true),
+            (Bridge { ipv6: Some(false), ..wish(&[]) }, false),
+            (wish(&["10.210.0.254/22", "fd00::/64"]), false),
+            (Bridge { internal: true, ..wish(&[]) }, false),
+            (Bridge { mtu: Some(1400), ..wish(&[]) }, false),
+        ] {
+            assert_eq!(agrees(&there, &wish), expected, "{wish:?}");
+        }
+        assert!(!agrees(&network("bridge", "skerry0"), &wish(&[])), "a person's is not the configuration's");
+    }
+}
