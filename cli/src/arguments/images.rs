@@ -1,7 +1,7 @@
 //! Options of the verbs for images.
 
 use crate::format::Format;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// `skerry images`
@@ -165,4 +165,33 @@ pub struct Completion {
 pub struct Console {
     /// The terminal, such as /dev/console; the one that there is without
     pub device: Option<PathBuf>,
+}
+
+/// `skerry store`
+#[derive(Debug, Args)]
+pub struct StoreVerbs {
+    /// What is to be done
+    #[command(subcommand)]
+    pub verb: StoreVerb,
+}
+
+/// A verb for the store itself.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Compare everything with its digest, and bring back what is damaged
+    Check(Check),
+}
+
+/// `skerry store check`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with 1 when something is bad and was not brought back.\n\nExamples:\n  skerry store check\n  skerry store check --no-repair --format json"
+)]
+pub struct Check {
+    /// Only look: nothing is removed or fetched
+    #[arg(long)]
+    pub no_repair: bool,
+    /// table, json, or a template such as '{{.Kind}} {{.Name}}'
+    #[arg(long, default_value = "table")]
+    pub format: Format,
 }

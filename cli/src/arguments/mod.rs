@@ -9,8 +9,8 @@ pub use containers::{
     Stop, Top, Transfer, Wait,
 };
 pub use images::{
-    Completion, Console, Export, Images, Import, Info, Login, Logout, Prune, Pull, Push, RemoveImage, Tag,
-    Written,
+    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Prune, Pull, Push, RemoveImage,
+    StoreVerb, StoreVerbs, Tag, Written,
 };
 pub use options::{Options, variable};
 
@@ -102,6 +102,8 @@ pub enum Command {
     Logout(Logout),
     /// Remove what nothing needs
     Prune(Prune),
+    /// Look after the image store itself
+    Store(StoreVerbs),
     /// Show what there is of this machine and of Skerry
     Info(Info),
     /// Show versions

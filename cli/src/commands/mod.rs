@@ -13,13 +13,14 @@ mod network;
 mod registry;
 mod run;
 mod stats;
+mod store;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, StoreVerb, StoreVerbs};
 use crate::client::Client;
 use crate::error::{Error, Result};
+use ::store::{Store, Stores};
 use spec::monitor::{Reply, Request};
 use std::path::Path;
-use store::{Store, Stores};
 
 /// Does what the command line asks for; gives the exit status.
 ///
@@ -60,6 +61,7 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Login(login) => registry::login(login)?,
         Command::Logout(logout) => registry::logout(logout)?,
         Command::Prune(prune) => images::prune(&node, prune)?,
+        Command::Store(StoreVerbs { verb: StoreVerb::Check(check) }) => return store::check(&node, check),
         Command::Info(info) => info::info(&node, info)?,
         Command::Version(version) => info::version(version)?,
         Command::Console(console) => console::console(&node, console)?,

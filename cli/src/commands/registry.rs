@@ -93,7 +93,8 @@ pub fn logout(asked: &Logout) -> Result<()> {
     Ok(())
 }
 
-fn registries() -> Registries {
+/// The registries, as this machine reaches them.
+pub fn registries() -> Registries {
     Registries::new(Settings::default().with_passwords_of_user())
 }
 

@@ -5,8 +5,9 @@ use super::session::Gate;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
 use crate::verity;
+use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -23,20 +24,30 @@ pub struct Checked {
     pub bad: Vec<Bad>,
 }
 
-/// Something that is damaged or missing.
+/// Something that is damaged or missing. It is shown as a sentence: `layer sha256:…: damaged on disk`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
-    /// What it is, and why, in words.
-    pub words: String,
+    /// `layer`, `blob` or `image`.
+    pub kind: &'static str,
+    /// A digest, or an image's name.
+    pub name: String,
+    /// Why it is bad.
+    pub why: String,
     /// The file that is damaged.
     pub file: Option<PathBuf>,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: {}", self.kind, self.name, self.why)
+    }
 }
 
 impl Store {
     /// Reads every layer and every blob and compares them with their digests, and looks
     /// whether each name leads to a whole image. With `remove`, damaged
     /// files are removed, but for those that a pull or import under way relies on: the next pull
-    /// of an image fetches again what it lacks. A container that has a
+    /// of an image fetches again what it lacks, and so does [`Store::mend`]. A container that has a
     /// layer mounted keeps it.
     ///
     /// # Errors
@@ -55,9 +66,14 @@ impl Store {
             self.remove_bad(&checked)?;
         }
         for listed in self.list()? {
-            match self.resolve(&listed.name.to_string()) {
+            let name = listed.name.to_string();
+            match self.resolve(&name) {
                 Ok(_) => checked.images += 1,
-                Err(error) => checked.bad.push(Bad { words: error.to_string(), file: None }),
+                Err(error) => {
+                    let words = error.to_string();
+                    let why = words.strip_prefix(&format!("image {name}: ")).unwrap_or(&words).to_owned();
+                    checked.bad.push(Bad { kind: "image", name, why, file: None });
+                }
             }
         }
         Ok(checked)
@@ -97,26 +113,38 @@ impl Checked {
 
     fn blob(&mut self, path: &Path) {
         let Some(digest) = named(path) else {
-            let words = format!("{}: is no digest", path.display());
-            self.bad.push(Bad { words, file: None });
+            let name = path.display().to_string();
+            self.bad.push(Bad { kind: "blob", name, why: "is no digest".into(), file: None });
             return;
         };
         let found = File::open(path).and_then(|file| Hashed::new(file, &digest).finish());
         self.compare("blob", path, &digest, found);
     }
 
-    fn compare(&mut self, what: &str, path: &Path, expected: &Digest, found: io::Result<Digest>) {
+    fn compare(&mut self, kind: &'static str, path: &Path, expected: &Digest, found: io::Result<Digest>) {
         let why = match found {
             Ok(found) if found == *expected => {
                 self.files += 1;
                 return;
             }
+            // A collection has taken it since the folder was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
             Ok(_) => "damaged on disk".to_owned(),
             Err(error) => format!("read: {}", cause(&error)),
         };
         let name = named(path).map_or_else(|| path.display().to_string(), |digest| digest.to_string());
-        self.bad.push(Bad { words: format!("{what} {name}: {why}"), file: Some(path.to_owned()) });
+        self.bad.push(Bad { kind, name, why, file: Some(path.to_owned()) });
     }
+}
+
+/// True when this layer or blob is what its digest says.
+pub(super) fn is_good(path: &Path) -> bool {
+    let mut checked = Checked::default();
+    match path.extension() {
+        Some(_) => checked.layer(path),
+        None => checked.blob(path),
+    }
+    checked.files == 1
 }
 
 /// Where the digest of a layer's file is recorded.

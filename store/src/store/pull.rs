@@ -71,6 +71,23 @@ impl Store {
         self.take_image(&image, &name, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 
+    /// Fetches what is missing of an image that the name has here, whatever the name means at the
+    /// registry by now.
+    pub(super) fn pull_again(
+        &self,
+        registries: &Registries,
+        name: &Reference,
+        digest: &Digest,
+        progress: &dyn Progress,
+    ) -> Result<Pulled> {
+        let whole = format!("image {name}");
+        let within = |why: String| Error::wrong(&whole, why);
+        let stop = Stop::default();
+        let mut origins = registries.origins(name, &stop).map_err(within)?;
+        let image = self.describe(&mut origins, name, Some(digest.clone())).map_err(within)?;
+        self.take_image(&image, name, &origins, &stop, progress).map_err(|error| error.within(&whole))
+    }
+
     /// The image that the name has here, when it is this one and whole.
     fn unchanged(&self, name: &Reference, digest: Option<&Digest>) -> Result<Option<Pulled>> {
         // One that is damaged is to be pulled again.

@@ -447,3 +447,53 @@ fn without_packed_layers_a_pull_keeps_the_converted_ones_alone() {
     let after = fs::metadata(&keeping.resolve(&name).unwrap().layers[1].path).unwrap().modified().unwrap();
     assert_eq!(before, after);
 }
+
+#[test]
+fn what_is_damaged_is_brought_back_from_here_or_from_the_registry() {
+    let scratch = Scratch::new("mend");
+    let (folder, entry) = image(&scratch, 50_000);
+    let fake = Fake::new(registry(folder, entry));
+    let store = store(&scratch, "store");
+    let name = format!("{}/app", fake.host());
+    let digest = store.pull(&registries(), &name, &()).unwrap().digest;
+    let whole = tree(store.root());
+    let spoil = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        // A sealed file cannot be written.
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let mend = |store: &Store| {
+        let checked = store.check(true).unwrap();
+        let outcomes = store.mend(&registries(), &checked, &()).unwrap();
+        checked.bad.iter().map(|bad| bad.kind).zip(outcomes).collect::<Vec<_>>()
+    };
+    assert_eq!(mend(&store), []);
+    // A layer, whose packed form is here: nobody is asked.
+    let asked = fake.asked().len();
+    let layers = store.resolve(&name).unwrap().layers;
+    spoil(&layers[1].path);
+    assert_eq!(mend(&store), [("layer", Outcome::Mended), ("image", Outcome::Mended)]);
+    assert_eq!(fake.asked().len(), asked);
+    // Everything, and the tag means something else by now.
+    for path in tree(&store.root().join("layers")).iter().chain(&tree(&store.root().join("blobs"))) {
+        if path.extension().is_none_or(|extension| extension == "erofs") {
+            spoil(path);
+        }
+    }
+    let garbage = store.root().join("blobs/sha256").join("00".repeat(32));
+    fs::write(&garbage, b"x").unwrap();
+    let mended = mend(&store);
+    assert_eq!(mended.iter().filter(|(_, outcome)| *outcome == Outcome::Mended).count(), 7, "{mended:?}");
+    assert_eq!(mended.iter().filter(|(_, outcome)| *outcome == Outcome::Unneeded).count(), 1, "{mended:?}");
+    assert!(!fake.asked()[asked..].iter().any(|asked| asked.path.ends_with("/latest")));
+    assert_eq!((tree(store.root()), store.resolve(&name).unwrap().digest), (whole, digest));
+    assert_eq!(mend(&store), []);
+    // Nobody has it any more.
+    drop(fake);
+    spoil(&store.blob_path(&store.resolve(&name).unwrap().digest));
+    let mended = mend(&store);
+    assert!(matches!(&mended[..], [("blob", Outcome::Lost(_)), ("image", Outcome::Lost(_))]), "{mended:?}");
+}

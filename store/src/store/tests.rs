@@ -371,7 +371,7 @@ fn what_is_damaged_is_found_and_can_be_had_again() {
     fs::write(&blob, b"other").unwrap();
     fs::remove_file(check::seal_path(&layers[0].path)).unwrap();
     let checked = store.check(true).unwrap();
-    let words: Vec<_> = checked.bad.iter().map(|bad| bad.words.clone()).collect();
+    let words: Vec<_> = checked.bad.iter().map(ToString::to_string).collect();
     let (layer, packed) = (&layers[1].diff_id, blob.file_name().unwrap().to_str().unwrap());
     let missing =
         |name: &str| format!("image docker.io/library/{name}:latest: layer {layer}: is not in the store");
@@ -389,5 +389,5 @@ fn what_is_damaged_is_found_and_can_be_had_again() {
     assert_eq!((checked.images, checked.files, checked.unknown, &checked.bad[..]), (2, 6, 0, &[][..]));
     fs::remove_file(store.blob_path(&digest)).unwrap();
     let checked = store.check(true).unwrap();
-    assert!(checked.bad[0].words.contains("no such file or directory"), "{:?}", checked.bad);
+    assert!(checked.bad[0].why.contains("no such file or directory"), "{:?}", checked.bad);
 }
