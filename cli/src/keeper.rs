@@ -1,4 +1,5 @@
-//! Starts a keeper where none runs: on a workstation nothing is to be set up before.
+//! Starts a keeper where none runs, since on a workstation nothing is to be set up before, and waits for a
+//! monitor that was killed and comes back.
 
 use crate::error::{Context, Error, Result};
 use spec::paths;
@@ -16,7 +17,8 @@ use sys::process::{Spawn, peek_ended, reap, spawn};
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Connects to the monitor; where it is the usual one and nobody is there, a keeper is started first.
+/// Connects to the monitor. Where it is the usual one and nobody is there, it is awaited if somebody
+/// keeps it, and else a keeper is started.
 ///
 /// # Errors
 /// There is no monitor and none can be started.
@@ -25,20 +27,24 @@ pub fn connect(socket: &Path) -> Result<UnixStream> {
         Ok(stream) => return Ok(stream),
         Err(error) => error,
     };
-    let nobody = matches!(refused.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-    match program().filter(|_| nobody && socket == Path::new(paths::MONITOR_SOCKET) && is_needed()) {
+    let usual = is_nobody(&refused) && socket == Path::new(paths::MONITOR_SOCKET);
+    if usual && is_kept() {
+        return wait(socket, || Ok(()));
+    }
+    match program().filter(|_| usual && nix::unistd::geteuid().is_root()) {
         Some(program) => start(&program, socket),
         None => Err(refused).context(|| format!("no monitor runs here: connect to {}", socket.display())),
     }
 }
 
-/// PID 1 or another keeper would start a monitor again by itself. Their socket is of another kind,
-/// so who connects in this way is told so, unless nobody is there.
-fn is_needed() -> bool {
-    let nobody = UnixStream::connect(paths::INIT_SOCKET).is_err_and(|error| {
-        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
-    });
-    nix::unistd::geteuid().is_root() && nobody
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// PID 1 or a keeper starts a monitor again by itself. Their socket is of another kind, so who
+/// connects in this way is told so, unless nobody is there.
+fn is_kept() -> bool {
+    UnixStream::connect(paths::INIT_SOCKET).is_err_and(|error| !is_nobody(&error))
 }
 
 /// The keeper that lies beside this program.
@@ -50,18 +56,27 @@ fn program() -> Option<PathBuf> {
 fn start(program: &Path, socket: &Path) -> Result<UnixStream> {
     let log = Path::new(paths::LOG).join("keeper.log");
     let pid = begin(program, &log).context(|| format!("start {}", program.display()))?;
+    wait(socket, || {
+        if peek_ended().is_none_or(|ended| ended.pid != pid) {
+            return Ok(());
+        }
+        reap(pid);
+        let words = fs::read_to_string(&log).unwrap_or_default();
+        Err(Error::new(words.lines().last().unwrap_or("skerry-keeper ended").to_owned()))
+    })
+}
+
+/// Connects as soon as the monitor is there, and gives up when its keeper is not well.
+fn wait(socket: &Path, is_well: impl Fn() -> Result<()>) -> Result<UnixStream> {
     let begun = Instant::now();
     loop {
         if let Ok(stream) = UnixStream::connect(socket) {
             return Ok(stream);
         }
-        if peek_ended().is_some_and(|ended| ended.pid == pid) {
-            reap(pid);
-            let words = fs::read_to_string(&log).unwrap_or_default();
-            return Err(Error::new(words.lines().last().unwrap_or("skerry-keeper ended").to_owned()));
-        }
+        is_well()?;
         if begun.elapsed() > PATIENCE {
-            return Err(Error::new(format!("the monitor does not answer; {} tells more", log.display())));
+            let told = format!("{}/keeper.log or the console", paths::LOG);
+            return Err(Error::new(format!("the monitor does not answer; {told} tells more")));
         }
         std::thread::sleep(PAUSE);
     }
