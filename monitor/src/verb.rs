@@ -1,8 +1,8 @@
 //! The runtime's verbs, each a short-lived process of its own.
 //!
 //! The monitor never waits for one: its end is an event like any other. A
-//! container's output pipes are the standard output and error of `create`
-//! alone, so what the runtime itself has to say goes to a log file.
+//! container's output pipes are the standard output and error of `create`, so
+//! what the runtime itself has to say goes to a log file alone.
 
 use crate::place;
 use spec::bundle::{State, Status};
@@ -94,7 +94,7 @@ fn start(folder: &Path, argv: Vec<String>, streams: Option<&Streams>) -> Result<
 
 fn globals(folder: &Path) -> Vec<String> {
     let log = folder.join("runtime.log").display().to_string();
-    let words = ["--root", paths::RUNTIME_ROOT, "--log", &log, "--log-format", "json"];
+    let words = ["--root", paths::RUNTIME_ROOT, "--log", &log, "--log-format", "json", "--log-only"];
     std::iter::once(program(RUNTIME).display().to_string()).chain(words.map(str::to_owned)).collect()
 }
 
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(
             words[1..].join(" "),
             "--root /run/skerry/runtime \
-             --log /run/skerry/monitor/containers/web/runtime.log --log-format json \
+             --log /run/skerry/monitor/containers/web/runtime.log --log-format json --log-only \
              create --bundle /run/skerry/monitor/containers/web \
              --pid-file /run/skerry/monitor/containers/web/pid \
              --console-socket /run/skerry/monitor/containers/web/console web"

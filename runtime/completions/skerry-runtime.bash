@@ -4,7 +4,7 @@
 _skerry_runtime_options() {
     local create="--bundle --pid-file --console-socket --no-pivot --no-new-keyring --preserve-fds"
     case $1 in
-        "") echo "--root --log --log-format --systemd-cgroup --rootless --help --version" ;;
+        "") echo "--root --log --log-format --log-only --systemd-cgroup --rootless --help --version" ;;
         create) echo "$create" ;;
         run) echo "$create --detach --keep" ;;
         kill) echo "--all --signal" ;;

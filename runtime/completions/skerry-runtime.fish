@@ -9,6 +9,7 @@ complete -c skerry-runtime -f
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l root -r -a '(__fish_complete_directories)' -d 'where states lie'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log -r -F -d 'where errors are written too'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log-format -x -a 'text json' -d 'of these'
+complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log-only -d 'and nowhere else'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l systemd-cgroup -d 'cgroups are scopes of systemd'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l rootless -x -a 'true false auto' -d 'without the rights of root'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -s h -l help -d 'print the usage'

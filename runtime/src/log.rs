@@ -18,18 +18,21 @@ const LONGEST: usize = 4096;
 pub struct Log {
     file: Option<PathBuf>,
     json: bool,
+    only: bool,
 }
 
 impl Log {
     /// As the command line says.
     pub fn new(globals: &Globals) -> Self {
-        Self { file: globals.log.clone(), json: globals.log_json }
+        Self { file: globals.log.clone(), json: globals.log_json, only: globals.log_only }
     }
 
     /// The command did not work. Nobody can be told that standard error is full.
     pub fn error(&self, error: &Error) {
         self.line("error", error);
-        let _ = writeln!(std::io::stderr(), "skerry-runtime: {}", one_line(error));
+        if !self.only {
+            let _ = writeln!(std::io::stderr(), "skerry-runtime: {}", one_line(error));
+        }
     }
 
     /// The command worked, and something beside it did not.

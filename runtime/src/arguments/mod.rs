@@ -22,6 +22,8 @@ pub struct Globals {
     pub log: Option<PathBuf>,
     /// JSON lines instead of text.
     pub log_json: bool,
+    /// Errors are written nowhere else: standard error is the container's.
+    pub log_only: bool,
     /// Have systemd make cgroups.
     pub systemd_cgroup: bool,
     /// Whether the caller lacks the host root's rights; to be found out when `None`.
@@ -183,13 +185,20 @@ pub fn parse(
     default_root: PathBuf,
 ) -> Result<(Globals, Command)> {
     let mut parser = Parser::from_args(arguments);
-    let mut globals =
-        Globals { root: default_root, log: None, log_json: false, systemd_cgroup: false, rootless: None };
+    let mut globals = Globals {
+        root: default_root,
+        log: None,
+        log_json: false,
+        log_only: false,
+        systemd_cgroup: false,
+        rootless: None,
+    };
     while let Some(argument) = next(&mut parser)? {
         match argument {
             Arg::Long("root") => globals.root = path(&mut parser)?,
             Arg::Long("log") => globals.log = Some(path(&mut parser)?),
             Arg::Long("log-format") => globals.log_json = log_format(&mut parser)?,
+            Arg::Long("log-only") => globals.log_only = flag_value(&mut parser)?,
             // Nothing more is told with it; callers give it all the same.
             Arg::Long("debug") => flag(&mut parser)?,
             Arg::Long("rootless") => globals.rootless = rootless(&mut parser)?,
@@ -345,6 +354,7 @@ mod tests {
             root: "/run/x".into(),
             log: Some("/l".into()),
             log_json: true,
+            log_only: false,
             systemd_cgroup: false,
             rootless: None,
         };
