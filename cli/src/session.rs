@@ -51,6 +51,19 @@ pub enum Ended {
     Done,
     /// The detach keys were typed.
     Left,
+    /// A signal was to end us: the terminal is as it was before.
+    Signalled(u8),
+}
+
+impl Ended {
+    /// The command's exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Exited(status) => *status,
+            Self::Done | Self::Left => 0,
+            Self::Signalled(number) => 128 + number,
+        }
+    }
 }
 
 const FORWARDED: [Signal; 6] =
@@ -61,7 +74,8 @@ const FORWARDED: [Signal; 6] =
 /// # Errors
 /// The program could not be run; the monitor went away.
 pub fn follow(client: Client, following: Following) -> Result<Ended> {
-    let signals = watch(!matches!(following.forward, Forward::Nobody))?;
+    // Signals that would end us must not leave a raw terminal behind.
+    let signals = watch(following.raw || !matches!(following.forward, Forward::Nobody))?;
     let raw = following.raw.then(Raw::new).transpose()?;
     let input = following.input;
     let ended = Session { client, following, signals, input, received: 0 }.run();
@@ -103,8 +117,8 @@ impl Session {
                 }
             }
             let [monitor, signals, input] = self.wait()?;
-            if signals {
-                self.signalled()?;
+            if signals && let Some(number) = self.signalled()? {
+                return Ok(Ended::Signalled(number));
             }
             if input && self.typed()? {
                 return Ok(Ended::Left);
@@ -165,7 +179,8 @@ impl Session {
         Ok(None)
     }
 
-    fn signalled(&mut self) -> Result<()> {
+    /// Sends signals on; gives one that ends us.
+    fn signalled(&mut self) -> Result<Option<u8>> {
         while let Some(signal) = self.signals.read_signal().context(|| "take signals".into())? {
             let number = signal.ssi_signo.cast_signed();
             match (&self.following.forward, number) {
@@ -178,10 +193,10 @@ impl Session {
                     // One that has ended just now does not miss it.
                     let _ = Client::answer(socket, &Request::Kill { name: name.clone(), signal });
                 }
-                (Forward::Nobody, _) => {}
+                (Forward::Nobody, signal) => return Ok(u8::try_from(signal).ok()),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Sends what was typed; says whether the client leaves.

@@ -26,6 +26,11 @@ pub fn moment(option: &str, text: &str) -> Result<u64> {
     })
 }
 
+/// Nanoseconds since 1970 as the system has them.
+pub fn system(nanoseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+}
+
 /// How long ago that was, in seconds since 1970.
 pub fn since(seconds: u64) -> Duration {
     Duration::from_nanos(now()).saturating_sub(Duration::from_secs(seconds))

@@ -27,7 +27,7 @@ pub struct Definition {
     pub id: String,
     /// What people call it.
     pub name: Name,
-    /// Seconds since 1970.
+    /// Nanoseconds since 1970.
     pub created: u64,
     /// Digest of the manifest of its image.
     pub digest: String,

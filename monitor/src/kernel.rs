@@ -34,6 +34,11 @@ pub fn wall(time: Time) -> u64 {
     u64::try_from(ago.as_nanos()).map_or(0, |ago| nanoseconds().saturating_sub(ago)) / 1_000_000_000
 }
 
+/// When this boot began, nanoseconds since 1970.
+pub fn booted() -> u64 {
+    u64::try_from(now().as_nanos()).map_or(0, |ago| nanoseconds().saturating_sub(ago))
+}
+
 /// The process that has this number now, a zombie too.
 pub fn process(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -68,10 +68,10 @@ pub fn wait(node: &Node<'_>, wait: &Wait) -> Result<()> {
 
 /// `skerry events`
 pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
-    let seconds = |option: &str, text: &Option<String>| {
-        text.as_deref().map(|text| time::moment(option, text).map(|nano| nano / 1_000_000_000)).transpose()
+    let moment = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| time::moment(option, text)).transpose()
     };
-    let (since, until) = (seconds("--since", &events.since)?, seconds("--until", &events.until)?);
+    let (since, until) = (moment("--since", &events.since)?, moment("--until", &events.until)?);
     let filters = Filters::new(&events.filter)?;
     let mut client = Client::ask(node.socket, &Request::Events { since, until })?;
     loop {
@@ -79,8 +79,7 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
             Reply::Done => return Ok(()),
             event @ Reply::Event { .. } if !filters.take(&event) => {}
             Reply::Event { time, name, id, action, attributes } => {
-                let stamp =
-                    spec::timestamp::rfc3339(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(time));
+                let stamp = spec::timestamp::rfc3339(time::system(time));
                 let object = json!({ "Type": "container", "Action": action, "status": action, "id": id, "ID": id,
                     "Name": name, "timeNano": time, "time": time / 1_000_000_000, "Attributes": attributes });
                 match &events.format {

@@ -5,7 +5,7 @@ use crate::arguments::{self, Exec};
 use crate::client::Client;
 use crate::detach::Detach;
 use crate::error::{Error, Result};
-use crate::session::{self, Ended, Following, Forward};
+use crate::session::{self, Following, Forward};
 use crate::terminal;
 use spec::monitor::{self, Reply, Request};
 
@@ -27,10 +27,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     let raw = exec.tty && exec.interactive;
     let forward = if raw { Forward::Nobody } else { Forward::Exec };
     let following = Following { session, input: exec.interactive, raw, detach, forward };
-    match session::follow(client, following)? {
-        Ended::Exited(status) => Ok(status),
-        Ended::Done | Ended::Left => Ok(0),
-    }
+    session::follow(client, following).map(|ended| ended.status())
 }
 
 fn request(exec: &Exec) -> monitor::Exec {

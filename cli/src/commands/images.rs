@@ -98,7 +98,8 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
 
 /// `skerry export`
 pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
-    let store = Store::open_read_only(node.store);
+    // What is written must not be removed meanwhile.
+    let store = Store::open(node.store)?;
     let names: Vec<&str> = asked.images.iter().map(String::as_str).collect();
     names.iter().try_for_each(|name| find(node, name).map(drop))?;
     let form = match (asked.format, &asked.output) {

@@ -4,9 +4,10 @@ use super::{Node, images, network, print_all};
 use crate::arguments::Inspect;
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
+use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{Reply, Request, Summary};
-use spec::timestamp::rfc3339_seconds;
+use spec::timestamp::{rfc3339, rfc3339_seconds};
 
 /// Containers first, then images, unless one kind is asked for.
 pub fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
@@ -48,7 +49,7 @@ fn container(node: &Node<'_>, name: &str) -> Result<Value> {
     Ok(json!({
         "Id": summary.id,
         "Name": format!("/{}", summary.name),
-        "Created": rfc3339_seconds(summary.created),
+        "Created": rfc3339(time::system(summary.created)),
         "Image": summary.digest,
         "State": state(&summary),
         "RestartCount": summary.status.restarts,

@@ -9,6 +9,7 @@ use crate::table::shorten;
 use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
+use spec::timestamp::rfc3339_seconds;
 
 const COLUMNS: [(&str, &str); 8] = [
     ("CONTAINER ID", "ID"),
@@ -86,6 +87,7 @@ fn short(id: &str, whole: bool) -> String {
 }
 
 fn object(container: &Summary, whole: bool) -> Value {
+    let created = container.created / 1_000_000_000;
     let command = container.command.join(" ");
     let command = if whole { command } else { shorten(&command, COMMAND) };
     let ports: Vec<String> = container.ports.iter().map(published).collect();
@@ -95,8 +97,8 @@ fn object(container: &Summary, whole: bool) -> Value {
         "ID": short(&container.id, whole),
         "Image": container.image,
         "Command": format!("{command:?}"),
-        "CreatedAt": spec::timestamp::rfc3339_seconds(container.created),
-        "RunningFor": format!("{} ago", human::ago(time::since(container.created))),
+        "CreatedAt": rfc3339_seconds(created),
+        "RunningFor": format!("{} ago", human::ago(time::since(created))),
         "Status": status(&container.status),
         "State": container.status.state,
         "Ports": ports.join(", "),
@@ -195,7 +197,7 @@ mod tests {
             image: "nginx".into(),
             digest: None,
             command: vec!["nginx".into(), "-g".into(), "daemon off; and more".into()],
-            created: time::now() / 1_000_000_000 - 7200,
+            created: time::now() - 7_200_000_000_000,
             configured: false,
             status: Status {
                 state: state.into(),

@@ -10,22 +10,34 @@ use std::io::{self, Write};
 
 /// Shows it, each stream on its own.
 pub fn logs(node: &Node<'_>, asked: &arguments::Logs) -> Result<()> {
-    let mut client = Client::ask(node.socket, &Request::Logs(request(asked)?))?;
+    let mut request = request(asked)?;
+    let mut entries = Entries::new(asked.timestamps, request.tail.is_some());
+    while !read(node, &request, &mut entries)? {
+        // The monitor was killed: the one that comes back is asked for the rest.
+        if let Some(last) = entries.begin_again() {
+            (request.tail, request.since) = (None, Some(last));
+        }
+    }
+    Ok(())
+}
+
+/// Shows what comes; says whether that was all.
+fn read(node: &Node<'_>, request: &Logs, entries: &mut Entries) -> Result<bool> {
+    let mut client = Client::ask(node.socket, &Request::Logs(request.clone()))?;
     match client.reply()? {
         Reply::Streams { .. } => {}
         other => return Err(unexpected(&other)),
     }
-    let mut entries = Entries::new(asked.timestamps);
     while let Some(Frame { kind, payload }) = client.next()? {
         match kind {
             Kind::Message => match client::reply(&payload)? {
-                Reply::Done => return Ok(()),
+                Reply::Done => return Ok(true),
                 other => return Err(unexpected(&other)),
             },
             _ => entries.show(&payload)?,
         }
     }
-    Err(Error::new("the monitor went away; ask again"))
+    Ok(false)
 }
 
 fn request(asked: &arguments::Logs) -> Result<Logs> {
@@ -54,11 +66,40 @@ struct Entries {
     rest: Vec<u8>,
     /// Of standard output and error: its line goes on.
     unfinished: [bool; 2],
+    /// The last time, and how many entries of it have come: what the monitor has read at once has one.
+    last: (Vec<u8>, u64),
+    /// The entries of that time began before those that were asked for.
+    cut: bool,
+    /// So many of that time have come before, and come again.
+    again: u64,
 }
 
 impl Entries {
-    fn new(timestamps: bool) -> Self {
-        Self { timestamps, rest: Vec::new(), unfinished: [false; 2] }
+    fn new(timestamps: bool, cut: bool) -> Self {
+        let (rest, last) = (Vec::new(), (Vec::new(), 0));
+        Self { timestamps, rest, unfinished: [false; 2], last, cut, again: 0 }
+    }
+
+    /// The entries since the last time, which it gives, come once more; none when there were none.
+    fn begin_again(&mut self) -> Option<u64> {
+        self.rest.clear();
+        let (stamp, count) = &self.last;
+        self.again = if self.cut { u64::MAX } else { *count };
+        spec::timestamp::parse(std::str::from_utf8(stamp).ok()?)
+    }
+
+    /// Whether an entry of this time has not come before.
+    fn is_new(&mut self, stamp: &[u8]) -> bool {
+        if self.last.0 != stamp {
+            self.cut &= self.last.1 == 0;
+            (self.last, self.again) = ((stamp.to_owned(), 0), 0);
+        }
+        if self.again > 0 {
+            self.again -= 1;
+            return false;
+        }
+        self.last.1 += 1;
+        true
     }
 
     fn show(&mut self, bytes: &[u8]) -> Result<()> {
@@ -82,6 +123,9 @@ impl Entries {
             else {
                 continue;
             };
+            if !self.is_new(stamp) {
+                continue;
+            }
             let (to, place) = if stream == b"stderr" { (&mut texts.1, 1) } else { (&mut texts.0, 0) };
             if self.timestamps && !self.unfinished[place] {
                 to.extend(stamp);
@@ -105,7 +149,7 @@ mod tests {
     #[test]
     fn entries_give_back_the_programs_bytes_however_they_are_cut() {
         for piece in [1, 5, 17, LOG.len()] {
-            let mut entries = Entries::new(false);
+            let mut entries = Entries::new(false, false);
             let mut said = (Vec::new(), Vec::new());
             for bytes in LOG.chunks(piece) {
                 let (out, error) = entries.texts(bytes);
@@ -117,8 +161,27 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_is_not_shown_again_after_the_monitor_was_killed() {
+        let time = |second: u8| format!("2026-01-02T03:04:0{second}.000000000Z");
+        let entry = |second: u8, text: &str| format!("{} stdout F {text}\n", time(second)).into_bytes();
+        let (first, second) =
+            ([entry(1, "a"), entry(2, "b")].concat(), [entry(2, "b"), entry(2, "b")].concat());
+        let third = [second.clone(), entry(3, "c")].concat();
+        let mut entries = Entries::new(false, false);
+        assert_eq!(entries.texts(&[first, b"2026-01".to_vec()].concat()).0, b"a\nb\n");
+        assert_eq!(entries.begin_again(), spec::timestamp::parse(&time(2)));
+        assert_eq!(entries.texts(&third).0, b"b\nc\n");
+        // The last lines alone: how many there were before them is not known.
+        let mut entries = Entries::new(false, true);
+        assert_eq!(entries.texts(&entry(2, "b")).0, b"b\n");
+        entries.begin_again();
+        assert_eq!(entries.texts(&third).0, b"c\n");
+        assert!(Entries::new(false, true).begin_again().is_none());
+    }
+
+    #[test]
     fn each_line_has_its_time_when_asked() {
-        let (out, _) = Entries::new(true).texts(LOG);
+        let (out, _) = Entries::new(true, false).texts(LOG);
         assert_eq!(String::from_utf8(out).unwrap(), "T1 one\nT3 two three\nT5 \n");
     }
 }

@@ -31,7 +31,13 @@ pub fn run(node: &Node<'_>, run: &Run) -> Result<u8> {
     }
     let following =
         Followed { input: options.interactive, keys, keep_signals: run.keep_signals, start: true };
-    follow(node, &id, following).map_err(|error| gone(node, options, &id, error))
+    let ended = follow(node, &id, following).map_err(|error| gone(node, options, &id, error))?;
+    if options.rm && matches!(ended, Ended::Exited(_)) {
+        // Its name is free when this returns. One that is gone already is not found.
+        let condition = spec::monitor::Wait::Removed;
+        let _ = node.answer(&Request::Wait { name: id, condition });
+    }
+    Ok(ended.status())
 }
 
 /// `skerry start`
@@ -43,7 +49,8 @@ pub fn start(node: &Node<'_>, start: &arguments::Start) -> Result<u8> {
         return Err(Error::new("--attach: one container at a time"));
     };
     let keys = keys(&start.detach_keys)?;
-    follow(node, name, Followed { input: start.interactive, keys, keep_signals: false, start: true })
+    let followed = Followed { input: start.interactive, keys, keep_signals: false, start: true };
+    follow(node, name, followed).map(|ended| ended.status())
 }
 
 fn start_each(node: &Node<'_>, names: &[String]) -> Result<u8> {
@@ -55,7 +62,7 @@ pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
     let keys = keys(&attach.detach_keys)?;
     let followed =
         Followed { input: !attach.no_stdin, keys, keep_signals: attach.keep_signals, start: false };
-    follow(node, &attach.container, followed)
+    follow(node, &attach.container, followed).map(|ended| ended.status())
 }
 
 struct Followed {
@@ -65,7 +72,7 @@ struct Followed {
     start: bool,
 }
 
-fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
+fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
     let Followed { input, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
     let mut client = Client::ask(node.socket, &request)?;
@@ -79,10 +86,7 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<u8> {
         false => Forward::Container(node.socket.to_owned(), name.to_owned()),
     };
     let session = session.map(|session| (node.socket.to_owned(), session));
-    match session::follow(client, Following { session, input, raw, detach: keys, forward })? {
-        Ended::Exited(status) => Ok(status),
-        Ended::Done | Ended::Left => Ok(0),
-    }
+    session::follow(client, Following { session, input, raw, detach: keys, forward })
 }
 
 /// Defines a container, whose image is here then; gives its ID.

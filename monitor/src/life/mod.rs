@@ -30,7 +30,7 @@ mod simulation;
 mod words;
 
 pub use event::{Event, apply};
-pub use next::{Action, Desired, next};
+pub use next::{Action, Desired, comes_back, next};
 pub use policy::at_boot;
 pub use words::{is_missing_program, is_not_executable, line};
 

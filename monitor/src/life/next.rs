@@ -50,6 +50,11 @@ pub fn next(desired: &Desired, observed: &Observed, now: Time) -> Action {
     }
 }
 
+/// Whether a container that does not run is started again without anybody's asking anew.
+pub fn comes_back(desired: &Desired, observed: &Observed) -> bool {
+    desired.up && (observed.asked || policy::wait(desired.restart, observed).is_some())
+}
+
 fn create(restart: Restart, observed: &Observed, now: Time) -> Action {
     let Some(last) = observed.last.as_ref().filter(|_| !observed.asked) else {
         return Action::Create;

@@ -2,7 +2,7 @@
 
 use super::Monitor;
 use crate::cells::Cell;
-use crate::life::{End, State};
+use crate::life::{End, State, comes_back};
 use crate::{kernel, place};
 use spec::monitor::{self, Reply, Status, Summary};
 use spec::network::{self, Attached};
@@ -43,7 +43,7 @@ impl Monitor {
             digest: definition.map(|own| own.digest.clone()),
             command: own.map(command).unwrap_or_default(),
             // node.toml's are as old as this boot.
-            created: definition.map_or_else(|| kernel::wall(std::time::Duration::ZERO), |own| own.created),
+            created: definition.map_or_else(kernel::booted, |own| own.created),
             configured: definition.is_none(),
             status: self.status(index),
             ports: cell
@@ -91,7 +91,7 @@ impl Monitor {
             State::Running { .. } if kernel::is_frozen(&cell.key) => "paused",
             State::Running { .. } => "running",
             State::Stopping { .. } => "stopping",
-            State::Absent | State::Ended if has_ended && self.desired(index).up && self.goes_on(index) => {
+            State::Absent | State::Ended if has_ended && comes_back(&self.desired(index), &cell.observed) => {
                 "restarting"
             }
             State::Absent | State::Ended if has_ended => "exited",

@@ -59,7 +59,7 @@ impl Monitor {
         cell.definition = Some(Box::new(Definition {
             id: id.clone(),
             name: name.clone(),
-            created: kernel::seconds(),
+            created: kernel::nanoseconds(),
             digest,
             remove,
             wanted: false,

@@ -85,9 +85,8 @@ impl Monitor {
             Request::Stats { names, follow } => self.stats(names, follow),
             Request::Top { name } => self.which(&name).and_then(|index| self.top(index)),
             Request::Events { since, until } => {
-                let nanoseconds = |seconds: u64| seconds.saturating_mul(1_000_000_000);
-                let after = since.map_or(self.ring.last(), |since| self.ring.before(nanoseconds(since)));
-                Ok(Then::Talk(Talk::Events(after, until.map(nanoseconds))))
+                let after = since.map_or(self.ring.last(), |since| self.ring.before(since));
+                Ok(Then::Talk(Talk::Events(after, until)))
             }
             Request::Resize(_) | Request::InputEnded | Request::Signal { .. } => {
                 Err(failure(Code::Invalid, "request: no streams are open"))

@@ -204,7 +204,7 @@ fn events_tell_a_life_in_dockers_words() {
     }
     assert_eq!(words, ["create", "start", "die", "destroy"]);
     // From the past, to now.
-    let past = Request::Events { since: Some(0), until: Some(1 << 40) };
+    let past = Request::Events { since: Some(0), until: Some(u64::MAX) };
     let mut events = Client::ask(&past).unwrap();
     assert!(matches!(events.reply(), Some(Reply::Event { action, .. }) if action == "create"));
 }

@@ -130,7 +130,7 @@ pub struct Summary {
     pub digest: Option<String>,
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// Seconds since 1970.
+    /// Nanoseconds since 1970.
     pub created: u64,
     /// It comes from `node.toml`.
     pub configured: bool,

@@ -122,10 +122,10 @@ pub enum Request {
     },
     /// What happens: [`super::Reply::Event`] for each.
     Events {
-        /// From this time on, seconds since 1970; from now on without. Only what the monitor
+        /// From this time on, nanoseconds since 1970; from now on without. Only what the monitor
         /// remembers.
         since: Option<u64>,
-        /// Until this time; for ever without.
+        /// Until this time, nanoseconds since 1970; for ever without.
         until: Option<u64>,
     },
 }

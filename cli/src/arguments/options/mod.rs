@@ -9,7 +9,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use clap::Args;
 use health::Health;
 use networking::Networking;
@@ -138,8 +138,7 @@ impl Options {
 
     fn environment(&self, here: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>> {
         let text = |file: &PathBuf| {
-            std::fs::read_to_string(file)
-                .map_err(|error| Error::new(format!("--env-file: read {}: {error}", file.display())))
+            std::fs::read_to_string(file).context(|| format!("--env-file: read {}", file.display()))
         };
         let files = self.env_file.iter().map(text).collect::<Result<Vec<_>>>()?;
         let lines = files.iter().flat_map(|text| text.lines()).filter(|line| !is_comment(line));

@@ -6,6 +6,8 @@ mod node;
 mod place;
 
 pub use client::{Client, Said};
+#[allow(unused_imports, reason = "for the tests of the command")]
+pub use node::archive;
 pub use node::{Node, busybox};
 
 use std::time::{Duration, Instant};

@@ -23,29 +23,38 @@ pub struct Node {
     _place: Place,
 }
 
-/// Where the programs are; those of other rooms are built when they are missing or old.
+/// Where the programs are; those of other rooms are built when they are missing or old. The
+/// command is another's test too.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "--bins"])
+            .args([
+                "build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "-p", "monitor", "--bins",
+            ])
             .env_remove("CARGO_TARGET_DIR")
             .status();
-        assert!(built.unwrap().success(), "the keeper and the runtime are built");
-        Path::new(env!("CARGO_BIN_EXE_skerry-monitor")).parent().unwrap().to_owned()
+        assert!(built.unwrap().success(), "the programs of a node are built");
+        // A test's program lies in a folder below theirs.
+        let own = std::env::current_exe().unwrap();
+        own.ancestors().nth(2).unwrap().to_owned()
     })
+}
+
+/// The archive of an image of `tests/images`.
+pub fn archive(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = Command::new(root.join("tests/images/build")).arg(name).output().unwrap();
+    assert!(built.status.success(), "the image {name} is built");
+    String::from_utf8(built.stdout).unwrap().trim().into()
 }
 
 /// A store with busybox in it, which all tests share, and the image's digest.
 fn images() -> &'static (String, String) {
     static STORE: OnceLock<(String, String)> = OnceLock::new();
     STORE.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let built = Command::new(root.join("tests/images/build")).arg("busybox").output().unwrap();
-        assert!(built.status.success(), "the image of busybox is built");
-        let archive = String::from_utf8(built.stdout).unwrap();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("store");
-        let imported = Store::open(&folder).unwrap().import(Path::new(archive.trim()), "busybox").unwrap();
+        let imported = Store::open(&folder).unwrap().import(&archive("busybox"), "busybox").unwrap();
         (folder.to_str().unwrap().to_owned(), imported.digest.to_string())
     })
 }

@@ -1,0 +1,74 @@
+//! Images: `images`, `tag`, `rmi`, `import`, `export`, `prune`.
+
+use super::said::{fails, says, skerry, skerry_reads};
+use super::support::{Node, archive};
+use nix::mount::{MntFlags, umount2};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A node whose store is empty and its own.
+fn without_images() -> (Node, PathBuf) {
+    // What builds it does not find its own folders in the node's `/var`.
+    let busybox = archive("busybox");
+    let node = Node::boot();
+    umount2("/var/lib/skerry/store", MntFlags::MNT_DETACH).unwrap();
+    (node, busybox)
+}
+
+fn names() -> String {
+    let said = says("images --format '{{.Repository}}:{{.Tag}}'");
+    said.lines().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn images_come_and_go_as_files() {
+    let (_node, busybox) = without_images();
+    assert_eq!(says(&format!("import {}", busybox.display())), "Loaded image: busybox:latest");
+    says("tag busybox mine:1");
+    assert_eq!(names(), "busybox:latest mine:1");
+    assert_eq!(says("images -q").lines().count(), 2);
+    assert_eq!(says("images mine --format '{{.Tag}}'"), "1");
+    says("export mine:1 busybox -o /run/both.tar");
+    says("export mine:1 --format docker-archive -o /run/docker.tar");
+    says("export mine:1 --format oci -o /run/layout");
+    assert_eq!(says("rmi mine:1"), "Untagged: mine:1");
+    assert_eq!(names(), "busybox:latest");
+    let bytes = std::fs::read("/run/docker.tar").unwrap();
+    assert_eq!(skerry_reads("load", &bytes).out, "Loaded image: mine:1\n");
+    says("rmi mine:1 busybox");
+    assert_eq!(names(), "");
+    says("import /run/both.tar");
+    assert_eq!(names(), "busybox:latest mine:1");
+    assert_eq!(says("import /run/layout --name other:2"), "Loaded image: other:2");
+    assert_eq!(says("run --rm other:2 echo works"), "works");
+    // Other people's tools read what was written.
+    let read = Command::new("skopeo").args(["inspect", "docker-archive:/run/docker.tar"]).output().unwrap();
+    assert!(read.status.success(), "{read:?}");
+    let told = fails("import /run/none.tar", 1);
+    assert!(told.contains("/run/none.tar") && told.contains("no such file or directory"), "{told}");
+}
+
+#[test]
+fn what_is_needed_stays_and_the_rest_is_pruned() {
+    let (_node, busybox) = without_images();
+    says(&format!("import {}", busybox.display()));
+    says("tag busybox spare");
+    says("run -d --name a busybox sleep 1000");
+    says("run --name ended busybox true");
+    assert!(fails("rmi busybox", 1).contains("container a needs it"));
+    let said = skerry_reads("prune", b"n\n");
+    assert_eq!((said.out.as_str(), said.status), ("", 0), "{said:?}");
+    let said = says("prune -f");
+    assert!(said.contains("Deleted: ended") && said.contains("Total reclaimed space: "), "{said}");
+    assert_eq!(says("ps -a --format '{{.Names}}'"), "a");
+    assert_eq!(says("exec a echo goes on"), "goes on");
+    says("rmi -f busybox");
+    says("rm -f a");
+    let said = says("prune -af");
+    assert!(said.contains("Untagged: spare:latest"), "{said}");
+    assert_eq!(names(), "");
+    assert_eq!(std::fs::read_dir("/var/lib/skerry/store/layers/sha256").unwrap().count(), 0);
+    let told = fails("tag busybox x", 1);
+    assert_eq!(told, "skerry: image \"busybox\" is not here");
+    assert_eq!(skerry("images").out.lines().count(), 1);
+}

@@ -1,0 +1,99 @@
+//! From start to removal: `stop`, `restart`, `kill`, `pause`, `rename`, `rm`, `exec`, `attach`.
+
+use super::said::{begin, fails, says, skerry, skerry_reads};
+use super::support::{Node, eventually};
+
+fn state(name: &str) -> String {
+    says(&format!("inspect --type container --format '{{{{.State.Status}}}}' {name}"))
+}
+
+#[test]
+fn a_container_is_stopped_and_started_again() {
+    let _node = Node::boot();
+    says("run -d --name a busybox sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.05; done'");
+    says("run -d --name deaf --stop-timeout 1 busybox sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'");
+    assert_eq!(says("stop a deaf"), "a\ndeaf");
+    let statuses = says("ps -a --format '{{.Names}}={{.State}}'");
+    assert_eq!(statuses, "deaf=exited\na=exited");
+    assert_eq!(says("wait a deaf"), "7\n137");
+    assert_eq!(says("start a"), "a");
+    let first = says("inspect --format '{{.State.Pid}}' a");
+    assert_eq!(says("restart a"), "a");
+    assert_ne!(says("inspect --format '{{.State.Pid}}' a"), first);
+    assert_eq!(says("kill -s TERM a"), "a");
+    assert_eq!(says("wait a"), "7");
+    let told = fails("kill a", 1);
+    assert!(told.contains("kill container \"a\": it does not run"), "{told}");
+    assert!(fails("kill -s NONE deaf", 1).contains("--signal"));
+    // One that does not work does not keep the others.
+    let said = skerry("start none a");
+    assert_eq!((said.out.as_str(), said.status), ("a\n", 1));
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+}
+
+#[test]
+fn a_container_is_frozen_renamed_and_removed() {
+    let _node = Node::boot();
+    says("run -d --name a busybox sleep 1000");
+    assert_eq!(says("pause a"), "a");
+    assert!(says("ps").contains("(Paused)"));
+    assert!(fails("pause a", 1).contains("it is paused"));
+    assert_eq!(says("unpause a"), "a");
+    says("rename a b");
+    assert_eq!(state("b"), "running");
+    assert!(fails("rename b ''", 1).starts_with("skerry: "));
+    let told = fails("rm b", 1);
+    assert!(told.contains("\"b\": it runs"), "{told}");
+    assert_eq!(says("rm -f b"), "b");
+    assert_eq!(says("ps -aq"), "");
+    says("run --name ended busybox true");
+    assert_eq!(says("rm ended"), "ended");
+}
+
+#[test]
+fn what_belongs_to_node_toml_is_not_removed() {
+    let _node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
+    eventually("it runs", || state("own") == "running");
+    assert!(fails("rm -f own", 1).contains("it belongs to node.toml"));
+    says("stop -t 0 own");
+    assert_eq!(state("own"), "exited");
+    says("start own");
+    assert_eq!(state("own"), "running");
+}
+
+#[test]
+fn other_programs_run_in_it() {
+    let _node = Node::boot();
+    says("run -d --name a -e A=1 busybox sleep 1000");
+    let said = skerry("exec -e B=2 -w /tmp a sh -c 'echo $A$B; pwd; echo wrong >&2; exit 4'");
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.status), ("12\n/tmp\n", "wrong\n", 4));
+    assert_eq!(skerry_reads("exec -i a wc -c", b"12345").out.trim(), "5");
+    for (line, status, told) in [
+        ("exec a no-such-program", 127, "executable file not found"),
+        ("exec a /etc", 126, "/etc"),
+        ("exec none true", 1, "there is none"),
+        ("exec -w /none a true", 1, "/none"),
+    ] {
+        let said = fails(line, status);
+        assert!(said.contains(told) && said.lines().count() == 1, "{line}: {said}");
+    }
+    assert_eq!(says("exec -d a touch /done"), "");
+    eventually("it was run", || skerry("exec a test -e /done").status == 0);
+    says("stop -t 0 a");
+    assert!(fails("exec a true", 1).contains("it does not run"));
+}
+
+#[test]
+fn whoever_attaches_sees_the_end() {
+    let _node = Node::boot();
+    says(
+        "run -d -i --name a busybox sh -c 'while read word; do echo got $word; [ $word = end ] && exit 3; done'",
+    );
+    let watcher = begin("attach --no-stdin a");
+    eventually("it is attached", || says("events --since 1h --until 0s").contains("container attach"));
+    let said = skerry_reads("attach a", b"one\nend\n");
+    assert_eq!((said.out.as_str(), said.status), ("got one\ngot end\n", 3), "{said:?}");
+    let watched = watcher.end();
+    assert!(watched.out.ends_with("got end\n") && watched.status == 3, "{watched:?}");
+    assert!(fails("attach a", 1).contains("it does not run"));
+}

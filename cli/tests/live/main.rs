@@ -1,0 +1,15 @@
+//! The command `skerry` as people type it, against a keeper, a monitor and the runtime, each
+//! test in namespaces of its own.
+
+mod copy;
+mod images;
+mod lives;
+mod looking;
+mod run;
+mod said;
+mod terminal;
+
+/// The monitor's own harness: the node that is under the command.
+#[path = "../../../monitor/tests/live/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "what only the monitor's own tests need")]
+mod support;
