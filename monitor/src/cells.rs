@@ -35,6 +35,19 @@ pub struct Cell {
     pub check: Option<Box<Check>>,
     /// What its instance was given by the network.
     pub attached: Option<Box<Attached>>,
+    /// The latest change of its networks while it runs.
+    pub mending: Mending,
+}
+
+/// A change of a running container's networks.
+#[derive(Debug, Default)]
+pub struct Mending {
+    /// How many have come to their end.
+    pub ended: u64,
+    /// Why the latest one could not be made.
+    pub refused: Option<String>,
+    /// What the container was before, to be put back when it cannot be made.
+    pub before: Option<Box<Container>>,
 }
 
 impl Cell {
@@ -52,6 +65,7 @@ impl Cell {
             removing: false,
             check: None,
             attached: None,
+            mending: Mending::default(),
         }
     }
 

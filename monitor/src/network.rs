@@ -33,6 +33,8 @@ use sys::process::{Spawn, spawn};
 pub enum Verb {
     /// Put the container on its networks, or mend what is there.
     Attach,
+    /// Make a running one's networks what they are to be by now.
+    Mend,
     /// Take it off.
     Detach,
 }
@@ -129,6 +131,19 @@ pub fn take_answer(key: &Name) -> Result<Attached, String> {
         Ok(attached)
     };
     take().map_err(|error| format!("read the answer of skerry-network: {}", cause(&error)))
+}
+
+/// Whether a container is attached as it asks now: the last `attach` came to its end, and asked for
+/// the same.
+pub fn is_settled(key: &Name, asked: &Attach) -> bool {
+    let plain = |asked: &Attach| {
+        let mut asked = asked.clone();
+        asked.networks.iter_mut().for_each(|one| one.preferred.clear());
+        asked
+    };
+    let before: Option<Attach> =
+        fs::read(file(key, "network.request")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    before.is_some_and(|before| plain(&before) == plain(asked)) && !file(key, "network.answer").exists()
 }
 
 /// Something of a container's network may be there.

@@ -18,7 +18,7 @@ use sys::cause::cause;
 use sys::process::{Spawn, spawn};
 
 /// The runtime.
-const RUNTIME: &str = "skerry-runtime";
+pub const RUNTIME: &str = "skerry-runtime";
 
 /// A program of ours: on a node in `/sbin`, elsewhere beside the monitor's own.
 pub fn program(name: &str) -> PathBuf {

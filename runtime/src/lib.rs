@@ -33,6 +33,7 @@ mod passwd;
 mod perform;
 mod plan;
 mod rdt;
+mod reaper;
 mod record;
 mod seccomp;
 mod spec;
@@ -54,6 +55,9 @@ const EXEC_FAILED: u8 = 255;
 
 /// The whole program: it ends here.
 pub fn run() {
+    if let Some(status) = reaper::run_if_called() {
+        std::process::exit(status.into());
+    }
     open_standard_descriptors();
     let arguments = std::env::args_os().skip(1);
     let code = match arguments::parse(arguments, default_root()) {

@@ -148,3 +148,37 @@ fn a_container_on_a_network_of_its_own_is_reached_by_its_published_port() -> Res
     node.run("! ip link | grep skerry")?;
     node.power_off()
 }
+
+/// As node.toml says it: the monitor attaches them, whoever dies and comes back.
+#[test]
+fn containers_of_node_toml_have_networks_ports_and_names() -> Result {
+    let config = r#"
+        [networks.back]
+        subnets = ["10.9.0.0/24"]
+        internal = true
+        [containers.web]
+        image = "nginx"
+        network = ["bridge", "back:alias=site"]
+        ports = ["80:80"]
+        [containers.client]
+        image = "busybox"
+        network = "back:ip=10.9.0.7"
+        console = true
+        init = true
+        restart = "no"
+        args = ["sh", "-c", "until wget -q -O /page http://site/; do sleep 0.1; done; grep -q Skerry /page && ip -4 -o address show dev eth0 | awk '{print $4}' && exec sleep 1000000"]
+    "#;
+    let node = Node::with_images().config(config).boot()?;
+    node.console().wait_for("client: 10.9.0.7/24")?;
+    let (web, client) = (node.life_of("web")?, node.life_of("client")?);
+    assert!(node.page("/")?.contains("Skerry"));
+    node.run("wget -q -O - http://127.0.0.1/ | grep -q Skerry")?;
+    node.end_service("skerry-monitor", "KILL")?;
+    node.end_service("skerry-network", "KILL")?;
+    node.console().wait_for("web: still running")?;
+    assert!(node.page("/")?.contains("Skerry"));
+    node.run_until("wget -q -O - http://127.0.0.1/ | grep -q Skerry")?;
+    assert_eq!((node.life_of("web")?, node.life_of("client")?), (web, client));
+    assert!(!node.console().text().contains("does not answer"), "the service is waited for");
+    node.power_off()
+}

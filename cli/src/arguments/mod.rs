@@ -2,6 +2,7 @@
 
 mod containers;
 mod images;
+pub mod networks;
 mod options;
 
 pub use containers::{
@@ -80,6 +81,8 @@ pub enum Command {
     Events(Events),
     /// List a container's published ports
     Port(Port),
+    /// Networks of containers
+    Network(networks::Network),
     /// List images
     Images(Images),
     /// Fetch an image from a registry

@@ -25,6 +25,7 @@ fn one(node: &Node<'_>, name: &str, kind: Option<&str>) -> Result<Value> {
     match kind {
         Some("container") => container(node, name),
         Some("image") => image(node, name),
+        Some("network") => network::shown(node, name),
         _ => container(node, name)
             .or_else(|first| image(node, name).map_err(|second| both(name, first, second))),
     }

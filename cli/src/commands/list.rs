@@ -90,7 +90,7 @@ fn object(container: &Summary, whole: bool) -> Value {
     let created = container.created / 1_000_000_000;
     let command = container.command.join(" ");
     let command = if whole { command } else { shorten(&command, COMMAND) };
-    let ports: Vec<String> = container.ports.iter().map(published).collect();
+    let ports: Vec<String> = ranges(&container.ports).iter().map(|range| published(range)).collect();
     let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = container.networks.keys().map(String::as_str).collect();
     json!({
@@ -109,8 +109,26 @@ fn object(container: &Summary, whole: bool) -> Value {
     })
 }
 
-fn published(port: &monitor::Port) -> String {
-    format!("{}->{}/{}", here(port), port.container, port.protocol)
+/// Ports that follow one another, put together.
+fn ranges(ports: &[monitor::Port]) -> Vec<&[monitor::Port]> {
+    let next = |a: &monitor::Port, b: &monitor::Port| {
+        a.address == b.address
+            && a.protocol == b.protocol
+            && a.node.checked_add(1) == Some(b.node)
+            && a.container.checked_add(1) == Some(b.container)
+    };
+    ports.chunk_by(next).collect()
+}
+
+/// `0.0.0.0:8080->80/tcp`, `0.0.0.0:8000-8010->8000-8010/tcp`
+fn published(range: &[monitor::Port]) -> String {
+    let [first, .., last] = range else {
+        return range.first().map_or_else(String::new, |port| {
+            format!("{}->{}/{}", here(port), port.container, port.protocol)
+        });
+    };
+    let (node, container) = (last.node, last.container);
+    format!("{}-{node}->{}-{container}/{}", here(first), first.container, first.protocol)
 }
 
 fn here(port: &monitor::Port) -> String {
@@ -224,6 +242,14 @@ mod tests {
              0123456789ab   nginx   \"nginx -g daemon off…\"   2 hours ago   Up About a minute   \
              0.0.0.0:8080->80/tcp   web     person\n"
         );
+    }
+
+    #[test]
+    fn ports_in_a_row_are_told_as_one_range() {
+        let port = |node, container| monitor::Port { address: None, node, container, protocol: "tcp".into() };
+        let ports = [port(8000, 80), port(8001, 81), port(8003, 82), port(9000, 83)];
+        let told: Vec<String> = ranges(&ports).into_iter().map(published).collect();
+        assert_eq!(told, ["0.0.0.0:8000-8001->80-81/tcp", "0.0.0.0:8003->82/tcp", "0.0.0.0:9000->83/tcp"]);
     }
 
     #[test]

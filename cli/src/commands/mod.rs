@@ -50,6 +50,7 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Stats(stats) => stats::stats(&node, stats)?,
         Command::Top(top) => stats::top(&node, top)?,
         Command::Events(events) => containers::events(&node, events)?,
+        Command::Network(asked) => network::network(&node, asked)?,
         Command::Port(port) => list::port(&node, port)?,
         Command::Images(images) => images::list(&node, images)?,
         Command::Rmi(remove) => images::remove(&node, remove)?,

@@ -65,6 +65,8 @@ pub struct Surroundings {
     pub etc: EtcFiles,
     /// The network namespace that it joins, when that is made already.
     pub netns: Option<String>,
+    /// The program of ours that may be its first process.
+    pub init: String,
     /// Devices of the node that it is given.
     pub devices: Vec<HostDevice>,
     /// Open files that this node can give, when it may not give more than it has.
@@ -114,7 +116,7 @@ pub fn config(
         process: Some(process::process(name, container, image, around, &capabilities)?),
         root: Some(Root { path: around.root.clone(), readonly: container.read_only }),
         hostname: container.hostname.clone().unwrap_or_else(|| name.to_string()),
-        mounts: mounts::mounts(container, &around.etc)?,
+        mounts: mounts::mounts(container, &around.etc, &around.init)?,
         linux: Some(Linux {
             resources: Some(resources),
             cgroups_path: format!("/{CONTAINER_CGROUP}/{name}"),

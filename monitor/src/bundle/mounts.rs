@@ -16,6 +16,9 @@ pub struct EtcFiles {
     pub hostname: String,
 }
 
+/// Where the first process of `init` lies, as the runtime knows it.
+pub const INIT: &str = "/dev/init";
+
 /// Size of `/dev/shm` when nobody says.
 const SHM: u64 = 64 << 20;
 
@@ -46,7 +49,7 @@ fn usual(container: &Container) -> Vec<Mount> {
 ///
 /// # Errors
 /// A path of the configuration that is not absolute.
-pub fn mounts(container: &Container, etc: &EtcFiles) -> Result<Vec<Mount>, String> {
+pub fn mounts(container: &Container, etc: &EtcFiles, init: &str) -> Result<Vec<Mount>, String> {
     let files = [
         ("/etc/resolv.conf", &etc.resolv_conf),
         ("/etc/hostname", &etc.hostname),
@@ -60,6 +63,9 @@ pub fn mounts(container: &Container, etc: &EtcFiles) -> Result<Vec<Mount>, Strin
     mounts.extend(files.iter().filter(|(at, _)| !taken(at)).map(|(at, file)| bind(at, file, false)));
     for mount in own {
         mounts.push(one(mount)?);
+    }
+    if container.init {
+        mounts.push(bind(INIT, init, true));
     }
     Ok(mounts)
 }

@@ -1,6 +1,6 @@
 //! `process`: what is run, as whom, in which environment.
 
-use super::{Defaults, Surroundings, capabilities, limits, user};
+use super::{Defaults, Surroundings, capabilities, limits, mounts, user};
 use spec::bundle::{ConsoleSize, Process, User};
 use spec::monitor::Exec;
 use spec::node::{Container, Name, Security};
@@ -92,7 +92,10 @@ fn args(container: &Container, image: &Defaults) -> Result<Vec<String>, String> 
     if args.is_empty() {
         return Err("no command: neither the image nor \"entrypoint\" and \"args\" name one".to_owned());
     }
-    Ok(args)
+    match container.init {
+        true => Ok([mounts::INIT, "--"].map(str::to_owned).into_iter().chain(args).collect()),
+        false => Ok(args),
+    }
 }
 
 /// `PATH` and `HOSTNAME`, then the image's, then the configuration's; `HOME`

@@ -15,6 +15,8 @@ pub enum Event {
     Created(Result<Process, End>),
     /// A verb of the runtime began.
     Busy,
+    /// A verb has ended that has changed nothing of its life.
+    Idle,
     /// It was let run; or why not.
     Started(Result<(), String>),
     /// Its stop signal was sent.
@@ -35,7 +37,7 @@ pub enum Event {
 pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
     match event {
         Event::Busy => observed.busy = true,
-        Event::Created(_) | Event::Started(_) | Event::Deleted(_) => observed.busy = false,
+        Event::Created(_) | Event::Started(_) | Event::Deleted(_) | Event::Idle => observed.busy = false,
         // The verb under way goes on and will report.
         _ => {}
     }
@@ -83,7 +85,10 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.asked = true;
         }
         // `start` may report after the end of what it started.
-        (Event::Started(_) | Event::Busy | Event::Asked | Event::Killed | Event::Ended(_), _) => {}
+        (
+            Event::Started(_) | Event::Busy | Event::Idle | Event::Asked | Event::Killed | Event::Ended(_),
+            _,
+        ) => {}
     }
 }
 

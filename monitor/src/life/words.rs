@@ -40,6 +40,7 @@ pub fn line(
         Event::Deleted(Err(reason)) => Some(format!("not removed: {reason}")),
         Event::Creating(_)
         | Event::Busy
+        | Event::Idle
         | Event::Created(Ok(_))
         | Event::Deleted(Ok(()))
         | Event::Wanted(..)

@@ -7,7 +7,7 @@ use crate::image::Image;
 use crate::keeper::log_name;
 use crate::life::{End, Event, Stop};
 use crate::network::Way;
-use crate::verb::{Streams, Verb};
+use crate::verb::{self, Streams, Verb};
 use crate::{device, etc, place, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::unistd::pipe2;
@@ -26,7 +26,10 @@ const MOST: u64 = 4 << 20;
 impl Monitor {
     /// Begins a new instance: its network first, if it has one of its own. What came of it is told.
     pub(super) fn create(&mut self, index: usize) {
-        let Some((container, image)) = self.materials(index) else { return };
+        let (container, image) = match self.materials(index) {
+            Ok(materials) => materials,
+            Err(reason) => return self.tell(index, &Event::Created(Err(End::Missing(reason)))),
+        };
         let begun = stop(&container, &image).and_then(|stop| {
             self.tell(index, &Event::Creating(stop));
             self.find_way(index, &container, &image)
@@ -54,21 +57,18 @@ impl Monitor {
         }
     }
 
-    /// What a container is made of; that its image is missing is told.
-    pub(super) fn materials(&mut self, index: usize) -> Option<(Container, Image)> {
+    /// What a container is made of.
+    ///
+    /// # Errors
+    /// Its image is missing, in words.
+    pub(super) fn materials(&self, index: usize) -> Result<(Container, Image), String> {
         let cell = &self.cells[index];
-        let container = cell.container.clone()?;
-        let found = match &cell.definition {
+        let container = cell.container.clone().ok_or("it is only left over")?;
+        let image = match &cell.definition {
             Some(own) => self.images.find_digest(&container.image, &own.digest),
             None => self.images.find(&container.image),
-        };
-        match found {
-            Ok(image) => Some((container, image)),
-            Err(reason) => {
-                self.tell(index, &Event::Created(Err(End::Missing(reason))));
-                None
-            }
-        }
+        }?;
+        Ok((container, image))
     }
 
     /// All that `create` needs. The pipes' read ends are with PID 1 before
@@ -94,6 +94,7 @@ impl Monitor {
             group: read_inside(&root, "etc/group"),
             etc: etc::write(key, hostname, container, &connection).map_err(words)?,
             netns: connection.netns(),
+            init: verb::program(verb::RUNTIME).display().to_string(),
             devices: device::of(container)?,
             most_files: sys::process::most_files(),
         };

@@ -1,13 +1,18 @@
-//! Networks of the containers' own: joined before an instance is made, left when it is gone.
+//! Networks of the containers' own: joined before an instance is made, left when it is gone, changed
+//! while it runs.
 
+use super::talk::{Outcome, Talk, Then, failure};
+use super::waiting::What;
 use super::{Monitor, Work};
-use crate::etc::Connection;
+use crate::etc::{self, Connection};
 use crate::image::Image;
-use crate::kernel;
 use crate::life::{End, Event, State};
 use crate::network::{self, Verb, Way};
-use spec::network::Attach;
-use spec::node::{Container, Name};
+use crate::{kernel, place};
+use spec::monitor::{Code, Reply};
+use spec::network::{Attach, Membership};
+use spec::node::{Container, ContainerNetwork, Name};
+use sys::cause::cause;
 
 impl Monitor {
     /// Where the packets of a new instance go.
@@ -43,6 +48,11 @@ impl Monitor {
         match verb {
             Verb::Attach if status == 0 => self.attached(index, &key),
             Verb::Attach => self.not_attached(index, network::reason(&key, status)),
+            Verb::Mend => {
+                let done =
+                    if status == 0 { self.take_mended(index) } else { Err(network::reason(&key, status)) };
+                self.mended(index, done);
+            }
             Verb::Detach => {
                 let gone = if status == 0 { self.clean(index) } else { Err(network::reason(&key, status)) };
                 self.tell(index, &Event::Deleted(gone));
@@ -51,18 +61,22 @@ impl Monitor {
     }
 
     fn attached(&mut self, index: usize, key: &Name) {
-        let attached = match network::take_answer(key) {
-            Ok(attached) => attached,
-            Err(reason) => return self.not_attached(index, reason),
-        };
+        let way = self.take_attached(index, key).and_then(|()| {
+            let (container, image) = self.materials(index)?;
+            self.find_way(index, &container, &image).map(|way| (container, image, way))
+        });
+        match way {
+            Ok((container, image, way)) => self.make(index, &container, &image, &way),
+            Err(reason) => self.not_attached(index, reason),
+        }
+    }
+
+    fn take_attached(&mut self, index: usize, key: &Name) -> Result<(), String> {
+        let attached = network::take_answer(key)?;
         let name = self.cells[index].name.clone();
         attached.warnings.iter().for_each(|warning| self.console.say(&format!("{name}: {warning}")));
         self.cells[index].attached = Some(Box::new(attached));
-        let Some((container, image)) = self.materials(index) else { return };
-        match self.find_way(index, &container, &image) {
-            Ok(way) => self.make(index, &container, &image, &way),
-            Err(reason) => self.not_attached(index, reason),
-        }
+        Ok(())
     }
 
     fn not_attached(&mut self, index: usize, reason: String) {
@@ -90,5 +104,123 @@ impl Monitor {
             _ => return Err(format!("network container:{other}: it does not run")),
         };
         Ok(Connection::Other(cell.key.clone(), format!("/proc/{}/ns/net", process.pid)))
+    }
+
+    /// Puts a container on one more network, at once if it runs.
+    pub(super) fn connect(&mut self, index: usize, network: Membership) -> Outcome {
+        let name = network.network.clone();
+        self.change_networks(index, "connect", |on| match on.iter().any(|one| one.network == name) {
+            true => Err(format!("it is on network {:?} already", &*name)),
+            false => {
+                on.push(network);
+                Ok(())
+            }
+        })
+    }
+
+    /// Takes a container off a network, at once if it runs.
+    pub(super) fn disconnect(&mut self, index: usize, network: &Name) -> Outcome {
+        self.change_networks(index, "disconnect", |on| {
+            let before = on.len();
+            on.retain(|one| one.network != *network);
+            match on.len() {
+                0 => Err(format!("{:?} is its only network", &**network)),
+                after if after == before => Err(format!("it is not on network {:?}", &**network)),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn change_networks(
+        &mut self,
+        index: usize,
+        verb: &str,
+        change: impl FnOnce(&mut Vec<Membership>) -> Result<(), String>,
+    ) -> Outcome {
+        self.must_be_a_persons(index, verb)?;
+        let cell = &self.cells[index];
+        let refuse =
+            |reason: String| failure(Code::State, format!("{verb} container {:?}: {reason}", &*cell.name));
+        let Some(before) = cell.container.clone() else {
+            return Err(refuse("it is being removed".to_owned()));
+        };
+        let ContainerNetwork::On(mut on) = before.network() else {
+            return Err(refuse("it has no network of its own".to_owned()));
+        };
+        if cell.observed.busy {
+            return Err(refuse("it is being started, stopped or changed".to_owned()));
+        }
+        change(&mut on).map_err(refuse)?;
+        let count = cell.mending.ended;
+        let after = Container { network: Some(ContainerNetwork::On(on)), ..before.clone() };
+        self.cells[index].container = Some(after);
+        if !self.write_definition(index, true) {
+            self.cells[index].container = Some(before);
+            let message = format!("{verb}: write {}", place::definitions().display());
+            return Err(failure(Code::Internal, message));
+        }
+        self.cells[index].mending.before = Some(Box::new(before));
+        match self.mend(index) {
+            true => Ok(Then::Talk(Talk::Waiting(self.waiting(index, What::Mended(count))))),
+            false => Ok(Then::Reply(Reply::Done)),
+        }
+    }
+
+    /// Begins to make a running container's networks what they are to be by now; says whether there is
+    /// anything to be made.
+    pub(super) fn mend(&mut self, index: usize) -> bool {
+        let cell = &self.cells[index];
+        let runs = matches!(cell.observed.state, State::Running { .. }) && !cell.observed.busy;
+        let Some(asked) = self.asks(index).filter(|_| runs) else { return false };
+        match network::attach(&self.cells[index].key, &asked) {
+            Ok(pid) => self.network_begun(index, Verb::Mend, pid),
+            Err(reason) => self.mended(index, Err(reason)),
+        }
+        true
+    }
+
+    /// A monitor that was killed may have left a change half made.
+    pub(super) fn mend_if_cut_short(&mut self, index: usize) {
+        let key = &self.cells[index].key;
+        if self.asks(index).is_some_and(|asked| !network::is_settled(key, &asked)) {
+            self.mend(index);
+        }
+    }
+
+    /// What a running container asks its networks for.
+    fn asks(&self, index: usize) -> Option<Attach> {
+        let runs = matches!(self.cells[index].observed.state, State::Running { .. });
+        let (container, image) = self.materials(index).ok().filter(|_| runs)?;
+        match self.find_way(index, &container, &image).ok()? {
+            Way::Own(asked) => Some(asked),
+            _ => None,
+        }
+    }
+
+    fn take_mended(&mut self, index: usize) -> Result<(), String> {
+        let key = self.cells[index].key.clone();
+        self.take_attached(index, &key)?;
+        let cell = &self.cells[index];
+        let (Some(container), Some(attached)) = (&cell.container, &cell.attached) else { return Ok(()) };
+        let hostname = container.hostname.as_deref().unwrap_or(&key);
+        etc::write(&key, hostname, container, &Connection::Own(attached.clone()))
+            .map(drop)
+            .map_err(|error| format!("write its hosts and resolv.conf: {}", cause(&error)))
+    }
+
+    fn mended(&mut self, index: usize, done: Result<(), String>) {
+        let cell = &mut self.cells[index];
+        let (before, name) = (cell.mending.before.take(), cell.name.clone());
+        cell.mending.ended += 1;
+        cell.mending.refused = done.err();
+        let refused = cell.mending.refused.clone();
+        if let Some(reason) = refused {
+            self.console.say(&format!("{name}: {reason}"));
+            if let Some(before) = before {
+                self.cells[index].container = Some(*before);
+                self.write_definition(index, true);
+            }
+        }
+        self.tell(index, &Event::Idle);
     }
 }

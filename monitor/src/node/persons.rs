@@ -8,10 +8,10 @@ use crate::cells::Cell;
 use crate::definition::{self, Definition};
 use crate::life::{Event, State, Time};
 use crate::log::predecessor;
-use crate::{bundle, device, kernel, place, record};
+use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
 use spec::monitor::{Code, Create, Failure, Reply};
-use spec::node::{Name, Restart};
+use spec::node::{ContainerNetwork, Name, Restart};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -46,6 +46,10 @@ impl Monitor {
             .map_err(|error| failure(Code::Internal, format!("make an ID: {}", cause(&error))))?;
         let key: Name = id[..KEY].parse().map_err(words)?;
         bundle::config(&key, &probe, &defaults, &around).map_err(words)?;
+        network::way(&key, &key, &container, &[], None).map_err(words)?;
+        if let ContainerNetwork::Container(other) = container.network() {
+            self.which(&other)?;
+        }
         let name = match name {
             Some(name) if self.cells.find(&name).is_some() => {
                 let message = format!("create: container {:?} is there already", &*name);
@@ -215,6 +219,8 @@ impl Monitor {
         }
         self.stale = true;
         self.publish(index, "rename", BTreeMap::from([("oldName".to_owned(), before.to_string())]));
+        // By the new name it is found from now on.
+        self.mend(index);
         Ok(Then::Reply(Reply::Done))
     }
 
@@ -232,7 +238,7 @@ impl Monitor {
         Ok(Then::Talk(Talk::Waiting(waiting)))
     }
 
-    fn must_be_a_persons(&self, index: usize, verb: &str) -> Result<(), Failure> {
+    pub(super) fn must_be_a_persons(&self, index: usize, verb: &str) -> Result<(), Failure> {
         let cell = &self.cells[index];
         match cell.definition {
             Some(_) => Ok(()),

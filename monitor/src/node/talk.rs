@@ -72,6 +72,12 @@ impl Monitor {
             Request::Pause { name } => self.which(&name).and_then(|index| self.pause(index, true)),
             Request::Unpause { name } => self.which(&name).and_then(|index| self.pause(index, false)),
             Request::Rename { name, to } => self.which(&name).and_then(|index| self.rename(index, to)),
+            Request::Connect { name, network } => {
+                self.which(&name).and_then(|index| self.connect(index, network))
+            }
+            Request::Disconnect { name, network } => {
+                self.which(&name).and_then(|index| self.disconnect(index, &network))
+            }
             Request::Remove { name, force } => self.which(&name).and_then(|index| self.remove(index, force)),
             Request::Wait { name, condition } => {
                 self.which(&name).map(|index| Then::Talk(Talk::Waiting(self.wait_for(index, condition))))

@@ -25,6 +25,8 @@ pub enum What {
     Stop,
     /// It ended once more than so often; whenever it does not run without a number.
     Exit(Option<u64>),
+    /// More changes of its networks than so many have come to their end.
+    Mended(u64),
     /// Nothing is left of it; whether its exit status is told.
     Removed(bool),
 }
@@ -80,6 +82,13 @@ impl Monitor {
                 let message = format!("container {:?}: it was stopped", &*cell.name);
                 Some(Reply::Failed(failure(Code::State, message)))
             }
+            What::Mended(count) if cell.mending.ended > count => Some(match &cell.mending.refused {
+                None => Reply::Done,
+                Some(reason) => {
+                    let message = format!("container {:?}: {reason}", &*cell.name);
+                    Reply::Failed(failure(Code::State, message))
+                }
+            }),
             What::Stop if !runs => Some(Reply::Done),
             What::Exit(None) if !self.goes_on(waiting.index) => Some(self.exited(waiting.index)),
             What::Exit(Some(ends)) if cell.ends > ends => Some(self.exited(waiting.index)),
@@ -116,7 +125,7 @@ impl Monitor {
                 Talk::Waiting(waiting) if waiting.index == index && !client.ending => match waiting.what {
                     What::Removed(true) | What::Exit(_) => client.finish(&reply),
                     What::Removed(false) | What::Stop => client.finish(&Reply::Done),
-                    What::Start(..) => {}
+                    What::Start(..) | What::Mended(_) => {}
                 },
                 _ => {}
             }

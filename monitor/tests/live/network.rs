@@ -251,3 +251,63 @@ fn whenever_the_monitor_is_killed_ports_answer_and_nothing_is_left_behind() {
     assert_eq!(leftovers(), "");
     assert!(!Path::new("/run/skerry/monitor/containers").read_dir().unwrap().any(|_| true));
 }
+
+#[test]
+fn a_running_container_is_put_on_a_network_and_taken_off_and_renamed() {
+    let node = Node::with_config("[networks.back]\nsubnets = [\"10.9.0.0/24\"]\ninternal = true\n");
+    let files = "until [ -e /sys/class/net/eth1 ]; do sleep 0.05; done; echo on; \
+                 while [ -e /sys/class/net/eth1 ]; do sleep 0.05; done; echo off; exec sleep 1000";
+    node.create("a", on("bridge", &[], files));
+    node.create(
+        "b",
+        on("back", &[], "while ! nslookup other >/dev/null; do sleep 0.05; done; exec sleep 1000"),
+    );
+    node.start("a");
+    node.start("b");
+    let network = |text: &str| text.parse().unwrap();
+    let connect = |text: &str| Request::Connect { name: request("a"), network: network(text) };
+    let failure = node.failed(&connect("back:ip=10.9.0.1"));
+    assert!(failure.message.contains("10.9.0.1 is the gateway of network \"back\""), "{failure:?}");
+    assert!(!node.summary("a").networks.contains_key("back"), "what is refused is not written down");
+    node.done(&connect("back:ip=10.9.0.77,alias=other"));
+    assert_eq!(addresses(&node.summary("a"), "back"), ["10.9.0.77".parse::<IpAddr>().unwrap()]);
+    assert!(node.failed(&connect("back")).message.contains("is on network \"back\" already"));
+    eventually("it sees its interface", || node.output("a") == "on\n");
+    // Found by the new name from then on, and by the old one no longer.
+    node.done(&Request::Rename { name: request("a"), to: "new".parse().unwrap() });
+    let look = "while ! nslookup new >/dev/null; do sleep 0.05; done; ! nslookup a >/dev/null";
+    node.create("c", on("back", &[], look));
+    node.start("c");
+    assert_eq!(node.wait("c"), 0);
+    let off = |network: &str| Request::Disconnect { name: request("new"), network: network.parse().unwrap() };
+    node.kill_monitor();
+    node.done(&off("back"));
+    eventually("its interface is gone", || node.output("new") == "on\noff\n");
+    assert!(node.failed(&off("bridge")).message.contains("\"bridge\" is its only network"));
+    assert!(node.failed(&off("back")).message.contains("is not on network \"back\""));
+}
+
+#[test]
+fn a_first_process_of_ours_reaps_orphans_and_passes_signals_on() {
+    let node = Node::boot();
+    // Each orphan's parent is gone at once; only the first process can reap it.
+    let line = "trap 'exit 7' TERM; for i in 1 2 3; do sh -c 'true & exec sleep 0.05' & done; wait; \
+                until [ \"$(ps -o stat | grep -c Z)\" = 0 ]; do sleep 0.05; done; cat /proc/1/comm; \
+                grep SigBlk /proc/self/status; echo $$; while :; do sleep 0.05; done";
+    let mut container = busybox(line);
+    container.init = true;
+    node.create("a", container);
+    node.start("a");
+    eventually("it has spoken", || node.output("a").lines().count() == 3);
+    assert_eq!(node.output("a"), "init\nSigBlk:\t0000000000000000\n2\n");
+    node.done(&Request::Stop { name: request("a"), grace: Some(20) });
+    assert_eq!(node.wait("a"), 7);
+    let mut none = busybox("");
+    (none.init, none.entrypoint) = (true, Some(vec!["/no/such".into()]));
+    node.create("none", none);
+    node.start("none");
+    assert_eq!(node.wait("none"), 127);
+    let log =
+        fs::read_to_string(format!("/var/log/skerry/containers/{}.log", &node.summary("none").id[..12]));
+    assert!(log.unwrap().ends_with("/dev/init: exec \"/no/such\": no such file or directory\n"));
+}

@@ -4,10 +4,13 @@ use super::guard::{self, Identity};
 use crate::error::{Cause, Context, Error, Result};
 use crate::passwd;
 use crate::plan::Program;
+use crate::reaper;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
 use std::ffi::CString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where programs are looked for when the environment does not say (execvp(3)).
@@ -35,7 +38,7 @@ pub fn folder(path: &str) -> Result<()> {
 pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let name = program.args.first().map_or("", String::as_str);
     let path = look(name, &program.env)?;
-    if own.is_some_and(|own| guard::runs(own, &path)) {
+    if own.is_some_and(|own| guard::runs(own, &path)) && !is_first_process(&path) {
         return Err(Error(format!("process.args[0]: {name:?} is the container runtime itself")));
     }
     let text = |text: &String, what: &str| {
@@ -52,6 +55,14 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
         args: program.args.iter().map(|word| text(word, "process.args")).collect::<Result<_>>()?,
         env: env.iter().map(|word| text(word, "process.env")).collect::<Result<_>>()?,
     })
+}
+
+/// The runtime itself, bound in by its caller to be the container's first process. On a read-only mount
+/// no container can write to what it runs from (CVE-2019-5736), and a link is no mount.
+fn is_first_process(path: &Path) -> bool {
+    let is_file = || fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    let is_read_only = || statvfs(path).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
+    path == Path::new(reaper::NAME) && is_file() && is_read_only()
 }
 
 /// Callers tell by these words, runc's, that a program is missing.

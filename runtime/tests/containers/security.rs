@@ -153,6 +153,22 @@ fn the_runtime_cannot_be_overwritten_from_inside() {
     assert_eq!(std::fs::metadata(which()).unwrap().len(), before);
 }
 
+#[test]
+fn the_runtime_is_a_first_process_where_it_cannot_be_written() {
+    if fails(Peer::Runc, "is no first process") || fails(Peer::Crun, "is no first process") {
+        return;
+    }
+    let words = ["/dev/init", "--", "sh", "-c", "cat /proc/1/comm; (echo x >/proc/1/exe) 2>&1; exit 7"];
+    let bundle = |how| Bundle::new().bind(&which(), "/dev/init", &["bind", how]).args(words);
+    let ran = bundle("ro").run();
+    assert!(ran.stdout.starts_with("init\n") && ran.stdout.contains("/proc/1/exe"), "{ran:?}");
+    assert_eq!(ran.code, 7, "{ran:?}");
+    let refused = bundle("rw").run();
+    assert!(refused.stderr.contains("is the container runtime itself"), "{refused:?}");
+    let link = Bundle::new().link("bin/first", "/proc/self/exe").args(["first", "--", "true"]).run();
+    assert!(link.stderr.contains("is the container runtime itself"), "{link:?}");
+}
+
 pub fn which() -> String {
     let program = Peer::program();
     let mut command = std::process::Command::new("sh");

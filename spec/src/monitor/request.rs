@@ -1,5 +1,6 @@
 //! What a client may ask the monitor for.
 
+use crate::network::Membership;
 use crate::node::{Container, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,6 +61,20 @@ pub enum Request {
         name: String,
         /// The new one.
         to: Name,
+    },
+    /// Puts it on one more network. Answered when it is on it, or will be with its next start.
+    Connect {
+        /// Which.
+        name: String,
+        /// The network, and what it is to have there.
+        network: Membership,
+    },
+    /// Takes it off a network.
+    Disconnect {
+        /// Which.
+        name: String,
+        /// The network.
+        network: Name,
     },
     /// Takes away a stopped container with all that it wrote. Answered when nothing is left.
     Remove {

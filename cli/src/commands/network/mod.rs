@@ -1,5 +1,213 @@
 //! Networks of containers.
 
+mod files;
 mod settings;
 
 pub use settings::settings;
+
+use super::{Node, list, print, print_all};
+use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
+use crate::error::{Context, Error, Result};
+use crate::format::{self, Format};
+use files::subnet;
+use serde_json::{Map, Value, json};
+use spec::monitor::{Request, Summary};
+use spec::network::{DEFAULT_NETWORK, Membership, Network as There};
+use spec::node::Cidr;
+use std::io::BufRead;
+
+const COLUMNS: [(&str, &str); 4] =
+    [("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNETS", "Subnets"), ("ORIGIN", "Origin")];
+
+/// `skerry network`
+pub fn network(node: &Node<'_>, asked: &Network) -> Result<()> {
+    match &asked.verb {
+        Verb::Ls(asked) => ls(asked),
+        Verb::Create(asked) => create(asked),
+        Verb::Rm(names) => remove(node, names),
+        Verb::Inspect(asked) => inspect(node, asked),
+        Verb::Connect(asked) => connect(node, asked),
+        Verb::Disconnect(asked) => disconnect(node, asked),
+        Verb::Prune(asked) => prune(node, asked),
+    }
+}
+
+fn ls(asked: &List) -> Result<()> {
+    let networks = files::all()?;
+    if asked.quiet {
+        networks.iter().for_each(|network| print(&network.name));
+        return Ok(());
+    }
+    let mut objects: Vec<Value> = networks.iter().map(line).collect();
+    let machine = |name, driver| json!({"Name": name, "Driver": driver, "Subnets": "", "Origin": "machine"});
+    objects.extend([machine("host", "host"), machine("none", "null")]);
+    print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
+    Ok(())
+}
+
+fn line(network: &There) -> Value {
+    let subnets: Vec<String> = network.subnets.iter().map(subnet).collect();
+    json!({
+        "Name": network.name,
+        "Driver": "bridge",
+        "Subnets": subnets.join(", "),
+        "Internal": network.internal,
+        "Origin": origin(network),
+    })
+}
+
+fn origin(network: &There) -> &'static str {
+    match &*network.name {
+        _ if network.configured => "node.toml",
+        DEFAULT_NETWORK => "machine",
+        _ => "person",
+    }
+}
+
+fn create(asked: &Create) -> Result<()> {
+    let mut words = vec!["create".to_owned(), asked.name.clone()];
+    for subnet in subnets(&asked.subnet, &asked.gateway)? {
+        words.extend(["--subnet".to_owned(), subnet]);
+    }
+    let ipv6 = if asked.no_ipv6 { Some("false") } else { asked.ipv6.then_some("true") };
+    words.extend(ipv6.into_iter().flat_map(|word| ["--ipv6".to_owned(), word.to_owned()]));
+    words.extend(asked.internal.then(|| "--internal".to_owned()));
+    words.extend(asked.mtu.into_iter().flat_map(|mtu| ["--mtu".to_owned(), mtu.to_string()]));
+    files::ask(&words)?;
+    print(&asked.name);
+    Ok(())
+}
+
+/// Subnets with their gateways' addresses, where those are given.
+fn subnets(subnets: &[String], gateways: &[String]) -> Result<Vec<String>> {
+    let mut cidrs: Vec<Cidr> = subnets
+        .iter()
+        .map(|text| text.parse().map_err(|why| Error::new(format!("--subnet: {why}"))))
+        .collect::<Result<_>>()?;
+    for text in gateways {
+        let address: std::net::IpAddr =
+            text.parse().map_err(|_| Error::new(format!("--gateway: {text:?} is not an address")))?;
+        let inside = |cidr: &&mut Cidr| {
+            cidr.address.is_ipv4() == address.is_ipv4() && subnet(cidr) == subnet(&Cidr { address, ..**cidr })
+        };
+        let cidr = cidrs.iter_mut().find(inside);
+        cidr.ok_or_else(|| Error::new(format!("--gateway: {text} is in no --subnet")))?.address = address;
+    }
+    Ok(cidrs.iter().map(ToString::to_string).collect())
+}
+
+fn remove(node: &Node<'_>, names: &Names) -> Result<()> {
+    for name in &names.networks {
+        let network = files::find(name)?;
+        let containers = list::all(node)?;
+        let users = users(&network, &containers);
+        if !users.is_empty() {
+            return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
+        }
+        files::ask(&["remove".to_owned(), name.clone()])?;
+        print(name);
+    }
+    Ok(())
+}
+
+/// Containers that are on a network, or will be when they run.
+fn users<'a>(network: &There, containers: &'a [Summary]) -> Vec<&'a str> {
+    let on = containers.iter().filter(|container| container.networks.contains_key(&*network.name));
+    on.map(|container| &*container.name).collect()
+}
+
+fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
+    let containers = list::all(node)?;
+    let objects: Vec<Value> = asked
+        .networks
+        .iter()
+        .map(|name| Ok(whole(&files::find(name)?, &containers)))
+        .collect::<Result<_>>()?;
+    let text = match &asked.format {
+        None | Some(Format::Table) => serde_json::to_string_pretty(&objects).unwrap_or_default() + "\n",
+        Some(format) => format::show(format, &[], &objects).map_err(Error::new)?,
+    };
+    print_all(&text);
+    Ok(())
+}
+
+/// One for `skerry inspect`.
+pub fn shown(node: &Node<'_>, name: &str) -> Result<Value> {
+    Ok(whole(&files::find(name)?, &list::all(node)?))
+}
+
+fn whole(network: &There, containers: &[Summary]) -> Value {
+    let config: Vec<Value> = network
+        .subnets
+        .iter()
+        .map(|gateway| json!({ "Subnet": subnet(gateway), "Gateway": gateway.address }))
+        .collect();
+    let on = containers.iter().filter_map(|container| {
+        let addresses = container.networks.get(&*network.name).filter(|addresses| !addresses.is_empty())?;
+        Some((container.id.clone(), json!({ "Name": container.name, "Addresses": addresses })))
+    });
+    json!({
+        "Name": network.name,
+        "Driver": "bridge",
+        "Internal": network.internal,
+        "EnableIPv6": network.subnets.iter().any(|gateway| gateway.address.is_ipv6()),
+        "IPAM": { "Config": config },
+        "Bridge": network.bridge,
+        "MTU": network.mtu,
+        "Origin": origin(network),
+        "Containers": on.collect::<Map<String, Value>>(),
+    })
+}
+
+fn connect(node: &Node<'_>, asked: &Connect) -> Result<()> {
+    let network = files::find(&asked.network)?;
+    let mut membership = Membership::of(network.name);
+    for (option, text) in [("--ip", &asked.ip), ("--ip6", &asked.ip6)] {
+        let Some(text) = text else { continue };
+        let wrong = || Error::new(format!("{option}: {text:?} is not an address"));
+        membership.addresses.push(text.parse().map_err(|_| wrong())?);
+    }
+    membership.aliases = asked.alias.clone();
+    node.done(&Request::Connect { name: asked.container.clone(), network: membership })
+}
+
+fn disconnect(node: &Node<'_>, asked: &Disconnect) -> Result<()> {
+    let name = asked.network.parse().map_err(|why: String| Error::new(why))?;
+    node.done(&Request::Disconnect { name: asked.container.clone(), network: name })
+}
+
+fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
+    let containers = list::all(node)?;
+    let mut networks = files::all()?;
+    networks.retain(|network| origin(network) == "person" && users(network, &containers).is_empty());
+    if networks.is_empty() || !(asked.force || confirmed(&networks)?) {
+        return Ok(());
+    }
+    for network in networks {
+        files::ask(&["remove".to_owned(), network.name.to_string()])?;
+        print(&network.name);
+    }
+    Ok(())
+}
+
+fn confirmed(networks: &[There]) -> Result<bool> {
+    let names: Vec<&str> = networks.iter().map(|network| &*network.name).collect();
+    eprint!("This removes the networks {}. Continue? [y/N] ", names.join(", "));
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context(|| "read standard input".into())?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_goes_into_its_subnet() {
+        let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let made = subnets(&words(&["10.9.0.0/24", "fd09::/64"]), &words(&["fd09::fe", "10.9.0.254"]));
+        assert_eq!(made.unwrap(), ["10.9.0.254/24", "fd09::fe/64"]);
+        let error = subnets(&words(&["10.9.0.0/24"]), &words(&["10.8.0.1"])).unwrap_err().message;
+        assert_eq!(error, "--gateway: 10.8.0.1 is in no --subnet");
+    }
+}
