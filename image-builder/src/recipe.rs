@@ -83,6 +83,9 @@ pub enum Program {
     /// Containers out of bundles.
     #[serde(rename = "skerry-runtime")]
     Runtime,
+    /// Images and containers as persons handle them; the monitor pulls by it. Only when it is asked for.
+    #[serde(rename = "skerry")]
+    Skerry,
 }
 
 impl Program {
@@ -92,6 +95,7 @@ impl Program {
             Self::Network => "skerry-network",
             Self::Monitor => "skerry-monitor",
             Self::Runtime => "skerry-runtime",
+            Self::Skerry => "skerry",
         }
     }
 }

@@ -15,7 +15,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use spec::node::{Layer, Node, load};
 use spec::paths;
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -134,7 +134,10 @@ fn write_layers(folder: &str, layers: &[(String, Layer)]) -> Result<()> {
     fs::create_dir_all(folder).context(|| format!("create {folder}"))?;
     for (name, layer) in layers {
         let path = format!("{folder}/{name}");
-        fs::write(&path, &layer.text).context(|| format!("write {path}"))?;
+        // Passwords of registries may be in it.
+        let written = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
+        let written = written.and_then(|mut file| file.write_all(layer.text.as_bytes()));
+        written.context(|| format!("write {path}"))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
-use store::registry::{Credentials, Host, Settings};
+use store::registry::{Credentials, Host, Pem, Settings};
 use store::{Registries, State, Store, Update};
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn pull(root: &Path, name: &str, options: &[String]) -> store::Result<()> {
 fn settings(name: &str, options: &BTreeMap<&str, &str>) -> Settings {
     let host = name.split('/').next().unwrap_or_default().to_owned();
     let mut settings = Settings { pause: Duration::from_millis(20), ..Settings::default() };
-    let own = Host { ca: options.get("ca").map(Into::into), ..Host::default() };
+    let own = Host { ca: options.get("ca").map(|path| Pem::File((*path).to_owned())), ..Host::default() };
     for host in [host.as_str()].into_iter().chain(options.get("token-server").copied()) {
         settings.hosts.insert(host.to_owned(), own.clone());
     }

@@ -37,8 +37,8 @@ pub fn fetch(node: &Node<'_>, name: &str, platform: Option<&str>, quiet: bool) -
         None => store,
     };
     let pulled = match quiet {
-        true => store.pull(&registries(), name, &())?,
-        false => store.pull(&registries(), name, &Shown::new("Pulling"))?,
+        true => store.pull(&registries()?, name, &())?,
+        false => store.pull(&registries()?, name, &Shown::new("Pulling"))?,
     };
     pulled.notes.iter().for_each(|note| eprintln!("skerry: {note}"));
     Ok(pulled)
@@ -48,7 +48,7 @@ pub fn fetch(node: &Node<'_>, name: &str, platform: Option<&str>, quiet: bool) -
 pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
     let store = Store::open(node.store)?;
     images::find(node, &asked.image)?;
-    let (registries, name) = (registries(), &asked.image);
+    let (registries, name) = (registries()?, &asked.image);
     let pushed = match asked.quiet {
         true => store.push(&registries, name, name, &())?,
         false => store.push(&registries, name, name, &Shown::new("Pushing"))?,
@@ -72,7 +72,7 @@ pub fn login(asked: &Login) -> Result<()> {
         }
         false => question("Password: ", false)?,
     };
-    let mut settings = Settings::default();
+    let mut settings = settings()?;
     settings
         .credentials
         .insert(host.to_owned(), Credentials::Password { user: user.clone(), password: password.clone() });
@@ -94,8 +94,15 @@ pub fn logout(asked: &Logout) -> Result<()> {
 }
 
 /// The registries, as this machine reaches them.
-pub fn registries() -> Registries {
-    Registries::new(Settings::default().with_passwords_of_user())
+///
+/// # Errors
+/// The machine's configuration is refused.
+pub fn registries() -> Result<Registries> {
+    Ok(Registries::new(settings()?.with_passwords_of_user()))
+}
+
+fn settings() -> Result<Settings> {
+    Settings::of_this_machine().map_err(Error::new)
 }
 
 fn password_file() -> Result<PathBuf> {

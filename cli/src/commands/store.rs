@@ -41,7 +41,7 @@ fn own(node: &Node<'_>, asked: &Check) -> Result<(Checked, Vec<Outcome>)> {
     let checked = store.check(true)?;
     let outcomes = match checked.bad.is_empty() {
         true => Vec::new(),
-        false => store.mend(&registry::registries(), &checked, &Shown::new("Pulling"))?,
+        false => store.mend(&registry::registries()?, &checked, &Shown::new("Pulling"))?,
     };
     Ok((checked, outcomes))
 }

@@ -16,6 +16,9 @@ use std::str::FromStr;
 pub struct Container {
     /// Name of an image in one of the node's stores.
     pub image: String,
+    /// Whether the image is fetched from its registry.
+    #[serde(default)]
+    pub pull: Pull,
     /// In place of the image's `Entrypoint`.
     pub entrypoint: Option<Vec<String>>,
     /// In place of the image's `Cmd`.
@@ -139,6 +142,17 @@ pub struct Container {
     pub log_size: Bytes,
 }
 
+/// `containers.NAME.pull`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pull {
+    /// It must be on the node.
+    #[default]
+    Never,
+    /// When it is not on the node.
+    Missing,
+}
+
 fn default_log_size() -> Bytes {
     Bytes(16 << 20)
 }
@@ -148,6 +162,7 @@ impl Container {
     pub fn of(image: impl Into<String>) -> Self {
         Self {
             image: image.into(),
+            pull: Pull::default(),
             entrypoint: None,
             args: None,
             env: BTreeMap::new(),

@@ -5,17 +5,33 @@
 //! line); [`load`] checks each by itself and merges them. `docs/configuration.md`
 //! tells users the same.
 
+/// Makes a type that has `FromStr` readable from a TOML string.
+macro_rules! deserialize_from_str {
+    ($($type:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(from)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+pub(crate) use deserialize_from_str;
+
 mod attachment;
 mod bridge;
 mod container;
 mod layers;
 mod name;
+pub mod registry;
 
 pub use attachment::{Network as ContainerNetwork, RESERVED};
 pub use bridge::{Bridge, has_room, named as named_networks};
-pub use container::{Container, HealthCheck, Mount, Security, Sharing, Ulimit};
+pub use container::{Container, HealthCheck, Mount, Pull, Security, Sharing, Ulimit};
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
+pub use registry::Registry;
 
 use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -48,6 +64,8 @@ pub struct Node {
     pub networks: BTreeMap<Name, Bridge>,
     /// Containers that the monitor keeps alive.
     pub containers: BTreeMap<Name, Container>,
+    /// How registries are reached.
+    pub registries: BTreeMap<registry::Host, Registry>,
 }
 
 /// `[console]`
@@ -298,17 +316,5 @@ macro_rules! serialize_display {
 }
 
 serialize_display!(Cidr, Restart, Name, Security, Ulimit);
-
-/// Makes a type that has `FromStr` readable from a TOML string.
-macro_rules! deserialize_from_str {
-    ($($type:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(from)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    )*};
-}
 
 deserialize_from_str!(Disk, Cidr, Restart, Name, Security, Ulimit);

@@ -1,6 +1,7 @@
 //! HTTP connections, kept open from one request to the next.
 
 use super::settings::{Host, Settings};
+use spec::node::registry::Pem;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,8 +52,11 @@ fn agent(settings: &Settings, host: &Host) -> Result<Agent, String> {
 
 fn tls(settings: &Settings, host: &Host) -> Result<TlsConfig, String> {
     let mut trusted = Vec::new();
-    for path in settings.trusted.iter().chain(&host.ca) {
-        trusted.extend(read(path)?.into_iter().filter_map(certificate));
+    if let Some(path) = &settings.trusted {
+        trusted.extend(read_file(path)?.into_iter().filter_map(certificate));
+    }
+    if let Some(ca) = &host.ca {
+        trusted.extend(read(ca)?.into_iter().filter_map(certificate));
     }
     let identity = match &host.identity {
         Some((certificates, key)) => Some(identity(certificates, key)?),
@@ -66,17 +70,17 @@ fn tls(settings: &Settings, host: &Host) -> Result<TlsConfig, String> {
         .build())
 }
 
-fn identity(certificates: &Path, key: &Path) -> Result<ClientCert, String> {
+fn identity(certificates: &Pem, key: &Pem) -> Result<ClientCert, String> {
     let chain: Vec<Certificate<'static>> = read(certificates)?.into_iter().filter_map(certificate).collect();
     if chain.is_empty() {
-        return Err(format!("{}: no certificate in it", certificates.display()));
+        return Err(format!("{}: no certificate in it", name(certificates)));
     }
     let key_of = |item| match item {
         PemItem::PrivateKey(key) => Some(key),
         _ => None,
     };
     let found: Option<PrivateKey<'static>> = read(key)?.into_iter().find_map(key_of);
-    let found = found.ok_or_else(|| format!("{}: no private key in it", key.display()))?;
+    let found = found.ok_or_else(|| format!("{}: no private key in it", name(key)))?;
     Ok(ClientCert::new_with_certs(&chain, found))
 }
 
@@ -87,9 +91,27 @@ fn certificate(item: PemItem<'static>) -> Option<Certificate<'static>> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<PemItem<'static>>, String> {
+/// How a message names it: a text is not shown.
+fn name(pem: &Pem) -> &str {
+    match pem {
+        Pem::File(path) => path,
+        Pem::Text(_) => "a PEM text of the configuration",
+    }
+}
+
+fn read(pem: &Pem) -> Result<Vec<PemItem<'static>>, String> {
+    match pem {
+        Pem::File(path) => read_file(Path::new(path)),
+        Pem::Text(text) => parse(name(pem), text.as_bytes()),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<PemItem<'static>>, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?;
-    let items: Vec<_> =
-        parse_pem(&bytes).collect::<Result<_, _>>().map_err(|_| format!("{}: not PEM", path.display()))?;
-    if items.is_empty() { Err(format!("{}: nothing in it is PEM", path.display())) } else { Ok(items) }
+    parse(&path.display().to_string(), &bytes)
+}
+
+fn parse(name: &str, bytes: &[u8]) -> Result<Vec<PemItem<'static>>, String> {
+    let items: Vec<_> = parse_pem(bytes).collect::<Result<_, _>>().map_err(|_| format!("{name}: not PEM"))?;
+    if items.is_empty() { Err(format!("{name}: nothing in it is PEM")) } else { Ok(items) }
 }

@@ -29,6 +29,7 @@ mod failure;
 mod fetch;
 mod helper;
 mod login;
+mod node;
 mod retry;
 mod settings;
 mod stop;
@@ -45,6 +46,7 @@ pub(crate) use failure::Failure;
 pub(crate) use fetch::Origins;
 pub use login::{forget, remember};
 pub use settings::{Host, Settings};
+pub use spec::node::registry::Pem;
 pub(crate) use stop::Stop;
 pub(crate) use upload::Upload;
 

@@ -2,6 +2,8 @@
 
 use super::credentials::Credentials;
 use super::url::Url;
+use spec::node::Registry;
+use spec::node::registry::{self, Password, Pem};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -34,10 +36,10 @@ pub struct Host {
     pub mirrors: Vec<String>,
     /// Speak HTTP without TLS to it.
     pub plain_http: bool,
-    /// Whom to trust besides: a file of certificates (PEM).
-    pub ca: Option<PathBuf>,
-    /// Who we are: files with a certificate and its key (PEM).
-    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whom to trust besides: certificates.
+    pub ca: Option<Pem>,
+    /// Who we are: a certificate and its key.
+    pub identity: Option<(Pem, Pem)>,
     /// Send it blobs in pieces of so many bytes, for a proxy in between that takes no more.
     pub piece: Option<u64>,
 }
@@ -73,6 +75,42 @@ impl Settings {
         let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
         let config = folder.or_else(home).map(|folder| folder.join("config.json"));
         Self { docker_config: config.or(self.docker_config), ..self }
+    }
+}
+
+impl Settings {
+    /// With what `node.toml` says of registries.
+    ///
+    /// # Errors
+    /// A file with a password cannot be read.
+    pub fn with_configuration(
+        mut self,
+        registries: &BTreeMap<registry::Host, Registry>,
+    ) -> Result<Self, String> {
+        for (name, registry) in registries {
+            let name = name.to_string();
+            if let Some((user, password)) = &registry.user {
+                let password =
+                    read_password(password).map_err(|why| format!("password of {user} for {name}: {why}"))?;
+                self.credentials.insert(name.clone(), Credentials::Password { user: user.clone(), password });
+            }
+            let host = self.hosts.entry(name).or_default();
+            host.mirrors = registry.mirrors.iter().map(ToString::to_string).collect();
+            host.plain_http = registry.plain_http;
+            (host.ca, host.identity) = (registry.ca.clone(), registry.identity.clone());
+        }
+        Ok(self)
+    }
+}
+
+fn read_password(password: &Password) -> Result<String, String> {
+    match password {
+        Password::Here(secret) => Ok(secret.0.clone()),
+        Password::File(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| format!("read {path}: {}", sys::cause::cause(&error)))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
     }
 }
 
@@ -135,6 +173,23 @@ mod tests {
             let endpoint = settings.endpoint(server).unwrap();
             assert_eq!((endpoint.url.to_string().as_str(), endpoint.either), (url, either), "{server}");
         }
+    }
+
+    #[test]
+    fn what_the_configuration_says_is_in_force() {
+        let text = "[registries.\"lab:5000\"]\nmirrors = [\"one:1\"]\nplain-http = true\nca = \"/ca\"\n\
+                    user = \"me\"\npassword = \"pw\"\n[registries.b]\nuser = \"me\"\npassword-file = \"/none\"\n";
+        let layer = spec::node::Layer { origin: "x".into(), text: text.into() };
+        let mut registries = spec::node::load(&[layer]).unwrap().registries;
+        let error = Settings::default().with_configuration(&registries).unwrap_err();
+        assert_eq!(error, "password of me for b: read /none: no such file or directory");
+        registries.pop_first();
+        let settings = Settings::default().with_configuration(&registries).unwrap();
+        let host = &settings.hosts["lab:5000"];
+        assert_eq!((&host.mirrors[..], host.plain_http), (&["one:1".to_owned()][..], true));
+        assert_eq!(host.ca, Some(Pem::File("/ca".into())));
+        let known = Credentials::Password { user: "me".into(), password: "pw".into() };
+        assert_eq!(settings.credentials["lab:5000"], known);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use store::registry::{Credentials, Host, Settings};
+use store::registry::{Credentials, Host, Pem, Settings};
 use store::{Digest, Form, Registries, Store};
 
 /// How tests reach registries: briefly, and with the tests' CA.
@@ -35,7 +35,7 @@ fn settings(place: &Place, hosts: &[&str]) -> Settings {
     let pause = Duration::from_millis(20);
     let mut settings = Settings { trusted: None, pause, attempts: 10, ..Settings::default() };
     for host in hosts {
-        let ca = Some(place.path("ca.crt")).filter(|path| path.exists());
+        let ca = place.path("ca.crt").exists().then(|| Pem::File(place.text("ca.crt")));
         settings.hosts.insert((*host).to_owned(), Host { ca, ..Host::default() });
     }
     settings
@@ -154,7 +154,9 @@ fn a_client_is_known_by_its_certificate() {
     let name = format!("{}/app:1", peer.host());
     let error = refusal(&store, &settings, &name);
     assert!(error.contains("refuses the connection (TLS alert "), "{error}");
-    let identity = Some((place.path("client.crt"), place.path("client.key")));
+    // The certificate in a file, the key as a text.
+    let key = Pem::Text(fs::read_to_string(place.path("client.key")).unwrap());
+    let identity = Some((Pem::File(place.text("client.crt")), key));
     settings.hosts.get_mut(&peer.host()).unwrap().identity = identity;
     store.import(&place.path("layout"), &name).unwrap();
     let registries = Registries::new(settings);
