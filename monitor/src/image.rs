@@ -37,6 +37,13 @@ pub struct Image {
     layers: Vec<Layer>,
 }
 
+impl Image {
+    /// True when it has a layer of this diff ID.
+    pub fn has(&self, diff_id: &str) -> bool {
+        self.layers.iter().any(|layer| layer.diff_id.to_string() == diff_id)
+    }
+}
+
 /// The node's image stores.
 #[derive(Debug)]
 pub struct Images(Stores);
@@ -73,6 +80,12 @@ impl Images {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The layer of the data disk's store whose file has this inode number.
+    pub fn layer_of(&self, inode: u64) -> Option<String> {
+        let store = Store::open_read_only(Path::new(paths::DATA_STORE));
+        store.layer_of_inode(inode).map(|layer| layer.to_string())
     }
 
     fn names(&self) -> Vec<String> {

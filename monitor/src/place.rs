@@ -4,6 +4,7 @@
 //! /run/skerry/monitor/            gone with the boot
 //! ├── status                      a line per container, for people and tests
 //! ├── mark                        what is on the desk (see `log`)
+//! ├── check.log                   what a check of the store found
 //! ├── resolv.conf                 bound into every container
 //! └── containers/NAME/
 //!     ├── record                  what is known of it, JSON (`life::Observed`)
@@ -13,6 +14,7 @@
 //!     ├── hosts, hostname         bound into its /etc
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
+//!     ├── pull.log                why its image was not fetched
 //!     └── runtime.log             why a verb of the runtime did not work
 //! /run/skerry/monitor/sessions/ID/ a program that `exec` runs (see `session`)
 //! /run/skerry/layers/             the mounted layers of all images in use (see the store)
@@ -44,6 +46,11 @@ pub fn status() -> PathBuf {
 /// What is on the desk.
 pub fn mark() -> PathBuf {
     Path::new(paths::MONITOR_ROOT).join("mark")
+}
+
+/// What the last check of the store said.
+pub fn check_log() -> PathBuf {
+    Path::new(paths::MONITOR_ROOT).join("check.log")
 }
 
 /// Bound into every container as `/etc/resolv.conf`.

@@ -15,6 +15,8 @@ pub enum Token {
     Subscription,
     /// The resolver's configuration.
     Resolver,
+    /// The kernel log.
+    KernelLog,
     /// A new client of the socket.
     Listener,
     /// A client.
@@ -49,6 +51,7 @@ impl Token {
             Self::SessionOutput(index, Stream::Err) => (10, index),
             Self::SessionInput(index) => (11, index),
             Self::SessionAdopted(index) => (12, index),
+            Self::KernelLog => (13, 0),
         };
         (index as u64) << 4 | kind
     }
@@ -69,6 +72,7 @@ impl Token {
             10 => Self::SessionOutput(index, Stream::Err),
             11 => Self::SessionInput(index),
             12 => Self::SessionAdopted(index),
+            13 => Self::KernelLog,
             _ => return None,
         })
     }

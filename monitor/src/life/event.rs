@@ -13,10 +13,12 @@ pub enum Event {
     Creating(Stop),
     /// It was made, and this is its first process; or why not.
     Created(Result<Process, End>),
-    /// A verb of the runtime began.
+    /// A verb of the runtime began, or a pull.
     Busy,
     /// A verb has ended that has changed nothing of its life.
     Idle,
+    /// The image that was missing is there; or why not.
+    Pulled(Result<(), String>),
     /// It was let run; or why not.
     Started(Result<(), String>),
     /// Its stop signal was sent.
@@ -37,11 +39,18 @@ pub enum Event {
 pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
     match event {
         Event::Busy => observed.busy = true,
-        Event::Created(_) | Event::Started(_) | Event::Deleted(_) | Event::Idle => observed.busy = false,
+        Event::Created(_) | Event::Started(_) | Event::Deleted(_) | Event::Pulled(_) | Event::Idle => {
+            observed.busy = false
+        }
         // The verb under way goes on and will report.
         _ => {}
     }
     match (event, observed.state) {
+        // At once, whatever the waits of before.
+        (Event::Pulled(Ok(())), _) => observed.asked = true,
+        (Event::Pulled(Err(reason)), State::Absent) => {
+            end_of(observed, End::Missing(reason.clone()), Duration::ZERO, now);
+        }
         (Event::Creating(stop), _) => {
             observed.generation += 1;
             observed.stop = *stop;
@@ -86,7 +95,13 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         }
         // `start` may report after the end of what it started.
         (
-            Event::Started(_) | Event::Busy | Event::Idle | Event::Asked | Event::Killed | Event::Ended(_),
+            Event::Started(_)
+            | Event::Busy
+            | Event::Idle
+            | Event::Pulled(_)
+            | Event::Asked
+            | Event::Killed
+            | Event::Ended(_),
             _,
         ) => {}
     }

@@ -17,7 +17,9 @@ pub fn line(
 ) -> Option<String> {
     let last = |observed: &Observed| observed.last.as_ref().map(|last| last.end.clone());
     match event {
-        Event::Created(Err(End::Missing(_))) if last(before) == last(observed) => None,
+        Event::Created(Err(End::Missing(_))) | Event::Pulled(Err(_)) if last(before) == last(observed) => {
+            None
+        }
         Event::Deleted(Err(_))
             if observed.failed_removals < 2 || !observed.failed_removals.is_power_of_two() =>
         {
@@ -33,7 +35,7 @@ pub fn line(
             duration(observed.stop.grace)
         )),
         Event::Killed => Some("did not stop in time, killed".to_owned()),
-        Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) => {
+        Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {
             let end = &observed.last.as_ref()?.end;
             Some(format!("{end}{}", sequel(observed, restart, up)))
         }
@@ -42,6 +44,7 @@ pub fn line(
         | Event::Busy
         | Event::Idle
         | Event::Created(Ok(_))
+        | Event::Pulled(Ok(()))
         | Event::Deleted(Ok(()))
         | Event::Wanted(..)
         | Event::Renewed(_) => None,

@@ -1,18 +1,18 @@
 //! A new instance: its root, its pipes, its bundle.
 
-use super::{Monitor, listen};
+use super::{Monitor, Work, listen};
 use crate::bundle::{self, Surroundings};
 use crate::etc::Connection;
 use crate::image::Image;
 use crate::keeper::log_name;
-use crate::life::{End, Event, Stop};
+use crate::life::{End, Event, Last, Stop};
 use crate::network::Way;
 use crate::verb::{self, Streams, Verb};
-use crate::{device, etc, place, volume};
+use crate::{device, etc, place, puller, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::unistd::pipe2;
 use spec::bundle::ConsoleSize;
-use spec::node::{Container, Mount, Name};
+use spec::node::{Container, Mount, Name, Pull};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +28,7 @@ impl Monitor {
     pub(super) fn create(&mut self, index: usize) {
         let (container, image) = match self.materials(index) {
             Ok(materials) => materials,
+            Err(_) if self.may_pull(index) => return self.pull(index),
             Err(reason) => return self.tell(index, &Event::Created(Err(End::Missing(reason)))),
         };
         let begun = stop(&container, &image).and_then(|stop| {
@@ -69,6 +70,39 @@ impl Monitor {
             None => self.images.find(&container.image),
         }?;
         Ok((container, image))
+    }
+
+    /// The configuration says so.
+    fn may_pull(&self, index: usize) -> bool {
+        let cell = &self.cells[index];
+        cell.is_configured()
+            && cell.container.as_ref().is_some_and(|container| container.pull == Pull::Missing)
+    }
+
+    /// Has an image fetched that is not on the node; the container waits for it.
+    fn pull(&mut self, index: usize) {
+        let cell = &self.cells[index];
+        let Some(image) = cell.container.as_ref().map(|container| container.image.clone()) else { return };
+        match puller::begin(&cell.key, &image) {
+            Ok(pid) => {
+                if !matches!(cell.observed.last, Some(Last { end: End::Missing(_), .. })) {
+                    self.console.say(&format!("{}: pulling image {image:?}", cell.name));
+                }
+                self.work.insert(pid, Work::Pull(index));
+                self.tell(index, &Event::Busy);
+            }
+            Err(reason) => self.tell(index, &Event::Pulled(Err(reason))),
+        }
+    }
+
+    pub(super) fn pull_ended(&mut self, index: usize, status: i32) {
+        let Some(container) = &self.cells[index].container else { return };
+        let pulled = match status {
+            // What it has fetched must also be found.
+            0 => self.images.find(&container.image).map(drop),
+            _ => Err(puller::reason(&self.cells[index].key, status)),
+        };
+        self.tell(index, &Event::Pulled(pulled));
     }
 
     /// All that `create` needs. The pipes' read ends are with PID 1 before

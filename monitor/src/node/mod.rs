@@ -23,6 +23,7 @@
 
 mod checks;
 mod create;
+mod damage;
 mod exits;
 mod input;
 mod list;
@@ -42,6 +43,7 @@ pub use run::run;
 
 use crate::cells::Cells;
 use crate::client::Client;
+use crate::damage::KernelLog;
 use crate::image::Images;
 use crate::keeper::{Keeper, Subscription, log_name};
 use crate::kernel;
@@ -73,6 +75,10 @@ enum Work {
     Network(usize, network::Verb),
     /// `exec` for a session.
     Session(usize),
+    /// A pull of a container's image.
+    Pull(usize),
+    /// A check of the image store.
+    Check,
 }
 
 /// The monitor.
@@ -106,6 +112,10 @@ pub struct Monitor {
     grown: BTreeSet<usize>,
     /// Clients that can be given more.
     eager: BTreeSet<usize>,
+    /// None: this machine's may not be read.
+    kernel_log: Option<KernelLog>,
+    /// The files that the kernel has told of.
+    damaged: BTreeSet<u64>,
     /// The next round of statistics for those who follow them.
     round: Option<Time>,
 }

@@ -3,6 +3,7 @@
 
 use super::{Monitor, socket};
 use crate::cells::{Adopted, Cell, Cells};
+use crate::damage::KernelLog;
 use crate::definition::{self, Definition};
 use crate::image::Images;
 use crate::keeper::{DESK, Keeper, Subscription, log_name};
@@ -72,6 +73,8 @@ impl Monitor {
             sizes: BTreeMap::new(),
             grown: BTreeSet::new(),
             eager: BTreeSet::new(),
+            kernel_log: KernelLog::open().ok(),
+            damaged: BTreeSet::new(),
             round: None,
         };
         let sessions = monitor.recover_sessions();

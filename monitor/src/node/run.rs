@@ -60,6 +60,9 @@ impl Monitor {
         if let Some(listener) = &self.listener {
             self.poller.add(listener.as_fd(), Token::Listener)?;
         }
+        if let Some(log) = &self.kernel_log {
+            self.poller.add(log.as_fd(), Token::KernelLog)?;
+        }
         match &self.subscription {
             Some(subscription) => self.poller.add(subscription.as_fd(), Token::Subscription),
             None => Ok(()),
@@ -99,6 +102,7 @@ impl Monitor {
                     Token::Signals => self.signalled(signals),
                     Token::Subscription => self.read_subscription(),
                     Token::Resolver => self.copy_resolver(resolver),
+                    Token::KernelLog => self.read_kernel_log(),
                     Token::Listener => self.accept(),
                     Token::Client(number) => self.client_ready(number),
                     Token::Adopted(index) => self.adopted_readable(index),

@@ -20,7 +20,10 @@ impl Monitor {
         if *event == Event::Busy {
             return;
         }
-        let failed = matches!(event, Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)));
+        let failed = matches!(
+            event,
+            Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_))
+        );
         cell.ends += u64::from(failed);
         if let Err(error) = record::write(&place::folder(&cell.key), &cell.observed) {
             self.console.say(&format!("{}: write its record: {}", cell.name, cause(&error)));
@@ -75,7 +78,7 @@ impl Monitor {
         let Some(definition) = &mut cell.definition else { return };
         match event {
             Event::Started(Ok(())) => (definition.started, definition.last) = (true, None),
-            Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) => {
+            Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {
                 definition.started |= matches!(event, Event::Ended(_));
                 let last = cell.observed.last.as_ref();
                 definition.last = last.map(|last| Ended { end: last.end.clone(), at: now });

@@ -8,5 +8,6 @@ mod logs;
 mod memory;
 mod network;
 mod options;
+mod pull;
 mod streams;
 mod support;

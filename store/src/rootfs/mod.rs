@@ -1,7 +1,7 @@
 //! A container's root: overlayfs over its image's layers.
 //!
 //! ```text
-//! LAYERS/ALGORITHM-DIFFID/    a layer, mounted once for all its containers
+//! LAYERS/ALGORITHM-DIFFID-INODE/  a layer, mounted once for all its containers
 //! DIR/upper, DIR/work         what the container writes
 //! TARGET                      the overlay
 //! ```
@@ -66,7 +66,7 @@ pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
     }
     let mut points = Vec::new();
     for layer in layers {
-        let point = mounts.join(format!("{}-{}", layer.diff_id.algorithm(), layer.diff_id.hex()));
+        let point = mounts.join(mount_name(layer)?);
         if mounted.iter().all(|mount| mount.point != point) {
             layer::mount(&layer.path, &point)?;
         }
@@ -75,6 +75,13 @@ pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
     let lower = visible(points)?;
     take_over_root(&lower, &upper)?;
     overlay(&lower, &upper, &work, target)
+}
+
+/// What a layer's mount point is called. The inode is part of it: a damaged file that was replaced may be mounted
+/// as long as somebody has it, and nobody new may get it.
+fn mount_name(layer: &Layer) -> Result<String> {
+    let inode = fs::metadata(&layer.path).map_err(io_error("read", &layer.path))?.ino();
+    Ok(format!("{}-{}-{inode}", layer.diff_id.algorithm(), layer.diff_id.hex()))
 }
 
 /// Unmounts a root and the layers that no other root lists. What is not mounted is passed over.

@@ -8,6 +8,7 @@ use crate::verity;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -77,6 +78,17 @@ impl Store {
             }
         }
         Ok(checked)
+    }
+
+    /// The layer whose file has this inode number, by which the kernel speaks of it.
+    pub fn layer_of_inode(&self, inode: u64) -> Option<Digest> {
+        let has = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode);
+        let layers = self.files("layers").ok()?.into_iter();
+        layers
+            .filter(|path| path.extension().is_some_and(|extension| extension == "erofs"))
+            .find(has)
+            .as_deref()
+            .and_then(named)
     }
 
     fn files(&self, folder: &str) -> Result<Vec<PathBuf>> {

@@ -30,7 +30,8 @@ fn programs() -> &'static Path {
     PROGRAMS.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
             .args([
-                "build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "-p", "monitor", "--bins",
+                "build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "-p", "monitor", "-p",
+                "cli", "--bins",
             ])
             .env_remove("CARGO_TARGET_DIR")
             .status();
