@@ -8,6 +8,8 @@ pub mod compression;
 pub mod digest;
 pub mod erofs;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod layer;
 pub mod oci;
 mod progress;

@@ -97,6 +97,7 @@ pub(crate) fn entries(directory: &Inode) -> Vec<(Vec<u8>, u64)> {
 
 /// Every path, sorted, with what it is: `/d dir`, `/f file CONTENT`, `/l link TARGET`,
 /// `/c char MAJOR:MINOR`, then its extended attributes.
+#[cfg(test)]
 pub(crate) fn list(image: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut folders = vec![(String::new(), root(image))];

@@ -41,7 +41,7 @@ mod tree;
 mod writer;
 mod xattr;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod check;
 #[cfg(test)]
 mod tests;

@@ -55,8 +55,9 @@ impl Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.os, self.architecture)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(out, "/{variant}"))
+        // Strangers wrote it: no line breaks.
+        write!(out, "{}/{}", self.os.escape_debug(), self.architecture.escape_debug())?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(out, "/{}", variant.escape_debug()))
     }
 }
 

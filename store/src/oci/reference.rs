@@ -72,7 +72,9 @@ fn is_registry(text: &str) -> bool {
         let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
         !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
     };
-    host.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    // A number may have a sign, a port not.
+    let is_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    host.split('.').all(label) && port.is_none_or(is_port)
 }
 
 fn is_component(text: &str) -> bool {
@@ -142,6 +144,7 @@ mod tests {
             "a@sha256:00",
             "ho_st.x/a",
             "a:b:c/",
+            "a:+54/b",
         ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
         }

@@ -50,6 +50,8 @@ pub use mend::Outcome;
 pub use names::Details;
 pub use pull::Pulled;
 pub use push::Pushed;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use read::file_name;
 pub use read::{Image, Layer, Listed};
 pub(crate) use read::{resolve_digest_in, resolve_in};
 

@@ -256,7 +256,7 @@ pub(super) fn parse(name: &str) -> Result<Reference> {
 }
 
 /// A name as a file name.
-pub(super) fn file_name(name: &Reference) -> String {
+pub(crate) fn file_name(name: &Reference) -> String {
     name.to_string().replace('/', "%2F")
 }
 
