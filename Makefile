@@ -28,17 +28,18 @@ test: ## every test, virtual machines included; ends with the count
 test-full: ## what `make test` does, and what is longer
 	@tools/run-tests --full
 
-fuzz: ## made-up config.json, seccomp profiles and mount options: MINUTES=10 each, or TARGET=seccomp alone
+fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests and names: MINUTES=10 each, or TARGET=seccomp alone
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: ## a thousand runtimes killed, each at a step of its own, a thousand pulls, and long races; SEED=… repeats
-	@tools/need gcc libc6-dev busybox-static util-linux openssl
+torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, 100 nodes in mid-pull, long races; SEED=… repeats
+	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p runtime --features root-tests --test containers -- --nocapture torture:: advisories::
 	cargo build -p store --example pull
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
+	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store power_cut -- --nocapture
 
 image: build ## the demonstration's image, in target/run/demo
 	@tools/run image

@@ -20,6 +20,7 @@ pub struct Image {
     containers: Vec<String>,
     recipe: Recipe,
     probe: bool,
+    skerry: bool,
     programs: Programs,
 }
 
@@ -41,13 +42,19 @@ impl Image {
     /// No container image, no configuration, no shell: as small as a node gets.
     pub fn empty() -> Self {
         let recipe = Recipe::Own { config: String::new(), more: String::new() };
-        Self { containers: Vec::new(), recipe, probe: false, programs: Programs::Released }
+        Self { containers: Vec::new(), recipe, probe: false, skerry: false, programs: Programs::Released }
     }
 
     /// What a file of `recipes/` makes; it needs these container images.
     pub fn of_recipe(file: &'static str, containers: &[&str]) -> Self {
         let containers = containers.iter().map(|&name| name.to_owned()).collect();
-        Self { containers, recipe: Recipe::File(file), probe: false, programs: Programs::Released }
+        Self {
+            containers,
+            recipe: Recipe::File(file),
+            probe: false,
+            skerry: false,
+            programs: Programs::Released,
+        }
     }
 
     /// Adds a container image of `tests/images` under its own name.
@@ -66,6 +73,11 @@ impl Image {
     /// Adds the probe, through which a test runs commands.
     pub fn probe(self) -> Self {
         Self { probe: true, ..self }
+    }
+
+    /// With the program `skerry`, as a recipe of one's own may have it.
+    pub fn skerry(self) -> Self {
+        Self { skerry: true, ..self }
     }
 
     /// With a PID 1 that panics on request, which no released image has.
@@ -90,7 +102,7 @@ impl Image {
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let bin = self.programs.folder()?;
-        let made_of = stamp_of(&bin)?;
+        let made_of = stamp_of(&bin, self.skerry)?;
         let stamp = folder.join("made-of");
         if fs::read_to_string(&stamp).ok().as_ref() != Some(&made_of) {
             let file = folder.join("recipe.toml");
@@ -136,8 +148,12 @@ impl Image {
     }
 
     fn own_recipe(&self, more: &str) -> Result<String> {
-        let mut text =
-            "config = \"node.toml\"\n\n[kernel]\ndebian = \"linux-image-6.12-cloud-amd64\"\n".to_owned();
+        let mut text = "config = \"node.toml\"\n".to_owned();
+        if self.skerry {
+            let programs: Vec<&str> = PROGRAMS.into_iter().skip(1).chain(["skerry"]).collect();
+            writeln!(text, "programs = {programs:?}")?;
+        }
+        text += "\n[kernel]\ndebian = \"linux-image-6.12-cloud-amd64\"\n";
         text += "\n[modules]\nstrip-signatures = true\n\n[images]\n";
         for name in &self.containers {
             writeln!(text, "{name} = {:?}", container_archive(name)?)?;
@@ -188,8 +204,9 @@ pub fn said(command: &mut Command) -> Result<String> {
 }
 
 /// Size and time of each program and of the probe.
-fn stamp_of(bin: &Path) -> Result<String> {
-    let mut files: Vec<_> = PROGRAMS.iter().map(|name| bin.join(name)).collect();
+fn stamp_of(bin: &Path, skerry: bool) -> Result<String> {
+    let own = PROGRAMS.iter().chain(skerry.then_some(&"skerry"));
+    let mut files: Vec<_> = own.map(|name| bin.join(name)).collect();
     files.extend([programs().join("skerry-image"), repository().join("tests/probe/serve")]);
     let mut stamp = String::new();
     for file in files {
