@@ -20,17 +20,31 @@ mod table;
 mod terminal;
 mod time;
 mod transfer;
+mod usage;
 
 use arguments::Arguments;
-use clap::Parser;
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use std::process::ExitCode;
+
+/// Help and the version are printed, and are the end.
+fn parse() -> error::Result<Arguments> {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let parsed = arguments::command().try_get_matches_from(&words);
+    parsed.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|wrong| {
+        if !wrong.use_stderr() || wrong.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            wrong.exit();
+        }
+        let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        usage::wrong(&wrong, &arguments::command(), &words)
+    })
+}
 
 fn main() -> ExitCode {
     // The console's prompt blocks what is meant for the commands that it runs.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    let arguments = Arguments::parse();
-    match commands::perform(&arguments) {
+    match parse().and_then(|arguments| commands::perform(&arguments)) {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("skerry: {error}");

@@ -1,7 +1,9 @@
 //! The terminal that the command was typed on.
 
 use crate::error::{Context, Result};
-use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    InputFlags, LocalFlags, OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr,
+};
 use spec::monitor::Size;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -27,6 +29,24 @@ impl Drop for Raw {
     fn drop(&mut self) {
         let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.0);
     }
+}
+
+/// Standard input is as a person expects it, whatever a program that was killed has left behind.
+///
+/// # Errors
+/// It is no terminal.
+pub fn sane() -> Result<()> {
+    let words = || "set up the terminal".to_owned();
+    let mut settings = tcgetattr(io::stdin().as_fd()).context(words)?;
+    settings.input_flags |= InputFlags::ICRNL | InputFlags::IXON;
+    settings.output_flags |= OutputFlags::OPOST | OutputFlags::ONLCR;
+    settings.local_flags |= LocalFlags::ISIG
+        | LocalFlags::ICANON
+        | LocalFlags::IEXTEN
+        | LocalFlags::ECHO
+        | LocalFlags::ECHOE
+        | LocalFlags::ECHOK;
+    tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &settings).context(words)
 }
 
 /// What is typed is not shown until this is dropped.

@@ -4,10 +4,14 @@
 //! namespace: whatever links the container has, they lead nowhere but within it.
 
 use crate::error::{Context, Error, Result};
-use nix::sched::{CloneFlags, setns};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{chdir, chroot};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use store::Layer;
+use store::rootfs::Rootfs;
 use tar::{Archive, Builder, EntryType};
 
 /// Enters the mount namespace, and so the root, of a process.
@@ -19,6 +23,25 @@ pub fn enter(pid: i32) -> Result<()> {
     let namespace =
         File::open(&path).context(|| "the container has ended: open its mount namespace".into())?;
     setns(namespace, CloneFlags::CLONE_NEWNS).context(|| format!("enter {path}"))
+}
+
+/// Enters the root of a container that does not run: its image, and over it what it wrote. The mounts are in
+/// a namespace of this process's own, so nothing of them is left however it ends.
+///
+/// # Errors
+/// Which mount, and why.
+pub fn enter_stopped(layers: &[Layer], written: &Path) -> Result<()> {
+    let words = || "make room for the container's files".to_owned();
+    unshare(CloneFlags::CLONE_NEWNS).context(words)?;
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).context(words)?;
+    // Nobody else sees what lies here, not even who mounts layers for running containers.
+    let place = Path::new(spec::paths::RUN);
+    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).context(words)?;
+    // Paths at which nothing was mounted before: what lies below is still in the list of mounts.
+    let (mounts, target) = (place.join("copy/layers"), place.join("copy/root"));
+    store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target })?;
+    chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
 }
 
 /// Writes a file or folder, under its own name. Of `FOLDER/.` the name is `.`: its content alone

@@ -111,7 +111,7 @@ pub fn log(name: &Name) -> PathBuf {
 
 /// What a named volume holds.
 pub fn volume(name: &Name) -> PathBuf {
-    Path::new(paths::DATA).join("lib/skerry/volumes").join(&**name).join("data")
+    Path::new(paths::VOLUMES).join(&**name).join("data")
 }
 
 /// Puts a file in place of the one before it, or leaves that one.

@@ -75,6 +75,17 @@ pub fn exec(key: &Name, folder: &Path, streams: Option<&Streams>, console: bool)
     start(folder, argv, streams)
 }
 
+/// Changes a running container's limits, as `resources.json` in this folder says.
+///
+/// # Errors
+/// Those of starting a program, in words.
+pub fn update(key: &Name, folder: &Path) -> Result<i32, String> {
+    let mut argv = globals(folder);
+    argv.extend(["update".into(), "--resources".into(), folder.join("resources.json").display().to_string()]);
+    argv.push(key.to_string());
+    start(folder, argv, None)
+}
+
 fn start(folder: &Path, argv: Vec<String>, streams: Option<&Streams>) -> Result<i32, String> {
     let begun = || -> io::Result<i32> {
         let null = File::options().read(true).write(true).open("/dev/null")?;

@@ -81,6 +81,9 @@ pub const RESOLV_CONF: &str = "/run/skerry/resolv.conf";
 /// Where the data disk, or the tmpfs in its place, is mounted.
 pub const DATA: &str = "/var";
 
+/// Named volumes: `NAME/data` is what a volume holds, once it was used.
+pub const VOLUMES: &str = "/var/lib/skerry/volumes";
+
 /// The writable image store.
 pub const DATA_STORE: &str = "/var/lib/skerry/store";
 

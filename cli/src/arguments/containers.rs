@@ -1,6 +1,7 @@
 //! Options of the verbs for containers.
 
 use super::Options;
+use super::options::Resources;
 use crate::detach;
 use crate::format::Format;
 use clap::Args;
@@ -82,6 +83,23 @@ pub struct Rename {
     pub container: String,
     /// The new name
     pub name: String,
+}
+
+/// `skerry update`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry update --memory 128m --cpus 0.5 web\n  skerry update --restart unless-stopped web db"
+)]
+pub struct Update {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true)]
+    pub containers: Vec<String>,
+    /// What it may use
+    #[command(flatten)]
+    pub resources: Resources,
+    /// no, always, unless-stopped, on-failure[:TIMES]
+    #[arg(long)]
+    pub restart: Option<String>,
 }
 
 /// `skerry rm`
@@ -216,8 +234,17 @@ pub struct Transfer {
     #[arg(value_parser = ["pack", "unpack"])]
     pub verb: String,
     /// A process of the container
+    #[arg(long, required_unless_present = "written")]
+    pub pid: Option<i32>,
+    /// Of a container that does not run: the folder of what it wrote
+    #[arg(long, requires = "image")]
+    pub written: Option<PathBuf>,
+    /// Its image
     #[arg(long)]
-    pub pid: i32,
+    pub image: Option<String>,
+    /// The digest of its image, if it is held to one
+    #[arg(long)]
+    pub digest: Option<String>,
     /// Owners and groups as they are
     #[arg(long)]
     pub archive: bool,

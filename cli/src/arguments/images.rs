@@ -160,6 +160,13 @@ pub struct Completion {
     pub shell: clap_complete::Shell,
 }
 
+/// `skerry manual`
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Where to
+    pub folder: PathBuf,
+}
+
 /// `skerry console`
 #[derive(Debug, Args)]
 pub struct Console {

@@ -1,19 +1,26 @@
 //! The command line: words in, values out. What each command does is in `commands`.
 
 mod containers;
+mod examples;
 mod images;
 pub mod networks;
 mod options;
+mod volumes;
 
 pub use containers::{
     Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
-    Stop, Top, Transfer, Wait,
+    Stop, Top, Transfer, Update, Wait,
 };
+pub use examples::command;
 pub use images::{
-    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Prune, Pull, Push, RemoveImage,
-    StoreVerb, StoreVerbs, Tag, Written,
+    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pull, Push,
+    RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
 };
-pub use options::{Options, variable};
+pub use options::{Options, parse, variable};
+
+pub use volumes::{
+    VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, VolumeVerbs,
+};
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -83,6 +90,10 @@ pub enum Command {
     Port(Port),
     /// Networks of containers
     Network(networks::Network),
+    /// Change what containers may use, and when they are restarted
+    Update(Box<Update>),
+    /// Volumes: folders that stay when containers go
+    Volume(VolumeVerbs),
     /// List images
     Images(Images),
     /// Fetch an image from a registry
@@ -115,6 +126,9 @@ pub enum Command {
     Console(Console),
     /// Print a completion for a shell
     Completion(Completion),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@
 //! it leaves behind is gone with it. Ctrl-C gives a line or a command up.
 
 use super::{Node, images, list};
-use crate::arguments::{Arguments, Console};
+use crate::arguments::{self, Console};
 use crate::error::{Context, Result};
 use crate::line::{Editor, Keys, Turn, split};
-use crate::terminal::Raw;
-use clap::CommandFactory;
+use crate::terminal::{self, Raw};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, setsid};
@@ -25,13 +24,14 @@ pub fn console(node: &Node<'_>, asked: &Console) -> Result<()> {
         let words = || format!("take {} for the console", device.display());
         // A session leader already, when PID 1 has started it.
         let _ = setsid();
-        let terminal = File::options().read(true).write(true).open(device).context(words)?;
+        let device = File::options().read(true).write(true).open(device).context(words)?;
         // A kernel's console that is no terminal of anybody's works without job control.
-        let _ = sys::terminal::control(terminal.as_fd());
-        dup2_stdin(&terminal)
-            .and_then(|()| dup2_stdout(&terminal))
-            .and_then(|()| dup2_stderr(&terminal))
+        let _ = sys::terminal::control(device.as_fd());
+        dup2_stdin(&device)
+            .and_then(|()| dup2_stdout(&device))
+            .and_then(|()| dup2_stderr(&device))
             .context(words)?;
+        terminal::sane()?;
     }
     block_signals()?;
     let mut reader = Reader::default();
@@ -123,9 +123,10 @@ fn say(text: &str) -> Result<()> {
 }
 
 fn verbs() -> Vec<String> {
-    let command = Arguments::command();
+    let command = arguments::command();
     command
         .get_subcommands()
+        .filter(|verb| !verb.is_hide_set())
         .map(|verb| verb.get_name().to_owned())
         .chain(["exit".into(), "help".into()])
         .collect()

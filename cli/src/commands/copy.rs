@@ -1,6 +1,6 @@
 //! `cp`: files between a container and this machine, as an archive in a pipe.
 
-use super::{Node, unexpected};
+use super::Node;
 use crate::arguments::{Cp, Transfer};
 use crate::error::{Context, Error, Result};
 use crate::transfer;
@@ -49,8 +49,18 @@ pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
 }
 
 /// The container's side, in a process of its own: it has entered the container.
-pub fn transfer(asked: &Transfer) -> Result<()> {
-    transfer::enter(asked.pid)?;
+pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
+    match (asked.pid, &asked.written, &asked.image) {
+        (Some(pid), ..) => transfer::enter(pid)?,
+        (None, Some(written), Some(image)) => {
+            let image = match &asked.digest {
+                Some(digest) => node.stores().resolve_digest(image, &digest.parse().map_err(Error::new)?)?,
+                None => node.stores().resolve(image)?,
+            };
+            transfer::enter_stopped(&image.layers, written)?;
+        }
+        _ => return Err(Error::new("transfer: of which container?")),
+    }
     match asked.verb.as_str() {
         "pack" => transfer::pack(&asked.path, asked.follow_link, io::stdout().lock()),
         _ => transfer::unpack(&transfer::target(&asked.path)?, asked.archive, io::stdin().lock()),
@@ -58,15 +68,25 @@ pub fn transfer(asked: &Transfer) -> Result<()> {
 }
 
 fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Result<Command> {
-    let pid = match node.answer(&Request::Inspect { name: name.to_owned() })? {
-        Reply::Container { summary, .. } => summary.status.pid,
-        other => return Err(unexpected(&other)),
+    let Reply::Container { summary, written, .. } =
+        node.answer(&Request::Inspect { name: name.to_owned() })?
+    else {
+        return Err(Error::new("the monitor gave another answer than was asked for"));
     };
-    let pid =
-        pid.ok_or_else(|| Error::new(format!("container {name:?}: it does not run, so it has no files")))?;
+    if verb == "unpack" && summary.configured && summary.status.pid.is_none() {
+        let why = "it does not run, and begins with its image when it is started";
+        return Err(Error::new(format!("container {name:?}: {why}")));
+    }
     let program = std::env::current_exe().context(|| "find this program".into())?;
     let mut command = Command::new(program);
-    command.args(["transfer", verb, "--pid", &pid.to_string()]);
+    command.arg("--store").arg(node.store).args(["transfer", verb]);
+    match summary.status.pid {
+        Some(pid) => command.args(["--pid", &pid.to_string()]),
+        None => command.args(["--written", &written, "--image", &summary.image]),
+    };
+    if let (None, Some(digest)) = (summary.status.pid, &summary.digest) {
+        command.args(["--digest", digest]);
+    }
     command.args(cp.archive.then_some("--archive")).args(cp.follow_link.then_some("--follow-link"));
     // A path in a container begins at its root.
     command.arg("--").arg(Path::new("/").join(path));

@@ -131,7 +131,10 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     let containers = list::all(node)?;
     let ended: Vec<&Summary> = containers.iter().filter(|one| is_over(one)).collect();
-    if !asked.force && !confirmed(ended.len(), asked.all)? {
+    let images =
+        if asked.all { "every image that no container is made of" } else { "layers that no image has" };
+    let words = format!("This removes {} containers that do not run, and {images}.", ended.len());
+    if !asked.force && !confirmed(&words)? {
         return Ok(());
     }
     for container in &ended {
@@ -157,9 +160,12 @@ fn is_over(container: &Summary) -> bool {
     !container.configured && matches!(container.status.state.as_str(), "exited" | "created")
 }
 
-fn confirmed(containers: usize, all: bool) -> Result<bool> {
-    let images = if all { "every image that no container is made of" } else { "layers that no image has" };
-    eprint!("This removes {containers} containers that do not run, and {images}. Continue? [y/N] ");
+/// Asks before something goes that does not come back.
+///
+/// # Errors
+/// Nobody can answer.
+pub fn confirmed(what: &str) -> Result<bool> {
+    eprint!("{what} Continue? [y/N] ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context(|| "read standard input".into())?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))

@@ -1,10 +1,9 @@
 //! `info`, `version` and `completion`.
 
 use super::{Node, list, print, print_all};
-use crate::arguments::{Arguments, Completion, Info};
+use crate::arguments::{self, Completion, Info};
 use crate::error::{Error, Result};
 use crate::format;
-use clap::CommandFactory;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -57,5 +56,9 @@ fn show(asked: &Info, object: &Value) -> Result<()> {
 
 /// `skerry completion`
 pub fn completion(asked: &Completion) {
-    clap_complete::generate(asked.shell, &mut Arguments::command(), "skerry", &mut std::io::stdout());
+    // Words that nobody types are not offered.
+    let whole = arguments::command();
+    let verbs = whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    let mut shown = clap::Command::new("skerry").disable_help_subcommand(true).version("").subcommands(verbs);
+    clap_complete::generate(asked.shell, &mut shown, "skerry", &mut std::io::stdout());
 }

@@ -26,8 +26,10 @@ fn one(node: &Node<'_>, name: &str, kind: Option<&str>) -> Result<Value> {
         Some("container") => container(node, name),
         Some("image") => image(node, name),
         Some("network") => network::shown(node, name),
+        Some("volume") => super::volumes::known(node, name),
         _ => container(node, name)
-            .or_else(|first| image(node, name).map_err(|second| both(name, first, second))),
+            .or_else(|first| image(node, name).map_err(|second| both(name, first, second)))
+            .or_else(|told| super::volumes::known(node, name).map_err(|_| told)),
     }
 }
 
@@ -40,7 +42,7 @@ fn both(name: &str, first: Error, second: Error) -> Error {
 }
 
 fn container(node: &Node<'_>, name: &str) -> Result<Value> {
-    let Reply::Container { summary, container, config, root, log, attached } =
+    let Reply::Container { summary, container, config, root, log, attached, .. } =
         node.answer(&Request::Inspect { name: name.to_owned() })?
     else {
         return Err(Error::new("the monitor gave another answer than was asked for"));

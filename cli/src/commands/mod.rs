@@ -9,11 +9,14 @@ mod info;
 mod inspect;
 mod list;
 mod logs;
+mod manual;
 mod network;
 mod registry;
 mod run;
 mod stats;
 mod store;
+mod update;
+mod volumes;
 
 use crate::arguments::{Arguments, Command, StoreVerb, StoreVerbs};
 use crate::client::Client;
@@ -45,13 +48,15 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Ps(list) => list::list(&node, list)?,
         Command::Logs(logs) => logs::logs(&node, logs)?,
         Command::Cp(cp) => copy::copy(&node, cp)?,
-        Command::Transfer(transfer) => copy::transfer(transfer)?,
+        Command::Transfer(transfer) => copy::transfer(&node, transfer)?,
         Command::Inspect(inspect) => inspect::inspect(&node, inspect)?,
         Command::Stats(stats) => stats::stats(&node, stats)?,
         Command::Top(top) => stats::top(&node, top)?,
         Command::Events(events) => containers::events(&node, events)?,
         Command::Network(asked) => network::network(&node, asked)?,
         Command::Port(port) => list::port(&node, port)?,
+        Command::Update(update) => update::update(&node, update)?,
+        Command::Volume(verbs) => volumes::volume(&node, &verbs.verb)?,
         Command::Images(images) => images::list(&node, images)?,
         Command::Rmi(remove) => images::remove(&node, remove)?,
         Command::Import(import) => images::import(&node, import)?,
@@ -67,6 +72,7 @@ pub fn perform(arguments: &Arguments) -> Result<u8> {
         Command::Version(version) => info::version(version)?,
         Command::Console(console) => console::console(&node, console)?,
         Command::Completion(completion) => info::completion(completion),
+        Command::Manual(manual) => manual::manual(manual)?,
     }
     Ok(0)
 }

@@ -33,6 +33,40 @@ fn files_go_in_and_out() {
     assert!(fails("cp /run/here /run/there", 1).contains("CONTAINER:PATH"));
 }
 
+#[test]
+fn one_that_does_not_run_has_files_too() {
+    let _node = Node::boot();
+    let mounts = || fs::read_to_string("/proc/1/mountinfo").unwrap().lines().count();
+    says("run --name a busybox sh -c 'mkdir /srv; echo inside >/srv/file'");
+    super::support::eventually("its root is unmounted", || {
+        says("inspect -f '{{.State.Status}}' a") == "exited"
+            && !fs::read_to_string("/proc/1/mountinfo").unwrap().contains("overlay")
+    });
+    let before = mounts();
+    says("cp a:/srv/file /run/file");
+    assert_eq!(fs::read_to_string("/run/file").unwrap(), "inside\n");
+    fs::write("/run/script", "cat /file; exit 3").unwrap();
+    says("create --name new busybox sh /script");
+    says("cp /run/script new:/");
+    says("cp /run/file new:/");
+    assert_eq!(mounts(), before, "nothing is left mounted");
+    let said = skerry("start -a new");
+    assert_eq!((said.out.as_str(), said.status), ("inside\n", 3), "{said:?}");
+    let told = fails("cp a:/none /run/x", 1);
+    assert!(told.starts_with("skerry: read /none: no such file or directory"), "{told}");
+}
+
+#[test]
+fn what_node_toml_has_begins_with_its_image() {
+    let _node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
+    super::support::eventually("it runs", || says("ps -q").lines().count() == 1);
+    says("exec own sh -c 'echo last >/file'");
+    says("stop -t 0 own");
+    says("cp own:/file /run/file");
+    assert_eq!(fs::read_to_string("/run/file").unwrap(), "last\n");
+    assert!(fails("cp /run/file own:/", 1).contains("begins with its image"));
+}
+
 fn tar(folder: &str) -> Vec<u8> {
     let (above, name) = folder.rsplit_once('/').unwrap();
     std::process::Command::new("tar").args(["-C", above, "-c", name]).output().unwrap().stdout

@@ -62,6 +62,24 @@ fn what_belongs_to_node_toml_is_not_removed() {
 }
 
 #[test]
+fn its_restart_policy_is_changed() {
+    let node = Node::boot();
+    says("run -d -i --name a busybox sh -c 'read word'");
+    assert_eq!(says("update --restart always a"), "a");
+    node.kill_monitor();
+    assert_eq!(skerry_reads("attach a", b"go\n").status, 0);
+    eventually("it is started again", || says("inspect -f '{{.RestartCount}}' a") == "1");
+    assert!(fails("update a", 1).contains("nothing is to be changed"));
+    assert!(fails("update --cpus 0.001 a", 1).contains("cpus = 0.001: not between"));
+    // This machine's cgroups have no controllers: the runtime says so, and all stays as it was.
+    let told = fails("update --memory 64m a", 1);
+    assert!(told.contains("update container \"a\": ") && told.contains("memory"), "{told}");
+    assert_eq!(says("inspect -f '{{.Container.memory}}' a"), "");
+    says("run -d --rm --name once busybox sleep 1000");
+    assert!(fails("update --restart always once", 1).contains("cannot be restarted"));
+}
+
+#[test]
 fn other_programs_run_in_it() {
     let _node = Node::boot();
     says("run -d --name a -e A=1 busybox sleep 1000");

@@ -1,6 +1,7 @@
 //! The command `skerry` as people type it, against a keeper, a monitor and the runtime, each
 //! test in namespaces of its own.
 
+mod cold;
 mod copy;
 mod images;
 mod lives;
@@ -8,6 +9,7 @@ mod looking;
 mod run;
 mod said;
 mod terminal;
+mod volumes;
 
 /// The monitor's own harness: the node that is under the command.
 #[path = "../../../monitor/tests/live/support/mod.rs"]

@@ -13,6 +13,7 @@ mod signal;
 mod sysctl;
 mod user;
 
+pub use limits::resources;
 pub use mounts::EtcFiles;
 pub use process::further;
 pub use signal::stop_signal;

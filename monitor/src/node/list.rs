@@ -28,6 +28,7 @@ impl Monitor {
             config: config.filter(|_| there),
             root: there.then_some(root),
             log: place::log(&cell.key).display().to_string(),
+            written: place::writable().join(&*cell.key).display().to_string(),
             attached: cell.attached.clone(),
         }
     }

@@ -16,6 +16,7 @@
 //! | connections, and what each is about | `socket`, `talk` |
 //! | containers of their own | `persons` |
 //! | answers that have to wait | `waiting` |
+//! | other limits | `update` |
 //! | lists | `list`, `usage` |
 //! | streams of a container | `streams`, `input` |
 //! | programs more in a container | `sessions`, `checks` |
@@ -36,6 +37,7 @@ mod socket;
 mod streams;
 mod talk;
 mod tell;
+mod update;
 mod usage;
 mod waiting;
 
@@ -59,7 +61,7 @@ use crate::say::Console;
 use crate::session::Session;
 use crate::verb::{self, Streams, Verb};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
-use spec::monitor::Size;
+use spec::monitor::{Size, Update};
 use spec::node::{Name, Restart};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -79,6 +81,8 @@ enum Work {
     Pull(usize),
     /// A check of the image store.
     Check,
+    /// Other limits, which a client waits for.
+    Update(usize),
 }
 
 /// The monitor.
@@ -116,6 +120,8 @@ pub struct Monitor {
     kernel_log: Option<KernelLog>,
     /// The files that the kernel has told of.
     damaged: BTreeSet<u64>,
+    /// What clients wait for to be different of running containers.
+    updates: BTreeMap<usize, (usize, Update)>,
     /// The next round of statistics for those who follow them.
     round: Option<Time>,
 }

@@ -75,6 +75,7 @@ impl Monitor {
             eager: BTreeSet::new(),
             kernel_log: KernelLog::open().ok(),
             damaged: BTreeSet::new(),
+            updates: BTreeMap::new(),
             round: None,
         };
         let sessions = monitor.recover_sessions();

@@ -15,6 +15,8 @@ pub enum Talk {
     Asking,
     /// Its answer has to wait.
     Waiting(Waiting),
+    /// It waits for the runtime to change limits.
+    Updating,
     /// It is told what happens: all after this number, until this time in nanoseconds.
     Events(u64, Option<u64>),
     /// It is told every second what these containers use.
@@ -77,6 +79,9 @@ impl Monitor {
             }
             Request::Disconnect { name, network } => {
                 self.which(&name).and_then(|index| self.disconnect(index, &network))
+            }
+            Request::Update(update) => {
+                self.which(&update.name).and_then(|index| self.update(number, index, *update))
             }
             Request::Remove { name, force } => self.which(&name).and_then(|index| self.remove(index, force)),
             Request::Wait { name, condition } => {

@@ -30,6 +30,8 @@ pub enum Reply {
         root: Option<String>,
         /// Its log file.
         log: String,
+        /// The folder of what it writes to its root.
+        written: String,
         /// What its instance was given by the network.
         attached: Option<Box<Attached>>,
     },

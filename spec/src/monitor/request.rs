@@ -1,7 +1,8 @@
 //! What a client may ask the monitor for.
 
 use crate::network::Membership;
-use crate::node::{Container, Name};
+use crate::node::{Container, Name, Restart};
+use crate::quantity::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,6 +77,8 @@ pub enum Request {
         /// The network.
         network: Name,
     },
+    /// Changes what a person's container may use and when it is restarted; of a running one at once.
+    Update(Box<Update>),
     /// Takes away a stopped container with all that it wrote. Answered when nothing is left.
     Remove {
         /// Which.
@@ -159,6 +162,56 @@ pub struct Create {
     /// It is removed once it has ended.
     #[serde(default)]
     pub remove: bool,
+}
+
+/// What is to be different of a container; the rest stays. Each is as `node.toml` has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Update {
+    /// Which.
+    pub name: String,
+    /// Most memory.
+    pub memory: Option<Bytes>,
+    /// Most memory and swap together.
+    pub memory_swap: Option<Bytes>,
+    /// Memory that is reclaimed last.
+    pub memory_reservation: Option<Bytes>,
+    /// Most processor time.
+    pub cpus: Option<f64>,
+    /// Its share when processors are short.
+    pub cpu_shares: Option<u64>,
+    /// The processors that it may run on.
+    pub cpuset_cpus: Option<String>,
+    /// Most processes and threads.
+    pub pids: Option<u32>,
+    /// What follows its end.
+    pub restart: Option<Restart>,
+}
+
+impl Update {
+    /// The container as it is to be.
+    #[must_use]
+    pub fn of(&self, container: &Container) -> Container {
+        let own = container.clone();
+        Container {
+            memory: self.memory.or(own.memory),
+            memory_swap: self.memory_swap.or(own.memory_swap),
+            memory_reservation: self.memory_reservation.or(own.memory_reservation),
+            cpus: self.cpus.or(own.cpus),
+            cpu_shares: self.cpu_shares.or(own.cpu_shares),
+            cpuset_cpus: self.cpuset_cpus.clone().or(own.cpuset_cpus),
+            pids: self.pids.or(own.pids),
+            restart: self.restart.unwrap_or(own.restart),
+            ..own
+        }
+    }
+
+    /// Something of what it may use is to be different.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        let rest = Self { name: self.name.clone(), restart: self.restart, ..Self::default() };
+        *self != rest
+    }
 }
 
 /// A terminal's size in characters.

@@ -13,7 +13,8 @@ use crate::error::{Context, Error, Result};
 use clap::Args;
 use health::Health;
 use networking::Networking;
-use resources::Resources;
+use resources::Limits;
+pub use resources::Resources;
 use rights::Rights;
 use spec::node::{Container, Name, Restart};
 use spec::quantity::{Bytes, Span};
@@ -82,6 +83,8 @@ pub struct Options {
     #[command(flatten)]
     resources: Resources,
     #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
     rights: Rights,
     #[command(flatten)]
     health: Health,
@@ -124,7 +127,7 @@ impl Options {
             ..Container::of(&self.image)
         };
         let container = self.storage.add(self.networking.add(container)?)?;
-        let container = self.resources.add(container)?;
+        let container = self.limits.add(self.resources.add(container)?)?;
         self.health.add(self.rights.add(container)?)
     }
 
@@ -170,7 +173,7 @@ pub fn variable(text: &str, here: impl Fn(&str) -> Option<String>) -> Option<(St
 }
 
 /// Reads an option's value; the option is named when it is wrong.
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T> {
+pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &str) -> Result<T> {
     text.parse().map_err(|why| Error::new(format!("{option}: {why}")))
 }
 

@@ -1,4 +1,4 @@
-//! What a container may use.
+//! What a container may use, and each of its processes.
 
 use super::{parse, size};
 use crate::error::{Error, Result};
@@ -28,12 +28,31 @@ pub struct Resources {
     /// Most processes and threads
     #[arg(long, value_name = "NUMBER")]
     pids_limit: Option<u32>,
+}
+
+/// What each process may use, from its start to its end.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Limits {
     /// NAME=SOFT[:HARD], a limit of setrlimit(2)
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
     /// -1000 to 1000: who is killed first when memory runs out
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     oom_score_adj: Option<i32>,
+}
+
+impl Limits {
+    /// Adds what was said.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn add(&self, container: Container) -> Result<Container> {
+        Ok(Container {
+            ulimits: self.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
+            oom_score_adj: self.oom_score_adj,
+            ..container
+        })
+    }
 }
 
 impl Resources {
@@ -52,8 +71,6 @@ impl Resources {
             cpu_shares: self.cpu_shares,
             cpuset_cpus: self.cpuset_cpus.clone(),
             pids: self.pids_limit,
-            ulimits: self.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?,
-            oom_score_adj: self.oom_score_adj,
             ..container
         })
     }

@@ -6,9 +6,11 @@ mod node;
 mod place;
 
 pub use client::{Client, Said};
-#[allow(unused_imports, reason = "for the tests of the command")]
-pub use node::archive;
 pub use node::{Node, busybox};
+#[allow(unused_imports, reason = "for the tests of the command")]
+pub use node::{archive, programs};
+#[allow(unused_imports, reason = "for the tests of the command")]
+pub use place::Place;
 
 use std::time::{Duration, Instant};
 

@@ -25,7 +25,7 @@ pub struct Node {
 
 /// Where the programs are; those of other rooms are built when they are missing or old. The
 /// command is another's test too.
-fn programs() -> &'static Path {
+pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let built = Command::new(env!("CARGO"))

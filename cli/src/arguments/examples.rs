@@ -1,0 +1,85 @@
+//! The command line with examples: what `--help` and the manual pages end with.
+
+use super::Arguments;
+use clap::{Command, CommandFactory};
+
+/// Of those verbs that say nothing more about themselves.
+const EXAMPLES: [(&str, &[&str]); 27] = [
+    ("create", &["skerry create --name web -v pages:/usr/share/nginx/html nginx"]),
+    ("start", &["skerry start web db", "skerry start -ai shell"]),
+    ("stop", &["skerry stop web", "skerry stop -t 60 db"]),
+    ("restart", &["skerry restart web"]),
+    ("kill", &["skerry kill web", "skerry kill -s HUP web"]),
+    ("pause", &["skerry pause web"]),
+    ("unpause", &["skerry unpause web"]),
+    ("rename", &["skerry rename web old-web"]),
+    ("rm", &["skerry rm web", "skerry rm -f web db"]),
+    (
+        "ps",
+        &[
+            "skerry ps -a",
+            "skerry ps -a --filter status=exited -q",
+            "skerry ps --format 'table {{.Names}}\\t{{.Status}}'",
+        ],
+    ),
+    ("logs", &["skerry logs -f --tail 20 web", "skerry logs --since 10m -t web"]),
+    ("attach", &["skerry attach shell", "skerry attach --no-stdin web"]),
+    ("inspect", &["skerry inspect web", "skerry inspect -f '{{.State.Status}}' web"]),
+    ("stats", &["skerry stats", "skerry stats --no-stream --format json web"]),
+    ("top", &["skerry top web"]),
+    ("wait", &["skerry wait job", "skerry wait --condition removed job"]),
+    ("events", &["skerry events --filter event=die", "skerry events --since 1h --until 0s"]),
+    ("port", &["skerry port web", "skerry port web 80"]),
+    ("images", &["skerry images", "skerry images --format '{{.Repository}}:{{.Tag}}'"]),
+    ("push", &["skerry push registry.example:5000/app:1.2"]),
+    ("tag", &["skerry tag app registry.example:5000/app:1.2"]),
+    ("rmi", &["skerry rmi app:1.1"]),
+    ("login", &["skerry login registry.example", "skerry login -u me --password-stdin registry.example"]),
+    ("prune", &["skerry prune", "skerry prune -af"]),
+    ("info", &["skerry info", "skerry info -f '{{.Kernel}}'"]),
+    ("console", &["skerry console", "skerry console /dev/ttyS1"]),
+    ("completion", &["skerry completion bash"]),
+];
+
+/// The whole command line.
+pub fn command() -> Command {
+    EXAMPLES.into_iter().fold(Arguments::command(), |command, (verb, lines)| {
+        let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+        command.mut_subcommand(verb, |verb| verb.after_help(format!("Examples:{lines}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of a shell's line that has single quotes alone.
+    fn words(line: &str) -> Vec<String> {
+        crate::line::split(line).unwrap()
+    }
+
+    #[test]
+    fn every_example_is_a_command_line() {
+        let mut seen = 0;
+        for verb in command().get_subcommands() {
+            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines().filter_map(|line| line.strip_prefix("  ")) {
+                let own = line.split(" | ").find(|part| part.starts_with("skerry ")).unwrap();
+                let parsed = command().try_get_matches_from(words(own));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                seen += 1;
+            }
+        }
+        assert!(seen > 45, "{seen}");
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        let untold = ["logout", "version", "transfer", "manual", "network"];
+        for verb in command().get_subcommands().filter(|verb| !untold.contains(&verb.get_name())) {
+            let deeper = verb.get_subcommands().next().is_some();
+            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(deeper || text.contains("Examples:\n  "), "{}", verb.get_name());
+        }
+    }
+}

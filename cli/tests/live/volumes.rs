@@ -1,0 +1,56 @@
+//! `volume`, and mounts of a container.
+
+use super::said::{fails, says, skerry_reads};
+use super::support::Node;
+
+#[test]
+fn a_volume_stays_and_tells_who_uses_it() {
+    let _node = Node::boot();
+    assert_eq!(says("volume ls").lines().count(), 1);
+    assert_eq!(says("volume create empty"), "empty");
+    assert_eq!(says("run --rm -v data:/d busybox sh -c 'echo kept >/d/file'"), "");
+    assert_eq!(says("run --name a --mount source=data,target=/d,readonly busybox cat /d/file"), "kept");
+    assert_eq!(says("volume ls -q"), "data\nempty");
+    assert_eq!(says("volume ls --format '{{.Name}}:{{.UsedBy}}'"), "data:a\nempty:");
+    assert_eq!(says("volume ls -q --filter dangling=true"), "empty");
+    assert_eq!(says("volume ls -q --filter name=at"), "data");
+    assert_eq!(says("volume inspect -f '{{.Mountpoint}}' data"), "/var/lib/skerry/volumes/data/data");
+    assert_eq!(says("inspect --type volume -f '{{.Name}}' data"), "data");
+    assert_eq!(fails("volume rm data", 1), "skerry: volume data: container a is made with it");
+    assert_eq!(fails("volume rm dat", 1), "skerry: volume \"dat\": there is none (did you mean data?)");
+    assert_eq!(says("volume rm -f none empty"), "none\nempty");
+    says("rm a");
+    assert_eq!(skerry_reads("volume prune", b"n\n").out, "");
+    assert_eq!(says("volume ls -q"), "data");
+    let said = says("volume prune -f");
+    assert!(said.starts_with("Deleted: data\nTotal reclaimed space: ") && !said.ends_with(" 0B"), "{said}");
+    assert_eq!(std::fs::read_dir("/var/lib/skerry/volumes").unwrap().count(), 0);
+    assert_eq!(says("volume create").len(), 32);
+}
+
+#[test]
+fn a_new_volume_begins_as_the_images_folder() {
+    let _node = Node::boot();
+    says("volume create programs");
+    let image = says("run --rm busybox ls /bin");
+    assert!(image.contains("busybox"), "{image}");
+    assert_eq!(says("run --rm -v programs:/bin busybox ls /bin"), image);
+}
+
+#[test]
+fn mounts_are_what_was_asked_for() {
+    let _node = Node::boot();
+    std::fs::create_dir("/run/here").unwrap();
+    std::fs::write("/run/here/file", "here").unwrap();
+    let line = "cat /b/file; touch /b/x 2>/dev/null || echo read-only; touch /m/y && echo written; \
+                df -k /t | awk 'NR==2{print $2}'; touch /etc/z 2>/dev/null || echo fixed";
+    std::fs::write("/run/here/line", line).unwrap();
+    let said = says(
+        "run --rm --read-only -v /run/here:/b:ro --mount type=bind,source=/run/here,target=/m \
+         --tmpfs /t:size=2m busybox sh /b/line",
+    );
+    assert_eq!(said, "hereread-only\nwritten\n2048\nfixed");
+    assert!(std::path::Path::new("/run/here/y").exists());
+    let told = fails("run --rm -v /run/none:/b busybox true", 125);
+    assert!(told.contains("mount /run/none: no such file or directory"), "{told}");
+}
