@@ -29,7 +29,7 @@ pub fn describe(
 ) -> Result<Manifest> {
     let time = image_time(parts)?;
     let (small, whole) = (initramfs.blocks_size(), initramfs.blocks_size() + root.blocks_size());
-    let least = memory::least(parts.kernel.init_size, small, whole);
+    let least = memory::least(parts.kernel.takes, small, whole);
     let hash = |program: &Executable| (program.name.to_owned(), program.sha256.clone());
     Ok(Manifest {
         time,

@@ -1,11 +1,21 @@
-//! The part of ELF that the builder needs: a kernel module's `.modinfo`, and
-//! whether a program asks for a dynamic linker (elf(5), 64 bits, little-endian).
+//! The part of ELF that the builder needs: a kernel module's `.modinfo`, whether a program asks
+//! for a dynamic linker, and how far a kernel reaches (elf(5), 64 bits, little-endian).
 
 /// The machine of x86_64, `EM_X86_64`.
 const X86_64: u16 = 62;
 
 /// `PT_INTERP`: the program header that names a dynamic linker.
 const INTERPRETER: u32 = 3;
+
+/// `PT_LOAD`: what is copied to memory.
+const LOAD: u32 = 1;
+
+/// What matters of a program header.
+struct Segment {
+    kind: u32,
+    /// `p_paddr` and `p_memsz` together.
+    memory_end: u64,
+}
 
 /// An ELF file whose header was found sound.
 pub struct Elf<'a>(&'a [u8]);
@@ -27,16 +37,27 @@ impl<'a> Elf<'a> {
 
     /// Whether a dynamic linker must start it; `None` when the headers are cut.
     pub fn is_dynamic(&self) -> Option<bool> {
+        let segments = self.segments()?;
+        Some(segments.iter().any(|segment| segment.kind == INTERPRETER))
+    }
+
+    /// Where in a machine's memory the last of its segments ends; `None` when it
+    /// has none, or the headers are cut.
+    pub fn memory_end(&self) -> Option<u64> {
+        let segments = self.segments()?;
+        segments.iter().filter(|segment| segment.kind == LOAD).map(|segment| segment.memory_end).max()
+    }
+
+    fn segments(&self) -> Option<Vec<Segment>> {
         let table = number::<8>(self.0, 32)?;
         let (size, count) = (number::<2>(self.0, 54)?, number::<2>(self.0, 56)?);
-        for index in 0..count {
-            let header = table.checked_add(index * size)?;
-            let kind = number::<4>(self.0, usize::try_from(header).ok()?)?;
-            if kind == u64::from(INTERPRETER) {
-                return Some(true);
-            }
-        }
-        Some(false)
+        let segment = |index| {
+            let header = usize::try_from(table.checked_add(index * size)?).ok()?;
+            let word = |offset: usize| number::<8>(self.0, header.checked_add(offset)?);
+            let kind = u32::try_from(number::<4>(self.0, header)?).ok()?;
+            Some(Segment { kind, memory_end: word(24)?.checked_add(word(40)?)? })
+        };
+        (0..count).map(segment).collect()
     }
 
     /// The bytes of a section, by its name.
@@ -84,7 +105,9 @@ pub fn example(section: &str, content: &[u8], interpreter: bool) -> Vec<u8> {
     for (offset, value) in [(54, 56_u16), (56, 1), (58, 64), (60, 2), (62, 1)] {
         put(offset, &value.to_le_bytes());
     }
-    put(64, &(if interpreter { INTERPRETER } else { 1 }).to_le_bytes());
+    put(64, &(if interpreter { INTERPRETER } else { LOAD }).to_le_bytes());
+    put(64 + 24, &(2_u64 << 20).to_le_bytes());
+    put(64 + 40, &(3_u64 << 20).to_le_bytes());
     file.extend([content, &names].concat());
     for (name, offset, size) in [(1_u32, content_at, content.len()), (0, names_at, names.len())] {
         let mut header = [0; 64];
@@ -117,20 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_reaches_as_far_as_its_last_segment() {
+        assert_eq!(Elf::new(&example(".x", b"", false)).unwrap().memory_end(), Some(5 << 20));
+        assert_eq!(Elf::new(&example(".x", b"", true)).unwrap().memory_end(), None);
+    }
+
+    #[test]
     fn a_cut_or_noisy_file_is_refused_and_never_read_beyond_its_end() {
         assert!(Elf::new(b"#!/bin/sh\n").is_err_and(|words| words == "not an ELF file"));
         let file = example(".modinfo", b"name=x\0", false);
         for length in 0..file.len() {
             if let Ok(elf) = Elf::new(&file[..length]) {
                 assert!(matches!(elf.section(".modinfo"), None | Some(b"name=x\0")), "length {length}");
-                let _ = elf.is_dynamic();
+                let _ = (elf.is_dynamic(), elf.memory_end());
             }
         }
         for byte in 0..64 {
             let mut noisy = file.clone();
             noisy[byte] = 0xff;
             if let Ok(elf) = Elf::new(&noisy) {
-                let _ = (elf.section(".modinfo"), elf.is_dynamic());
+                let _ = (elf.section(".modinfo"), elf.is_dynamic(), elf.memory_end());
             }
         }
     }

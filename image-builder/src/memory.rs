@@ -5,6 +5,7 @@
 //! holds may not take more than half of memory; with an 18 MB root in it the same
 //! kernel needs 112 MiB. A margin is added, for the node's own programs.
 
+use crate::kernel::Takes;
 use spec::manifest::LeastMemory;
 
 const MIB: u64 = 1 << 20;
@@ -18,13 +19,20 @@ const UNKNOWN_KERNEL: u64 = 80;
 /// For the node's programs, in MiB.
 const MARGIN: u64 = 8;
 
-/// Results are a multiple of this, in MiB.
-const STEP: u64 = 16;
+/// What a kernel that is not packed takes beside the memory in which it lies, in MiB.
+const RUNNING: u64 = 16;
 
-/// The least memory by the bytes that the kernel takes to unpack itself, and the bytes of
-/// the initramfs with and without the root in it.
-pub fn least(kernel: Option<u64>, initramfs: u64, initramfs_memory: u64) -> LeastMemory {
-    let kernel = kernel.map_or(UNKNOWN_KERNEL, |size| size.div_ceil(MIB) + KERNEL);
+/// Results are a multiple of this, in MiB.
+const STEP: u64 = 8;
+
+/// The least memory by what the kernel takes, and the bytes of the initramfs with and
+/// without the root in it.
+pub fn least(kernel: Takes, initramfs: u64, initramfs_memory: u64) -> LeastMemory {
+    let kernel = match kernel {
+        Takes::Unpacking(size) => size.div_ceil(MIB) + KERNEL,
+        Takes::Lying(end) => end.div_ceil(MIB) + RUNNING,
+        Takes::Unknown => UNKNOWN_KERNEL,
+    };
     let need = |archive: u64| (kernel + (2 * archive).div_ceil(MIB) + MARGIN).next_multiple_of(STEP);
     LeastMemory { disk: need(initramfs), memory: need(initramfs_memory) }
 }
@@ -35,13 +43,13 @@ mod tests {
 
     #[test]
     fn debians_cloud_kernel_needs_what_was_measured() {
-        let least = least(Some(58_572_800), 3 << 20, (18_000_000) + (3 << 20));
+        let least = least(Takes::Unpacking(58_572_800), 3 << 20, (18_000_000) + (3 << 20));
         assert_eq!(least, LeastMemory { disk: 96, memory: 128 });
     }
 
     #[test]
     fn a_greater_root_needs_twice_its_size_more() {
-        let of = |root: u64| least(None, 2 << 20, root << 20).memory;
+        let of = |root: u64| least(Takes::Unknown, 2 << 20, root << 20).memory;
         assert_eq!(of(256) - of(128), 256);
     }
 }

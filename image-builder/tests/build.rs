@@ -146,6 +146,21 @@ fn kernel() -> Vec<u8> {
     image
 }
 
+/// An uncompressed kernel of the same day.
+fn vmlinux() -> Vec<u8> {
+    let mut file = elf(b"Linux version 6.1-skerry (me@here) #1 SMP Sat Nov 14 00:00:00 UTC 2026\n");
+    // One segment, which ends at 5 MiB.
+    let mut segment = [0; 56];
+    segment[0] = 1;
+    segment[26] = 0x20;
+    segment[42] = 0x30;
+    let at = (file.len() as u64).to_le_bytes();
+    file[32..40].copy_from_slice(&at);
+    file[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    file.extend(segment);
+    file
+}
+
 /// A static ELF file with a `.modinfo` of this content.
 fn elf(content: &[u8]) -> Vec<u8> {
     let names = b"\0.modinfo\0";
@@ -315,6 +330,38 @@ fn modules_of_another_kernel_are_refused() {
     let workshop = Workshop::new("release");
     workshop.put("lib/modules/6.1-x/kernel/fs/erofs.ko", &elf(b"depends=\0vermagic=6.2-y SMP \0"));
     assert!(workshop.refused().contains("module erofs is for kernel 6.2-y, not 6.1-x"));
+}
+
+#[test]
+fn a_kernel_with_everything_built_in_is_told_of_by_what_lies_beside_it() {
+    let workshop = Workshop::new("tuned");
+    let vmlinux = vmlinux();
+    workshop.put("kernel/vmlinux", &vmlinux);
+    workshop.put("kernel/modules.builtin", b"kernel/drivers/block/loop.ko\nkernel/net/virtio-net.ko\n");
+    let about = |hash: &str| {
+        let source = "[source]\npackage = \"linux-source\"\nversion = \"6.1-2\"\nsha256 = \"ab\"\n";
+        format!("{source}[outputs.vmlinux]\nsize = 1\nsha256 = \"{hash}\"\n")
+    };
+    workshop.put("kernel/manifest.toml", about(&sha256(&vmlinux)).as_bytes());
+    workshop.put("recipe.toml", b"kernel.image = \"kernel/vmlinux\"\nmodules.root = [\"virtio_net\"]\n");
+    let output = workshop.build("exec");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let manifest = fs::read_to_string(workshop.path("out/manifest.toml")).unwrap();
+    for line in ["release = \"6.1-skerry\"", "package = \"linux-source\"", "version = \"6.1-2\"", "root = []"]
+    {
+        assert!(manifest.contains(line), "{line}: {manifest}");
+    }
+    let read = spec::manifest::read(&manifest).unwrap();
+    assert_eq!(read.time, 1_794_614_400, "the kernel's day");
+    assert_eq!(read.least_memory.disk, 32, "5 and 16 and 8 MiB, rounded up");
+    let initramfs = text(&fs::read(workshop.path("out/initramfs.cpio")).unwrap());
+    assert!(initramfs.contains("lib/modules/6.1-skerry/modules.builtin"), "what is built in is not listed");
+
+    workshop.put("kernel/manifest.toml", about("00").as_bytes());
+    fs::remove_dir_all(workshop.path("out")).unwrap();
+    assert!(
+        workshop.refused().contains("kernel/vmlinux is not the vmlinux that kernel/manifest.toml tells of")
+    );
 }
 
 #[test]

@@ -35,9 +35,10 @@ pub struct Modules {
 impl Modules {
     /// Looks whether this root has modules for the running kernel.
     pub fn open(&mut self) {
-        let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let folder = format!("/lib/modules/{}", version.trim_end());
-        self.folder = Path::new(&folder).join("modules.dep").exists().then_some(folder);
+        let folder = folder_of_kernel();
+        // An empty list is that of a kernel with everything built in.
+        let some = fs::metadata(format!("{folder}/modules.dep")).is_ok_and(|list| list.len() > 0);
+        self.folder = some.then_some(folder);
     }
 
     /// Whether there are any; without, nothing below does anything.
@@ -153,10 +154,18 @@ impl Modules {
     }
 }
 
+fn folder_of_kernel() -> String {
+    let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("/lib/modules/{}", version.trim_end())
+}
+
+/// What is built in and has no parameters is not in `/sys/module`; the image may list it.
 fn built_in(name: &str) -> bool {
     Path::new("/sys/module").join(name).exists()
         || fs::read_to_string("/proc/filesystems")
             .is_ok_and(|text| text.split_whitespace().any(|word| word == name))
+        || fs::read_to_string(format!("{}/modules.builtin", folder_of_kernel()))
+            .is_ok_and(|text| text.lines().any(|path| name_of(path) == name))
 }
 
 fn unknown(name: &str) {

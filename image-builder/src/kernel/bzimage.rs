@@ -29,7 +29,7 @@ pub fn read(image: &[u8]) -> Option<BzImage> {
 
 /// The time at the end of a kernel's version: Debian's `… 6.12.1-1 (2026-11-14)`, or
 /// the kernel's own `… Sat Nov 14 12:56:01 UTC 2026`.
-fn time(version: &str) -> Option<u64> {
+pub fn time(version: &str) -> Option<u64> {
     let words: Vec<&str> = version.split_ascii_whitespace().collect();
     let (last, before) = words.split_last()?;
     if let Some(date) = last.strip_prefix('(').and_then(|date| date.strip_suffix(')')) {

@@ -3,6 +3,8 @@
 mod bzimage;
 mod debian;
 mod stanza;
+mod tuned;
+mod vmlinux;
 
 use crate::error::{Error, Result};
 use crate::modules::Library;
@@ -19,14 +21,25 @@ pub struct Kernel {
     pub image: Vec<u8>,
     /// The name of its module tree, where there is one or the image tells.
     pub release: Option<String>,
-    /// Its modules; none when everything is built in.
+    /// Its modules; none when everything is built in and nobody knows what that is.
     pub library: Option<Library>,
     /// When it was built, in seconds since 1970, where it tells.
     pub time: Option<u64>,
-    /// Memory that it takes while it unpacks itself, in bytes, where it tells.
-    pub init_size: Option<u64>,
-    /// The package that it came from.
+    /// What it takes of memory before it runs.
+    pub takes: Takes,
+    /// The package that it came from, or whose source it was built from.
     pub package: Option<Package>,
+}
+
+/// What a kernel takes of memory before it runs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// To unpack itself.
+    Unpacking(u64),
+    /// To lie where it runs: it is not packed.
+    Lying(u64),
+    /// It does not tell.
+    Unknown,
 }
 
 /// Gets the kernel that a recipe names. `say` hears what the user should know.
@@ -53,27 +66,34 @@ fn from_debian(name: &str, version: Option<&str>, say: &mut dyn FnMut(&str)) -> 
 
 fn from_files(recipe: &Recipe, image: &Path, named: &recipe::Kernel) -> Result<Kernel> {
     let modules = named.modules.as_ref().map(|modules| recipe.resolve(modules));
-    open(&recipe.resolve(image), modules.as_deref())
+    let image = recipe.resolve(image);
+    let kernel = open(&image, modules.as_deref())?;
+    Ok(match tuned::beside(&image, &kernel.image)? {
+        Some((package, builtin)) => {
+            Kernel { package: Some(package), library: Some(Library::of_builtin(builtin)), ..kernel }
+        }
+        None => kernel,
+    })
 }
 
 fn open(image: &Path, modules: Option<&Path>) -> Result<Kernel> {
     let bytes = fs::read(image).map_err(|error| Error::io("read", image, &error))?;
-    let header = bzimage::read(&bytes);
     let library = modules.map(Library::open).transpose()?;
-    let release = match (&header, modules) {
-        (Some(header), _) => Some(header.release.clone()),
-        // An image that does not tell, such as vmlinux: its module tree's name is believed.
-        (None, Some(modules)) => Some(modules.file_name().unwrap_or_default().to_string_lossy().into_owned()),
-        (None, None) => None,
-    };
-    Ok(Kernel {
-        image: bytes,
-        release,
-        library,
-        time: header.as_ref().and_then(|header| header.time),
-        init_size: header.map(|header| header.init_size),
-        package: None,
-    })
+    let (release, time, takes) = about(&bytes);
+    // An image that does not tell: its module tree's name is believed.
+    let name = modules.map(|modules| modules.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    Ok(Kernel { image: bytes, release: release.or(name), library, time, takes, package: None })
+}
+
+/// The release, time and size that an image tells.
+fn about(image: &[u8]) -> (Option<String>, Option<u64>, Takes) {
+    if let Some(header) = bzimage::read(image) {
+        return (Some(header.release), header.time, Takes::Unpacking(header.init_size));
+    }
+    match vmlinux::read(image) {
+        Some(kernel) => (Some(kernel.release), kernel.time, Takes::Lying(kernel.end)),
+        None => (None, None, Takes::Unknown),
+    }
 }
 
 /// The one entry of a folder that must have just one.

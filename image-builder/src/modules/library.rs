@@ -50,6 +50,12 @@ pub struct Module {
 }
 
 impl Library {
+    /// That of a kernel with everything built in: no module, and this list, a `modules.builtin`.
+    pub fn of_builtin(list: String) -> Self {
+        let builtin = list.lines().map(name_of).collect();
+        Self { builtin, builtin_list: list, ..Self::default() }
+    }
+
     /// Looks through a module tree.
     pub fn open(folder: &Path) -> Result<Self> {
         let mut library = Self { folder: folder.to_owned(), ..Self::default() };
