@@ -1,12 +1,12 @@
 # Every verb a developer or user types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test test-full fuzz torture image run bench clean
+.PHONY: help build check test test-full fuzz torture kernel image run bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
-	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, INTERACTIVE=1 and APPEND="kernel words".'
+	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, KERNEL=tuned, INTERACTIVE=1 and APPEND="kernel words".'
 	@echo '`make bench` takes ONLY=boot or ONLY=containers; containers need root or sudo.'
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
@@ -40,6 +40,9 @@ torture: build ## a thousand runtimes killed, each at a step of its own, a thous
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
 	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store power_cut -- --nocapture
+
+kernel: ## the tuned kernel, from Debian's source, in target/kernel: half an hour, once; KEEP=1 keeps its objects
+	@tools/kernel
 
 image: build ## the demonstration's image, in target/run/demo
 	@tools/run image
