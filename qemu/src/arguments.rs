@@ -36,6 +36,7 @@ pub(crate) fn arguments(machine: &Machine, boot: &Boot) -> Vec<String> {
         line.words(&["-rtc", "base=2025-01-01T00:00:00,clock=vm"]);
     }
     devices(machine, &mut line);
+    machine.options.iter().for_each(|(name, value)| line.option(name, value));
     line.0
 }
 

@@ -31,6 +31,7 @@ pub struct Machine {
     pub(crate) ends_at_reset: bool,
     pub(crate) patience: Option<Duration>,
     pub(crate) shown: bool,
+    pub(crate) options: Vec<(String, String)>,
     pub(crate) counted: bool,
     /// What the time stamp counter of this machine counts in a millisecond.
     pub(crate) counter_khz: Option<u64>,
@@ -73,6 +74,7 @@ impl Machine {
             ends_at_reset: false,
             patience: None,
             shown: false,
+            options: Vec::new(),
             counted: false,
             counter_khz: crate::accelerator::counter_khz(),
         }
@@ -145,6 +147,12 @@ impl Machine {
     /// accelerator.
     pub fn patience(self, patience: Duration) -> Self {
         Self { patience: Some(patience), ..self }
+    }
+
+    /// One of QEMU's own options, for a device that only a test of the kernel needs.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The console is shown as it comes, so a failure does not print it again.

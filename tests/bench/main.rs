@@ -6,7 +6,6 @@
 //! error. The command line names what is measured, `boot` or `containers`; nothing named means
 //! all of it.
 
-mod archive;
 mod containers;
 mod guest;
 mod machine;

@@ -5,7 +5,6 @@
 //! program on the node (`guest/page.c`) asks for the page until it is there. What lies
 //! between is read off the console ([`crate::road`]).
 
-use crate::archive::Archive;
 use crate::guest::{Programs, folder};
 use crate::machine::{repeated, start};
 use crate::measurement::{Measurement, Table, Unit};
@@ -14,7 +13,7 @@ use crate::road::{Road, read};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
-use tests::{Failure, Image, Result, programs};
+use tests::{Archive, Failure, Image, Result, programs};
 
 /// In MiB: the image lies in memory, once as an archive and once unpacked.
 const MEMORY: u32 = 512;

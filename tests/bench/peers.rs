@@ -1,11 +1,10 @@
 //! The PID 1s that are compared, each as an initramfs with all that it needs: it
 //! mounts proc, sysfs, devtmpfs and cgroup2, and starts one program.
 
-use crate::archive::Archive;
 use crate::guest::Programs;
 use std::fs;
 use std::path::PathBuf;
-use tests::{Result, busybox, programs};
+use tests::{Archive, Result, busybox, programs};
 
 /// What the others are measured against.
 pub const OURS: &str = "skerry";

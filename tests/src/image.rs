@@ -5,7 +5,7 @@
 //! of them is.
 
 use crate::programs::{PROGRAMS, Programs, programs};
-use crate::{Failure, Result, probe};
+use crate::{Failure, Result, kernel, probe};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,12 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
+/// Debian's kernel, as `recipes/` has it.
+const PACKAGED: &str = "debian = \"linux-image-6.12-cloud-amd64\"";
+
 /// What a test's node image holds beside kernel and programs.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// Container images of `tests/images`.
     containers: Vec<String>,
     recipe: Recipe,
+    kernel: Option<PathBuf>,
     probe: bool,
     skerry: bool,
     programs: Programs,
@@ -42,7 +46,14 @@ impl Image {
     /// No container image, no configuration, no shell: as small as a node gets.
     pub fn empty() -> Self {
         let recipe = Recipe::Own { config: String::new(), more: String::new() };
-        Self { containers: Vec::new(), recipe, probe: false, skerry: false, programs: Programs::Released }
+        Self {
+            containers: Vec::new(),
+            recipe,
+            kernel: None,
+            probe: false,
+            skerry: false,
+            programs: Programs::Released,
+        }
     }
 
     /// What a file of `recipes/` makes; it needs these container images.
@@ -51,6 +62,7 @@ impl Image {
         Self {
             containers,
             recipe: Recipe::File(file),
+            kernel: None,
             probe: false,
             skerry: false,
             programs: Programs::Released,
@@ -78,6 +90,11 @@ impl Image {
     /// With the program `skerry`, as a recipe of one's own may have it.
     pub fn skerry(self) -> Self {
         Self { skerry: true, ..self }
+    }
+
+    /// Another kernel than the packaged one, with everything built in.
+    pub fn kernel(self, file: PathBuf) -> Self {
+        Self { kernel: Some(file), ..self }
     }
 
     /// With a PID 1 that panics on request, which no released image has.
@@ -134,6 +151,12 @@ impl Image {
         }
     }
 
+    /// What the recipe says of the kernel.
+    fn kernel_line(&self) -> Result<String> {
+        let chosen = self.kernel.clone().map_or_else(kernel::of_all_tests, |file| Ok(Some(file)));
+        Ok(chosen?.map_or(PACKAGED.to_owned(), |file| format!("image = {file:?}")))
+    }
+
     /// The file's text with its relative paths made absolute, so that it may lie
     /// elsewhere; `target/images` is where `make` puts container images.
     fn recipe_of_file(&self, name: &str) -> Result<String> {
@@ -143,6 +166,7 @@ impl Image {
             let link = format!("../target/images/{name}.tar");
             text = text.replace(&link, &container_archive(name)?.display().to_string());
         }
+        text = text.replace(PACKAGED, &self.kernel_line()?);
         let config = name.replace(".toml", ".node.toml");
         Ok(text.replace(&config, &folder.join(&config).display().to_string()))
     }
@@ -153,7 +177,7 @@ impl Image {
             let programs: Vec<&str> = PROGRAMS.into_iter().skip(1).chain(["skerry"]).collect();
             writeln!(text, "programs = {programs:?}")?;
         }
-        text += "\n[kernel]\ndebian = \"linux-image-6.12-cloud-amd64\"\n";
+        writeln!(text, "\n[kernel]\n{}", self.kernel_line()?)?;
         text += "\n[modules]\nstrip-signatures = true\n\n[images]\n";
         for name in &self.containers {
             writeln!(text, "{name} = {:?}", container_archive(name)?)?;

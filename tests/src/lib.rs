@@ -15,12 +15,14 @@
 //!
 //! `docs/testing.md` tells how tests are laid out and what they need.
 
+mod archive;
 mod base64;
 mod checkout;
 mod debian;
 mod disk;
 mod failure;
 mod image;
+mod kernel;
 mod node;
 mod probe;
 mod programs;
@@ -29,11 +31,13 @@ mod slots;
 mod terminal;
 mod web;
 
+pub use archive::Archive;
 pub use checkout::Checkout;
 pub use debian::Debian;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
 pub use image::{Image, container_archive, repository, said};
+pub use kernel::{kernel_folder, tuned_kernel};
 pub use node::Node;
 pub use probe::{Output, busybox};
 pub use programs::programs;

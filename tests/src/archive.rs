@@ -3,7 +3,7 @@
 //! Every file is root's and from 1970: a supervisor that finds a folder younger than its
 //! clock waits a second (runsvdir does).
 
-use ::tests::{Failure, Result};
+use crate::{Failure, Result};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -32,6 +32,10 @@ impl Archive {
     }
 
     /// Adds a file of the workstation with its permissions.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
     pub fn file(self, path: &str, source: &Path) -> Result<Self> {
         let failed = |cause| Failure::new(format!("read {}: {cause}", source.display()));
         let mode = fs::metadata(source).map_err(failed)?.permissions().mode() & 0o777;

@@ -1,0 +1,190 @@
+//! The kernel of `make kernel`: its configuration is what kernel/*.config asks for and what
+//! docs/kernel.md promises, and it does what a node needs. It must have been built.
+
+use qemu::{Accelerator, Disk, Machine};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::{
+    Archive, Board, Image, Node, Result, Scratch, busybox, kernel_folder, repository, said, tuned_kernel,
+};
+
+/// Options and their values; those that are not set have none.
+type Options = BTreeMap<String, String>;
+
+#[test]
+fn every_line_of_the_fragments_holds_in_what_was_built() -> Result {
+    for (variant, built) in [("fast", "config"), ("small", "config-small")] {
+        let built = options(&fs::read_to_string(kernel_folder()?.join(built))?);
+        let mut lost = Vec::new();
+        for file in ["common", variant] {
+            let text = fs::read_to_string(repository().join(format!("kernel/{file}.config")))?;
+            let wanted = options(&text);
+            assert!(!wanted.is_empty(), "{file}.config says nothing");
+            for (name, value) in wanted {
+                let real = built.get(&name).map_or("n", String::as_str);
+                if real != value {
+                    lost.push(format!("{file}.config: {name}={value} became {real}"));
+                }
+            }
+        }
+        assert!(lost.is_empty(), "{variant}:\n{}", lost.join("\n"));
+    }
+    Ok(())
+}
+
+/// The page's table of the Kernel Self-Protection Project's recommendations: what each row says
+/// of ours is so, a row that follows says what is recommended, and one that does not has a reason.
+#[test]
+fn the_table_of_hardening_is_true_and_every_deviation_has_its_reason() -> Result {
+    let page = fs::read_to_string(repository().join("docs/kernel.md"))?;
+    let built = options(&fs::read_to_string(kernel_folder()?.join("config"))?);
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `CONFIG_") || line.starts_with("| **`CONFIG_"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 60, "{} rows are not the table", rows.len());
+    for row in rows {
+        let [name, recommended, ours, why] = row[..] else { panic!("not four columns: {row:?}") };
+        let deviates = name.starts_with("**");
+        let name = name.trim_matches(['*', '`']);
+        let real = built.get(name).map_or("n", String::as_str);
+        assert_eq!(ours, real, "{name}");
+        assert_eq!(deviates, ours != recommended, "{name}: {recommended} is recommended, {ours} is ours");
+        assert!(!deviates || why.len() > 10, "{name} deviates without a reason");
+    }
+    Ok(())
+}
+
+#[test]
+fn it_does_what_a_node_needs() -> Result {
+    let scratch = Scratch::new()?;
+    let vm = machine_with_everything(scratch.path())?.start()?;
+    let last = vm.console().wait_for("features: ")?;
+    let text = vm.console().text();
+    let missing: Vec<&str> = text.lines().filter(|line| line.contains(": MISSING")).collect();
+    assert!(last.ends_with(", 0 missing"), "{}", missing.join("\n"));
+    let checks = fs::read_to_string(repository().join("tests/kernel/features"))?;
+    let named = checks.lines().filter(|line| line.starts_with("feature \"")).count();
+    let there = text.lines().filter(|line| line.trim_end().ends_with(": ok")).count();
+    assert!(there > named, "{there} of more than {named} checks were made");
+    Ok(vm.wait_off()?)
+}
+
+#[test]
+fn a_node_boots_on_each_of_its_forms_and_runs_a_container() -> Result {
+    for (board, file) in [
+        (Board::Microvm, "vmlinux"),
+        (Board::Q35, "vmlinux"),
+        (Board::Q35, "bzImage"),
+        (Board::Q35, "bzImage-small"),
+    ] {
+        let image = Image::with_images().kernel(tuned_kernel(file)?);
+        let node = Node::new().image(image).board(board).config(CONTAINER).boot()?;
+        node.console().wait_for("hello from a container")?;
+        let release = node.run("uname -r")?;
+        assert!(release.contains("-skerry"), "{file}: {release}");
+        let said = node.console().text();
+        assert!(!said.contains("no such module"), "{file}: modules are missed:\n{said}");
+        node.power_off()?;
+    }
+    Ok(())
+}
+
+/// The bar of what a small node needs.
+#[test]
+fn a_node_of_56_mib_runs_a_container() -> Result {
+    let image = Image::empty().container("busybox").with(CONTAINER, "").kernel(tuned_kernel("vmlinux")?);
+    let node = Node::new().image(image).board(Board::Microvm).memory(56).boot()?;
+    node.console().wait_for("hello from a container")?;
+    node.power_off()
+}
+
+const CONTAINER: &str = "[containers.one]\nimage = \"busybox\"\nconsole = true\n\
+                         args = [\"sh\", \"-c\", \"echo hello from a container; exec sleep 1000000\"]\nstop-grace = \"1s\"\n";
+
+fn options(text: &str) -> Options {
+    let option = |line: &str| {
+        if let Some(name) = line.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")) {
+            return Some((name.to_owned(), "n".to_owned()));
+        }
+        let (name, value) = line.split_once('=')?;
+        name.starts_with("CONFIG_").then(|| (name.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(option).collect()
+}
+
+/// A q35 machine with one of each device, and an initramfs whose `/init` asks for each feature.
+fn machine_with_everything(scratch: &Path) -> Result<Machine> {
+    let share = scratch.join("share");
+    fs::create_dir(&share)?;
+    fs::write(share.join("greeting"), "hello\n")?;
+    let disk = scratch.join("disk");
+    fs::write(&disk, format!("hello{}", "\0".repeat((1 << 20) - 5)))?;
+    let initramfs = scratch.join("initramfs.cpio");
+    fs::write(&initramfs, archive(scratch, &share)?)?;
+    let words = "console=ttyS0 quiet panic=1 hugepages=0 reserve_mem=1M:4096:oops ramoops.mem_name=oops";
+    let drive = |name: &str| format!("if=none,id={name},format=raw,readonly=on,file={}", disk.display());
+    let machine = Machine::q35()
+        .accelerator(Accelerator::detect())
+        .kernel(tuned_kernel("vmlinux")?, initramfs, words)
+        .disk(Disk::new(disk.clone()).read_only())
+        .network(qemu::Network::user())
+        .channel("skerry.test")
+        .watchdog()
+        .option("-drive", &drive("nvme0"))
+        .option("-device", "nvme,serial=one,drive=nvme0")
+        .option("-drive", &drive("scsi0"))
+        .option("-drive", &drive("cd0"))
+        .option("-device", "virtio-scsi-pci")
+        .option("-device", "scsi-hd,drive=scsi0")
+        .option("-device", "scsi-cd,drive=cd0")
+        .option("-device", "virtio-balloon-pci")
+        .option("-fsdev", &format!("local,id=share,security_model=none,readonly=on,path={}", share.display()))
+        .option("-device", "virtio-9p-pci,fsdev=share,mount_tag=share")
+        .option("-fw_cfg", "name=opt/skerry,string=hello")
+        .option("-smbios", "type=11,value=hello");
+    Ok(machine)
+}
+
+/// busybox, Debian's `ip`, `nft` and `dmsetup` with their libraries, and file systems to mount.
+fn archive(scratch: &Path, tree: &Path) -> Result<Vec<u8>> {
+    let tools = ["/sbin/ip", "/usr/sbin/nft", "/sbin/dmsetup"].map(PathBuf::from);
+    let call = scratch.join("call");
+    let source = repository().join("tests/kernel/call.c");
+    said(Command::new("gcc").args(["-Wall", "-Os", "-static", "-o"]).arg(&call).arg(source))?;
+    said(Command::new("sh").arg(repository().join("tests/kernel/disks")).arg(tree).arg(scratch))?;
+    let folders = ["/bin", "/sbin", "/usr", "/usr/sbin", "/lib", "/lib64", "/lib/x86_64-linux-gnu", "/data"];
+    let mut archive = folders.into_iter().fold(Archive::default(), Archive::folder);
+    archive = archive.file("/init", &repository().join("tests/kernel/features"))?;
+    archive = archive.file("/bin/busybox", &busybox()?)?.file("/bin/call", &call)?;
+    for tool in &tools {
+        archive = archive.file(&tool.display().to_string(), &tool.canonicalize()?)?;
+    }
+    for library in libraries(&tools)? {
+        archive = archive.file(&library.display().to_string(), &library.canonicalize()?)?;
+    }
+    for file in ["tree.erofs", "tree.verity", "verity.table", "disk.ext4", "disk.vfat", "disk.gpt"] {
+        archive = archive.file(&format!("/data/{file}"), &scratch.join(file))?;
+    }
+    Ok(archive.finish())
+}
+
+/// What ldd(1) says of all of them, each once, where the dynamic linker looks.
+fn libraries(programs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let words = said(Command::new("ldd").args(programs))?;
+    let paths = words.lines().filter_map(|line| {
+        let path = line.split_whitespace().find(|word| word.starts_with('/'))?;
+        let name = Path::new(path).file_name()?;
+        match path.contains("ld-linux") {
+            true => Some(Path::new("/lib64").join(name)),
+            false => (!path.ends_with(':')).then(|| Path::new("/lib/x86_64-linux-gnu").join(name)),
+        }
+    });
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    paths.dedup();
+    Ok(paths)
+}
