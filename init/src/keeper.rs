@@ -110,7 +110,7 @@ impl Keeper {
         let poller = Poller::new()?;
         poller.add(&signals, Token::Signals)?;
         let control = Control::open(&poller)?;
-        let own = [beside("network", Some("serve"), NETWORK_GRACE)?, monitor()?];
+        let own = [beside("network", &["serve"], NETWORK_GRACE)?, monitor()?];
         let supervisor = Supervisor::new(&Node::default(), &own)?;
         Ok(Self { poller, signals, supervisor, control, exits: Exits::default(), stopping: false })
     }
@@ -173,7 +173,7 @@ impl Keeper {
 
 /// The monitor that lies beside this program.
 fn monitor() -> Result<BuiltIn> {
-    let monitor = beside("monitor", None, STOP_GRACE)?;
+    let monitor = beside("monitor", &[], STOP_GRACE)?;
     let program = &*monitor.program;
     if !fs::exists(program).context(|| format!("look for {program}"))? {
         return Err(Error(format!("{program}: it is not there")));
@@ -182,10 +182,10 @@ fn monitor() -> Result<BuiltIn> {
 }
 
 /// A program that lies beside this one, or is not there.
-fn beside(name: &'static str, argument: Option<&'static str>, stop_grace: Duration) -> Result<BuiltIn> {
+fn beside(name: &'static str, arguments: &'static [&'static str], stop_grace: Duration) -> Result<BuiltIn> {
     let own = std::env::current_exe().context(|| "find this program")?;
     let program = own.with_file_name(format!("skerry-{name}")).to_string_lossy().into_owned();
-    Ok(BuiltIn { name, program: program.into(), argument, stop_grace })
+    Ok(BuiltIn { name, program: program.into(), arguments, stop_grace })
 }
 
 /// Makes sure that nobody else keeps containers here. A socket that nobody answers on was

@@ -36,8 +36,8 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// Its path.
     pub program: Cow<'static, str>,
-    /// Its one argument, if it has one.
-    pub argument: Option<&'static str>,
+    /// Its arguments.
+    pub arguments: &'static [&'static str],
     /// How long it may take to end.
     pub stop_grace: Duration,
 }
@@ -45,20 +45,29 @@ pub struct BuiltIn {
 /// First started, last stopped.
 const NETWORK: &str = "network";
 
+/// Started when `console.prompt` asks for it.
+const PROMPT: &str = "prompt";
+
 /// PID 1's own.
-pub const BUILT_IN: [BuiltIn; 2] = [
+pub const BUILT_IN: [BuiltIn; 3] = [
     BuiltIn {
         name: NETWORK,
         program: Cow::Borrowed("/sbin/skerry-network"),
-        argument: None,
+        arguments: &[],
         stop_grace: Duration::from_secs(5),
     },
     // It stops its containers in that time, each with a grace of its own.
     BuiltIn {
         name: "monitor",
         program: Cow::Borrowed("/sbin/skerry-monitor"),
-        argument: None,
+        arguments: &[],
         stop_grace: Duration::from_secs(60),
+    },
+    BuiltIn {
+        name: PROMPT,
+        program: Cow::Borrowed("/sbin/skerry"),
+        arguments: &["console", "/dev/console"],
+        stop_grace: Duration::from_secs(1),
     },
 ];
 
@@ -92,8 +101,10 @@ impl Supervisor {
     /// The services of this node, none started yet. Those whose `after` has a
     /// fault stay down, which is said.
     pub fn new(node: &Node, own: &[BuiltIn]) -> Result<Self> {
+        let is_wanted = |own: &&BuiltIn| own.name != PROMPT || node.console.prompt;
         let own = own
             .iter()
+            .filter(is_wanted)
             .filter(|own| !node.services.contains_key(own.name) && Path::new(&*own.program).exists());
         let mut units: Vec<Unit> = own.map(Unit::built_in).collect();
         for (name, service) in &node.services {
@@ -270,7 +281,7 @@ impl Supervisor {
 
 impl Unit {
     fn built_in(own: &BuiltIn) -> Self {
-        let words = [Some(&*own.program), own.argument].into_iter().flatten();
+        let words = [&*own.program].into_iter().chain(own.arguments.iter().copied());
         let argv = words.filter_map(|word| CString::new(word).ok()).collect();
         let life = Service::new(Restart::Always, false, own.stop_grace).missed();
         Self { prefixed: false, ..Self::new(own.name, argv, life) }

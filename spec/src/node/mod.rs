@@ -75,11 +75,13 @@ pub struct Console {
     /// Show each boot step with its time, and a status line per service and
     /// container. On unless it is switched off.
     pub status: bool,
+    /// `skerry`'s prompt on the console, if the image has the command.
+    pub prompt: bool,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Self { status: true }
+        Self { status: true, prompt: false }
     }
 }
 
