@@ -3,10 +3,11 @@
 //! Prints tables and writes `target/bench/NAME.json`. `docs/performance.md` tells
 //! what each number means. Nothing here is a result: each is measured in this run,
 //! and a count of instructions that another run of the same machine does not repeat is an
-//! error. The command line names what is measured, `boot` or `containers`; nothing named means
-//! all of it.
+//! error. The command line names what is measured, `boot`, `containers` or `engines`; nothing named
+//! means all of it.
 
 mod containers;
+mod engines;
 mod guest;
 mod machine;
 mod measurement;
@@ -14,6 +15,7 @@ mod page;
 mod peers;
 mod pid1;
 mod road;
+mod series;
 mod sizes;
 
 use measurement::Table;
@@ -39,8 +41,10 @@ fn main() -> ExitCode {
 /// Measures what the command line names; whether every bar was met.
 fn run() -> Result<bool> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = named.iter().find(|name| !["boot", "containers"].contains(&name.as_str())) {
-        return Err(Failure::new(format!("{unknown:?} is neither boot nor containers")));
+    if let Some(unknown) =
+        named.iter().find(|name| !["boot", "containers", "engines"].contains(&name.as_str()))
+    {
+        return Err(Failure::new(format!("{unknown:?} is none of boot, containers and engines")));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
     let mut tables = Vec::new();
@@ -49,6 +53,9 @@ fn run() -> Result<bool> {
     }
     if wanted("containers") {
         tables.push(containers::measure()?);
+    }
+    if wanted("engines") {
+        tables.push(engines::measure()?);
     }
     let folder = guest::folder();
     for table in &tables {

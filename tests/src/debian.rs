@@ -147,7 +147,7 @@ fn given(scratch: &Path) -> Result<PathBuf> {
     fs::create_dir_all(content.join("bin"))?;
     fs::create_dir_all(content.join("images"))?;
     fs::copy(repository().join("tests/probe/serve"), content.join("serve"))?;
-    for program in ["skerry", "skerry-runtime"] {
+    for program in ["skerry", "skerry-keeper", "skerry-monitor", "skerry-network", "skerry-runtime"] {
         fs::copy(programs().join(program), content.join("bin").join(program))?;
     }
     for name in IMAGES {

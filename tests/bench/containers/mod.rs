@@ -4,16 +4,15 @@
 mod bundle;
 mod calls;
 mod runtimes;
-mod series;
 mod stopwatch;
 
 use crate::guest::{compile, folder};
 use crate::measurement::{Measurement, Table, Unit};
+use crate::series::{Cost, Series};
 use runtimes::{CRUN, OURS, Runtime};
-use series::Series;
 use std::fs;
 use std::path::PathBuf;
-use stopwatch::{Cost, Stopwatch, Words};
+use stopwatch::{Stopwatch, Words};
 use tests::{Failure, Result};
 
 const FLOOR: &str = "C floor";

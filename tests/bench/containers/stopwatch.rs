@@ -5,6 +5,7 @@
 //! left at the end ends with the namespaces.
 
 use crate::guest::compile;
+use crate::series::Cost;
 use ::tests::{Failure, Result, said};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -16,17 +17,6 @@ const PLACE: &str = "umount -l /sys/fs/cgroup
 
 /// A command line: the program by its path.
 pub type Words = Vec<String>;
-
-/// What commands cost, with all processes that they started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Nanoseconds from their beginning to their end.
-    pub wall: u64,
-    /// Nanoseconds of user and system time.
-    pub cpu: u64,
-    /// Most resident memory of one process, in bytes.
-    pub memory: u64,
-}
 
 /// The running C program.
 pub struct Stopwatch {

@@ -1,7 +1,16 @@
-//! What several runtimes cost, round by round. In a round each is measured once, so what
+//! What several programs cost, round by round. In a round each is measured once, so what
 //! disturbs the machine disturbs all alike, and a ratio is the median of the rounds' ratios.
 
-use super::stopwatch::Cost;
+/// What commands cost, with all processes that they started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Nanoseconds from their beginning to their end.
+    pub wall: u64,
+    /// Nanoseconds of user and system time.
+    pub cpu: u64,
+    /// Most resident memory of one process, in bytes.
+    pub memory: u64,
+}
 
 /// Each runtime's costs for one verb; of a round in which it did not end there is none.
 #[derive(Debug, Default)]
