@@ -6,6 +6,7 @@
 //! that program.
 
 pub mod bundle;
+mod by_keys;
 pub mod control;
 pub mod crc32c;
 pub mod ext4_template;

@@ -5,7 +5,9 @@
 //! to [`crate::paths::IMAGE_MANIFEST`] in the root. Keys that are not named here are
 //! for people and are passed over.
 
+use crate::by_keys::ByKeys;
 use serde::Deserialize;
+use toml::de::Deserializer;
 
 /// The part of `manifest.toml` that programs read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -33,7 +35,8 @@ pub struct LeastMemory {
 /// # Errors
 /// What is wrong, in one line.
 pub fn read(text: &str) -> Result<Manifest, String> {
-    toml::from_str(text).map_err(|error| error.message().lines().collect::<Vec<_>>().join("; "))
+    let manifest = Deserializer::parse(text).and_then(|from| Manifest::deserialize(ByKeys(from)));
+    manifest.map_err(|error| error.message().lines().collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Layers of configuration: each checked by itself, then merged.
 
 use super::Node;
+use crate::by_keys::ByKeys;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use toml::Spanned;
@@ -88,8 +89,9 @@ pub fn load_part<T: DeserializeOwned + Default>(layers: &[Layer]) -> Result<T, E
         merge(merged.get_mut(), table.into_inner());
         // With everything below it in place, a fault of this layer shows here;
         // its own text tells where, unless only the combination is at fault.
-        node = T::deserialize(Deserializer::from(merged.clone())).map_err(|error| {
-            let alone = Deserializer::parse(&layer.text).and_then(T::deserialize).err();
+        node = T::deserialize(ByKeys(Deserializer::from(merged.clone()))).map_err(|error| {
+            let alone =
+                Deserializer::parse(&layer.text).and_then(|alone| T::deserialize(ByKeys(alone))).err();
             let same = alone.filter(|alone| alone.message() == error.message());
             same.map_or_else(|| Error::of_the_whole(layer, &error), |same| Error::new(layer, &same))
         })?;
