@@ -6,7 +6,6 @@
 //! that program.
 
 pub mod bundle;
-mod by_keys;
 pub mod control;
 pub mod crc32c;
 pub mod ext4_template;
@@ -20,3 +19,4 @@ pub mod proc_stat;
 pub mod quantity;
 pub mod signal;
 pub mod timestamp;
+mod value;

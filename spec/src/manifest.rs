@@ -5,9 +5,8 @@
 //! to [`crate::paths::IMAGE_MANIFEST`] in the root. Keys that are not named here are
 //! for people and are passed over.
 
-use crate::by_keys::ByKeys;
+use crate::value;
 use serde::Deserialize;
-use toml::de::Deserializer;
 
 /// The part of `manifest.toml` that programs read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -35,8 +34,7 @@ pub struct LeastMemory {
 /// # Errors
 /// What is wrong, in one line.
 pub fn read(text: &str) -> Result<Manifest, String> {
-    let manifest = Deserializer::parse(text).and_then(|from| Manifest::deserialize(ByKeys(from)));
-    manifest.map_err(|error| error.message().lines().collect::<Vec<_>>().join("; "))
+    value::parse(text).map_err(|fault| fault.to_string())
 }
 
 #[cfg(test)]

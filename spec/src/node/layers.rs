@@ -1,11 +1,11 @@
 //! Layers of configuration: each checked by itself, then merged.
 
 use super::Node;
-use crate::by_keys::ByKeys;
+use crate::value::{self, Fault};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::de::{DeTable, DeValue};
 
 /// One source of configuration.
 #[derive(Clone, Debug)]
@@ -41,15 +41,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    fn new(layer: &Layer, from: &toml::de::Error) -> Self {
-        let position = from.span().map(|span| position(&layer.text, span.start));
-        Self { position, ..Self::of_the_whole(layer, from) }
+    fn new(layer: &Layer, fault: &Fault) -> Self {
+        let position = fault.span.as_ref().map(|span| position(&layer.text, span.start));
+        Self { position, ..Self::of_the_whole(layer, fault) }
     }
 
     /// Its place, if it has one, is in the text of some layer, nobody knows which.
-    fn of_the_whole(layer: &Layer, from: &toml::de::Error) -> Self {
-        let message: Vec<&str> = from.message().lines().map(str::trim).collect();
-        Self { origin: layer.origin.clone(), position: None, message: message.join("; ") }
+    fn of_the_whole(layer: &Layer, fault: &Fault) -> Self {
+        Self { origin: layer.origin.clone(), position: None, message: fault.to_string() }
     }
 }
 
@@ -85,15 +84,14 @@ pub fn load_part<T: DeserializeOwned + Default>(layers: &[Layer]) -> Result<T, E
     let mut merged = Spanned::new(0..0, DeTable::new());
     let mut node = T::default();
     for layer in layers {
-        let table = DeTable::parse(&layer.text).map_err(|error| Error::new(layer, &error))?;
+        let table = DeTable::parse(&layer.text).map_err(|error| Error::new(layer, &error.into()))?;
         merge(merged.get_mut(), table.into_inner());
         // With everything below it in place, a fault of this layer shows here;
         // its own text tells where, unless only the combination is at fault.
-        node = T::deserialize(ByKeys(Deserializer::from(merged.clone()))).map_err(|error| {
-            let alone =
-                Deserializer::parse(&layer.text).and_then(|alone| T::deserialize(ByKeys(alone))).err();
-            let same = alone.filter(|alone| alone.message() == error.message());
-            same.map_or_else(|| Error::of_the_whole(layer, &error), |same| Error::new(layer, &same))
+        node = value::read(merged.clone()).map_err(|fault| {
+            let alone = value::parse::<T>(&layer.text).err();
+            let same = alone.filter(|alone| alone.message == fault.message);
+            same.map_or_else(|| Error::of_the_whole(layer, &fault), |same| Error::new(layer, &same))
         })?;
     }
     Ok(node)
