@@ -75,15 +75,8 @@ impl Reader {
         self.show()?;
         let mut bytes = [0; 256];
         loop {
-            let length = match read(io::stdin().as_fd(), &mut bytes) {
-                Err(Errno::EINTR) => continue,
-                length => length.context(|| "read the terminal".into())?,
-            };
-            if length == 0 {
-                return Ok(None);
-            }
-            // Keys after the end of a line are the next one's.
-            for key in self.keys.push(&bytes[..length]) {
+            // Keys after the end of a line are the next one's, and stay.
+            while let Some(key) = self.keys.next() {
                 match self.editor.key(key) {
                     Turn::Edited => self.show()?,
                     Turn::Finished(line) => return say("\r\n").map(|()| Some(line)),
@@ -92,6 +85,11 @@ impl Reader {
                     Turn::Clear => say("\x1b[H\x1b[J").and_then(|()| self.show())?,
                     Turn::Complete => self.complete(node)?,
                 }
+            }
+            match read(io::stdin().as_fd(), &mut bytes) {
+                Err(Errno::EINTR) => {}
+                Ok(0) => return Ok(None),
+                length => self.keys.push(&bytes[..length.context(|| "read the terminal".into())?]),
             }
         }
     }

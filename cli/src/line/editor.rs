@@ -143,7 +143,9 @@ mod tests {
 
     /// Types bytes; gives what stands there, with `|` as the cursor.
     fn typed(editor: &mut Editor, bytes: &str) -> String {
-        Keys::default().push(bytes.as_bytes()).into_iter().for_each(|key| drop(editor.key(key)));
+        let mut keys = Keys::default();
+        keys.push(bytes.as_bytes());
+        keys.for_each(|key| drop(editor.key(key)));
         let after: String = editor.line[editor.cursor..].iter().collect();
         format!("{}|{after}", editor.before())
     }

@@ -29,21 +29,29 @@ pub enum Key {
     End,
 }
 
-/// Bytes that came and are not a whole key yet.
+/// Bytes that came and are not a key that was taken. It yields the keys that are whole; what is no key
+/// that is known vanishes.
 #[derive(Clone, Debug, Default)]
 pub struct Keys(Vec<u8>);
 
 impl Keys {
-    /// Takes in bytes and gives the keys that are whole. What is no key that is known
-    /// vanishes.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Key> {
+    /// Takes in bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
-        let mut keys = Vec::new();
-        while let Some((key, length)) = first(&self.0) {
+    }
+}
+
+impl Iterator for Keys {
+    type Item = Key;
+
+    fn next(&mut self) -> Option<Key> {
+        loop {
+            let (key, length) = first(&self.0)?;
             self.0.drain(..length);
-            keys.extend(key);
+            if key.is_some() {
+                return key;
+            }
         }
-        keys
     }
 }
 
@@ -121,16 +129,27 @@ mod tests {
         ];
         for piece in [1, 2, 3, bytes.len()] {
             let mut keys = Keys::default();
-            let seen: Vec<Key> = bytes.chunks(piece).flat_map(|bytes| keys.push(bytes)).collect();
+            let mut seen = Vec::new();
+            for bytes in bytes.chunks(piece) {
+                keys.push(bytes);
+                seen.extend(keys.by_ref());
+            }
             assert_eq!(seen, expected, "in pieces of {piece}");
         }
     }
 
     #[test]
     fn what_is_no_key_vanishes() {
-        assert_eq!(
-            Keys::default().push(b"\x1b[24~a\xff\xc3(\x00b"),
-            [Key::Letter('a'), Key::Letter('('), Key::Letter('b')]
-        );
+        let mut keys = Keys::default();
+        keys.push(b"\x1b[24~a\xff\xc3(\x00b");
+        assert_eq!(keys.collect::<Vec<_>>(), [Key::Letter('a'), Key::Letter('('), Key::Letter('b')]);
+    }
+
+    #[test]
+    fn what_is_typed_ahead_stays() {
+        let mut keys = Keys::default();
+        keys.push(b"a\rb");
+        assert_eq!(keys.by_ref().take_while(|key| *key != Key::Enter).count(), 1);
+        assert_eq!(keys.next(), Some(Key::Letter('b')));
     }
 }
