@@ -7,7 +7,7 @@ help: ## this list
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
 	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, KERNEL=tuned, INTERACTIVE=1 and APPEND="kernel words".'
-	@echo '`make bench` takes ONLY=boot or ONLY=containers; containers need root or sudo.'
+	@echo '`make bench` takes ONLY=boot, kernel, containers or engines; containers need root or sudo.'
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev

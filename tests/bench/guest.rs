@@ -16,6 +16,10 @@ pub struct Programs {
     pub payload: PathBuf,
     /// The service that waits for the node's web page.
     pub page: PathBuf,
+    /// `/init` that tells when it began and how much memory there is.
+    pub first: PathBuf,
+    /// A kernel that tells when it began, as an ELF file with a PVH entry and as a bzImage.
+    pub entry: [PathBuf; 2],
     /// The least that a PID 1 can be.
     pub floor: PathBuf,
 }
@@ -43,8 +47,20 @@ pub fn build() -> Result<Programs> {
         start: compile("guest/start", "start", &[&BARE[..], &["-DSETTLE=0"]].concat())?,
         payload: compile("guest/payload", "payload", &BARE)?,
         page: compile("guest/page", "page", &BARE)?,
+        first: compile("guest/first", "first", &BARE)?,
+        entry: entry()?,
         floor: compile("guest/floor", "floor", &["-Os", "-static"])?,
     })
+}
+
+fn entry() -> Result<[PathBuf; 2]> {
+    let source = repository().join("tests/bench/guest/entry.S");
+    let (elf, object, image) = (folder().join("entry"), folder().join("entry.o"), folder().join("entry.bz"));
+    let pvh = ["-DPVH", "-m32", "-static", "-nostdlib", "-Wl,-Ttext=0x200000", "-Wl,--build-id=none", "-o"];
+    said(Command::new("gcc").args(pvh).arg(&elf).arg(&source))?;
+    said(Command::new("gcc").args(["-c", "-o"]).arg(&object).arg(&source))?;
+    said(Command::new("objcopy").args(["-O", "binary", "-j", ".text"]).arg(object).arg(&image))?;
+    Ok([elf, image])
 }
 
 /// Compiles a C file of the benchmark.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 /// No chance in it: no random addresses, and no calibration of clocks against the
 /// emulated ones.
-const WORDS: &str = "console=ttyS0 nokaslr quiet no_timer_check tsc_early_khz=1000000";
+pub const WORDS: &str = "console=ttyS0 nokaslr quiet no_timer_check tsc_early_khz=1000000";
 
 /// How far two runs of the same may be apart: a longer command line alone is 0.07 %.
 const APART: f64 = 0.003;
 
 /// An emulated second may take a few real ones; the whole of a boot comes in well below.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Starts one.
 pub fn start(kernel: &Path, initramfs: &Path, memory: u32) -> Result<Vm> {

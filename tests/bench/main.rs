@@ -3,12 +3,13 @@
 //! Prints tables and writes `target/bench/NAME.json`. `docs/performance.md` tells
 //! what each number means. Nothing here is a result: each is measured in this run,
 //! and a count of instructions that another run of the same machine does not repeat is an
-//! error. The command line names what is measured, `boot`, `containers` or `engines`; nothing named
-//! means all of it.
+//! error. The command line names what is measured, `boot`, `kernel`, `containers` or `engines`; nothing
+//! named means all of it.
 
 mod containers;
 mod engines;
 mod guest;
+mod kernel;
 mod machine;
 mod measurement;
 mod page;
@@ -42,14 +43,17 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let named: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) =
-        named.iter().find(|name| !["boot", "containers", "engines"].contains(&name.as_str()))
+        named.iter().find(|name| !["boot", "kernel", "containers", "engines"].contains(&name.as_str()))
     {
-        return Err(Failure::new(format!("{unknown:?} is none of boot, containers and engines")));
+        return Err(Failure::new(format!("{unknown:?} is none of boot, kernel, containers and engines")));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
     let mut tables = Vec::new();
     if wanted("boot") {
         tables.extend(boot()?);
+    }
+    if wanted("kernel") {
+        tables.extend(kernel::measure(&guest::build()?)?);
     }
     if wanted("containers") {
         tables.push(containers::measure()?);

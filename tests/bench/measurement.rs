@@ -42,7 +42,7 @@ struct Peer {
 /// One measurement of ours.
 #[derive(Debug)]
 pub struct Measurement {
-    name: &'static str,
+    name: String,
     unit: Unit,
     value: u64,
     peers: Vec<Peer>,
@@ -50,8 +50,8 @@ pub struct Measurement {
 
 impl Measurement {
     /// A measurement that stands alone.
-    pub fn new(name: &'static str, unit: Unit, value: u64) -> Self {
-        Self { name, unit, value, peers: Vec::new() }
+    pub fn new(name: impl Into<String>, unit: Unit, value: u64) -> Self {
+        Self { name: name.into(), unit, value, peers: Vec::new() }
     }
 
     /// Compares it with another measurement.
