@@ -24,7 +24,7 @@ use sys::netlink::Netlink;
 /// # Errors
 /// What could not be done, in words.
 pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached, String> {
-    let _lock = lock()?;
+    let lock = lock()?;
     if !asked.networks.is_empty() {
         modules::load()?;
     }
@@ -56,6 +56,8 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     let mut warnings: Vec<String> =
         dropped_by.into_iter().map(|(table, chain)| dropped(&table, &chain)).collect();
     if record.interfaces.len() + record.ports.len() > 0 {
+        // The service may be waiting for it, and would not answer.
+        drop(lock);
         warnings.extend(told::tell());
     }
     Ok(record.answer(&networks, warnings))

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// What could not be done, in words; the rest is done nevertheless.
 pub fn detach(container: &Name) -> Result<(), String> {
-    let _lock = lock()?;
+    let lock = lock()?;
     let (networks, others) = others(container)?;
     let ours = all_records()?.into_iter().find(|record| record.container == *container);
     let mut host = Host::look()?;
@@ -25,6 +25,8 @@ pub fn detach(container: &Name) -> Result<(), String> {
         // A namespace without a record is of an `attach` that another kernel's boot or a hand cut short.
         None => rest(&mut host, &networks, &others, &Path::new(paths::NETNS).join(&**container)),
     };
+    // The service may be waiting for it, and would not answer.
+    drop(lock);
     told::tell();
     result
 }
