@@ -36,7 +36,8 @@ fn an_init_of_podmans_is_the_first_process() -> Result {
 
 #[test]
 fn a_device_is_there_for_what_was_asked_and_no_other_is() -> Result {
-    let script = "(: </dev/lc) && echo read; (: >/dev/lc) || echo not written; mknod /tmp/kmsg c 1 11; \
+    // Both streams in one pipe, or a line of one would stand within a line of the other.
+    let script = "exec 2>&1; (: </dev/lc) && echo read; (: >/dev/lc) || echo not written; mknod /tmp/kmsg c 1 11; \
         (: </tmp/kmsg) || echo not opened";
     let said = said("--cap-add MKNOD --device /dev/loop-control:/dev/lc:r", script)?;
     let order: Vec<_> = said.lines().filter(|line| !line.contains(": ")).collect();
