@@ -2,10 +2,8 @@
 //! order of their names, in [`spec::paths::CONFIG_LAYERS`].
 
 use spec::node::{Layer, Node, load};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use sys::cause::cause;
+use std::path::Path;
+use sys::texts::of_folder;
 
 /// Reads and merges the layers.
 ///
@@ -13,25 +11,16 @@ use sys::cause::cause;
 /// A layer that cannot be read or is refused; PID 1 has checked them all, so
 /// this is a fault of the node and not of who wrote them.
 pub fn read(folder: &Path) -> Result<Node, String> {
-    let named = |error: io::Error| format!("read {}: {}", folder.display(), cause(&error));
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(named)? {
-        files.push(entry.map_err(named)?.path());
-    }
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    let layer = |file: PathBuf| -> Result<Layer, String> {
-        let origin = file.display().to_string();
-        let text = fs::read_to_string(&file).map_err(|error| format!("read {origin}: {}", cause(&error)))?;
-        Ok(Layer { origin, text })
-    };
-    let layers: Vec<Layer> = files.into_iter().map(layer).collect::<Result<_, _>>()?;
+    let files = of_folder(folder, "toml")?
+        .ok_or_else(|| format!("read {}: no such file or directory", folder.display()))?;
+    let layers: Vec<Layer> = files.into_iter().map(Layer::from).collect();
     load(&layers).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn layers_are_merged_in_the_order_of_their_names() {

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use spec::node::{Bridge, Layer, Name, Network, load_part, named_networks};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
+use sys::texts::of_folder;
 
 /// What this program needs of `node.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -27,7 +27,8 @@ pub struct Node {
 /// # Errors
 /// A layer that cannot be read or does not parse; the message names it.
 pub fn read(folder: &Path) -> Result<Node, String> {
-    let layers = layers(folder).map_err(|cause| format!("read {}: {cause}", folder.display()))?;
+    let files = of_folder(folder, "toml")?.unwrap_or_default();
+    let layers: Vec<Layer> = files.into_iter().map(Layer::from).collect();
     load_part(&layers).map_err(|error| error.to_string())
 }
 
@@ -36,17 +37,4 @@ pub fn read(folder: &Path) -> Result<Node, String> {
 pub fn clock_floor(manifest: &Path) -> Duration {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     spec::manifest::read(&text).map_or(Duration::ZERO, |manifest| Duration::from_secs(manifest.time))
-}
-
-fn layers(folder: &Path) -> io::Result<Vec<Layer>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
-    let layer =
-        |path: &Path| fs::read_to_string(path).map(|text| Layer { origin: path.display().to_string(), text });
-    paths.iter().map(|path| layer(path)).collect()
 }

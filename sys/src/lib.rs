@@ -29,6 +29,7 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod socket;
 pub mod terminal;
+pub mod texts;
 pub mod verity;
 pub mod watchdog;
 pub mod xattr;

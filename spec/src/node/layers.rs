@@ -16,6 +16,13 @@ pub struct Layer {
     pub text: String,
 }
 
+impl From<(String, String)> for Layer {
+    /// Of a file's path and its text.
+    fn from((origin, text): (String, String)) -> Self {
+        Self { origin, text }
+    }
+}
+
 /// Why a layer was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {

@@ -4,10 +4,8 @@
 use super::Settings;
 use spec::node::{Layer, load};
 use spec::paths;
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use sys::cause::cause;
+use std::path::Path;
+use sys::texts;
 
 impl Settings {
     /// As this machine's configuration has them; the default where there is none.
@@ -19,36 +17,20 @@ impl Settings {
     }
 
     fn from_files(folder: &Path, single: &Path) -> Result<Self, String> {
-        let files =
-            layers(folder).map_err(|error| format!("read {}: {}", folder.display(), cause(&error)))?;
-        let files = if files.is_empty() && single.exists() { vec![single.to_owned()] } else { files };
-        let layer = |path: PathBuf| {
-            let origin = path.display().to_string();
-            let text = fs::read_to_string(&path);
-            text.map_err(|error| format!("read {origin}: {}", cause(&error)))
-                .map(|text| Layer { origin, text })
-        };
-        let layers = files.into_iter().map(layer).collect::<Result<Vec<_>, _>>()?;
+        let mut files = texts::of_folder(folder, "toml")?.unwrap_or_default();
+        if files.is_empty() && single.exists() {
+            files.push(texts::of_file(single)?);
+        }
+        let layers: Vec<Layer> = files.into_iter().map(Layer::from).collect();
         let node = load(&layers).map_err(|error| error.to_string())?;
         Self::default().with_configuration(&node.registries)
     }
 }
 
-/// The layers of a folder, the lowest first; none when there is no such folder.
-fn layers(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
-    Ok(paths)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn layers_come_before_the_single_file_and_faults_are_named() {
