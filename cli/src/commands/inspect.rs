@@ -13,9 +13,14 @@ use spec::timestamp::{rfc3339, rfc3339_seconds};
 pub fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
     let objects: Vec<Value> =
         asked.names.iter().map(|name| one(node, name, asked.r#type.as_deref())).collect::<Result<_>>()?;
-    let text = match &asked.format {
-        None | Some(Format::Table) => serde_json::to_string_pretty(&objects).unwrap_or_default() + "\n",
-        Some(format) => format::show(format, &[], &objects).map_err(Error::new)?,
+    show(asked.format.as_ref(), &objects)
+}
+
+/// Objects as they are, laid out for reading, or as the format says.
+pub fn show(format: Option<&Format>, objects: &[Value]) -> Result<()> {
+    let text = match format {
+        None | Some(Format::Table) => serde_json::to_string_pretty(objects).unwrap_or_default() + "\n",
+        Some(format) => format::show(format, &[], objects).map_err(Error::new)?,
     };
     print_all(&text);
     Ok(())

@@ -3,10 +3,10 @@
 //! A volume is a folder of the data disk (`spec::paths::VOLUMES`), which this program makes and removes
 //! itself. The monitor fills one at its first use. Who uses it, the monitor says.
 
-use super::{Node, images, list, print, print_all};
+use super::{Node, images, inspect::show as show_objects, list, print, print_all};
 use crate::arguments::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb};
 use crate::error::{Context, Error, Result};
-use crate::format::{self, Format};
+use crate::format;
 use crate::human::decimal;
 use serde_json::{Value, json};
 use spec::monitor::{Reply, Request};
@@ -82,12 +82,7 @@ fn inspect(node: &Node<'_>, asked: &VolumeInspect) -> Result<()> {
     let users = users(node)?;
     let found = asked.volumes.iter().map(|name| find(name)).collect::<Result<Vec<Name>>>()?;
     let objects: Vec<Value> = found.iter().map(|name| object(name, &users)).collect();
-    let text = match &asked.format {
-        None | Some(Format::Table) => serde_json::to_string_pretty(&objects).unwrap_or_default() + "\n",
-        Some(format) => format::show(format, &[], &objects).map_err(Error::new)?,
-    };
-    print_all(&text);
-    Ok(())
+    show_objects(asked.format.as_ref(), &objects)
 }
 
 /// One volume, for `inspect` of anything.

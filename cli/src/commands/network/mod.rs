@@ -5,10 +5,10 @@ mod settings;
 
 pub use settings::settings;
 
-use super::{Node, list, print, print_all};
+use super::{Node, inspect::show as show_objects, list, print, print_all};
 use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
 use crate::error::{Context, Error, Result};
-use crate::format::{self, Format};
+use crate::format;
 use files::subnet;
 use serde_json::{Map, Value, json};
 use spec::monitor::{Request, Summary};
@@ -123,12 +123,7 @@ fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
         .iter()
         .map(|name| Ok(whole(&files::find(name)?, &containers)))
         .collect::<Result<_>>()?;
-    let text = match &asked.format {
-        None | Some(Format::Table) => serde_json::to_string_pretty(&objects).unwrap_or_default() + "\n",
-        Some(format) => format::show(format, &[], &objects).map_err(Error::new)?,
-    };
-    print_all(&text);
-    Ok(())
+    show_objects(asked.format.as_ref(), &objects)
 }
 
 /// One for `skerry inspect`.
