@@ -41,7 +41,7 @@ mod watchdog;
 #[cfg(not(test))]
 sys::entry!(start);
 
-#[cfg_attr(test, allow(dead_code))]
+#[cfg_attr(test, allow(dead_code, reason = "tests have a start of their own"))]
 fn start() {
     if std::process::id() == 1 {
         crash::install_hook();

@@ -5,7 +5,7 @@
 //! The first process of the place ends when the test's end of its standard input
 //! closes, and takes every other with it, however the test ended.
 
-#![allow(dead_code)] // Each test program uses its share.
+#![allow(dead_code, reason = "each test program uses its share")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};

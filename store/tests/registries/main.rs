@@ -9,7 +9,7 @@
 //! `SKERRY_TORTURE_ROUNDS=1000` kills so many programs in place of twenty.
 
 #[path = "../../src/registry/fake.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the unit tests use the rest")]
 mod fake;
 mod kills;
 mod peer;
