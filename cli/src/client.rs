@@ -8,6 +8,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
+
+/// How often, and how long in between, a monitor that went away is looked for.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection.
 #[derive(Debug)]
@@ -39,6 +44,24 @@ impl Client {
     /// What the monitor says, or that it went away.
     pub fn answer(socket: &Path, request: &Request) -> Result<Reply> {
         Self::ask(socket, request)?.reply()
+    }
+
+    /// Asks a monitor that was killed a moment ago, and may be once more, until one answers.
+    ///
+    /// # Errors
+    /// What the monitor says; none answers in [`TRIES`] times [`PAUSE`].
+    pub fn insist(socket: &Path, request: &Request) -> Result<(Self, Reply)> {
+        let mut tries = 1;
+        loop {
+            let asked = Self::ask(socket, request).and_then(|mut client| Ok((client.next()?, client)));
+            match asked {
+                Ok((Some(Frame { payload, .. }), client)) => return Ok((client, reply(&payload)?)),
+                Ok((None, _)) if tries == TRIES => return Err(gone()),
+                Err(error) if tries == TRIES => return Err(error),
+                _ => std::thread::sleep(PAUSE),
+            }
+            tries += 1;
+        }
     }
 
     /// Sends a message.

@@ -14,7 +14,6 @@ use spec::monitor::{Frame, Kind, Reply, Request};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// How streams are followed.
 #[derive(Clone, Debug)]
@@ -104,10 +103,6 @@ struct Session {
     received: u64,
 }
 
-/// How often, and how long in between, a monitor that went away is looked for.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
-
 impl Session {
     fn run(&mut self) -> Result<Ended> {
         loop {
@@ -135,16 +130,9 @@ impl Session {
             return Err(Error::new("the monitor went away; the container goes on"));
         };
         let request = Request::Resume { session: session.clone(), received: self.received };
-        let mut tries = 1;
-        self.client = loop {
-            match Client::ask(socket, &request) {
-                Ok(client) => break client,
-                Err(error) if tries == TRIES => return Err(error),
-                Err(_) => std::thread::sleep(PAUSE),
-            }
-            tries += 1;
-        };
-        match self.client.reply()? {
+        let (client, reply) = Client::insist(socket, &request)?;
+        self.client = client;
+        match reply {
             Reply::Streams { .. } => Ok(()),
             other => Err(Error::new(format!("the monitor said {other:?} when streams were joined again"))),
         }

@@ -12,22 +12,25 @@ use std::io::{self, Write};
 pub fn logs(node: &Node<'_>, asked: &arguments::Logs) -> Result<()> {
     let mut request = request(asked)?;
     let mut entries = Entries::new(asked.timestamps, request.tail.is_some());
-    while !read(node, &request, &mut entries)? {
+    let mut client = Client::ask(node.socket, &Request::Logs(request.clone()))?;
+    let mut reply = client.reply()?;
+    loop {
+        if !matches!(reply, Reply::Streams { .. }) {
+            return Err(unexpected(&reply));
+        }
+        if read(&mut client, &mut entries)? {
+            return Ok(());
+        }
         // The monitor was killed: the one that comes back is asked for the rest.
         if let Some(last) = entries.begin_again() {
             (request.tail, request.since) = (None, Some(last));
         }
+        (client, reply) = Client::insist(node.socket, &Request::Logs(request.clone()))?;
     }
-    Ok(())
 }
 
 /// Shows what comes; says whether that was all.
-fn read(node: &Node<'_>, request: &Logs, entries: &mut Entries) -> Result<bool> {
-    let mut client = Client::ask(node.socket, &Request::Logs(request.clone()))?;
-    match client.reply()? {
-        Reply::Streams { .. } => {}
-        other => return Err(unexpected(&other)),
-    }
+fn read(client: &mut Client, entries: &mut Entries) -> Result<bool> {
     while let Some(Frame { kind, payload }) = client.next()? {
         match kind {
             Kind::Message => match client::reply(&payload)? {
