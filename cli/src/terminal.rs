@@ -8,11 +8,21 @@ use spec::monitor::Size;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
+/// What a serial line's driver goes by, beside the control flags (uart_set_termios of the kernel).
+const LINE: InputFlags = InputFlags::IGNBRK
+    .union(InputFlags::BRKINT)
+    .union(InputFlags::IGNPAR)
+    .union(InputFlags::PARMRK)
+    .union(InputFlags::INPCK);
+
 /// Standard input is raw until this is dropped: each key goes to the container as it is.
 #[derive(Debug)]
 pub struct Raw(Termios);
 
 impl Raw {
+    /// What the line itself is like stays: a UART that is set up anew drops what has come and was
+    /// not read yet.
+    ///
     /// # Errors
     /// Standard input is no terminal.
     pub fn new() -> Result<Self> {
@@ -20,6 +30,8 @@ impl Raw {
         let before = tcgetattr(io::stdin().as_fd()).context(words)?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
+        raw.control_flags = before.control_flags;
+        raw.input_flags |= before.input_flags & LINE;
         tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &raw).context(words)?;
         Ok(Self(before))
     }

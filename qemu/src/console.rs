@@ -157,6 +157,27 @@ impl Watch<'_> {
         self.wait(text, |log| find(log.text.from(self.from), text.as_bytes()).map(drop))
     }
 
+    /// Waits for `text` in this part of the log; what comes after it.
+    ///
+    /// # Errors
+    ///
+    /// When the limit passes or the machine ends first.
+    pub fn after(self, text: &str) -> Result<Self, Error> {
+        let from = self.wait(text, |log| {
+            let start = self.from.max(log.text.forgotten);
+            find(log.text.from(start), text.as_bytes()).map(|at| start + at + text.len())
+        })?;
+        Ok(Self { from, ..self })
+    }
+
+    /// What this part of the log holds before another part of it begins.
+    pub fn before(&self, other: &Self) -> String {
+        let log = self.console.log.lock();
+        let bytes = log.text.from(self.from);
+        let end = other.from.saturating_sub(self.from.max(log.text.forgotten)).min(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    }
+
     /// Waits until `found` finds `text`, which is for the error.
     fn wait<R>(&self, text: &str, mut found: impl FnMut(&Log) -> Option<R>) -> Result<R, Error> {
         let result = self.console.log.wait(self.limit, |log| match found(log) {
@@ -260,6 +281,16 @@ mod tests {
         let error = console.from_now().within(Duration::from_millis(1)).wait_for("up").unwrap_err();
         assert!(matches!(error, Error::Late { .. }), "{error}");
         assert!(console.failed());
+    }
+
+    #[test]
+    fn what_comes_after_a_text_is_a_part_of_its_own() {
+        let (mut guest, console) = console();
+        guest.write_all(b"> ps\r\nnone\r\n> ").unwrap();
+        let ps = console.from_start().after("> ps\n").unwrap();
+        let prompt = ps.after("\n> ").unwrap();
+        assert_eq!(ps.before(&prompt), "none\n> ");
+        assert_eq!(prompt.text(), "");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Reader {
     fn line(&mut self, node: &Node<'_>) -> Result<Option<String>> {
         let _raw = Raw::new()?;
         self.show()?;
-        let mut bytes = [0; 256];
+        // One byte at a time: what is typed ahead of a command's end is left to what the line starts.
+        let mut bytes = [0; 1];
         loop {
             // Keys after the end of a line are the next one's, and stay.
             while let Some(key) = self.keys.next() {
