@@ -5,13 +5,14 @@ use super::folder::{self, all_networks, all_records, lock, records};
 use super::grant::{There, grant};
 use super::host::{Host, deafen, observe};
 use super::record::Record;
+use super::subnet::longest;
 use super::{configured, detach, forwarding, modules, namespace, occupied, told};
 use crate::netlink::route::{Origin, Route};
 use crate::netlink::{address, link, route};
 use spec::network::{Attach, Attached, Interface, Network};
 use spec::node::Name;
 use spec::paths;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -104,6 +105,11 @@ fn realize(
             host.pair(record, index, bridge, &there)
                 .map_err(|error| format!("make {}: {}", interface.host_name, cause(&error)))?;
         }
+        let of = networks.iter().find(|network| network.name == interface.network);
+        if of.is_some_and(|network| network.cluster.is_some()) {
+            host.isolate(&interface.host_name)
+                .map_err(|error| format!("isolate {}: {}", interface.host_name, cause(&error)))?;
+        }
     }
     namespace::inside(path, |_| settle(&record.interfaces)).map_err(failed)
 }
@@ -120,6 +126,10 @@ fn settle(interfaces: &[Interface]) -> io::Result<()> {
     for interface in interfaces {
         let index = index(&interface.name)?;
         deafen(&interface.name)?;
+        if interface.addresses.iter().any(|cidr| cidr.prefix == longest(cidr.address)) {
+            // The router is right to be sent everything, though it may name a neighbour as the shorter way.
+            refuse_redirects(&interface.name)?;
+        }
         for cidr in &interface.addresses {
             kernel.change(address::settle(index, cidr.address, cidr.prefix))?;
         }
@@ -132,6 +142,17 @@ fn settle(interfaces: &[Interface]) -> io::Result<()> {
             let default =
                 Route { network, prefix: 0, gateway: Some(gateway), source: None, origin: Origin::Static };
             kernel.change(route::replace(index, &default))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets an interface of this namespace, in which nothing is forwarded, believe no router's word of a shorter way.
+fn refuse_redirects(name: &str) -> io::Result<()> {
+    for path in [format!("ipv4/conf/{name}"), "ipv4/conf/all".to_owned(), format!("ipv6/conf/{name}")] {
+        match fs::write(format!("/proc/sys/net/{path}/accept_redirects"), "0") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // a kernel without IPv6
+            result => result?,
         }
     }
     Ok(())

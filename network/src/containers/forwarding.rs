@@ -31,6 +31,21 @@ pub fn switch_on() -> Result<(), String> {
     on(&format!("{V6}/all/forwarding"))
 }
 
+/// Keeps packets that stay within a bridge from nftables (`br_netfilter`, where it is loaded). It would lead
+/// what is for a Service of a pod's node to the other pod by way of the bridge, past its isolated ports.
+///
+/// # Errors
+/// What could not be written, in words.
+pub fn leave_bridges_alone() -> Result<(), String> {
+    for name in ["iptables", "ip6tables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        if fs::read_to_string(&path).is_ok_and(|text| text.trim() == "1") {
+            fs::write(&path, "0").map_err(|error| format!("write 0 to {path}: {}", cause(&error)))?;
+        }
+    }
+    Ok(())
+}
+
 /// Interfaces that listen to routers go on to: 2 says "even when forwarding". Before
 /// the switch, because with it the kernel forgets what routers said.
 fn keep_listening() -> io::Result<()> {

@@ -2,7 +2,8 @@
 //! that nobody else publishes. A value of what it asks for and of what there is.
 
 use super::record::Record;
-use super::subnet::{contains, host, size};
+use super::subnet::{contains, host, longest, size};
+use spec::crc32c;
 use spec::nearest::nearest;
 use spec::network::{Attach, Interface, Mac, Membership, Network, Port};
 use spec::node::{Cidr, Name};
@@ -120,10 +121,12 @@ fn interface(
                 let mut left = had
                     .filter(|address| inside(&address))
                     .filter_map(|address| wanted_one(address, subnet, network, there.others).ok());
-                left.next().map_or_else(|| next(subnet, network, there.others), Ok)?
+                left.next().map_or_else(|| next(subnet, network, record, there.others), Ok)?
             }
         };
-        Ok(Cidr { address, prefix: subnet.prefix })
+        // A pod has no neighbours: all it says goes to the node.
+        let prefix = if network.cluster.is_some() { longest(address) } else { subnet.prefix };
+        Ok(Cidr { address, prefix })
     });
     let addresses = each.collect::<Result<Vec<Cidr>, String>>()?;
     let host_name =
@@ -182,8 +185,15 @@ fn wanted_one(wanted: IpAddr, subnet: Cidr, network: &Network, others: &[Record]
     }
 }
 
-fn next(subnet: Cidr, network: &Network, others: &[Record]) -> Result<IpAddr, String> {
-    let all = (1..=size(subnet)).map(|number| host(subnet, number));
+/// The first free one. Pods begin to look somewhere, so that one does not get at once what the last has left:
+/// other nodes may still send there.
+fn next(subnet: Cidr, network: &Network, record: &Record, others: &[Record]) -> Result<IpAddr, String> {
+    let size = size(subnet);
+    let start = match &network.cluster {
+        Some(_) => crc32c::update(!0, record.container.as_bytes()) % size.max(1),
+        None => 0,
+    };
+    let all = (0..size).map(|step| host(subnet, 1 + (start + step) % size));
     let free =
         |address: &IpAddr| *address != subnet.address && holder(*address, &network.name, others).is_none();
     all.into_iter()
@@ -252,6 +262,7 @@ mod tests {
             internal: false,
             mtu: None,
             configured: false,
+            cluster: None,
         }
     }
 
@@ -291,6 +302,27 @@ mod tests {
         assert_eq!(second.interfaces[0].host_name, "skerry0p2");
         let third = give("c", plain, &[second]).unwrap();
         assert_eq!(addresses(&third), addresses(&first), "a gap is filled");
+    }
+
+    #[test]
+    fn a_pod_is_alone_at_its_address_and_does_not_get_what_another_has_just_left() {
+        let pods = Network {
+            cluster: Some(Vec::new()),
+            ..network("pods", "skerry0", &["10.244.1.1/24", "fd44::1/64"])
+        };
+        let asked = ask(r#"{"networks": [{"network": "pods"}]}"#);
+        let attach = |name: &str, others: &[Record]| {
+            let there = There { networks: std::slice::from_ref(&pods), others, before: None, mtu: 1500 };
+            grant(&name.parse().unwrap(), "/run/netns", &asked, there, &|_| true)
+        };
+        let first = addresses(&attach("a", &[]).unwrap());
+        assert!(first[0].ends_with("/32") && first[1].ends_with("/128"), "{first:?}");
+        assert_ne!(addresses(&attach("b", &[]).unwrap()), first);
+        let mut all = Vec::new();
+        while let Ok(record) = attach(&format!("p{}", all.len()), &all) {
+            all.push(record);
+        }
+        assert_eq!(all.len(), 253, "every address but the node's");
     }
 
     #[test]

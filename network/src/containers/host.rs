@@ -96,13 +96,28 @@ impl Host {
         Ok(())
     }
 
+    /// Lets a bridge's port speak to the bridge alone: what it sends to another port's is routed, and so
+    /// passes what Services and policies say.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn isolate(&mut self, name: &str) -> io::Result<()> {
+        self.observed = observe(&mut self.routing)?;
+        let port = self.link(name).map_or(0, |link| link.index);
+        self.routing.change(link::isolate(port))
+    }
+
     /// Takes a link away, if it is there.
     ///
     /// # Errors
     /// What the kernel answered, in words.
     pub fn delete(&mut self, name: &str) -> Result<(), String> {
         match self.link(name).map(|link| link.index) {
-            Some(index) => self.step(&Step::Delete { index, name: name.to_owned() }),
+            Some(index) => {
+                self.step(&Step::Delete { index, name: name.to_owned() })?;
+                self.observed.links.retain(|link| link.index != index);
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -131,8 +146,12 @@ impl Host {
             Step::Bridge { name, mac, mtu } => {
                 self.bridge(name, mac.0, *mtu).map_err(failed(format!("make bridge {name}")))
             }
-            Step::Join { port, bridge } => {
-                self.join(port, bridge).map_err(failed(format!("make {port} a port of {bridge}")))
+            Step::Join { port, bridge, isolated } => {
+                let joined = self.join(port, bridge).and_then(|()| match isolated {
+                    true => self.isolate(port),
+                    false => Ok(()),
+                });
+                joined.map_err(failed(format!("make {port} a port of {bridge}")))
             }
             Step::Address { bridge, address } => {
                 self.address(bridge, *address).map_err(failed(format!("set address {address} of {bridge}")))

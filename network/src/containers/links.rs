@@ -44,6 +44,8 @@ pub enum Step {
         port: String,
         /// The bridge.
         bridge: String,
+        /// It speaks to the bridge alone, not to other ports.
+        isolated: bool,
     },
 }
 
@@ -109,7 +111,12 @@ fn bridge(network: &Network, records: &[Record], observed: &Observed) -> Vec<Ste
         .iter()
         .filter_map(|record| record.on(&network.name))
         .filter(|interface| observed.link(&interface.host_name).is_some_and(|link| !link.port));
-    let joins = lost.map(|interface| Step::Join { port: interface.host_name.clone(), bridge: name.clone() });
+    let isolated = network.cluster.is_some();
+    let joins = lost.map(|interface| Step::Join {
+        port: interface.host_name.clone(),
+        bridge: name.clone(),
+        isolated,
+    });
     there.is_none().then_some(make).into_iter().chain(addresses).chain(joins).collect()
 }
 
@@ -157,7 +164,7 @@ mod tests {
         let mut port = link(3, "skerry0p1", "veth");
         port.port = false;
         let observed = Observed { links: vec![port], addresses: Vec::new() };
-        let join = Step::Join { port: "skerry0p1".into(), bridge: "skerry0".into() };
+        let join = Step::Join { port: "skerry0p1".into(), bridge: "skerry0".into(), isolated: false };
         let steps = steps(&networks, &records, &observed);
         assert!(matches!(steps[0], Step::Bridge { .. }) && steps.last() == Some(&join), "{steps:?}");
     }

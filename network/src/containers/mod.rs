@@ -26,13 +26,13 @@ pub mod command;
 pub mod configured;
 mod detach;
 pub mod folder;
-mod forwarding;
+pub mod forwarding;
 pub mod grant;
-mod host;
+pub mod host;
 pub mod links;
-mod modules;
+pub mod modules;
 mod namespace;
-mod networks;
+pub mod networks;
 mod occupied;
 pub mod record;
 pub mod ruleset;
@@ -55,6 +55,7 @@ pub mod tests {
             internal: false,
             mtu: None,
             configured: false,
+            cluster: None,
         }
     }
 

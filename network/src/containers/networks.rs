@@ -28,7 +28,7 @@ pub fn create(name: &Name, wish: &Bridge) -> Result<Network, String> {
 }
 
 /// Makes a network beside others, in place of the one of its name.
-pub(super) fn add(
+pub fn add(
     name: &Name,
     wish: &Bridge,
     there: &[Network],
@@ -73,7 +73,7 @@ fn design(
     let free = |bridge: &String| there.iter().all(|network| network.bridge != *bridge);
     let bridge = bridges.find(free).unwrap_or_default();
     let Bridge { internal, mtu, .. } = *wish;
-    Ok(Network { name: name.clone(), bridge, subnets, internal, mtu, configured: false })
+    Ok(Network { name: name.clone(), bridge, subnets, internal, mtu, configured: false, cluster: None })
 }
 
 /// Removes a network.
@@ -116,7 +116,7 @@ pub fn list() -> Result<String, String> {
     Ok(all_networks()?.iter().map(line).collect())
 }
 
-pub(super) fn members(network: &str, records: &[Record]) -> Vec<String> {
+pub fn members(network: &str, records: &[Record]) -> Vec<String> {
     let on = records.iter().filter(|record| record.on(network).is_some());
     on.map(|record| record.name().to_string()).collect()
 }

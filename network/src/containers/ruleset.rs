@@ -5,14 +5,18 @@
 //! prerouting, output    nat      a published port leads to its container; from here too, but not
 //!                                from 127.0.0.1 or ::1: that is the relay's
 //! forward               filter   between bridges nothing passes but what a published port lets in;
-//!                                to a bridge nothing that was not asked for from it;
+//!                                to a bridge nothing that was not asked for from it, but to pods';
 //!                                through an internal network's nothing
 //! postrouting           nat      what leaves a subnet for elsewhere gets the node's address;
 //!                                what came from a subnet through a published port, too, so that
-//!                                the answer comes back this way
+//!                                the answer comes back this way; and what a pod has sent to itself
+//!                                by way of a port or a Service
 //!
 //! bridges, closed, same          bridges in use; internal ones; each with itself
 //! subnets4, subnets6             subnets with a way out
+//! open                           bridges of pods
+//! pods4, pods6, kept4, kept6     pods' subnets; where pods keep their addresses
+//! self4, self6                   each pod with itself
 //! gateways4, gateways6           where names are answered: a container that publishes port 53
 //!                                of every address does not get those questions
 //! any4, any6, at4, at6           published ports, of every address of the node's and of one:
@@ -21,9 +25,11 @@
 
 use super::links::in_use;
 use super::record::Record;
-use super::subnet::host;
+use crate::netlink::address;
+use crate::netlink::nft::difference::difference;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
+use crate::ranges;
 use spec::network::{Network, Port};
 use spec::node::Cidr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,12 +44,19 @@ const V6: u8 = libc::NFPROTO_IPV6 as u8;
 const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
 /// Every set and map.
-pub const SHAPES: [Shape; 11] = [
+pub const SHAPES: [Shape; 18] = [
     set_of("bridges", &[Field::Interface]),
     set_of("closed", &[Field::Interface]),
     set_of("same", &[Field::Interface, Field::Interface]),
     Shape { interval: true, ..set_of("subnets4", &[Field::V4]) },
     Shape { interval: true, ..set_of("subnets6", &[Field::V6]) },
+    set_of("open", &[Field::Interface]),
+    Shape { interval: true, ..set_of("pods4", &[Field::V4]) },
+    Shape { interval: true, ..set_of("pods6", &[Field::V6]) },
+    Shape { interval: true, ..set_of("kept4", &[Field::V4]) },
+    Shape { interval: true, ..set_of("kept6", &[Field::V6]) },
+    set_of("self4", &[Field::V4, Field::V4]),
+    set_of("self6", &[Field::V6, Field::V6]),
     set_of("gateways4", &[Field::V4]),
     set_of("gateways6", &[Field::V6]),
     map_of("any4", PORTS, &[Field::V4, Field::Port]),
@@ -79,13 +92,18 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
         }
         if network.internal {
             put("closed", bridge, Vec::new(), false);
-            continue;
+        } else if network.cluster.is_some() {
+            put("open", bridge, Vec::new(), false);
         }
-        for &subnet in &network.subnets {
-            let set = if subnet.address.is_ipv4() { "subnets4" } else { "subnets6" };
-            put(set, octets(host(subnet, 0)), Vec::new(), false);
-            put(set, octets(behind(subnet)), Vec::new(), true);
+    }
+    for (set, v4, subnets) in subnets(networks, records) {
+        for Element { key, data, end } in ranges::elements(subnets, v4) {
+            put(set, key, data, end);
         }
+    }
+    for address in pods(networks, records) {
+        let set = if address.is_ipv4() { "self4" } else { "self6" };
+        put(set, [octets(address), octets(address)].concat(), Vec::new(), false);
     }
     for record in records.iter().filter(|record| !record.relayed) {
         for &port in &record.ports {
@@ -95,6 +113,32 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
         }
     }
     elements
+}
+
+/// The sets of subnets, each with its family and what is in it.
+fn subnets(networks: &[Network], records: &[Record]) -> Vec<(&'static str, bool, Vec<Cidr>)> {
+    let (mut masked, mut pods, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for network in in_use(networks, records).filter(|network| !network.internal) {
+        match &network.cluster {
+            None => masked.extend(&network.subnets),
+            Some(cluster) => {
+                pods.extend(&network.subnets);
+                kept.extend(network.subnets.iter().chain(cluster));
+            }
+        }
+    }
+    let both = |four, six, subnets: Vec<Cidr>| [(four, true, subnets.clone()), (six, false, subnets)];
+    let sets =
+        [both("subnets4", "subnets6", masked), both("pods4", "pods6", pods), both("kept4", "kept6", kept)];
+    sets.into_iter().flatten().collect()
+}
+
+/// The addresses of pods.
+fn pods(networks: &[Network], records: &[Record]) -> Vec<IpAddr> {
+    let networks = networks.iter().filter(|network| network.cluster.is_some());
+    let interfaces =
+        networks.flat_map(|network| records.iter().filter_map(|record| record.on(&network.name)));
+    interfaces.flat_map(|interface| interface.addresses.iter().map(|cidr| cidr.address)).collect()
 }
 
 type Lead = (&'static str, Vec<u8>, Vec<u8>);
@@ -122,30 +166,13 @@ fn leads(record: &Record, port: Port, v4: bool) -> Vec<Lead> {
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
+    address::octets(address).1
 }
 
 fn interface(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     bytes
-}
-
-/// The first address behind a subnet.
-fn behind(subnet: Cidr) -> IpAddr {
-    match host(subnet, 0) {
-        IpAddr::V4(v4) => {
-            let size = 1_u32.checked_shl(32 - u32::from(subnet.prefix)).unwrap_or(0);
-            IpAddr::V4(v4.to_bits().wrapping_add(size).into())
-        }
-        IpAddr::V6(v6) => {
-            let size = 1_u128.checked_shl(128 - u32::from(subnet.prefix)).unwrap_or(0);
-            IpAddr::V6(v6.to_bits().wrapping_add(size).into())
-        }
-    }
 }
 
 /// What brings the table from what was found to what is wanted. `found` is nothing
@@ -161,10 +188,7 @@ pub fn changes(found: Option<&Elements>, wanted: &Elements) -> Vec<Request> {
     for shape in SHAPES {
         let there = found.get(shape.name).unwrap_or(&empty);
         let should = wanted.get(shape.name).unwrap_or(&empty);
-        let gone: Vec<Element> = there.difference(should).cloned().collect();
-        let new: Vec<Element> = should.difference(there).cloned().collect();
-        requests.extend(delete_elements(TABLE, shape.name, &gone));
-        requests.extend(add_elements(TABLE, shape.name, &new));
+        requests.extend(difference(TABLE, shape.name, shape.interval, there, should).into_iter().flatten());
     }
     requests
 }
@@ -252,6 +276,11 @@ fn forward() -> Vec<Vec<Nest>> {
         all([&by(Meta::InName, "closed"), &drop]),
         all([&by(Meta::OutName, "closed"), &drop]),
         all([&through_a_port(), &accept]),
+        all([
+            &by(Meta::OutName, "open"),
+            &[meta(Meta::InName, FIRST), not_in_set("bridges", FIRST)],
+            &accept,
+        ]),
         all([&by(Meta::OutName, "bridges"), &drop]),
     ]
 }
@@ -269,7 +298,15 @@ fn leaving() -> Vec<Vec<Nest>> {
     let back = [meta(Meta::OutName, FIRST), in_set("bridges", FIRST), masquerade()];
     let both = [from(V4, 12, 4, "subnets4"), from(V6, 8, 16, "subnets6")];
     let each = |source: &[Nest; 4]| [all([source, &out]), all([source, &through_a_port(), &back])];
-    both.iter().flat_map(each).collect()
+    let away = |offset, length, set| [network_header(offset, length, FIRST), not_in_set(set, FIRST)];
+    let of_pods = [
+        all([&from(V4, 12, 4, "pods4"), &away(16, 4, "kept4"), &out]),
+        all([&from(V6, 8, 16, "pods6"), &away(24, 16, "kept6"), &out]),
+        // Source and destination follow each other in both headers.
+        all([&from(V4, 12, 8, "self4"), &[masquerade()]]),
+        all([&from(V6, 8, 32, "self6"), &[masquerade()]]),
+    ];
+    both.iter().flat_map(each).chain(of_pods).collect()
 }
 
 fn all<const N: usize>(parts: [&[Nest]; N]) -> Vec<Nest> {
@@ -338,6 +375,16 @@ mod tests {
         let elements = wanted(&networks, &[record("web", "bridge", "skerry0p1")]);
         let counts = ["bridges", "closed", "same", "subnets4", "subnets6"].map(|set| count(&elements, set));
         assert_eq!(counts, [1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn pods_keep_their_addresses_within_the_cluster_alone() {
+        let cluster = Some(vec!["10.210.4.0/22".parse().unwrap(), "10.244.0.0/16".parse().unwrap()]);
+        let networks = [Network { cluster, ..network("pods", "skerry0") }];
+        let elements = wanted(&networks, &[record("web", "pods", "skerry0p1")]);
+        let counts = ["open", "pods4", "pods6", "subnets4", "kept4", "kept6", "self4", "self6"];
+        // An interval is two elements; the node's own subnet and the one behind it are one.
+        assert_eq!(counts.map(|set| count(&elements, set)), [1, 2, 2, 0, 4, 2, 1, 1]);
     }
 
     #[test]

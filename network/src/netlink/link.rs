@@ -159,12 +159,21 @@ pub fn join(index: u32, bridge: u32) -> Request {
 
 /// Lets a bridge's port send back what came by it.
 pub fn hairpin(port: u32) -> Request {
-    const IFLA_PROTINFO: u16 = 12;
     const IFLA_BRPORT_MODE: u16 = 4;
+    port_flag(port, IFLA_BRPORT_MODE)
+}
+
+/// Keeps a bridge's port from sending to other ports of which the same is said.
+pub fn isolate(port: u32) -> Request {
+    const IFLA_BRPORT_ISOLATED: u16 = 33;
+    port_flag(port, IFLA_BRPORT_ISOLATED)
+}
+
+fn port_flag(port: u32, flag: u16) -> Request {
+    const IFLA_PROTINFO: u16 = 12;
     let mut body = body(port, 0);
     body[0] = libc::AF_BRIDGE as u8;
-    Request::new(libc::RTM_SETLINK, 0, &body)
-        .with_nest(IFLA_PROTINFO, &Nest::new().with(IFLA_BRPORT_MODE, &[1]))
+    Request::new(libc::RTM_SETLINK, 0, &body).with_nest(IFLA_PROTINFO, &Nest::new().with(flag, &[1]))
 }
 
 /// Takes an interface away, and with a pair's one end the other.

@@ -1,5 +1,7 @@
 //! A node with containers: what is attached, who speaks to whom.
 
+#![allow(dead_code, reason = "each test program uses its share")]
+
 use crate::place::{Place, Program};
 use std::ops::Deref;
 

@@ -14,6 +14,9 @@ use std::net::IpAddr;
 /// The network of containers that name none.
 pub const DEFAULT_NETWORK: &str = "bridge";
 
+/// The network of a cluster's pods.
+pub const PODS: &str = "pods";
+
 /// What `attach` reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -112,6 +115,10 @@ pub struct Network {
     /// It comes from `node.toml`, and goes with it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub configured: bool,
+    /// Its containers are a cluster's pods: everything between two of them is routed by the node, they
+    /// are reached by their addresses from everywhere, and keep them towards these subnets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Vec<Cidr>>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -31,6 +31,7 @@ pub fn all() -> Result<Vec<Network>> {
             internal: false,
             mtu: None,
             configured: false,
+            cluster: None,
         }));
     }
     networks.sort_by(|a, b| a.name.cmp(&b.name));

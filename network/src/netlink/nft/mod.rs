@@ -6,11 +6,13 @@
 //! | `expression` | what does one step of a rule look like? |
 //! | `message` | how is a table, a chain, a rule, a set or an element asked for? |
 //! | `answer` | what did the kernel list? |
+//! | `difference` | what has to change in a set? |
 //!
 //! Every number is big-endian here, unlike in the rest of netlink; what a rule
 //! compares with is as the packet or the kernel has it.
 
 pub mod answer;
+pub mod difference;
 pub mod expression;
 pub mod message;
 

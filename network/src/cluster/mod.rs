@@ -1,0 +1,9 @@
+//! A cluster's network on this node, for the agent to call: it watches the API server, says what
+//! should be, and what is here makes it so. Nothing is kept between calls but what the kernel and the
+//! disk hold.
+//!
+//! | file | question |
+//! |---|---|
+//! | `pods` | which addresses do pods get? |
+
+pub mod pods;

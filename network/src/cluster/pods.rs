@@ -1,0 +1,67 @@
+//! The network of the cluster's pods, `pods`: a container is attached to it as to any other.
+//!
+//! Its subnets are the node's `podCIDRs`. All that a pod sends goes to the node, which routes it, to
+//! another pod of the node, too; so Services and policies see every packet. Pods are reached by their
+//! addresses from everywhere, and keep them towards the cluster's other pods. What leaves the cluster
+//! gets the node's address.
+
+use crate::containers::folder::{all_networks, all_records, lock, networks};
+use crate::containers::networks::{add, members};
+use crate::containers::{forwarding, host::Host, modules, subnet};
+use serde::Deserialize;
+use spec::network::{Network, PODS};
+use spec::node::{Bridge, Cidr, Name};
+
+/// What the pods' network should be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PodNetwork {
+    /// The node's `podCIDRs`, at most one per family. The first address of each is the node's.
+    pub subnets: Vec<Cidr>,
+    /// Where pods keep their addresses: the cluster's pod CIDRs, or those of all its nodes. They may
+    /// change at any time.
+    #[serde(default)]
+    pub cluster: Vec<Cidr>,
+    /// The greatest packet in bytes; without it that of the interface with the default route. An
+    /// overlay takes [`super::routes::OVERHEAD`] of it.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+}
+
+/// Makes the network so; that it is already is no work.
+///
+/// # Errors
+/// What could not be done, in words: a subnet that collides, pods that are on other subnets.
+pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
+    let _lock = lock()?;
+    modules::load()?;
+    let name: Name = PODS.parse()?;
+    let (mut all, records) = (all_networks()?, all_records()?);
+    let position = all.iter().position(|network| network.name == name);
+    let before = position.map(|position| all.remove(position));
+    let mut host = Host::look()?;
+    let network = match before {
+        Some(before) if has(&before, &wanted.subnets) => before,
+        Some(before) if !members(&before.name, &records).is_empty() => {
+            return Err(format!("change the subnets of network {PODS:?}: pods are on it"));
+        }
+        _ => {
+            add(&name, &Bridge { subnets: wanted.subnets.clone(), ..Bridge::default() }, &all, &host, false)?
+        }
+    };
+    let next = Network { cluster: Some(wanted.cluster.clone()), mtu: wanted.mtu, ..network.clone() };
+    if next != network {
+        networks().write(&name, &next)?;
+    }
+    all.push(next.clone());
+    forwarding::switch_on()?;
+    forwarding::leave_bridges_alone()?;
+    host.reconcile(&all, &records)?;
+    host.filter(&all, &records)?;
+    Ok(next)
+}
+
+fn has(network: &Network, subnets: &[Cidr]) -> bool {
+    let there = |one: &Cidr| subnet::given(*one, &[]).is_ok_and(|subnet| network.subnets.contains(&subnet));
+    network.subnets.len() == subnets.len() && subnets.iter().all(there)
+}

@@ -1,0 +1,19 @@
+//! What an agent does with the library, for tests: `cluster-agent VERB < WANTED.json`.
+//!
+//!     pods       the pods' network
+
+use network::cluster::pods;
+use std::io::{read_to_string, stdin};
+
+fn main() -> Result<(), String> {
+    let verb = std::env::args().nth(1).ok_or("usage: cluster-agent pods < WANTED.json")?;
+    let text = read_to_string(stdin()).map_err(|error| error.to_string())?;
+    match &*verb {
+        "pods" => pods::define(&read(&text)?).map(|network| println!("{}", network.bridge)),
+        _ => Err(format!("unknown verb {verb:?}")),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
