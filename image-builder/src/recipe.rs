@@ -86,6 +86,9 @@ pub enum Program {
     /// Images and containers as persons handle them; the monitor pulls by it. Only when it is asked for.
     #[serde(rename = "skerry")]
     Skerry,
+    /// A cluster's worker: only when it is asked for.
+    #[serde(rename = "skerry-agent")]
+    Agent,
 }
 
 impl Program {
@@ -96,6 +99,7 @@ impl Program {
             Self::Monitor => "skerry-monitor",
             Self::Runtime => "skerry-runtime",
             Self::Skerry => "skerry",
+            Self::Agent => "skerry-agent",
         }
     }
 }

@@ -45,11 +45,14 @@ pub struct BuiltIn {
 /// First started, last stopped.
 const NETWORK: &str = "network";
 
+/// Started when the node is a cluster's.
+const AGENT: &str = "agent";
+
 /// Started when `console.prompt` asks for it.
 const PROMPT: &str = "prompt";
 
 /// PID 1's own.
-pub const BUILT_IN: [BuiltIn; 3] = [
+pub const BUILT_IN: [BuiltIn; 4] = [
     BuiltIn {
         name: NETWORK,
         program: Cow::Borrowed("/sbin/skerry-network"),
@@ -62,6 +65,12 @@ pub const BUILT_IN: [BuiltIn; 3] = [
         program: Cow::Borrowed("/sbin/skerry-monitor"),
         arguments: &[],
         stop_grace: Duration::from_secs(60),
+    },
+    BuiltIn {
+        name: AGENT,
+        program: Cow::Borrowed("/sbin/skerry-agent"),
+        arguments: &[],
+        stop_grace: Duration::from_secs(5),
     },
     BuiltIn {
         name: PROMPT,
@@ -101,7 +110,11 @@ impl Supervisor {
     /// The services of this node, none started yet. Those whose `after` has a
     /// fault stay down, which is said.
     pub fn new(node: &Node, own: &[BuiltIn]) -> Result<Self> {
-        let is_wanted = |own: &&BuiltIn| own.name != PROMPT || node.console.prompt;
+        let is_wanted = |own: &&BuiltIn| match own.name {
+            AGENT => node.cluster.server.is_some(),
+            PROMPT => node.console.prompt,
+            _ => true,
+        };
         let own = own
             .iter()
             .filter(is_wanted)

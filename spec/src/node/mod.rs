@@ -21,6 +21,7 @@ pub(crate) use deserialize_from_str;
 
 mod attachment;
 mod bridge;
+mod cluster;
 mod container;
 mod layers;
 mod name;
@@ -28,6 +29,7 @@ pub mod registry;
 
 pub use attachment::{Network as ContainerNetwork, RESERVED};
 pub use bridge::{Bridge, has_room, named as named_networks};
+pub use cluster::{By, Cluster, Taint};
 pub use container::{Container, HealthCheck, Mount, Pull, Security, Sharing, Ulimit};
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
@@ -64,6 +66,8 @@ pub struct Node {
     pub networks: BTreeMap<Name, Bridge>,
     /// Containers that the monitor keeps alive.
     pub containers: BTreeMap<Name, Container>,
+    /// The Kubernetes cluster whose worker this node is.
+    pub cluster: Cluster,
     /// How registries are reached.
     pub registries: BTreeMap<registry::Host, Registry>,
 }

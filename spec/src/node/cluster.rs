@@ -1,0 +1,157 @@
+//! `[cluster]`: the Kubernetes cluster whose worker this node is.
+
+use crate::quantity::Bytes;
+use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// `[cluster]`; without [`Cluster::server`] the node is no worker.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Cluster {
+    /// The API server, `https://HOST:PORT`.
+    pub server: Option<String>,
+    /// Certificates of who signs the API server's, in PEM.
+    pub ca: Option<String>,
+    /// In place of `ca`: the hash that `kubeadm` prints, `sha256:HEX` of such a certificate's public key.
+    pub ca_cert_hash: Option<String>,
+    /// A bootstrap token, `ID.SECRET`. Only a node that has no certificate yet needs it.
+    pub token: Option<String>,
+    /// Labels of the Node object, beside those that every node has.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that the Node object has when it is made.
+    pub taints: Vec<Taint>,
+    /// Address of the node as the cluster knows it; else that of the interface which leads to the API server.
+    pub node_ip: Option<IpAddr>,
+    /// Most pods.
+    pub max_pods: u32,
+    /// Memory that pods cannot have, in bytes.
+    pub reserved_memory: Bytes,
+    /// Processors that pods cannot have: 0.5 is half of one.
+    pub reserved_cpus: f64,
+    /// Pods are evicted when less memory is available.
+    pub eviction_memory: Bytes,
+    /// Pods are evicted when less of the data disk is free, in percent.
+    pub eviction_disk: u8,
+    /// The cluster's domain of names.
+    pub domain: String,
+    /// The cluster's name servers; without them the Service `kube-system/kube-dns`.
+    pub dns: Vec<IpAddr>,
+    /// Who serves Services: the node itself, or a program of the cluster such as kube-proxy.
+    pub services: By,
+    /// Who gives pods their network: the node itself, or CNI plugins.
+    pub pod_network: By,
+    /// Files of the node with a pod each.
+    pub static_pods: Option<String>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            server: None,
+            ca: None,
+            ca_cert_hash: None,
+            token: None,
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            node_ip: None,
+            max_pods: 110,
+            reserved_memory: Bytes(24 << 20),
+            reserved_cpus: 0.0,
+            eviction_memory: Bytes(8 << 20),
+            eviction_disk: 10,
+            domain: "cluster.local".to_owned(),
+            dns: Vec::new(),
+            services: By::Node,
+            pod_network: By::Node,
+            static_pods: None,
+        }
+    }
+}
+
+/// Who does something for the cluster's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// Skerry.
+    Node,
+    /// A program that the cluster brings.
+    Cluster,
+}
+
+/// A taint, written as `kubectl taint` has it: `KEY[=VALUE]:EFFECT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value, if it has one.
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+impl FromStr for Taint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a taint such as key=value:NoSchedule");
+        let (key, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let (key, value) = match key.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (key, None),
+        };
+        let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect);
+        if key.is_empty() || !known {
+            return Err(wrong());
+        }
+        Ok(Self { key: key.to_owned(), value, effect: effect.to_owned() })
+    }
+}
+
+impl fmt::Display for Taint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let equals = if self.value.is_some() { "=" } else { "" };
+        write!(out, "{}{equals}{}:{}", self.key, self.value.as_deref().unwrap_or_default(), self.effect)
+    }
+}
+
+deserialize_from_str!(Taint);
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Layer, load};
+    use super::*;
+
+    fn cluster(text: &str) -> Result<Cluster, String> {
+        let text = format!("[cluster]\n{text}");
+        load(&[Layer { origin: "test".into(), text }]).map(|node| node.cluster).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn nothing_said_is_no_worker() {
+        assert_eq!(cluster("").unwrap(), Cluster::default());
+        assert!(Cluster::default().server.is_none());
+    }
+
+    #[test]
+    fn what_kubeadm_prints_is_enough() {
+        let own = cluster(
+            "server = \"https://10.0.0.1:6443\"\nca-cert-hash = \"sha256:ab\"\ntoken = \"a.b\"\n\
+             taints = [\"a/b=c:NoSchedule\", \"d:NoExecute\"]\nreserved-memory = \"64M\"\nservices = \"cluster\"\n",
+        )
+        .unwrap();
+        assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
+        assert_eq!(own.taints[0].value.as_deref(), Some("c"));
+        assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
+    }
+
+    #[test]
+    fn what_is_no_taint_is_refused() {
+        for text in ["a", ":NoExecute", "a=b:Never", ""] {
+            assert!(text.parse::<Taint>().is_err(), "{text}");
+            assert!(cluster(&format!("taints = [\"{text}\"]")).is_err());
+        }
+    }
+}
