@@ -1,14 +1,17 @@
 //! The containers that the monitor holds, each under a number that stays the same while
 //! others come and go: events of the kernel carry it.
 
+use crate::bundle;
 use crate::definition::{self, Definition};
 use crate::health::Check;
 use crate::life::{Observed, Time};
 use spec::network::Attached;
 use spec::node::{Container, Name};
+use spec::paths;
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 /// A container as the monitor holds it.
 #[derive(Debug)]
@@ -72,6 +75,12 @@ impl Cell {
     /// 64 hexadecimal digits.
     pub fn id(&self) -> String {
         self.definition.as_ref().map_or_else(|| definition::configured_id(&self.key), |own| own.id.clone())
+    }
+
+    /// The path of its cgroup.
+    pub fn cgroup(&self) -> PathBuf {
+        let sandbox = self.definition.as_ref().and_then(|own| own.sandbox.as_deref());
+        Path::new(paths::CGROUP).join(bundle::cgroup(&self.key, sandbox))
     }
 
     /// It comes from `node.toml`.

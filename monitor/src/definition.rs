@@ -13,6 +13,7 @@
 use crate::life::End;
 use crate::place;
 use serde::{Deserialize, Serialize};
+use spec::monitor::Sandbox;
 use spec::node::{Container, Name};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -39,6 +40,9 @@ pub struct Definition {
     pub started: bool,
     /// How it ended last.
     pub last: Option<Ended>,
+    /// The pod whose container it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Box<Sandbox>>,
 }
 
 /// How a container ended last, for times after a reboot.
@@ -167,6 +171,7 @@ mod tests {
             wanted: true,
             started: true,
             last: Some(Ended { end: End::Exited(3), at: 9 }),
+            sandbox: None,
         };
         let container = Container::of("nginx");
         let stored = Stored { definition: &definition, container: &container };

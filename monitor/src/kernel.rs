@@ -2,13 +2,12 @@
 
 use crate::life::{Process, Time};
 use nix::time::{ClockId, clock_gettime};
-use spec::node::Name;
 use spec::paths;
 use spec::proc_stat::Stat;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time since boot.
@@ -60,36 +59,31 @@ pub fn signal(process: Process, signal: i32) -> io::Result<()> {
     }
 }
 
-/// A container's cgroup.
-pub fn cgroup(name: &Name) -> PathBuf {
-    [paths::CGROUP, paths::CONTAINER_CGROUP, name].iter().collect()
-}
-
 /// Kills every process in a container's cgroup (`cgroup.kill`).
-pub fn kill_all(name: &Name) -> io::Result<()> {
-    fs::write(cgroup(name).join("cgroup.kill"), "1")
+pub fn kill_all(cgroup: &Path) -> io::Result<()> {
+    fs::write(cgroup.join("cgroup.kill"), "1")
 }
 
 /// Freezes every process in a container's cgroup, or lets them go on.
-pub fn freeze(name: &Name, frozen: bool) -> io::Result<()> {
-    fs::write(cgroup(name).join("cgroup.freeze"), if frozen { "1" } else { "0" })
+pub fn freeze(cgroup: &Path, frozen: bool) -> io::Result<()> {
+    fs::write(cgroup.join("cgroup.freeze"), if frozen { "1" } else { "0" })
 }
 
 /// A container's processes are frozen.
-pub fn is_frozen(name: &Name) -> bool {
-    fs::read(cgroup(name).join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"))
+pub fn is_frozen(cgroup: &Path) -> bool {
+    fs::read(cgroup.join("cgroup.freeze")).is_ok_and(|text| text.starts_with(b"1"))
 }
 
 /// The processes in a container's cgroup.
-pub fn members(name: &Name) -> Vec<i32> {
-    let list = fs::read_to_string(cgroup(name).join("cgroup.procs")).unwrap_or_default();
+pub fn members(cgroup: &Path) -> Vec<i32> {
+    let list = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     list.lines().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The kernel has killed a process of the container because its memory limit
 /// was reached.
-pub fn was_out_of_memory(name: &Name) -> bool {
-    fs::read_to_string(cgroup(name).join("memory.events")).is_ok_and(|events| oom_kills(&events) > 0)
+pub fn was_out_of_memory(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("memory.events")).is_ok_and(|events| oom_kills(&events) > 0)
 }
 
 fn oom_kills(events: &str) -> u64 {

@@ -94,7 +94,8 @@ fn make(node: &Node<'_>, options: &Options) -> Result<String> {
     let container = options.container(|name| std::env::var(name).ok())?;
     let name = options.name()?;
     let image = images::ensure(node, options)?;
-    let create = Create { name, container, image: image.digest.to_string(), remove: options.rm };
+    let create =
+        Create { name, container, image: image.digest.to_string(), remove: options.rm, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));

@@ -18,10 +18,12 @@ pub use mounts::EtcFiles;
 pub use process::further;
 pub use signal::stop_signal;
 
-use spec::bundle::{Config, Device, DeviceRule, Linux, Namespace, NamespaceKind, OCI_VERSION, Root};
+use spec::bundle::{Config, Device, DeviceRule, Linux, Namespace, NamespaceKind, OCI_VERSION, Root, Seccomp};
+use spec::monitor::Sandbox;
 use spec::network::Port;
 use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
+use std::collections::BTreeSet;
 
 /// What an image says of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +74,13 @@ pub struct Surroundings {
     pub devices: Vec<HostDevice>,
     /// Open files that this node can give, when it may not give more than it has.
     pub most_files: Option<u64>,
+    /// The pod whose container it is.
+    pub sandbox: Option<Box<Sandbox>>,
+}
+
+/// A container's cgroup, relative to the hierarchy.
+pub fn cgroup(key: &Name, sandbox: Option<&Sandbox>) -> String {
+    format!("{}/{key}", sandbox.map_or(CONTAINER_CGROUP, |sandbox| &sandbox.cgroup))
 }
 
 /// Paths that a container cannot read, as Docker masks them.
@@ -107,22 +116,25 @@ pub fn config(
         true => capabilities::set(&["ALL".to_owned()], &[])?,
         false => capabilities::set(&container.cap_add, &container.cap_drop)?,
     };
+    let sandbox = around.sandbox.as_deref();
     let confined = !container.privileged;
+    let hidden = confined && !sandbox.is_some_and(|sandbox| sandbox.unmasked);
     let filtered = confined && !container.security.contains(&Security::SeccompUnconfined);
-    let paths = |paths: &[&str]| paths.iter().filter(|_| confined).map(|path| (*path).to_owned()).collect();
+    let paths = |paths: &[&str]| paths.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect();
+    let namespaces = namespaces(container, around);
     let mut resources = limits::resources(container)?;
     resources.devices = device_rules(container, around);
     Ok(Config {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process::process(name, container, image, around, &capabilities)?),
         root: Some(Root { path: around.root.clone(), readonly: container.read_only }),
-        hostname: container.hostname.clone().unwrap_or_else(|| name.to_string()),
-        mounts: mounts::mounts(container, &around.etc, &around.init)?,
+        hostname: hostname(name, container, &namespaces),
+        mounts: mounts::mounts(container, around)?,
         linux: Some(Linux {
             resources: Some(resources),
-            cgroups_path: format!("/{CONTAINER_CGROUP}/{name}"),
-            namespaces: namespaces(container, around),
-            seccomp: filtered.then(|| seccomp::profile(&capabilities)),
+            cgroups_path: format!("/{}", cgroup(name, sandbox)),
+            namespaces,
+            seccomp: filtered.then(|| filter(sandbox, &capabilities)),
             masked_paths: paths(&MASKED),
             readonly_paths: paths(&READ_ONLY),
             devices: around.devices.iter().map(|own| own.device.clone()).collect(),
@@ -133,7 +145,18 @@ pub fn config(
     })
 }
 
-/// Namespaces of the container's own: what it shares with the node is not among them.
+/// The host name that the container gives a namespace of its own.
+fn hostname(name: &Name, container: &Container, namespaces: &[Namespace]) -> String {
+    let own = namespaces.iter().any(|one| one.kind == NamespaceKind::Uts && one.path.is_none());
+    if own { container.hostname.clone().unwrap_or_else(|| name.to_string()) } else { String::new() }
+}
+
+fn filter(sandbox: Option<&Sandbox>, capabilities: &BTreeSet<String>) -> Seccomp {
+    let own = sandbox.and_then(|sandbox| sandbox.seccomp.clone());
+    own.unwrap_or_else(|| seccomp::profile(capabilities))
+}
+
+/// Namespaces of the container's own, or of its pod: what it shares with the node is not among them.
 fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
     let own = [
         (NamespaceKind::Pid, container.pid == Sharing::Private),
@@ -144,8 +167,11 @@ fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
         (NamespaceKind::Cgroup, container.cgroup == Sharing::Private),
     ];
     let joined = |kind| around.netns.clone().filter(|_| kind == NamespaceKind::Network);
-    let own = own.into_iter().filter(|(_, own)| *own);
-    own.map(|(kind, _)| Namespace { kind, path: joined(kind) }).collect()
+    let of_pod = around.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.namespaces);
+    let is_pods = |kind| of_pod.iter().any(|one| one.kind == kind);
+    let own = own.into_iter().filter(|(kind, own)| *own && !is_pods(*kind));
+    let own = own.map(|(kind, _)| Namespace { kind, path: joined(kind) });
+    own.chain(of_pod.iter().filter(|one| one.path.is_some()).cloned()).collect()
 }
 
 /// Every device for a privileged one; else the harmless ones and those that it was given.

@@ -1,6 +1,7 @@
 //! `mounts`: Docker's default file systems, the files that every container
 //! finds in `/etc`, and what the configuration asks for, in this order.
 
+use super::Surroundings;
 use crate::place;
 use spec::bundle::Mount;
 use spec::node::{self, Container, Sharing};
@@ -49,7 +50,9 @@ fn usual(container: &Container) -> Vec<Mount> {
 ///
 /// # Errors
 /// A path of the configuration that is not absolute.
-pub fn mounts(container: &Container, etc: &EtcFiles, init: &str) -> Result<Vec<Mount>, String> {
+pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>, String> {
+    let Surroundings { etc, init, sandbox, .. } = around;
+    let of_pod = sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.mounts);
     let files = [
         ("/etc/resolv.conf", &etc.resolv_conf),
         ("/etc/hostname", &etc.hostname),
@@ -58,12 +61,16 @@ pub fn mounts(container: &Container, etc: &EtcFiles, init: &str) -> Result<Vec<M
     let own = &container.mounts;
     let mut mounts = usual(container);
     // What the configuration mounts at the same place comes instead.
-    let taken = |at: &str| own.iter().any(|mount| mount.target() == at);
+    let taken = |at: &str| {
+        own.iter().any(|mount| mount.target() == at) || of_pod.iter().any(|mount| mount.destination == at)
+    };
     mounts.retain(|mount| !taken(&mount.destination));
-    mounts.extend(files.iter().filter(|(at, _)| !taken(at)).map(|(at, file)| bind(at, file, false)));
+    let files = files.iter().filter(|(at, _)| !taken(at) && sandbox.is_none());
+    mounts.extend(files.map(|(at, file)| bind(at, file, false)));
     for mount in own {
         mounts.push(one(mount)?);
     }
+    mounts.extend(of_pod.iter().cloned());
     if container.init {
         mounts.push(bind(INIT, init, true));
     }

@@ -204,3 +204,39 @@ fn a_further_program_has_what_the_first_one_has_but_for_what_is_said() {
     assert_eq!(made.capabilities.unwrap().effective.len(), 14);
     assert!(further(&spec::monitor::Exec::default(), &first, "", "").is_err());
 }
+
+#[test]
+fn a_pods_container_stands_in_its_pod() {
+    let name: Name = "abc".parse().unwrap();
+    let joined = |kind, path: &str| Namespace { kind, path: Some(path.into()) };
+    let hosts =
+        Mount { destination: "/etc/hosts".into(), source: Some("/pod/hosts".into()), ..Mount::default() };
+    let own = NamespaceKind::Network;
+    let sandbox = Sandbox {
+        cgroup: "kubepods/pod7".into(),
+        namespaces: vec![
+            joined(own, "/ns/net"),
+            joined(NamespaceKind::Uts, "/ns/uts"),
+            Namespace { kind: NamespaceKind::Pid, path: None },
+        ],
+        mounts: vec![hosts.clone()],
+        seccomp: None,
+        unmasked: true,
+    };
+    let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
+    let container = Container {
+        network: Some(ContainerNetwork::Host),
+        args: Some(vec!["a".into()]),
+        ..Container::of("i")
+    };
+    let made = config(&name, &container, &Defaults::default(), &around).unwrap();
+    let linux = made.linux.as_ref().unwrap();
+    assert_eq!(linux.cgroups_path, "/kubepods/pod7/abc");
+    let path = |kind| linux.namespaces.iter().find(|one| one.kind == kind).map(|one| one.path.as_deref());
+    assert_eq!(path(own), Some(Some("/ns/net")));
+    assert_eq!((path(NamespaceKind::Pid), path(NamespaceKind::Ipc)), (None, Some(None)));
+    assert_eq!(made.hostname, "", "the pod has named it");
+    assert!(linux.masked_paths.is_empty() && linux.seccomp.is_some());
+    assert_eq!(options(&made, "/etc/hosts"), &hosts);
+    assert!(made.mounts.iter().all(|mount| mount.destination != "/etc/resolv.conf"));
+}

@@ -75,7 +75,7 @@ impl Monitor {
     fn begin_check(&mut self, index: usize) {
         let Some(check) = &self.cells[index].check else { return };
         let exec = Exec { command: check.how.command.clone(), detach: true, ..Exec::default() };
-        if kernel::is_frozen(&self.cells[index].key) {
+        if kernel::is_frozen(&self.cells[index].cgroup()) {
             // It can say nothing; the next check is made an interval later.
             return self.put_off(index);
         }

@@ -131,6 +131,7 @@ impl Monitor {
             init: verb::program(verb::RUNTIME).display().to_string(),
             devices: device::of(container)?,
             most_files: sys::process::most_files(),
+            sandbox: self.cells[index].definition.as_ref().and_then(|own| own.sandbox.clone()),
         };
         let mut config = bundle::config(key, container, &image.defaults, &around)?;
         if let (Some(size), Some(process)) = (self.sizes.remove(&index), &mut config.process) {

@@ -84,7 +84,7 @@ impl Monitor {
 
     fn ended(&mut self, index: usize, status: i32) {
         let end = match of(status) {
-            End::Signalled(libc::SIGKILL) if kernel::was_out_of_memory(&self.cells[index].key) => {
+            End::Signalled(libc::SIGKILL) if kernel::was_out_of_memory(&self.cells[index].cgroup()) => {
                 End::OutOfMemory
             }
             end => end,

@@ -89,7 +89,7 @@ impl Monitor {
 
     fn word(&self, cell: &Cell, index: usize, has_ended: bool) -> &'static str {
         match cell.observed.state {
-            State::Running { .. } if kernel::is_frozen(&cell.key) => "paused",
+            State::Running { .. } if kernel::is_frozen(&cell.cgroup()) => "paused",
             State::Running { .. } => "running",
             State::Stopping { .. } => "stopping",
             State::Absent | State::Ended if has_ended && comes_back(&self.desired(index), &cell.observed) => {

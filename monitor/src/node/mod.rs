@@ -208,13 +208,13 @@ impl Monitor {
             let _ = kernel::signal(process, cell.observed.stop.signal);
         }
         // It would never see the signal.
-        let _ = kernel::freeze(&cell.key, false);
+        let _ = kernel::freeze(&cell.cgroup(), false);
         self.tell(index, &Event::Asked);
     }
 
     fn kill(&mut self, index: usize) {
         let cell = &self.cells[index];
-        if let (Err(_), Some(process)) = (kernel::kill_all(&cell.key), cell.observed.state.process()) {
+        if let (Err(_), Some(process)) = (kernel::kill_all(&cell.cgroup()), cell.observed.state.process()) {
             let _ = kernel::signal(process, nix::libc::SIGKILL);
         }
         self.tell(index, &Event::Killed);

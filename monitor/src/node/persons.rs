@@ -24,7 +24,7 @@ const KEY: usize = 12;
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
-        let Create { name, container, image: digest, remove } = create;
+        let Create { name, container, image: digest, remove, sandbox } = create;
         if remove && container.restart != Restart::No {
             return Err(failure(
                 Code::Invalid,
@@ -37,8 +37,8 @@ impl Monitor {
         let image = self.images.find_digest(&container.image, &digest);
         let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
         let words = |reason: String| failure(Code::Invalid, format!("create: {reason}"));
-        let around =
-            bundle::Surroundings { devices: device::of(&container).map_err(words)?, ..Default::default() };
+        let devices = device::of(&container).map_err(words)?;
+        let around = bundle::Surroundings { devices, sandbox: sandbox.clone(), ..Default::default() };
         // What can be told without the image's files is told now.
         let probe = spec::node::Container { user: None, group_add: Vec::new(), ..container.clone() };
         let defaults = bundle::Defaults { user: String::new(), ..image.defaults.clone() };
@@ -69,6 +69,7 @@ impl Monitor {
             wanted: false,
             started: false,
             last: None,
+            sandbox,
         }));
         cell.observed.wanted = Some(false);
         cell.container = Some(container);
@@ -180,7 +181,7 @@ impl Monitor {
         let verb = if frozen { "pause" } else { "unpause" };
         let name = format!("{verb} container {:?}", &*cell.name);
         let reason =
-            match (matches!(cell.observed.state, State::Running { .. }), kernel::is_frozen(&cell.key)) {
+            match (matches!(cell.observed.state, State::Running { .. }), kernel::is_frozen(&cell.cgroup())) {
                 (false, _) => "it does not run",
                 (true, now) if now == frozen => {
                     if frozen {
@@ -194,7 +195,7 @@ impl Monitor {
         if !reason.is_empty() {
             return Err(failure(Code::State, format!("{name}: {reason}")));
         }
-        kernel::freeze(&cell.key, frozen)
+        kernel::freeze(&cell.cgroup(), frozen)
             .map_err(|error| failure(Code::Internal, format!("{name}: {}", cause(&error))))?;
         self.publish(index, verb, BTreeMap::new());
         Ok(Then::Reply(Reply::Done))

@@ -36,7 +36,7 @@ impl Monitor {
 
     fn usage(&self, index: usize) -> Stats {
         let cell = &self.cells[index];
-        let read = |file: &str| fs::read_to_string(kernel::cgroup(&cell.key).join(file)).unwrap_or_default();
+        let read = |file: &str| fs::read_to_string(cell.cgroup().join(file)).unwrap_or_default();
         let number = |file: &str| read(file).trim().parse::<u64>().ok();
         let io = read("io.stat");
         let cache = field(&read("memory.stat"), "inactive_file").unwrap_or(0);
@@ -55,7 +55,7 @@ impl Monitor {
             cpu: field(&read("cpu.stat"), "usage_usec").unwrap_or(0),
             memory: number("memory.current").unwrap_or(0).saturating_sub(cache),
             memory_limit: number("memory.max").unwrap_or_else(whole),
-            pids: number("pids.current").unwrap_or_else(|| kernel::members(&cell.key).len() as u64),
+            pids: number("pids.current").unwrap_or_else(|| kernel::members(&cell.cgroup()).len() as u64),
             block: (sum(&io, "rbytes="), sum(&io, "wbytes=")),
             network: network.and_then(Result::ok).map_or((0, 0), |text| traffic(&text)),
         }
@@ -94,7 +94,7 @@ impl Monitor {
             return Err(failure(Code::State, message));
         }
         let mut pids = Vec::new();
-        processes(&kernel::cgroup(&cell.key), &mut pids);
+        processes(&cell.cgroup(), &mut pids);
         pids.sort_unstable();
         Ok(Then::Reply(Reply::Processes { pids }))
     }

@@ -165,8 +165,13 @@ fn a_port_that_is_taken_is_an_error_that_leaves_nothing() {
     let mut host = busybox(SERVE);
     host.ports = vec!["1:1".parse().unwrap()];
     host.network = Some("host".parse().unwrap());
-    let create =
-        spec::monitor::Create { name: None, container: host, image: node.digest.clone(), remove: false };
+    let create = spec::monitor::Create {
+        name: None,
+        container: host,
+        image: node.digest.clone(),
+        remove: false,
+        sandbox: None,
+    };
     let failure = node.failed(&Request::Create(Box::new(create)));
     assert!(failure.message.contains("ports: the container has no network of its own"), "{failure:?}");
 }

@@ -1,5 +1,6 @@
 //! What a client may ask the monitor for.
 
+use crate::bundle::{Mount, Namespace, Seccomp};
 use crate::network::Membership;
 use crate::node::{Container, Name, Restart};
 use crate::quantity::Bytes;
@@ -162,6 +163,26 @@ pub struct Create {
     /// It is removed once it has ended.
     #[serde(default)]
     pub remove: bool,
+    /// The pod whose container it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Box<Sandbox>>,
+}
+
+/// What a pod gives each of its containers, in the words of config.json. Its network is the pod's:
+/// the monitor attaches none and writes no files for `/etc`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Sandbox {
+    /// The cgroup below which its own is made: `kubepods/burstable/podUID`. Whoever asks has made it.
+    pub cgroup: String,
+    /// Namespaces of these kinds are joined, or are the node's where there is no path.
+    pub namespaces: Vec<Namespace>,
+    /// Mounted last, in order; each in place of what would be mounted there.
+    pub mounts: Vec<Mount>,
+    /// In place of the usual filter of system calls.
+    pub seccomp: Option<Seccomp>,
+    /// Nothing below `/proc` is hidden or read-only.
+    pub unmasked: bool,
 }
 
 /// What is to be different of a container; the rest stays. Each is as `node.toml` has it.

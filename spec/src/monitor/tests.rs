@@ -34,7 +34,13 @@ fn a_container_travels_as_node_toml_has_it() {
     let layer = Layer { origin: "test".into(), text: text.into() };
     let container = load(&[layer]).unwrap().containers.remove("web").unwrap();
     let name = Some("web".parse().unwrap());
-    back(&Request::Create(Box::new(Create { name, container, image: "sha256:ab".into(), remove: true })));
+    back(&Request::Create(Box::new(Create {
+        name,
+        container,
+        image: "sha256:ab".into(),
+        remove: true,
+        sandbox: None,
+    })));
 }
 
 #[test]

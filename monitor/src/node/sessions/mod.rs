@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Monitor {
     pub(super) fn exec(&mut self, number: usize, index: usize, exec: &Exec) -> Outcome {
         let name = self.cells[index].name.clone();
-        if kernel::is_frozen(&self.cells[index].key) {
+        if kernel::is_frozen(&self.cells[index].cgroup()) {
             return Err(failure(Code::State, format!("exec in container {:?}: it is paused", &*name)));
         }
         let words = |reason: Failure| {
@@ -52,7 +52,7 @@ impl Monitor {
     /// Starts a program in a running container; gives its session's number.
     pub(super) fn begin_session(&mut self, index: usize, exec: &Exec, check: bool) -> Result<usize, Failure> {
         let cell = &self.cells[index];
-        if !matches!(cell.observed.state, State::Running { .. }) {
+        if !matches!(cell.observed.state, State::Running { .. } | State::Stopping { .. }) {
             return Err(failure(Code::State, "it does not run"));
         }
         let internal = |error: io::Error| failure(Code::Internal, cause(&error));

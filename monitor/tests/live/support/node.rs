@@ -142,7 +142,13 @@ impl Node {
     pub fn create_as(&self, name: &str, container: Container, remove: bool) -> String {
         let (image, name) = (self.digest.clone(), name.to_owned());
         let parsed = Some(name.parse().unwrap());
-        match self.ask(&Request::Create(Box::new(Create { name: parsed, container, image, remove }))) {
+        match self.ask(&Request::Create(Box::new(Create {
+            name: parsed,
+            container,
+            image,
+            remove,
+            sandbox: None,
+        }))) {
             Reply::Created { id, .. } => id,
             Reply::Failed(failure) if failure.code == spec::monitor::Code::Exists => self.summary(&name).id,
             other => panic!("create {name}: {other:?}"),
