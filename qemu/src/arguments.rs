@@ -80,7 +80,10 @@ fn devices(machine: &Machine, line: &mut Line) {
     }
     if let Some(netdev) = machine.network.netdev() {
         line.option("-netdev", &netdev);
-        line.option("-device", &format!("{},netdev=net0{}", kind("net"), rom(machine)));
+        line.option(
+            "-device",
+            &format!("{},netdev=net0{}{}", kind("net"), machine.network.mac(), rom(machine)),
+        );
     }
     if machine.rng {
         line.option("-device", &kind("rng"));
@@ -102,7 +105,7 @@ fn devices(machine: &Machine, line: &mut Line) {
 /// A PCI network card's boot ROM is of no use to a machine that boots a kernel.
 fn rom(machine: &Machine) -> &'static str {
     match (machine.board, &machine.network) {
-        (Board::Q35, Network::User(_) | Network::Silent) => ",romfile=",
+        (Board::Q35, Network::User(_) | Network::Silent | Network::Tap(_)) => ",romfile=",
         _ => "",
     }
 }
@@ -181,6 +184,14 @@ mod tests {
         let line = line(&Machine::q35().network(network));
         let expected = "restrict=on,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:0-:443";
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn a_tap_device_is_there_before_the_machine_and_the_card_has_its_own_address() {
+        let line =
+            line(&Machine::microvm().network(Network::tap("/proc/1/ns/net", "tap1", "52:54:00:00:00:01")));
+        assert!(line.contains("-netdev tap,id=net0,ifname=tap1,script=no,downscript=no"), "{line}");
+        assert!(line.contains("virtio-net-device,netdev=net0,mac=52:54:00:00:00:01"), "{line}");
     }
 
     #[test]

@@ -51,4 +51,5 @@ pub use disk::Disk;
 pub use error::{Error, words};
 pub use machine::{Board, Machine};
 pub use network::Network;
+pub use process::{End, Process, owned};
 pub use vm::Vm;

@@ -1,5 +1,7 @@
 //! A machine's one network card, as a value.
 
+use std::path::{Path, PathBuf};
+
 /// What the machine's network card is plugged into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Network {
@@ -11,6 +13,16 @@ pub enum Network {
     /// QEMU's own network: DHCP, a router and DNS for the guest, and TCP ports
     /// of the host forwarded to it.
     User(User),
+    /// A tap device: the guest is a station of whatever the device is part of.
+    Tap(Tap),
+}
+
+/// A tap device of a network namespace, as QEMU opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tap {
+    pub(crate) name: String,
+    pub(crate) mac: String,
+    pub(crate) namespace: PathBuf,
 }
 
 /// QEMU's user network (slirp).
@@ -33,6 +45,16 @@ impl Network {
     /// QEMU's own network, with no port forwarded yet.
     pub fn user() -> Self {
         Self::User(User::default())
+    }
+
+    /// The persistent tap device `name` of the network namespace that the file `namespace`
+    /// stands for (namespaces(7)); the guest's card has the address `mac`.
+    pub fn tap(namespace: impl AsRef<Path>, name: &str, mac: &str) -> Self {
+        Self::Tap(Tap {
+            name: name.to_owned(),
+            mac: mac.to_owned(),
+            namespace: namespace.as_ref().to_owned(),
+        })
     }
 
     /// Forwards `host` on 127.0.0.1 to the guest's `guest`; 0 chooses a free
@@ -68,6 +90,23 @@ impl Network {
             Self::None => None,
             Self::Silent => Some("hubport,id=net0,hubid=0".to_owned()),
             Self::User(user) => Some(user.netdev()),
+            Self::Tap(tap) => Some(format!("tap,id=net0,ifname={},script=no,downscript=no", tap.name)),
+        }
+    }
+
+    /// The card's own address, when it is not QEMU's choice: `,mac=…`.
+    pub(crate) fn mac(&self) -> String {
+        match self {
+            Self::Tap(tap) => format!(",mac={}", tap.mac),
+            _ => String::new(),
+        }
+    }
+
+    /// The network namespace that QEMU runs in, when it is not its owner's.
+    pub(crate) fn namespace(&self) -> Option<&Path> {
+        match self {
+            Self::Tap(tap) => Some(&tap.namespace),
+            _ => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! QEMU's process: spawned by a thread of its own, ended in every case.
+//! A process that ends with its owner, however that ends: QEMU's, or a test's server. It is spawned
+//! by a thread of its own.
 
 use crate::Error;
 use crate::watched::Watched;
@@ -6,36 +7,58 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::io::Read;
-use std::process::{Child, Command, ExitStatus};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// A running or ended QEMU.
+/// Run by sh(1) below setpriv(1): when the owner died before setpriv could ask for
+/// the signal, the parent is another one by now, and nothing is started.
+const ONLY_UNDER_OWNER: &str = r#"test "$PPID" = "$0" && exec "$@""#;
+
+/// A process of ours that runs or has ended.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     pid: Pid,
     end: Arc<Watched<Option<End>>>,
 }
 
-/// How QEMU ended.
+/// How a process ended.
 #[derive(Clone, Debug)]
-pub(crate) struct End {
+pub struct End {
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it wrote to standard error.
+    /// What it wrote to standard error, if that was piped.
     pub words: String,
 }
 
+/// `program` as it must be run to end with this process: arguments may be added.
+pub fn owned(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "sh", "-c", ONLY_UNDER_OWNER])
+        .arg(std::process::id().to_string())
+        .arg(program)
+        .stdin(Stdio::null())
+        // Ctrl-C at the terminal is for the owner, which ends the process in its own way.
+        .process_group(0);
+    command
+}
+
 impl Process {
-    /// Runs `command`, whose standard error must be piped. Everything that
-    /// `command` owns, descriptors for the child among it, is closed here once
-    /// the child has it.
+    /// Runs `command`, which [`owned`] began. Everything that `command` owns,
+    /// descriptors for the child among it, is closed here once the child has it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
     pub fn spawn(command: Command) -> Result<Self, Error> {
         let end = Arc::new(Watched::new(None));
         let (tell, told) = mpsc::sync_channel(1);
         let keeper = Arc::clone(&end);
         thread::Builder::new()
-            .name("qemu".into())
+            .name("keeper".into())
             .spawn(move || keep(command, &tell, &keeper))
             .map_err(|cause| Error::Io("start a thread", cause))?;
         let pid = told
@@ -45,7 +68,7 @@ impl Process {
         Ok(Self { pid, end })
     }
 
-    /// Kills QEMU if it still runs, and returns when it is gone.
+    /// Kills it if it still runs, and returns when it is gone.
     pub fn end(&self) {
         {
             // While the lock is held the keeper cannot reap, so the number is
@@ -58,7 +81,7 @@ impl Process {
         self.wait(Duration::MAX / 4);
     }
 
-    /// QEMU's process ID.
+    /// Its process ID.
     pub fn id(&self) -> i32 {
         self.pid.as_raw()
     }
@@ -69,7 +92,7 @@ impl Process {
     }
 }
 
-/// The life of the thread that belongs to one QEMU.
+/// The life of the thread that belongs to one process.
 fn keep(mut command: Command, tell: &mpsc::SyncSender<std::io::Result<Pid>>, end: &Watched<Option<End>>) {
     let mut child = match command.spawn() {
         Ok(child) => child,

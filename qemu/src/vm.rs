@@ -3,24 +3,19 @@
 use crate::arguments::{CHANNEL, CONSOLE, QMP, arguments, slot};
 use crate::machine::{Boot, Machine};
 use crate::network::Forward;
-use crate::process::Process;
+use crate::process::{Process, owned};
 use crate::qmp::Qmp;
 use crate::{Console, Disk, Error, Network};
 use command_fds::{CommandFdExt, FdMapping};
 use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, thread};
 
 const QEMU: &str = "qemu-system-x86_64";
-
-/// Run by sh(1) below setpriv(1): when the owner died before setpriv could ask for
-/// the signal, the parent is another one by now, and nothing is started.
-const ONLY_UNDER_OWNER: &str = r#"test "$PPID" = "$0" && exec "$@""#;
 
 /// A machine that runs, or has ended; dropping it ends it.
 #[derive(Debug)]
@@ -67,17 +62,15 @@ impl Machine {
 }
 
 fn command(machine: &Machine, boot: &Boot) -> Command {
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "sh", "-c", ONLY_UNDER_OWNER])
-        .arg(std::process::id().to_string())
-        .arg(QEMU)
-        .args(arguments(machine, boot))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // Ctrl-C at the terminal is for the owner, which ends QEMU in its own way.
-        .process_group(0);
+    let mut command = match machine.network.namespace() {
+        Some(namespace) => {
+            let mut enter = owned("nsenter");
+            enter.arg(format!("--net={}", namespace.display())).arg(QEMU);
+            enter
+        }
+        None => owned(QEMU),
+    };
+    command.args(arguments(machine, boot)).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 

@@ -5,6 +5,7 @@ use crate::image::said;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A drive with the volume label `label` and one file, `node.toml`, of these bytes.
@@ -32,7 +33,8 @@ pub(crate) fn drive(folder: &Path, label: &str, content: &Path, size: &str) -> R
     Ok(drive)
 }
 
-fn fresh(folder: &Path, name: &str) -> PathBuf {
+/// A path in `folder` that no other call in this process has.
+pub(crate) fn fresh(folder: &Path, name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     folder.join(format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
 }
@@ -48,7 +50,10 @@ impl Scratch {
     ///
     /// When it cannot be made.
     pub fn new() -> Result<Self> {
-        let path = fresh(&crate::image::target().join("scratch"), &std::process::id().to_string());
+        static ONCE: Once = Once::new();
+        let all = crate::image::target().join("scratch");
+        ONCE.call_once(|| remove_abandoned(&all));
+        let path = fresh(&all, &std::process::id().to_string());
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
@@ -67,6 +72,17 @@ impl Scratch {
         let path = fresh(&self.0, "disk");
         File::create(&path)?.set_len(mebibytes << 20)?;
         Ok(path)
+    }
+}
+
+/// Removes what programs left that were killed, or that kept something to their end.
+fn remove_abandoned(all: &Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(owner).exists() {
+            let _in_use_or_gone = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

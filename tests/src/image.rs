@@ -25,6 +25,7 @@ pub struct Image {
     kernel: Option<PathBuf>,
     probe: bool,
     skerry: bool,
+    agent: bool,
     programs: Programs,
 }
 
@@ -52,8 +53,14 @@ impl Image {
             kernel: None,
             probe: false,
             skerry: false,
+            agent: false,
             programs: Programs::Released,
         }
+    }
+
+    /// A worker of a cluster: the agent and what it uses, and the container images of the tests.
+    pub fn worker() -> Self {
+        Self { agent: true, ..Self::with_images().skerry() }
     }
 
     /// What a file of `recipes/` makes; it needs these container images.
@@ -65,6 +72,7 @@ impl Image {
             kernel: None,
             probe: false,
             skerry: false,
+            agent: false,
             programs: Programs::Released,
         }
     }
@@ -119,7 +127,7 @@ impl Image {
         let lock = File::create(folder.join("lock"))?;
         lock.lock()?;
         let bin = self.programs.folder()?;
-        let made_of = stamp_of(&bin, self.skerry)?;
+        let made_of = stamp_of(&bin, &self.more_programs())?;
         let stamp = folder.join("made-of");
         if fs::read_to_string(&stamp).ok().as_ref() != Some(&made_of) {
             let file = folder.join("recipe.toml");
@@ -130,6 +138,12 @@ impl Image {
             fs::write(stamp, made_of)?;
         }
         Ok(folder)
+    }
+
+    /// Programs that an image has only when its recipe names them.
+    fn more_programs(&self) -> Vec<&'static str> {
+        let all = [(self.skerry, "skerry"), (self.agent, "skerry-agent")];
+        all.into_iter().filter_map(|(chosen, name)| chosen.then_some(name)).collect()
     }
 
     fn config_text(&self) -> String {
@@ -173,8 +187,9 @@ impl Image {
 
     fn own_recipe(&self, more: &str) -> Result<String> {
         let mut text = "config = \"node.toml\"\n".to_owned();
-        if self.skerry {
-            let programs: Vec<&str> = PROGRAMS.into_iter().skip(1).chain(["skerry"]).collect();
+        let chosen = self.more_programs();
+        if !chosen.is_empty() {
+            let programs: Vec<&str> = PROGRAMS.into_iter().skip(1).chain(chosen).collect();
             writeln!(text, "programs = {programs:?}")?;
         }
         writeln!(text, "\n[kernel]\n{}", self.kernel_line()?)?;
@@ -228,8 +243,8 @@ pub fn said(command: &mut Command) -> Result<String> {
 }
 
 /// Size and time of each program and of the probe.
-fn stamp_of(bin: &Path, skerry: bool) -> Result<String> {
-    let own = PROGRAMS.iter().chain(skerry.then_some(&"skerry"));
+fn stamp_of(bin: &Path, more: &[&str]) -> Result<String> {
+    let own = PROGRAMS.iter().chain(more);
     let mut files: Vec<_> = own.map(|name| bin.join(name)).collect();
     files.extend([programs().join("skerry-image"), repository().join("tests/probe/serve")]);
     let mut stamp = String::new();

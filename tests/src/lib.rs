@@ -18,6 +18,7 @@
 mod archive;
 mod base64;
 mod checkout;
+mod cluster;
 mod debian;
 mod disk;
 mod failure;
@@ -33,6 +34,7 @@ mod web;
 
 pub use archive::Archive;
 pub use checkout::Checkout;
+pub use cluster::{Cluster, control_plane};
 pub use debian::Debian;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};

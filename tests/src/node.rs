@@ -63,6 +63,12 @@ impl Node {
         Self { config: Some(toml.as_ref().to_owned()), ..self }
     }
 
+    /// More lines of that `node.toml`.
+    pub fn more_config(self, toml: &str) -> Self {
+        let config = [self.config.as_deref().unwrap_or_default(), b"\n", toml.as_bytes()].concat();
+        Self { config: Some(config), ..self }
+    }
+
     /// Memory in MiB.
     pub fn memory(self, memory: u32) -> Self {
         Self { memory, ..self }

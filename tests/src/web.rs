@@ -3,7 +3,7 @@
 use crate::{Failure, Result};
 use qemu::Accelerator;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,26 +13,26 @@ use std::time::{Duration, Instant};
 ///
 /// When nothing does in time, or not with status 200.
 pub fn page_at(port: u16, path: &str) -> Result<String> {
-    page(port, path, Accelerator::detect().patience())
+    page((Ipv4Addr::LOCALHOST, port).into(), path, Accelerator::detect().patience())
 }
 
-/// The page at `path` of the server behind `port`, asked for until it answers:
+/// The page at `path` of the server at this address, asked for until it answers:
 /// nothing tells a host that a port in a guest has opened.
-pub(crate) fn page(port: u16, path: &str, limit: Duration) -> Result<String> {
+pub(crate) fn page(server: SocketAddr, path: &str, limit: Duration) -> Result<String> {
     let end = Instant::now() + limit;
     loop {
-        match ask(port, path) {
+        match ask(server, path) {
             Ok(answer) if answer.starts_with(b"HTTP/") => return body(&answer, path),
             _ if Instant::now() > end => {
-                return Err(Failure::new(format!("no page at port {port} within {} s", limit.as_secs())));
+                return Err(Failure::new(format!("no page at {server} within {} s", limit.as_secs())));
             }
             _ => thread::sleep(Duration::from_millis(100)),
         }
     }
 }
 
-fn ask(port: u16, path: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+fn ask(server: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: node\r\n\r\n")?;
     let mut answer = Vec::new();

@@ -1,0 +1,79 @@
+//! Machines on the cluster's wire: addresses, tap devices, disks and configurations by name.
+
+use super::{Cluster, GATEWAY, SERVER};
+use crate::{Failure, Image, Node, Result};
+use qemu::{Disk, Network};
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+
+/// The machines of a cluster; the first has the address that ends in 11.
+#[derive(Debug, Default)]
+pub(super) struct Stations(Mutex<Vec<String>>);
+
+impl Stations {
+    /// The number of the machine of this name, from 1, and whether it is new.
+    fn number(&self, name: &str) -> (u8, bool) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = names.iter().position(|known| known == name);
+        let index = found.unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        (u8::try_from(index + 1).unwrap_or(u8::MAX), found.is_none())
+    }
+}
+
+/// The address of machine `number`.
+fn address(number: u8) -> Ipv4Addr {
+    let [a, b, c, _] = GATEWAY.octets();
+    Ipv4Addr::new(a, b, c, 10 + number)
+}
+
+impl Cluster {
+    /// A machine on the cluster's wire that joins nothing: its host name is `name`, and its address,
+    /// its network card and its data disk are the same each time it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When its tap device or its disk cannot be made.
+    pub fn station(&self, name: &str) -> Result<Node> {
+        let (number, is_new) = self.parts.stations.number(name);
+        if number > 200 {
+            return Err(Failure::new("more than 200 machines on one wire"));
+        }
+        let (tap, disk) = (format!("tap{number}"), self.parts.folder.join(format!("{name}.disk")));
+        if is_new {
+            self.parts.namespace.add_tap(&tap)?;
+            File::create(&disk)?.set_len(4 << 30)?;
+        }
+        let mac = format!("52:54:00:30:00:{number:02x}");
+        Ok(Node::new()
+            .memory(512)
+            .network(Network::tap(self.parts.namespace.path(), &tap, &mac))
+            .disk(Disk::new(disk).serial("data"))
+            .config(format!(
+                "hostname = \"{name}\"\ndata.disk = \"serial:data\"\n\n[network.interfaces.eth0]\n\
+                 addresses = [\"{}/24\"]\ngateways = [\"{GATEWAY}\"]\nslaac = false\n",
+                address(number)
+            )))
+    }
+
+    /// A machine that joins the cluster as `name`, by what `kubeadm token create --print-join-command`
+    /// tells: address, hash of the authority, token.
+    ///
+    /// # Errors
+    ///
+    /// When its tap device or its disk cannot be made.
+    pub fn node(&self, name: &str) -> Result<Node> {
+        let (hash, token) = (self.ca_hash(), self.token());
+        let join =
+            format!("[cluster]\nserver = \"{SERVER}\"\nca-cert-hash = \"{hash}\"\ntoken = \"{token}\"\n");
+        Ok(self.station(name)?.image(Image::worker()).more_config(&join))
+    }
+
+    /// The address of the machine of this name.
+    pub fn address_of(&self, name: &str) -> Ipv4Addr {
+        address(self.parts.stations.number(name).0)
+    }
+}
