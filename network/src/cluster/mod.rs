@@ -5,5 +5,7 @@
 //! | file | question |
 //! |---|---|
 //! | `pods` | which addresses do pods get? |
+//! | `routes` | which way is it to other nodes' pods? |
 
 pub mod pods;
+pub mod routes;

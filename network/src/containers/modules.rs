@@ -28,8 +28,16 @@ const NEEDED: [&str; 10] = [
 /// # Errors
 /// PID 1 is there and cannot be asked.
 pub fn load() -> Result<(), String> {
+    load_these(&NEEDED)
+}
+
+/// Has others loaded.
+///
+/// # Errors
+/// PID 1 is there and cannot be asked, or has not got one.
+pub fn load_these(names: &[&str]) -> Result<(), String> {
     let Ok(socket) = super::told::connect(paths::INIT_SOCKET) else { return Ok(()) };
-    let names = NEEDED.map(str::to_owned).to_vec();
+    let names = names.iter().map(|&name| name.to_owned()).collect();
     let request = control::Request::Load(names).to_string();
     let ask = || -> io::Result<String> {
         let mut answer = [0; 256];

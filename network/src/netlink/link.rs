@@ -1,6 +1,8 @@
 //! Network interfaces (rtnetlink(7), `RTM_NEWLINK`).
 
+use super::address::octets;
 use crate::dhcp::Mac;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use sys::netlink::wire::{Nest, Request, attributes, number, number16};
 
@@ -150,6 +152,44 @@ pub fn pair(
         .with(libc::IFLA_MASTER, &bridge.to_ne_bytes())
         .with(libc::IFLA_IFALIAS, alias.as_bytes())
         .with_nest(libc::IFLA_LINKINFO, &info)
+}
+
+/// A tunnel that wraps Ethernet frames into UDP (RFC 7348).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// The number of the network within.
+    pub id: u32,
+    /// The node's address at which it begins.
+    pub local: IpAddr,
+    /// The UDP port of both ends.
+    pub port: u16,
+    /// Its greatest packet in bytes.
+    pub mtu: u32,
+}
+
+/// Makes a tunnel. Where its frames go is said by entries of its table alone
+/// ([`super::neighbour`]): it learns nothing.
+pub fn tunnel(tunnel: &Tunnel<'_>) -> Request {
+    const ID: u16 = 1;
+    const LOCAL: u16 = 4;
+    const LEARNING: u16 = 7;
+    const PORT: u16 = 15;
+    const LOCAL6: u16 = 17;
+    let local = if tunnel.local.is_ipv4() { LOCAL } else { LOCAL6 };
+    let data = Nest::new()
+        .with(ID, &tunnel.id.to_ne_bytes())
+        .with(local, &octets(tunnel.local).1)
+        .with(LEARNING, &[0])
+        .with(PORT, &tunnel.port.to_be_bytes());
+    Request::new(NEW, CREATE, &body(0, 0))
+        .with(libc::IFLA_IFNAME, &zero_ended(tunnel.name))
+        .with(libc::IFLA_ADDRESS, &tunnel.mac)
+        .with(libc::IFLA_MTU, &tunnel.mtu.to_ne_bytes())
+        .with_nest(libc::IFLA_LINKINFO, &Nest::new().with(INFO_KIND, b"vxlan\0").with_nest(INFO_DATA, &data))
 }
 
 /// Makes an interface a port of a bridge.

@@ -77,6 +77,67 @@ pub fn list() -> Request {
     Request::new(libc::RTM_GETROUTE, 0, &[0; BODY])
 }
 
+/// A route that is told from others' by its protocol alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The destination; an address of it.
+    pub network: IpAddr,
+    /// Length of its prefix.
+    pub prefix: u8,
+    /// The router and the interface's number; without them nothing gets there, and is told so.
+    pub to: Option<(IpAddr, u32)>,
+}
+
+impl Way {
+    /// Roads that lead nowhere are taken when there is no other.
+    fn metric(&self) -> u32 {
+        if self.to.is_some() { 100 } else { 100_000 }
+    }
+
+    fn request(&self, kind: u16, flags: u16, protocol: u8) -> Request {
+        let (family, network) = octets(self.network);
+        let class = if self.to.is_some() { libc::RTN_UNICAST } else { libc::RTN_UNREACHABLE };
+        let mut body = [family, self.prefix, 0, 0, libc::RT_TABLE_MAIN, protocol, 0, class, 0, 0, 0, 0];
+        body[8..].copy_from_slice(&self.to.map_or(0, |_| RTNH_F_ONLINK).to_ne_bytes());
+        let mut request = Request::new(kind, flags, &body)
+            .with(libc::RTA_DST, &network)
+            .with(libc::RTA_PRIORITY, &self.metric().to_ne_bytes());
+        if let Some((gateway, index)) = self.to {
+            request =
+                request.with(libc::RTA_OIF, &index.to_ne_bytes()).with(libc::RTA_GATEWAY, &octets(gateway).1);
+        }
+        request
+    }
+
+    /// Sets it, in place of one of the same destination and kind.
+    pub fn set(&self, protocol: u8) -> Request {
+        self.request(libc::RTM_NEWROUTE, REPLACE, protocol)
+    }
+
+    /// Takes it away.
+    pub fn remove(&self, protocol: u8) -> Request {
+        self.request(libc::RTM_DELROUTE, 0, protocol)
+    }
+}
+
+/// Reads a route of the main table and a protocol.
+pub fn way(kind: u16, body: &[u8], wanted: u8) -> Option<Way> {
+    let &[_, prefix, _, _, table, protocol, _, class, ..] = body else { return None };
+    let (mut network, mut gateway, mut index) = (None, None, None);
+    for (kind, value) in attributes(body.get(BODY..)?) {
+        match kind {
+            libc::RTA_DST => network = from_octets(value),
+            libc::RTA_GATEWAY => gateway = from_octets(value),
+            libc::RTA_OIF => index = number(value, 0),
+            _ => {}
+        }
+    }
+    let ours = kind == libc::RTM_NEWROUTE && table == libc::RT_TABLE_MAIN && protocol == wanted;
+    // IPv6 says of a road that leads nowhere that it goes by the loopback interface.
+    let to = if class == libc::RTN_UNICAST { gateway.zip(index) } else { None };
+    ours.then_some(Way { network: network?, prefix, to })
+}
+
 /// A route that is there, of any table but the local one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -139,6 +200,17 @@ mod tests {
         let message = messages(&bytes).next().unwrap();
         let found = Found { network: Some(network), prefix: 24, index: 2, metric: METRIC + 2 };
         assert_eq!(parse(message.kind, message.body), Some(found));
+    }
+
+    #[test]
+    fn a_way_reads_back_as_it_was_written_to_those_of_its_protocol() {
+        for to in [None, Some((IpAddr::from([192, 0, 2, 3]), 7))] {
+            let way = Way { network: [10, 244, 2, 0].into(), prefix: 24, to };
+            let bytes = way.set(83).finish(0);
+            let message = messages(&bytes).next().unwrap();
+            assert_eq!(super::way(message.kind, message.body, 83), Some(way));
+            assert_eq!(super::way(message.kind, message.body, 84), None);
+        }
     }
 
     #[test]

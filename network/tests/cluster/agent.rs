@@ -1,15 +1,17 @@
 //! What an agent does with the library, for tests: `cluster-agent VERB < WANTED.json`.
 //!
 //!     pods       the pods' network
+//!     routes     the ways to other nodes' pods
 
-use network::cluster::pods;
+use network::cluster::{pods, routes};
 use std::io::{read_to_string, stdin};
 
 fn main() -> Result<(), String> {
-    let verb = std::env::args().nth(1).ok_or("usage: cluster-agent pods < WANTED.json")?;
+    let verb = std::env::args().nth(1).ok_or("usage: cluster-agent VERB < WANTED.json")?;
     let text = read_to_string(stdin()).map_err(|error| error.to_string())?;
     match &*verb {
         "pods" => pods::define(&read(&text)?).map(|network| println!("{}", network.bridge)),
+        "routes" => routes::settle(&read(&text)?).map(|faults| println!("{}", faults.join("\n"))),
         _ => Err(format!("unknown verb {verb:?}")),
     }
 }

@@ -2,8 +2,8 @@
 
 #[path = "../containers/helpers.rs"]
 mod helpers;
-#[allow(dead_code, reason = "the second node has no test yet")]
 mod nodes;
 #[path = "../place/mod.rs"]
 mod place;
 mod pods;
+mod routes;

@@ -17,6 +17,8 @@ pub const SAME_SUBNET: &str = "
     ip -n two address add 192.0.2.3/24 dev up0
     ip -n two address add 2001:db8::3/64 dev up0 nodad
     ip -n two link set up0 up
+    ip address add fe80::2/64 dev up0 nodad
+    ip -n two address add fe80::3/64 dev up0 nodad
     ip -n two route add default via 192.0.2.1
     ip -n two -6 route add default via 2001:db8::1
 ";
@@ -33,7 +35,8 @@ pub const ROUTED: &str = "
 
 const SECOND: &str = "
     ip netns add two
-    ip -n two link add up0 mtu 1400 addrgenmode none type veth peer name world1 netns world
+    ip -n two link add up0 type veth peer name world1 netns world
+    ip -n two link set up0 mtu 1400 addrgenmode none
     ip -n two link set lo up
 ";
 
@@ -105,8 +108,7 @@ impl Cluster {
             "mkdir -p /run/skerry/netns; touch /run/skerry/netns/two-{name}
              mount --bind /proc/{pid}/root/run/skerry/netns/{name} /run/skerry/netns/two-{name}"
         ));
-        let all =
-            said.split('"').filter(|word| word.starts_with("10.244.2.") || word.starts_with("fd44:0:0:2:"));
+        let all = said.split('"').filter(|word| word.ends_with("/32") || word.ends_with("/128"));
         let mut each = all.filter_map(|word| word.split_once('/')).map(|(address, _)| address.to_owned());
         [each.next().unwrap(), each.next().unwrap()]
     }

@@ -1,0 +1,232 @@
+//! Which way each subnet goes: a value of what is wanted and of this node's interfaces.
+
+use super::Routes;
+use crate::containers::links::{Observed, PREFIX};
+use crate::containers::subnet::{contains, host, longest};
+use crate::netlink::address::octets;
+use crate::netlink::neighbour::Neighbour;
+use crate::netlink::route::Way;
+use spec::crc32c;
+use spec::node::Cidr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A destination and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum To {
+    /// A router on the link of this number.
+    Direct(IpAddr, u32),
+    /// A router at the tunnel's other end.
+    Tunnel(IpAddr),
+    /// Nobody.
+    Nowhere,
+}
+
+/// All that should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The ways, by subnet: its own address and the length of its prefix.
+    pub ways: Vec<(IpAddr, u8, To)>,
+    /// Where this node's end of the tunnel is, if it needs one.
+    pub tunnel: Option<IpAddr>,
+    /// The tunnel's entries.
+    pub entries: BTreeSet<Neighbour>,
+    /// Nodes to which no way leads, in words.
+    pub faults: Vec<String>,
+}
+
+/// The hardware address of a node's end of the tunnel.
+pub fn mac(address: IpAddr) -> [u8; 6] {
+    let [a, b, c, d] = match address {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(v6) => crc32c::update(!0, &v6.octets()).to_be_bytes(),
+    };
+    [2, 1, a, b, c, d]
+}
+
+/// Decides.
+pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
+    let mut plan = Plan::default();
+    plan.ways.extend(wanted.subnets.iter().map(|&subnet| (host(subnet, 0), subnet.prefix, To::Nowhere)));
+    let local = tunnel_end(&wanted.addresses);
+    for other in &wanted.others {
+        for &subnet in &other.subnets {
+            let direct = other.addresses.iter().find_map(|&address| on_link(address, subnet, observed));
+            let to = match (direct, local, local.and_then(|local| same_family(local, &other.addresses))) {
+                (Some(direct), _, _) if !wanted.tunnel_only => direct,
+                (_, Some(local), Some(node)) => {
+                    let mac = mac(node);
+                    let inside = inside(subnet, mac);
+                    plan.tunnel = Some(local);
+                    plan.entries.insert(Neighbour { mac, address: inside, tunnel: false });
+                    plan.entries.insert(Neighbour { mac, address: node, tunnel: true });
+                    To::Tunnel(inside)
+                }
+                _ => {
+                    plan.faults.push(format!("no way to pods {subnet} of node {:?}", other.name));
+                    continue;
+                }
+            };
+            plan.ways.push((host(subnet, 0), subnet.prefix, to));
+        }
+    }
+    plan
+}
+
+/// A router's address at the tunnel's other end. IPv6 wants one that no route leads elsewhere by now.
+fn inside(subnet: Cidr, mac: [u8; 6]) -> IpAddr {
+    match host(subnet, 1) {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(_) => {
+            let number = mac.iter().fold(0, |number, &byte| number << 8 | u128::from(byte));
+            Ipv6Addr::from_bits(0xfe80 << 112 | number).into()
+        }
+    }
+}
+
+/// Every node goes by the same rule, so that both ends are of one family.
+fn tunnel_end(addresses: &[IpAddr]) -> Option<IpAddr> {
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+}
+
+fn same_family(local: IpAddr, addresses: &[IpAddr]) -> Option<IpAddr> {
+    addresses.iter().find(|address| address.is_ipv4() == local.is_ipv4()).copied()
+}
+
+/// An address of the subnet's family that one of this node's interfaces reaches without a router.
+fn on_link(address: IpAddr, subnet: Cidr, observed: &Observed) -> Option<To> {
+    let near = |&&(index, own, prefix): &&(u32, IpAddr, u8)| {
+        let named =
+            |link: &&crate::netlink::link::Link| link.index == index && !link.name.starts_with(PREFIX);
+        prefix < longest(own)
+            && own != address
+            && contains(Cidr { address: own, prefix }, address)
+            && observed.links.iter().any(|link| named(&link))
+    };
+    let found = observed.addresses.iter().find(near)?;
+    (address.is_ipv4() == subnet.address.is_ipv4()).then_some(To::Direct(address, found.0))
+}
+
+/// The ways as routes, once the tunnel's number is known.
+pub fn routes(plan: &Plan, tunnel: Option<u32>) -> Vec<Way> {
+    let way = |&(network, prefix, to): &(IpAddr, u8, To)| {
+        let to = match to {
+            To::Direct(router, index) => Some((router, index)),
+            To::Tunnel(router) => Some((router, tunnel?)),
+            To::Nowhere => None,
+        };
+        Some(Way { network, prefix, to })
+    };
+    plan.ways.iter().filter_map(way).collect()
+}
+
+/// What is to be removed and set, from the routes there are to those there should be. One that leads
+/// elsewhere by now is replaced, without a moment in which there is none.
+pub fn difference(there: &[Way], wanted: &[Way]) -> (Vec<Way>, Vec<Way>) {
+    let key = |way: &Way| (octets(way.network), way.prefix, way.to.is_some());
+    let keys: BTreeSet<_> = wanted.iter().map(key).collect();
+    let had: BTreeSet<_> = there.iter().map(|way| (key(way), way.to)).collect();
+    let gone = there.iter().filter(|way| !keys.contains(&key(way))).copied().collect();
+    (gone, wanted.iter().filter(|way| !had.contains(&(key(way), way.to))).copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Other;
+    use super::*;
+    use crate::netlink::link::Link;
+
+    fn observed() -> Observed {
+        let link = |index, name: &str| Link {
+            index,
+            name: name.into(),
+            mac: Default::default(),
+            ethernet: true,
+            up: true,
+            carrier: true,
+            kind: None,
+            port: false,
+            mtu: 1500,
+        };
+        let address = |index, text: &str, prefix| (index, text.parse().unwrap(), prefix);
+        Observed {
+            links: vec![link(2, "eth0"), link(3, "skerry0")],
+            addresses: vec![
+                address(2, "192.0.2.2", 24),
+                address(2, "2001:db8::2", 64),
+                address(3, "10.244.1.1", 24),
+                address(2, "203.0.113.9", 32),
+            ],
+        }
+    }
+
+    fn wanted(other: &[&str], subnets: &[&str]) -> Routes {
+        Routes {
+            subnets: vec!["10.244.1.0/24".parse().unwrap()],
+            addresses: vec!["2001:db8::2".parse().unwrap(), "192.0.2.2".parse().unwrap()],
+            others: vec![Other {
+                name: "two".into(),
+                subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
+                addresses: other.iter().map(|text| text.parse().unwrap()).collect(),
+            }],
+            tunnel_only: false,
+        }
+    }
+
+    fn ways(wanted: &Routes) -> Vec<To> {
+        plan(wanted, &observed()).ways.into_iter().skip(1).map(|(_, _, to)| to).collect()
+    }
+
+    #[test]
+    fn a_neighbour_is_its_pods_router_and_others_are_behind_the_tunnel() {
+        let inside = To::Tunnel([10, 244, 2, 1].into());
+        let direct = To::Direct([192, 0, 2, 3].into(), 2);
+        let direct6 = To::Direct("2001:db8::3".parse().unwrap(), 2);
+        let both = ["10.244.2.0/24", "fd44:0:0:2::/64"];
+        let inside6 = |mac: &str| To::Tunnel(format!("fe80::201:{mac}").parse().unwrap());
+        for (addresses, expected) in [
+            (&["192.0.2.3", "2001:db8::3"][..], [direct, direct6]),
+            (&["2001:db8::3", "198.51.100.3"], [inside, direct6]),
+            (&["192.0.2.3"], [direct, inside6("c000:203")]),
+            (&["198.51.100.3"], [inside, inside6("c633:6403")]),
+            // An address of a network of its own alone is nobody's neighbour.
+            (&["203.0.113.9"], [inside, inside6("cb00:7109")]),
+            (&["10.244.1.7"], [inside, inside6("af4:107")]),
+        ] {
+            assert_eq!(ways(&wanted(addresses, &both)), expected, "{addresses:?}");
+        }
+        let only = Routes { tunnel_only: true, ..wanted(&["192.0.2.3"], &both) };
+        assert_eq!(ways(&only), [inside, inside6("c000:203")]);
+    }
+
+    #[test]
+    fn a_tunnel_knows_its_other_ends_by_their_addresses() {
+        let plan = plan(&wanted(&["198.51.100.3"], &["10.244.2.0/24"]), &observed());
+        assert_eq!(plan.tunnel, Some([192, 0, 2, 2].into()));
+        let mac = [2, 1, 198, 51, 100, 3];
+        let entries = [([10, 244, 2, 1], false), ([198, 51, 100, 3], true)];
+        let expected = entries.map(|(address, tunnel)| Neighbour { mac, address: address.into(), tunnel });
+        assert_eq!(plan.entries, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_reached_is_named() {
+        let plan = plan(&wanted(&["2001:db8:9::3"], &["10.244.2.0/24"]), &observed());
+        assert_eq!(plan.faults, ["no way to pods 10.244.2.0/24 of node \"two\""]);
+        assert_eq!(plan.ways.len(), 1, "but for the one to nowhere");
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let way = |third, router: Option<u8>| Way {
+            network: [10, 244, third, 0].into(),
+            prefix: 24,
+            to: router.map(|last| (IpAddr::from([192, 0, 2, last]), 2)),
+        };
+        let there = [way(1, None), way(2, Some(2)), way(3, Some(3)), way(4, Some(4))];
+        let wanted = [way(1, None), way(2, Some(2)), way(3, Some(9)), way(5, Some(5))];
+        let (gone, new) = difference(&there, &wanted);
+        assert_eq!((gone, new), (vec![way(4, Some(4))], vec![way(3, Some(9)), way(5, Some(5))]));
+        assert_eq!(difference(&there, &there), (vec![], vec![]));
+    }
+}
