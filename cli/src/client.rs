@@ -86,10 +86,17 @@ impl Client {
     /// # Errors
     /// [`Reply::Failed`] as an error; the monitor went away.
     pub fn reply(&mut self) -> Result<Reply> {
-        match self.next()? {
-            Some(Frame { kind: Kind::Message, payload }) => reply(&payload),
-            Some(_) => Err(Error::new("the monitor sent a program's output that nobody asked for")),
-            None => Err(gone()),
+        loop {
+            match self.next()? {
+                Some(Frame { kind: Kind::Message, payload }) => match reply(&payload)? {
+                    Reply::Warning { text } => eprintln!("skerry: {text}"),
+                    reply => return Ok(reply),
+                },
+                Some(_) => {
+                    return Err(Error::new("the monitor sent a program's output that nobody asked for"));
+                }
+                None => return Err(gone()),
+            }
         }
     }
 

@@ -161,7 +161,15 @@ impl Session {
             Kind::Output => show(&mut io::stdout(), &frame.payload)?,
             Kind::Error => show(&mut io::stderr(), &frame.payload)?,
             Kind::Input => {}
-            Kind::Message => return last(client::reply(&frame.payload)?),
+            Kind::Message => match client::reply(&frame.payload)? {
+                Reply::Warning { text } => {
+                    // A raw terminal does not go back to the line's beginning by itself.
+                    let end = if self.following.raw { "\r\n" } else { "\n" };
+                    show(&mut io::stderr(), format!("skerry: {text}{end}").as_bytes())?;
+                    return Ok(None);
+                }
+                reply => return last(reply),
+            },
         }
         self.received += frame.payload.len() as u64;
         Ok(None)

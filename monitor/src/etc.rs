@@ -24,8 +24,8 @@ pub enum Connection {
     None,
     /// Over interfaces of its own.
     Own(Box<Attached>),
-    /// Over another container's, by the path of their namespace.
-    Other(Name, String),
+    /// Over another container's, which has this key, by the path of their namespace; its host name.
+    Other { key: Name, netns: String, hostname: String },
 }
 
 impl Connection {
@@ -34,7 +34,7 @@ impl Connection {
         match self {
             Self::None => None,
             Self::Own(attached) => Some(attached.netns.clone()),
-            Self::Other(_, netns) => Some(netns.clone()),
+            Self::Other { netns, .. } => Some(netns.clone()),
         }
     }
 }
@@ -52,8 +52,9 @@ pub fn write(
     fs::write(&hosts_file, hosts(hostname, connection, &container.add_hosts))?;
     fs::write(folder.join("hostname"), format!("{hostname}\n"))?;
     let mut resolv_conf = place::resolv_conf();
-    if let Connection::Other(other, _) = connection {
-        let files = place::folder(other);
+    // All of one network read the same files (docker-run(1), `--network container:`).
+    if let Connection::Other { key, .. } = connection {
+        let files = place::folder(key);
         let own = files.join("resolv.conf");
         (hosts_file, resolv_conf) = (files.join("hosts"), if own.exists() { own } else { resolv_conf });
     }
@@ -76,9 +77,10 @@ pub fn write(
 /// asked for as they are.
 fn resolver(dns: &[IpAddr], connection: &Connection) -> Option<String> {
     let (servers, options) = match connection {
+        // Its network's resolver knows of `dns`, and asks there for what is no container's name.
+        Connection::Own(attached) if !attached.dns.is_empty() => (&*attached.dns, "options ndots:0\n"),
         _ if !dns.is_empty() => (dns, ""),
-        Connection::Own(attached) => (&*attached.dns, "options ndots:0\n"),
-        Connection::None | Connection::Other(..) => return None,
+        _ => return None,
     };
     let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     Some(lines + options)

@@ -74,6 +74,16 @@ pub fn way(
             return Err(format!("{key}: the container has no network of its own"));
         }
     }
+    let shared = matches!(network, ContainerNetwork::Container(_));
+    for (key, wanted) in [
+        ("hostname", container.hostname.is_some()),
+        ("dns", !container.dns.is_empty()),
+        ("add-hosts", !container.add_hosts.is_empty()),
+    ] {
+        if wanted && shared {
+            return Err(format!("{key}: it comes from the container whose network is shared"));
+        }
+    }
     Ok(match network {
         ContainerNetwork::Host => Way::Node,
         ContainerNetwork::None => Way::Nowhere,
@@ -82,6 +92,7 @@ pub fn way(
             name: (name != key).then(|| name.clone()),
             networks: networks.into_iter().map(|one| membership(one, container, before)).collect(),
             ports: ports(container, exposed)?,
+            dns: container.dns.clone(),
         }),
     })
 }
@@ -96,12 +107,12 @@ fn membership(mut one: Membership, container: &Container, before: Option<&Attach
 
 fn ports(container: &Container, exposed: &[Port]) -> Result<Vec<Port>, String> {
     let mut ports = container.ports.clone();
-    if let Some(port) = container.expose.iter().find(|port| !port.is_open() || port.address.is_some()) {
+    if let Some(port) = container.expose.iter().find(|port| port.host != 0 || port.address.is_some()) {
         return Err(format!("expose {port}: not PORT[-PORT][/udp]"));
     }
     if container.publish_all {
         for &port in container.expose.iter().chain(exposed) {
-            let same = |other: &Port| Port { host: 0, address: None, ..*other } == port;
+            let same = |other: &Port| Port { host: 0, among: 1, address: None, ..*other } == port;
             if !ports.iter().any(same) {
                 ports.push(port);
             }
@@ -245,6 +256,10 @@ mod tests {
                 r#"{"networks":[{"network":"back","addresses":["10.9.0.7"],"aliases":["db"]}]}"#,
             ),
             (
+                "network = \"back\"\ndns = [\"9.9.9.9\"]",
+                r#"{"networks":[{"network":"back"}],"dns":["9.9.9.9"]}"#,
+            ),
+            (
                 "publish-all = true\nexpose = [\"81\"]\nports = [\"8080:80\"]",
                 r#"{"networks":[{"network":"bridge"}],"ports":["8080:80","81","53/udp"]}"#,
             ),
@@ -254,6 +269,8 @@ mod tests {
         for (text, words) in [
             ("network = \"host\"\nports = [\"8080:80\"]", "ports: the container has no network of its own"),
             ("network = \"none\"\npublish-all = true", "publish-all: the container has no network"),
+            ("network = \"container:db\"\nhostname = \"h\"", "hostname: it comes from the container whose"),
+            ("network = \"container:db\"\ndns = [\"9.9.9.9\"]", "dns: it comes from the container whose"),
             ("network = \"back\"\nexpose = [\"1:80\"]", "expose 1:80: not PORT"),
         ] {
             assert!(asked(text).unwrap_err().contains(words), "{text}");

@@ -10,6 +10,7 @@ use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
 use spec::timestamp::rfc3339_seconds;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const COLUMNS: [(&str, &str); 8] = [
     ("CONTAINER ID", "ID"),
@@ -69,10 +70,11 @@ pub fn port(node: &Node<'_>, asked: &Port) -> Result<()> {
         return Err(Error::new(format!("container {}: port {port} is not published", asked.container)));
     }
     for port in ports {
-        let here = here(port);
-        match asked.port {
-            Some(_) => print(&here),
-            None => print(&format!("{}/{} -> {here}", port.container, port.protocol)),
+        for here in addresses(port).map(|address| here(address, port.node)) {
+            match asked.port {
+                Some(_) => print(&here),
+                None => print(&format!("{}/{} -> {here}", port.container, port.protocol)),
+            }
         }
     }
     Ok(())
@@ -90,7 +92,7 @@ fn object(container: &Summary, whole: bool) -> Value {
     let created = container.created / 1_000_000_000;
     let command = container.command.join(" ");
     let command = if whole { command } else { shorten(&command, COMMAND) };
-    let ports: Vec<String> = ranges(&container.ports).iter().map(|range| published(range)).collect();
+    let ports: Vec<String> = ranges(&container.ports).into_iter().flat_map(published).collect();
     let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = container.networks.keys().map(String::as_str).collect();
     json!({
@@ -120,22 +122,32 @@ fn ranges(ports: &[monitor::Port]) -> Vec<&[monitor::Port]> {
     ports.chunk_by(next).collect()
 }
 
-/// `0.0.0.0:8080->80/tcp`, `0.0.0.0:8000-8010->8000-8010/tcp`
-fn published(range: &[monitor::Port]) -> String {
-    let [first, .., last] = range else {
-        return range.first().map_or_else(String::new, |port| {
-            format!("{}->{}/{}", here(port), port.container, port.protocol)
-        });
+/// `0.0.0.0:8080->80/tcp` and `[::]:8080->80/tcp`, `127.0.0.1:8000-8010->8000-8010/tcp`
+fn published(range: &[monitor::Port]) -> Vec<String> {
+    let [first, rest @ ..] = range else { return Vec::new() };
+    let last = |port: fn(&monitor::Port) -> u16| {
+        rest.last().map_or_else(String::new, |last| format!("-{}", port(last)))
     };
-    let (node, container) = (last.node, last.container);
-    format!("{}-{node}->{}-{container}/{}", here(first), first.container, first.protocol)
+    let (node, container) = (last(|port| port.node), last(|port| port.container));
+    let line = |address| {
+        let here = here(address, first.node);
+        format!("{here}{node}->{}{container}/{}", first.container, first.protocol)
+    };
+    addresses(first).map(line).collect()
 }
 
-fn here(port: &monitor::Port) -> String {
+/// Where a port is reached; those of both families when none was named.
+pub fn addresses(port: &monitor::Port) -> impl Iterator<Item = IpAddr> {
     match port.address {
-        Some(address) => std::net::SocketAddr::new(address, port.node).to_string(),
-        None => format!("0.0.0.0:{}", port.node),
+        Some(address) => [Some(address), None],
+        None => [Some(Ipv4Addr::UNSPECIFIED.into()), Some(Ipv6Addr::UNSPECIFIED.into())],
     }
+    .into_iter()
+    .flatten()
+}
+
+fn here(address: IpAddr, port: u16) -> String {
+    SocketAddr::new(address, port).to_string()
 }
 
 /// In Docker's words: `Up 3 minutes (healthy)`, `Exited (137) 2 hours ago`.
@@ -233,23 +245,31 @@ mod tests {
 
     #[test]
     fn a_container_is_a_line_in_dockers_words() {
-        let text =
-            format::show(&format::Format::Table, &COLUMNS, &[object(&container("running"), false)]).unwrap();
+        let objects = [object(&container("running"), false)];
+        let text = format::show(&format::Format::Table, &COLUMNS, &objects).unwrap();
         assert_eq!(
             text,
             "CONTAINER ID   IMAGE   COMMAND                  CREATED       STATUS              \
-             PORTS                  NAMES   ORIGIN\n\
+             PORTS                                     NAMES   ORIGIN\n\
              0123456789ab   nginx   \"nginx -g daemon off…\"   2 hours ago   Up About a minute   \
-             0.0.0.0:8080->80/tcp   web     person\n"
+             0.0.0.0:8080->80/tcp, [::]:8080->80/tcp   web     person\n"
         );
     }
 
     #[test]
     fn ports_in_a_row_are_told_as_one_range() {
         let port = |node, container| monitor::Port { address: None, node, container, protocol: "tcp".into() };
-        let ports = [port(8000, 80), port(8001, 81), port(8003, 82), port(9000, 83)];
-        let told: Vec<String> = ranges(&ports).into_iter().map(published).collect();
-        assert_eq!(told, ["0.0.0.0:8000-8001->80-81/tcp", "0.0.0.0:8003->82/tcp", "0.0.0.0:9000->83/tcp"]);
+        let local = monitor::Port { address: Some(Ipv4Addr::LOCALHOST.into()), ..port(9000, 83) };
+        let ports = [port(8000, 80), port(8001, 81), port(8003, 82), local];
+        let told: Vec<String> = ranges(&ports).into_iter().flat_map(published).collect();
+        let expected = [
+            "0.0.0.0:8000-8001->80-81/tcp",
+            "[::]:8000-8001->80-81/tcp",
+            "0.0.0.0:8003->82/tcp",
+            "[::]:8003->82/tcp",
+            "127.0.0.1:9000->83/tcp",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

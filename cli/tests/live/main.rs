@@ -6,6 +6,7 @@ mod copy;
 mod images;
 mod lives;
 mod looking;
+mod networks;
 mod run;
 mod said;
 mod terminal;

@@ -121,6 +121,13 @@ impl Monitor {
         }
         let root = place::root(key);
         let words = |error: io::Error| format!("write {}: {}", folder.display(), cause(&error));
+        // One that shares another's network has its host name, too.
+        let container = &match &connection {
+            Connection::Other { hostname, .. } => {
+                Container { hostname: Some(hostname.clone()), ..container.clone() }
+            }
+            _ => container.clone(),
+        };
         let hostname = container.hostname.as_deref().unwrap_or(key);
         let around = Surroundings {
             root: root.display().to_string(),

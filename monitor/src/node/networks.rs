@@ -74,7 +74,10 @@ impl Monitor {
     fn take_attached(&mut self, index: usize, key: &Name) -> Result<(), String> {
         let attached = network::take_answer(key)?;
         let name = self.cells[index].name.clone();
-        attached.warnings.iter().for_each(|warning| self.console.say(&format!("{name}: {warning}")));
+        attached.warnings.iter().for_each(|warning| {
+            self.console.say(&format!("{name}: {warning}"));
+            self.warn(index, &format!("container {:?}: {warning}", &*name));
+        });
         self.cells[index].attached = Some(Box::new(attached));
         Ok(())
     }
@@ -103,7 +106,13 @@ impl Monitor {
             State::Running { process, .. } if kernel::process(process.pid) == Some(process) => process,
             _ => return Err(format!("network container:{other}: it does not run")),
         };
-        Ok(Connection::Other(cell.key.clone(), format!("/proc/{}/ns/net", process.pid)))
+        let its = cell.container.as_ref().and_then(|container| container.hostname.clone());
+        let hostname = its.unwrap_or_else(|| cell.key.to_string());
+        Ok(Connection::Other {
+            key: cell.key.clone(),
+            netns: format!("/proc/{}/ns/net", process.pid),
+            hostname,
+        })
     }
 
     /// Puts a container on one more network, at once if it runs.

@@ -27,6 +27,13 @@ enum About {
     Bytes { ends: u64, input: bool },
 }
 
+impl Follow {
+    /// It is an `attach` to this container.
+    pub fn is_attached(&self, index: usize) -> bool {
+        self.index == index && matches!(self.about, About::Bytes { .. })
+    }
+}
+
 impl Monitor {
     pub(super) fn logs(&mut self, number: usize, logs: &Logs) -> Outcome {
         let index = self.which(&logs.name)?;
@@ -138,7 +145,7 @@ impl Monitor {
     /// Somebody is attached to it.
     pub(super) fn is_attached(&self, index: usize) -> bool {
         self.clients.values().any(|(_, talk)| match talk {
-            Talk::Log(follow) => follow.index == index && matches!(follow.about, About::Bytes { .. }),
+            Talk::Log(follow) => follow.is_attached(index),
             _ => false,
         })
     }

@@ -49,6 +49,22 @@ impl Monitor {
         )
     }
 
+    /// Tells whoever waits for a container, or is attached to it, what nothing failed of.
+    pub(super) fn warn(&mut self, index: usize, text: &str) {
+        for (client, talk) in self.clients.values_mut() {
+            let concerned = match talk {
+                Talk::Waiting(waiting) => {
+                    waiting.index == index && matches!(waiting.what, What::Start(..) | What::Mended(_))
+                }
+                Talk::Log(follow) => follow.is_attached(index),
+                _ => false,
+            };
+            if concerned && !client.ending {
+                client.say(&Reply::Warning { text: text.to_owned() });
+            }
+        }
+    }
+
     /// Answers whoever has waited long enough.
     pub(super) fn answer_waiting(&mut self) {
         let numbers: Vec<usize> = self

@@ -198,8 +198,11 @@ fn an_address_is_kept_over_restarts() {
 #[test]
 fn a_network_is_shared_with_another_container_or_with_nobody() {
     let node = Node::boot();
-    node.create("own", on("bridge", &[], "readlink /proc/self/ns/net; exec sleep 1000"));
-    let look = "readlink /proc/self/ns/net; cat /etc/resolv.conf; ls /sys/class/net";
+    let mut own = on("bridge", &[], "readlink /proc/self/ns/net; exec sleep 1000");
+    own.hostname = Some("its-name".into());
+    node.create("own", own);
+    let look = "readlink /proc/self/ns/net; cat /etc/resolv.conf; ls /sys/class/net; \
+                hostname; cat /etc/hostname; tail -n 1 /etc/hosts | cut -f 2; echo $HOSTNAME";
     node.create("guest", on("container:own", &[], look));
     let failure = node.failed(&Request::Start { name: request("guest") });
     assert!(failure.message.ends_with("network container:own: it does not run"), "{failure:?}");
@@ -207,7 +210,11 @@ fn a_network_is_shared_with_another_container_or_with_nobody() {
     eventually("it has looked", || !node.output("own").is_empty());
     node.start("guest");
     node.wait("guest");
-    let expected = format!("{}nameserver 10.210.0.1\noptions ndots:0\neth0\nlo\n", node.output("own"));
+    let expected = format!(
+        "{}nameserver 10.210.0.1\noptions ndots:0\neth0\nlo\n{}",
+        node.output("own"),
+        "its-name\n".repeat(4)
+    );
     assert_eq!(node.output("guest"), expected);
     node.create("alone", on("none", &[], "ls /sys/class/net"));
     node.start("alone");

@@ -80,16 +80,22 @@ fn choose(
     is_free: &dyn Fn(Port) -> bool,
 ) -> Result<Port, String> {
     let before = there.before.map(|before| &*before.ports).unwrap_or_default().iter();
-    let like = |other: &&Port| Port { host: 0, ..**other } == port && OPEN.contains(&other.host);
-    let last = OPEN.end() - (port.count - 1).min(OPEN.end() - OPEN.start());
-    let mut all = (*OPEN.start()..=last).map(|host| Port { host, ..port });
+    let range = match port.host {
+        0 => OPEN,
+        first => first..=first + (port.among - 1),
+    };
+    let like = |other: &&Port| port.may_become(**other) && range.contains(&other.host);
+    let last = range.end() - (port.count - 1).min(range.end() - range.start());
+    let mut all = (*range.start()..=last).map(|host| Port { host, among: 1, ..port });
     let nobodys = |port: &Port| {
         let own = record.ports.iter().map(|own| ("", *own));
         free(*port, own.chain(published(there.others))).is_ok()
     };
     let kept = before.filter(like).copied().find(nobodys);
-    kept.or_else(|| all.find(|port| nobodys(port) && is_free(*port)))
-        .ok_or_else(|| format!("publish {port}: the node has no port left"))
+    kept.or_else(|| all.find(|port| nobodys(port) && is_free(*port))).ok_or_else(|| match port.host {
+        0 => format!("publish {port}: the node has no port left"),
+        _ => format!("publish {port}: none of these ports of the node is free"),
+    })
 }
 
 fn find<'a>(name: &str, networks: &'a [Network]) -> Result<&'a Network, String> {
@@ -358,6 +364,20 @@ mod tests {
         let there = There { networks: &networks(), others: &[other], before: Some(&first), mtu: 1500 };
         let again = grant(&first.container, "/run/netns", &first.asked, there, &|_| false).unwrap();
         assert_eq!(again.ports, first.ports);
+    }
+
+    #[test]
+    fn the_first_free_port_of_a_range_is_chosen_and_kept() {
+        let asked = r#"{"networks": [{"network": "bridge"}], "ports": ["49152-49155:80", "49152-49155:81"]}"#;
+        let first = give("a", asked, &[]).unwrap();
+        let ports: Vec<String> = first.ports.iter().map(ToString::to_string).collect();
+        // Another program has 49153.
+        assert_eq!(ports, ["49152:80", "49154:81"]);
+        let there = There { networks: &networks(), others: &[], before: Some(&first), mtu: 1500 };
+        let again = grant(&first.container, "/run/netns", &first.asked, there, &|_| false).unwrap();
+        assert_eq!(again.ports, first.ports);
+        let error = give("b", asked, std::slice::from_ref(&first)).unwrap_err();
+        assert_eq!(error, "publish 49152-49155:81: none of these ports of the node is free");
     }
 
     #[test]

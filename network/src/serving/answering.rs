@@ -77,7 +77,8 @@ impl Serving {
     /// Asks the next server; when none is left the client is told so.
     pub(super) fn ask_next(&mut self, number: u64, now: Duration) {
         self.poller.forget(|source| *source == Source::Question(number));
-        let servers = self.servers();
+        let Some(pending) = self.questions.get(&number) else { return };
+        let servers = self.servers(pending.client.ip());
         let Some(pending) = self.questions.get_mut(&number) else { return };
         let asked = pending.next_server(&servers, now);
         if asked && let Some(socket) = pending.socket() {
@@ -108,10 +109,14 @@ impl Serving {
         }
     }
 
-    /// The node's own servers. Where this program does not look after interfaces, those
-    /// that the node's resolver knows.
-    fn servers(&self) -> Vec<SocketAddr> {
-        let mut servers = self.servers.clone();
+    /// The servers that the asking container was given, or the node's own. Where this program does
+    /// not look after interfaces, those that the node's resolver knows.
+    fn servers(&self, client: IpAddr) -> Vec<SocketAddr> {
+        let own = self.directory.servers(client);
+        let mut servers: Vec<SocketAddr> = own.iter().map(|server| SocketAddr::new(*server, DNS)).collect();
+        if servers.is_empty() {
+            servers.clone_from(&self.servers);
+        }
         if servers.is_empty() {
             let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
             let lines = text.lines().filter_map(|line| line.strip_prefix("nameserver "));
@@ -150,7 +155,8 @@ impl Serving {
                 let Some(asker) = self.askers.remove(&number) else { return };
                 self.poller.forget(|source| *source == Source::Asker(number));
                 self.poller.release(asker.socket.as_fd());
-                if let Some(&server) = self.servers().first() {
+                let client = asker.socket.peer_addr().map(|client| client.ip());
+                if let Some(&server) = client.map(|client| self.servers(client)).unwrap_or_default().first() {
                     self.hand_on(asker.socket.into(), server, &asker.read);
                 }
                 return;

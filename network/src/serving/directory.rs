@@ -35,10 +35,7 @@ impl Directory {
     /// Looks a question up for a client. `turn` says with which of several containers
     /// of one name the answer begins.
     pub fn look_up(&self, client: IpAddr, question: &Question, turn: u16) -> Known {
-        let Some(asker) = self.records.iter().find(|record| addresses(record).any(|one| one == client))
-        else {
-            return Known::Refused;
-        };
+        let Some(asker) = self.asker(client) else { return Known::Refused };
         if let Some(address) = reversed(&question.name) {
             return self.reverse(asker, address, question.kind);
         }
@@ -65,6 +62,15 @@ impl Directory {
         let middle = usize::from(turn) % list.len().max(1);
         list.rotate_left(middle);
         Known::Addresses(list)
+    }
+
+    fn asker(&self, client: IpAddr) -> Option<&Record> {
+        self.records.iter().find(|record| addresses(record).any(|one| one == client))
+    }
+
+    /// Servers that this client was given for other names; none leaves it to the node.
+    pub fn servers(&self, client: IpAddr) -> &[IpAddr] {
+        self.asker(client).map_or(&[], |asker| &asker.asked.dns)
     }
 
     /// Every container's interface on a network that the asker is on, its own too.

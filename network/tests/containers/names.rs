@@ -68,6 +68,24 @@ fn other_names_are_asked_of_the_nodes_servers_and_long_answers_come_by_tcp() {
 }
 
 #[test]
+fn a_container_with_servers_of_its_own_asks_them_for_what_is_no_containers() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let _nodes = world_names(&scene);
+    scene.run("ip -n world address add 192.0.2.9/24 dev world0");
+    let mut other = scene.world(
+        "dnsmasq -d -C /dev/null --no-resolv --no-hosts --listen-address=192.0.2.9 --bind-interfaces \
+         --pid-file= --address=/web.example/203.0.113.9",
+    );
+    other.says("started");
+    scene.publish("web", "");
+    scene.attach("own", r#"{"networks": [{"network": "bridge"}], "dns": ["192.0.2.9"]}"#);
+    assert_eq!(resolve(&scene, "own", "web.example"), "203.0.113.9\n");
+    assert!(resolve(&scene, "own", "web").starts_with("10.210.0.2\n"));
+    assert_eq!(resolve(&scene, "web", "web.example"), "2001:db8::7\n203.0.113.7\n");
+}
+
+#[test]
 fn an_address_has_its_containers_name() {
     let scene = Scene::new();
     let _service = scene.service();

@@ -11,6 +11,12 @@ use std::collections::BTreeMap;
 pub enum Reply {
     /// It is done, and nothing else follows.
     Done,
+    /// What the person who asked should know, though nothing failed of it. The answer follows, or the
+    /// streams go on.
+    Warning {
+        /// One line.
+        text: String,
+    },
     /// It could not be done, and nothing else follows.
     Failed(Failure),
     /// To `list`.

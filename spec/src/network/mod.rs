@@ -32,6 +32,9 @@ pub struct Attach {
     /// Ports of the node that lead to the container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// Name servers that are asked for what is no container's name, in place of the node's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
 }
 
 /// One network of a container.

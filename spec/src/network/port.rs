@@ -35,7 +35,8 @@ impl fmt::Display for Protocol {
 
 /// Ports of the node that lead to a container: `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/udp]`.
 /// An IPv6 address stands in brackets. Without an address, every one of the node's leads there;
-/// without a port of the node, it chooses one.
+/// without a port of the node, it chooses one. A range leads to a range of as many ports, or, to
+/// a single port, from the first of it that is free (docker-run(1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
     /// TCP without `/udp`.
@@ -48,12 +49,20 @@ pub struct Port {
     pub container: u16,
     /// How many ports in a row, at least 1.
     pub count: u16,
+    /// From how many ports in a row, `host` the first of them, the node chooses one; 1 when it does not.
+    pub among: u16,
 }
 
 impl Port {
     /// The node is to choose its port.
     pub fn is_open(self) -> bool {
-        self.host == 0
+        self.host == 0 || self.among > 1
+    }
+
+    /// Whether `other` is this one with the node's choice made.
+    pub fn may_become(self, other: Self) -> bool {
+        let fits = self.host == 0 || other.host.checked_sub(self.host).is_some_and(|step| step < self.among);
+        fits && other.among == 1 && Self { host: self.host, among: self.among, ..other } == self
     }
 
     /// The pairs of the node's and the container's port, one by one.
@@ -84,10 +93,19 @@ impl FromStr for Port {
             "" if address.is_some() || !ports.contains(':') => (0, inside),
             host => range(host).ok_or_else(wrong)?,
         };
-        if count != inside {
-            return Err(format!("{text:?} has {count} ports outside and {inside} inside"));
-        }
-        Ok(Self { protocol, address, host, container, count })
+        let among = match (count, inside) {
+            (count, 1) => count,
+            (count, inside) if count == inside => 1,
+            _ => return Err(format!("{text:?} has {count} ports outside and {inside} inside")),
+        };
+        Ok(Self {
+            protocol,
+            address,
+            host,
+            container,
+            count: inside,
+            among: if host == 0 { 1 } else { among },
+        })
     }
 }
 
@@ -115,8 +133,9 @@ impl fmt::Display for Port {
             Some(IpAddr::V6(address)) => write!(out, "[{address}]:")?,
             None => {}
         }
-        for (first, end) in [(self.host, ":"), (self.container, "")] {
-            match self.count {
+        let outside = self.count.max(self.among);
+        for (first, count, end) in [(self.host, outside, ":"), (self.container, self.count, "")] {
+            match count {
                 _ if first == 0 && self.address.is_none() => {}
                 _ if first == 0 => out.write_str(end)?,
                 1 => write!(out, "{first}{end}")?,
@@ -155,6 +174,8 @@ mod tests {
             "[::1]:53:53/udp",
             "0.0.0.0:1:65535",
             "8000-8009:80-89",
+            "8000-8010:80",
+            "127.0.0.1:8000-8010:80/udp",
             "[2001:db8::1]:8000-8001:1-2/udp",
             "80",
             "80-82/udp",
@@ -170,6 +191,25 @@ mod tests {
     fn a_range_is_as_many_pairs() {
         let port: Port = "8000-8002:80-82".parse().unwrap();
         assert_eq!(port.pairs().collect::<Vec<_>>(), [(8000, 80), (8001, 81), (8002, 82)]);
+    }
+
+    #[test]
+    fn one_port_of_a_range_is_chosen() {
+        let port: Port = "8000-8010:80".parse().unwrap();
+        assert!(port.is_open());
+        for (text, fits) in [
+            ("8000:80", true),
+            ("8010:80", true),
+            ("8011:80", false),
+            ("7999:80", false),
+            ("8000:81", false),
+            ("8000:80/udp", false),
+            ("8000-8010:80", false),
+        ] {
+            assert_eq!(port.may_become(text.parse().unwrap()), fits, "{text}");
+        }
+        let any: Port = "80".parse().unwrap();
+        assert!(any.may_become("49152:80".parse().unwrap()));
     }
 
     #[test]
@@ -194,7 +234,7 @@ mod tests {
         ] {
             assert!(text.parse::<Port>().is_err(), "{text}");
         }
-        let error = "8000-8001:80".parse::<Port>().unwrap_err();
-        assert!(error.contains("2 ports outside and 1 inside"), "{error}");
+        let error = "8000-8001:80-82".parse::<Port>().unwrap_err();
+        assert!(error.contains("2 ports outside and 3 inside"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! A container's network as `inspect` shows it, in Docker's words.
 
+use crate::commands::list::addresses;
 use serde_json::{Map, Value, json};
 use spec::monitor::Summary;
 use spec::network::{Attached, Interface};
@@ -47,11 +48,11 @@ fn interface(interface: &Interface) -> Value {
 fn ports(summary: &Summary) -> Value {
     let mut ports = Map::new();
     for port in &summary.ports {
-        let host = port.address.map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string());
-        let from = json!({ "HostIp": host, "HostPort": port.node.to_string() });
+        let from = addresses(port)
+            .map(|address| json!({ "HostIp": address.to_string(), "HostPort": port.node.to_string() }));
         let key = format!("{}/{}", port.container, port.protocol);
         match ports.entry(key).or_insert_with(|| json!([])) {
-            Value::Array(list) => list.push(from),
+            Value::Array(list) => list.extend(from),
             _ => unreachable!("only lists were put there"),
         }
     }
