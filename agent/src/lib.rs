@@ -1,4 +1,24 @@
-//! The parts of the agent that stand on their own: how it speaks with the monitor, and the
-//! server that the API server speaks with.
+//! Makes this node's pods match the API server: a kubelet.
+//!
+//! It may be killed and started again at any instruction: all that it must know lies on disk, with
+//! the monitor, or at the API server.
+//!
+//! | question | module |
+//! |---|---|
+//! | how this node becomes one of the cluster's | [`join`], [`identity`], [`certificate`] |
+//! | what the cluster is told of it | [`node`] |
+//! | how the API server is reached | [`api`] |
+//! | how containers are run | [`monitor`] |
+//! | what happens, in what order | [`run`] |
+//!
+//! It has one thread for all that waits; what enters another namespace gets a thread of its own.
 
+pub mod api;
+pub mod certificate;
+pub mod config;
+pub mod identity;
+pub mod join;
 pub mod monitor;
+pub mod node;
+pub mod run;
+pub mod say;

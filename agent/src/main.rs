@@ -1,12 +1,6 @@
-//! Makes this node's pods match the API server: a kubelet.
-//!
-//! It may be killed and started again at any instruction: all that it must know lies on disk, with
-//! the monitor, or at the API server.
-//!
-//! It has one thread for all that waits; what enters another namespace gets a thread of its own.
+//! `skerry-agent`, which PID 1 keeps alive on a node that is a cluster's.
 
-mod config;
-
+use agent::{config, run};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -32,13 +26,7 @@ fn main() -> ExitCode {
 
 fn command() -> Result<(), String> {
     match std::env::args().nth(1).as_deref() {
-        None => {
-            let node = config::read(Path::new(spec::paths::CONFIG_LAYERS))?;
-            node.cluster
-                .server
-                .map(drop)
-                .ok_or_else(|| "cluster.server: the configuration names no cluster".into())
-        }
+        None => serve(config::read(Path::new(spec::paths::CONFIG_LAYERS))?),
         Some("--help") => {
             print!("{HELP}");
             Ok(())
@@ -49,4 +37,12 @@ fn command() -> Result<(), String> {
         }
         Some(other) => Err(format!("unexpected argument {other:?}")),
     }
+}
+
+fn serve(node: config::Node) -> Result<(), String> {
+    // One of two that are in the tree by way of others must be chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().map_err(|error| format!("start: {error}"))?;
+    runtime.block_on(run::run(node))
 }

@@ -87,6 +87,9 @@ pub const VOLUMES: &str = "/var/lib/skerry/volumes";
 /// The writable image store.
 pub const DATA_STORE: &str = "/var/lib/skerry/store";
 
+/// Who this node is to its cluster: keys and certificates, for root alone.
+pub const AGENT: &str = "/var/lib/skerry/agent";
+
 /// The last configuration that parsed, same shape as [`CONFIG_LAYERS`].
 pub const LAST_GOOD_CONFIG: &str = "/var/lib/skerry/config";
 

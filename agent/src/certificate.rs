@@ -1,0 +1,98 @@
+//! What is read from certificates (RFC 5280): the hash that `kubeadm` pins an authority by, and how
+//! long a certificate holds.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// The certificates of a PEM text (RFC 7468), each as DER.
+///
+/// # Errors
+/// There is none, or one is damaged.
+pub fn from_pem(text: &str) -> Result<Vec<Vec<u8>>, String> {
+    let mut found = Vec::new();
+    for part in text.split(BEGIN).skip(1) {
+        let (body, _) = part.split_once(END).ok_or("a certificate in PEM that does not end")?;
+        let body: String = body.split_whitespace().collect();
+        found.push(STANDARD.decode(body).map_err(|error| format!("a certificate in PEM: {error}"))?);
+    }
+    if found.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(found) }
+}
+
+/// `sha256:HEX` of the public key (SubjectPublicKeyInfo) of a certificate, as `kubeadm token create
+/// --print-join-command` prints it.
+///
+/// # Errors
+/// It is no certificate.
+pub fn pin(der: &[u8]) -> Result<String, String> {
+    let certificate = parse(der)?;
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let key = key.to_der().map_err(|error| format!("a certificate's key: {error}"))?;
+    let hex: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256:{hex}"))
+}
+
+/// When a certificate begins to hold and when it ends.
+///
+/// # Errors
+/// It is no certificate.
+pub fn validity(der: &[u8]) -> Result<(SystemTime, SystemTime), String> {
+    let certificate = parse(der)?;
+    let validity = certificate.tbs_certificate().validity();
+    Ok((validity.not_before.to_system_time(), validity.not_after.to_system_time()))
+}
+
+/// When a certificate is to be replaced: at a random point in 70 to 90 % of its life.
+pub fn rotation((from, until): (SystemTime, SystemTime), random: f64) -> SystemTime {
+    let life = until.duration_since(from).unwrap_or_default();
+    from + life.mul_f64(0.7 + 0.2 * random.clamp(0.0, 1.0))
+}
+
+/// A number from 0 to 1 that is another each time.
+pub fn random() -> f64 {
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    f64::from(nanoseconds ^ std::process::id().rotate_left(16) & 0x3fff_ffff) / f64::from(1 << 30)
+}
+
+/// How long until a moment; nothing once it has passed.
+pub fn until(moment: SystemTime) -> Duration {
+    moment.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+fn parse(der: &[u8]) -> Result<Certificate, String> {
+    Certificate::from_der(der).map_err(|error| format!("a certificate: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+
+    #[test]
+    fn a_pin_is_of_the_public_key() {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["a".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let hex: String =
+            Sha256::digest(key.subject_public_key_info()).iter().map(|b| format!("{b:02x}")).collect();
+        let der = from_pem(&format!("words\n{}{}", certificate.pem(), certificate.pem())).unwrap();
+        assert_eq!((der.len(), pin(&der[1]).unwrap()), (2, format!("sha256:{hex}")));
+        let (from, until) = validity(&der[0]).unwrap();
+        assert!(from < until);
+        assert!(pin(b"no").is_err() && from_pem("no").is_err());
+        assert!(from_pem(&format!("{BEGIN}\nAAAA\n")).unwrap_err().contains("does not end"));
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_late_in_its_life() {
+        let life = (UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1000));
+        let at = |random| rotation(life, random).duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert_eq!((at(0.0), at(1.0), at(7.0)), (700, 900, 900));
+        assert!((0.0..=1.0).contains(&random()));
+    }
+}

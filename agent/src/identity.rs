@@ -1,0 +1,90 @@
+//! Who this node is to its cluster, on the data disk:
+//!
+//! ```text
+//! /var/lib/skerry/agent/
+//! ├── name          the Node object's name, chosen once
+//! ├── ca.pem        who signs the API server's certificate
+//! ├── client.pem    our certificate and its key, for the API server
+//! ├── next.pem      the key of a certificate that was asked for
+//! └── serving.pem   certificate and key of our own server
+//! ```
+//!
+//! Each file is replaced by one rename. Whoever reads `client.pem` is this node: only root can.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use sys::cause::cause;
+
+/// The folder of a node's identity.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    folder: PathBuf,
+}
+
+impl Identity {
+    /// That of a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// The folder, and why it cannot be made.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        fs::create_dir_all(folder)
+            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Path of one of the files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The text of one of the files; none when it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read; the message names it.
+    pub fn read(&self, name: &str) -> Result<Option<String>, String> {
+        match fs::read_to_string(self.path(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("read {}: {}", self.path(name).display(), cause(&error))),
+        }
+    }
+
+    /// Puts a text in the place of one of the files; on disk when this returns.
+    ///
+    /// # Errors
+    /// The file, and why it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let new = self.folder.join(format!(".{name}.new"));
+        let put = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, self.path(name))?;
+            File::open(&self.folder)?.sync_all()
+        };
+        put().map_err(|error| format!("write {}: {}", self.path(name).display(), cause(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_was_written_is_read_by_root_alone() {
+        let folder = std::env::temp_dir().join(format!("skerry-identity-{}", std::process::id()));
+        let identity = Identity::open(&folder).unwrap();
+        assert_eq!(identity.read("name"), Ok(None));
+        for text in ["a", "b"] {
+            identity.write("name", text).unwrap();
+            assert_eq!(identity.read("name").unwrap().as_deref(), Some(text));
+        }
+        let mode = fs::metadata(identity.path("name")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

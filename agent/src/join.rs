@@ -1,0 +1,289 @@
+//! Joining: from an address, a hash and a token to a certificate of this node's own.
+//!
+//! | what is there | what is done |
+//! |---|---|
+//! | `client.pem` that still holds | nothing: the node is known |
+//! | only a token | a certificate is asked for with it (a CertificateSigningRequest of the signer `kubernetes.io/kube-apiserver-client-kubelet`) |
+//! | neither authorities nor `ca.pem`, but a hash | the authorities are read from the ConfigMap `kube-public/cluster-info` of whoever answers, and believed when the hash is theirs |
+//!
+//! The key lies on disk before it is used, so an agent that is killed goes on with the same request.
+
+use crate::api::{self, Trust};
+use crate::certificate;
+use crate::identity::Identity;
+use crate::say::{Trouble, say};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ObjectMeta, PostParams};
+use kube::config::{AuthInfo, Kubeconfig};
+use kube::{Api, Client};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData};
+use sha2::{Digest, Sha256};
+use spec::node::Cluster;
+use std::time::{Duration, SystemTime};
+use tokio::time::{sleep, timeout};
+
+/// Who signs nodes' certificates for the API server.
+pub const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+
+/// How long a signature is awaited before the request is made anew.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Between two attempts: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+/// A client as this node, however long it takes; what is in the way is said.
+pub async fn join(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Client {
+    let mut trouble = Trouble::default();
+    let mut pause = PAUSES.0;
+    loop {
+        let joined = known(identity, cluster, server, name).await;
+        if let Some(client) = trouble.of(&format!("join {server}"), joined) {
+            return client;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// A client as this node, which gets a certificate first if it has none.
+async fn known(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Result<Client, String> {
+    let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
+    if let Some(client) = with_certificate(identity, server, &trust)? {
+        return Ok(client);
+    }
+    let token = cluster.token.clone().ok_or("this node has no certificate, and cluster.token is not set")?;
+    let with_token = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+    let client = api::client(server, trust.clone(), with_token)?;
+    certify(identity, &client, name).await.map_err(|reason| match reason {
+        Refusal::Unknown => {
+            "the API server does not know cluster.token: it is wrong or has expired".to_owned()
+        }
+        Refusal::Other(words) => words,
+    })?;
+    say(format_args!("{name}: has a certificate"));
+    with_certificate(identity, server, &trust)?
+        .ok_or_else(|| "the certificate that was signed does not hold".into())
+}
+
+/// A client by `client.pem`, if that is there and holds.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub fn with_certificate(identity: &Identity, server: &str, trust: &Trust) -> Result<Option<Client>, String> {
+    let Some(text) = identity.read("client.pem")? else { return Ok(None) };
+    let der = certificate::from_pem(&text).map_err(|reason| format!("client.pem: {reason}"))?;
+    let (_, until) = certificate::validity(&der[0])?;
+    if until <= SystemTime::now() {
+        say(format_args!("the certificate of this node has expired"));
+        return Ok(None);
+    }
+    let path = Some(identity.path("client.pem").display().to_string());
+    let auth = AuthInfo { client_certificate: path.clone(), client_key: path, ..AuthInfo::default() };
+    api::client(server, trust.clone(), auth).map(Some)
+}
+
+/// Who signs the API server's certificate, as DER each.
+///
+/// # Errors
+/// Nobody is believed, in words.
+pub async fn authorities(
+    identity: &Identity,
+    cluster: &Cluster,
+    server: &str,
+) -> Result<Vec<Vec<u8>>, String> {
+    if let Some(text) = &cluster.ca {
+        return certificate::from_pem(text).map_err(|reason| format!("cluster.ca: {reason}"));
+    }
+    let pin = cluster.ca_cert_hash.as_deref().ok_or("neither cluster.ca nor cluster.ca-cert-hash is set")?;
+    if let Some(text) = identity.read("ca.pem")? {
+        let kept = certificate::from_pem(&text)?;
+        if is_pinned(&kept, pin) {
+            return Ok(kept);
+        }
+    }
+    let text = published(server).await?;
+    let found = certificate::from_pem(&text).map_err(|reason| format!("cluster-info: {reason}"))?;
+    if !is_pinned(&found, pin) {
+        return Err(format!("cluster.ca-cert-hash {pin}: no authority that {server} publishes has it"));
+    }
+    identity.write("ca.pem", &text)?;
+    Ok(found)
+}
+
+fn is_pinned(authorities: &[Vec<u8>], pin: &str) -> bool {
+    authorities.iter().any(|der| certificate::pin(der).is_ok_and(|own| own.eq_ignore_ascii_case(pin)))
+}
+
+/// The authorities that whoever answers at an address names, in PEM.
+async fn published(server: &str) -> Result<String, String> {
+    let client = api::client(server, Trust::Anybody, AuthInfo::default())?;
+    let maps: Api<ConfigMap> = Api::namespaced(client, "kube-public");
+    let map = maps
+        .get("cluster-info")
+        .await
+        .map_err(|error| format!("read cluster-info: {}", api::words(&error)))?;
+    let text = map.data.and_then(|mut data| data.remove("kubeconfig"));
+    let text = text.ok_or("cluster-info: it has no kubeconfig")?;
+    let file = Kubeconfig::from_yaml(&text).map_err(|error| format!("cluster-info: {error}"))?;
+    let data = file.clusters.into_iter().find_map(|one| one.cluster?.certificate_authority_data);
+    let data = data.ok_or("cluster-info: its kubeconfig names no authority")?;
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data);
+    bytes
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| "cluster-info: its authority is not PEM in base64".to_owned())
+}
+
+/// Why there is no certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The API server does not know who asks.
+    Unknown,
+    /// Something else, in words.
+    Other(String),
+}
+
+impl From<String> for Refusal {
+    fn from(words: String) -> Self {
+        Self::Other(words)
+    }
+}
+
+impl From<kube::Error> for Refusal {
+    fn from(error: kube::Error) -> Self {
+        if api::is_unknown(&error) { Self::Unknown } else { Self::Other(api::words(&error)) }
+    }
+}
+
+/// Gets a certificate for this node and puts it and its key into `client.pem`.
+///
+/// # Errors
+/// The API server, or who approves, does not give one.
+pub async fn certify(identity: &Identity, client: &Client, name: &str) -> Result<(), Refusal> {
+    let key = key(identity)?;
+    let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let request = request(&key, name)?;
+    let asked = request.metadata.name.clone().unwrap_or_default();
+    match requests.create(&PostParams::default(), &request).await {
+        Err(error) if !api::is_conflict(&error) => return Err(error.into()),
+        // A conflict: this one was asked for before we were killed.
+        _ => {}
+    }
+    let signed = timeout(PATIENCE, signed(&requests, &asked)).await.unwrap_or_else(|_| {
+        Err(Refusal::Other(format!("CertificateSigningRequest {asked} was not approved in {PATIENCE:?}")))
+    });
+    if signed.is_err() {
+        // The next attempt has a new key, and so a new request.
+        let _ = std::fs::remove_file(identity.path("next.pem"));
+    }
+    identity.write("client.pem", &format!("{}{}", signed?, key.serialize_pem()))?;
+    let _ = std::fs::remove_file(identity.path("next.pem"));
+    Ok(())
+}
+
+/// The key of the certificate that is asked for, made once.
+fn key(identity: &Identity) -> Result<KeyPair, String> {
+    if let Some(key) = identity.read("next.pem")?.and_then(|text| KeyPair::from_pem(&text).ok()) {
+        return Ok(key);
+    }
+    let key = KeyPair::generate().map_err(|error| format!("make a key: {error}"))?;
+    identity.write("next.pem", &key.serialize_pem())?;
+    Ok(key)
+}
+
+/// A request for a node's certificate; its name follows from the key.
+fn request(key: &KeyPair, name: &str) -> Result<CertificateSigningRequest, String> {
+    let words = |error: rcgen::Error| format!("make a certificate request: {error}");
+    let mut params = CertificateParams::new(Vec::new()).map_err(words)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+    params.distinguished_name.push(DnType::CommonName, format!("system:node:{name}"));
+    let pem = params.serialize_request(key).and_then(|request| request.pem()).map_err(words)?;
+    let hash = Sha256::digest(key.subject_public_key_info());
+    let hash: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(CertificateSigningRequest {
+        metadata: ObjectMeta { name: Some(format!("node-csr-{hash}")), ..ObjectMeta::default() },
+        spec: CertificateSigningRequestSpec {
+            request: ByteString(pem.into_bytes()),
+            signer_name: CLIENT_SIGNER.to_owned(),
+            usages: Some(["digital signature", "client auth"].map(str::to_owned).to_vec()),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: None,
+    })
+}
+
+/// The certificate in PEM, once there is one.
+async fn signed(requests: &Api<CertificateSigningRequest>, name: &str) -> Result<String, Refusal> {
+    let changes = kube::runtime::watcher::watch_object(requests.clone(), name);
+    let mut changes = std::pin::pin!(changes.map_err(|error| error.to_string()));
+    while let Some(change) = changes.next().await {
+        let Some(request) = change? else {
+            return Err(Refusal::Other(format!("CertificateSigningRequest {name} was removed")));
+        };
+        let status = request.status.unwrap_or_default();
+        let against = status
+            .conditions
+            .into_iter()
+            .flatten()
+            .find(|one| one.type_ == "Denied" || one.type_ == "Failed");
+        if let Some(against) = against {
+            let why = against.message.or(against.reason).unwrap_or_default();
+            return Err(Refusal::Other(format!(
+                "CertificateSigningRequest {name}: {}: {why}",
+                against.type_
+            )));
+        }
+        if let Some(certificate) = status.certificate {
+            return String::from_utf8(certificate.0)
+                .map_err(|_| Refusal::Other("the certificate is not PEM".into()));
+        }
+    }
+    Err(Refusal::Other(format!("CertificateSigningRequest {name}: the watch has ended")))
+}
+
+/// Replaces the certificate in time, for ever, and the client with it.
+pub async fn rotate(identity: &Identity, cluster: &Cluster, server: &str, name: &str, api: &crate::api::Api) {
+    let mut trouble = Trouble::default();
+    loop {
+        let text = identity.read("client.pem").ok().flatten().unwrap_or_default();
+        let life = certificate::from_pem(&text).and_then(|der| certificate::validity(&der[0]));
+        match life {
+            Ok(life) => sleep(certificate::until(certificate::rotation(life, certificate::random()))).await,
+            Err(_) => sleep(PAUSES.1).await,
+        }
+        let made = match certify(identity, &api.client(), name).await {
+            Ok(()) => renewed(identity, cluster, server).await,
+            Err(Refusal::Unknown) => Err("the API server does not know this node any more".to_owned()),
+            Err(Refusal::Other(words)) => Err(words),
+        };
+        match trouble.of("replace the certificate of this node", made) {
+            Some(client) => api.replace(client),
+            None => sleep(PAUSES.1).await,
+        }
+    }
+}
+
+async fn renewed(identity: &Identity, cluster: &Cluster, server: &str) -> Result<Client, String> {
+    let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
+    with_certificate(identity, server, &trust)?.ok_or_else(|| "the new certificate does not hold".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_what_the_signer_takes() {
+        let key = KeyPair::generate().unwrap();
+        let [one, two] = [request(&key, "n1").unwrap(), request(&key, "n1").unwrap()];
+        assert_eq!(one.metadata.name, two.metadata.name, "who is killed goes on with the same");
+        assert_eq!(one.spec.usages.unwrap(), ["digital signature", "client auth"]);
+        let pem = String::from_utf8(one.spec.request.0).unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{pem}");
+    }
+}

@@ -1,0 +1,135 @@
+//! What this machine is and has, from the kernel's files.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use sys::cause::cause;
+
+/// What does not change while the machine runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Processors.
+    pub cpus: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Swap in bytes.
+    pub swap: u64,
+    /// 32 hexadecimal digits that stay with the installation.
+    pub machine_id: String,
+    /// That of the board (SMBIOS), or the machine's.
+    pub system_uuid: String,
+    /// Another at each boot.
+    pub boot_id: String,
+    /// `uname -r`
+    pub kernel: String,
+    /// As people call the system.
+    pub os: String,
+}
+
+/// How much is left of what runs out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Memory that can be had, in bytes.
+    pub memory: u64,
+    /// The data disk's size in bytes.
+    pub disk_size: u64,
+    /// What is free of it, in bytes.
+    pub disk: u64,
+    /// Process IDs that are not in use.
+    pub pids: u64,
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// Reads what does not change.
+pub fn machine(machine_id: &str) -> Machine {
+    let memory = text("/proc/meminfo");
+    let uuid = text("/sys/class/dmi/id/product_uuid");
+    let release = text("/etc/os-release");
+    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    Machine {
+        cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
+        memory: kibibytes(&memory, "MemTotal:"),
+        swap: kibibytes(&memory, "SwapTotal:"),
+        machine_id: machine_id.to_owned(),
+        system_uuid: if uuid.is_empty() { machine_id.to_owned() } else { uuid },
+        boot_id: text("/proc/sys/kernel/random/boot_id"),
+        kernel: text("/proc/sys/kernel/osrelease"),
+        os: os.map_or_else(
+            || format!("Skerry {}", env!("CARGO_PKG_VERSION")),
+            |os| os.trim_matches('"').to_owned(),
+        ),
+    }
+}
+
+/// Reads how much is left now.
+pub fn left() -> Left {
+    let memory = text("/proc/meminfo");
+    let disk = nix::sys::statvfs::statvfs(spec::paths::DATA).ok();
+    let block = disk.map_or(0, |disk| disk.fragment_size());
+    let most: u64 = text("/proc/sys/kernel/pid_max").parse().unwrap_or(0);
+    let threads = text("/proc/loadavg")
+        .split_whitespace()
+        .nth(3)
+        .and_then(|word| word.split_once('/').and_then(|(_, all)| all.parse::<u64>().ok()));
+    Left {
+        memory: kibibytes(&memory, "MemAvailable:"),
+        disk_size: disk.map_or(0, |disk| disk.blocks() * block),
+        disk: disk.map_or(0, |disk| disk.blocks_available() * block),
+        pids: most.saturating_sub(threads.unwrap_or(0)),
+    }
+}
+
+/// Bytes of a line of `/proc/meminfo`.
+fn kibibytes(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// The address by which this machine reaches another, `HOST:PORT`.
+///
+/// # Errors
+/// The name has no address, or none of them can be reached.
+pub fn address_towards(host: &str) -> Result<IpAddr, String> {
+    let addresses = host.to_socket_addrs().map_err(|error| format!("look up {host}: {}", cause(&error)))?;
+    let mut reason = format!("look up {host}: it has no address");
+    for address in addresses {
+        match local(address) {
+            Ok(own) => return Ok(own),
+            Err(error) => reason = format!("reach {address}: {}", cause(&error)),
+        }
+    }
+    Err(reason)
+}
+
+/// Nothing is sent: the kernel only chooses the road.
+fn local(to: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_read() {
+        let machine = machine("abc");
+        assert!(machine.cpus > 0 && machine.memory > 1 << 20 && machine.machine_id == "abc");
+        assert!(!machine.kernel.is_empty() && !machine.boot_id.is_empty() && !machine.system_uuid.is_empty());
+        let left = left();
+        assert!(
+            left.memory > 0 && left.memory <= machine.memory && left.pids > 0 && left.disk <= left.disk_size
+        );
+        assert_eq!(kibibytes("MemTotal:    7 kB\n", "MemTotal:"), 7168);
+    }
+
+    #[test]
+    fn the_way_to_oneself_begins_at_oneself() {
+        assert_eq!(address_towards("127.0.0.1:1").unwrap(), IpAddr::from([127, 0, 0, 1]));
+        assert!(address_towards("nowhere.invalid:1").unwrap_err().contains("look up nowhere.invalid:1"));
+    }
+}

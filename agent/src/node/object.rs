@@ -1,0 +1,266 @@
+//! The Node object in the API's words (core/v1 Node), as a function of what is known.
+
+use super::facts::{Left, Machine};
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
+    NodeStatus, NodeSystemInfo, Taint,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use spec::node::Cluster;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The version of Kubernetes whose kubelet this agent behaves as.
+pub const KUBELET: &str = concat!("v1.36.0+skerry-", env!("CARGO_PKG_VERSION"));
+
+/// Port of our own server.
+pub const PORT: i32 = 10250;
+
+/// A share of the process IDs below which the node is under pressure: one in so many.
+const PIDS: u64 = 20;
+
+/// What the node has to say of itself.
+#[derive(Clone, Debug)]
+pub struct State<'a> {
+    /// The configuration.
+    pub cluster: &'a Cluster,
+    /// The node's name.
+    pub name: &'a str,
+    /// Its addresses, at most one per family; the first is the usual one.
+    pub addresses: &'a [IpAddr],
+    /// What the machine is.
+    pub machine: &'a Machine,
+    /// What is left.
+    pub left: Left,
+    /// Why pods cannot run yet; none when they can.
+    pub unready: Option<&'a str>,
+    /// Images in the store: names and size in bytes.
+    pub images: &'a [(Vec<String>, u64)],
+    /// Features of the node that the API server asks for by name.
+    pub features: &'a [&'a str],
+}
+
+fn quantity(number: u64) -> Quantity {
+    Quantity(number.to_string())
+}
+
+/// What pods may have: all but what is reserved.
+pub fn allocatable_memory(cluster: &Cluster, machine: &Machine) -> u64 {
+    machine.memory.saturating_sub(cluster.reserved_memory.0 + cluster.eviction_memory.0)
+}
+
+/// Thousandths of processors that pods may have.
+pub fn allocatable_cpus(cluster: &Cluster, machine: &Machine) -> u64 {
+    (machine.cpus * 1000).saturating_sub((cluster.reserved_cpus * 1000.0).round().max(0.0) as u64)
+}
+
+fn resources(state: &State<'_>, own: bool) -> BTreeMap<String, Quantity> {
+    let State { cluster, machine, left, .. } = state;
+    let (cpu, memory, disk) = match own {
+        true => (quantity(machine.cpus), machine.memory, left.disk_size),
+        false => {
+            let cpus = Quantity(format!("{}m", allocatable_cpus(cluster, machine)));
+            let spared = left.disk_size / 100 * u64::from(cluster.eviction_disk.min(100));
+            (cpus, allocatable_memory(cluster, machine), left.disk_size - spared)
+        }
+    };
+    BTreeMap::from([
+        ("cpu".to_owned(), cpu),
+        ("memory".to_owned(), Quantity(format!("{}Ki", memory / 1024))),
+        (
+            "ephemeral-storage".to_owned(),
+            if own { Quantity(format!("{}Ki", disk / 1024)) } else { quantity(disk) },
+        ),
+        ("pods".to_owned(), quantity(cluster.max_pods.into())),
+    ])
+}
+
+/// The memory, disk and process IDs that are short, in this order.
+pub fn pressures(cluster: &Cluster, left: &Left, most_pids: u64) -> [bool; 3] {
+    let disk = left.disk_size / 100 * u64::from(cluster.eviction_disk.min(100));
+    [left.memory < cluster.eviction_memory.0, left.disk < disk, left.pids < most_pids / PIDS]
+}
+
+/// The four conditions, with the times of those of before that say the same.
+fn conditions(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids: u64) -> Vec<NodeCondition> {
+    let [memory, disk, pids] = pressures(state.cluster, &state.left, most_pids);
+    let pressure = |kind: &str, is: bool, yes: [&str; 2], no: [&str; 2]| {
+        let [reason, message] = if is { yes } else { no };
+        (kind.to_owned(), is, reason.to_owned(), message.to_owned())
+    };
+    let ready = match state.unready {
+        None => {
+            ("Ready".to_owned(), true, "KubeletReady".to_owned(), "skerry is posting ready status".to_owned())
+        }
+        Some(why) => ("Ready".to_owned(), false, "KubeletNotReady".to_owned(), why.to_owned()),
+    };
+    let all = [
+        pressure(
+            "MemoryPressure",
+            memory,
+            ["KubeletHasInsufficientMemory", "the node has insufficient memory available"],
+            ["KubeletHasSufficientMemory", "the node has sufficient memory available"],
+        ),
+        pressure(
+            "DiskPressure",
+            disk,
+            ["KubeletHasDiskPressure", "the node has disk pressure"],
+            ["KubeletHasNoDiskPressure", "the node has no disk pressure"],
+        ),
+        pressure(
+            "PIDPressure",
+            pids,
+            ["KubeletHasInsufficientPID", "the node has insufficient PID available"],
+            ["KubeletHasSufficientPID", "the node has sufficient PID available"],
+        ),
+        ready,
+    ];
+    let made = all.into_iter().map(|(kind, is, reason, message)| {
+        let status = if is { "True" } else { "False" };
+        let same = before.iter().find(|one| one.type_ == kind && one.status == status);
+        NodeCondition {
+            last_heartbeat_time: Some(now.clone()),
+            last_transition_time: same
+                .and_then(|one| one.last_transition_time.clone())
+                .or_else(|| Some(now.clone())),
+            type_: kind,
+            status: status.to_owned(),
+            reason: Some(reason),
+            message: Some(message),
+        }
+    });
+    made.collect()
+}
+
+/// `status`, as it is to be by now; `before` is what the API server had.
+pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids: u64) -> NodeStatus {
+    let machine = state.machine;
+    let address = |kind: &str, text: String| NodeAddress { type_: kind.to_owned(), address: text };
+    let mut addresses: Vec<_> =
+        state.addresses.iter().map(|own| address("InternalIP", own.to_string())).collect();
+    addresses.push(address("Hostname", state.name.to_owned()));
+    let images = state.images.iter().map(|(names, size)| ContainerImage {
+        names: Some(names.clone()),
+        size_bytes: Some((*size).try_into().unwrap_or(i64::MAX)),
+    });
+    NodeStatus {
+        capacity: Some(resources(state, true)),
+        allocatable: Some(resources(state, false)),
+        conditions: Some(conditions(state, before, now, most_pids)),
+        addresses: Some(addresses),
+        daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: PORT }) }),
+        declared_features: (!state.features.is_empty())
+            .then(|| state.features.iter().map(|&one| one.to_owned()).collect()),
+        images: Some(images.collect()),
+        node_info: Some(NodeSystemInfo {
+            architecture: "amd64".to_owned(),
+            boot_id: machine.boot_id.clone(),
+            container_runtime_version: concat!("skerry://", env!("CARGO_PKG_VERSION")).to_owned(),
+            kernel_version: machine.kernel.clone(),
+            kube_proxy_version: String::new(),
+            kubelet_version: KUBELET.to_owned(),
+            machine_id: machine.machine_id.clone(),
+            operating_system: "linux".to_owned(),
+            os_image: machine.os.clone(),
+            system_uuid: machine.system_uuid.clone(),
+            ..NodeSystemInfo::default()
+        }),
+        ..NodeStatus::default()
+    }
+}
+
+/// Labels that every node has, and those of the configuration.
+pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
+    let usual = [
+        ("kubernetes.io/hostname", name),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", "amd64"),
+        ("beta.kubernetes.io/os", "linux"),
+        ("beta.kubernetes.io/arch", "amd64"),
+    ];
+    let mut labels = cluster.labels.clone();
+    labels.extend(usual.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    labels
+}
+
+/// The object as it is made when there is none.
+pub fn new(state: &State<'_>, now: &Time, most_pids: u64) -> Node {
+    let taint = |one: &spec::node::Taint| Taint {
+        key: one.key.clone(),
+        value: one.value.clone(),
+        effect: one.effect.clone(),
+        time_added: None,
+    };
+    let managed = ("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned());
+    Node {
+        metadata: ObjectMeta {
+            name: Some(state.name.to_owned()),
+            labels: Some(labels(state.cluster, state.name)),
+            annotations: Some(BTreeMap::from([managed])),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec {
+            taints: Some(state.cluster.taints.iter().map(taint).collect()),
+            ..NodeSpec::default()
+        }),
+        status: Some(status(state, &[], now, most_pids)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).unwrap())
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_when_it_came() {
+        let (cluster, machine) =
+            (Cluster::default(), Machine { cpus: 2, memory: 64 << 20, ..Machine::default() });
+        let left = Left { memory: 32 << 20, disk_size: 1000, disk: 500, pids: 1000 };
+        let mut state = State {
+            cluster: &cluster,
+            name: "n1",
+            addresses: &["10.0.0.1".parse().unwrap()],
+            machine: &machine,
+            left,
+            unready: Some("no pod network yet"),
+            images: &[],
+            features: &[],
+        };
+        let of = |status: &NodeStatus, kind: &str| {
+            status.conditions.iter().flatten().find(|one| one.type_ == kind).cloned().unwrap()
+        };
+        let first = status(&state, &[], &at(1), 1000);
+        assert_eq!(
+            (of(&first, "Ready").status.as_str(), of(&first, "DiskPressure").status.as_str()),
+            ("False", "False")
+        );
+        state.unready = None;
+        state.left.disk = 99;
+        let second = status(&state, first.conditions.as_deref().unwrap(), &at(2), 1000);
+        assert_eq!(of(&second, "Ready").last_transition_time, Some(at(2)));
+        assert_eq!(
+            (of(&second, "DiskPressure").status.as_str(), of(&second, "PIDPressure").last_transition_time),
+            ("True", Some(at(1)))
+        );
+        let given = second.allocatable.unwrap();
+        assert_eq!((given["memory"].0.as_str(), given["cpu"].0.as_str()), ("32768Ki", "2000m"));
+        assert_eq!(second.capacity.unwrap()["cpu"].0, "2");
+    }
+
+    #[test]
+    fn what_the_configuration_says_is_on_the_new_object() {
+        let cluster = Cluster {
+            labels: BTreeMap::from([("a".into(), "b".into()), ("kubernetes.io/os".into(), "plan9".into())]),
+            taints: vec!["k=v:NoSchedule".parse().unwrap()],
+            ..Cluster::default()
+        };
+        let labels = labels(&cluster, "n1");
+        assert_eq!((labels["a"].as_str(), labels["kubernetes.io/os"].as_str()), ("b", "linux"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Keeps the Node object true: written when something has changed, else every five minutes.
+
+use super::facts::{self, Machine};
+use super::object::{self, State};
+use crate::api::{self, Api};
+use crate::say::{Trouble, say};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+use spec::node::Cluster;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often the machine is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a status may stand that has not changed.
+const STALE: Duration = Duration::from_secs(300);
+/// Between two attempts while the API server is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who this node is, for as long as the agent runs.
+#[derive(Debug)]
+pub struct Own {
+    /// The configuration.
+    pub cluster: Cluster,
+    /// The Node object's name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// What the machine is.
+    pub machine: Machine,
+}
+
+/// What of the node's status changes by what the rest of the agent does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Why pods cannot run yet.
+    pub unready: Option<String>,
+    /// Images in the store: names and size in bytes.
+    pub images: Vec<(Vec<String>, u64)>,
+    /// Features that the API server asks for by name.
+    pub features: Vec<&'static str>,
+}
+
+/// Makes the Node object, or takes over the one that is there; gives it.
+pub async fn register(own: &Own, api: &Api, standing: &Standing) -> Node {
+    let mut trouble = Trouble::default();
+    loop {
+        let made = once(own, api, standing).await.map_err(|error| api::words(&error));
+        if let Some(node) = trouble.of("register this node", made) {
+            say(format_args!("{}: is a node of the cluster", own.name));
+            return node;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn once(own: &Own, api: &Api, standing: &Standing) -> Result<Node, kube::Error> {
+    let nodes: kube::Api<Node> = kube::Api::all(api.client());
+    let now = Time(Timestamp::now());
+    match nodes.create(&PostParams::default(), &object::new(&state(own, standing), &now, most_pids())).await {
+        Err(error) if api::is_conflict(&error) => {
+            let labels = json!({ "metadata": { "labels": object::labels(&own.cluster, &own.name) } });
+            nodes.patch(&own.name, &PatchParams::default(), &Patch::Merge(&labels)).await
+        }
+        made => made,
+    }
+}
+
+fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
+    State {
+        cluster: &own.cluster,
+        name: &own.name,
+        addresses: &own.addresses,
+        machine: &own.machine,
+        left: facts::left(),
+        unready: standing.unready.as_deref(),
+        images: &standing.images,
+        features: &standing.features,
+    }
+}
+
+fn most_pids() -> u64 {
+    std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(32_768)
+}
+
+/// Reports for ever, at once when `standing` changes.
+pub async fn keep(own: &Arc<Own>, api: &Api, node: &Node, standing: &mut watch::Receiver<Standing>) {
+    let before = node.status.clone().unwrap_or_default();
+    let mut conditions = before.conditions.unwrap_or_default();
+    let mut sent: Option<(NodeStatus, Instant)> = None;
+    let mut trouble = Trouble::default();
+    loop {
+        let now = Time(Timestamp::now());
+        let status = object::status(
+            &state(own, &standing.borrow_and_update().clone()),
+            &conditions,
+            &now,
+            most_pids(),
+        );
+        let is_due =
+            sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
+        if is_due {
+            let patched = patch(own, api, &status).await.map_err(|error| api::words(&error));
+            if trouble.of("report the node's status", patched).is_none() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            conditions = status.conditions.clone().unwrap_or_default();
+            sent = Some((status, Instant::now()));
+        }
+        let _ = timeout(LOOK, standing.changed()).await;
+    }
+}
+
+async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<(), kube::Error> {
+    let nodes: kube::Api<Node> = kube::Api::all(api.client());
+    let patch = json!({ "status": status });
+    nodes.patch_status(&own.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
+}
+
+/// Something but the time differs. What is left of the disk says nothing that has to be told at once.
+fn differ(last: &NodeStatus, status: &NodeStatus) -> bool {
+    let plain = |status: &NodeStatus| {
+        let still = |mut one: NodeCondition| {
+            one.last_heartbeat_time = None;
+            one
+        };
+        let conditions: Vec<_> = status.conditions.iter().flatten().cloned().map(still).collect();
+        NodeStatus { conditions: Some(conditions), ..status.clone() }
+    };
+    plain(last) != plain(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_alone_is_no_change() {
+        let condition = |second, status: &str| NodeCondition {
+            type_: "Ready".into(),
+            status: status.into(),
+            last_heartbeat_time: Some(Time(Timestamp::from_second(second).unwrap())),
+            ..NodeCondition::default()
+        };
+        let status = |second, word: &str| NodeStatus {
+            conditions: Some(vec![condition(second, word)]),
+            ..NodeStatus::default()
+        };
+        assert!(!differ(&status(1, "True"), &status(2, "True")));
+        assert!(differ(&status(1, "True"), &status(1, "False")));
+    }
+}

@@ -1,0 +1,88 @@
+//! The agent at work: who the node is, then everything at once, for ever.
+
+use crate::api::Api;
+use crate::config;
+use crate::identity::Identity;
+use crate::join;
+use crate::node::report::{Own, Standing};
+use crate::node::{facts, lease, report};
+use crate::say::Trouble;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Between two looks for an address.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves the cluster until the process is ended.
+///
+/// # Errors
+/// What the agent cannot do without.
+pub async fn run(node: config::Node) -> Result<(), String> {
+    let cluster = node.cluster;
+    let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
+    let identity = Identity::open(Path::new(spec::paths::AGENT))?;
+    let address = address(&server).await;
+    let hostname = node.hostname.map(|name| name.to_string());
+    let name = name(&identity, hostname.as_deref())?;
+    let machine = facts::machine(&machine_id(&identity)?);
+    let addresses = vec![cluster.node_ip.unwrap_or(address)];
+    let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
+    let own = Arc::new(Own { cluster, name, addresses, machine });
+    let first = Standing { unready: Some("the pod network is not ready".to_owned()), ..Standing::default() };
+    let (_sender, mut standing) = watch::channel(first.clone());
+    let node = report::register(&own, &api, &first).await;
+    let uid = node.metadata.uid.clone().unwrap_or_default();
+    tokio::join!(
+        lease::keep(&api, &own.name, &uid),
+        report::keep(&own, &api, &node, &mut standing),
+        join::rotate(&identity, &own.cluster, &server, &own.name, &api),
+    );
+    Ok(())
+}
+
+/// The address of this node, once there is a way to the API server.
+async fn address(server: &str) -> std::net::IpAddr {
+    let host = server.trim_start_matches("https://").trim_end_matches('/');
+    let host = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:443")
+    };
+    let mut trouble = Trouble::default();
+    loop {
+        if let Some(address) = trouble.of("wait for the network", facts::address_towards(&host)) {
+            return address;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// The Node object's name: what the configuration says, else that of the first time.
+fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String> {
+    let kept = identity.read("name")?;
+    let own = match (configured, &kept) {
+        (Some(name), _) => name.to_lowercase(),
+        (None, Some(name)) => return Ok(name.clone()),
+        (None, None) => {
+            fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_lowercase()
+        }
+    };
+    if kept.as_deref() != Some(own.as_str()) {
+        identity.write("name", &own)?;
+    }
+    Ok(own)
+}
+
+/// 32 hexadecimal digits, chosen once.
+fn machine_id(identity: &Identity) -> Result<String, String> {
+    if let Some(id) = identity.read("machine-id")? {
+        return Ok(id.trim().to_owned());
+    }
+    let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "");
+    identity.write("machine-id", &id)?;
+    Ok(id)
+}
