@@ -47,3 +47,35 @@ fn a_persons_container_outlives_monitor_and_boot_with_what_it_wrote() -> Result 
     second.power_off()?;
     Ok(())
 }
+
+/// What the kernel holds a container to.
+fn limits(node: &Running) -> Result<String> {
+    let files = ["memory.max", "memory.swap.max", "memory.low", "cpu.max", "cpu.weight", "pids.max"];
+    skerry(node, &format!("exec held sh -c 'cd /sys/fs/cgroup; cat {}'", files.join(" ")))
+        .map(|text| text.lines().collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn update_changes_what_a_running_container_may_use_at_once_and_for_good() -> Result {
+    let node = Node::new().image(image()?).boot()?;
+    skerry(
+        &node,
+        "run -d --name held --memory 48m --cpus 0.5 --pids-limit 20 --stop-signal KILL busybox sleep 1000000",
+    )?;
+    assert_eq!(limits(&node)?, "50331648, max, 0, 50000 100000, 100, 20");
+    assert_eq!(
+        skerry(&node, "update --memory 64m --memory-swap 80m --memory-reservation 16m held")?,
+        "held\n"
+    );
+    assert_eq!(limits(&node)?, "67108864, 16777216, 16777216, 50000 100000, 100, 20");
+    skerry(&node, "update --cpus 1.5 --cpu-shares 2048 --pids-limit 30 held")?;
+    assert_eq!(limits(&node)?, "67108864, 16777216, 16777216, 150000 100000, 174, 30");
+    // The kernel would have to kill to come down to so little: it is refused, and nothing has changed.
+    let refused = node.try_run("/usr/libexec/skerry update --memory 4k --pids-limit 40 held 2>&1")?;
+    assert!(refused.status == 1 && refused.text.contains("memory"), "{refused:?}");
+    let unchanged = "67108864, 16777216, 16777216, 150000 100000, 174, 30";
+    assert_eq!(limits(&node)?, unchanged);
+    skerry(&node, "restart held")?;
+    assert_eq!(limits(&node)?, unchanged);
+    node.power_off()
+}

@@ -72,10 +72,15 @@ fn a_container_with_servers_of_its_own_asks_them_for_what_is_no_containers() {
     let scene = Scene::new();
     let _service = scene.service();
     let _nodes = world_names(&scene);
-    scene.run("ip -n world address add 192.0.2.9/24 dev world0");
+    scene.run(
+        "ip -n world link add other0 type veth peer name other1
+         ip -n world address add 192.0.2.9/32 dev other0
+         ip -n world link set other0 up
+         ip -n world link set other1 up",
+    );
     let mut other = scene.world(
-        "dnsmasq -d -C /dev/null --no-resolv --no-hosts --listen-address=192.0.2.9 --bind-interfaces \
-         --pid-file= --address=/web.example/203.0.113.9",
+        "dnsmasq -d -C /dev/null --no-resolv --no-hosts --interface=other0 --except-interface=lo \
+         --bind-interfaces --pid-file= --address=/web.example/203.0.113.9",
     );
     other.says("started");
     scene.publish("web", "");
