@@ -20,5 +20,6 @@ pub mod identity;
 pub mod join;
 pub mod monitor;
 pub mod node;
+pub mod pod;
 pub mod run;
 pub mod say;

@@ -1,0 +1,331 @@
+//! What is to be done next for a pod, as a function of what is wanted and what there is.
+//!
+//! ```text
+//! no sandbox ─▶ MakeSandbox ─▶ init containers, one after the other ─▶ containers, all
+//!                                    │ a sidecar (restartPolicy Always) need only have started
+//! deleted, failed, evicted ─▶ Stop: containers, then sidecars in reverse ─▶ TearDown ─▶ Done
+//! ```
+
+use super::observed::{Containers, Instance, Sandbox, State};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use std::collections::BTreeMap;
+
+/// Restarts wait so long, in seconds: the second, and at most.
+const BACKOFF: (i64, i64) = (10, 300);
+
+/// A container that has run so long, in seconds, is restarted at once again.
+const STABLE: i64 = 600;
+
+/// Which of a pod's lists a container stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `initContainers`, run to its end before the next.
+    Init,
+    /// `initContainers` with `restartPolicy: Always`.
+    Sidecar,
+    /// `containers`
+    Main,
+    /// `ephemeralContainers`, started once.
+    Ephemeral,
+}
+
+/// Why a pod is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody deletes it: it may take so many seconds from then on, in seconds since 1970.
+    Deleted {
+        /// When the last of it is killed.
+        until: i64,
+    },
+    /// It has failed by a word of its own: `Evicted`, `DeadlineExceeded`, ….
+    Failed {
+        /// `status.reason`
+        reason: String,
+        /// `status.message`
+        message: String,
+        /// Seconds that it may take.
+        grace: i64,
+    },
+}
+
+/// What keeps a container from being made, for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// `state.waiting.reason`: `ErrImagePull`, `ImagePullBackOff`, `CreateContainerConfigError`, …
+    pub reason: String,
+    /// `state.waiting.message`
+    pub message: String,
+    /// When it is tried again, in seconds since 1970.
+    pub until: i64,
+    /// How often it has failed.
+    pub failures: u32,
+}
+
+/// What the probes say of a container that runs, by its ID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The startup probe has passed, or there is none, and the postStart hook has ended.
+    pub started: bool,
+    /// The readiness probe passes, or there is none.
+    pub ready: bool,
+    /// The liveness or startup probe has failed too often.
+    pub failed: bool,
+}
+
+/// All that is looked at.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What is wanted.
+    pub pod: &'a Pod,
+    /// What the containers stand in.
+    pub sandbox: Option<&'a Sandbox>,
+    /// What there is.
+    pub containers: &'a Containers,
+    /// What waits, by the container's name.
+    pub waiting: &'a BTreeMap<String, Waiting>,
+    /// Probes' words, by the instance's ID.
+    pub health: &'a BTreeMap<String, Health>,
+    /// Why it is to end.
+    pub ending: Option<&'a Ending>,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make what the containers stand in.
+    MakeSandbox,
+    /// Make a container and let it run.
+    Run {
+        /// Its name in the pod.
+        container: String,
+        /// Its list.
+        kind: Kind,
+        /// How many were made before.
+        attempt: u32,
+        /// Restarts in a row that came too soon.
+        streak: u32,
+    },
+    /// Stop these, by ID, each within so many seconds.
+    Stop {
+        /// Which.
+        ids: Vec<String>,
+        /// Seconds.
+        grace: i64,
+    },
+    /// Nothing runs any more: take the sandbox away.
+    TearDown,
+    /// Nothing until then, in seconds since 1970, or until something happens.
+    Wait(Option<i64>),
+    /// All is over and nothing is left.
+    Done,
+}
+
+/// The container of a name, in any of the lists.
+pub fn find<'a>(spec: &'a PodSpec, name: &str) -> Option<(Kind, &'a Container)> {
+    containers(spec).find(|(_, container)| container.name == name)
+}
+
+/// `initContainers`, then `containers`.
+pub fn containers(spec: &PodSpec) -> impl Iterator<Item = (Kind, &Container)> {
+    let init = spec.init_containers.iter().flatten().map(|one| (kind(one), one));
+    init.chain(spec.containers.iter().map(|one| (Kind::Main, one)))
+}
+
+fn kind(init: &Container) -> Kind {
+    if init.restart_policy.as_deref() == Some("Always") { Kind::Sidecar } else { Kind::Init }
+}
+
+/// `restartPolicy`, `Always` without one.
+pub fn restart_policy(spec: &PodSpec) -> &str {
+    spec.restart_policy.as_deref().unwrap_or("Always")
+}
+
+/// How long after its end the container is started again, in seconds.
+pub fn delay(streak: u32) -> i64 {
+    match streak {
+        0 => 0,
+        n => (BACKOFF.0 << (n - 1).min(10)).min(BACKOFF.1),
+    }
+}
+
+/// The streak of the one that follows.
+fn streak_after(ended: &Instance) -> u32 {
+    match ended.state {
+        State::Exited { started, finished, .. } if finished - started >= STABLE => 0,
+        _ => ended.streak + 1,
+    }
+}
+
+/// A container of this kind is started again after such an end.
+fn is_restarted(kind: Kind, policy: &str, code: i32) -> bool {
+    match (kind, policy) {
+        (Kind::Sidecar, _) | (Kind::Main, "Always") => true,
+        (Kind::Init, "Always" | "OnFailure") | (Kind::Main, "OnFailure") => code != 0,
+        _ => false,
+    }
+}
+
+/// When a container that has ended is started again; none when it is not.
+pub fn restart_at(spec: &PodSpec, kind: Kind, ended: &Instance) -> Option<i64> {
+    let State::Exited { code, finished, .. } = ended.state else { return None };
+    let soon = streak_after(ended).saturating_sub(1);
+    is_restarted(kind, restart_policy(spec), code).then(|| finished + delay(soon))
+}
+
+/// Nothing of the pod will run again: all have ended for good, or an init container has failed.
+pub fn is_over(spec: &PodSpec, containers: &Containers) -> bool {
+    let failed = |kind, container: &Container| {
+        let latest = containers.latest(&container.name);
+        kind == Kind::Init
+            && restart_policy(spec) == "Never"
+            && latest.and_then(Instance::code).is_some_and(|code| code != 0)
+    };
+    let ended = |container: &Container| {
+        let latest = containers.latest(&container.name).and_then(Instance::code);
+        latest.is_some_and(|code| !is_restarted(Kind::Main, restart_policy(spec), code))
+    };
+    self::containers(spec).any(|(kind, one)| failed(kind, one)) || spec.containers.iter().all(ended)
+}
+
+/// What is to be done next.
+pub fn next(view: &View<'_>) -> Action {
+    let Some(spec) = &view.pod.spec else { return Action::Done };
+    let over = is_over(spec, view.containers);
+    if view.ending.is_some() || over {
+        return end(view, spec);
+    }
+    let Some(sandbox) = view.sandbox else {
+        return match view.waiting.get("") {
+            Some(waiting) if waiting.until > view.now => Action::Wait(Some(waiting.until)),
+            _ => Action::MakeSandbox,
+        };
+    };
+    let mut soonest = Soonest(None);
+    let begun = spec.containers.iter().any(|one| in_sandbox(view, sandbox, &one.name).is_some());
+    for init in spec.init_containers.iter().flatten() {
+        let kind = kind(init);
+        let latest = in_sandbox(view, sandbox, &init.name);
+        let done = latest.and_then(Instance::code) == Some(0);
+        if kind == Kind::Init && (done || begun) {
+            continue;
+        }
+        match advance(view, spec, sandbox, kind, init, &mut soonest) {
+            Some(action) => return action,
+            // A sidecar that is up lets the next begin; so it does once the others were there.
+            None if kind == Kind::Sidecar && (begun || latest.is_some_and(|one| is_started(view, one))) => {}
+            None => return Action::Wait(soonest.0),
+        }
+    }
+    for main in &spec.containers {
+        if let Some(action) = advance(view, spec, sandbox, Kind::Main, main, &mut soonest) {
+            return action;
+        }
+    }
+    for ephemeral in spec.ephemeral_containers.iter().flatten() {
+        if view.containers.latest(&ephemeral.name).is_none() && is_due(view, &ephemeral.name, 0, &mut soonest)
+        {
+            return run(&ephemeral.name, Kind::Ephemeral, None);
+        }
+    }
+    Action::Wait(soonest.0)
+}
+
+/// The earliest of several times.
+struct Soonest(Option<i64>);
+
+impl Soonest {
+    fn take(&mut self, time: i64) {
+        self.0 = Some(self.0.map_or(time, |other| other.min(time)));
+    }
+}
+
+fn in_sandbox<'a>(view: &'a View<'_>, sandbox: &Sandbox, name: &str) -> Option<&'a Instance> {
+    view.containers.latest(name).filter(|one| one.sandbox == sandbox.id)
+}
+
+fn is_started(view: &View<'_>, one: &Instance) -> bool {
+    one.runs() && view.health.get(&one.id).is_some_and(|health| health.started)
+}
+
+/// What one container needs now, if it needs anything.
+fn advance(
+    view: &View<'_>,
+    spec: &PodSpec,
+    sandbox: &Sandbox,
+    kind: Kind,
+    container: &Container,
+    soonest: &mut Soonest,
+) -> Option<Action> {
+    let name = &container.name;
+    let Some(latest) = view.containers.latest(name) else {
+        return is_due(view, name, 0, soonest).then(|| run(name, kind, None));
+    };
+    match &latest.state {
+        State::Running { .. } => {
+            let asked = container.image.as_deref().unwrap_or_default();
+            let failed = view.health.get(&latest.id).is_some_and(|health| health.failed);
+            let wrong = failed || latest.image != asked || latest.sandbox != sandbox.id;
+            let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+            wrong.then(|| Action::Stop { ids: vec![latest.id.clone()], grace })
+        }
+        // Its start did not come to its end: whoever did it was killed.
+        State::Created => Some(run(name, kind, Some(latest))),
+        State::Exited { .. } => {
+            let again = if latest.sandbox == sandbox.id { restart_at(spec, kind, latest) } else { Some(0) };
+            let at = again?;
+            is_due(view, name, at, soonest).then(|| run(name, kind, Some(latest)))
+        }
+    }
+}
+
+/// Its time has come and nothing keeps it waiting.
+fn is_due(view: &View<'_>, name: &str, at: i64, soonest: &mut Soonest) -> bool {
+    let at = view.waiting.get(name).map_or(at, |waiting| at.max(waiting.until));
+    if at > view.now {
+        soonest.take(at);
+    }
+    at <= view.now
+}
+
+fn run(name: &str, kind: Kind, before: Option<&Instance>) -> Action {
+    let (attempt, streak) = match before {
+        None => (0, 0),
+        // The same one once more: its container is there already.
+        Some(one) if one.state == State::Created => (one.attempt, one.streak),
+        Some(one) => (one.attempt + 1, streak_after(one)),
+    };
+    Action::Run { container: name.to_owned(), kind, attempt, streak }
+}
+
+fn end(view: &View<'_>, spec: &PodSpec) -> Action {
+    let sidecars: Vec<&str> = containers(spec)
+        .filter(|(kind, _)| *kind == Kind::Sidecar)
+        .map(|(_, container)| container.name.as_str())
+        .collect();
+    let running: Vec<&Instance> = view.containers.all().filter(|one| one.runs()).collect();
+    let grace = match view.ending {
+        Some(Ending::Deleted { until }) => (until - view.now).max(0),
+        Some(Ending::Failed { grace, .. }) => *grace,
+        None => spec.termination_grace_period_seconds.unwrap_or(30),
+    };
+    let mains: Vec<String> = running
+        .iter()
+        .filter(|one| !sidecars.contains(&one.container.as_str()))
+        .map(|one| one.id.clone())
+        .collect();
+    if !mains.is_empty() {
+        return Action::Stop { ids: mains, grace };
+    }
+    let last = sidecars.iter().rev().find_map(|name| running.iter().find(|one| one.container == *name));
+    match last {
+        Some(one) => Action::Stop { ids: vec![one.id.clone()], grace },
+        None if view.sandbox.is_some() => Action::TearDown,
+        None => Action::Done,
+    }
+}
+
+#[cfg(test)]
+#[path = "next_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+use serde_json::json;
+
+fn pod(spec: serde_json::Value) -> Pod {
+    serde_json::from_value(json!({ "metadata": { "name": "p", "uid": "u" }, "spec": spec })).unwrap()
+}
+
+fn sandbox() -> Sandbox {
+    Sandbox { id: "s".into(), ..Sandbox::default() }
+}
+
+fn instance(container: &str, attempt: u32, streak: u32, state: State) -> Instance {
+    Instance {
+        id: format!("{container}.{attempt}"),
+        name: format!("{container}.{attempt}"),
+        container: container.into(),
+        attempt,
+        streak,
+        sandbox: "s".into(),
+        image: "i".into(),
+        digest: String::new(),
+        state,
+    }
+}
+
+fn exited(code: i32, started: i64, finished: i64) -> State {
+    State::Exited { code, out_of_memory: false, started, finished, error: None }
+}
+
+const UP: State = State::Running { started: 0 };
+
+struct Given {
+    pod: Pod,
+    sandbox: Option<Sandbox>,
+    containers: Containers,
+    waiting: BTreeMap<String, Waiting>,
+    health: BTreeMap<String, Health>,
+    ending: Option<Ending>,
+}
+
+impl Given {
+    fn of(spec: serde_json::Value, instances: impl IntoIterator<Item = Instance>) -> Self {
+        Self {
+            pod: pod(spec),
+            sandbox: Some(sandbox()),
+            containers: Containers::of(instances),
+            waiting: BTreeMap::new(),
+            health: BTreeMap::new(),
+            ending: None,
+        }
+    }
+
+    fn at(&self, now: i64) -> Action {
+        next(&View {
+            pod: &self.pod,
+            sandbox: self.sandbox.as_ref(),
+            containers: &self.containers,
+            waiting: &self.waiting,
+            health: &self.health,
+            ending: self.ending.as_ref(),
+            now,
+        })
+    }
+
+    fn healthy(mut self, id: &str) -> Self {
+        self.health.insert(id.into(), Health { started: true, ready: true, failed: false });
+        self
+    }
+}
+
+fn begins(container: &str, kind: Kind) -> Action {
+    Action::Run { container: container.into(), kind, attempt: 0, streak: 0 }
+}
+
+fn again(container: &str, kind: Kind, attempt: u32, streak: u32) -> Action {
+    Action::Run { container: container.into(), kind, attempt, streak }
+}
+
+fn stop(id: &str, grace: i64) -> Action {
+    Action::Stop { ids: vec![id.into()], grace }
+}
+
+#[test]
+fn init_containers_run_in_order_and_then_all_others() {
+    let spec = json!({
+        "initContainers": [{ "name": "a", "image": "i" }, { "name": "s", "image": "i", "restartPolicy": "Always" }],
+        "containers": [{ "name": "m", "image": "i" }, { "name": "n", "image": "i" }],
+    });
+    let mut none = Given::of(spec.clone(), []);
+    none.sandbox = None;
+    assert_eq!(none.at(0), Action::MakeSandbox);
+    let given = |instances: &[Instance]| Given::of(spec.clone(), instances.iter().cloned());
+    let a = instance("a", 0, 0, exited(0, 0, 1));
+    let (s, m) = (instance("s", 0, 0, UP), instance("m", 0, 0, UP));
+    assert_eq!(given(&[]).at(0), begins("a", Kind::Init));
+    assert_eq!(given(&[instance("a", 0, 0, UP)]).at(0), Action::Wait(None));
+    assert_eq!(given(std::slice::from_ref(&a)).at(1), begins("s", Kind::Sidecar));
+    let up = [a.clone(), s.clone()];
+    assert_eq!(given(&up).at(1), Action::Wait(None), "its startup probe has not passed");
+    assert_eq!(given(&up).healthy("s.0").at(1), begins("m", Kind::Main));
+    assert_eq!(given(&[a.clone(), s.clone(), m.clone()]).healthy("s.0").at(1), begins("n", Kind::Main));
+    // Init containers that are done are not run again, even when nothing is left of them.
+    assert_eq!(given(&[s, m]).at(1), begins("n", Kind::Main));
+}
+
+#[test]
+fn a_new_sandbox_begins_from_the_start() {
+    let spec = json!({
+        "initContainers": [{ "name": "a", "image": "i" }],
+        "containers": [{ "name": "m", "image": "i" }],
+        "restartPolicy": "OnFailure",
+    });
+    let mut given =
+        Given::of(spec, [instance("a", 0, 0, exited(0, 0, 1)), instance("m", 0, 0, exited(137, 1, 2))]);
+    given.sandbox.as_mut().unwrap().id = "other".into();
+    assert_eq!(given.at(3), again("a", Kind::Init, 1, 1));
+}
+
+#[test]
+fn restarts_wait_ever_longer_and_a_long_run_forgives() {
+    let spec = json!({ "containers": [{ "name": "m", "image": "i" }] });
+    let after = |streak, started, finished, now| {
+        Given::of(spec.clone(), [instance("m", 4, streak, exited(1, started, finished))]).at(now)
+    };
+    assert_eq!(after(0, 0, 5, 5), again("m", Kind::Main, 5, 1), "the first at once");
+    assert_eq!(after(1, 0, 5, 5), Action::Wait(Some(15)));
+    assert_eq!(after(1, 0, 5, 15), again("m", Kind::Main, 5, 2));
+    assert_eq!(after(2, 0, 5, 15), Action::Wait(Some(25)));
+    assert_eq!(after(9, 0, 5, 15), Action::Wait(Some(305)));
+    assert_eq!(after(9, 0, 600, 600), again("m", Kind::Main, 5, 0));
+}
+
+#[test]
+fn the_policy_says_what_follows_an_end() {
+    let run = |policy: &str, code| {
+        let spec = json!({ "restartPolicy": policy, "containers": [{ "name": "m", "image": "i" }] });
+        let mut given = Given::of(spec, [instance("m", 0, 0, exited(code, 0, 1))]);
+        let first = given.at(1);
+        given.sandbox = None;
+        (first, given.at(1))
+    };
+    let restart = || again("m", Kind::Main, 1, 1);
+    assert_eq!(run("Always", 0).0, restart());
+    assert_eq!(run("OnFailure", 1).0, restart());
+    for (policy, code) in [("OnFailure", 0), ("Never", 0), ("Never", 1)] {
+        assert_eq!(run(policy, code), (Action::TearDown, Action::Done), "{policy} {code}");
+    }
+}
+
+#[test]
+fn an_init_container_that_fails_for_good_ends_the_pod() {
+    let spec = |policy: &str| {
+        json!({
+            "restartPolicy": policy,
+            "initContainers": [{ "name": "a", "image": "i" }],
+            "containers": [{ "name": "m", "image": "i" }],
+        })
+    };
+    let failed = || [instance("a", 0, 0, exited(1, 0, 1))];
+    assert_eq!(Given::of(spec("Never"), failed()).at(1), Action::TearDown);
+    assert_eq!(Given::of(spec("Always"), failed()).at(1), again("a", Kind::Init, 1, 1));
+}
+
+#[test]
+fn a_deleted_pod_ends_with_its_sidecars_in_reverse() {
+    let spec = json!({
+        "initContainers": [
+            { "name": "s", "image": "i", "restartPolicy": "Always" },
+            { "name": "t", "image": "i", "restartPolicy": "Always" },
+        ],
+        "containers": [{ "name": "m", "image": "i" }],
+    });
+    let deleted = |instances: &[Instance]| {
+        let mut given = Given::of(spec.clone(), instances.iter().cloned());
+        given.ending = Some(Ending::Deleted { until: 30 });
+        given
+    };
+    let (s, t) = (instance("s", 0, 0, UP), instance("t", 0, 0, UP));
+    assert_eq!(deleted(&[s.clone(), t.clone(), instance("m", 0, 0, UP)]).at(10), stop("m.0", 20));
+    assert_eq!(deleted(&[s.clone(), t]).at(12), stop("t.0", 18));
+    assert_eq!(deleted(&[s]).at(99), stop("s.0", 0));
+    assert_eq!(deleted(&[]).at(13), Action::TearDown);
+}
+
+#[test]
+fn what_cannot_be_made_waits_and_keeps_nothing_else_from_running() {
+    let spec = json!({ "containers": [{ "name": "m", "image": "i" }, { "name": "n", "image": "i" }] });
+    let mut given = Given::of(spec, []);
+    let waiting =
+        Waiting { reason: "ImagePullBackOff".into(), message: String::new(), until: 10, failures: 1 };
+    given.waiting.insert("m".into(), waiting);
+    assert_eq!(given.at(5), begins("n", Kind::Main));
+    assert_eq!(given.at(10), begins("m", Kind::Main));
+}
+
+#[test]
+fn what_its_probe_or_its_image_says_is_wrong_is_stopped() {
+    let spec = json!({ "containers": [{ "name": "m", "image": "i" }], "terminationGracePeriodSeconds": 7 });
+    let mut given = Given::of(spec, [instance("m", 0, 0, UP)]);
+    assert_eq!(given.at(0), Action::Wait(None));
+    given.health.insert("m.0".into(), Health { failed: true, ..Health::default() });
+    assert_eq!(given.at(0), stop("m.0", 7));
+    given.health.clear();
+    given.pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
+    assert_eq!(given.at(0), stop("m.0", 7));
+}
+
+#[test]
+fn a_container_that_was_made_and_not_started_is_the_one_that_starts() {
+    let spec = json!({ "containers": [{ "name": "m", "image": "i" }] });
+    assert_eq!(Given::of(spec, [instance("m", 2, 1, State::Created)]).at(0), again("m", Kind::Main, 2, 1));
+}
+
+/// Whatever ends how and when, a pod always comes to rest, and no init container is run after a main one began.
+#[test]
+fn every_pod_comes_to_rest() {
+    let spec = json!({
+        "restartPolicy": "OnFailure",
+        "initContainers": [{ "name": "a", "image": "i" }, { "name": "b", "image": "i" }],
+        "containers": [{ "name": "m", "image": "i" }, { "name": "n", "image": "i" }],
+    });
+    for seed in 0..500_u64 {
+        let mut random = seed;
+        let mut dice = move |sides: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % sides
+        };
+        let (mut all, mut has_sandbox, mut now, mut main_began) = (Vec::new(), false, 0, false);
+        let mut rested = false;
+        for _ in 0..400 {
+            let mut given = Given::of(spec.clone(), all.iter().cloned());
+            given.sandbox = has_sandbox.then(sandbox);
+            match given.at(now) {
+                Action::MakeSandbox => has_sandbox = true,
+                Action::Run { container, kind, attempt, streak } => {
+                    assert!(!(kind == Kind::Init && main_began), "seed {seed}: {container} after a main one");
+                    main_began |= kind == Kind::Main;
+                    all.push(instance(&container, attempt, streak, State::Running { started: now }));
+                }
+                Action::Stop { .. } => panic!("seed {seed}: nobody asked for a stop"),
+                Action::TearDown => has_sandbox = false,
+                Action::Wait(until) => {
+                    now = until.unwrap_or(now + 1);
+                    if let Some(one) = all.iter_mut().find(|one| one.runs()) {
+                        // Sooner or later it works.
+                        let code = i32::from(dice(3) == 0);
+                        one.state = exited(code, now, now + 1);
+                    }
+                }
+                Action::Done => {
+                    rested = true;
+                    break;
+                }
+            }
+        }
+        assert!(rested && main_began, "seed {seed}: {all:?}");
+    }
+}
