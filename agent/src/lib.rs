@@ -9,6 +9,7 @@
 //! | what the cluster is told of it | [`node`] |
 //! | how the API server is reached | [`api`] |
 //! | how containers are run | [`monitor`] |
+//! | what the API server asks of this node | [`server`] |
 //! | what happens, in what order | [`run`] |
 //!
 //! It has one thread for all that waits; what enters another namespace gets a thread of its own.
@@ -23,3 +24,4 @@ pub mod node;
 pub mod pod;
 pub mod run;
 pub mod say;
+pub mod server;

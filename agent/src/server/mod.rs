@@ -1,0 +1,130 @@
+//! The kubelet's server: what the API server, Prometheus and metrics-server ask a node for, over
+//! HTTPS on port 10250.
+//!
+//! | question | module |
+//! |---|---|
+//! | who may ask | [`access`] |
+//! | which path asks for what, and what right that takes | [`route`] |
+//! | which pod and container it names | [`pods`] |
+//! | how streams go over one connection | [`spdy`] |
+//!
+//! Every path needs a right, `/healthz` too. There is no port without TLS.
+
+pub mod access;
+pub mod pods;
+pub mod route;
+pub mod spdy;
+
+mod answer;
+mod list;
+#[cfg(test)]
+mod tests;
+
+pub use answer::Answer;
+
+use crate::monitor::Monitor;
+use access::{Gate, Tls};
+use http::{Request, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pods::Pods;
+use route::{Route, route};
+use rustls::pki_types::CertificateDer;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// Most connections at a time.
+const CONNECTIONS: usize = 256;
+
+/// How long hands may be shaken, and a request's head may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Longest head of a request: a command that is run in a container is part of it.
+const LONGEST_HEAD: usize = 256 * 1024;
+
+/// What the server answers from. Its parts are shared, and may be changed while it runs.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// What is shown and believed.
+    pub tls: Tls,
+    /// Who lets in.
+    pub gate: Arc<Gate>,
+    /// The node's pods.
+    pub pods: Pods,
+    /// The parent of their containers.
+    pub monitor: Monitor,
+}
+
+/// Serves for ever.
+///
+/// # Errors
+/// Those of accept(2) that do not pass.
+pub async fn serve(listener: TcpListener, host: Host) -> std::io::Result<()> {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Who comes when all places are taken waits in the kernel's queue.
+        let Ok(permit) = room.clone().acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let host = host.clone();
+                tokio::spawn(async move {
+                    connection(stream, host).await;
+                    drop(permit);
+                });
+            }
+            // Too many open files, or a client that has left: the next one may fare better.
+            Err(error) if passes(&error) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn passes(error: &std::io::Error) -> bool {
+    use nix::libc::{ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO};
+    let passing = [ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO];
+    error.raw_os_error().is_some_and(|number| passing.contains(&number))
+}
+
+/// One client, until it leaves. What goes wrong with it is its own to say.
+async fn connection(stream: TcpStream, host: Host) {
+    let _ = stream.set_nodelay(true);
+    let acceptor = TlsAcceptor::from(host.tls.config());
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let chain: Arc<[CertificateDer<'static>]> = {
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        shown.iter().map(|certificate| certificate.clone().into_owned()).collect()
+    };
+    let service = service_fn(move |request| {
+        let (host, chain) = (host.clone(), chain.clone());
+        async move { Ok::<_, Infallible>(handle(&host, &chain, request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let _ = served.await;
+}
+
+async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Incoming>) -> Answer {
+    let subject = host.tls.believe(chain);
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (method, path) = (request.method(), request.uri().path());
+    if let Err(refusal) = host.gate.admit(subject, authorization, method, path).await {
+        return answer::text(refusal.status, refusal.message);
+    }
+    match route(method, path) {
+        Route::Healthz => answer::ok("ok"),
+        Route::Pods => list::pods(&host.pods, |_| true),
+        Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),
+        Route::WrongMethod => answer::text(http::StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+        _ => answer::text(http::StatusCode::NOT_FOUND, "404 page not found\n"),
+    }
+}

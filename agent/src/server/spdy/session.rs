@@ -1,0 +1,252 @@
+//! A connection's streams: what a client did with them, and what is to be sent. No socket here.
+
+use super::frame::{self, Frame, Wrong};
+use super::headers::{self, Headers};
+use std::collections::{BTreeMap, VecDeque};
+
+/// At so many bytes that wait to be served nothing more is read.
+pub const MOST_BACKLOG: usize = 256 * 1024;
+
+/// At so many bytes that wait to be sent nothing more is taken for sending.
+pub const MOST_WAITING: usize = 64 * 1024;
+
+/// Most streams at a time.
+const STREAMS: usize = 512;
+
+/// The window with which every stream begins [2.6.8].
+const WINDOW: i64 = 64 * 1024;
+
+/// Status codes of `RST_STREAM` [2.6.3].
+mod status {
+    pub const INVALID: u32 = 2;
+    pub const REFUSED: u32 = 3;
+    pub const CANCEL: u32 = 5;
+}
+
+/// What a client did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Opened a stream, which is to be accepted or refused.
+    Opened(u32, Headers),
+    /// Sent bytes over it.
+    Data(u32, Vec<u8>),
+    /// Sends nothing more over it.
+    Ended(u32),
+    /// Wants it no more.
+    Reset(u32),
+    /// Leaves.
+    Left,
+}
+
+/// What is known of a stream that is open in some direction.
+#[derive(Debug)]
+struct Stream {
+    /// Bytes that may be sent, for a peer that counts.
+    window: i64,
+    /// Bytes that were served since the peer was last granted some.
+    served: u32,
+    /// The client sends still.
+    receives: bool,
+    /// We send still.
+    sends: bool,
+}
+
+/// The streams of one connection.
+#[derive(Debug, Default)]
+pub struct Session {
+    reader: frame::Reader,
+    inflate: headers::Reader,
+    deflate: headers::Writer,
+    streams: BTreeMap<u32, Stream>,
+    events: VecDeque<Event>,
+    backlog: usize,
+    /// The last stream that a client opened.
+    last: u32,
+    /// The window of streams that begin, of a peer that counts.
+    counted: Option<i64>,
+    /// Bytes that are to be sent.
+    pub out: Vec<u8>,
+}
+
+impl Session {
+    /// Takes in bytes that have come.
+    ///
+    /// # Errors
+    /// They are no SPDY.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+        self.reader.push(bytes);
+        while let Some(frame) = self.reader.frame()? {
+            self.take(frame)?;
+        }
+        Ok(())
+    }
+
+    /// What the client did next.
+    pub fn event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if let Some(Event::Data(stream, bytes)) = &event {
+            self.backlog -= bytes.len();
+            self.grant(*stream, bytes.len() as u32);
+        }
+        event
+    }
+
+    /// Whether more may be read.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.backlog < MOST_BACKLOG && self.events.len() < 2 * STREAMS
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<(), Wrong> {
+        match frame {
+            Frame::Data { stream, fin, bytes } => self.data(stream, fin, bytes),
+            Frame::Open { stream, fin, headers } => {
+                // Read in any case: the headers that follow depend on these.
+                let headers = self.inflate.read(&headers)?;
+                self.opened(stream, fin, headers);
+            }
+            Frame::Headers { stream, fin, headers } => {
+                self.inflate.read(&headers)?;
+                self.ended(stream, fin);
+            }
+            Frame::Reset { stream, .. } => {
+                if self.streams.remove(&stream).is_some() {
+                    self.events.push_back(Event::Reset(stream));
+                }
+            }
+            Frame::Settings { window } => self.settings(window),
+            // Even numbers are answers to pings that we did not send.
+            Frame::Ping(number) if number % 2 == 1 => frame::ping(&mut self.out, number),
+            Frame::GoAway => self.events.push_back(Event::Left),
+            Frame::Window { stream, more } => self.granted(stream, more),
+            Frame::Ping(_) | Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, stream: u32, fin: bool, bytes: Vec<u8>) {
+        let receives = self.streams.get(&stream).is_some_and(|own| own.receives);
+        if !receives {
+            // One that has just been reset, perhaps: what was on its way counts for nothing.
+            if stream > self.last {
+                frame::reset(&mut self.out, stream, status::INVALID);
+            }
+            return;
+        }
+        if !bytes.is_empty() {
+            self.backlog += bytes.len();
+            self.events.push_back(Event::Data(stream, bytes));
+        }
+        self.ended(stream, fin);
+    }
+
+    fn opened(&mut self, stream: u32, fin: bool, headers: Headers) {
+        if stream.is_multiple_of(2) || stream <= self.last {
+            return frame::reset(&mut self.out, stream, status::INVALID);
+        }
+        self.last = stream;
+        if self.streams.len() >= STREAMS {
+            return frame::reset(&mut self.out, stream, status::REFUSED);
+        }
+        let window = self.counted.unwrap_or(WINDOW);
+        self.streams.insert(stream, Stream { window, served: 0, receives: true, sends: true });
+        self.events.push_back(Event::Opened(stream, headers));
+        self.ended(stream, fin);
+    }
+
+    fn ended(&mut self, stream: u32, fin: bool) {
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| fin && own.receives) else { return };
+        own.receives = false;
+        self.events.push_back(Event::Ended(stream));
+        self.tidy(stream);
+    }
+
+    /// The peer speaks of windows: it counts.
+    fn settings(&mut self, window: Option<u32>) {
+        let Some(window) = window.map(i64::from) else { return };
+        let change = window - self.counted.unwrap_or(WINDOW);
+        self.streams.values_mut().for_each(|own| own.window += change);
+        self.counted = Some(window);
+    }
+
+    fn granted(&mut self, stream: u32, more: u32) {
+        self.counted.get_or_insert(WINDOW);
+        if let Some(own) = self.streams.get_mut(&stream) {
+            own.window = own.window.saturating_add(i64::from(more)).min(i64::from(u32::MAX));
+        }
+    }
+
+    /// Grants bytes that were served, in halves of a window.
+    fn grant(&mut self, stream: u32, served: u32) {
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| own.receives) else { return };
+        own.served += served;
+        if i64::from(own.served) >= WINDOW / 2 {
+            let more = std::mem::take(&mut own.served);
+            frame::window(&mut self.out, stream, more);
+        }
+    }
+
+    /// Takes a stream that was opened.
+    pub fn accept(&mut self, stream: u32) {
+        if self.streams.contains_key(&stream) {
+            let none = self.deflate.none();
+            frame::reply(&mut self.out, stream, &none);
+        }
+    }
+
+    /// Does not take it.
+    pub fn refuse(&mut self, stream: u32) {
+        if self.streams.remove(&stream).is_some() {
+            frame::reset(&mut self.out, stream, status::REFUSED);
+        }
+    }
+
+    /// Has nothing more to do with a stream.
+    pub fn cancel(&mut self, stream: u32) {
+        if self.streams.remove(&stream).is_some() {
+            frame::reset(&mut self.out, stream, status::CANCEL);
+        }
+    }
+
+    /// Whether something may be sent now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.out.len() < MOST_WAITING
+    }
+
+    /// Sends as many of these bytes as may be sent now, and gives their number. A stream that
+    /// is not there any more takes them all.
+    pub fn send(&mut self, stream: u32, bytes: &[u8]) -> usize {
+        if !self.has_room() {
+            return 0;
+        }
+        let counted = self.counted.is_some();
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| own.sends) else { return bytes.len() };
+        let most = if counted { usize::try_from(own.window).unwrap_or(0) } else { usize::MAX };
+        let piece = &bytes[..bytes.len().min(most).min(MOST_WAITING)];
+        if !piece.is_empty() {
+            own.window -= piece.len() as i64;
+            frame::data(&mut self.out, stream, false, piece);
+        }
+        piece.len()
+    }
+
+    /// Sends nothing more over a stream.
+    pub fn finish(&mut self, stream: u32) {
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| own.sends) else { return };
+        own.sends = false;
+        frame::data(&mut self.out, stream, true, &[]);
+        self.tidy(stream);
+    }
+
+    /// Ends the connection, well.
+    pub fn go_away(&mut self) {
+        frame::go_away(&mut self.out, self.last);
+    }
+
+    fn tidy(&mut self, stream: u32) {
+        if self.streams.get(&stream).is_some_and(|own| !own.receives && !own.sends) {
+            self.streams.remove(&stream);
+        }
+    }
+}

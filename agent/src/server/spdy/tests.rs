@@ -1,0 +1,201 @@
+//! Frames as they lie on the wire, and sessions against a client of our own.
+
+use super::frame::{Frame, Reader};
+use super::headers::tests::Client as Headers;
+use super::session::{Event, MOST_BACKLOG, MOST_WAITING, Session};
+
+/// Writes what a client sends.
+#[derive(Default)]
+pub struct Client {
+    headers: Headers,
+    pub bytes: Vec<u8>,
+    next: u32,
+}
+
+impl Client {
+    /// Opens a stream.
+    pub fn open(&mut self, headers: &[(&str, &str)]) -> u32 {
+        let stream = self.next * 2 + 1;
+        self.next += 1;
+        let block = self.headers.block(headers);
+        self.control(1, 0, &[&stream.to_be_bytes()[..], &[0; 6], &block].concat());
+        stream
+    }
+
+    pub fn control(&mut self, kind: u16, flags: u8, payload: &[u8]) {
+        self.bytes.extend(0x8003_u16.to_be_bytes());
+        self.bytes.extend(kind.to_be_bytes());
+        self.bytes.extend(((u32::from(flags) << 24) | payload.len() as u32).to_be_bytes());
+        self.bytes.extend(payload);
+    }
+
+    pub fn data(&mut self, stream: u32, fin: bool, bytes: &[u8]) {
+        super::frame::data(&mut self.bytes, stream, fin, bytes);
+    }
+
+    pub fn window(&mut self, stream: u32, more: u32) {
+        self.control(9, 0, &[stream.to_be_bytes(), more.to_be_bytes()].concat());
+    }
+
+    /// Gives what was written to a session.
+    fn tell(&mut self, session: &mut Session) {
+        session.receive(&std::mem::take(&mut self.bytes)).unwrap();
+    }
+}
+
+/// All frames of some bytes.
+pub fn frames(bytes: &[u8]) -> Vec<Frame> {
+    let mut reader = Reader::default();
+    reader.push(bytes);
+    std::iter::from_fn(|| reader.frame().unwrap()).collect()
+}
+
+fn events(session: &mut Session) -> Vec<Event> {
+    std::iter::from_fn(|| session.event()).collect()
+}
+
+#[test]
+fn a_stream_is_opened_answered_and_ended_on_both_sides() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[("streamType", "data"), ("port", "80")]);
+    client.data(stream, false, b"hello");
+    client.data(stream, true, b"");
+    // One byte at a time.
+    for byte in std::mem::take(&mut client.bytes) {
+        session.receive(&[byte]).unwrap();
+    }
+    let headers = vec![("streamtype".into(), "data".into()), ("port".into(), "80".into())];
+    let expected = [Event::Opened(1, headers), Event::Data(1, b"hello".to_vec()), Event::Ended(1)];
+    assert_eq!(events(&mut session), expected);
+    session.accept(1);
+    assert_eq!(session.send(1, b"world"), 5);
+    session.finish(1);
+    session.go_away();
+    // SYN_REPLY with a zlib stream's beginning, DATA, an empty last DATA, GOAWAY.
+    let mut golden = vec![0x80, 3, 0, 2, 0, 0, 0, 24, 0, 0, 0, 1, 0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2];
+    golden.extend([0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    golden.extend(b"\0\0\0\x01\0\0\0\x05world\0\0\0\x01\x01\0\0\0");
+    golden.extend([0x80, 3, 0, 7, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(session.out, golden);
+    assert_eq!(session.send(1, b"late"), 4, "nobody misses it");
+    assert_eq!(session.out, golden);
+}
+
+#[test]
+fn pings_are_answered_and_resets_end_a_stream() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[]);
+    client.control(6, 0, &7_u32.to_be_bytes());
+    client.control(6, 0, &8_u32.to_be_bytes());
+    client.control(3, 0, &[stream.to_be_bytes(), 5_u32.to_be_bytes()].concat());
+    client.data(stream, false, b"was on its way");
+    client.control(77, 0, b"of the future");
+    client.control(7, 0, &[0; 8]);
+    client.tell(&mut session);
+    assert_eq!(events(&mut session), [Event::Opened(1, vec![]), Event::Reset(1), Event::Left]);
+    assert_eq!(frames(&session.out), [Frame::Ping(7)]);
+}
+
+#[test]
+fn streams_that_cannot_be_are_reset() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    client.data(9, false, b"of no stream");
+    for _ in 0..600 {
+        client.open(&[]);
+    }
+    client.tell(&mut session);
+    let resets = frames(&session.out);
+    assert_eq!(resets[0], Frame::Reset { stream: 9, status: 2 });
+    assert_eq!(resets.len(), 1 + 600 - 512);
+    assert!(!session.reads() || events(&mut session).len() == 512);
+    let mut again = Session::default();
+    let mut client = Client { next: 4, ..Client::default() };
+    client.open(&[]);
+    client.next = 2;
+    client.open(&[]);
+    client.tell(&mut again);
+    assert_eq!(frames(&again.out), [Frame::Reset { stream: 5, status: 2 }], "numbers only grow");
+}
+
+#[test]
+fn a_window_counts_for_a_peer_that_speaks_of_one() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[]);
+    client.tell(&mut session);
+    let bytes = vec![0; MOST_WAITING];
+    for _ in 0..3 {
+        assert_eq!(session.send(stream, &bytes), bytes.len(), "Kubernetes' clients do not count");
+        session.out.clear();
+    }
+    // One that counts: two bytes to begin with, then three more.
+    let (mut client, mut session) = (Client::default(), Session::default());
+    client.control(4, 0, &[1_u32.to_be_bytes(), [0, 0, 0, 7], 2_u32.to_be_bytes()].concat());
+    let stream = client.open(&[]);
+    client.tell(&mut session);
+    assert_eq!((session.send(stream, b"hello"), session.send(stream, b"llo")), (2, 0));
+    client.window(stream, 3);
+    client.tell(&mut session);
+    assert_eq!((session.send(stream, b"llo!"), session.send(stream, b"!")), (3, 0));
+}
+
+#[test]
+fn what_was_served_is_granted_again_and_what_waits_holds_the_reader() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[]);
+    client.tell(&mut session);
+    while session.reads() {
+        client.data(stream, false, &[0; 32 * 1024]);
+        client.tell(&mut session);
+    }
+    assert!(session.out.is_empty(), "nothing is granted before it is served");
+    let all: usize = events(&mut session)
+        .iter()
+        .map(|event| if let Event::Data(_, bytes) = event { bytes.len() } else { 0 })
+        .sum();
+    assert!(session.reads() && all <= MOST_BACKLOG + 32 * 1024);
+    let granted: u32 = frames(&session.out)
+        .iter()
+        .map(|frame| if let Frame::Window { more, .. } = frame { *more } else { 0 })
+        .sum();
+    assert_eq!(granted as usize, all);
+}
+
+#[test]
+fn no_input_panics_or_takes_memory() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut client = Client::default();
+    let stream = client.open(&[("streamtype", "data")]);
+    client.data(stream, false, b"some bytes");
+    client.window(stream, 9);
+    client.control(4, 0, &[1_u32.to_be_bytes(), [0, 0, 0, 7], 2_u32.to_be_bytes()].concat());
+    client.control(6, 0, &1_u32.to_be_bytes());
+    for round in 0..20_000 {
+        let mut bytes = client.bytes.clone();
+        for _ in 0..1 + random() % 4 {
+            let place = random() as usize % bytes.len();
+            bytes[place] = random() as u8;
+        }
+        bytes.truncate(random() as usize % (bytes.len() + 1));
+        let mut session = Session::default();
+        for piece in bytes.chunks(1 + random() as usize % 40) {
+            if session.receive(piece).is_err() {
+                break;
+            }
+        }
+        events(&mut session);
+        assert!(session.out.len() < 4096, "round {round}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_refused_before_it_comes() {
+    let mut session = Session::default();
+    assert!(session.receive(&[0, 0, 0, 1, 0, 0xff, 0xff, 0xff]).is_err());
+    assert!(Session::default().receive(&[0x80, 2, 0, 1, 0, 0, 0, 0]).is_err(), "of SPDY/2");
+}

@@ -1,0 +1,64 @@
+//! The server as its clients meet it.
+
+pub mod api;
+pub mod fixture;
+
+use fixture::{Authority, Fixture};
+use std::path::Path;
+use tokio::io::AsyncWriteExt;
+
+const NOWHERE: &str = "/nowhere/monitor.sock";
+
+#[tokio::test]
+async fn who_has_no_name_gets_401_whatever_is_asked() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let stranger = Authority::new("strangers");
+    for path in ["/healthz", "/metrics", "/pods", "/exec/a/b/c", "/no/such", "/", "/run/a/b/c"] {
+        assert_eq!(fixture.get(None, path, "").await.0, 401, "{path}");
+        let bad = fixture.get(None, path, "Authorization: Bearer bad\r\n").await;
+        assert_eq!(bad.0, 401, "{path}");
+        let unknown = fixture.get(Some(stranger.sign("kubernetes-admin", "system:masters")), path, "").await;
+        assert_eq!(unknown.0, 401, "{path}: {}", unknown.1);
+    }
+}
+
+#[tokio::test]
+async fn who_has_a_name_needs_the_right() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let known = |group: &str| Some(fixture.clients.sign("someone", group));
+    assert_eq!(fixture.get(known("other"), "/healthz", "").await.0, 403);
+    assert_eq!(fixture.get(known("g"), "/stats/summary", "").await.0, 403);
+    let (status, answer) = fixture.get(known("g"), "/healthz", "").await;
+    assert!(status == 200 && answer.ends_with("\r\n\r\nok"), "{answer}");
+    assert_eq!(fixture.get(known("g"), "/no/such", "").await.0, 404);
+    assert_eq!(fixture.get(None, "/healthz", "Authorization: Bearer good\r\n").await.0, 200);
+}
+
+#[tokio::test]
+async fn certificates_are_replaced_while_the_server_runs() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let (chain, key) = fixture.servers.sign("worker-1", "second");
+    let second = chain[0].clone();
+    fixture.host.tls.show(chain, key).unwrap();
+    let stream = fixture.connect(None).await;
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0], second);
+    // An authority that is believed no more.
+    let identity = || Some(fixture.clients.sign("someone", "g"));
+    assert_eq!(fixture.get(identity(), "/healthz", "").await.0, 200);
+    let other = Authority::new("others");
+    fixture.host.tls.trust(vec![other.certificate.clone()]).unwrap();
+    assert_eq!(fixture.get(identity(), "/healthz", "").await.0, 401);
+    assert_eq!(fixture.get(Some(other.sign("someone", "g")), "/healthz", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_tls_and_no_http_harms_nobody() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let mut plain = tokio::net::TcpStream::connect(fixture.address).await.unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+    let (status, _) = fixture.get(None, "/healthz", "Broken header without a colon\r\n").await;
+    assert_eq!(status, 400);
+    let long = format!("X: {}\r\n", "x".repeat(2 * super::LONGEST_HEAD));
+    assert_eq!(fixture.get(None, "/healthz", &long).await.0, 431);
+    assert_eq!(fixture.get(None, "/healthz", "").await.0, 401, "it answers still");
+}
