@@ -4,6 +4,11 @@
 //! |---|---|
 //! | what there is of it | [`observed`] |
 //! | what is to be done next | [`next`] |
+//! | what the API server is told of it | [`status`] |
+//! | how much it may have | [`qos`], [`quantity`] |
 
 pub mod next;
 pub mod observed;
+pub mod qos;
+pub mod quantity;
+pub mod status;

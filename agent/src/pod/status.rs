@@ -1,0 +1,361 @@
+//! `status`, as a function of what is wanted and what there is (core/v1 PodStatus, "Pod Lifecycle").
+//!
+//! A phase that is `Succeeded` or `Failed` never changes again. Conditions of others (readiness gates,
+//! `DisruptionTarget`) are not among those that are sent.
+
+use super::next::{self, Ending, Kind, View};
+use super::observed::{Instance, State};
+use super::qos;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// How our container IDs begin.
+pub const SCHEME: &str = "skerry://";
+
+/// What else is known.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The node's addresses.
+    pub node: &'a [IpAddr],
+    /// Termination messages by the instance's ID.
+    pub messages: &'a BTreeMap<String, String>,
+    /// A pod that was refused never ran.
+    pub refused: bool,
+}
+
+/// Seconds since 1970 as the API writes a time.
+pub fn time(seconds: i64) -> Time {
+    Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// The pod's `status`.
+pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
+    let empty = PodSpec::default();
+    let spec = view.pod.spec.as_ref().unwrap_or(&empty);
+    let before = view.pod.status.clone().unwrap_or_default();
+    let phase = phase(view, spec, &before, known);
+    let one = |kind, container: &Container| container_status(view, known, spec, kind, container);
+    let init: Vec<_> = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .map(|init| {
+            one(
+                next::containers(spec)
+                    .find(|(_, other)| other.name == init.name)
+                    .map_or(Kind::Init, |(kind, _)| kind),
+                init,
+            )
+        })
+        .collect();
+    let main: Vec<_> = spec.containers.iter().map(|container| one(Kind::Main, container)).collect();
+    let ephemeral: Vec<_> = spec
+        .ephemeral_containers
+        .iter()
+        .flatten()
+        .map(|ephemeral| {
+            let container = Container {
+                name: ephemeral.name.clone(),
+                image: ephemeral.image.clone(),
+                ..Container::default()
+            };
+            one(Kind::Ephemeral, &container)
+        })
+        .collect();
+    let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
+    let hosts: Vec<String> = known.node.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = match view.sandbox {
+        Some(sandbox) if sandbox.network.is_none() => hosts.clone(),
+        Some(sandbox) => sandbox.addresses.iter().map(ToString::to_string).collect(),
+        // What it had stays on record.
+        None => before.pod_ips.iter().flatten().map(|own| own.ip.clone()).collect(),
+    };
+    let (reason, message) = match view.ending {
+        Some(Ending::Failed { reason, message, .. }) => (Some(reason.clone()), Some(message.clone())),
+        _ => (before.reason.clone(), before.message.clone()),
+    };
+    PodStatus {
+        conditions: Some(conditions(view, spec, &before, &phase, &init, &main)),
+        host_ip: hosts.first().cloned(),
+        host_ips: Some(hosts.into_iter().map(|ip| HostIP { ip }).collect()),
+        pod_ip: addresses.first().cloned(),
+        pod_ips: (!addresses.is_empty()).then(|| addresses.into_iter().map(|ip| PodIP { ip }).collect()),
+        start_time: before.start_time.clone().or_else(|| Some(time(view.now))),
+        qos_class: Some(before.qos_class.clone().unwrap_or_else(|| qos::class(spec).name().to_owned())),
+        observed_generation: view.pod.metadata.generation,
+        init_container_statuses: some(init),
+        container_statuses: some(main),
+        ephemeral_container_statuses: some(ephemeral),
+        phase: Some(phase),
+        reason,
+        message,
+        ..PodStatus::default()
+    }
+}
+
+fn container_status(
+    view: &View<'_>,
+    known: &Known<'_>,
+    spec: &PodSpec,
+    kind: Kind,
+    container: &Container,
+) -> ContainerStatus {
+    let latest = view.containers.latest(&container.name);
+    let previous = view.containers.previous(&container.name);
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        ..ContainerStatus::default()
+    };
+    if let Some(latest) = latest {
+        status.container_id = Some(format!("{SCHEME}{}", latest.id));
+        status.image_id = image_id(latest);
+        status.restart_count = latest.attempt.try_into().unwrap_or(i32::MAX);
+    }
+    let health = latest.and_then(|one| view.health.get(&one.id)).copied().unwrap_or_default();
+    let ended = |one: &Instance| terminated(one, known.messages.get(&one.id));
+    let wait = waiting(view, spec, kind, container, latest);
+    status.state = Some(match (latest, wait) {
+        (Some(one), None) => match &one.state {
+            State::Running { started } => ContainerState {
+                running: Some(ContainerStateRunning { started_at: Some(time(*started)) }),
+                ..ContainerState::default()
+            },
+            _ => ContainerState { terminated: ended(one), ..ContainerState::default() },
+        },
+        (_, wait) => ContainerState { waiting: Some(wait.unwrap_or_default()), ..ContainerState::default() },
+    });
+    let is_waiting = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let last = match latest {
+        Some(one) if is_waiting && one.has_ended() => Some(one),
+        _ => previous,
+    };
+    status.last_state =
+        Some(ContainerState { terminated: last.and_then(ended), ..ContainerState::default() });
+    let runs = latest.is_some_and(Instance::runs);
+    status.started = Some(runs && health.started);
+    status.ready = match kind {
+        Kind::Init => latest.and_then(Instance::code) == Some(0),
+        Kind::Ephemeral => false,
+        Kind::Sidecar | Kind::Main => runs && health.started && health.ready,
+    };
+    status
+}
+
+/// `docker.io/library/busybox@sha256:…`
+fn image_id(instance: &Instance) -> String {
+    let name = instance.image.split('@').next().unwrap_or_default();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let tag = last.split_once(':').map_or(0, |(_, tag)| tag.len() + 1);
+    format!("{}@{}", &name[..name.len() - tag], instance.digest)
+}
+
+/// Why a container neither runs nor has ended, if so.
+fn waiting(
+    view: &View<'_>,
+    spec: &PodSpec,
+    kind: Kind,
+    container: &Container,
+    latest: Option<&Instance>,
+) -> Option<ContainerStateWaiting> {
+    let say = |reason: &str, message: Option<String>| {
+        Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message })
+    };
+    if let (Some(own), false) = (view.waiting.get(&container.name), latest.is_some_and(Instance::runs)) {
+        return say(&own.reason, Some(own.message.clone()).filter(|message| !message.is_empty()));
+    }
+    match latest {
+        None if kind == Kind::Main && !is_initialized(view, spec) => say("PodInitializing", None),
+        None if kind == Kind::Main || kind == Kind::Ephemeral => say("ContainerCreating", None),
+        None => say("PodInitializing", None),
+        Some(one) if one.state == State::Created => say("ContainerCreating", None),
+        Some(one) => {
+            let at =
+                next::restart_at(spec, kind, one).filter(|at| view.ending.is_none() && *at > view.now)?;
+            let State::Exited { finished, .. } = one.state else { return None };
+            let metadata = &view.pod.metadata;
+            let message = format!(
+                "back-off {}s restarting failed container={} pod={}_{}({})",
+                at - finished,
+                container.name,
+                metadata.name.as_deref().unwrap_or_default(),
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.uid.as_deref().unwrap_or_default()
+            );
+            say("CrashLoopBackOff", Some(message))
+        }
+    }
+}
+
+fn terminated(one: &Instance, message: Option<&String>) -> Option<ContainerStateTerminated> {
+    let State::Exited { code, out_of_memory, started, finished, error } = &one.state else { return None };
+    let (exit_code, reason) = match (error, code) {
+        (Some(_), _) => (128, "StartError"),
+        (None, _) if *out_of_memory => (*code, "OOMKilled"),
+        (None, 0) => (0, "Completed"),
+        (None, _) => (*code, "Error"),
+    };
+    Some(ContainerStateTerminated {
+        container_id: Some(format!("{SCHEME}{}", one.id)),
+        exit_code,
+        finished_at: Some(time(*finished)),
+        started_at: Some(time(*started)),
+        message: error.clone().or_else(|| message.cloned()).filter(|text| !text.is_empty()),
+        reason: Some(reason.to_owned()),
+        signal: None,
+    })
+}
+
+/// Init containers have ended well and sidecars have started.
+fn is_initialized(view: &View<'_>, spec: &PodSpec) -> bool {
+    uninitialized(view, spec).next().is_none()
+}
+
+fn uninitialized<'a>(view: &'a View<'_>, spec: &'a PodSpec) -> impl Iterator<Item = &'a str> {
+    let begun = spec.containers.iter().any(|one| view.containers.latest(&one.name).is_some());
+    let waits = move |(kind, container): &(Kind, &Container)| {
+        let latest = view.containers.latest(&container.name);
+        match kind {
+            Kind::Init => !begun && latest.and_then(Instance::code) != Some(0),
+            Kind::Sidecar => {
+                !begun
+                    && !latest.is_some_and(|one| {
+                        one.runs() && view.health.get(&one.id).is_some_and(|own| own.started)
+                    })
+            }
+            _ => false,
+        }
+    };
+    next::containers(spec).filter(waits).map(|(_, container)| container.name.as_str())
+}
+
+fn phase(view: &View<'_>, spec: &PodSpec, before: &PodStatus, known: &Known<'_>) -> String {
+    let before = before.phase.as_deref().unwrap_or("Pending");
+    if matches!(before, "Succeeded" | "Failed") {
+        return before.to_owned();
+    }
+    let running = view.containers.all().any(Instance::runs);
+    let ends = |code: i32| {
+        spec.containers
+            .iter()
+            .all(|one| view.containers.latest(&one.name).and_then(Instance::code) == Some(code))
+    };
+    let word = if known.refused {
+        "Failed"
+    } else if view.ending.is_some() && !running {
+        let succeeded = ends(0) && !matches!(view.ending, Some(Ending::Failed { .. }));
+        if succeeded { "Succeeded" } else { "Failed" }
+    } else if next::is_over(spec, view.containers) && !running {
+        if ends(0) { "Succeeded" } else { "Failed" }
+    } else if !is_initialized(view, spec) {
+        "Pending"
+    } else {
+        // Every container has run once.
+        let has_run = |one: &Container| {
+            let latest = view.containers.latest(&one.name);
+            let ran = |one: &Instance| one.runs() || one.has_ended();
+            latest.is_some_and(ran) || view.containers.previous(&one.name).is_some_and(ran)
+        };
+        if spec.containers.iter().all(has_run) { "Running" } else { "Pending" }
+    };
+    word.to_owned()
+}
+
+fn conditions(
+    view: &View<'_>,
+    spec: &PodSpec,
+    before: &PodStatus,
+    phase: &str,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+) -> Vec<PodCondition> {
+    let over = match phase {
+        "Succeeded" => Some("PodCompleted"),
+        "Failed" => Some("PodFailed"),
+        _ => None,
+    };
+    let unready: Vec<&str> = main
+        .iter()
+        .chain(
+            init.iter()
+                .filter(|one| next::find(spec, &one.name).is_some_and(|(kind, _)| kind == Kind::Sidecar)),
+        )
+        .filter(|one| !one.ready)
+        .map(|one| one.name.as_str())
+        .collect();
+    let containers = match over {
+        Some(reason) => (false, reason, String::new()),
+        None if unready.is_empty() => (true, "", String::new()),
+        None => {
+            (false, "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" ")))
+        }
+    };
+    let incomplete: Vec<&str> = uninitialized(view, spec).collect();
+    let initialized = match over {
+        Some(reason) if incomplete.is_empty() || phase == "Succeeded" => {
+            (true, if phase == "Succeeded" { reason } else { "" }, String::new())
+        }
+        _ if incomplete.is_empty() => (true, "", String::new()),
+        _ => (
+            false,
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: [{}]", incomplete.join(" ")),
+        ),
+    };
+    let ready = match open_gates(spec, before) {
+        Some(gates) if containers.0 => (false, "ReadinessGatesNotReady", gates),
+        _ => containers.clone(),
+    };
+    let all = [
+        ("PodReadyToStartContainers", (view.sandbox.is_some(), "", String::new())),
+        ("Initialized", initialized),
+        ("Ready", ready),
+        ("ContainersReady", containers),
+        ("PodScheduled", (true, "", String::new())),
+    ];
+    let made = all.map(|(kind, (is, reason, message))| {
+        let status = if is { "True" } else { "False" };
+        let same = before.conditions.iter().flatten().find(|one| one.type_ == kind && one.status == status);
+        PodCondition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
+            message: Some(message).filter(|message| !message.is_empty()),
+            last_transition_time: same
+                .and_then(|one| one.last_transition_time.clone())
+                .or_else(|| Some(time(view.now))),
+            observed_generation: view.pod.metadata.generation,
+            last_probe_time: None,
+        }
+    });
+    made.to_vec()
+}
+
+/// Readiness gates that are not true yet, in words.
+fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
+    let is_true =
+        |kind: &str| before.conditions.iter().flatten().any(|one| one.type_ == kind && one.status == "True");
+    let gates = spec.readiness_gates.iter().flatten().filter(|gate| !is_true(&gate.condition_type));
+    let words: Vec<String> = gates
+        .map(|gate| {
+            format!("the status of pod readiness gate \"{}\" is not \"True\", but False", gate.condition_type)
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// The pod has come to its end.
+pub fn is_terminal(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+use super::*;
+use crate::pod::next::{Health, Waiting};
+use crate::pod::observed::{Containers, Sandbox};
+use serde_json::json;
+
+struct Given {
+    pod: Pod,
+    sandbox: Option<Sandbox>,
+    containers: Containers,
+    waiting: BTreeMap<String, Waiting>,
+    health: BTreeMap<String, Health>,
+    ending: Option<Ending>,
+    messages: BTreeMap<String, String>,
+}
+
+fn instance(container: &str, attempt: u32, state: State) -> Instance {
+    Instance {
+        id: format!("{container}{attempt}"),
+        name: container.into(),
+        container: container.into(),
+        attempt,
+        streak: attempt,
+        sandbox: "s".into(),
+        image: "registry:5000/web:1".into(),
+        digest: "sha256:7".into(),
+        state,
+    }
+}
+
+fn exited(code: i32) -> State {
+    State::Exited { code, out_of_memory: false, started: 1, finished: 2, error: None }
+}
+
+const UP: State = State::Running { started: 3 };
+
+impl Given {
+    fn of(policy: &str, instances: impl IntoIterator<Item = Instance>) -> Self {
+        let spec = json!({
+            "restartPolicy": policy,
+            "initContainers": [{ "name": "i", "image": "registry:5000/web:1" }],
+            "containers": [{ "name": "m", "image": "registry:5000/web:1" }],
+        });
+        let metadata = json!({ "name": "p", "namespace": "n", "uid": "u", "generation": 4 });
+        Self {
+            pod: serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap(),
+            sandbox: Some(Sandbox {
+                id: "s".into(),
+                network: Some("/n".into()),
+                addresses: vec!["10.1.0.2".parse().unwrap()],
+                ..Sandbox::default()
+            }),
+            containers: Containers::of(instances),
+            waiting: BTreeMap::new(),
+            health: BTreeMap::new(),
+            ending: None,
+            messages: BTreeMap::new(),
+        }
+    }
+
+    fn told(&self) -> PodStatus {
+        let view = View {
+            pod: &self.pod,
+            sandbox: self.sandbox.as_ref(),
+            containers: &self.containers,
+            waiting: &self.waiting,
+            health: &self.health,
+            ending: self.ending.as_ref(),
+            now: 5,
+        };
+        let node = ["192.0.2.1".parse().unwrap()];
+        status(&view, &Known { node: &node, messages: &self.messages, refused: false })
+    }
+}
+
+fn condition(status: &PodStatus, kind: &str) -> (String, Option<String>) {
+    let one = status.conditions.iter().flatten().find(|one| one.type_ == kind).unwrap();
+    (one.status.clone(), one.reason.clone())
+}
+
+fn main_state(status: &PodStatus) -> &ContainerState {
+    status.container_statuses.as_ref().unwrap()[0].state.as_ref().unwrap()
+}
+
+#[test]
+fn a_pod_goes_through_its_phases() {
+    let begun = Given::of("Always", []).told();
+    assert_eq!(begun.phase.as_deref(), Some("Pending"));
+    assert_eq!(main_state(&begun).waiting.as_ref().unwrap().reason.as_deref(), Some("PodInitializing"));
+    assert_eq!(condition(&begun, "Initialized"), ("False".into(), Some("ContainersNotInitialized".into())));
+    assert_eq!((begun.pod_ip.as_deref(), begun.host_ip.as_deref()), (Some("10.1.0.2"), Some("192.0.2.1")));
+
+    let mut up = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
+    let running = up.told();
+    assert_eq!(running.phase.as_deref(), Some("Running"));
+    assert_eq!(condition(&running, "Ready"), ("False".into(), Some("ContainersNotReady".into())));
+    up.health.insert("m0".into(), Health { started: true, ready: true, failed: false });
+    let ready = up.told();
+    assert_eq!(condition(&ready, "Ready").0, "True");
+    let own = &ready.container_statuses.unwrap()[0];
+    assert_eq!(
+        (own.image_id.as_str(), own.container_id.as_deref(), own.ready),
+        ("registry:5000/web@sha256:7", Some("skerry://m0"), true)
+    );
+    assert!(ready.init_container_statuses.unwrap()[0].ready);
+    assert_eq!(ready.observed_generation, Some(4));
+}
+
+#[test]
+fn an_end_is_told_by_its_policy() {
+    let ended = |policy: &str, code| {
+        Given::of(policy, [instance("i", 0, exited(0)), instance("m", 0, exited(code))]).told()
+    };
+    for (policy, code, phase) in [
+        ("Never", 0, "Succeeded"),
+        ("Never", 1, "Failed"),
+        ("OnFailure", 0, "Succeeded"),
+        ("OnFailure", 1, "Running"),
+        ("Always", 0, "Running"),
+    ] {
+        assert_eq!(ended(policy, code).phase.as_deref(), Some(phase), "{policy} {code}");
+    }
+    let failed = ended("Never", 137);
+    let state = main_state(&failed).terminated.as_ref().unwrap();
+    assert_eq!(
+        (state.exit_code, state.reason.as_deref()),
+        (137, Some("Error")),
+        "137 alone is no lack of memory"
+    );
+    assert_eq!(condition(&failed, "Ready").1.as_deref(), Some("PodFailed"));
+    let mut given = Given::of("Never", [instance("i", 0, exited(3))]);
+    assert_eq!(given.told().phase.as_deref(), Some("Failed"));
+    given.pod.status = Some(PodStatus { phase: Some("Succeeded".into()), ..PodStatus::default() });
+    assert_eq!(given.told().phase.as_deref(), Some("Succeeded"), "an end is for ever");
+}
+
+#[test]
+fn a_crash_loop_shows_the_last_end() {
+    let oom = State::Exited { code: 137, out_of_memory: true, started: 1, finished: 2, error: None };
+    let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 1, oom)]);
+    given.messages.insert("m1".into(), "no more".into());
+    let status = given.told();
+    let own = &status.container_statuses.as_ref().unwrap()[0];
+    let waiting = main_state(&status).waiting.as_ref().unwrap();
+    assert_eq!(waiting.reason.as_deref(), Some("CrashLoopBackOff"));
+    assert_eq!(waiting.message.as_deref(), Some("back-off 10s restarting failed container=m pod=p_n(u)"));
+    let last = own.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((last.reason.as_deref(), last.message.as_deref()), (Some("OOMKilled"), Some("no more")));
+    assert_eq!((own.restart_count, status.phase.as_deref()), (1, Some("Running")));
+}
+
+#[test]
+fn what_keeps_it_from_being_made_is_told() {
+    let mut given = Given::of("Always", [instance("i", 0, exited(0))]);
+    let waiting =
+        Waiting { reason: "ErrImagePull".into(), message: "no such image".into(), until: 9, failures: 1 };
+    given.waiting.insert("m".into(), waiting);
+    let status = given.told();
+    let waiting = main_state(&status).waiting.as_ref().unwrap();
+    assert_eq!(
+        (waiting.reason.as_deref(), waiting.message.as_deref()),
+        (Some("ErrImagePull"), Some("no such image"))
+    );
+}
+
+#[test]
+fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
+    let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
+    given.ending =
+        Some(Ending::Failed { reason: "Evicted".into(), message: "low on memory".into(), grace: 0 });
+    assert_eq!(given.told().phase.as_deref(), Some("Running"));
+    given.containers = Containers::of([instance("i", 0, exited(0)), instance("m", 0, exited(0))]);
+    let status = given.told();
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+    given.ending = Some(Ending::Deleted { until: 0 });
+    assert_eq!(given.told().phase.as_deref(), Some("Succeeded"));
+    given.containers = Containers::default();
+    assert_eq!(given.told().phase.as_deref(), Some("Failed"), "it never ran");
+}
+
+#[test]
+fn readiness_gates_are_others_words() {
+    let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
+    given.health.insert("m0".into(), Health { started: true, ready: true, failed: false });
+    given.pod.spec.as_mut().unwrap().readiness_gates =
+        serde_json::from_value(json!([{ "conditionType": "x/y" }])).unwrap();
+    assert_eq!(condition(&given.told(), "Ready"), ("False".into(), Some("ReadinessGatesNotReady".into())));
+    given.pod.status =
+        serde_json::from_value(json!({ "conditions": [{ "type": "x/y", "status": "True" }] })).unwrap();
+    let status = given.told();
+    assert_eq!(condition(&status, "Ready").0, "True");
+    assert!(status.conditions.unwrap().iter().all(|one| one.type_ != "x/y"), "not ours to send");
+}
