@@ -6,12 +6,14 @@
 //! | who may ask | [`access`] |
 //! | which path asks for what, and what right that takes | [`route`] |
 //! | which pod and container it names | [`pods`] |
+//! | programs' streams: `exec`, `attach` | [`remote`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
 //! Every path needs a right, `/healthz` too. There is no port without TLS.
 
 pub mod access;
 pub mod pods;
+pub mod remote;
 pub mod route;
 pub mod spdy;
 
@@ -121,6 +123,8 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
         return answer::text(refusal.status, refusal.message);
     }
     match route(method, path) {
+        Route::Exec(target) => remote::exec(host, request, &target),
+        Route::Attach(target) => remote::attach(host, request, &target),
         Route::Healthz => answer::ok("ok"),
         Route::Pods => list::pods(&host.pods, |_| true),
         Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),

@@ -50,10 +50,8 @@ pub struct Container {
     pub started: Option<u64>,
     /// Why it waits, when it does: `ContainerCreating`, `CrashLoopBackOff`, …
     pub waiting: Option<String>,
-    /// It has a standard input.
-    pub stdin: bool,
-    /// It is on a terminal.
-    pub tty: bool,
+    /// Its standard input ends with the first client's (`stdinOnce`).
+    pub stdin_once: bool,
     /// Its cgroup, below [`spec::paths::CGROUP`]; empty while there is none.
     pub cgroup: PathBuf,
 }

@@ -97,6 +97,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         self.session.out.clear();
         std::task::ready!(Pin::new(&mut self.io).poll_flush(context))?;
         self.unflushed = false;
+        self.session.pump();
         Poll::Ready(Ok(true))
     }
 
@@ -119,15 +120,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends all that waits, then parts: what the client still sends is read and dropped, because a
     /// socket that is closed with bytes in it takes along what the other side has not read yet.
     pub async fn part(mut self) {
-        self.session.go_away();
         let parting = async {
-            let rest = &self.session.out[self.written..];
-            self.io.write_all(rest).await?;
+            while !self.session.out.is_empty() || !self.session.has_room() {
+                if self.next(false).await != Happened::Sent {
+                    return io::Result::Ok(());
+                }
+            }
+            self.session.go_away();
+            self.io.write_all(&self.session.out).await?;
             self.io.flush().await?;
             self.io.shutdown().await?;
             let mut bytes = [0; 1024];
             while self.io.read(&mut bytes).await? > 0 {}
-            io::Result::Ok(())
+            Ok(())
         };
         let _ = tokio::time::timeout(PARTING, parting).await;
     }

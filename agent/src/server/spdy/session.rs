@@ -2,7 +2,7 @@
 
 use super::frame::{self, Frame, Wrong};
 use super::headers::{self, Headers};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// At so many bytes that wait to be served nothing more is read.
 pub const MOST_BACKLOG: usize = 256 * 1024;
@@ -49,6 +49,10 @@ struct Stream {
     receives: bool,
     /// We send still.
     sends: bool,
+    /// What waits to be sent.
+    queue: VecDeque<Vec<u8>>,
+    /// After it nothing follows.
+    finishing: bool,
 }
 
 /// The streams of one connection.
@@ -64,6 +68,8 @@ pub struct Session {
     last: u32,
     /// The window of streams that begin, of a peer that counts.
     counted: Option<i64>,
+    /// Streams with something in their queues.
+    queued: BTreeSet<u32>,
     /// Bytes that are to be sent.
     pub out: Vec<u8>,
 }
@@ -110,7 +116,7 @@ impl Session {
                 self.ended(stream, fin);
             }
             Frame::Reset { stream, .. } => {
-                if self.streams.remove(&stream).is_some() {
+                if self.remove(stream) {
                     self.events.push_back(Event::Reset(stream));
                 }
             }
@@ -149,7 +155,9 @@ impl Session {
             return frame::reset(&mut self.out, stream, status::REFUSED);
         }
         let window = self.counted.unwrap_or(WINDOW);
-        self.streams.insert(stream, Stream { window, served: 0, receives: true, sends: true });
+        let queue = VecDeque::new();
+        let own = Stream { window, served: 0, receives: true, sends: true, queue, finishing: false };
+        self.streams.insert(stream, own);
         self.events.push_back(Event::Opened(stream, headers));
         self.ended(stream, fin);
     }
@@ -167,6 +175,7 @@ impl Session {
         let change = window - self.counted.unwrap_or(WINDOW);
         self.streams.values_mut().for_each(|own| own.window += change);
         self.counted = Some(window);
+        self.pump();
     }
 
     fn granted(&mut self, stream: u32, more: u32) {
@@ -174,6 +183,7 @@ impl Session {
         if let Some(own) = self.streams.get_mut(&stream) {
             own.window = own.window.saturating_add(i64::from(more)).min(i64::from(u32::MAX));
         }
+        self.pump();
     }
 
     /// Grants bytes that were served, in halves of a window.
@@ -196,47 +206,86 @@ impl Session {
 
     /// Does not take it.
     pub fn refuse(&mut self, stream: u32) {
-        if self.streams.remove(&stream).is_some() {
+        if self.remove(stream) {
             frame::reset(&mut self.out, stream, status::REFUSED);
         }
     }
 
     /// Has nothing more to do with a stream.
     pub fn cancel(&mut self, stream: u32) {
-        if self.streams.remove(&stream).is_some() {
+        if self.remove(stream) {
             frame::reset(&mut self.out, stream, status::CANCEL);
         }
     }
 
-    /// Whether something may be sent now.
+    /// Whether all that was to be sent is on its way, and more may be.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.out.len() < MOST_WAITING
+        self.out.len() < MOST_WAITING && self.queued.is_empty()
     }
 
-    /// Sends as many of these bytes as may be sent now, and gives their number. A stream that
-    /// is not there any more takes them all.
-    pub fn send(&mut self, stream: u32, bytes: &[u8]) -> usize {
-        if !self.has_room() {
-            return 0;
-        }
-        let counted = self.counted.is_some();
-        let Some(own) = self.streams.get_mut(&stream).filter(|own| own.sends) else { return bytes.len() };
-        let most = if counted { usize::try_from(own.window).unwrap_or(0) } else { usize::MAX };
-        let piece = &bytes[..bytes.len().min(most).min(MOST_WAITING)];
-        if !piece.is_empty() {
-            own.window -= piece.len() as i64;
-            frame::data(&mut self.out, stream, false, piece);
-        }
-        piece.len()
+    /// Whether something waits for a stream's turn, or its window.
+    #[must_use]
+    pub fn is_waiting(&self, stream: u32) -> bool {
+        self.queued.contains(&stream)
     }
 
-    /// Sends nothing more over a stream.
+    /// Sends bytes over a stream, when they may be sent. Nobody misses those of a stream that is not
+    /// there any more.
+    pub fn send(&mut self, stream: u32, bytes: Vec<u8>) {
+        let Some(own) = self.streams.get_mut(&stream).filter(|own| own.sends && !own.finishing) else {
+            return;
+        };
+        if !bytes.is_empty() {
+            own.queue.push_back(bytes);
+            self.queued.insert(stream);
+            self.pump();
+        }
+    }
+
+    /// Sends nothing more over a stream than what waits.
     pub fn finish(&mut self, stream: u32) {
         let Some(own) = self.streams.get_mut(&stream).filter(|own| own.sends) else { return };
-        own.sends = false;
-        frame::data(&mut self.out, stream, true, &[]);
-        self.tidy(stream);
+        own.finishing = true;
+        if own.queue.is_empty() {
+            own.sends = false;
+            frame::data(&mut self.out, stream, true, &[]);
+            self.tidy(stream);
+        }
+    }
+
+    /// Moves what waits to what is sent, as far as it goes.
+    pub fn pump(&mut self) {
+        let mut done = Vec::new();
+        for &stream in &self.queued {
+            let Some(own) = self.streams.get_mut(&stream) else { continue };
+            while let Some(first) = own.queue.front_mut() {
+                let most = match self.counted {
+                    Some(_) => usize::try_from(own.window).unwrap_or(0),
+                    None => usize::MAX,
+                };
+                let length = first.len().min(most).min(MOST_WAITING.saturating_sub(self.out.len()));
+                if length == 0 {
+                    break;
+                }
+                own.window -= length as i64;
+                frame::data(&mut self.out, stream, false, &first[..length]);
+                if length < first.len() {
+                    first.drain(..length);
+                    break;
+                }
+                own.queue.pop_front();
+            }
+            if own.queue.is_empty() {
+                done.push((stream, own.finishing));
+            }
+        }
+        for (stream, finishing) in done {
+            self.queued.remove(&stream);
+            if finishing {
+                self.finish(stream);
+            }
+        }
     }
 
     /// Ends the connection, well.
@@ -246,7 +295,12 @@ impl Session {
 
     fn tidy(&mut self, stream: u32) {
         if self.streams.get(&stream).is_some_and(|own| !own.receives && !own.sends) {
-            self.streams.remove(&stream);
+            self.remove(stream);
         }
+    }
+
+    fn remove(&mut self, stream: u32) -> bool {
+        self.queued.remove(&stream);
+        self.streams.remove(&stream).is_some()
     }
 }

@@ -68,7 +68,7 @@ fn a_stream_is_opened_answered_and_ended_on_both_sides() {
     let expected = [Event::Opened(1, headers), Event::Data(1, b"hello".to_vec()), Event::Ended(1)];
     assert_eq!(events(&mut session), expected);
     session.accept(1);
-    assert_eq!(session.send(1, b"world"), 5);
+    session.send(1, b"world".to_vec());
     session.finish(1);
     session.go_away();
     // SYN_REPLY with a zlib stream's beginning, DATA, an empty last DATA, GOAWAY.
@@ -77,8 +77,8 @@ fn a_stream_is_opened_answered_and_ended_on_both_sides() {
     golden.extend(b"\0\0\0\x01\0\0\0\x05world\0\0\0\x01\x01\0\0\0");
     golden.extend([0x80, 3, 0, 7, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0]);
     assert_eq!(session.out, golden);
-    assert_eq!(session.send(1, b"late"), 4, "nobody misses it");
-    assert_eq!(session.out, golden);
+    session.send(1, b"late".to_vec());
+    assert_eq!(session.out, golden, "nobody misses it");
 }
 
 #[test]
@@ -122,20 +122,54 @@ fn a_window_counts_for_a_peer_that_speaks_of_one() {
     let (mut client, mut session) = (Client::default(), Session::default());
     let stream = client.open(&[]);
     client.tell(&mut session);
-    let bytes = vec![0; MOST_WAITING];
     for _ in 0..3 {
-        assert_eq!(session.send(stream, &bytes), bytes.len(), "Kubernetes' clients do not count");
+        session.send(stream, vec![0; MOST_WAITING]);
+        assert!(!session.is_waiting(stream), "Kubernetes' clients do not count");
         session.out.clear();
     }
-    // One that counts: two bytes to begin with, then three more.
+    // One that counts: two bytes to begin with, then three more, then many.
     let (mut client, mut session) = (Client::default(), Session::default());
     client.control(4, 0, &[1_u32.to_be_bytes(), [0, 0, 0, 7], 2_u32.to_be_bytes()].concat());
     let stream = client.open(&[]);
     client.tell(&mut session);
-    assert_eq!((session.send(stream, b"hello"), session.send(stream, b"llo")), (2, 0));
-    client.window(stream, 3);
+    session.send(stream, b"hello".to_vec());
+    session.send(stream, b", world".to_vec());
+    session.finish(stream);
+    for (text, more, waits) in [("he", 3, true), ("llo", 100, true), (", world", 1, false)] {
+        let bytes: Vec<u8> = frames(&std::mem::take(&mut session.out))
+            .into_iter()
+            .flat_map(|frame| if let Frame::Data { bytes, .. } = frame { bytes } else { Vec::new() })
+            .collect();
+        assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), session.is_waiting(stream)), (text, waits));
+        client.window(stream, more);
+        client.tell(&mut session);
+    }
+}
+
+#[test]
+fn what_is_to_be_sent_waits_for_what_is_being_sent() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let streams = [client.open(&[]), client.open(&[])];
     client.tell(&mut session);
-    assert_eq!((session.send(stream, b"llo!"), session.send(stream, b"!")), (3, 0));
+    let mut expected = [Vec::new(), Vec::new()];
+    for (number, stream) in streams.into_iter().enumerate() {
+        for byte in 0..20 {
+            session.send(stream, vec![byte; 10_000]);
+            expected[number].extend(vec![byte; 10_000]);
+        }
+        session.finish(stream);
+    }
+    let (mut got, mut ended) = ([Vec::new(), Vec::new()], 0);
+    while !session.out.is_empty() {
+        assert!(session.out.len() < MOST_WAITING + 1024);
+        for frame in frames(&std::mem::take(&mut session.out)) {
+            let Frame::Data { stream, fin, bytes } = frame else { panic!("{frame:?}") };
+            got[usize::from(stream == streams[1])].extend(bytes);
+            ended += u32::from(fin);
+        }
+        session.pump();
+    }
+    assert!(got == expected && ended == 2 && session.has_room());
 }
 
 #[test]

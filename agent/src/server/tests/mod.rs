@@ -1,7 +1,9 @@
 //! The server as its clients meet it.
 
 pub mod api;
+pub mod clients;
 pub mod fixture;
+pub mod monitor;
 
 use fixture::{Authority, Fixture};
 use std::path::Path;

@@ -1,0 +1,201 @@
+//! A program's streams over a WebSocket: each message begins with its channel.
+//!
+//! ```text
+//! 0 input   1 output   2 error   3 status   4 sizes   255 N: channel N is closed, from version 5 on
+//! ```
+//!
+//! With `base64.` in the protocol's name the channel is a digit and the rest base64, in messages
+//! of text.
+
+use super::carrier::{FromClient, MOST_WAITING, Output};
+use super::resize;
+use super::status::End;
+use super::upgrade::Io;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::{Sink, Stream};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+/// The protocols over a WebSocket.
+pub const PROTOCOLS: [&str; 6] = [
+    "v5.channel.k8s.io",
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+    "channel.k8s.io",
+    "base64.channel.k8s.io",
+    "",
+];
+
+/// Greatest message that is taken, in bytes.
+const MOST_MESSAGE: usize = 1 << 20;
+
+/// How long a client may take to leave once it was told all.
+const PARTING: Duration = Duration::from_secs(5);
+
+const INPUT: u8 = 0;
+const STATUS: u8 = 3;
+const SIZES: u8 = 4;
+const CLOSE: u8 = 255;
+
+/// A carrier over a WebSocket.
+#[derive(Debug)]
+pub struct WebSocket {
+    socket: WebSocketStream<Io>,
+    protocol: &'static str,
+    sizes: resize::Reader,
+    waiting: VecDeque<Message>,
+    /// Bytes in them.
+    waiting_bytes: usize,
+    unflushed: bool,
+    left: bool,
+}
+
+/// How a socket's memory is bounded.
+#[must_use]
+pub fn bounds() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(16 * 1024)
+        .write_buffer_size(0)
+        .max_message_size(Some(MOST_MESSAGE))
+        .max_frame_size(Some(MOST_MESSAGE))
+}
+
+impl WebSocket {
+    /// A carrier. The client is told that it stands by an empty message over `first`.
+    pub async fn open(io: Io, protocol: &'static str, first: Option<Output>) -> Self {
+        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
+        let sizes = resize::Reader::default();
+        let waiting = VecDeque::new();
+        let mut own =
+            Self { socket, protocol, sizes, waiting, waiting_bytes: 0, unflushed: false, left: false };
+        own.queue(first.map_or(STATUS, channel), &[]);
+        own
+    }
+
+    /// See [`super::carrier::Carrier::next`].
+    pub async fn next(&mut self, listens: bool) -> FromClient {
+        std::future::poll_fn(|context| self.poll(context, listens)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, listens: bool) -> Poll<FromClient> {
+        loop {
+            match self.poll_send(context) {
+                Poll::Ready(Ok(true)) => return Poll::Ready(FromClient::Room),
+                Poll::Ready(Err(())) => self.left = true,
+                Poll::Ready(Ok(false)) | Poll::Pending => {}
+            }
+            if self.left {
+                return Poll::Ready(FromClient::Left);
+            }
+            if !listens {
+                return Poll::Pending;
+            }
+            match std::task::ready!(Pin::new(&mut self.socket).poll_next(context)) {
+                Some(Ok(message)) => {
+                    if let Some(said) = self.take(message) {
+                        return Poll::Ready(said);
+                    }
+                }
+                Some(Err(_)) | None => self.left = true,
+            }
+        }
+    }
+
+    /// Sends what waits; ready once all of it has gone, and says whether there was any.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, ()>> {
+        if self.left || (self.waiting.is_empty() && !self.unflushed) {
+            return Poll::Ready(Ok(false));
+        }
+        let mut socket = Pin::new(&mut self.socket);
+        while !self.waiting.is_empty() {
+            std::task::ready!(socket.as_mut().poll_ready(context)).map_err(drop)?;
+            let Some(message) = self.waiting.pop_front() else { break };
+            self.waiting_bytes -= message.len();
+            socket.as_mut().start_send(message).map_err(drop)?;
+            self.unflushed = true;
+        }
+        std::task::ready!(socket.poll_flush(context)).map_err(drop)?;
+        self.unflushed = false;
+        Poll::Ready(Ok(true))
+    }
+
+    fn take(&mut self, message: Message) -> Option<FromClient> {
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => Bytes::from(text),
+            Message::Close(_) => return Some(FromClient::Left),
+            _ => return None,
+        };
+        let (&first, rest) = bytes.split_first()?;
+        let (channel, content) = match self.protocol.contains("base64.") {
+            true => (first.wrapping_sub(b'0'), STANDARD.decode(rest).ok()?),
+            false => (first, rest.to_vec()),
+        };
+        match (channel, content.as_slice()) {
+            (INPUT, []) => None,
+            (INPUT, _) => Some(FromClient::Input(content)),
+            (SIZES, sizes) => self.sizes.push(sizes).map(FromClient::Resize),
+            (CLOSE, [INPUT]) if self.protocol == PROTOCOLS[0] => Some(FromClient::InputEnded),
+            _ => None,
+        }
+    }
+
+    /// See [`super::carrier::Carrier::has_room`].
+    pub fn has_room(&self) -> bool {
+        self.waiting_bytes < MOST_WAITING
+    }
+
+    /// See [`super::carrier::Carrier::output`].
+    pub fn output(&mut self, which: Output, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.queue(channel(which), bytes);
+        }
+    }
+
+    fn queue(&mut self, channel: u8, bytes: &[u8]) {
+        let message = match self.protocol.contains("base64.") {
+            true => Message::text(format!("{channel}{}", STANDARD.encode(bytes))),
+            false => {
+                let mut content = Vec::with_capacity(bytes.len() + 1);
+                content.push(channel);
+                content.extend_from_slice(bytes);
+                Message::binary(content)
+            }
+        };
+        self.waiting_bytes += message.len();
+        self.waiting.push_back(message);
+    }
+
+    /// See [`super::carrier::Carrier::part`].
+    pub async fn part(mut self, end: &End) {
+        let text = end.text(self.protocol.starts_with('v'));
+        if !text.is_empty() {
+            self.queue(STATUS, text.as_bytes());
+        }
+        self.waiting.push_back(Message::Close(None));
+        // All goes out, then comes the client's own word that it closes.
+        let parting = async {
+            while self.next(true).await != FromClient::Left {}
+            while let Some(Ok(_)) =
+                std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
+            {
+            }
+        };
+        let _ = tokio::time::timeout(PARTING, parting).await;
+    }
+}
+
+/// The channel of an output.
+fn channel(output: Output) -> u8 {
+    match output {
+        Output::Out => 1,
+        Output::Err => 2,
+    }
+}
