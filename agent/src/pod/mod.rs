@@ -7,6 +7,9 @@
 //! | what the API server is told of it | [`status`] |
 //! | how much it may have | [`qos`], [`quantity`] |
 
+pub mod container;
+pub mod env;
+pub mod fields;
 pub mod next;
 pub mod observed;
 pub mod qos;

@@ -1,0 +1,239 @@
+//! What the monitor is asked for: a container of a pod, in the monitor's words. A function of values.
+
+use super::env::expand;
+use super::next::Kind;
+use super::observed::{Sandbox, label};
+use super::{qos, quantity};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
+};
+use sha2::{Digest, Sha256};
+use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
+use spec::monitor::{self, Create};
+use spec::node::{self, ContainerNetwork, Name, Restart, Security, Sharing};
+use spec::quantity::Bytes;
+use std::collections::BTreeMap;
+
+/// All that a container is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// The container.
+    pub container: &'a Container,
+    /// Its list.
+    pub kind: Kind,
+    /// How many were made before.
+    pub attempt: u32,
+    /// Restarts in a row that came too soon.
+    pub streak: u32,
+    /// What it stands in.
+    pub sandbox: &'a Sandbox,
+    /// Digest of its image's manifest.
+    pub digest: &'a str,
+    /// `User` of its image.
+    pub image_user: &'a str,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+    /// Its filter of system calls, when that lies on the node (`Localhost`).
+    pub seccomp: Option<Seccomp>,
+    /// The node's memory in bytes.
+    pub memory: u64,
+}
+
+/// The name of a container of a pod with the monitor: the same whenever it is asked for.
+pub fn name(pod: &Pod, container: &str, attempt: u32) -> Name {
+    let metadata = &pod.metadata;
+    let uid = metadata.uid.as_deref().unwrap_or_default();
+    let hash = Sha256::digest(format!("{uid}/{container}/{attempt}"));
+    let hash: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let short = |text: &str| text.chars().take(24).collect::<String>();
+    let words = format!("{}.{}.{hash}", short(metadata.name.as_deref().unwrap_or("pod")), short(container));
+    words.parse().unwrap_or_else(|_| unreachable!("the API allows only letters, digits, '-' and '.' there"))
+}
+
+/// The cgroup of a pod, below the hierarchy.
+pub fn cgroup(pod: &Pod) -> String {
+    let class = pod.spec.as_ref().map_or(qos::Class::BestEffort, qos::class);
+    format!("{}/pod{}", class.cgroup(), pod.metadata.uid.as_deref().unwrap_or_default())
+}
+
+/// The request.
+///
+/// # Errors
+/// What of the container cannot be done, in words (`CreateContainerConfigError`).
+pub fn create(parts: Parts<'_>) -> Result<Create, String> {
+    let Parts { pod, container, sandbox, .. } = parts;
+    let labels = labels(&parts);
+    let empty = Default::default();
+    let spec = pod.spec.as_ref().unwrap_or(&empty);
+    let none = SecurityContext::default();
+    let own = container.security_context.as_ref().unwrap_or(&none);
+    let shared = PodSecurityContext::default();
+    let of_pod = spec.security_context.as_ref().unwrap_or(&shared);
+    let privileged = own.privileged == Some(true);
+    let user = user(own, of_pod, parts.image_user)?;
+    let words = |list: &Option<Vec<String>>| {
+        list.as_ref()
+            .filter(|list| !list.is_empty())
+            .map(|list| list.iter().map(|word| expand(word, &parts.env)).collect())
+    };
+    let bytes = |millis: i128| Bytes(u64::try_from(millis / 1000).unwrap_or(u64::MAX));
+    let (filter, unconfined) =
+        seccomp(own.seccomp_profile.as_ref().or(of_pod.seccomp_profile.as_ref()), parts.seccomp)?;
+    let mut security = Vec::new();
+    security.extend((unconfined || privileged).then_some(Security::SeccompUnconfined));
+    security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
+    let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
+    let share = |is: Option<bool>| if is == Some(true) { Sharing::Host } else { Sharing::Private };
+    let class = qos::class(spec);
+    let made = node::Container {
+        entrypoint: words(&container.command),
+        args: words(&container.args),
+        working_dir: container.working_dir.clone().filter(|folder| !folder.is_empty()),
+        user,
+        group_add: groups(of_pod),
+        hostname: Some(hostname(pod)),
+        labels,
+        tty: container.tty == Some(true),
+        stdin: container.stdin == Some(true),
+        read_only: own.read_only_root_filesystem == Some(true),
+        network: Some(ContainerNetwork::Host),
+        memory: qos::limit(container, "memory").map(bytes),
+        // No swap beside it.
+        memory_swap: qos::limit(container, "memory").map(bytes),
+        cpus: qos::limit(container, "cpu").map(|millis| (millis as f64 / 1000.0).max(0.01)),
+        cpu_shares: Some(qos::shares(qos::request(container, "cpu").unwrap_or(0))),
+        oom_score_adj: Some(qos::oom_score_adj(class, container, parts.memory)),
+        cap_add,
+        cap_drop,
+        privileged,
+        security,
+        pid: share(spec.host_pid),
+        ipc: share(spec.host_ipc),
+        restart: Restart::No,
+        stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
+        log_size: Bytes(10 << 20),
+        env: parts.env,
+        ..node::Container::of(container.image.clone().unwrap_or_default())
+    };
+    Ok(Create {
+        name: Some(name(pod, &container.name, parts.attempt)),
+        container: made,
+        image: parts.digest.to_owned(),
+        remove: false,
+        sandbox: Some(Box::new(monitor::Sandbox {
+            cgroup: cgroup(pod),
+            namespaces: namespaces(sandbox),
+            mounts: parts.mounts,
+            seccomp: filter,
+            unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
+        })),
+    })
+}
+
+fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {
+    let metadata = &parts.pod.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let labels = [
+        (label::UID, text(&metadata.uid)),
+        (label::POD, text(&metadata.name)),
+        (label::NAMESPACE, text(&metadata.namespace)),
+        (label::CONTAINER, parts.container.name.clone()),
+        (label::ATTEMPT, parts.attempt.to_string()),
+        (label::STREAK, parts.streak.to_string()),
+        (label::SANDBOX, parts.sandbox.id.clone()),
+        (label::IMAGE, text(&parts.container.image)),
+    ];
+    labels.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// The pod's host name: at most 63 characters of its name, unless it says otherwise.
+pub fn hostname(pod: &Pod) -> String {
+    let spec = pod.spec.as_ref();
+    let said = spec.and_then(|spec| spec.hostname_override.clone().or_else(|| spec.hostname.clone()));
+    let name = said.filter(|name| !name.is_empty()).or_else(|| pod.metadata.name.clone()).unwrap_or_default();
+    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
+}
+
+fn namespaces(sandbox: &Sandbox) -> Vec<Namespace> {
+    let joined = [
+        (NamespaceKind::Network, &sandbox.network),
+        (NamespaceKind::Ipc, &sandbox.ipc),
+        (NamespaceKind::Uts, &sandbox.uts),
+    ];
+    joined.map(|(kind, path)| Namespace { kind, path: path.clone() }).to_vec()
+}
+
+/// `UID:GID`; none when the image says it.
+///
+/// # Errors
+/// It must not be root and is, or nobody can tell.
+fn user(own: &SecurityContext, of_pod: &PodSecurityContext, image: &str) -> Result<Option<String>, String> {
+    let uid = own.run_as_user.or(of_pod.run_as_user);
+    let gid = own.run_as_group.or(of_pod.run_as_group);
+    let image_user = image.split(':').next().unwrap_or_default();
+    if own.run_as_non_root.or(of_pod.run_as_non_root) == Some(true) {
+        match (uid, image_user.parse::<i64>()) {
+            (Some(0), _) => return Err("container's runAsUser breaks non-root policy".to_owned()),
+            (None, Ok(0)) => return Err("container has runAsNonRoot and image will run as root".to_owned()),
+            (None, Err(_)) if image_user.is_empty() => {
+                return Err("container has runAsNonRoot and image will run as root".to_owned());
+            }
+            (None, Err(_)) => {
+                return Err(format!(
+                    "container has runAsNonRoot and image has non-numeric user ({image_user}), cannot verify user is non-root"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(match (uid, gid) {
+        (Some(uid), Some(gid)) => Some(format!("{uid}:{gid}")),
+        (Some(uid), None) => Some(uid.to_string()),
+        (None, Some(gid)) => {
+            let user = if image_user.is_empty() { "0" } else { image_user };
+            Some(format!("{user}:{gid}"))
+        }
+        (None, None) => None,
+    })
+}
+
+fn groups(of_pod: &PodSecurityContext) -> Vec<String> {
+    let more = of_pod.supplemental_groups.iter().flatten().chain(of_pod.fs_group.iter());
+    let mut groups: Vec<String> = more.map(ToString::to_string).collect();
+    groups.dedup();
+    groups
+}
+
+fn capabilities(own: Option<&Capabilities>) -> (Vec<String>, Vec<String>) {
+    let list = |list: Option<&Vec<String>>| list.cloned().unwrap_or_default();
+    (list(own.and_then(|own| own.add.as_ref())), list(own.and_then(|own| own.drop.as_ref())))
+}
+
+/// A filter of its own, and whether there is none at all: none unless a profile is asked for.
+fn seccomp(
+    profile: Option<&SeccompProfile>,
+    local: Option<Seccomp>,
+) -> Result<(Option<Seccomp>, bool), String> {
+    match profile.map(|profile| profile.type_.as_str()) {
+        None | Some("Unconfined") => Ok((None, true)),
+        Some("RuntimeDefault") => Ok((None, false)),
+        Some("Localhost") => match local {
+            Some(filter) => Ok((Some(filter), false)),
+            None => Err("seccompProfile: its localhostProfile is not on this node".to_owned()),
+        },
+        Some(other) => Err(format!("seccompProfile: there is no type {other:?}")),
+    }
+}
+
+/// Bytes of a quantity, for a tmpfs.
+pub fn bytes(text: &str) -> Option<u64> {
+    quantity::units(text).and_then(|bytes| u64::try_from(bytes).ok())
+}
+
+#[cfg(test)]
+#[path = "container_tests.rs"]
+mod tests;
