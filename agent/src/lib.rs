@@ -25,3 +25,4 @@ pub mod pod;
 pub mod run;
 pub mod say;
 pub mod server;
+pub mod volume;

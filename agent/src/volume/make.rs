@@ -1,0 +1,280 @@
+//! One volume of each kind, on the node's disk.
+
+use super::payload::{self, Payload};
+use super::place;
+use super::writer::{self, Owner};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolume, Pod, Volume};
+use nix::mount::{MsFlags, mount};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use sys::cause::cause;
+
+/// A volume as it lies on the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Where.
+    pub path: PathBuf,
+    /// Nothing of it may be written.
+    pub read_only: bool,
+}
+
+/// What else a volume is made of.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// Files of volumes that have their content from the API server, by the volume's name.
+    pub payloads: &'a BTreeMap<String, Payload>,
+    /// What claims lead to, by the volume's name.
+    pub claimed: &'a BTreeMap<String, PersistentVolume>,
+}
+
+fn words(what: &str, path: &Path, error: &io::Error) -> String {
+    format!("{what} {}: {}", path.display(), cause(error))
+}
+
+/// Makes a volume, or finds it made.
+///
+/// # Errors
+/// What of it cannot be done, in words (`FailedMount`).
+pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, String> {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let group = fs_group(pod);
+    let made = |path| Ok(Made { path, read_only: false });
+    if let Some(payload) = given.payloads.get(&volume.name) {
+        return files(pod, uid, volume, payload, group).and_then(|path| Ok(Made { path, read_only: true }));
+    }
+    if let Some(own) = &volume.empty_dir {
+        return made(empty(uid, &volume.name, own, group)?);
+    }
+    if let Some(own) = &volume.host_path {
+        return made(host_path(own)?);
+    }
+    if let Some(own) = given.claimed.get(&volume.name) {
+        let read_only = volume.persistent_volume_claim.as_ref().and_then(|claim| claim.read_only);
+        return Ok(Made { path: persistent(own, group)?, read_only: read_only == Some(true) });
+    }
+    Err(format!("volumes of this kind are not supported on this node: {}", kind(volume)))
+}
+
+/// The name of a volume's kind.
+fn kind(volume: &Volume) -> String {
+    let object = serde_json::to_value(volume).unwrap_or_default();
+    let keys = object.as_object().into_iter().flat_map(|object| object.keys());
+    keys.filter(|key| *key != "name").cloned().collect::<Vec<_>>().join(", ")
+}
+
+/// `fsGroup`
+pub fn fs_group(pod: &Pod) -> Option<u32> {
+    let context = pod.spec.as_ref()?.security_context.as_ref()?;
+    context.fs_group.and_then(|group| u32::try_from(group).ok())
+}
+
+fn folder(path: &Path, mode: u32) -> Result<(), String> {
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(|error| words("make", path, &error))
+}
+
+/// Files in memory: secrets never reach a disk.
+fn files(
+    pod: &Pod,
+    uid: &str,
+    volume: &Volume,
+    payload: &Payload,
+    group: Option<u32>,
+) -> Result<PathBuf, String> {
+    let kind = if volume.config_map.is_some() {
+        "configmap"
+    } else if volume.secret.is_some() {
+        "secret"
+    } else if volume.downward_api.is_some() {
+        "downward-api"
+    } else {
+        "projected"
+    };
+    let path = place::volume(uid, kind, &volume.name);
+    folder(&path, 0o755)?;
+    if kind != "configmap" && !is_mounted(&path) {
+        in_memory(&path, Some(16 << 20), 0o755)?;
+    }
+    let user = Some(kind).filter(|kind| *kind == "projected").and_then(|_| payload::owner(pod));
+    writer::write(&path, payload, Owner { user, group }).map_err(|error| words("write", &path, &error))?;
+    Ok(path)
+}
+
+/// Something is mounted on a folder.
+pub fn is_mounted(path: &Path) -> bool {
+    mounts_below(path).iter().any(|own| own == path)
+}
+
+/// Mount points at and below a folder, the innermost first (`/proc/self/mountinfo`).
+pub fn mounts_below(path: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points =
+        table.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(plain(point)));
+    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(path)).collect();
+    below.reverse();
+    below
+}
+
+/// A path without the escapes of the kernel's tables, `\040` for a blank.
+fn plain(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match (first, code.and_then(|digits| u8::from_str_radix(digits, 8).ok())) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A tmpfs on a folder.
+///
+/// # Errors
+/// It cannot be mounted; the message names it.
+pub fn in_memory(path: &Path, size: Option<u64>, mode: u32) -> Result<(), String> {
+    let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
+    let options = format!("mode={mode:o}{size}");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options.as_str()))
+        .map_err(|error| words("mount a tmpfs on", path, &error.into()))
+}
+
+fn empty(uid: &str, name: &str, own: &EmptyDirVolumeSource, group: Option<u32>) -> Result<PathBuf, String> {
+    let path = place::volume(uid, "empty-dir", name);
+    if path.exists() && (own.medium.as_deref() != Some("Memory") || is_mounted(&path)) {
+        return Ok(path);
+    }
+    folder(&path, 0o777)?;
+    match own.medium.as_deref() {
+        None | Some("") => {}
+        Some("Memory") => {
+            let size = own
+                .size_limit
+                .as_ref()
+                .and_then(|size| crate::pod::container::bytes(&size.0))
+                .filter(|size| *size > 0);
+            in_memory(&path, size, 0o777)?;
+        }
+        Some(other) => return Err(format!("emptyDir: there is no medium {other:?} on this node")),
+    }
+    share(&path, group)?;
+    Ok(path)
+}
+
+/// Whoever is of a group may write, and what is made there is the group's.
+fn share(path: &Path, group: Option<u32>) -> Result<(), String> {
+    let Some(group) = group else { return Ok(()) };
+    let give = || -> io::Result<()> {
+        chown(path, None, Some(group))?;
+        let mode = fs::metadata(path)?.permissions().mode();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o2770))
+    };
+    give().map_err(|error| words("give to its group", path, &error))
+}
+
+fn host_path(own: &HostPathVolumeSource) -> Result<PathBuf, String> {
+    let path = PathBuf::from(&own.path);
+    let kind = own.type_.as_deref().unwrap_or_default();
+    match kind {
+        "DirectoryOrCreate" if !path.exists() => folder(&path, 0o755)?,
+        "FileOrCreate" if !path.exists() => {
+            fs::write(&path, b"").map_err(|error| words("make", &path, &error))?;
+        }
+        _ => {}
+    }
+    let is = fs::metadata(&path).map(|own| own.file_type());
+    let fits = match (kind, &is) {
+        ("", _) => true,
+        (_, Err(_)) => false,
+        ("Directory" | "DirectoryOrCreate", Ok(is)) => is.is_dir(),
+        ("File" | "FileOrCreate", Ok(is)) => is.is_file(),
+        ("Socket", Ok(is)) => is.is_socket(),
+        ("CharDevice", Ok(is)) => is.is_char_device(),
+        ("BlockDevice", Ok(is)) => is.is_block_device(),
+        _ => return Err(format!("hostPath type check failed: there is no type {kind:?}")),
+    };
+    if !fits {
+        return Err(format!(
+            "hostPath type check failed: {} is not a {}",
+            own.path,
+            kind.trim_end_matches("OrCreate").to_lowercase()
+        ));
+    }
+    if is.is_err() {
+        // Docker's and the kubelet's way: who mounts a path that is not there means a folder.
+        folder(&path, 0o755)?;
+    }
+    Ok(path)
+}
+
+fn persistent(own: &PersistentVolume, group: Option<u32>) -> Result<PathBuf, String> {
+    let spec = own.spec.clone().unwrap_or_default();
+    if let Some(own) = &spec.host_path {
+        return host_path(own);
+    }
+    if let Some(own) = &spec.local {
+        let path = PathBuf::from(&own.path);
+        fs::metadata(&path).map_err(|error| words("find the local volume", &path, &error))?;
+        share(&path, group)?;
+        return Ok(path);
+    }
+    let name = own.metadata.name.as_deref().unwrap_or_default();
+    Err(format!(
+        "persistent volume \"{name}\" is neither hostPath nor local: its kind is not supported on this node"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn host(path: &Path, kind: &str) -> Result<PathBuf, String> {
+        host_path(&serde_json::from_value(json!({ "path": path, "type": kind })).unwrap())
+    }
+
+    #[test]
+    fn a_path_of_the_node_is_what_was_asked_for() {
+        let folder = std::env::temp_dir().join(format!("skerry-host-path-{}", std::process::id()));
+        let file = folder.join("f");
+        assert!(host(&folder, "Directory").unwrap_err().contains("is not a directory"));
+        assert_eq!(host(&folder, "DirectoryOrCreate"), Ok(folder.clone()));
+        assert!(host(&file, "File").is_err());
+        assert_eq!(host(&file, "FileOrCreate"), Ok(file.clone()));
+        assert_eq!(
+            (host(&file, "File").is_ok(), host(&file, "Socket").is_ok(), host(&file, "Odd").is_ok()),
+            (true, false, false)
+        );
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let pod = Pod::default();
+        let own: Volume = serde_json::from_value(json!({ "name": "v", "csi": { "driver": "x" } })).unwrap();
+        let given = Given { payloads: &BTreeMap::new(), claimed: &BTreeMap::new() };
+        assert_eq!(
+            volume(&pod, &own, &given).unwrap_err(),
+            "volumes of this kind are not supported on this node: csi"
+        );
+    }
+
+    #[test]
+    fn escapes_of_the_kernel_are_read() {
+        assert_eq!(plain("/a\\040b\\134c"), "/a b\\c");
+        assert_eq!(plain("/a\\"), "/a\\");
+        assert!(mounts_below(Path::new("/")).contains(&PathBuf::from("/proc")));
+    }
+}

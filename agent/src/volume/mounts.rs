@@ -1,0 +1,192 @@
+//! What of a pod's volumes one of its containers sees.
+//!
+//! A part of a volume (`subPath`) is opened beneath the volume, so that no symlink of a container leads out of
+//! it (CVE-2017-1002101), and mounted at a place of its own, which nobody else can swap.
+
+use super::make::Made;
+use super::place;
+use crate::pod::env::expand;
+use k8s_openapi::api::core::v1::{Container, VolumeMount};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{Mode, mkdirat};
+use spec::bundle::Mount;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use sys::cause::cause;
+use sys::mount_tree;
+
+/// Mounts of a container's volumes, in order.
+///
+/// # Errors
+/// What of it cannot be done, in words (`CreateContainerConfigError`).
+pub fn of(
+    uid: &str,
+    container: &Container,
+    volumes: &BTreeMap<String, Made>,
+    env: &BTreeMap<String, String>,
+) -> Result<Vec<Mount>, String> {
+    let mut mounts = Vec::new();
+    for (number, own) in container.volume_mounts.iter().flatten().enumerate() {
+        let made = volumes.get(&own.name).ok_or_else(|| format!("volume \"{}\" is not there", own.name))?;
+        let part = match (&own.sub_path, &own.sub_path_expr) {
+            (Some(path), _) if !path.is_empty() => Some(path.clone()),
+            (_, Some(path)) if !path.is_empty() => Some(expand(path, env)),
+            _ => None,
+        };
+        let source = match part {
+            None => made.path.clone(),
+            Some(part) => sub_path(uid, &container.name, own, &made.path, &part, number)?,
+        };
+        mounts.push(mount(own, &source, made.read_only)?);
+    }
+    Ok(mounts)
+}
+
+fn mount(own: &VolumeMount, source: &Path, read_only: bool) -> Result<Mount, String> {
+    let propagation = match own.mount_propagation.as_deref() {
+        None | Some("None") => "rprivate",
+        Some("HostToContainer") => "rslave",
+        Some("Bidirectional") => "rshared",
+        Some(other) => return Err(format!("mountPropagation: there is no {other:?}")),
+    };
+    let read_only = read_only || own.read_only == Some(true);
+    let recursive = matches!(own.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
+    let mut options = vec!["rbind".to_owned(), propagation.to_owned()];
+    options.extend(read_only.then(|| if recursive { "rro".to_owned() } else { "ro".to_owned() }));
+    let target =
+        if own.mount_path.starts_with('/') { own.mount_path.clone() } else { format!("/{}", own.mount_path) };
+    Ok(bind(&target, source, options))
+}
+
+/// A bind mount.
+pub fn bind(target: &str, source: &Path, options: Vec<String>) -> Mount {
+    Mount {
+        destination: target.to_owned(),
+        kind: Some("bind".to_owned()),
+        source: Some(source.display().to_string()),
+        options,
+        ..Mount::default()
+    }
+}
+
+/// Mounts a part of a volume where only this container finds it.
+fn sub_path(
+    uid: &str,
+    container: &str,
+    own: &VolumeMount,
+    volume: &Path,
+    part: &str,
+    number: usize,
+) -> Result<PathBuf, String> {
+    let words = |error: io::Error| format!("subPath {part:?} of volume \"{}\": {}", own.name, cause(&error));
+    let climbs = |one: Component<'_>| !matches!(one, Component::Normal(_) | Component::CurDir);
+    if Path::new(part).components().any(climbs) {
+        return Err(format!("subPath {part:?} of volume \"{}\": it leads out of the volume", own.name));
+    }
+    let place = place::subpath(uid, &own.name, container, number);
+    let opened = open(volume, Path::new(part)).map_err(words)?;
+    let put = || -> io::Result<()> {
+        let parent = place.parent().unwrap_or(&place);
+        fs::create_dir_all(parent)?;
+        let _ = nix::mount::umount2(
+            &place,
+            nix::mount::MntFlags::MNT_DETACH | nix::mount::MntFlags::UMOUNT_NOFOLLOW,
+        );
+        let is_folder = File::from(opened.try_clone()?).metadata()?.is_dir();
+        if is_folder {
+            fs::create_dir_all(&place)?;
+        } else {
+            File::create(&place)?;
+        }
+        let copy = mount_tree::copy(opened.as_fd(), c"", true)?;
+        let target = File::options().read(true).custom_flags(OFlag::O_PATH.bits()).open(&place)?;
+        mount_tree::attach(copy.as_fd(), target.as_fd())
+    };
+    use std::os::unix::fs::OpenOptionsExt;
+    put().map_err(words)?;
+    Ok(place)
+}
+
+/// Opens what lies beneath a folder; a folder that is not there is made.
+fn open(folder: &Path, part: &Path) -> io::Result<OwnedFd> {
+    let root = File::open(folder)?;
+    let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(beneath);
+    match openat2(root.as_fd(), part, how) {
+        Err(nix::errno::Errno::ENOENT) => {}
+        result => return Ok(result?),
+    }
+    let mut current: OwnedFd = root.into();
+    for one in part.components() {
+        let Component::Normal(name) = one else { continue };
+        let next = match openat2(current.as_fd(), name, how) {
+            Err(nix::errno::Errno::ENOENT) => {
+                mkdirat(current.as_fd(), name, Mode::from_bits_truncate(0o750))?;
+                openat2(current.as_fd(), name, how)?
+            }
+            opened => opened?,
+        };
+        // As its volume: whoever may write there may write here.
+        let parent = File::from(current.try_clone()?).metadata()?;
+        use std::os::unix::fs::MetadataExt;
+        let _ = nix::unistd::fchownat(
+            next.as_fd(),
+            "",
+            None,
+            Some(nix::unistd::Gid::from_raw(parent.gid())),
+            AtFlags::AT_EMPTY_PATH,
+        );
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&next));
+        fs::set_permissions(path, parent.permissions())?;
+        current = next;
+    }
+    Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_is_opened_outside_a_volume() {
+        let volume = std::env::temp_dir().join(format!("skerry-subpath-{}", std::process::id()));
+        fs::create_dir_all(&volume).unwrap();
+        std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
+        std::os::unix::fs::symlink("a/b", volume.join("in")).unwrap();
+        open(&volume, Path::new("a/b")).unwrap();
+        assert!(volume.join("a/b").is_dir(), "what is not there is made");
+        assert!(open(&volume, Path::new("in")).is_ok());
+        assert!(open(&volume, Path::new("out/passwd")).is_err());
+        assert!(open(&volume, Path::new("out/new/x")).is_err());
+        fs::remove_dir_all(&volume).unwrap();
+    }
+
+    #[test]
+    fn a_mount_is_as_the_pod_says() {
+        let volumes = BTreeMap::from([("v".to_owned(), Made { path: "/data".into(), read_only: false })]);
+        let of = |own: serde_json::Value| {
+            let container = serde_json::from_value(json!({ "name": "m", "volumeMounts": [own] })).unwrap();
+            super::of("u", &container, &volumes, &BTreeMap::new()).map(|mounts| mounts[0].options.join(","))
+        };
+        assert_eq!(of(json!({ "name": "v", "mountPath": "/d" })).unwrap(), "rbind,rprivate");
+        assert_eq!(
+            of(json!({ "name": "v", "mountPath": "/d", "readOnly": true, "recursiveReadOnly": "Enabled" }))
+                .unwrap(),
+            "rbind,rprivate,rro"
+        );
+        assert_eq!(
+            of(json!({ "name": "v", "mountPath": "/d", "mountPropagation": "Bidirectional" })).unwrap(),
+            "rbind,rshared"
+        );
+        assert!(
+            of(json!({ "name": "v", "mountPath": "/d", "subPath": "../x" }))
+                .unwrap_err()
+                .contains("leads out")
+        );
+        assert!(of(json!({ "name": "w", "mountPath": "/d" })).unwrap_err().contains("\"w\" is not there"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Where a pod's files are: where kubelets have them, since programs of a cluster look there.
+//!
+//! ```text
+//! /var/lib/kubelet/pods/UID/
+//! ├── etc-hosts, resolv.conf, hostname      mounted into its containers
+//! ├── containers/NAME/ATTEMPT               what a container says when it ends
+//! ├── volumes/kubernetes.io~KIND/NAME/      volumes
+//! └── volume-subpaths/NAME/CONTAINER/N      a part of one, opened beneath it and mounted here
+//! /run/skerry/agent/pods/UID/               of this boot: sandbox.json, the namespaces ipc and uts, shm
+//! /var/log/pods/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log    leads to the monitor's log
+//! /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log        leads to that
+//! ```
+
+use k8s_openapi::api::core::v1::Pod;
+use std::path::{Path, PathBuf};
+
+/// Folders of all pods that survive a reboot.
+pub const PODS: &str = "/var/lib/kubelet/pods";
+/// Folders of all pods of this boot.
+pub const RUN: &str = "/run/skerry/agent/pods";
+/// Logs of all pods.
+pub const LOGS: &str = "/var/log/pods";
+/// Logs of all containers.
+pub const CONTAINER_LOGS: &str = "/var/log/containers";
+
+/// The folder of a pod.
+pub fn pod(uid: &str) -> PathBuf {
+    Path::new(PODS).join(uid)
+}
+
+/// The folder of a pod in this boot.
+pub fn run(uid: &str) -> PathBuf {
+    Path::new(RUN).join(uid)
+}
+
+/// A volume of a pod.
+pub fn volume(uid: &str, kind: &str, name: &str) -> PathBuf {
+    pod(uid).join("volumes").join(format!("kubernetes.io~{kind}")).join(name)
+}
+
+/// Where a part of a volume is mounted for a container.
+pub fn subpath(uid: &str, volume: &str, container: &str, number: usize) -> PathBuf {
+    pod(uid).join("volume-subpaths").join(volume).join(container).join(number.to_string())
+}
+
+/// The file in which a container says why it ends.
+pub fn termination(uid: &str, container: &str, attempt: u32) -> PathBuf {
+    pod(uid).join("containers").join(container).join(attempt.to_string())
+}
+
+/// The folder of a pod's logs.
+pub fn logs(pod: &Pod) -> PathBuf {
+    let metadata = &pod.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Path::new(LOGS).join(format!(
+        "{}_{}_{}",
+        text(&metadata.namespace),
+        text(&metadata.name),
+        text(&metadata.uid)
+    ))
+}
