@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `pods` | which addresses do pods get? |
 //! | `routes` | which way is it to other nodes' pods? |
+//! | `services` | which endpoint does what is sent to a Service get to? |
 
 pub mod pods;
 pub mod routes;
+pub mod services;

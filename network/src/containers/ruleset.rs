@@ -45,33 +45,25 @@ const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
 /// Every set and map.
 pub const SHAPES: [Shape; 18] = [
-    set_of("bridges", &[Field::Interface]),
-    set_of("closed", &[Field::Interface]),
-    set_of("same", &[Field::Interface, Field::Interface]),
-    Shape { interval: true, ..set_of("subnets4", &[Field::V4]) },
-    Shape { interval: true, ..set_of("subnets6", &[Field::V6]) },
-    set_of("open", &[Field::Interface]),
-    Shape { interval: true, ..set_of("pods4", &[Field::V4]) },
-    Shape { interval: true, ..set_of("pods6", &[Field::V6]) },
-    Shape { interval: true, ..set_of("kept4", &[Field::V4]) },
-    Shape { interval: true, ..set_of("kept6", &[Field::V6]) },
-    set_of("self4", &[Field::V4, Field::V4]),
-    set_of("self6", &[Field::V6, Field::V6]),
-    set_of("gateways4", &[Field::V4]),
-    set_of("gateways6", &[Field::V6]),
-    map_of("any4", PORTS, &[Field::V4, Field::Port]),
-    map_of("any6", PORTS, &[Field::V6, Field::Port]),
-    map_of("at4", &[Field::V4, Field::Protocol, Field::Port], &[Field::V4, Field::Port]),
-    map_of("at6", &[Field::V6, Field::Protocol, Field::Port], &[Field::V6, Field::Port]),
+    Shape::set("bridges", &[Field::Interface]),
+    Shape::set("closed", &[Field::Interface]),
+    Shape::set("same", &[Field::Interface, Field::Interface]),
+    Shape::intervals("subnets4", &[Field::V4]),
+    Shape::intervals("subnets6", &[Field::V6]),
+    Shape::set("open", &[Field::Interface]),
+    Shape::intervals("pods4", &[Field::V4]),
+    Shape::intervals("pods6", &[Field::V6]),
+    Shape::intervals("kept4", &[Field::V4]),
+    Shape::intervals("kept6", &[Field::V6]),
+    Shape::set("self4", &[Field::V4, Field::V4]),
+    Shape::set("self6", &[Field::V6, Field::V6]),
+    Shape::set("gateways4", &[Field::V4]),
+    Shape::set("gateways6", &[Field::V6]),
+    Shape::map("any4", PORTS, &[Field::V4, Field::Port]),
+    Shape::map("any6", PORTS, &[Field::V6, Field::Port]),
+    Shape::map("at4", &[Field::V4, Field::Protocol, Field::Port], &[Field::V4, Field::Port]),
+    Shape::map("at6", &[Field::V6, Field::Protocol, Field::Port], &[Field::V6, Field::Port]),
 ];
-
-const fn set_of(name: &'static str, key: &'static [Field]) -> Shape {
-    map_of(name, key, &[])
-}
-
-const fn map_of(name: &'static str, key: &'static [Field], data: &'static [Field]) -> Shape {
-    Shape { name, key, data, interval: false }
-}
 
 /// Elements by the name of their set; a set without any has no entry.
 pub type Elements = BTreeMap<&'static str, BTreeSet<Element>>;
@@ -188,7 +180,7 @@ pub fn changes(found: Option<&Elements>, wanted: &Elements) -> Vec<Request> {
     for shape in SHAPES {
         let there = found.get(shape.name).unwrap_or(&empty);
         let should = wanted.get(shape.name).unwrap_or(&empty);
-        requests.extend(difference(TABLE, shape.name, shape.interval, there, should).into_iter().flatten());
+        requests.extend(difference(TABLE, &shape, there, should).into_iter().flatten());
     }
     requests
 }

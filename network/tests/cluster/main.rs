@@ -7,3 +7,4 @@ mod nodes;
 mod place;
 mod pods;
 mod routes;
+mod services;

@@ -69,6 +69,9 @@ impl Netlink {
             self.sequence = self.sequence.wrapping_add(1);
             bytes.extend(request.finish(self.sequence));
         }
+        if bytes.len() > BATCH {
+            let _ = setsockopt(&self.socket, sockopt::SndBufForce, &bytes.len());
+        }
         send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
         self.refusal(first)
     }

@@ -37,8 +37,9 @@ pub fn elements(kind: u16, body: &[u8]) -> Vec<Element> {
 
 fn element(inside: &[u8]) -> Option<Element> {
     let value = |kind| find(inside, kind).and_then(|data| find(data, 1)).map(<[u8]>::to_vec);
+    let chain = || find(find(find(inside, 2)?, 2)?, 2).map(|name| words(name).into_bytes());
     let end = find(inside, 3).and_then(number).is_some_and(|flags| flags & 1 != 0);
-    Some(Element { key: value(1)?, data: value(2).unwrap_or_default(), end })
+    Some(Element { key: value(1)?, data: value(2).or_else(chain).unwrap_or_default(), end })
 }
 
 fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
@@ -73,10 +74,18 @@ mod tests {
 
     #[test]
     fn elements_read_back_as_they_were_written() {
-        let mut requests = message::add_elements("t", "s", &some());
+        let mut requests = message::add_elements("t", &message::Shape::set("s", &[]), &some());
         let (kind, body) = sent(requests.remove(0));
         assert!(requests.is_empty());
         assert_eq!(elements(kind, &body), some());
+    }
+
+    #[test]
+    fn a_verdicts_element_reads_back_with_its_chain() {
+        let shape = message::Shape { verdicts: true, ..message::Shape::set("s", &[]) };
+        let element = Element { key: vec![1; 4], data: b"pick-3".to_vec(), end: false };
+        let (kind, body) = sent(message::add_elements("t", &shape, std::slice::from_ref(&element)).remove(0));
+        assert_eq!(elements(kind, &body), [element]);
     }
 
     #[test]
@@ -84,7 +93,7 @@ mod tests {
         let many: Vec<Element> = (0..5000_u32)
             .map(|number| Element { key: number.to_be_bytes().to_vec(), data: vec![1; 20], end: false })
             .collect();
-        let requests = message::add_elements("t", "s", &many);
+        let requests = message::add_elements("t", &message::Shape::set("s", &[]), &many);
         assert!(requests.len() > 1);
         let read: Vec<Element> = requests
             .into_iter()
@@ -94,7 +103,7 @@ mod tests {
             })
             .collect();
         assert_eq!(read, many);
-        assert!(message::add_elements("t", "s", &[]).is_empty());
+        assert!(message::add_elements("t", &message::Shape::set("s", &[]), &[]).is_empty());
     }
 
     #[test]
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn no_sequence_of_bytes_panics() {
         let mut random = Random::new(3);
-        let (_, whole) = sent(message::add_elements("t", "s", &some()).remove(0));
+        let (_, whole) = sent(message::add_elements("t", &message::Shape::set("s", &[]), &some()).remove(0));
         for _ in 0..20_000 {
             let mut bytes = whole.clone();
             for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! What is to be taken out of a set, and what to be put into it.
 
-use super::message::{Element, add_elements, delete_elements};
+use super::message::{Element, Shape, add_elements, delete_elements};
 use std::collections::BTreeSet;
 use sys::netlink::wire::Request;
 
@@ -8,12 +8,11 @@ use sys::netlink::wire::Request;
 /// first key and the one behind the last, as the kernel wants them.
 pub fn difference(
     table: &str,
-    set: &str,
-    interval: bool,
+    set: &Shape,
     there: &BTreeSet<Element>,
     wanted: &BTreeSet<Element>,
 ) -> [Vec<Request>; 2] {
-    let (gone, new): (Vec<Element>, Vec<Element>) = match interval {
+    let (gone, new): (Vec<Element>, Vec<Element>) = match set.interval {
         false => (there.difference(wanted).cloned().collect(), wanted.difference(there).cloned().collect()),
         true => {
             let (there, wanted) = (pairs(there), pairs(wanted));
@@ -45,9 +44,11 @@ mod tests {
     }
 
     fn counts(interval: bool, there: &[(u8, bool)], wanted: &[(u8, bool)]) -> [usize; 2] {
-        let request =
-            |elements: &[(u8, bool)]| add_elements("t", "s", &set(elements).into_iter().collect::<Vec<_>>());
-        let [gone, new] = difference("t", "s", interval, &set(there), &set(wanted));
+        let request = |elements: &[(u8, bool)]| {
+            add_elements("t", &Shape::set("s", &[]), &set(elements).into_iter().collect::<Vec<_>>())
+        };
+        let [gone, new] =
+            difference("t", &Shape { interval, ..Shape::set("s", &[]) }, &set(there), &set(wanted));
         assert!(gone.len() <= 1 && new.len() <= 1 && request(&[]).is_empty());
         let bytes = |list: Vec<Request>| list.into_iter().map(|one| one.finish(0).len()).sum::<usize>();
         let (empty, one) = (bytes(request(&[(1, false)])), bytes(request(&[(1, false), (2, false)])));

@@ -1,5 +1,6 @@
 //! What is asked of nftables, one table of both families at a time.
 
+use super::expression::{Verdict, decision};
 use super::{INET, LIST_ELEMENT, SUBSYSTEM, family, text};
 use sys::netlink::wire::{Nest, Request};
 
@@ -8,7 +9,9 @@ const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
+const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
 const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
@@ -18,6 +21,9 @@ const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
 
 const SET_INTERVAL: u32 = 4;
 const SET_MAP: u32 = 8;
+const SET_TIMEOUT: u32 = 0x10;
+/// Rules write to it.
+const SET_EVAL: u32 = 0x20;
 /// Tells nft(8) that keys are in the host's order: type 0, length, 1.
 const HOST_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
 const ELEMENT_END: u32 = 1;
@@ -57,6 +63,13 @@ pub fn chain(table: &str, name: &str, hook: Option<Hook>) -> Request {
     request.with_nest(4, &place).with(7, &text(hook.kind))
 }
 
+/// Takes a chain away, with its rules. Nothing may lead to it.
+pub fn delete_chain(table: &str, name: &str) -> [Request; 2] {
+    let of =
+        |kind, chain| Request::new(kind, 0, &family(INET)).with(1, &text(table)).with(chain, &text(name));
+    [of(DELETE_RULE, 2), of(DELETE_CHAIN, 3)]
+}
+
 /// Adds a rule to a chain's end.
 pub fn rule(table: &str, chain: &str, expressions: &[Nest]) -> Request {
     let list = expressions.iter().fold(Nest::new(), |list, one| list.with_nest(LIST_ELEMENT, one));
@@ -79,6 +92,8 @@ pub enum Field {
     Port,
     /// An interface's name.
     Interface,
+    /// A number in the host's order.
+    Number,
 }
 
 impl Field {
@@ -89,6 +104,7 @@ impl Field {
             Self::Protocol => (12, 4), // padded to a register
             Self::Port => (13, 4),
             Self::Interface => (41, 16),
+            Self::Number => (19, 4), // as a mark, which is one
         }
     }
 }
@@ -104,12 +120,34 @@ pub struct Shape {
     pub data: &'static [Field],
     /// Keys come in pairs: from the first to before the last.
     pub interval: bool,
+    /// Rules write to it, for a time; at most so many elements.
+    pub remembers: Option<u32>,
+    /// Keys are mapped to verdicts.
+    pub verdicts: bool,
+}
+
+impl Shape {
+    /// A set.
+    pub const fn set(name: &'static str, key: &'static [Field]) -> Self {
+        Self::map(name, key, &[])
+    }
+
+    /// A map.
+    pub const fn map(name: &'static str, key: &'static [Field], data: &'static [Field]) -> Self {
+        Self { name, key, data, interval: false, remembers: None, verdicts: false }
+    }
+
+    /// A set of intervals.
+    pub const fn intervals(name: &'static str, key: &'static [Field]) -> Self {
+        Self { interval: true, ..Self::set(name, key) }
+    }
 }
 
 /// Makes a set. `id` is its number within the batch, which the kernel wants.
 pub fn set(table: &str, shape: &Shape, id: u32) -> Request {
-    let map = if shape.data.is_empty() { 0 } else { SET_MAP };
-    let flags = map | if shape.interval { SET_INTERVAL } else { 0 };
+    let map = if shape.data.is_empty() && !shape.verdicts { 0 } else { SET_MAP };
+    let remembers = shape.remembers.map_or(0, |_| SET_EVAL | SET_TIMEOUT);
+    let flags = map | remembers | if shape.interval { SET_INTERVAL } else { 0 };
     let (key_type, key_length) = composed(shape.key);
     let mut request = Request::new(NEW_SET, CREATE, &family(INET))
         .with(1, &text(table))
@@ -121,7 +159,13 @@ pub fn set(table: &str, shape: &Shape, id: u32) -> Request {
     if shape.key == [Field::Interface] {
         request = request.with(13, &HOST_ORDER);
     }
-    if map != 0 {
+    if let Some(most) = shape.remembers {
+        request = request.with_nest(9, &Nest::new().with(1, &most.to_be_bytes()));
+    }
+    if shape.verdicts {
+        const VERDICTS: u32 = 0xffff_ff00;
+        request = request.with(6, &VERDICTS.to_be_bytes());
+    } else if map != 0 {
         let (data_type, data_length) = composed(shape.data);
         request = request.with(6, &data_type.to_be_bytes()).with(7, &data_length.to_be_bytes());
     }
@@ -141,30 +185,37 @@ fn composed(fields: &[Field]) -> (u32, u32) {
 pub struct Element {
     /// Its key, each field padded to four bytes.
     pub key: Vec<u8>,
-    /// What it is mapped to; empty in a set.
+    /// What it is mapped to, for a verdict the name of the chain that is jumped to; empty in a set.
     pub data: Vec<u8>,
     /// The first key behind an interval.
     pub end: bool,
 }
 
 /// Adds elements, in as many messages as they need.
-pub fn add_elements(table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
-    lists(NEW_ELEMENTS, CREATE, table, set, elements)
+pub fn add_elements(table: &str, set: &Shape, elements: &[Element]) -> Vec<Request> {
+    let each = elements.iter().map(|element| described(element, data(element, set.verdicts).as_ref()));
+    lists(NEW_ELEMENTS, CREATE, table, set.name, each)
 }
 
 /// Removes elements; one that is not there is an error.
-pub fn delete_elements(table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
-    lists(DELETE_ELEMENTS, 0, table, set, elements)
+pub fn delete_elements(table: &str, set: &Shape, elements: &[Element]) -> Vec<Request> {
+    lists(DELETE_ELEMENTS, 0, table, set.name, elements.iter().map(|element| described(element, None)))
 }
 
-fn lists(kind: u16, flags: u16, table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
+fn lists(
+    kind: u16,
+    flags: u16,
+    table: &str,
+    set: &str,
+    elements: impl Iterator<Item = Nest>,
+) -> Vec<Request> {
     let mut lists = vec![Nest::new()];
     for element in elements {
         if lists.last().is_some_and(|list| list.len() > MOST_BYTES) {
             lists.push(Nest::new());
         }
         let list = lists.pop().unwrap_or_default();
-        lists.push(list.with_nest(LIST_ELEMENT, &described(element)));
+        lists.push(list.with_nest(LIST_ELEMENT, &element));
     }
     let request = |list: &Nest| {
         Request::new(kind, flags, &family(INET)).with(1, &text(table)).with(2, &text(set)).with_nest(3, list)
@@ -172,11 +223,19 @@ fn lists(kind: u16, flags: u16, table: &str, set: &str, elements: &[Element]) ->
     lists.iter().filter(|list| !list.is_empty()).map(request).collect()
 }
 
-fn described(element: &Element) -> Nest {
-    let value = |bytes: &[u8]| Nest::new().with(1, bytes);
-    let mut nest = Nest::new().with_nest(1, &value(&element.key));
-    if !element.data.is_empty() {
-        nest = nest.with_nest(2, &value(&element.data));
+/// What an element is mapped to.
+fn data(element: &Element, verdicts: bool) -> Option<Nest> {
+    match verdicts {
+        _ if element.data.is_empty() => None,
+        true => Some(decision(Verdict::Jump(&String::from_utf8_lossy(&element.data)))),
+        false => Some(Nest::new().with(1, &element.data)),
+    }
+}
+
+fn described(element: &Element, data: Option<&Nest>) -> Nest {
+    let mut nest = Nest::new().with_nest(1, &Nest::new().with(1, &element.key));
+    if let Some(data) = data {
+        nest = nest.with_nest(2, data);
     }
     if element.end {
         nest = nest.with(3, &ELEMENT_END.to_be_bytes());

@@ -1,0 +1,246 @@
+//! What a Service and its slices come to on this node.
+
+use super::choose::{Candidate, anywhere, local};
+use super::{Endpoint, Here, Protocol, Service, ServicePort, Slice};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Front {
+    /// Its address; nothing for all of the node's own.
+    pub address: Option<IpAddr>,
+    /// Its family is IPv4.
+    pub v4: bool,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Who is led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    /// Who comes from outside the cluster, where the Service wants to see his address: to endpoints of this node.
+    Direct,
+    /// Everybody else, and everybody of other Services.
+    Common,
+}
+
+/// Endpoints and how clients are spread over them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead<T> {
+    /// How long a client is kept at its endpoint; 0: not.
+    pub seconds: u32,
+    /// The endpoints; at least one.
+    pub ends: T,
+}
+
+/// All of a Service on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Which front leads where.
+    pub leads: BTreeMap<(View, Front), Lead<BTreeSet<SocketAddr>>>,
+    /// Fronts that are refused: there is no endpoint at all.
+    pub refused: BTreeSet<Front>,
+    /// Fronts that get no answer from here, but may from another node.
+    pub dropped: BTreeSet<Front>,
+    /// Addresses at which nothing but Services' ports is answered.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Content {
+    /// Every front, once.
+    pub fn fronts(&self) -> impl Iterator<Item = Front> {
+        let common = self.leads.keys().filter(|(view, _)| *view == View::Common).map(|(_, front)| *front);
+        let all: BTreeSet<Front> = common.chain(self.refused.iter().copied()).collect();
+        all.into_iter()
+    }
+
+    /// Leaves these fronts to others.
+    pub fn leave(&mut self, taken: &BTreeSet<Front>) {
+        self.leads.retain(|(_, front), _| !taken.contains(front));
+        self.refused.retain(|front| !taken.contains(front));
+        self.dropped.retain(|front| !taken.contains(front));
+    }
+}
+
+/// Decides. A headless Service has no content: its name leads to its endpoints.
+pub fn content(service: &Service, slices: &[Slice], here: &Here) -> Content {
+    let mut content =
+        Content { addresses: service.cluster_ips.iter().copied().collect(), ..Content::default() };
+    for port in &service.ports {
+        for v4 in [true, false] {
+            port_content(service, port, slices, here, v4, &mut content);
+        }
+    }
+    content
+}
+
+fn port_content(
+    service: &Service,
+    port: &ServicePort,
+    slices: &[Slice],
+    here: &Here,
+    v4: bool,
+    content: &mut Content,
+) {
+    let of_family = |list: &[IpAddr]| -> Vec<Option<IpAddr>> {
+        list.iter().filter(|address| address.is_ipv4() == v4).map(|&address| Some(address)).collect()
+    };
+    let inside = of_family(&service.cluster_ips);
+    if inside.is_empty() {
+        return;
+    }
+    let at = |address, port_number| Front { address, v4, protocol: port.protocol, port: port_number };
+    let external = of_family(&service.external_ips).into_iter().chain(of_family(&service.load_balancer_ips));
+    let external =
+        external.map(|address| at(address, port.port)).chain(port.node_port.map(|number| at(None, number)));
+    let candidates = behind(port, slices, v4);
+    let ends = |chosen: Vec<Candidate<'_>>| -> BTreeSet<SocketAddr> {
+        chosen.into_iter().map(|(end, _)| end).collect()
+    };
+    let (all, ours) = (ends(anywhere(&candidates, here)), ends(local(&candidates, here)));
+    let seconds = service.affinity_seconds.unwrap_or(0);
+    let mut lead = |view, front, ends: &BTreeSet<SocketAddr>| {
+        content.leads.insert((view, front), Lead { seconds, ends: ends.clone() });
+    };
+    for address in inside {
+        let (front, ends) = (at(address, port.port), if service.internal_local { &ours } else { &all });
+        match ends.is_empty() {
+            true => drop(content.refused.insert(front)),
+            false => lead(View::Common, front, ends),
+        }
+    }
+    for front in external {
+        match all.is_empty() {
+            true => drop(content.refused.insert(front)),
+            false => lead(View::Common, front, &all),
+        }
+        match (service.external_local && !all.is_empty(), ours.is_empty()) {
+            (false, _) => {}
+            (true, true) => drop(content.dropped.insert(front)),
+            (true, false) => lead(View::Direct, front, &ours),
+        }
+    }
+}
+
+/// The endpoints of a port, each once. The same one in two slices, as when it moves from one to the other,
+/// is the better of both.
+fn behind<'a>(port: &ServicePort, slices: &'a [Slice], v4: bool) -> Vec<Candidate<'a>> {
+    let mut found: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
+    for slice in slices {
+        let numbers = slice.ports.iter().filter(|one| one.name == port.name && one.protocol == port.protocol);
+        let endpoints = || slice.endpoints.iter().filter(|endpoint| endpoint.address.is_ipv4() == v4);
+        for (number, endpoint) in numbers.flat_map(|one| endpoints().map(|endpoint| (one.port, endpoint))) {
+            let better =
+                |other: &&Endpoint| (endpoint.ready, endpoint.serving) > (other.ready, other.serving);
+            let end = SocketAddr::new(endpoint.address, number);
+            if found.get(&end).is_none_or(better) {
+                found.insert(end, endpoint);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> Here {
+        Here { node: "me".into(), ..Here::default() }
+    }
+
+    /// A Service of every kind of address, with an endpoint here and one elsewhere.
+    fn both(service: &str, endpoints: &str) -> Content {
+        let service: Service = serde_json::from_str(&format!(
+            r#"{{"ports": [{{"protocol": "TCP", "port": 80, "node-port": 30080}}], {service}}}"#
+        ))
+        .unwrap();
+        let slices =
+            format!(r#"[{{"ports": [{{"protocol": "TCP", "port": 8080}}], "endpoints": [{endpoints}]}}]"#);
+        content(&service, &serde_json::from_str::<Vec<Slice>>(&slices).unwrap(), &here())
+    }
+
+    const ALL: &str = r#""cluster-ips": ["10.96.0.1"], "external-ips": ["192.0.2.80"], "load-balancer-ips": ["203.0.113.1"]"#;
+    const TWO: &str =
+        r#"{"address": "10.244.1.2", "node": "me"}, {"address": "10.244.2.2", "node": "other"}"#;
+
+    /// `view address ends`, one a line; refused and dropped fronts, too.
+    fn lines(content: &Content) -> Vec<String> {
+        let at = |front: &Front| front.address.map_or("node".to_owned(), |address| address.to_string());
+        let leads = content.leads.iter().map(|((view, front), lead)| {
+            let ends: Vec<String> = lead.ends.iter().map(|end| end.ip().to_string()).collect();
+            format!("{view:?} {} {}", at(front), ends.join(","))
+        });
+        let refused = content.refused.iter().map(|front| format!("refused {}", at(front)));
+        let dropped = content.dropped.iter().map(|front| format!("dropped {}", at(front)));
+        leads.chain(refused).chain(dropped).collect()
+    }
+
+    #[test]
+    fn every_address_leads_to_every_endpoint() {
+        let to = |at: &str| format!("Common {at} 10.244.1.2,10.244.2.2");
+        assert_eq!(lines(&both(ALL, TWO)), ["node", "10.96.0.1", "192.0.2.80", "203.0.113.1"].map(to));
+    }
+
+    #[test]
+    fn policies_keep_to_this_node() {
+        let internal = format!(r#"{ALL}, "internal-local": true"#);
+        assert!(lines(&both(&internal, TWO)).contains(&"Common 10.96.0.1 10.244.1.2".to_owned()));
+        assert!(lines(&both(&internal, TWO)).contains(&"Common node 10.244.1.2,10.244.2.2".to_owned()));
+        let external = format!(r#"{ALL}, "external-local": true"#);
+        let said = lines(&both(&external, TWO));
+        for line in
+            ["Direct node 10.244.1.2", "Direct 192.0.2.80 10.244.1.2", "Common node 10.244.1.2,10.244.2.2"]
+        {
+            assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
+        }
+        assert!(!said.iter().any(|line| line.starts_with("Direct 10.96.0.1")), "{said:?}");
+        let away = lines(&both(&external, r#"{"address": "10.244.2.2", "node": "other"}"#));
+        assert!(
+            away.contains(&"dropped node".to_owned()) && away.contains(&"Common node 10.244.2.2".to_owned()),
+            "{away:?}"
+        );
+        let nobody = lines(&both(&internal, r#"{"address": "10.244.2.2", "node": "other"}"#));
+        assert!(nobody.contains(&"refused 10.96.0.1".to_owned()), "{nobody:?}");
+    }
+
+    #[test]
+    fn without_endpoints_every_address_refuses() {
+        let refused = ["node", "10.96.0.1", "192.0.2.80", "203.0.113.1"].map(|at| format!("refused {at}"));
+        assert_eq!(lines(&both(&format!(r#"{ALL}, "external-local": true"#), "")), refused);
+        let ending = r#"{"address": "10.244.1.2", "ready": false, "serving": true, "terminating": true}"#;
+        assert!(lines(&both(ALL, ending)).iter().all(|line| line.ends_with(" 10.244.1.2")));
+    }
+
+    #[test]
+    fn a_headless_service_has_none() {
+        assert_eq!(both(r#""external-ips": ["192.0.2.80"]"#, TWO), Content::default());
+    }
+
+    #[test]
+    fn families_and_names_of_ports_are_kept_apart() {
+        let service = r#"{"cluster-ips": ["10.96.0.1", "fd96::1"],
+            "ports": [{"name": "a", "protocol": "TCP", "port": 80}, {"name": "b", "protocol": "UDP", "port": 53}]}"#;
+        let slices = r#"[
+            {"ports": [{"name": "a", "protocol": "TCP", "port": 8080}, {"name": "b", "protocol": "UDP", "port": 5353}], "endpoints": [{"address": "10.244.1.2"}]},
+            {"ports": [{"name": "a", "protocol": "TCP", "port": 8081}], "endpoints": [{"address": "10.244.1.2"}, {"address": "10.244.1.3", "ready": false}]},
+            {"ports": [{"name": "a", "protocol": "TCP", "port": 8081}], "endpoints": [{"address": "10.244.1.3"}]},
+            {"ports": [{"name": "a", "protocol": "TCP", "port": 8080}], "endpoints": [{"address": "fd44::2"}]}]"#;
+        let service: Service = serde_json::from_str(service).unwrap();
+        let slices: Vec<Slice> = serde_json::from_str(slices).unwrap();
+        let content = content(&service, &slices, &here());
+        let ends: Vec<String> = content
+            .leads
+            .values()
+            .map(|lead| lead.ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            ends,
+            ["10.244.1.2:8080 10.244.1.2:8081 10.244.1.3:8081", "10.244.1.2:5353", "[fd44::2]:8080"]
+        );
+        assert_eq!(content.refused.len(), 1, "no endpoint of IPv6 answers b");
+    }
+}

@@ -1,0 +1,114 @@
+//! What was decided by what is no longer so.
+//!
+//! A TCP connection to an endpoint that has gone ends by itself. A UDP client may go on with the same port for ever,
+//! and as long as it does the kernel leads it where it led the first datagram: nowhere. A client that is kept at
+//! an endpoint would come back to it. Both are forgotten.
+
+use super::Protocol;
+use super::content::Front;
+use super::kernel::elements;
+use super::place::{Placed, end, key};
+use super::table::{Map, TABLE};
+use crate::netlink::conntrack::{self, Tracked};
+use crate::netlink::nft::message::{self, Element};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use sys::netlink::Netlink;
+
+/// The endpoints of a front by now, however it is seen.
+type Ends = BTreeMap<Front, BTreeSet<SocketAddr>>;
+
+/// Forgets what no longer leads to an endpoint of its front.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
+    let changed = changed(before, after);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut kernel = Netlink::netfilter()?;
+    for v4 in [true, false] {
+        let kept = || {
+            before
+                .leads
+                .iter()
+                .chain(&after.leads)
+                .any(|((_, front), lead)| front.v4 == v4 && lead.seconds > 0)
+        };
+        if kept() {
+            forget_clients(&mut kernel, v4, &changed)?;
+        }
+    }
+    match changed.keys().any(|front| front.protocol == Protocol::Udp) {
+        true => forget_connections(&mut kernel, &changed),
+        false => Ok(()),
+    }
+}
+
+/// Fronts of which an endpoint has gone, or of which there was none before, and those that have gone themselves.
+fn changed(before: &Placed, after: &Placed) -> Ends {
+    let (had, have) = (ends(before), ends(after));
+    let fronts: BTreeSet<Front> = had.keys().chain(have.keys()).copied().collect();
+    let of = |all: &Ends, front: &Front| all.get(front).cloned().unwrap_or_default();
+    let each = fronts.into_iter().map(|front| (front, of(&had, &front), of(&have, &front)));
+    each.filter(|(_, had, have)| had.is_empty() || !had.is_subset(have))
+        .map(|(front, _, have)| (front, have))
+        .collect()
+}
+
+fn ends(placed: &Placed) -> Ends {
+    let mut all = Ends::new();
+    for ((_, front), lead) in &placed.leads {
+        all.entry(*front).or_default().extend(&lead.ends);
+    }
+    all
+}
+
+/// Whether a connection leads to what is no longer its front's endpoint. One to a port of the node counts
+/// only if it was led on: other programs may listen there.
+fn is_stale(connection: &Tracked, changed: &Ends) -> bool {
+    let led = connection.answers != connection.destination;
+    let (address, port) = (connection.destination.ip(), connection.destination.port());
+    let udp =
+        |address| Front { address, v4: connection.destination.is_ipv4(), protocol: Protocol::Udp, port };
+    let elsewhere = |front| changed.get(&front).is_some_and(|ends| !ends.contains(&connection.answers));
+    let of_udp = connection.protocol == Protocol::Udp as u8;
+    of_udp && (elsewhere(udp(Some(address))) || led && elsewhere(udp(None)))
+}
+
+fn forget_connections(kernel: &mut Netlink, changed: &Ends) -> io::Result<()> {
+    let mut stale = Vec::new();
+    kernel.dump(conntrack::list(), |kind, body| {
+        stale.extend(conntrack::parse(kind, body).filter(|connection| is_stale(connection, changed)));
+    })?;
+    for connection in stale {
+        match kernel.change(conntrack::forget(&connection)) {
+            // Over by itself meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn forget_clients(kernel: &mut Netlink, v4: bool, changed: &Ends) -> io::Result<()> {
+    let ends: BTreeMap<Vec<u8>, &BTreeSet<SocketAddr>> =
+        changed.iter().filter(|(front, _)| front.v4 == v4).map(|(front, ends)| (key(*front), ends)).collect();
+    let gone = |element: &Element| {
+        let front = element.key.get(..element.key.len() - if v4 { 4 } else { 16 })?;
+        Some(ends.get(front).is_some_and(|ends| end(&element.data).is_none_or(|end| !ends.contains(&end))))
+    };
+    let map = Map::Kept.shape(v4);
+    let mut list = elements(kernel, map.name)?;
+    list.retain(|element| gone(element) == Some(true));
+    for element in list {
+        let changes = message::delete_elements(TABLE, &map, &[element]);
+        match kernel.batch(message::batch(changes)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
