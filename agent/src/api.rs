@@ -63,7 +63,11 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
     config.auth_info = auth;
     match trust {
         Trust::Authorities(certificates) => config.root_cert = Some(certificates),
-        Trust::Anybody => config.accept_invalid_certs = true,
+        Trust::Anybody => {
+            config.accept_invalid_certs = true;
+            // Without a list the system's is looked for, and a node has none.
+            config.root_cert = Some(Vec::new());
+        }
     }
     Client::try_from(config).map_err(|error| format!("cluster.server {server:?}: {}", words(&error)))
 }

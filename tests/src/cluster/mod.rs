@@ -204,6 +204,22 @@ impl Cluster {
         format!("{}.{}", TOKEN.0, TOKEN.1)
     }
 
+    /// Makes a bootstrap token, `ID.SECRET`, as `kubeadm token create` does.
+    ///
+    /// # Errors
+    ///
+    /// What kubectl says.
+    pub fn create_token(&self, token: &str) -> Result {
+        let (id, secret) = token.split_once('.').unwrap_or((token, ""));
+        let words = format!(
+            "-n kube-system create secret generic bootstrap-token-{id} --type=bootstrap.kubernetes.io/token \
+             --from-literal=token-id={id} --from-literal=token-secret={secret} \
+             --from-literal=usage-bootstrap-authentication=true --from-literal=usage-bootstrap-signing=true \
+             --from-literal=auth-extra-groups=system:bootstrappers:kubeadm:default-node-token"
+        );
+        self.kubectl(&words).map(drop)
+    }
+
     /// The hash of the cluster's authority, as kubeadm writes it.
     pub fn ca_hash(&self) -> String {
         self.parts.pki.ca_hash()

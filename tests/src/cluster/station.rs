@@ -66,9 +66,18 @@ impl Cluster {
     ///
     /// When its tap device or its disk cannot be made.
     pub fn node(&self, name: &str) -> Result<Node> {
-        let (hash, token) = (self.ca_hash(), self.token());
-        let join =
-            format!("[cluster]\nserver = \"{SERVER}\"\nca-cert-hash = \"{hash}\"\ntoken = \"{token}\"\n");
+        let hash = self.ca_hash();
+        self.node_with(name, &format!("ca-cert-hash = \"{hash}\"\ntoken = \"{}\"\n", self.token()))
+    }
+
+    /// A machine with an agent for this cluster's API server, and these lines of `[cluster]` beside the
+    /// server's.
+    ///
+    /// # Errors
+    ///
+    /// When its tap device or its disk cannot be made.
+    pub fn node_with(&self, name: &str, lines: &str) -> Result<Node> {
+        let join = format!("[cluster]\nserver = \"{SERVER}\"\n{lines}");
         Ok(self.station(name)?.image(Image::worker()).more_config(&join))
     }
 

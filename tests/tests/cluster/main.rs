@@ -1,0 +1,4 @@
+//! Kubernetes' own control plane, and machines that join it.
+
+mod control_plane;
+mod join;
