@@ -23,6 +23,7 @@ pub mod monitor;
 pub mod node;
 pub mod pod;
 pub mod run;
+pub mod sandbox;
 pub mod say;
 pub mod server;
 pub mod volume;

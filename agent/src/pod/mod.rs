@@ -7,9 +7,11 @@
 //! | what the API server is told of it | [`status`] |
 //! | how much it may have | [`qos`], [`quantity`] |
 
+pub mod cgroup;
 pub mod container;
 pub mod env;
 pub mod fields;
+pub mod names;
 pub mod next;
 pub mod observed;
 pub mod qos;

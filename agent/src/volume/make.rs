@@ -43,7 +43,7 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, Str
     let group = fs_group(pod);
     let made = |path| Ok(Made { path, read_only: false });
     if let Some(payload) = given.payloads.get(&volume.name) {
-        return files(pod, uid, volume, payload, group).and_then(|path| Ok(Made { path, read_only: true }));
+        return files(pod, uid, volume, payload, group).map(|path| Made { path, read_only: true });
     }
     if let Some(own) = &volume.empty_dir {
         return made(empty(uid, &volume.name, own, group)?);

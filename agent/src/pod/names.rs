@@ -1,0 +1,241 @@
+//! Names: a pod's `/etc/hosts` and `/etc/resolv.conf` ("DNS for Services and Pods"), and the environment that
+//! tells of Services.
+
+use super::container::hostname;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Most domains that are searched.
+const DOMAINS: usize = 32;
+
+/// The cluster's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// `cluster.local`
+    pub domain: String,
+    /// The cluster's name servers; none when there are none yet.
+    pub servers: Vec<IpAddr>,
+}
+
+/// The pod's `/etc/hosts`; none when it has the node's own.
+pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let mut text = if spec.host_network == Some(true) {
+        spec.host_aliases.as_ref()?;
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
+    } else {
+        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+            .to_owned()
+    };
+    if spec.host_network != Some(true) {
+        let host = hostname(pod);
+        let full = fqdn(pod, cluster).map(|full| format!("{full}\t")).unwrap_or_default();
+        addresses.iter().for_each(|own| text.push_str(&format!("{own}\t{full}{host}\n")));
+    }
+    if let Some(aliases) = &spec.host_aliases {
+        text.push_str("\n# Entries added by HostAliases.\n");
+        for alias in aliases {
+            text.push_str(&format!(
+                "{}\t{}\n",
+                alias.ip,
+                alias.hostnames.clone().unwrap_or_default().join("\t")
+            ));
+        }
+    }
+    Some(text)
+}
+
+/// The pod's whole name, when it has a subdomain.
+pub fn fqdn(pod: &Pod, cluster: &Cluster) -> Option<String> {
+    let subdomain = pod.spec.as_ref()?.subdomain.as_ref().filter(|own| !own.is_empty())?;
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    Some(format!("{}.{subdomain}.{namespace}.svc.{}", hostname(pod), cluster.domain))
+}
+
+/// The pod's `/etc/resolv.conf`, from the node's own.
+pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> String {
+    let empty = Default::default();
+    let spec = pod.spec.as_ref().unwrap_or(&empty);
+    let own = |key: &str| {
+        node.lines()
+            .filter_map(|line| line.strip_prefix(key))
+            .map(str::trim)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let first = match (spec.dns_policy.as_deref().unwrap_or("ClusterFirst"), spec.host_network) {
+        ("ClusterFirst", Some(true)) | ("Default", _) => false,
+        ("None", _) => false,
+        // Without a name server of the cluster, the node's are better than none.
+        _ => !cluster.servers.is_empty(),
+    };
+    let none = spec.dns_policy.as_deref() == Some("None");
+    let searched = || {
+        own("search ")
+            .iter()
+            .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let (mut servers, mut search, mut options) = if none {
+        (Vec::new(), Vec::new(), Vec::new())
+    } else if first {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let domain = &cluster.domain;
+        let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
+        search.extend(searched());
+        (cluster.servers.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
+    } else {
+        (
+            own("nameserver "),
+            searched(),
+            own("options ")
+                .iter()
+                .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
+        )
+    };
+    if let Some(more) = &spec.dns_config {
+        servers.extend(more.nameservers.clone().unwrap_or_default());
+        search.extend(more.searches.clone().unwrap_or_default());
+        for option in more.options.iter().flatten() {
+            let name = option.name.clone().unwrap_or_default();
+            options.retain(|known| known.split(':').next() != Some(name.as_str()));
+            options
+                .push(option.value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}:{value}")));
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    search.retain(|domain| seen.insert(domain.clone()));
+    search.truncate(DOMAINS);
+    let mut text: String = servers.iter().take(3).map(|server| format!("nameserver {server}\n")).collect();
+    if !search.is_empty() {
+        text.push_str(&format!("search {}\n", search.join(" ")));
+    }
+    if !options.is_empty() {
+        text.push_str(&format!("options {}\n", options.join(" ")));
+    }
+    text
+}
+
+/// Variables that tell of a namespace's Services, and of `default/kubernetes`.
+pub fn services<'a>(pod: &Pod, all: impl Iterator<Item = &'a Service>) -> BTreeMap<String, String> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let links = pod.spec.as_ref().is_none_or(|spec| spec.enable_service_links != Some(false));
+    let mut env = BTreeMap::new();
+    for service in all {
+        let of = service.metadata.namespace.as_deref().unwrap_or_default();
+        let name = service.metadata.name.as_deref().unwrap_or_default();
+        let is_api = (of, name) == ("default", "kubernetes");
+        if is_api || (links && of == namespace) {
+            variables(&mut env, name, service);
+        }
+    }
+    env
+}
+
+fn variables(env: &mut BTreeMap<String, String>, name: &str, service: &Service) {
+    let Some(spec) = &service.spec else { return };
+    let Some(address) = spec.cluster_ip.as_deref().filter(|own| !matches!(*own, "" | "None")) else { return };
+    let ports = spec.ports.as_deref().unwrap_or_default();
+    let Some(first) = ports.first() else { return };
+    let upper = |text: &str| text.to_uppercase().replace('-', "_");
+    let name = upper(name);
+    env.insert(format!("{name}_SERVICE_HOST"), address.to_owned());
+    env.insert(format!("{name}_SERVICE_PORT"), first.port.to_string());
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    for (number, port) in ports.iter().enumerate() {
+        if let Some(own) = port.name.as_deref().filter(|own| !own.is_empty()) {
+            env.insert(format!("{name}_SERVICE_PORT_{}", upper(own)), port.port.to_string());
+        }
+        let protocol = port.protocol.as_deref().unwrap_or("TCP");
+        let url = format!("{}://{host}:{}", protocol.to_lowercase(), port.port);
+        if number == 0 {
+            env.insert(format!("{name}_PORT"), url.clone());
+        }
+        let prefix = format!("{name}_PORT_{}_{protocol}", port.port);
+        env.insert(format!("{prefix}_PROTO"), protocol.to_lowercase());
+        env.insert(format!("{prefix}_PORT"), port.port.to_string());
+        env.insert(format!("{prefix}_ADDR"), address.to_owned());
+        env.insert(prefix, url);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({ "metadata": { "name": "web-0", "namespace": "n" }, "spec": spec }))
+            .unwrap()
+    }
+
+    fn cluster() -> Cluster {
+        Cluster { domain: "cluster.local".into(), servers: vec!["10.96.0.10".parse().unwrap()] }
+    }
+
+    const NODE: &str = "nameserver 192.0.2.1\nsearch example.com\noptions timeout:1\n";
+
+    #[test]
+    fn hosts_names_the_pod_and_its_aliases() {
+        let own = ["10.1.0.2".parse().unwrap()];
+        let of = |spec| hosts(&pod(spec), &own, &cluster());
+        let text = of(json!({ "containers": [], "subdomain": "web", "hostAliases": [{ "ip": "1.2.3.4", "hostnames": ["a", "b"] }] })).unwrap();
+        assert!(text.contains("10.1.0.2\tweb-0.web.n.svc.cluster.local\tweb-0\n"), "{text}");
+        assert!(text.ends_with("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
+        assert!(of(json!({ "containers": [] })).unwrap().contains("10.1.0.2\tweb-0\n"));
+        assert_eq!(of(json!({ "containers": [], "hostNetwork": true })), None);
+    }
+
+    #[test]
+    fn names_are_asked_of_whom_the_policy_says() {
+        let of = |spec| resolver(&pod(spec), &cluster(), NODE);
+        let first = "nameserver 10.96.0.10\nsearch n.svc.cluster.local svc.cluster.local cluster.local example.com\noptions ndots:5\n";
+        assert_eq!(of(json!({ "containers": [] })), first);
+        assert_eq!(
+            of(json!({ "containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet" })),
+            first
+        );
+        for spec in [
+            json!({ "containers": [], "dnsPolicy": "Default" }),
+            json!({ "containers": [], "hostNetwork": true }),
+        ] {
+            assert_eq!(of(spec), NODE);
+        }
+        let more = json!({ "nameservers": ["1.1.1.1"], "searches": ["x"], "options": [{ "name": "ndots", "value": "2" }, { "name": "edns0" }] });
+        assert_eq!(
+            of(json!({ "containers": [], "dnsPolicy": "None", "dnsConfig": more })),
+            "nameserver 1.1.1.1\nsearch x\noptions ndots:2 edns0\n"
+        );
+        assert!(of(json!({ "containers": [], "dnsConfig": more })).ends_with("options ndots:2 edns0\n"));
+    }
+
+    #[test]
+    fn services_are_told_as_docker_links_were() {
+        let service = |namespace: &str, name: &str, address: &str| -> Service {
+            serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": namespace },
+                "spec": { "clusterIP": address, "ports": [{ "name": "http", "port": 80 }] },
+            }))
+            .unwrap()
+        };
+        let all = [
+            service("default", "kubernetes", "10.96.0.1"),
+            service("n", "my-db", "fd00::1"),
+            service("n", "headless", "None"),
+            service("m", "other", "10.96.0.7"),
+        ];
+        let env = services(&pod(json!({ "containers": [] })), all.iter());
+        assert_eq!(env["KUBERNETES_SERVICE_HOST"], "10.96.0.1");
+        assert_eq!(
+            (env["MY_DB_SERVICE_PORT_HTTP"].as_str(), env["MY_DB_PORT"].as_str()),
+            ("80", "tcp://[fd00::1]:80")
+        );
+        assert_eq!(env["MY_DB_PORT_80_TCP_ADDR"], "fd00::1");
+        assert!(env.keys().all(|key| !key.starts_with("OTHER") && !key.starts_with("HEADLESS")));
+        let without = services(&pod(json!({ "containers": [], "enableServiceLinks": false })), all.iter());
+        assert!(without.keys().all(|key| key.starts_with("KUBERNETES")) && !without.is_empty());
+    }
+}

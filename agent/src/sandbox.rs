@@ -1,0 +1,330 @@
+//! What a pod's containers share: its cgroup, its network, the namespaces of its name and of its shared
+//! memory. Nothing of it needs a process: namespaces are held by mounts.
+//!
+//! It is made when `sandbox.json` is there, which is written last; half a one is made again, and what takes
+//! it away takes away half a one, too.
+
+use crate::pod::observed::Sandbox;
+use crate::pod::{cgroup, container, names};
+use crate::volume::{make, place};
+use k8s_openapi::api::core::v1::Pod;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use spec::bundle::NamespaceKind;
+use spec::network::{Attach, Attached, Membership, PODS, Port};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+use sys::cause::cause;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// The network's verbs.
+const NETWORK: &str = "/sbin/skerry-network";
+
+/// Size of a pod's shared memory in bytes.
+const SHM: u64 = 64 << 20;
+
+fn words(what: &str, path: &Path, error: &io::Error) -> String {
+    format!("{what} {}: {}", path.display(), cause(error))
+}
+
+/// The sandbox that a pod has in this boot.
+pub fn find(uid: &str) -> Option<Sandbox> {
+    serde_json::from_slice(&fs::read(place::run(uid).join("sandbox.json")).ok()?).ok()
+}
+
+/// Makes a pod's sandbox.
+///
+/// # Errors
+/// What cannot be done, in words (`FailedCreatePodSandBox`).
+pub async fn make(pod: &Pod, cluster: &names::Cluster) -> Result<Sandbox, String> {
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let empty = Default::default();
+    let spec = pod.spec.as_ref().unwrap_or(&empty);
+    let folder = place::run(&uid);
+    fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
+    cgroup::make(pod)?;
+    let on_node = spec.host_network == Some(true);
+    let attached = match on_node {
+        true => None,
+        false => Some(attach(&uid, &ports(pod)?).await?),
+    };
+    let network = attached.as_ref().map(|own| own.netns.clone());
+    let addresses = attached
+        .iter()
+        .flat_map(|own| &own.interfaces)
+        .flat_map(|interface| interface.addresses.iter().map(|cidr| cidr.address))
+        .collect();
+    let own_ipc = spec.host_ipc != Some(true);
+    if own_ipc && !make::is_mounted(&folder.join("shm")) {
+        fs::create_dir_all(folder.join("shm")).map_err(|error| words("make", &folder, &error))?;
+        make::in_memory(&folder.join("shm"), Some(SHM), 0o1777)?;
+    }
+    let (ipc, uts) = (own_ipc.then(|| folder.join("ipc")), (!on_node).then(|| folder.join("uts")));
+    let named = Namespaces {
+        ipc: ipc.clone(),
+        uts: uts.clone(),
+        hostname: hostname(pod, cluster)?,
+        network: network.clone(),
+        sysctls: sysctls(pod)?,
+    };
+    // Only a thread's own namespaces are changed, and it ends.
+    tokio::task::spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
+    let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let sandbox =
+        Sandbox { id: format!("{:x}", now.as_nanos()), addresses, network, ipc: text(ipc), uts: text(uts) };
+    write_etc(pod, &uid, &sandbox, cluster)?;
+    let record = serde_json::to_vec(&sandbox).map_err(|error| error.to_string())?;
+    let (path, new) = (folder.join("sandbox.json"), folder.join("sandbox.new"));
+    fs::write(&new, record)
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|error| words("write", &path, &error))?;
+    Ok(sandbox)
+}
+
+/// Takes a pod's sandbox away, as far as it was made.
+///
+/// # Errors
+/// What is left, and why, in words.
+pub async fn remove(pod: &Pod) -> Result<(), String> {
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let folder = place::run(&uid);
+    if !folder.exists() {
+        return Ok(());
+    }
+    detach(&uid).await?;
+    cgroup::remove(&container::cgroup(pod))?;
+    unmount_below(&folder)?;
+    fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
+}
+
+/// Takes away what a pod has on the disk, once nothing of it runs.
+///
+/// # Errors
+/// What is left, and why, in words.
+pub fn remove_files(uid: &str) -> Result<(), String> {
+    let folder = place::pod(uid);
+    if !folder.exists() {
+        return Ok(());
+    }
+    unmount_below(&folder)?;
+    fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
+}
+
+/// Nothing is removed through a mount: it might be the node's own files.
+fn unmount_below(folder: &Path) -> Result<(), String> {
+    for point in make::mounts_below(folder) {
+        umount2(&point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
+            .map_err(|error| words("unmount", &point, &error.into()))?;
+    }
+    match make::mounts_below(folder).first() {
+        None => Ok(()),
+        Some(point) => Err(format!("unmount {}: something is mounted there again", point.display())),
+    }
+}
+
+/// The files of its `/etc` that a pod's containers share.
+fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) -> Result<(), String> {
+    let folder = place::pod(uid);
+    fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
+    let node = fs::read_to_string(spec::paths::RESOLV_CONF).unwrap_or_default();
+    let put = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| words("write", &path, &error))
+    };
+    if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster) {
+        put("etc-hosts", hosts)?;
+    }
+    put("resolv.conf", names::resolver(pod, cluster, &node))?;
+    put("hostname", format!("{}\n", hostname(pod, cluster)?))
+}
+
+fn hostname(pod: &Pod, cluster: &names::Cluster) -> Result<String, String> {
+    let whole = pod.spec.as_ref().is_some_and(|spec| spec.set_hostname_as_fqdn == Some(true));
+    match names::fqdn(pod, cluster).filter(|_| whole) {
+        Some(full) if full.len() > 64 => {
+            Err(format!("setHostnameAsFQDN: {full} is longer than 64 characters"))
+        }
+        Some(full) => Ok(full),
+        None => Ok(container::hostname(pod)),
+    }
+}
+
+/// Ports of the node that lead to the pod.
+fn ports(pod: &Pod) -> Result<Vec<Port>, String> {
+    let spec = pod.spec.as_ref();
+    let sidecars = spec.into_iter().flat_map(crate::pod::next::containers);
+    let ports = sidecars.flat_map(|(_, container)| container.ports.iter().flatten());
+    let published = ports.filter_map(|port| Some((port, port.host_port.filter(|own| *own > 0)?)));
+    published
+        .map(|(port, host)| {
+            let address = port.host_ip.as_deref().filter(|own| !matches!(*own, "" | "0.0.0.0" | "::"));
+            let address =
+                address.map(|own| if own.contains(':') { format!("[{own}]:") } else { format!("{own}:") });
+            let protocol = port.protocol.as_deref().unwrap_or("TCP").to_lowercase();
+            format!("{}{host}:{}/{protocol}", address.unwrap_or_default(), port.container_port).parse()
+        })
+        .collect()
+}
+
+async fn attach(key: &str, ports: &[Port]) -> Result<Attached, String> {
+    let network = PODS.parse()?;
+    let networks = vec![Membership::of(network)];
+    let asked = Attach { networks, ports: ports.to_vec(), ..Attach::default() };
+    let input = serde_json::to_vec(&asked).map_err(|error| error.to_string())?;
+    let answer = run("attach", key, &input).await?;
+    serde_json::from_slice(&answer).map_err(|error| format!("read the answer of skerry-network: {error}"))
+}
+
+async fn detach(key: &str) -> Result<(), String> {
+    run("detach", key, b"").await.map(drop)
+}
+
+/// A verb of the network, a short-lived process.
+async fn run(verb: &str, key: &str, input: &[u8]) -> Result<Vec<u8>, String> {
+    let named = |error: io::Error| format!("start {NETWORK}: {}", cause(&error));
+    let mut command = Command::new(NETWORK);
+    command.args([verb, "--container", key]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(named)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(input).await;
+    }
+    let output = child.wait_with_output().await.map_err(named)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = log.lines().last().unwrap_or("it says nothing");
+    Err(line.strip_prefix("skerry-network: ").unwrap_or(line).to_owned())
+}
+
+/// Kernel parameters that a pod may set for its own namespaces, and no other: none is the node's.
+const SAFE: [&str; 8] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+];
+
+/// Why a pod's kernel parameters are refused (`SysctlForbidden`).
+pub fn forbidden(pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let context = spec.security_context.as_ref()?;
+    context.sysctls.iter().flatten().find_map(|own| {
+        let name = own.name.replace('/', ".");
+        let shared = match NamespaceKind::of_parameter(&name) {
+            Some(NamespaceKind::Network) => spec.host_network == Some(true),
+            Some(NamespaceKind::Ipc) => spec.host_ipc == Some(true),
+            _ => true,
+        };
+        let safe = SAFE.contains(&name.as_str()) || name.starts_with("net.ipv4.tcp_keepalive_");
+        (shared || !safe).then(|| format!("forbidden sysctl: \"{name}\" not allowlisted"))
+    })
+}
+
+fn sysctls(pod: &Pod) -> Result<Vec<(String, String)>, String> {
+    if let Some(reason) = forbidden(pod) {
+        return Err(reason);
+    }
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let all = context.and_then(|context| context.sysctls.as_ref());
+    Ok(all.into_iter().flatten().map(|own| (own.name.clone(), own.value.clone())).collect())
+}
+
+/// Namespaces to be made and held.
+struct Namespaces {
+    ipc: Option<PathBuf>,
+    uts: Option<PathBuf>,
+    hostname: String,
+    network: Option<String>,
+    sysctls: Vec<(String, String)>,
+}
+
+impl Namespaces {
+    /// In a thread of its own, whose namespaces nobody else has.
+    fn make(self) -> Result<(), String> {
+        std::thread::spawn(move || self.enter()).join().unwrap_or_else(|_| Err("make namespaces".to_owned()))
+    }
+
+    fn enter(&self) -> Result<(), String> {
+        let mut flags = CloneFlags::empty();
+        flags.set(CloneFlags::CLONE_NEWIPC, self.ipc.is_some());
+        flags.set(CloneFlags::CLONE_NEWUTS, self.uts.is_some());
+        unshare(flags).map_err(|error| format!("make namespaces: {}", cause(&error.into())))?;
+        if self.uts.is_some() {
+            nix::unistd::sethostname(&self.hostname)
+                .map_err(|error| format!("set the host name: {}", cause(&error.into())))?;
+        }
+        if let Some(path) = self.network.as_ref().filter(|_| !self.sysctls.is_empty()) {
+            let file = File::open(path).map_err(|error| words("open", Path::new(path), &error))?;
+            setns(file, CloneFlags::CLONE_NEWNET)
+                .map_err(|error| words("enter", Path::new(path), &error.into()))?;
+        }
+        for (name, value) in &self.sysctls {
+            let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+            fs::write(&path, value).map_err(|error| words("write", &path, &error))?;
+        }
+        for (path, kind) in [(&self.ipc, "ipc"), (&self.uts, "uts")] {
+            if let Some(path) = path {
+                hold(path, kind).map_err(|error| words("mount", path, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a namespace of this thread by a mount, in place of any that was kept there.
+fn hold(path: &Path, kind: &str) -> io::Result<()> {
+    let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+    File::create(path)?;
+    let own = format!("/proc/thread-self/ns/{kind}");
+    Ok(mount(Some(own.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({ "metadata": { "name": "p", "namespace": "n" }, "spec": spec }))
+            .unwrap()
+    }
+
+    #[test]
+    fn ports_of_the_node_are_asked_for() {
+        let of = |port: serde_json::Value| {
+            let ports = ports(&pod(json!({ "containers": [{ "name": "m", "ports": [port] }] }))).unwrap();
+            ports.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of(json!({ "containerPort": 80 })), Vec::<String>::new());
+        assert_eq!(of(json!({ "containerPort": 80, "hostPort": 8080 })), ["8080:80"]);
+        assert_eq!(
+            of(json!({ "containerPort": 53, "hostPort": 53, "protocol": "UDP", "hostIP": "::1" })),
+            ["[::1]:53:53/udp"]
+        );
+    }
+
+    #[test]
+    fn parameters_of_the_node_are_forbidden() {
+        let of = |name: &str, more: serde_json::Value| {
+            let mut spec = json!({ "containers": [], "securityContext": { "sysctls": [{ "name": name, "value": "1" }] } });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            forbidden(&pod(spec))
+        };
+        assert_eq!(of("net.ipv4.tcp_syncookies", json!({})), None);
+        assert_eq!(of("kernel.shm_rmid_forced", json!({})), None);
+        assert!(of("net.ipv4.tcp_syncookies", json!({ "hostNetwork": true })).is_some());
+        assert!(of("kernel.msgmax", json!({})).unwrap().contains("kernel.msgmax"));
+        assert!(of("vm.swappiness", json!({})).is_some());
+    }
+}
