@@ -15,15 +15,20 @@
 //! It has one thread for all that waits; what enters another namespace gets a thread of its own.
 
 pub mod api;
+pub mod attempt;
 pub mod certificate;
 pub mod config;
+pub mod events;
 pub mod identity;
+pub mod image;
 pub mod join;
 pub mod monitor;
 pub mod node;
 pub mod pod;
+pub mod probe;
 pub mod run;
 pub mod sandbox;
 pub mod say;
 pub mod server;
+pub mod sources;
 pub mod volume;

@@ -1,0 +1,402 @@
+//! One look at a container, or one word to it: what probes and lifecycle hooks do.
+
+use crate::monitor::{Event, Monitor};
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use k8s_openapi::api::core::v1::{ContainerPort, ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use spec::monitor::{Exec, Request as Asked};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use sys::cause::cause;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Most of what a program or a server says that is kept.
+const MOST: usize = 10 * 1024;
+
+/// How an attempt came out: whether it is well, and what was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is well.
+    Good,
+    /// It is not, in words.
+    Bad(String),
+    /// Nobody knows: it could not be tried.
+    Unknown(String),
+}
+
+/// A port by number, or by its name among a container's.
+pub fn port(asked: &IntOrString, ports: Option<&[ContainerPort]>) -> Option<u16> {
+    let number = match asked {
+        IntOrString::Int(number) => *number,
+        IntOrString::String(name) => match name.parse() {
+            Ok(number) => number,
+            Err(_) => ports?.iter().find(|port| port.name.as_ref() == Some(name))?.container_port,
+        },
+    };
+    u16::try_from(number).ok().filter(|port| *port > 0)
+}
+
+/// Runs a program in a container; it is well when that ends with 0. One that takes too long is killed.
+pub async fn exec(monitor: &Monitor, container: &str, action: &ExecAction, limit: Duration) -> Outcome {
+    let command = action.command.clone().unwrap_or_default();
+    let asked = Exec { name: container.to_owned(), command: command.clone(), ..Exec::default() };
+    let mut streams = match monitor.stream(&Asked::Exec(Box::new(asked))).await {
+        Ok(streams) => streams,
+        Err(error) => return Outcome::Unknown(error.to_string()),
+    };
+    let mut said = Vec::new();
+    let run = async {
+        loop {
+            match streams.next().await {
+                Ok(Event::Output(bytes) | Event::Error(bytes)) => {
+                    let room = MOST.saturating_sub(said.len());
+                    said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
+                Ok(Event::Exited { status: 0, .. }) => return Outcome::Good,
+                Ok(Event::Exited { error: Some(words), .. }) => return Outcome::Bad(words),
+                Ok(Event::Exited { .. }) => return Outcome::Bad(String::from_utf8_lossy(&said).into_owned()),
+                Ok(_) => {}
+                Err(error) => return Outcome::Unknown(error.to_string()),
+            }
+        }
+    };
+    match timeout(limit, run).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            // The monitor kills all that it has started.
+            let _ = streams.signal(nix::libc::SIGKILL);
+            Outcome::Bad(format!(
+                "command timed out: {} timed out after {}s",
+                command.join(" "),
+                limit.as_secs()
+            ))
+        }
+    }
+}
+
+/// Connects.
+pub async fn tcp(
+    address: IpAddr,
+    action: &TCPSocketAction,
+    ports: Option<&[ContainerPort]>,
+    limit: Duration,
+) -> Outcome {
+    let Some(port) = port(&action.port, ports) else {
+        return Outcome::Unknown(format!("there is no port {:?}", action.port));
+    };
+    let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
+    match timeout(limit, TcpStream::connect((host.as_str(), port))).await {
+        Ok(Ok(_)) => Outcome::Good,
+        Ok(Err(error)) => Outcome::Bad(format!("dial tcp {host}:{port}: {}", cause(&error))),
+        Err(_) => Outcome::Bad(format!("dial tcp {host}:{port}: i/o timeout")),
+    }
+}
+
+/// Asks for a page; it is well when the answer is 200 to 399. A redirect to the same host is followed, one to
+/// another is an answer.
+pub async fn http(
+    address: IpAddr,
+    action: &HTTPGetAction,
+    ports: Option<&[ContainerPort]>,
+    limit: Duration,
+) -> Outcome {
+    let Some(port) = port(&action.port, ports) else {
+        return Outcome::Unknown(format!("there is no port {:?}", action.port));
+    };
+    let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
+    let secure = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    match timeout(limit, follow(action, &host, port, secure, path)).await {
+        Ok(Ok((200..=399, _))) => Outcome::Good,
+        Ok(Ok((status, _))) => Outcome::Bad(format!("HTTP probe failed with statuscode: {status}")),
+        Ok(Err(reason)) => Outcome::Bad(reason),
+        Err(_) => Outcome::Bad(format!("Get \"{host}:{port}\": context deadline exceeded")),
+    }
+}
+
+async fn follow(
+    action: &HTTPGetAction,
+    host: &str,
+    mut port: u16,
+    mut secure: bool,
+    mut path: String,
+) -> Result<(u16, Option<String>), String> {
+    for _ in 0..10 {
+        let (status, location) = get(action, host, port, secure, &path).await?;
+        let Some(location) = location.filter(|_| (300..400).contains(&status)) else {
+            return Ok((status, None));
+        };
+        let Ok(uri) = location.parse::<Uri>() else { return Ok((status, None)) };
+        match uri.host() {
+            Some(other) if other.trim_matches(['[', ']']) != host => return Ok((status, None)),
+            Some(_) => {
+                secure = uri.scheme_str() == Some("https");
+                port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+            }
+            None => {}
+        }
+        path = uri.path_and_query().map_or_else(|| "/".to_owned(), |own| own.to_string());
+    }
+    Err("stopped after 10 redirects".to_owned())
+}
+
+async fn get(
+    action: &HTTPGetAction,
+    host: &str,
+    port: u16,
+    secure: bool,
+    path: &str,
+) -> Result<(u16, Option<String>), String> {
+    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let stream = TcpStream::connect((host, port)).await;
+    let stream = stream.map_err(|error| {
+        format!("Get \"http://{authority}{path}\": dial tcp {authority}: {}", cause(&error))
+    })?;
+    let mut request = Request::get(path);
+    let mut named = false;
+    for header in action.http_headers.iter().flatten() {
+        named |= header.name.eq_ignore_ascii_case("host");
+        request = request.header(header.name.as_str(), header.value.as_str());
+    }
+    let has = |name: &str| {
+        action.http_headers.iter().flatten().any(|header| header.name.eq_ignore_ascii_case(name))
+    };
+    if !named {
+        request = request.header("Host", &authority);
+    }
+    if !has("User-Agent") {
+        request = request.header("User-Agent", "kube-probe/1.36");
+    }
+    if !has("Accept") {
+        request = request.header("Accept", "*/*");
+    }
+    let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+    if !secure {
+        return answer(stream, request).await;
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let connector = tokio_rustls::TlsConnector::from(anybody());
+    let stream = connector.connect(name, stream).await.map_err(|error| cause(&error))?;
+    answer(stream, request).await
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Empty<bytes::Bytes>>,
+) -> Result<(u16, Option<String>), String> {
+    let words = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(words);
+    let outcome = match response {
+        Ok(response) => {
+            let location =
+                response.headers().get("location").and_then(|own| own.to_str().ok()).map(str::to_owned);
+            let status = response.status().as_u16();
+            // Some servers mind when nobody listens to the end; a little of it is enough.
+            let mut body = response.into_body();
+            let mut read = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, bytes::Bytes::len);
+                if read > MOST {
+                    break;
+                }
+            }
+            Ok((status, location))
+        }
+        Err(reason) => Err(reason),
+    };
+    driver.abort();
+    outcome
+}
+
+/// Asks a gRPC server for its health (`grpc.health.v1.Health/Check`, by HTTP/2 without TLS).
+pub async fn grpc(address: IpAddr, action: &GRPCAction, limit: Duration) -> Outcome {
+    let authority = match address {
+        IpAddr::V6(own) => format!("[{own}]:{}", action.port),
+        IpAddr::V4(own) => format!("{own}:{}", action.port),
+    };
+    let service = action.service.clone().unwrap_or_default();
+    match timeout(limit, check(&authority, &service)).await {
+        Ok(Ok(1)) => Outcome::Good,
+        Ok(Ok(status)) => Outcome::Bad(format!("service unhealthy (responded with {status})")),
+        Ok(Err(reason)) => Outcome::Bad(reason),
+        Err(_) => Outcome::Bad(format!("timeout: failed to connect service {authority:?} within {limit:?}")),
+    }
+}
+
+/// The answer's `status`: 1 is `SERVING`.
+async fn check(authority: &str, service: &str) -> Result<u64, String> {
+    let words = |error: hyper::Error| format!("health rpc to {authority:?}: {error}");
+    let stream = TcpStream::connect(authority).await;
+    let stream =
+        stream.map_err(|error| format!("failed to connect service {authority:?}: {}", cause(&error)))?;
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(words)?;
+    let driver = tokio::spawn(connection);
+    // HealthCheckRequest { service: 1 }, behind a flag for compression and a length.
+    let length =
+        u8::try_from(service.len()).ok().filter(|own| *own < 125).ok_or("service: its name is too long")?;
+    let message = if length == 0 { Vec::new() } else { [&[0x0a, length][..], service.as_bytes()].concat() };
+    let body = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    let request = Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "kube-probe/1.36")
+        .body(Full::new(bytes::Bytes::from(body)))
+        .map_err(|error| error.to_string())?;
+    let asked = async {
+        let response = sender.send_request(request).await.map_err(words)?;
+        let refused =
+            response.headers().get("grpc-status").and_then(|own| own.to_str().ok()).map(str::to_owned);
+        let body = http_body_util::Limited::new(response.into_body(), MOST).collect().await;
+        let body = body.map_err(|error| format!("health rpc to {authority:?}: {error}"))?;
+        let trailer =
+            body.trailers().and_then(|own| own.get("grpc-status")?.to_str().ok()).map(str::to_owned);
+        match refused.or(trailer).as_deref() {
+            None | Some("0") => {
+                status(&body.to_bytes()).ok_or_else(|| "the answer is no HealthCheckResponse".to_owned())
+            }
+            Some(code) => Err(format!("health rpc failed with status {code}")),
+        }
+    };
+    let status = asked.await;
+    driver.abort();
+    status
+}
+
+/// HealthCheckResponse { status: 1 }; a field that is not there is 0.
+fn status(frame: &[u8]) -> Option<u64> {
+    let message = frame.get(5..)?;
+    match message {
+        [] => Some(0),
+        [0x08, status, ..] if *status < 0x80 => Some((*status).into()),
+        _ => None,
+    }
+}
+
+/// Certificates of probed containers are not looked at: they are seldom signed by anybody.
+#[derive(Debug)]
+struct Anybody(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn anybody() -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = builder.unwrap_or_else(|_| unreachable!("ring has the default versions"));
+    Arc::new(
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_no_client_auth(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    async fn server(answers: &'static [&'static str]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut bytes = [0; 1024];
+                let _ = stream.read(&mut bytes).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        port
+    }
+
+    async fn probe(answers: &'static [&'static str]) -> Outcome {
+        let port = server(answers).await;
+        let action = serde_json::from_value(json!({ "port": port, "path": "/healthz" })).unwrap();
+        http("127.0.0.1".parse().unwrap(), &action, None, LIMIT).await
+    }
+
+    #[tokio::test]
+    async fn a_page_says_whether_it_is_well() {
+        assert_eq!(probe(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]).await, Outcome::Good);
+        let failed = Outcome::Bad("HTTP probe failed with statuscode: 500".into());
+        assert_eq!(probe(&["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, failed);
+        const ELSEWHERE: &str =
+            "HTTP/1.1 302 Go\r\nLocation: http://192.0.2.7/x\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(probe(&[ELSEWHERE]).await, Outcome::Good, "another host is not asked");
+        const HERE: &str = "HTTP/1.1 302 Go\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(probe(&[HERE, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, failed);
+        assert!(matches!(probe(&["nonsense\r\n\r\n"]).await, Outcome::Bad(_)));
+    }
+
+    #[tokio::test]
+    async fn a_connection_says_whether_it_is_well() {
+        let port = server(&[""]).await;
+        let action = |port: u16| serde_json::from_value(json!({ "port": port })).unwrap();
+        let address = "127.0.0.1".parse().unwrap();
+        assert_eq!(tcp(address, &action(port), None, LIMIT).await, Outcome::Good);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let refused = tcp(address, &action(closed), None, LIMIT).await;
+        assert_eq!(refused, Outcome::Bad(format!("dial tcp 127.0.0.1:{closed}: connection refused")));
+    }
+
+    #[test]
+    fn a_port_is_a_number_or_a_name() {
+        let ports: Vec<ContainerPort> =
+            serde_json::from_value(json!([{ "name": "web", "containerPort": 8080 }])).unwrap();
+        let of = |text: &str| port(&IntOrString::String(text.into()), Some(&ports));
+        assert_eq!(
+            (of("web"), of("81"), of("no"), port(&IntOrString::Int(0), None)),
+            (Some(8080), Some(81), None, None)
+        );
+    }
+}

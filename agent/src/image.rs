@@ -1,0 +1,183 @@
+//! Images of containers: found in the node's stores, or fetched by `skerry pull`, a short-lived process, so that
+//! the agent speaks to no registry and a pull that is killed takes nothing along.
+
+use k8s_openapi::api::core::v1::Container;
+use spec::paths;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use store::{Reference, Store, Stores};
+use sys::cause::cause;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+/// The command that pulls.
+const SKERRY: &str = "/sbin/skerry";
+
+/// Pulls at a time.
+const AT_ONCE: usize = 2;
+
+/// Most images that the Node object names (`nodeStatusMaxImages`).
+const MOST: usize = 50;
+
+/// An image that is on the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// `User` of its configuration.
+    pub user: String,
+}
+
+/// Why a container has no image: the reason of its state, and the words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `ErrImagePull`, `ErrImageNeverPull`, `InvalidImageName`
+    pub reason: &'static str,
+    /// One line.
+    pub message: String,
+}
+
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Each time: the name may lead to another by now.
+    Always,
+    /// When it is not on the node.
+    IfNotPresent,
+    /// Never.
+    Never,
+}
+
+/// A container's policy; without one, a name that says `latest` or nothing may lead to another at any time.
+pub fn policy(container: &Container) -> Policy {
+    match container.image_pull_policy.as_deref() {
+        Some("Always") => Policy::Always,
+        Some("Never") => Policy::Never,
+        Some(_) => Policy::IfNotPresent,
+        None => {
+            let image = container.image.as_deref().unwrap_or_default();
+            let last = image.rsplit('/').next().unwrap_or_default();
+            let moves = !image.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest");
+            if moves { Policy::Always } else { Policy::IfNotPresent }
+        }
+    }
+}
+
+/// The node's images.
+#[derive(Debug)]
+pub struct Images {
+    stores: Stores,
+    room: Semaphore,
+}
+
+impl Images {
+    /// The data disk's store, then the one in the root.
+    pub fn open() -> Self {
+        let store = |path| Store::open_read_only(Path::new(path));
+        let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
+        Self { stores, room: Semaphore::new(AT_ONCE) }
+    }
+
+    /// An image that is there.
+    pub fn find(&self, name: &str) -> Option<Found> {
+        let image = self.stores.resolve(name).ok()?;
+        Some(Found { digest: image.digest.to_string(), user: image.config.user })
+    }
+
+    /// Names that are known, each with its digest, and the bytes that their layers take.
+    pub fn list(&self) -> Vec<(Vec<String>, u64)> {
+        let mut by_digest: BTreeMap<String, (Vec<String>, u64)> = BTreeMap::new();
+        for listed in self.stores.list().unwrap_or_default() {
+            let entry = by_digest.entry(listed.digest.to_string()).or_insert_with(|| {
+                let image = self.stores.resolve_digest(&listed.name.to_string(), &listed.digest).ok();
+                let layers = image.map(|image| image.layers).unwrap_or_default();
+                let size = layers
+                    .iter()
+                    .filter_map(|layer| std::fs::metadata(&layer.path).ok())
+                    .map(|own| own.len())
+                    .sum();
+                (Vec::new(), size)
+            });
+            entry.0.push(listed.name.to_string());
+        }
+        by_digest.into_values().take(MOST).collect()
+    }
+
+    /// The image of a container, fetched if its policy says so. `docker` is the folder of a `config.json`
+    /// with credentials. `begun` is called when a pull begins.
+    ///
+    /// # Errors
+    /// There is none, and why.
+    pub async fn ensure(
+        &self,
+        container: &Container,
+        docker: Option<&Path>,
+        begun: impl Fn(),
+    ) -> Result<Found, Failure> {
+        let name = container.image.as_deref().unwrap_or_default();
+        if let Err(error) = name.parse::<Reference>() {
+            let message = format!(
+                "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {error}"
+            );
+            return Err(Failure { reason: "InvalidImageName", message });
+        }
+        let policy = policy(container);
+        if policy != Policy::Always
+            && let Some(found) = self.find(name)
+        {
+            return Ok(found);
+        }
+        if policy == Policy::Never {
+            let message = format!("Container image \"{name}\" is not present with pull policy of Never");
+            return Err(Failure { reason: "ErrImageNeverPull", message });
+        }
+        let _permit = self.room.acquire().await;
+        begun();
+        let failed = |message: String| Failure { reason: "ErrImagePull", message };
+        pull(name, docker).await.map_err(failed)?;
+        self.find(name).ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))
+    }
+}
+
+async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
+    let mut command = Command::new(SKERRY);
+    command.args(["pull", "--quiet", "--", name]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    if let Some(folder) = docker {
+        command.env("DOCKER_CONFIG", folder);
+    }
+    let output = command.output().await.map_err(|error| format!("start {SKERRY}: {}", cause(&error)))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = log.lines().last().unwrap_or("skerry pull says nothing");
+    Err(line.strip_prefix("skerry: ").unwrap_or(line).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_name_that_moves_is_fetched_each_time() {
+        let of = |image: &str, policy: Option<&str>| {
+            super::policy(
+                &serde_json::from_value(json!({ "name": "m", "image": image, "imagePullPolicy": policy }))
+                    .unwrap(),
+            )
+        };
+        for image in ["nginx", "nginx:latest", "localhost:5000/nginx"] {
+            assert_eq!(of(image, None), Policy::Always, "{image}");
+        }
+        for image in ["nginx:1", "localhost:5000/nginx:1", "nginx@sha256:00"] {
+            assert_eq!(of(image, None), Policy::IfNotPresent, "{image}");
+        }
+        assert_eq!(
+            (of("nginx", Some("Never")), of("nginx:1", Some("Always"))),
+            (Policy::Never, Policy::Always)
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! Probes: what a pod's containers say of themselves, looked at from the node.
+//!
+//! A startup probe goes before the others. A probe that cannot be tried counts for nothing. While a pod ends, its
+//! readiness is still looked at, nothing else.
+
+use crate::attempt::{self, Outcome};
+use crate::events::Events;
+use crate::monitor::Monitor;
+use crate::pod::next::Health;
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// How often a probe that could not be tried is tried again at once.
+const TRIES: u32 = 3;
+
+/// What is known, shared between a pod's worker and its probes.
+#[derive(Debug, Default)]
+struct Board {
+    health: Mutex<BTreeMap<String, Health>>,
+    changed: Notify,
+    ending: AtomicBool,
+}
+
+impl Board {
+    fn change(&self, id: &str, change: impl FnOnce(&mut Health)) {
+        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.entry(id.to_owned()).or_default();
+        let before = *own;
+        change(own);
+        if before != *own {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// The probes of a pod's containers.
+#[derive(Debug, Default)]
+pub struct Probes {
+    board: Arc<Board>,
+    tasks: BTreeMap<String, JoinHandle<()>>,
+}
+
+/// A container to be looked at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Who runs it.
+    pub monitor: Monitor,
+    /// Where is told that it is not well.
+    pub events: Events,
+    /// Its pod.
+    pub pod: Arc<Pod>,
+    /// What it is.
+    pub container: Container,
+    /// The monitor's ID of it.
+    pub id: String,
+    /// The pod's address.
+    pub address: IpAddr,
+    /// What was known of it before this agent was started.
+    pub before: Option<Health>,
+}
+
+impl Probes {
+    /// What they say by now, by the container's ID.
+    pub fn health(&self) -> BTreeMap<String, Health> {
+        self.board.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns when they say something else.
+    pub async fn changed(&self) {
+        self.board.changed.notified().await;
+    }
+
+    /// A container of this ID is looked at already.
+    pub fn looks_at(&self, id: &str) -> bool {
+        self.tasks.contains_key(id)
+    }
+
+    /// Begins to look at a container that runs.
+    pub fn begin(&mut self, subject: Subject) {
+        let first = subject.before.unwrap_or(Health {
+            started: subject.container.startup_probe.is_none(),
+            ready: subject.container.readiness_probe.is_none(),
+            failed: false,
+        });
+        self.board.change(&subject.id, |own| *own = first);
+        let (id, board) = (subject.id.clone(), self.board.clone());
+        self.tasks.insert(id, tokio::spawn(look(subject, board, first.started)));
+    }
+
+    /// Looks no longer at those that are not among these.
+    pub fn retain(&mut self, running: impl Fn(&str) -> bool) {
+        self.tasks.retain(|id, task| {
+            let stays = running(id);
+            if !stays {
+                task.abort();
+                self.board.health.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            }
+            stays
+        });
+    }
+
+    /// The pod ends: only its readiness matters from now on.
+    pub fn end(&self) {
+        self.board.ending.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+async fn look(subject: Subject, board: Arc<Board>, started: bool) {
+    let container = subject.container.clone();
+    if let Some(probe) = container.startup_probe.as_ref().filter(|_| !started) {
+        let passed = watch(&subject, &board, probe, "Startup", |good| {
+            if good {
+                board.change(&subject.id, |own| own.started = true);
+            } else {
+                board.change(&subject.id, |own| own.failed = true);
+            }
+            // It is over either way.
+            true
+        });
+        passed.await;
+    }
+    let id = &subject.id;
+    let readiness = async {
+        if let Some(probe) = &container.readiness_probe {
+            watch(&subject, &board, probe, "Readiness", |good| {
+                board.change(id, |own| own.ready = good);
+                false
+            })
+            .await;
+        }
+    };
+    let liveness = async {
+        if let Some(probe) = &container.liveness_probe {
+            watch(&subject, &board, probe, "Liveness", |good| {
+                if !good {
+                    board.change(id, |own| own.failed = true);
+                }
+                !good
+            })
+            .await;
+        }
+    };
+    tokio::join!(readiness, liveness);
+}
+
+/// Probes in its period, and says each time that enough of them agree; until that says that it is over.
+async fn watch(
+    subject: &Subject,
+    board: &Board,
+    probe: &Probe,
+    kind: &str,
+    mut says: impl FnMut(bool) -> bool,
+) {
+    let seconds = |number: Option<i32>, least: i32, usual: i32| {
+        Duration::from_secs(number.filter(|own| *own > 0).unwrap_or(usual).max(least).unsigned_abs().into())
+    };
+    let (period, limit) = (seconds(probe.period_seconds, 1, 10), seconds(probe.timeout_seconds, 1, 1));
+    sleep(seconds(probe.initial_delay_seconds, 0, 0)).await;
+    let mut run = Run {
+        failures: threshold(probe.failure_threshold, 3),
+        successes: threshold(probe.success_threshold, 1),
+        ..Run::default()
+    };
+    loop {
+        if kind == "Readiness" || !board.ending.load(Ordering::Relaxed) {
+            let outcome = attempt(subject, probe, limit).await;
+            if let Outcome::Bad(words) | Outcome::Unknown(words) = &outcome {
+                let message = format!("{kind} probe failed: {words}");
+                subject.events.say(&subject.pod, Some(&subject.container.name), false, "Unhealthy", message);
+            }
+            if let Some(good) = run.take(&outcome)
+                && says(good)
+            {
+                return;
+            }
+        }
+        sleep(period).await;
+    }
+}
+
+fn threshold(number: Option<i32>, usual: u32) -> u32 {
+    number.and_then(|own| u32::try_from(own).ok()).filter(|own| *own > 0).unwrap_or(usual)
+}
+
+/// A series of outcomes that agree.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    last: Option<bool>,
+    length: u32,
+    failures: u32,
+    successes: u32,
+}
+
+impl Run {
+    /// Whether it is well, once enough agree.
+    fn take(&mut self, outcome: &Outcome) -> Option<bool> {
+        let good = match outcome {
+            Outcome::Good => true,
+            Outcome::Bad(_) => false,
+            Outcome::Unknown(_) => return None,
+        };
+        if self.last == Some(good) {
+            self.length = self.length.saturating_add(1);
+        } else {
+            (self.last, self.length) = (Some(good), 1);
+        }
+        (self.length >= if good { self.successes } else { self.failures }).then_some(good)
+    }
+}
+
+async fn attempt(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
+    let mut outcome = Outcome::Good;
+    for _ in 0..TRIES {
+        outcome = once(subject, probe, limit).await;
+        if !matches!(outcome, Outcome::Unknown(_)) {
+            break;
+        }
+    }
+    outcome
+}
+
+async fn once(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
+    let ports = subject.container.ports.as_deref();
+    if let Some(action) = &probe.exec {
+        attempt::exec(&subject.monitor, &subject.id, action, limit).await
+    } else if let Some(action) = &probe.http_get {
+        attempt::http(subject.address, action, ports, limit).await
+    } else if let Some(action) = &probe.tcp_socket {
+        attempt::tcp(subject.address, action, ports, limit).await
+    } else if let Some(action) = &probe.grpc {
+        attempt::grpc(subject.address, action, limit).await
+    } else {
+        Outcome::Unknown("the probe says nothing of how".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enough_must_agree_in_a_row() {
+        let mut run = Run { failures: 3, successes: 2, ..Run::default() };
+        let bad = || Outcome::Bad(String::new());
+        let outcomes = [
+            Outcome::Good,
+            Outcome::Good,
+            bad(),
+            bad(),
+            Outcome::Unknown(String::new()),
+            bad(),
+            bad(),
+            Outcome::Good,
+            Outcome::Good,
+        ];
+        let said: Vec<_> = outcomes.iter().map(|one| run.take(one)).collect();
+        assert_eq!(said, [None, Some(true), None, None, None, Some(false), Some(false), None, Some(true)]);
+        assert_eq!((threshold(None, 3), threshold(Some(0), 3), threshold(Some(7), 3)), (3, 3, 7));
+    }
+}
