@@ -1,4 +1,4 @@
-//! Ranges of addresses: merged, and as the elements of a set of nftables.
+//! Ranges of addresses: merged, with holes, and as the elements of a set of nftables.
 
 use crate::netlink::address::octets;
 use crate::netlink::nft::message::Element;
@@ -36,6 +36,20 @@ pub fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
         }
     }
     merged
+}
+
+/// What of a range is in none of the holes.
+pub fn without(whole: Range, holes: &[Range]) -> Vec<Range> {
+    let mut left = vec![whole];
+    for &(first, last) in holes {
+        let around = |(from, to): Range| {
+            let below = first.checked_sub(1).map(|end| (from, to.min(end)));
+            let above = last.checked_add(1).map(|start| (from.max(start), to));
+            below.into_iter().chain(above).filter(|(from, to)| from <= to)
+        };
+        left = left.into_iter().flat_map(around).collect();
+    }
+    left
 }
 
 /// Subnets of a family as elements of a set of intervals.
@@ -85,6 +99,20 @@ mod tests {
         let all = ["10.0.1.0/24", "10.0.0.0/24", "10.0.0.128/25", "10.0.3.0/24"].map(range).to_vec();
         assert_eq!(merged(all), [(0x0a00_0000, 0x0a00_01ff), (0x0a00_0300, 0x0a00_03ff)]);
         assert_eq!(merged(vec![(0, u128::MAX), (7, 8)]), [(0, u128::MAX)]);
+    }
+
+    #[test]
+    fn holes_are_cut_out() {
+        for (whole, holes, left) in [
+            ((10, 20), &[][..], &[(10, 20)][..]),
+            ((10, 20), &[(10, 20)], &[]),
+            ((10, 20), &[(12, 13), (18, 30)], &[(10, 11), (14, 17)]),
+            ((10, 20), &[(0, 9), (21, 40)], &[(10, 20)]),
+            ((0, u128::MAX), &[(0, 5)], &[(6, u128::MAX)]),
+            ((0, u128::MAX), &[(5, u128::MAX)], &[(0, 4)]),
+        ] {
+            assert_eq!(without(whole, holes), left, "{whole:?} {holes:?}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! | file | question |
 //! |---|---|
 //! | `pods` | which addresses do pods get? |
+//! | `policies` | who may speak to whom? |
 //! | `routes` | which way is it to other nodes' pods? |
 //! | `services` | which endpoint does what is sent to a Service get to? |
 
 pub mod pods;
+pub mod policies;
 pub mod routes;
 pub mod services;

@@ -44,7 +44,7 @@ const V6: u8 = libc::NFPROTO_IPV6 as u8;
 const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
 /// Every set and map.
-pub const SHAPES: [Shape; 18] = [
+pub const SHAPES: [Shape<'static>; 18] = [
     Shape::set("bridges", &[Field::Interface]),
     Shape::set("closed", &[Field::Interface]),
     Shape::set("same", &[Field::Interface, Field::Interface]),

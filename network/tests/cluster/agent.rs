@@ -3,16 +3,22 @@
 //!     pods       the pods' network
 //!     routes     the ways to other nodes' pods
 //!     services   Services: a line per change, each answered with "done"
+//!     policies   policies, in the same way
 
+use network::cluster::policies::{Policies, Policy};
 use network::cluster::services::{Change, Here, Services};
 use network::cluster::{pods, routes};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::{read_to_string, stdin};
 
 fn main() -> Result<(), String> {
     let verb = std::env::args().nth(1).ok_or("usage: cluster-agent VERB < WANTED.json")?;
     if verb == "services" {
         return services();
+    }
+    if verb == "policies" {
+        return policies();
     }
     let text = read_to_string(stdin()).map_err(|error| error.to_string())?;
     match &*verb {
@@ -26,6 +32,18 @@ fn main() -> Result<(), String> {
 struct Line {
     here: Here,
     changes: Vec<Change>,
+}
+
+/// A line per change, of policies by name; nothing for one that is gone.
+fn policies() -> Result<(), String> {
+    let mut policies = Policies::new();
+    for line in stdin().lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let changes: BTreeMap<String, Option<Policy>> = read(&line)?;
+        policies.apply(changes.into_iter().collect())?;
+        println!("done");
+    }
+    Ok(())
 }
 
 fn services() -> Result<(), String> {

@@ -6,5 +6,6 @@ mod nodes;
 #[path = "../place/mod.rs"]
 mod place;
 mod pods;
+mod policies;
 mod routes;
 mod services;

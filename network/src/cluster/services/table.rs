@@ -111,7 +111,7 @@ impl Map {
     }
 
     /// Its shape in a family.
-    pub fn shape(self, v4: bool) -> Shape {
+    pub fn shape(self, v4: bool) -> Shape<'static> {
         use Field::{Number, Port, Protocol, V4, V6};
         const FRONT4: &[Field] = &[V4, Protocol, Port];
         const FRONT6: &[Field] = &[V6, Protocol, Port];
@@ -161,7 +161,8 @@ pub fn add_kind(kind: Kind) -> Vec<Request> {
 
 /// Takes a kind's chain away.
 pub fn remove_kind(kind: Kind) -> [Request; 2] {
-    delete_chain(TABLE, &kind.name())
+    let name = kind.name();
+    [flush_chain(TABLE, &name), delete_chain(TABLE, &name)]
 }
 
 /// Where in the registers what is found is put: behind the longest key.

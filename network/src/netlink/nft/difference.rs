@@ -8,7 +8,7 @@ use sys::netlink::wire::Request;
 /// first key and the one behind the last, as the kernel wants them.
 pub fn difference(
     table: &str,
-    set: &Shape,
+    set: &Shape<'_>,
     there: &BTreeSet<Element>,
     wanted: &BTreeSet<Element>,
 ) -> [Vec<Request>; 2] {

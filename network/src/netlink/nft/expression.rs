@@ -156,6 +156,12 @@ pub fn differs(register: u32, bytes: &[u8]) -> Nest {
     expression("cmp", &numbers(&[(1, register), (2, 1)]).with_nest(3, &value(bytes)))
 }
 
+/// Goes on when a register is from the first to the last of these, as bytes.
+pub fn within(register: u32, first: &[u8], last: &[u8]) -> Nest {
+    let bounds = numbers(&[(1, register), (2, 0)]).with_nest(3, &value(first));
+    expression("range", &bounds.with_nest(4, &value(last)))
+}
+
 /// Goes on when a register is zero.
 pub fn zero(register: u32) -> Nest {
     equal(register, &[0; 4])

@@ -13,6 +13,7 @@ const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
+const DELETE_SET: u16 = SUBSYSTEM | 11;
 const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
 const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
 const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
@@ -63,11 +64,19 @@ pub fn chain(table: &str, name: &str, hook: Option<Hook>) -> Request {
     request.with_nest(4, &place).with(7, &text(hook.kind))
 }
 
-/// Takes a chain away, with its rules. Nothing may lead to it.
-pub fn delete_chain(table: &str, name: &str) -> [Request; 2] {
-    let of =
-        |kind, chain| Request::new(kind, 0, &family(INET)).with(1, &text(table)).with(chain, &text(name));
-    [of(DELETE_RULE, 2), of(DELETE_CHAIN, 3)]
+/// Takes a chain's rules away.
+pub fn flush_chain(table: &str, name: &str) -> Request {
+    Request::new(DELETE_RULE, 0, &family(INET)).with(1, &text(table)).with(2, &text(name))
+}
+
+/// Takes a chain without rules away. Nothing may lead to it.
+pub fn delete_chain(table: &str, name: &str) -> Request {
+    Request::new(DELETE_CHAIN, 0, &family(INET)).with(1, &text(table)).with(3, &text(name))
+}
+
+/// Takes a set away that no rule names.
+pub fn delete_set(table: &str, name: &str) -> Request {
+    Request::new(DELETE_SET, 0, &family(INET)).with(1, &text(table)).with(2, &text(name))
 }
 
 /// Adds a rule to a chain's end.
@@ -111,9 +120,9 @@ impl Field {
 
 /// The shape of a set, or of a map when it has data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct Shape<'a> {
     /// Its name.
-    pub name: &'static str,
+    pub name: &'a str,
     /// What its keys consist of.
     pub key: &'static [Field],
     /// What they are mapped to.
@@ -126,25 +135,25 @@ pub struct Shape {
     pub verdicts: bool,
 }
 
-impl Shape {
+impl<'a> Shape<'a> {
     /// A set.
-    pub const fn set(name: &'static str, key: &'static [Field]) -> Self {
+    pub const fn set(name: &'a str, key: &'static [Field]) -> Self {
         Self::map(name, key, &[])
     }
 
     /// A map.
-    pub const fn map(name: &'static str, key: &'static [Field], data: &'static [Field]) -> Self {
+    pub const fn map(name: &'a str, key: &'static [Field], data: &'static [Field]) -> Self {
         Self { name, key, data, interval: false, remembers: None, verdicts: false }
     }
 
     /// A set of intervals.
-    pub const fn intervals(name: &'static str, key: &'static [Field]) -> Self {
+    pub const fn intervals(name: &'a str, key: &'static [Field]) -> Self {
         Self { interval: true, ..Self::set(name, key) }
     }
 }
 
 /// Makes a set. `id` is its number within the batch, which the kernel wants.
-pub fn set(table: &str, shape: &Shape, id: u32) -> Request {
+pub fn set(table: &str, shape: &Shape<'_>, id: u32) -> Request {
     let map = if shape.data.is_empty() && !shape.verdicts { 0 } else { SET_MAP };
     let remembers = shape.remembers.map_or(0, |_| SET_EVAL | SET_TIMEOUT);
     let flags = map | remembers | if shape.interval { SET_INTERVAL } else { 0 };
@@ -192,13 +201,13 @@ pub struct Element {
 }
 
 /// Adds elements, in as many messages as they need.
-pub fn add_elements(table: &str, set: &Shape, elements: &[Element]) -> Vec<Request> {
+pub fn add_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
     let each = elements.iter().map(|element| described(element, data(element, set.verdicts).as_ref()));
     lists(NEW_ELEMENTS, CREATE, table, set.name, each)
 }
 
 /// Removes elements; one that is not there is an error.
-pub fn delete_elements(table: &str, set: &Shape, elements: &[Element]) -> Vec<Request> {
+pub fn delete_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
     lists(DELETE_ELEMENTS, 0, table, set.name, elements.iter().map(|element| described(element, None)))
 }
 
