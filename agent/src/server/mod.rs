@@ -7,11 +7,13 @@
 //! | which path asks for what, and what right that takes | [`route`] |
 //! | which pod and container it names | [`pods`] |
 //! | programs' streams: `exec`, `attach` | [`remote`] |
+//! | connections to pods' ports | [`forward`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
 //! Every path needs a right, `/healthz` too. There is no port without TLS.
 
 pub mod access;
+pub mod forward;
 pub mod pods;
 pub mod remote;
 pub mod route;
@@ -125,6 +127,7 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
     match route(method, path) {
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),
+        Route::PortForward(target) => forward::forward(host, request, &target),
         Route::Healthz => answer::ok("ok"),
         Route::Pods => list::pods(&host.pods, |_| true),
         Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),

@@ -68,7 +68,6 @@ async fn input_goes_to_the_program_until_it_ends() {
     for piece in much.chunks(32 * 1024) {
         client.writer.data(input, false, piece);
         client.send().await;
-        client.take().await;
     }
     client.writer.data(input, true, &[]);
     client.send().await;

@@ -66,9 +66,23 @@ impl<T: Io> Spdy<T> {
         self.writer.open(&[("streamType", kind)])
     }
 
+    /// Sends what was written, and takes in what comes meanwhile, as a client with threads does.
     pub async fn send(&mut self) {
         let bytes = std::mem::take(&mut self.writer.bytes);
-        self.io.write_all(&bytes).await.unwrap();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (mut from, mut to) = tokio::io::split(&mut self.io);
+            let mut piece = [0; 8192];
+            let came = tokio::select! {
+                written = to.write(rest) => {
+                    rest = &rest[written.unwrap()..];
+                    continue;
+                }
+                length = from.read(&mut piece) => length.unwrap_or(0),
+            };
+            assert_ne!(came, 0, "the server parts amid what is sent");
+            self.came(&piece[..came]);
+        }
         self.io.flush().await.unwrap();
     }
 
@@ -76,7 +90,12 @@ impl<T: Io> Spdy<T> {
     pub async fn take(&mut self) -> bool {
         let mut bytes = [0; 8192];
         let length = self.io.read(&mut bytes).await.unwrap_or(0);
-        self.reader.push(&bytes[..length]);
+        self.came(&bytes[..length]);
+        length > 0 && !self.gone
+    }
+
+    fn came(&mut self, bytes: &[u8]) {
+        self.reader.push(bytes);
         while let Some(frame) = self.reader.frame().unwrap() {
             match frame {
                 Frame::Data { stream, fin, bytes } => {
@@ -89,7 +108,6 @@ impl<T: Io> Spdy<T> {
                 other => panic!("{other:?}"),
             }
         }
-        length > 0 && !self.gone
     }
 
     /// Takes in all until the server parts.

@@ -9,7 +9,7 @@ use fixture::{Authority, Fixture};
 use std::path::Path;
 use tokio::io::AsyncWriteExt;
 
-const NOWHERE: &str = "/nowhere/monitor.sock";
+pub const NOWHERE: &str = "/nowhere/monitor.sock";
 
 #[tokio::test]
 async fn who_has_no_name_gets_401_whatever_is_asked() {
