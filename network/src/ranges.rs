@@ -16,6 +16,11 @@ pub fn number(address: IpAddr) -> u128 {
     }
 }
 
+/// The address of a number.
+pub fn address(number: u128, v4: bool) -> IpAddr {
+    if v4 { IpAddr::V4((number as u32).into()) } else { IpAddr::V6(number.into()) }
+}
+
 /// The addresses of a subnet.
 pub fn of(subnet: Cidr) -> Range {
     let bits = if subnet.address.is_ipv4() { 32 } else { 128 };
@@ -61,10 +66,7 @@ pub fn elements(subnets: impl IntoIterator<Item = Cidr>, v4: bool) -> Vec<Elemen
 /// Merged ranges as elements of a set of intervals: where each begins, and the first address behind it,
 /// if there is one.
 pub fn as_elements(ranges: Vec<Range>, v4: bool) -> Vec<Element> {
-    let key = |number: u128| {
-        let address = if v4 { IpAddr::V4((number as u32).into()) } else { IpAddr::V6(number.into()) };
-        octets(address).1
-    };
+    let key = |number: u128| octets(address(number, v4)).1;
     let most = if v4 { u32::MAX.into() } else { u128::MAX };
     let pair = |(first, last): Range| {
         let start = Element { key: key(first), data: Vec::new(), end: false };

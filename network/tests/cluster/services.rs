@@ -97,6 +97,28 @@ fn a_node_port_leads_there_from_outside_from_the_node_and_from_pods() {
 }
 
 #[test]
+fn a_load_balancers_address_is_for_those_who_may() {
+    let (cluster, pods, _servers) = scene();
+    cluster.run("ip -n world route add 203.0.113.0/24 via 192.0.2.2; ip -n world route add 2001:db8:b::/64 via 2001:db8::2");
+    let with = |ranges: &str| {
+        let ips = r#""load-balancer-ips": ["203.0.113.81", "2001:db8:b::81"]"#;
+        let spec = format!(r#"{VIP}, {ips}, "load-balancer-source-ranges": [{ranges}]"#);
+        cluster.apply("services", &line(&service(&spec, "TCP", &endpoints(&pods[..1], ""))));
+    };
+    with(r#""198.51.100.0/24", "2001:db8::/64""#);
+    cluster.hears_nothing("world", "203.0.113.81", 8000, "tcp");
+    assert!(cluster.ask("world", "2001:db8:b::81", 8000, "tcp").starts_with("a to "));
+    assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("a to "));
+    with(r#""198.51.100.0/24", "192.0.2.0/31", "192.0.2.128/25""#);
+    assert!(cluster.ask("world", "203.0.113.81", 8000, "tcp").starts_with("a to "));
+    cluster.hears_nothing("world", "2001:db8:b::81", 8000, "tcp");
+    with("");
+    assert!(cluster.ask("world", "2001:db8:b::81", 8000, "tcp").starts_with("a to "));
+    let table = cluster.run("nft list set inet skerry-services allowed4");
+    assert!(!table.contains("elements"), "{table}");
+}
+
+#[test]
 fn an_external_policy_of_local_keeps_the_clients_address() {
     let (cluster, pods, _servers) = scene();
     let two = |more: &str| {

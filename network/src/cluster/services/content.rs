@@ -2,6 +2,7 @@
 
 use super::choose::{Candidate, anywhere, local};
 use super::{Endpoint, Here, Protocol, Service, ServicePort, Slice};
+use crate::ranges::{self, Range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -47,6 +48,8 @@ pub struct Content {
     pub dropped: BTreeSet<Front>,
     /// Addresses at which nothing but Services' ports is answered.
     pub addresses: BTreeSet<IpAddr>,
+    /// Fronts that are for these clients alone.
+    pub guarded: BTreeMap<Front, Vec<Range>>,
 }
 
 impl Content {
@@ -62,6 +65,7 @@ impl Content {
         self.leads.retain(|(_, front), _| !taken.contains(front));
         self.refused.retain(|front| !taken.contains(front));
         self.dropped.retain(|front| !taken.contains(front));
+        self.guarded.retain(|front, _| !taken.contains(front));
     }
 }
 
@@ -93,7 +97,14 @@ fn port_content(
         return;
     }
     let at = |address, port_number| Front { address, v4, protocol: port.protocol, port: port_number };
-    let external = of_family(&service.external_ips).into_iter().chain(of_family(&service.load_balancer_ips));
+    let balanced = of_family(&service.load_balancer_ips);
+    if !service.load_balancer_source_ranges.is_empty() {
+        let ours = service.load_balancer_source_ranges.iter().filter(|one| one.address.is_ipv4() == v4);
+        let clients = ranges::merged(ours.map(|&one| ranges::of(one)).collect());
+        let fronts = balanced.iter().map(|&address| (at(address, port.port), clients.clone()));
+        content.guarded.extend(fronts);
+    }
+    let external = of_family(&service.external_ips).into_iter().chain(balanced);
     let external =
         external.map(|address| at(address, port.port)).chain(port.node_port.map(|number| at(None, number)));
     let candidates = behind(port, slices, v4);
@@ -213,6 +224,15 @@ mod tests {
         assert_eq!(lines(&both(&format!(r#"{ALL}, "external-local": true"#), "")), refused);
         let ending = r#"{"address": "10.244.1.2", "ready": false, "serving": true, "terminating": true}"#;
         assert!(lines(&both(ALL, ending)).iter().all(|line| line.ends_with(" 10.244.1.2")));
+    }
+
+    #[test]
+    fn a_load_balancers_addresses_alone_are_for_some_clients() {
+        let ranges = r#""load-balancer-source-ranges": ["192.0.2.0/25", "192.0.2.128/25", "2001:db8::/64"]"#;
+        let content = both(&format!("{ALL}, {ranges}"), TWO);
+        let guarded: Vec<_> =
+            content.guarded.iter().map(|(front, clients)| (front.address, clients.len())).collect();
+        assert_eq!(guarded, [(Some([203, 0, 113, 1].into()), 1)]);
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress[].ip`, but those of `ipMode: Proxy`.
     pub load_balancer_ips: Vec<IpAddr>,
+    /// `spec.loadBalancerSourceRanges`: the load balancers' addresses are for these alone.
+    pub load_balancer_source_ranges: Vec<Cidr>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds`, when its affinity is `ClientIP`.

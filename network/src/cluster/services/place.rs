@@ -6,6 +6,7 @@ use super::content::{Content, Front, Lead, View};
 use super::table::{Kind, Map};
 use crate::netlink::address::{from_octets, octets};
 use crate::netlink::nft::message::Element;
+use crate::ranges::{self, Range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use sys::netlink::wire::number;
@@ -24,17 +25,19 @@ pub struct Placed {
     pub dropped: BTreeSet<Front>,
     /// Services' addresses.
     pub addresses: BTreeSet<IpAddr>,
+    /// Fronts that are for these clients alone.
+    pub guarded: BTreeMap<Front, Vec<Range>>,
 }
 
 impl Placed {
     /// Places a content where a front's endpoints have had their numbers before.
     pub fn of(content: Content, before: &Self) -> Self {
-        let Content { leads, refused, dropped, addresses } = content;
+        let Content { leads, refused, dropped, addresses, guarded } = content;
         let place = |(at, lead): ((View, Front), Lead<BTreeSet<SocketAddr>>)| {
             let had = before.leads.get(&at).map(|lead| &*lead.ends).unwrap_or_default();
             (at, Lead { seconds: lead.seconds, ends: arrange(had, lead.ends) })
         };
-        Self { leads: leads.into_iter().map(place).collect(), refused, dropped, addresses }
+        Self { leads: leads.into_iter().map(place).collect(), refused, dropped, addresses, guarded }
     }
 
     /// Every front that is led or refused.
@@ -50,6 +53,7 @@ impl Placed {
         self.refused.extend(other.refused);
         self.dropped.extend(other.dropped);
         self.addresses.extend(other.addresses);
+        self.guarded.extend(other.guarded);
     }
 
     /// The kinds of chains that it needs.
@@ -80,6 +84,13 @@ impl Placed {
         }
         for (map, fronts) in [(Map::Refused, &self.refused), (Map::Dropped, &self.dropped)] {
             fronts.iter().for_each(|front| put(map, front.v4, key(*front), Vec::new()));
+        }
+        for (&front, clients) in &self.guarded {
+            put(Map::Guarded, front.v4, key(front), Vec::new());
+            for &(first, last) in clients {
+                let at = |number| [key(front), octets(ranges::address(number, front.v4)).1].concat();
+                put(Map::Allowed, front.v4, at(first), at(last));
+            }
         }
         for &address in &self.addresses {
             put(Map::Addresses, address.is_ipv4(), octets(address).1, Vec::new());

@@ -2,7 +2,7 @@
 //! of endpoints; what Services come and go with are elements of its maps.
 //!
 //! ```text
-//! prerouting, output    nat      who comes from a pod → common; from this node → masked; from elsewhere → outside
+//! prerouting, output    nat      who may not come is dropped; who comes from a pod → common; from this node → masked; from elsewhere → outside
 //! outside                        direct, then who is left → masked
 //! common, masked                 a client that is kept goes where it went; else by `pick-N` to one of so many, or to
 //!                                the only one there is. The masked are marked: no endpoint answers them directly
@@ -14,6 +14,7 @@
 //! ends4, direct-ends4            front . number : endpoint, counted from 0
 //! sticky4                        front : keep-SECONDS
 //! kept4                          front . client : endpoint, for so many seconds
+//! guarded4, allowed4             fronts that are not for everybody; those with clients
 //! refused4, dropped4             fronts
 //! addresses4                     Services' addresses in the cluster
 //! pods4                          the cluster's pods
@@ -80,6 +81,10 @@ pub enum Map {
     Sticky,
     /// `kept4`.
     Kept,
+    /// `guarded4`.
+    Guarded,
+    /// `allowed4`.
+    Allowed,
     /// `refused4`.
     Refused,
     /// `dropped4`.
@@ -92,13 +97,15 @@ pub enum Map {
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Count(View::Common),
         Self::Count(View::Direct),
         Self::Ends(View::Common),
         Self::Ends(View::Direct),
         Self::Sticky,
         Self::Kept,
+        Self::Guarded,
+        Self::Allowed,
         Self::Refused,
         Self::Dropped,
         Self::Addresses,
@@ -136,6 +143,10 @@ impl Map {
             (Self::Sticky, false) => chains("sticky6", FRONT6),
             (Self::Kept, true) => kept(Shape::map("kept4", CLIENT4, END4)),
             (Self::Kept, false) => kept(Shape::map("kept6", CLIENT6, END6)),
+            (Self::Guarded, true) => Shape::set("guarded4", FRONT4),
+            (Self::Guarded, false) => Shape::set("guarded6", FRONT6),
+            (Self::Allowed, true) => Shape { ranges: true, ..Shape::set("allowed4", CLIENT4) },
+            (Self::Allowed, false) => Shape { ranges: true, ..Shape::set("allowed6", CLIENT6) },
             (Self::Refused, true) => Shape::set("refused4", FRONT4),
             (Self::Refused, false) => Shape::set("refused6", FRONT6),
             (Self::Dropped, true) => Shape::set("dropped4", FRONT4),
@@ -324,8 +335,12 @@ fn entry() -> Vec<Vec<Nest>> {
     const LOCAL: u32 = libc::RTN_LOCAL as u32;
     let goto = |chain| vec![verdict(Verdict::Goto(chain))];
     let pods = [KEYS[0], KEYS[1]].map(|key| [from_pod(key), goto("common")].concat());
+    let guarded = [KEYS[0], KEYS[1]].map(|key| {
+        let allowed = not_in_set(Map::Allowed.name(key.v4), FIRST);
+        [key.in_set(Map::Guarded), vec![key.client(), allowed, verdict(Verdict::Drop)]].concat()
+    });
     let own = vec![source_type(FIRST), equal(FIRST, &LOCAL.to_ne_bytes()), verdict(Verdict::Goto("masked"))];
-    pods.into_iter().chain([own, goto("outside")]).collect()
+    guarded.into_iter().chain(pods).chain([own, goto("outside")]).collect()
 }
 
 fn outside() -> Vec<Vec<Nest>> {

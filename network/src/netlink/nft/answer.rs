@@ -1,6 +1,6 @@
 //! What the kernel lists of nftables.
 
-use super::message::Element;
+use super::message::{Element, LAST_KEY};
 use super::{LIST_ELEMENT, SUBSYSTEM};
 use sys::netlink::wire::attributes;
 
@@ -39,7 +39,11 @@ fn element(inside: &[u8]) -> Option<Element> {
     let value = |kind| find(inside, kind).and_then(|data| find(data, 1)).map(<[u8]>::to_vec);
     let chain = || find(find(find(inside, 2)?, 2)?, 2).map(|name| words(name).into_bytes());
     let end = find(inside, 3).and_then(number).is_some_and(|flags| flags & 1 != 0);
-    Some(Element { key: value(1)?, data: value(2).or_else(chain).unwrap_or_default(), end })
+    Some(Element {
+        key: value(1)?,
+        data: value(2).or_else(chain).or_else(|| value(LAST_KEY)).unwrap_or_default(),
+        end,
+    })
 }
 
 fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
@@ -84,6 +88,14 @@ mod tests {
     fn a_verdicts_element_reads_back_with_its_chain() {
         let shape = message::Shape { verdicts: true, ..message::Shape::set("s", &[]) };
         let element = Element { key: vec![1; 4], data: b"pick-3".to_vec(), end: false };
+        let (kind, body) = sent(message::add_elements("t", &shape, std::slice::from_ref(&element)).remove(0));
+        assert_eq!(elements(kind, &body), [element]);
+    }
+
+    #[test]
+    fn a_range_reads_back_with_its_last_key() {
+        let shape = message::Shape { ranges: true, ..message::Shape::set("s", &[]) };
+        let element = Element { key: vec![1; 8], data: vec![2; 8], end: false };
         let (kind, body) = sent(message::add_elements("t", &shape, std::slice::from_ref(&element)).remove(0));
         assert_eq!(elements(kind, &body), [element]);
     }

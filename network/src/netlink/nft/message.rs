@@ -23,11 +23,14 @@ const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
 const SET_INTERVAL: u32 = 4;
 const SET_MAP: u32 = 8;
 const SET_TIMEOUT: u32 = 0x10;
+const SET_CONCATENATED: u32 = 0x80;
 /// Rules write to it.
 const SET_EVAL: u32 = 0x20;
 /// Tells nft(8) that keys are in the host's order: type 0, length, 1.
 const HOST_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
 const ELEMENT_END: u32 = 1;
+/// `NFTA_SET_ELEM_KEY_END`
+pub const LAST_KEY: u16 = 10;
 
 /// A list of elements is one attribute, whose length has two bytes.
 const MOST_BYTES: usize = 32 * 1024;
@@ -106,6 +109,15 @@ pub enum Field {
 }
 
 impl Field {
+    /// Its bytes without what it is padded with.
+    fn bytes(self) -> u32 {
+        match self {
+            Self::Protocol => 1,
+            Self::Port => 2,
+            other => other.number_and_length().1,
+        }
+    }
+
     fn number_and_length(self) -> (u32, u32) {
         match self {
             Self::V4 => (7, 4),
@@ -133,6 +145,8 @@ pub struct Shape<'a> {
     pub remembers: Option<u32>,
     /// Keys are mapped to verdicts.
     pub verdicts: bool,
+    /// Each field of a key is from one to another.
+    pub ranges: bool,
 }
 
 impl<'a> Shape<'a> {
@@ -143,7 +157,7 @@ impl<'a> Shape<'a> {
 
     /// A map.
     pub const fn map(name: &'a str, key: &'static [Field], data: &'static [Field]) -> Self {
-        Self { name, key, data, interval: false, remembers: None, verdicts: false }
+        Self { name, key, data, interval: false, remembers: None, verdicts: false, ranges: false }
     }
 
     /// A set of intervals.
@@ -156,7 +170,8 @@ impl<'a> Shape<'a> {
 pub fn set(table: &str, shape: &Shape<'_>, id: u32) -> Request {
     let map = if shape.data.is_empty() && !shape.verdicts { 0 } else { SET_MAP };
     let remembers = shape.remembers.map_or(0, |_| SET_EVAL | SET_TIMEOUT);
-    let flags = map | remembers | if shape.interval { SET_INTERVAL } else { 0 };
+    let interval = if shape.interval || shape.ranges { SET_INTERVAL } else { 0 };
+    let flags = map | remembers | interval | if shape.ranges { SET_CONCATENATED } else { 0 };
     let (key_type, key_length) = composed(shape.key);
     let mut request = Request::new(NEW_SET, CREATE, &family(INET))
         .with(1, &text(table))
@@ -167,6 +182,12 @@ pub fn set(table: &str, shape: &Shape<'_>, id: u32) -> Request {
         .with(10, &id.to_be_bytes());
     if shape.key == [Field::Interface] {
         request = request.with(13, &HOST_ORDER);
+    }
+    if shape.ranges {
+        let length = |field: &Field| Nest::new().with(1, &field.bytes().to_be_bytes());
+        let lengths = shape.key.iter().map(length);
+        let list = lengths.fold(Nest::new(), |list, one| list.with_nest(LIST_ELEMENT, &one));
+        request = request.with_nest(9, &Nest::new().with_nest(2, &list));
     }
     if let Some(most) = shape.remembers {
         request = request.with_nest(9, &Nest::new().with(1, &most.to_be_bytes()));
@@ -194,7 +215,8 @@ fn composed(fields: &[Field]) -> (u32, u32) {
 pub struct Element {
     /// Its key, each field padded to four bytes.
     pub key: Vec<u8>,
-    /// What it is mapped to, for a verdict the name of the chain that is jumped to; empty in a set.
+    /// What it is mapped to, for a verdict the name of the chain that is jumped to; the last key, in a set of
+    /// ranges; empty in others.
     pub data: Vec<u8>,
     /// The first key behind an interval.
     pub end: bool,
@@ -202,13 +224,13 @@ pub struct Element {
 
 /// Adds elements, in as many messages as they need.
 pub fn add_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
-    let each = elements.iter().map(|element| described(element, data(element, set.verdicts).as_ref()));
+    let each = elements.iter().map(|element| described(element, set, data(element, set)));
     lists(NEW_ELEMENTS, CREATE, table, set.name, each)
 }
 
 /// Removes elements; one that is not there is an error.
 pub fn delete_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
-    lists(DELETE_ELEMENTS, 0, table, set.name, elements.iter().map(|element| described(element, None)))
+    lists(DELETE_ELEMENTS, 0, table, set.name, elements.iter().map(|element| described(element, set, None)))
 }
 
 fn lists(
@@ -233,18 +255,22 @@ fn lists(
 }
 
 /// What an element is mapped to.
-fn data(element: &Element, verdicts: bool) -> Option<Nest> {
-    match verdicts {
-        _ if element.data.is_empty() => None,
+fn data(element: &Element, set: &Shape<'_>) -> Option<Nest> {
+    match set.verdicts {
+        _ if element.data.is_empty() || set.ranges => None,
         true => Some(decision(Verdict::Jump(&String::from_utf8_lossy(&element.data)))),
         false => Some(Nest::new().with(1, &element.data)),
     }
 }
 
-fn described(element: &Element, data: Option<&Nest>) -> Nest {
-    let mut nest = Nest::new().with_nest(1, &Nest::new().with(1, &element.key));
+fn described(element: &Element, set: &Shape<'_>, data: Option<Nest>) -> Nest {
+    let value = |bytes: &[u8]| Nest::new().with(1, bytes);
+    let mut nest = Nest::new().with_nest(1, &value(&element.key));
     if let Some(data) = data {
-        nest = nest.with_nest(2, data);
+        nest = nest.with_nest(2, &data);
+    }
+    if set.ranges {
+        nest = nest.with_nest(LAST_KEY, &value(&element.data));
     }
     if element.end {
         nest = nest.with(3, &ELEMENT_END.to_be_bytes());
