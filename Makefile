@@ -1,6 +1,6 @@
 # Every verb a developer or user types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build check test test-full fuzz torture kernel image run bench clean
+.PHONY: help build check test test-full fuzz torture kernel image run cluster cluster-down bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,6 +49,13 @@ image: build ## the demonstration's image, in target/run/demo
 
 run: build ## boot the demonstration in QEMU, or IMAGE=my.tar
 	@tools/run boot
+
+cluster: build ## a Kubernetes cluster of three nodes in QEMU, and the example of four containers; as root
+	@tools/need qemu-system-x86 mmdebstrap umoci skopeo uidmap xz-utils iproute2 e2fsprogs
+	@cargo run --quiet -p tests --bin cluster up
+
+cluster-down: ## ends that cluster; leaves nothing
+	@cargo run --quiet -p tests --bin cluster down
 
 bench: build ## a boot and a container beside their peers: times, memory, sizes; also in target/bench/*.json
 	@tools/need qemu-system-x86 mmdebstrap umoci skopeo uidmap xz-utils busybox-static runit \

@@ -63,6 +63,14 @@ impl Image {
         Self { agent: true, ..Self::with_images().skerry() }
     }
 
+    /// The worker that `make cluster` boots, with the example's containers and the cluster's name server.
+    pub fn example() -> Self {
+        let images = ["examples/images/front", "examples/images/back", "examples/images/database"];
+        let more = ["examples/images/report", "tests/control-plane/images/coredns"];
+        let containers = [&images[..], &more].concat();
+        Self { skerry: true, agent: true, ..Self::of_recipe("worker.toml", &containers) }
+    }
+
     /// What a file of `recipes/` makes; it needs these container images.
     pub fn of_recipe(file: &'static str, containers: &[&str]) -> Self {
         let containers = containers.iter().map(|&name| name.to_owned()).collect();
@@ -177,7 +185,7 @@ impl Image {
         let folder = repository().join("recipes");
         let mut text = fs::read_to_string(folder.join(name))?;
         for name in &self.containers {
-            let link = format!("../target/images/{name}.tar");
+            let link = format!("../target/images/{}.tar", name.rsplit('/').next().unwrap_or(name));
             text = text.replace(&link, &container_archive(name)?.display().to_string());
         }
         text = text.replace(PACKAGED, &self.kernel_line()?);
@@ -207,14 +215,15 @@ impl Image {
     }
 }
 
-/// The archive of a container image of `tests/images`, made when it is not there.
+/// The archive of a container image, made when it is not there: of `tests/images`, or, for a name with
+/// slashes, of the script of that path below the repository.
 ///
 /// # Errors
 ///
 /// What the script says.
 pub fn container_archive(name: &str) -> Result<PathBuf> {
     let mut build = Command::new(repository().join("tests/images/build"));
-    let words = said(build.arg(name))?;
+    let words = said(build.arg(name).current_dir(repository()))?;
     Ok(PathBuf::from(words.trim()))
 }
 

@@ -21,6 +21,7 @@ mod forward;
 mod namespace;
 mod pki;
 mod program;
+mod registry;
 mod station;
 
 use crate::disk::Scratch;
@@ -29,6 +30,7 @@ use crate::{Failure, Result, web};
 use control_plane::{ControlPlane, Settings};
 use namespace::Namespace;
 use pki::{Pki, Subject};
+use registry::Registry;
 use station::Stations;
 use std::cell::Cell;
 use std::fs;
@@ -67,6 +69,7 @@ struct Parts {
     control_plane: ControlPlane,
     namespace: Namespace,
     stations: Stations,
+    registry: Registry,
     pki: Pki,
     programs: PathBuf,
     folder: PathBuf,
@@ -119,6 +122,7 @@ impl Cluster {
             control_plane,
             namespace,
             stations: Stations::default(),
+            registry: Registry::default(),
             pki,
             programs,
             folder: folder.to_owned(),

@@ -1,6 +1,6 @@
 //! Machines on the cluster's wire: addresses, tap devices, disks and configurations by name.
 
-use super::{Cluster, GATEWAY, SERVER};
+use super::{Cluster, GATEWAY, SERVER, registry};
 use crate::{Failure, Image, Node, Result};
 use qemu::{Disk, Network};
 use std::fs::File;
@@ -77,8 +77,24 @@ impl Cluster {
     ///
     /// When its tap device or its disk cannot be made.
     pub fn node_with(&self, name: &str, lines: &str) -> Result<Node> {
-        let join = format!("[cluster]\nserver = \"{SERVER}\"\n{lines}");
+        let join = format!("[cluster]\nserver = \"{SERVER}\"\n{lines}{}", registry::node_lines());
         Ok(self.station(name)?.image(Image::worker()).more_config(&join))
+    }
+
+    /// Lays a way from the wire to each node's pods, for who asks a pod from outside the nodes: the API
+    /// server, for one that extends it, or a test.
+    ///
+    /// # Errors
+    ///
+    /// What kubectl or ip(8) says.
+    pub fn route_to_pods(&self) -> Result {
+        let path = r#"{range .items[*]}{.spec.podCIDR} {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}"#;
+        for line in self.kubectl(&format!("get nodes -o jsonpath='{path}'"))?.lines() {
+            if let [pods, node] = line.split_whitespace().collect::<Vec<_>>()[..] {
+                self.parts.namespace.ip(&format!("route replace {pods} via {node}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The address of the machine of this name.

@@ -122,3 +122,17 @@ fn a_machine_on_the_clusters_wire_reaches_the_api_server_and_is_reached() -> Res
     assert_eq!(machine.run("hostname")?, "alone\n");
     machine.power_off()
 }
+
+#[test]
+fn an_image_of_the_clusters_registry_is_pulled_on_a_node() -> Result {
+    let cluster = Cluster::shared()?;
+    let image = cluster.push("busybox")?;
+    let node = cluster
+        .node("pulls")?
+        .more_config(&format!(
+            "[containers.box]\nimage = \"{image}\"\npull = \"missing\"\nargs = [\"sleep\", \"1000000\"]\n"
+        ))
+        .boot()?;
+    node.console().wait_for("box: running")?;
+    node.power_off()
+}
