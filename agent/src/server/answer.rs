@@ -1,6 +1,7 @@
 //! Answers to requests.
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -22,8 +23,13 @@ pub fn ok(words: impl Into<String>) -> Answer {
 
 /// Content that is made piece by piece, as the client takes it.
 pub fn pieces(kind: &'static str, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Answer {
+    stream(kind, futures::stream::iter(pieces))
+}
+
+/// Content that comes by and by.
+pub fn stream(kind: &'static str, pieces: impl Stream<Item = Bytes> + Send + 'static) -> Answer {
     let frames = pieces.map(|piece| Ok(Frame::data(piece)));
-    with_body(StatusCode::OK, kind, StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
+    with_body(StatusCode::OK, kind, StreamBody::new(frames).boxed_unsync())
 }
 
 /// Any content.

@@ -8,12 +8,14 @@
 //! | which pod and container it names | [`pods`] |
 //! | programs' streams: `exec`, `attach` | [`remote`] |
 //! | connections to pods' ports | [`forward`] |
+//! | containers' logs | [`logs`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
 //! Every path needs a right, `/healthz` too. There is no port without TLS.
 
 pub mod access;
 pub mod forward;
+pub mod logs;
 pub mod pods;
 pub mod remote;
 pub mod route;
@@ -127,6 +129,7 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
     match route(method, path) {
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),
+        Route::Logs(target) => logs::logs(host, request.uri().query().unwrap_or_default(), &target).await,
         Route::PortForward(target) => forward::forward(host, request, &target),
         Route::Healthz => answer::ok("ok"),
         Route::Pods => list::pods(&host.pods, |_| true),

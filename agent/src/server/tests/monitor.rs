@@ -9,13 +9,16 @@
 //! | others | cannot be found |
 
 use spec::monitor::{Exec, Frame, Kind, Reader, Reply, Request};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 
 /// A monitor that listens at a socket of its own.
 pub struct Played {
     folder: PathBuf,
+    end: Arc<Notify>,
 }
 
 impl Played {
@@ -24,12 +27,25 @@ impl Played {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let listener = UnixListener::bind(folder.join("socket")).unwrap();
+        let end = Arc::new(Notify::new());
+        let theirs = end.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(async move { Peer { stream, reader: Reader::default() }.serve().await });
+                let peer = Peer { stream, reader: Reader::default(), end: theirs.clone() };
+                tokio::spawn(async move { peer.serve().await });
             }
         });
-        Self { folder }
+        Self { folder, end }
+    }
+
+    /// A folder that goes with it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whoever waits for a container's end is told that it has come.
+    pub fn end_all(&self) {
+        self.end.notify_waiters();
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -46,6 +62,7 @@ impl Drop for Played {
 struct Peer {
     stream: UnixStream,
     reader: Reader,
+    end: Arc<Notify>,
 }
 
 impl Peer {
@@ -83,8 +100,10 @@ impl Peer {
                 })
                 .await
             }
-            // What it waits for never ends, until the client leaves.
-            Request::Wait { .. } => self.frame().await.map(drop),
+            Request::Wait { .. } => {
+                self.end.clone().notified().await;
+                self.say(&Reply::Exited { status: 0, out_of_memory: false, error: None }).await
+            }
             other => panic!("{other:?} is not played"),
         }
     }
