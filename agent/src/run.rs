@@ -1,21 +1,30 @@
 //! The agent at work: who the node is, then everything at once, for ever.
 
 use crate::api::Api;
-use crate::config;
+use crate::events::{self, Events};
 use crate::identity::Identity;
-use crate::join;
+use crate::image::Images;
+use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::{facts, lease, report};
 use crate::say::Trouble;
+use crate::server::pods as shown;
+use crate::sources::Sources;
+use crate::table::Table;
+use crate::worker::Context;
+use crate::{config, join, pods, serving, ways};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// Between two looks for an address.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often the images are looked at.
+const IMAGES: Duration = Duration::from_secs(30);
 
 /// Serves the cluster until the process is ended.
 ///
@@ -33,15 +42,49 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
     let own = Arc::new(Own { cluster, name, addresses, machine });
     let first = Standing { unready: Some("the pod network is not ready".to_owned()), ..Standing::default() };
-    let (_sender, mut standing) = watch::channel(first.clone());
+    let (sender, mut standing) = watch::channel(first.clone());
     let node = report::register(&own, &api, &first).await;
     let uid = node.metadata.uid.clone().unwrap_or_default();
+    let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
+    let services = watch::Sender::default();
+    let (events, waiting) = Events::new();
+    let context = Arc::new(Context {
+        api: api.clone(),
+        own: own.clone(),
+        table: Table::new(monitor.clone()),
+        monitor,
+        images: Images::open(),
+        sources: Sources::default(),
+        events,
+        services: services.subscribe(),
+        shown: Mutex::default(),
+        board: shown::Pods::default(),
+    });
     tokio::join!(
         lease::keep(&api, &own.name, &uid),
         report::keep(&own, &api, &node, &mut standing),
         join::rotate(&identity, &own.cluster, &server, &own.name, &api),
+        events::keep(&api, &own.name, waiting),
+        context.table.keep(),
+        pods::keep(context.clone()),
+        ways::keep(&api, &own, &services, &sender),
+        images(&context, &sender),
+        serving::keep(&context, &identity, &server),
     );
     Ok(())
+}
+
+/// The Node object names the images that are there.
+async fn images(context: &Context, standing: &watch::Sender<Standing>) {
+    loop {
+        let images = context.images.list();
+        standing.send_if_modified(|standing| {
+            let changes = standing.images != images;
+            standing.images = images;
+            changes
+        });
+        sleep(IMAGES).await;
+    }
 }
 
 /// The address of this node, once there is a way to the API server.

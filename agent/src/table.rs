@@ -1,0 +1,99 @@
+//! The pods' containers as the monitor has them, by the pod's UID: one list for all, read again whenever
+//! something happens.
+
+use crate::monitor::Monitor;
+use crate::pod::observed::{Containers, Instance, label};
+use crate::say::Trouble;
+use spec::monitor::{Reply, Request, Summary};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
+
+/// Between two attempts while the monitor is away.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Containers by the UID of their pod.
+pub type ByPod = BTreeMap<String, Arc<Containers>>;
+
+/// The list.
+#[derive(Debug)]
+pub struct Table {
+    monitor: Monitor,
+    /// A list is put here before the next one is asked for, so that none is older than the one before it.
+    turn: Mutex<()>,
+    list: watch::Sender<Arc<ByPod>>,
+}
+
+impl Table {
+    /// An empty one.
+    pub fn new(monitor: Monitor) -> Self {
+        Self { monitor, turn: Mutex::new(()), list: watch::Sender::default() }
+    }
+
+    /// The list as it is and as it becomes.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<ByPod>> {
+        self.list.subscribe()
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// The monitor does not answer, in words.
+    pub async fn refresh(&self) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let summaries = match self.monitor.ask(&Request::List).await {
+            Ok(Reply::Containers { containers }) => containers,
+            Ok(other) => return Err(format!("the monitor answered {other:?} to \"list\"")),
+            Err(error) => return Err(error.to_string()),
+        };
+        let next = by_pod(&summaries, &self.list.borrow());
+        self.list.send_if_modified(|list| {
+            let changes = **list != next;
+            *list = Arc::new(next);
+            changes
+        });
+        Ok(())
+    }
+
+    /// Keeps it true for ever.
+    pub async fn keep(&self) {
+        let mut trouble = Trouble::default();
+        loop {
+            let followed = self.follow().await;
+            trouble.of("follow the monitor", followed);
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Until the monitor leaves.
+    async fn follow(&self) -> Result<(), String> {
+        let events = Request::Events { since: None, until: None };
+        let mut events = self.monitor.replies(&events).await.map_err(|error| error.to_string())?;
+        loop {
+            self.refresh().await?;
+            match events.next().await {
+                Ok(_) => {}
+                // It was killed, and is back in a moment.
+                Err(crate::monitor::Error::Gone) => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// Sorts containers; a pod that has not changed stays the same value.
+fn by_pod(summaries: &[Summary], before: &ByPod) -> ByPod {
+    let mut sorted: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+    for summary in summaries {
+        if let (Some(uid), Some(instance)) = (summary.labels.get(label::UID), Instance::of(summary)) {
+            sorted.entry(uid.clone()).or_default().push(instance);
+        }
+    }
+    let same = |uid: &str, next: Containers| match before.get(uid) {
+        Some(known) if **known == next => known.clone(),
+        _ => Arc::new(next),
+    };
+    sorted.into_iter().map(|(uid, list)| (uid.clone(), same(&uid, Containers::of(list)))).collect()
+}

@@ -1,0 +1,386 @@
+//! The ways of pods' packets: the node's pod network, other nodes' pods, Services. The API server's objects become
+//! the words of [`network::cluster`], which makes the kernel so.
+
+use crate::api::Api;
+use crate::node::report::{Own, Standing};
+use crate::pods::mirror;
+use crate::say::Trouble;
+use crate::worker::Services as Known;
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher;
+use network::cluster::pods::{PodNetwork, define};
+use network::cluster::routes::{Other, Routes, settle};
+use network::cluster::services::{
+    self, Backed, Change, Endpoint, Here, Protocol, ServicePort, Slice, SlicePort,
+};
+use spec::node::{By, Cidr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Between two attempts at what the kernel has refused.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Changes of Services that come so close together are one.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// What a node is to the ways: its pods' subnets, its addresses, its zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    subnets: Vec<Cidr>,
+    addresses: Vec<IpAddr>,
+    zone: Option<String>,
+}
+
+/// Nodes by name; their namespace is empty.
+type Places = BTreeMap<(String, String), Place>;
+
+/// Slices, each with the Service that it is of.
+type Slices = BTreeMap<(String, String), Arc<(String, Slice)>>;
+
+/// Keeps the ways true for ever; `standing` is told whether pods can run.
+pub async fn keep(
+    api: &Api,
+    own: &Own,
+    services: &watch::Sender<Arc<Known>>,
+    standing: &watch::Sender<Standing>,
+) {
+    let places = watch::Sender::new(Arc::new(Places::new()));
+    let slices = watch::Sender::new(Arc::new(Slices::new()));
+    let all = watcher::Config::default;
+    tokio::join!(
+        mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), &places),
+        mirror(api, "watch services", all(), |service: Service| Some(Arc::new(service)), services),
+        async {
+            if own.cluster.services == By::Node {
+                mirror(
+                    api,
+                    "watch endpoints",
+                    all(),
+                    |one: EndpointSlice| slice(&one).map(Arc::new),
+                    &slices,
+                )
+                .await;
+            }
+        },
+        pods(own, places.subscribe(), standing),
+        async {
+            if own.cluster.services == By::Node {
+                lead(own, places.subscribe(), services.subscribe(), slices.subscribe()).await;
+            }
+        },
+    );
+}
+
+fn place(node: &Node) -> Place {
+    let spec = node.spec.clone().unwrap_or_default();
+    let one = spec.pod_cidr.into_iter().collect();
+    let subnets = spec.pod_cidrs.unwrap_or(one).iter().filter_map(|text| text.parse().ok()).collect();
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let addresses =
+        addresses.filter(|own| own.type_ == "InternalIP").filter_map(|own| own.address.parse().ok());
+    let labels = node.metadata.labels.as_ref();
+    let zone = labels.and_then(|labels| labels.get("topology.kubernetes.io/zone").cloned());
+    Place { subnets, addresses: addresses.collect(), zone }
+}
+
+/// The pods' network of this node and the ways to others'.
+async fn pods(own: &Own, mut places: watch::Receiver<Arc<Places>>, standing: &watch::Sender<Standing>) {
+    if own.cluster.pod_network == By::Cluster {
+        return standing.send_modify(|standing| standing.unready = None);
+    }
+    let mut trouble = Trouble::default();
+    let mut made: Option<Arc<Places>> = None;
+    loop {
+        let now = places.borrow_and_update().clone();
+        let mine = now.get(&(String::new(), own.name.clone())).cloned().unwrap_or_default();
+        if mine.subnets.is_empty() {
+            let words = "the cluster has given this node no podCIDR yet".to_owned();
+            standing
+                .send_if_modified(|standing| standing.unready.replace(words.clone()) != Some(words.clone()));
+        } else if made.as_ref() != Some(&now) {
+            let (network, routes) = wanted(own, &mine, &now);
+            let done = tokio::task::spawn_blocking(move || {
+                define(&network)?;
+                settle(&routes)
+            });
+            let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+            let worked = trouble.of("make the pods' network", done.clone());
+            let unready = done.err().map(|reason| format!("pod network: {reason}"));
+            standing.send_if_modified(|standing| {
+                std::mem::replace(&mut standing.unready, unready.clone()) != unready
+            });
+            if worked.is_none() {
+                let _ = timeout(PAUSE, places.changed()).await;
+                continue;
+            }
+            made = Some(now);
+        }
+        if places.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn wanted(own: &Own, mine: &Place, all: &Places) -> (PodNetwork, Routes) {
+    let others: Vec<Other> = all
+        .iter()
+        .filter(|((_, name), place)| {
+            *name != own.name && !place.subnets.is_empty() && !place.addresses.is_empty()
+        })
+        .map(|((_, name), place)| Other {
+            name: name.clone(),
+            subnets: place.subnets.clone(),
+            addresses: place.addresses.clone(),
+        })
+        .collect();
+    let network = PodNetwork { subnets: mine.subnets.clone(), cluster: subnets(all), mtu: None };
+    let routes = Routes {
+        subnets: mine.subnets.clone(),
+        addresses: own.addresses.clone(),
+        others,
+        tunnel_only: false,
+    };
+    (network, routes)
+}
+
+/// Where pods are: all nodes' subnets.
+fn subnets(all: &Places) -> Vec<Cidr> {
+    all.values().flat_map(|place| place.subnets.iter().copied()).collect()
+}
+
+/// Leads to Services for ever.
+async fn lead(
+    own: &Own,
+    mut places: watch::Receiver<Arc<Places>>,
+    mut known: watch::Receiver<Arc<Known>>,
+    mut slices: watch::Receiver<Arc<Slices>>,
+) {
+    let ruled = Arc::new(Mutex::new(services::Services::new()));
+    let (mut trouble, mut before) = (Trouble::default(), None::<(Arc<Known>, Arc<Slices>, Here)>);
+    // The first word of each is a whole list; before that nothing is known to be gone.
+    if known.changed().await.is_err() || slices.changed().await.is_err() {
+        return;
+    }
+    loop {
+        let (now, parts) = (known.borrow_and_update().clone(), slices.borrow_and_update().clone());
+        let here = here(own, &places.borrow_and_update());
+        let changes = match &before {
+            Some((old, old_parts, old_here)) if *old_here == here => {
+                changed((old, old_parts), (&now, &parts))
+            }
+            _ => changed((&Arc::default(), &Arc::default()), (&now, &parts)),
+        };
+        if !changes.is_empty() || before.is_none() {
+            let (ruled, at) = (ruled.clone(), here.clone());
+            let done = tokio::task::spawn_blocking(move || {
+                ruled.lock().unwrap_or_else(PoisonError::into_inner).apply(&at, changes)
+            });
+            let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+            if trouble.of("lead to Services", done).is_none() {
+                before = None;
+                sleep(PAUSE).await;
+                continue;
+            }
+        }
+        before = Some((now, parts, here));
+        tokio::select! {
+            one = known.changed() => if one.is_err() { return },
+            one = slices.changed() => if one.is_err() { return },
+            one = places.changed() => if one.is_err() { return },
+        }
+        sleep(GATHER).await;
+    }
+}
+
+fn here(own: &Own, places: &Places) -> Here {
+    let mine = places.get(&(String::new(), own.name.clone()));
+    Here { node: own.name.clone(), zone: mine.and_then(|place| place.zone.clone()), pods: subnets(places) }
+}
+
+type Both<'a> = (&'a Arc<Known>, &'a Arc<Slices>);
+
+/// Services that are not as they were, themselves or their endpoints.
+fn changed(before: Both<'_>, now: Both<'_>) -> Vec<Change> {
+    let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+    let (old, new) = (before.0, now.0);
+    let differs = |key: &(String, String)| match (old.get(key), new.get(key)) {
+        (Some(one), Some(other)) => !Arc::ptr_eq(one, other),
+        (one, other) => one.is_some() != other.is_some(),
+    };
+    names.extend(old.keys().chain(new.keys()).filter(|key| differs(key)).cloned());
+    let (old, new) = (before.1, now.1);
+    for key in old.keys().chain(new.keys()) {
+        let (one, other) = (old.get(key), new.get(key));
+        let same = matches!((one, other), (Some(one), Some(other)) if Arc::ptr_eq(one, other));
+        if !same {
+            names.extend([one, other].into_iter().flatten().map(|own| (key.0.clone(), own.0.clone())));
+        }
+    }
+    let mut of: BTreeMap<(&str, &str), Vec<Slice>> = BTreeMap::new();
+    for ((namespace, _), own) in now.1.iter() {
+        of.entry((namespace, &own.0)).or_default().push(own.1.clone());
+    }
+    let backed = |key: &(String, String)| {
+        let service = service(now.0.get(key)?)?;
+        let slices = of.get(&(key.0.as_str(), key.1.as_str())).cloned().unwrap_or_default();
+        Some(Backed { service, slices })
+    };
+    names.iter().map(|key| Change { name: format!("{}/{}", key.0, key.1), now: backed(key) }).collect()
+}
+
+fn protocol(text: Option<&str>) -> Option<Protocol> {
+    match text.unwrap_or("TCP") {
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        "SCTP" => Some(Protocol::Sctp),
+        _ => None,
+    }
+}
+
+fn addresses(list: Option<&Vec<String>>) -> Vec<IpAddr> {
+    list.into_iter().flatten().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// A Service that leads somewhere; headless ones and other names do not.
+fn service(own: &Service) -> Option<services::Service> {
+    let spec = own.spec.as_ref()?;
+    let cluster_ips = addresses(spec.cluster_ips.as_ref());
+    if spec.type_.as_deref() == Some("ExternalName") || cluster_ips.is_empty() {
+        return None;
+    }
+    let ingress = own.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let proxied =
+        |one: &&k8s_openapi::api::core::v1::LoadBalancerIngress| one.ip_mode.as_deref() != Some("Proxy");
+    let load_balancer_ips =
+        ingress.into_iter().flatten().filter(proxied).filter_map(|one| one.ip.as_ref()?.parse().ok());
+    let number = |port: i32| u16::try_from(port).ok().filter(|port| *port > 0);
+    let port = |one: &k8s_openapi::api::core::v1::ServicePort| {
+        Some(ServicePort {
+            name: one.name.clone().unwrap_or_default(),
+            protocol: protocol(one.protocol.as_deref())?,
+            port: number(one.port)?,
+            node_port: one.node_port.and_then(number),
+        })
+    };
+    let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
+    let seconds =
+        spec.session_affinity_config.as_ref().and_then(|own| own.client_ip.as_ref()?.timeout_seconds);
+    Some(services::Service {
+        cluster_ips,
+        external_ips: addresses(spec.external_ips.as_ref()),
+        load_balancer_ips: load_balancer_ips.collect(),
+        load_balancer_source_ranges: spec
+            .load_balancer_source_ranges
+            .iter()
+            .flatten()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
+        ports: spec.ports.iter().flatten().filter_map(port).collect(),
+        affinity_seconds: sticky.then(|| seconds.unwrap_or(10_800).unsigned_abs()),
+        internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
+        external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+    })
+}
+
+/// A slice and the Service that it is of.
+fn slice(own: &EndpointSlice) -> Option<(String, Slice)> {
+    let service = own.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?.clone();
+    if !matches!(own.address_type.as_str(), "IPv4" | "IPv6") {
+        return None;
+    }
+    let port = |one: &k8s_openapi::api::discovery::v1::EndpointPort| {
+        Some(SlicePort {
+            name: one.name.clone().unwrap_or_default(),
+            protocol: protocol(one.protocol.as_deref())?,
+            port: u16::try_from(one.port?).ok()?,
+        })
+    };
+    let endpoint = |one: &k8s_openapi::api::discovery::v1::Endpoint| {
+        let conditions = one.conditions.clone().unwrap_or_default();
+        let ready = conditions.ready != Some(false);
+        let hints = one.hints.clone().unwrap_or_default();
+        Some(Endpoint {
+            address: one.addresses.first()?.parse().ok()?,
+            ready,
+            serving: conditions.serving.unwrap_or(ready),
+            terminating: conditions.terminating == Some(true),
+            node: one.node_name.clone(),
+            for_zones: hints.for_zones.into_iter().flatten().map(|own| own.name).collect(),
+            for_nodes: hints.for_nodes.into_iter().flatten().map(|own| own.name).collect(),
+        })
+    };
+    let slice = Slice {
+        ports: own.ports.iter().flatten().filter_map(port).collect(),
+        endpoints: own.endpoints.iter().flatten().filter_map(endpoint).collect(),
+    };
+    Some((service, slice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn known(services: serde_json::Value) -> Arc<Known> {
+        let all: Vec<Service> = serde_json::from_value(services).unwrap();
+        let key =
+            |own: &Service| (own.metadata.namespace.clone().unwrap(), own.metadata.name.clone().unwrap());
+        Arc::new(all.into_iter().map(|own| (key(&own), Arc::new(own))).collect())
+    }
+
+    fn parts(slices: serde_json::Value) -> Arc<Slices> {
+        let all: Vec<EndpointSlice> = serde_json::from_value(slices).unwrap();
+        let key = |own: &EndpointSlice| {
+            (own.metadata.namespace.clone().unwrap(), own.metadata.name.clone().unwrap())
+        };
+        Arc::new(all.iter().filter_map(|own| Some((key(own), Arc::new(slice(own)?)))).collect())
+    }
+
+    fn web(address: &str) -> serde_json::Value {
+        json!({ "metadata": { "namespace": "n", "name": "web" }, "spec": { "clusterIPs": [address], "ports": [{ "port": 80, "nodePort": 30080 }], "sessionAffinity": "ClientIP" } })
+    }
+
+    #[test]
+    fn what_has_changed_is_told_with_all_that_belongs_to_it() {
+        let (none, empty) = (known(json!([])), parts(json!([])));
+        let services = known(
+            json!([web("10.96.0.7"), { "metadata": { "namespace": "n", "name": "db" }, "spec": { "clusterIPs": ["None"] } }]),
+        );
+        let first = changed((&none, &empty), (&services, &empty));
+        assert_eq!(first.len(), 2);
+        let own = first[1].now.as_ref().unwrap();
+        assert_eq!(
+            (first[0].now.is_none(), own.service.affinity_seconds, own.service.ports[0].node_port),
+            (true, Some(10_800), Some(30_080))
+        );
+        let slices = parts(json!([{
+            "metadata": { "namespace": "n", "name": "web-1", "labels": { "kubernetes.io/service-name": "web" } },
+            "addressType": "IPv4", "ports": [{ "port": 8080 }],
+            "endpoints": [{ "addresses": ["10.1.0.2"], "conditions": { "ready": false, "terminating": true } }],
+        }]));
+        let second = changed((&services, &empty), (&services, &slices));
+        assert_eq!((second.len(), second[0].name.as_str()), (1, "n/web"));
+        let endpoint = &second[0].now.as_ref().unwrap().slices[0].endpoints[0];
+        assert_eq!((endpoint.ready, endpoint.serving, endpoint.terminating), (false, false, true));
+        assert!(changed((&services, &slices), (&services, &slices)).is_empty());
+        let gone = changed((&services, &slices), (&none, &slices));
+        assert!(gone.iter().all(|one| one.now.is_none()) && gone.len() == 2);
+    }
+
+    #[test]
+    fn a_nodes_place_is_read_from_its_object() {
+        let node: Node = serde_json::from_value(json!({
+            "metadata": { "name": "a", "labels": { "topology.kubernetes.io/zone": "z" } },
+            "spec": { "podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"] },
+            "status": { "addresses": [{ "type": "Hostname", "address": "a" }, { "type": "InternalIP", "address": "192.0.2.1" }] },
+        }))
+        .unwrap();
+        let place = place(&node);
+        assert_eq!((place.subnets.len(), place.addresses.len(), place.zone.as_deref()), (2, 1, Some("z")));
+    }
+}

@@ -1,0 +1,451 @@
+//! One pod, from its first sight to the last of its traces: looks at what there is, asks [`next`] what to do, does
+//! it, and tells the API server. What it must know is read again at each turn, so it may be killed at any.
+//!
+//! [`next`]: crate::pod::next
+
+mod begin;
+mod end;
+mod prepare;
+mod report;
+
+use crate::api::Api;
+use crate::events::Events;
+use crate::image::Images;
+use crate::monitor::Monitor;
+use crate::node::report::Own;
+use crate::pod::env::Allocatable;
+use crate::pod::names;
+use crate::pod::next::{self, Action, Ending, Kind, View, Waiting};
+use crate::pod::observed::{Containers, Instance, Sandbox};
+use crate::pod::status::{self, Known};
+use crate::probe::{Probes, Subject};
+use crate::server::pods as shown;
+use crate::sources::Sources;
+use crate::table::{ByPod, Table};
+use crate::volume::make::Made;
+use crate::{sandbox, volume};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often files that come from the API server are looked at again.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Services by namespace and name.
+pub type Services = BTreeMap<(String, String), Arc<Service>>;
+
+/// What all workers share.
+pub struct Context {
+    /// The API server.
+    pub api: Api,
+    /// Who the node is.
+    pub own: Arc<Own>,
+    /// The parent of containers.
+    pub monitor: Monitor,
+    /// What it runs.
+    pub table: Table,
+    /// The node's images.
+    pub images: Images,
+    /// What pods refer to.
+    pub sources: Sources,
+    /// Where is told what happens.
+    pub events: Events,
+    /// Services, by the API server's word.
+    pub services: watch::Receiver<Arc<Services>>,
+    /// Pods as the server shows them.
+    pub shown: Mutex<BTreeMap<String, shown::Pod>>,
+    /// The same, as the server reads it.
+    pub board: shown::Pods,
+}
+
+impl Context {
+    /// The cluster's names.
+    pub fn names(&self) -> names::Cluster {
+        let cluster = &self.own.cluster;
+        let mut servers = cluster.dns.clone();
+        if servers.is_empty() {
+            let services = self.services.borrow();
+            let dns = services.get(&("kube-system".to_owned(), "kube-dns".to_owned()));
+            let spec = dns.and_then(|service| service.spec.as_ref());
+            let all = spec.and_then(|spec| spec.cluster_ips.clone()).unwrap_or_default();
+            servers = all.iter().filter_map(|own| own.parse().ok()).collect();
+        }
+        names::Cluster { domain: cluster.domain.clone(), servers }
+    }
+
+    /// What pods may have.
+    pub fn allocatable(&self) -> Allocatable {
+        use crate::node::object::{allocatable_cpus, allocatable_memory};
+        let Own { cluster, machine, .. } = &*self.own;
+        Allocatable {
+            millicpu: allocatable_cpus(cluster, machine),
+            memory: allocatable_memory(cluster, machine),
+            disk: crate::node::facts::left().disk_size,
+        }
+    }
+
+    fn show(&self, uid: &str, pod: Option<shown::Pod>) {
+        let Ok(mut all) = self.shown.lock() else { return };
+        match pod {
+            Some(pod) => all.insert(uid.to_owned(), pod),
+            None => all.remove(uid),
+        };
+        self.board.replace(all.values().cloned().collect());
+    }
+}
+
+/// What is wanted of a pod.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// As the API server has it.
+    pub pod: Arc<Pod>,
+    /// The API server has it no more: nothing of it may stay, and nobody is to be told.
+    pub gone: bool,
+    /// Why it is to end though nobody deletes it: it was evicted, say.
+    pub ending: Option<Ending>,
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    Timestamp::now().as_second()
+}
+
+struct Worker {
+    context: Arc<Context>,
+    uid: String,
+    wanted: watch::Receiver<Wanted>,
+    table: watch::Receiver<Arc<ByPod>>,
+    probes: Probes,
+    /// What keeps containers from being made, by name; the sandbox by none.
+    waiting: BTreeMap<String, Waiting>,
+    /// Volumes, once they are made.
+    volumes: Option<BTreeMap<String, Made>>,
+    refreshed: Instant,
+    /// Termination messages by ID.
+    messages: BTreeMap<String, String>,
+    /// Until when each container that is being stopped may take.
+    stopping: BTreeMap<String, i64>,
+    reporter: report::Reporter,
+    /// It is refused for good.
+    refused: bool,
+    before: Option<Pod>,
+}
+
+/// Looks after a pod until nothing is left of it.
+pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wanted>) {
+    let pod = wanted.borrow().pod.clone();
+    let reporter = report::Reporter::begin(&context, &pod);
+    let mut worker = Worker {
+        table: context.table.subscribe(),
+        before: pod.status.is_some().then(|| Pod::clone(&pod)),
+        context,
+        uid,
+        wanted,
+        probes: Probes::default(),
+        waiting: BTreeMap::new(),
+        volumes: None,
+        refreshed: Instant::now(),
+        messages: BTreeMap::new(),
+        stopping: BTreeMap::new(),
+        reporter,
+        refused: false,
+    };
+    worker.work().await;
+    worker.context.show(&worker.uid, None);
+    worker.context.sources.forget(&worker.uid);
+}
+
+/// What a turn came to.
+enum Turn {
+    Again,
+    Over,
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        self.keep_record();
+        loop {
+            if matches!(self.turn().await, Turn::Over) {
+                return;
+            }
+        }
+    }
+
+    /// Looks, tells, and does the next thing.
+    async fn turn(&mut self) -> Turn {
+        let wanted = self.wanted.borrow_and_update().clone();
+        let containers = self.table.borrow_and_update().get(&self.uid).cloned().unwrap_or_default();
+        let (pod, sandbox) = (wanted.pod.clone(), sandbox::find(&self.uid));
+        self.read_messages(&pod, &containers);
+        let ending = self.ending(&wanted);
+        self.look(&pod, sandbox.as_ref(), &containers, ending.is_some());
+        let health = self.probes.health();
+        let view = View {
+            pod: &pod,
+            sandbox: sandbox.as_ref(),
+            containers: &containers,
+            waiting: &self.waiting,
+            health: &health,
+            ending: ending.as_ref(),
+            now: now(),
+        };
+        let action = if self.refused { Action::Done } else { next::next(&view) };
+        let known =
+            Known { node: &self.context.own.addresses, messages: &self.messages, refused: self.refused };
+        let status = status::status(&view, &known);
+        self.show(&pod, sandbox.as_ref(), &containers, &status);
+        if !wanted.gone {
+            self.reporter.tell(&pod, status);
+        }
+        self.back_off();
+        match action {
+            Action::MakeSandbox => self.make_sandbox(&pod).await,
+            Action::Run { container, kind, attempt, streak } => {
+                let Some(sandbox) = sandbox else { return Turn::Again };
+                let order = begin::Order { container, kind, attempt, streak };
+                self.begin(&pod, &sandbox, &containers, &order).await;
+            }
+            Action::Stop { ids, grace } => {
+                self.stop(&pod, &containers, &ids, grace);
+                self.wait(None).await;
+            }
+            Action::TearDown => self.tear_down(&pod).await,
+            Action::Wait(until) => self.wait(soonest(until, self.deadline(&pod))).await,
+            Action::Done => return self.finish(&wanted, &containers).await,
+        }
+        Turn::Again
+    }
+
+    /// Why it ends, if it does.
+    fn ending(&mut self, wanted: &Wanted) -> Option<Ending> {
+        let metadata = &wanted.pod.metadata;
+        if wanted.gone {
+            return Some(Ending::Deleted { until: now() });
+        }
+        if let Some(deleted) = &metadata.deletion_timestamp {
+            return Some(Ending::Deleted { until: deleted.0.as_second() });
+        }
+        if wanted.ending.is_some() {
+            return wanted.ending.clone();
+        }
+        let over = self.deadline(&wanted.pod).is_some_and(|deadline| deadline <= now());
+        over.then(|| Ending::Failed {
+            reason: "DeadlineExceeded".to_owned(),
+            message: "Pod was active on the node longer than the specified deadline".to_owned(),
+            grace: wanted
+                .pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.termination_grace_period_seconds)
+                .unwrap_or(30),
+        })
+    }
+
+    /// When `activeDeadlineSeconds` are over.
+    fn deadline(&self, pod: &Pod) -> Option<i64> {
+        let seconds = pod.spec.as_ref()?.active_deadline_seconds?;
+        let started = self
+            .reporter
+            .started()
+            .or_else(|| pod.status.as_ref()?.start_time.as_ref().map(|own| own.0.as_second()));
+        started.map(|started| started + seconds)
+    }
+
+    /// Begins to probe what runs, and ends with what does not.
+    fn look(&mut self, pod: &Arc<Pod>, sandbox: Option<&Sandbox>, containers: &Containers, ends: bool) {
+        if ends {
+            self.probes.end();
+        }
+        let running: Vec<&Instance> = containers.all().filter(|one| one.runs()).collect();
+        self.probes.retain(|id| running.iter().any(|one| one.id == id));
+        self.stopping.retain(|id, _| running.iter().any(|one| one.id == *id));
+        let (Some(spec), Some(sandbox)) = (&pod.spec, sandbox) else { return };
+        let node = self.context.own.addresses.first();
+        let Some(&address) = sandbox.addresses.first().or(node) else { return };
+        for one in running {
+            if self.probes.looks_at(&one.id) {
+                continue;
+            }
+            let Some((_, container)) = next::find(spec, &one.container) else { continue };
+            let before = self.before.as_ref().and_then(|pod| report::health(pod, &one.id));
+            self.probes.begin(Subject {
+                monitor: self.context.monitor.clone(),
+                events: self.context.events.clone(),
+                pod: pod.clone(),
+                container: container.clone(),
+                id: one.id.clone(),
+                address,
+                before,
+            });
+        }
+    }
+
+    /// What could not be fetched just now is not tried at once: the next status says so.
+    fn back_off(&mut self) {
+        for waiting in self.waiting.values_mut().filter(|own| own.reason == "ErrImagePull") {
+            waiting.reason = "ImagePullBackOff".to_owned();
+            waiting.message = format!("Back-off pulling image: {}", waiting.message);
+        }
+    }
+
+    /// Waits for something to happen, or until then.
+    async fn wait(&mut self, until: Option<i64>) {
+        let refresh = self.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty());
+        let time = async {
+            match until {
+                Some(until) => {
+                    let left = u64::try_from(until - now()).unwrap_or(0);
+                    sleep(Duration::from_secs(left).max(Duration::from_millis(100))).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let at = self.refreshed + REFRESH;
+        let due = async { if refresh { sleep_until(at).await } else { std::future::pending().await } };
+        tokio::select! {
+            _ = self.wanted.changed() => {}
+            () = changed(&mut self.table, &self.uid) => {}
+            () = self.probes.changed() => {}
+            () = time => {}
+            () = due => self.refresh_volumes().await,
+        }
+    }
+
+    /// Something is in the way of a container, or of the sandbox; the next attempt comes later each time.
+    fn postpone(&mut self, name: &str, reason: &str, message: String, first: i64) {
+        let failures = self.waiting.get(name).map_or(0, |own| own.failures);
+        let delay = (first << failures.min(10)).min(300);
+        let waiting =
+            Waiting { reason: reason.to_owned(), message, until: now() + delay, failures: failures + 1 };
+        self.waiting.insert(name.to_owned(), waiting);
+    }
+
+    /// What an agent that comes after this one begins with while the API server is away.
+    fn keep_record(&self) {
+        let pod = self.wanted.borrow().pod.clone();
+        let folder = volume::place::pod(&self.uid);
+        let write = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&folder)?;
+            let text = serde_json::to_vec(&*pod)?;
+            let (path, new) = (folder.join("pod.json"), folder.join("pod.new"));
+            std::fs::write(&new, text)?;
+            std::fs::rename(new, path)
+        };
+        if let Err(error) = write() {
+            crate::say::say(format_args!(
+                "write {}: {}",
+                folder.join("pod.json").display(),
+                sys::cause::cause(&error)
+            ));
+        }
+    }
+
+    /// What the server shows of it.
+    fn show(
+        &self,
+        pod: &Arc<Pod>,
+        sandbox: Option<&Sandbox>,
+        containers: &Containers,
+        status: &k8s_openapi::api::core::v1::PodStatus,
+    ) {
+        let metadata = &pod.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let group = crate::pod::container::cgroup(pod);
+        let spec = pod.spec.clone().unwrap_or_default();
+        let ephemeral = spec
+            .ephemeral_containers
+            .iter()
+            .flatten()
+            .map(|one| (one.name.clone(), one.image.clone(), one.stdin_once));
+        let all = next::containers(&spec)
+            .map(|(_, one)| (one.name.clone(), one.image.clone(), one.stdin_once))
+            .chain(ephemeral);
+        let statuses = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        let waits = |name: &str| {
+            let mut all = statuses.iter().flat_map(|list| list.iter().flatten());
+            all.find(|one| one.name == name)?.state.as_ref()?.waiting.as_ref()?.reason.clone()
+        };
+        let container = |(name, image, once): (String, Option<String>, Option<bool>)| {
+            let latest = containers.latest(&name);
+            let started = latest.and_then(|one| match one.state {
+                crate::pod::observed::State::Running { started }
+                | crate::pod::observed::State::Exited { started, .. } => u64::try_from(started).ok(),
+                crate::pod::observed::State::Created => None,
+            });
+            shown::Container {
+                instance: latest.map(|one| one.id.clone()),
+                attempt: latest.map_or(0, |one| one.attempt),
+                image: image.unwrap_or_default(),
+                running: latest.is_some_and(Instance::runs),
+                started,
+                waiting: waits(&name),
+                stdin_once: once == Some(true),
+                cgroup: latest
+                    .map(|one| format!("{group}/{}", one.id.get(..12).unwrap_or_default()).into())
+                    .unwrap_or_default(),
+                name,
+            }
+        };
+        let object = Pod { status: Some(status.clone()), ..Pod::clone(pod) };
+        let own = shown::Pod {
+            namespace: text(&metadata.namespace),
+            name: text(&metadata.name),
+            uid: self.uid.clone(),
+            network: sandbox.and_then(|own| own.network.clone()).map(Into::into),
+            logs: volume::place::logs(pod),
+            cgroup: if sandbox.is_some() { group.clone().into() } else { std::path::PathBuf::new() },
+            started: status
+                .start_time
+                .as_ref()
+                .and_then(|own| u64::try_from(own.0.as_second()).ok())
+                .unwrap_or(0),
+            containers: all.map(container).collect(),
+            object: Some(Arc::new(object)),
+        };
+        self.context.show(&self.uid, Some(own));
+    }
+}
+
+fn soonest(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
+
+/// Returns once a pod's own containers have changed.
+async fn changed(table: &mut watch::Receiver<Arc<ByPod>>, uid: &str) {
+    let before = table.borrow().get(uid).cloned();
+    loop {
+        if table.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let now = table.borrow_and_update().get(uid).cloned();
+        let same = match (&before, &now) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        if !same {
+            // It is to be looked at, too.
+            table.mark_changed();
+            return;
+        }
+    }
+}
+
+/// A container of any list, the ephemeral ones among them.
+fn container(pod: &Pod, name: &str) -> Option<(Kind, k8s_openapi::api::core::v1::Container)> {
+    let spec = pod.spec.as_ref()?;
+    if let Some((kind, container)) = next::find(spec, name) {
+        return Some((kind, container.clone()));
+    }
+    let ephemeral = spec.ephemeral_containers.iter().flatten().find(|one| one.name == name)?;
+    // The same fields but one, which is looked at by itself.
+    let value = serde_json::to_value(ephemeral).ok()?;
+    Some((Kind::Ephemeral, serde_json::from_value(value).ok()?))
+}

@@ -1,0 +1,443 @@
+//! A container from its image to its running program.
+
+use super::{Worker, container, now};
+use crate::attempt::{self, Outcome};
+use crate::monitor::Error;
+use crate::pod::container::{self as words, Parts};
+use crate::pod::env::{self, Sources};
+use crate::pod::next::Kind;
+use crate::pod::observed::{Containers, Instance, Sandbox, State};
+use crate::volume::{mounts, place};
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
+use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
+use spec::monitor::{Code, Create, Reply, Request};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Where profiles of system calls lie that pods name (`Localhost`).
+const PROFILES: &str = "/var/lib/kubelet/seccomp";
+
+/// How long a hook may take that nobody limits.
+const HOOK: Duration = Duration::from_secs(3600);
+
+/// What is to begin.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub container: String,
+    pub kind: Kind,
+    pub attempt: u32,
+    pub streak: u32,
+}
+
+/// Why it does not: the reason of its state, the words, and seconds until the next attempt.
+struct Obstacle(&'static str, String, i64);
+
+impl Worker {
+    /// Makes a container and lets it run; whoever deletes the pod meanwhile need not wait for its image.
+    pub(super) async fn begin(
+        &mut self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        containers: &Containers,
+        order: &Order,
+    ) {
+        let Some((_, container)) = container(pod, &order.container) else { return };
+        let existing = containers.latest(&order.container).filter(|one| one.state == State::Created);
+        let made = match existing {
+            Some(one) => Ok(one.id.clone()),
+            None => self.create(pod, sandbox, &container, order).await,
+        };
+        let id = match made {
+            Ok(id) => id,
+            Err(None) => return,
+            Err(Some(Obstacle(reason, message, first))) => {
+                let event = if reason == "ErrImagePull" { "Failed" } else { reason };
+                self.context.events.say(pod, Some(&order.container), false, event, message.clone());
+                self.postpone(&order.container, reason, message, first);
+                return;
+            }
+        };
+        self.waiting.remove(&order.container);
+        self.start(pod, &container, &id).await;
+        for one in containers.outlived() {
+            let _ = self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: false }).await;
+        }
+        let _ = self.context.table.refresh().await;
+    }
+
+    async fn create(
+        &mut self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        container: &Container,
+        order: &Order,
+    ) -> Result<String, Option<Obstacle>> {
+        let config = |message: String| Some(Obstacle("CreateContainerConfigError", message, 5));
+        let image = self.image(pod, container).await?;
+        if self.volumes.is_none() {
+            self.make_volumes(pod).await.map_err(config)?;
+        }
+        let env = self.environment(pod, sandbox, container).await.map_err(config)?;
+        let mounts = self.mounts(pod, sandbox, container, &env, order.attempt).map_err(config)?;
+        let parts = Parts {
+            pod,
+            container,
+            kind: order.kind,
+            attempt: order.attempt,
+            streak: order.streak,
+            sandbox,
+            digest: &image.digest,
+            image_user: &image.user,
+            env,
+            mounts,
+            seccomp: profile(pod, container).map_err(config)?,
+            memory: self.context.own.machine.memory,
+        };
+        let mut create = words::create(parts).map_err(config)?;
+        self.share_processes(pod, container, &mut create).await.map_err(config)?;
+        let name = create.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = match self.context.monitor.ask(&Request::Create(Box::new(create))).await {
+            Ok(Reply::Created { id, .. }) => id,
+            // It was made by an agent that was killed before it could say so.
+            Err(Error::Failed(failure)) if failure.code == Code::Exists => {
+                self.id_of(&name).await.ok_or(None)?
+            }
+            Err(Error::Gone) => return Err(None),
+            Ok(other) => {
+                return Err(Some(Obstacle("CreateContainerError", format!("the monitor said {other:?}"), 5)));
+            }
+            Err(error) => return Err(Some(Obstacle("CreateContainerError", error.to_string(), 5))),
+        };
+        link_logs(pod, &container.name, order.attempt, &id);
+        self.context.events.say(
+            pod,
+            Some(&container.name),
+            true,
+            "Created",
+            format!("Container created: {}", container.name),
+        );
+        Ok(id)
+    }
+
+    async fn id_of(&self, name: &str) -> Option<String> {
+        match self.context.monitor.ask(&Request::Inspect { name: name.to_owned() }).await {
+            Ok(Reply::Container { summary, .. }) => Some(summary.id),
+            _ => None,
+        }
+    }
+
+    async fn image(
+        &mut self,
+        pod: &Pod,
+        container: &Container,
+    ) -> Result<crate::image::Found, Option<Obstacle>> {
+        let docker = self.credentials(pod).await;
+        let context = self.context.clone();
+        let name = container.image.clone().unwrap_or_default();
+        let (events, of) = (&context.events, Some(container.name.as_str()));
+        let begun = AtomicBool::new(false);
+        let pull = context.images.ensure(container, docker.as_deref(), || {
+            begun.store(true, Ordering::Relaxed);
+            events.say(pod, of, true, "Pulling", format!("Pulling image \"{name}\""));
+        });
+        let mut wanted = self.wanted.clone();
+        let uid = &self.uid;
+        let ended = async {
+            loop {
+                let ends = wanted.borrow_and_update().pod.metadata.deletion_timestamp.is_some()
+                    || wanted.borrow().gone;
+                if ends || wanted.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let found = tokio::select! {
+            found = pull => found,
+            () = ended => {
+                crate::say::say(format_args!("pod {uid}: deleted while image \"{name}\" was fetched"));
+                return Err(None);
+            }
+        };
+        match found {
+            Ok(found) => {
+                let how = if begun.load(Ordering::Relaxed) {
+                    "Successfully pulled image"
+                } else {
+                    "Container image already present on machine:"
+                };
+                events.say(pod, of, true, "Pulled", format!("{how} \"{name}\""));
+                Ok(found)
+            }
+            Err(failure) => {
+                let message = match failure.reason {
+                    "ErrImagePull" => format!("Failed to pull image \"{name}\": {}", failure.message),
+                    _ => failure.message,
+                };
+                Err(Some(Obstacle(failure.reason, message, 10)))
+            }
+        }
+    }
+
+    async fn environment(
+        &self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        container: &Container,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let context = &self.context;
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let (maps, secrets) = context.sources.data(&context.api, &namespace, &env::needed(container)).await?;
+        let on_node = sandbox.network.is_none();
+        let from = Sources {
+            config_maps: &maps,
+            secrets: &secrets,
+            services: &self.service_env(pod),
+            pod: if on_node { &context.own.addresses } else { &sandbox.addresses },
+            node: &context.own.addresses,
+            allocatable: context.allocatable(),
+        };
+        env::environment(pod, container, &from)
+    }
+
+    /// The pod's own files, its volumes, and the place of the last word.
+    fn mounts(
+        &self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        container: &Container,
+        env: &BTreeMap<String, String>,
+        attempt: u32,
+    ) -> Result<Vec<Mount>, String> {
+        let folder = place::pod(&self.uid);
+        let options = || vec!["rbind".to_owned(), "rprivate".to_owned()];
+        let mut all = Vec::new();
+        let shm = if sandbox.ipc.is_some() { place::run(&self.uid).join("shm") } else { "/dev/shm".into() };
+        all.push(mounts::bind("/dev/shm", &shm, options()));
+        all.push(mounts::bind("/etc/resolv.conf", &folder.join("resolv.conf"), options()));
+        all.push(mounts::bind("/etc/hostname", &folder.join("hostname"), options()));
+        let hosts = folder.join("etc-hosts");
+        let hosts = if hosts.exists() { hosts } else { "/etc/hosts".into() };
+        if hosts.exists() {
+            all.push(mounts::bind("/etc/hosts", &hosts, options()));
+        }
+        let word = place::termination(&self.uid, &container.name, attempt);
+        let made =
+            word.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&word).map(drop));
+        // Whoever the program is must be able to write it.
+        let made = made.and_then(|()| fs::set_permissions(&word, fs::Permissions::from_mode(0o666)));
+        made.map_err(|error| format!("make {}: {}", word.display(), sys::cause::cause(&error)))?;
+        let at = container
+            .termination_message_path
+            .as_deref()
+            .filter(|own| !own.is_empty())
+            .unwrap_or("/dev/termination-log");
+        all.push(mounts::bind(at, &word, options()));
+        let empty = BTreeMap::new();
+        let own = mounts::of(&self.uid, container, self.volumes.as_ref().unwrap_or(&empty), env)?;
+        all.retain(|one| !own.iter().any(|other| other.destination == one.destination));
+        let _ = pod;
+        all.extend(own);
+        Ok(all)
+    }
+
+    /// An ephemeral container sees the processes of the one that it is for.
+    async fn share_processes(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        create: &mut Create,
+    ) -> Result<(), String> {
+        let spec = pod.spec.as_ref();
+        if spec.is_some_and(|spec| spec.share_process_namespace == Some(true) && spec.host_pid != Some(true))
+        {
+            return Err("shareProcessNamespace is not supported on this node yet".to_owned());
+        }
+        let ephemeral = spec.and_then(|spec| {
+            spec.ephemeral_containers.iter().flatten().find(|one| one.name == container.name)
+        });
+        let Some(target) =
+            ephemeral.and_then(|own| own.target_container_name.clone()).filter(|own| !own.is_empty())
+        else {
+            return Ok(());
+        };
+        let table = self.table.borrow().get(&self.uid).cloned().unwrap_or_default();
+        let Some(instance) = table.latest(&target).filter(|one| one.runs()) else {
+            return Err(format!("targetContainerName: container \"{target}\" does not run"));
+        };
+        let pid = match self.context.monitor.ask(&Request::Inspect { name: instance.id.clone() }).await {
+            Ok(Reply::Container { summary, .. }) => summary.status.pid,
+            _ => None,
+        };
+        let pid = pid.ok_or_else(|| format!("targetContainerName: container \"{target}\" does not run"))?;
+        if let Some(sandbox) = &mut create.sandbox {
+            sandbox
+                .namespaces
+                .push(Namespace { kind: NamespaceKind::Pid, path: Some(format!("/proc/{pid}/ns/pid")) });
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, pod: &Pod, container: &Container, id: &str) {
+        let events = self.context.events.clone();
+        let of = Some(container.name.as_str());
+        match self.context.monitor.ask(&Request::Start { name: id.to_owned() }).await {
+            Ok(_) => events.say(pod, of, true, "Started", format!("Container started: {}", container.name)),
+            Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
+        }
+        let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
+        if let Err(reason) = self.hook(container, id, hook, HOOK).await {
+            events.say(pod, of, false, "FailedPostStartHook", format!("PostStartHook failed: {reason}"));
+            let grace =
+                pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
+            let grace = u64::try_from(grace).ok();
+            let _ = self.context.monitor.ask(&Request::Stop { name: id.to_owned(), grace }).await;
+        }
+    }
+
+    /// Runs a lifecycle hook.
+    pub(super) async fn hook(
+        &self,
+        container: &Container,
+        id: &str,
+        hook: &LifecycleHandler,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let node = self.context.own.addresses.first().copied();
+        let address = crate::sandbox::find(&self.uid).and_then(|own| own.addresses.first().copied()).or(node);
+        hook_of(&self.context, address, container, id, hook, limit).await
+    }
+
+    /// Takes the last words of containers that have ended.
+    pub(super) fn read_messages(&mut self, pod: &Pod, containers: &Containers) {
+        self.messages.retain(|id, _| containers.all().any(|one| one.id == *id));
+        for one in containers.all().filter(|one| one.has_ended()) {
+            if !self.messages.contains_key(&one.id) {
+                let message = message(pod, &self.uid, one);
+                self.messages.insert(one.id.clone(), message);
+            }
+        }
+        let _ = now;
+    }
+}
+
+/// Runs a lifecycle hook of a container.
+pub(super) async fn hook_of(
+    context: &super::Context,
+    address: Option<std::net::IpAddr>,
+    container: &Container,
+    id: &str,
+    hook: &LifecycleHandler,
+    limit: Duration,
+) -> Result<(), String> {
+    let ports = container.ports.as_deref();
+    let outcome = if let Some(action) = &hook.exec {
+        attempt::exec(&context.monitor, id, action, limit).await
+    } else if let (Some(action), Some(address)) = (&hook.http_get, address) {
+        attempt::http(address, action, ports, limit).await
+    } else if let (Some(action), Some(address)) = (&hook.tcp_socket, address) {
+        attempt::tcp(address, action, ports, limit).await
+    } else if let Some(action) = &hook.sleep {
+        tokio::time::sleep(Duration::from_secs(u64::try_from(action.seconds).unwrap_or(0)).min(limit)).await;
+        Outcome::Good
+    } else {
+        Outcome::Unknown("the hook says nothing of how".to_owned())
+    };
+    match outcome {
+        Outcome::Good => Ok(()),
+        Outcome::Bad(reason) | Outcome::Unknown(reason) => Err(reason),
+    }
+}
+
+/// A profile of the node's that the container names.
+fn profile(pod: &Pod, container: &Container) -> Result<Option<Seccomp>, String> {
+    let own = container.security_context.as_ref().and_then(|own| own.seccomp_profile.as_ref());
+    let of_pod = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.seccomp_profile.as_ref());
+    let Some(file) =
+        own.or(of_pod).filter(|own| own.type_ == "Localhost").and_then(|own| own.localhost_profile.as_ref())
+    else {
+        return Ok(None);
+    };
+    if Path::new(file).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        return Err(format!("seccompProfile: localhostProfile {file:?} is not a path below {PROFILES}"));
+    }
+    let path = Path::new(PROFILES).join(file);
+    let text =
+        fs::read(&path).map_err(|error| format!("read {}: {}", path.display(), sys::cause::cause(&error)))?;
+    serde_json::from_slice(&text).map(Some).map_err(|error| format!("read {}: {error}", path.display()))
+}
+
+/// Where programs of a cluster look for logs, they are found: the file itself is the monitor's, which rotates it.
+fn link_logs(pod: &Pod, container: &str, attempt: u32, id: &str) {
+    let key = id.get(..12).unwrap_or(id);
+    let file = Path::new(spec::paths::LOG).join("containers").join(format!("{key}.log"));
+    let folder = place::logs(pod).join(container);
+    let own = folder.join(format!("{attempt}.log"));
+    let metadata = &pod.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let all = Path::new(place::CONTAINER_LOGS).join(format!(
+        "{}_{}_{container}-{id}.log",
+        text(&metadata.name),
+        text(&metadata.namespace)
+    ));
+    let link = || -> std::io::Result<()> {
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(place::CONTAINER_LOGS)?;
+        for (link, to) in [(&own, &file), (&all, &own)] {
+            let _ = fs::remove_file(link);
+            symlink(to, link)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = link() {
+        crate::say::say(format_args!("link {}: {}", own.display(), sys::cause::cause(&error)));
+    }
+}
+
+/// Longest last word, in bytes, and the longest that is taken from the log.
+const LONGEST: usize = 4096;
+const FROM_LOG: (usize, usize) = (2048, 80);
+
+/// What a container says when it ends: the file that it may write, or the end of its log when it has failed.
+fn message(pod: &Pod, uid: &str, ended: &Instance) -> String {
+    let Some((_, own)) = container(pod, &ended.container) else { return String::new() };
+    let file = place::termination(uid, &ended.container, ended.attempt);
+    let bytes = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned();
+    let falls_back = own.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
+    if !text.is_empty() || !falls_back || ended.code() == Some(0) {
+        return text;
+    }
+    let log = place::logs(pod).join(&ended.container).join(format!("{}.log", ended.attempt));
+    tail(&fs::read_to_string(log).unwrap_or_default())
+}
+
+/// The end of a log in the CRI format, without its stamps.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
+    let text = lines[lines.len().saturating_sub(FROM_LOG.1)..]
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<String>();
+    let mut from = text.len().saturating_sub(FROM_LOG.0);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logs_end_is_the_last_word() {
+        assert_eq!(tail("T stdout F one\nT stderr F two three\n"), "one\ntwo three\n");
+        let long: String = (0..200).map(|number| format!("T stdout F {number}\n")).collect();
+        assert!(tail(&long).starts_with("120\n") && tail(&long).ends_with("199\n"));
+        assert_eq!(tail(&format!("T stdout F {}\n", "ä".repeat(4000))).len(), 2047);
+    }
+}

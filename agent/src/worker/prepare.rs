@@ -1,0 +1,189 @@
+//! What a pod's containers stand on: volumes and sandbox.
+
+use super::{Worker, now};
+use crate::pod::env::Sources;
+use crate::pod::names;
+use crate::sandbox;
+use crate::volume::make::{self, Given, Made};
+use crate::volume::payload::{self, Payload};
+use crate::{sources, volume};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+impl Worker {
+    pub(super) async fn make_sandbox(&mut self, pod: &Pod) {
+        let events = self.context.events.clone();
+        if let Some((reason, message)) = refusal(pod) {
+            events.say(pod, None, false, reason, message);
+            self.refused = true;
+            return;
+        }
+        if let Err(reason) = self.make_volumes(pod).await {
+            events.say(pod, None, false, "FailedMount", format!("MountVolume.SetUp failed: {reason}"));
+            self.postpone("", "ContainerCreating", reason, 1);
+            return;
+        }
+        match sandbox::make(pod, &self.context.names()).await {
+            Ok(_) => drop(self.waiting.remove("")),
+            Err(reason) => {
+                events.say(
+                    pod,
+                    None,
+                    false,
+                    "FailedCreatePodSandBox",
+                    format!("Failed to create pod sandbox: {reason}"),
+                );
+                self.postpone("", "ContainerCreating", reason, 1);
+            }
+        }
+    }
+
+    /// Makes all volumes; those that are made are found.
+    pub(super) async fn make_volumes(&mut self, pod: &Pod) -> Result<(), String> {
+        let payloads = self.payloads(pod).await?;
+        let claimed = self.claimed(pod).await?;
+        let given = Given { payloads: &payloads, claimed: &claimed };
+        let mut made: BTreeMap<String, Made> = BTreeMap::new();
+        for one in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+            let own = make::volume(pod, one, &given)
+                .map_err(|reason| format!("volume \"{}\": {reason}", one.name))?;
+            made.insert(one.name.clone(), own);
+        }
+        (self.volumes, self.refreshed) = (Some(made), Instant::now());
+        Ok(())
+    }
+
+    /// Files of volumes that have theirs from the API server.
+    async fn payloads(&mut self, pod: &Pod) -> Result<BTreeMap<String, Payload>, String> {
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let context = self.context.clone();
+        let addresses = sandbox::find(&self.uid).map(|own| own.addresses).unwrap_or_default();
+        let mut payloads = BTreeMap::new();
+        for one in pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten())
+            .filter(|one| payload::is_payload(one))
+        {
+            let (maps, secrets) =
+                context.sources.data(&context.api, &namespace, &payload::needed(one)).await?;
+            let tokens = context.sources.tokens(&context.api, pod, &payload::tokens(one)).await?;
+            let from = Sources {
+                config_maps: &maps,
+                secrets: &secrets,
+                services: &BTreeMap::new(),
+                pod: &addresses,
+                node: &context.own.addresses,
+                allocatable: context.allocatable(),
+            };
+            let files = payload::payload(pod, one, &from, &tokens)
+                .map_err(|reason| format!("volume \"{}\": {reason}", one.name))?;
+            payloads.insert(one.name.clone(), files);
+        }
+        Ok(payloads)
+    }
+
+    async fn claimed(&self, pod: &Pod) -> Result<BTreeMap<String, PersistentVolume>, String> {
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let mut claimed = BTreeMap::new();
+        for one in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+            let generic = one
+                .ephemeral
+                .as_ref()
+                .map(|_| format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), one.name));
+            let claim = one.persistent_volume_claim.as_ref().map(|own| own.claim_name.clone()).or(generic);
+            if let Some(claim) = claim {
+                claimed
+                    .insert(one.name.clone(), sources::claimed(&self.context.api, &namespace, &claim).await?);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Files whose source has changed change, too; when the source cannot be read they stay.
+    pub(super) async fn refresh_volumes(&mut self) {
+        let pod = self.wanted.borrow().pod.clone();
+        self.refreshed = Instant::now();
+        if pod.metadata.deletion_timestamp.is_none()
+            && let Err(reason) = self.make_volumes(&pod).await
+        {
+            self.context.events.say(
+                &pod,
+                None,
+                false,
+                "FailedMount",
+                format!("MountVolume.SetUp failed: {reason}"),
+            );
+        }
+    }
+
+    /// Nothing runs: what was made goes.
+    pub(super) async fn tear_down(&mut self, pod: &Pod) {
+        if let Err(reason) = sandbox::remove(pod).await {
+            self.context.events.say(
+                pod,
+                None,
+                false,
+                "FailedKillPod",
+                format!("error killing pod: {reason}"),
+            );
+            self.wait(Some(now() + 1)).await;
+        }
+    }
+
+    /// Environment of Services.
+    pub(super) fn service_env(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let services = self.context.services.borrow().clone();
+        names::services(pod, services.values().map(|own| &**own))
+    }
+
+    /// The folder with the credentials of a pod's `imagePullSecrets`, if it has some.
+    pub(super) async fn credentials(&self, pod: &Pod) -> Option<std::path::PathBuf> {
+        use crate::pod::env::Needed;
+        let names = pod.spec.as_ref()?.image_pull_secrets.as_ref()?;
+        let needed: Vec<_> = names.iter().map(|own| Needed::Secret(own.name.clone())).collect();
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let (_, secrets) = self.context.sources.data(&self.context.api, &namespace, &needed).await.ok()?;
+        let mut auths = serde_json::Map::new();
+        for secret in secrets.values() {
+            let new = secret
+                .get(".dockerconfigjson")
+                .and_then(|text| serde_json::from_slice::<serde_json::Value>(text).ok());
+            let new = new.and_then(|mut own| own.get_mut("auths").map(serde_json::Value::take));
+            let old = secret.get(".dockercfg").and_then(|text| serde_json::from_slice(text).ok());
+            if let Some(serde_json::Value::Object(own)) = new.or(old) {
+                auths.extend(own);
+            }
+        }
+        if auths.is_empty() {
+            return None;
+        }
+        let folder = volume::place::run(&self.uid).join("docker");
+        let write = || -> std::io::Result<()> {
+            use std::os::unix::fs::OpenOptionsExt;
+            std::fs::create_dir_all(&folder)?;
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(folder.join("config.json"))?;
+            std::io::Write::write_all(&mut file, &serde_json::to_vec(&serde_json::json!({ "auths": auths }))?)
+        };
+        write().ok().map(|()| folder)
+    }
+}
+
+/// Why this node never runs a pod: the reason and the words.
+fn refusal(pod: &Pod) -> Option<(&'static str, String)> {
+    let spec = pod.spec.as_ref()?;
+    if let Some(reason) = sandbox::forbidden(pod) {
+        return Some(("SysctlForbidden", reason));
+    }
+    let os = spec.os.as_ref().map(|os| os.name.as_str()).filter(|name| *name != "linux");
+    os.map(|name| {
+        ("PodOSNotSupported", format!("Failed to admit pod as the OS field doesn't match node OS: {name}"))
+    })
+}

@@ -1,0 +1,176 @@
+//! What the API server is told of a pod: always the latest, as soon as it answers.
+
+use super::Context;
+use crate::api::{self, Api};
+use crate::pod::next::Health;
+use crate::pod::status::SCHEME;
+use crate::say::Trouble;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// Between two attempts while the API server is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells the API server.
+pub(super) struct Reporter {
+    latest: watch::Sender<Option<PodStatus>>,
+    sent: watch::Receiver<Option<PodStatus>>,
+    task: JoinHandle<()>,
+}
+
+impl Reporter {
+    /// For a pod.
+    pub fn begin(context: &Arc<Context>, pod: &Pod) -> Self {
+        let (latest, receiver) = watch::channel(None);
+        let (done, sent) = watch::channel(None);
+        let metadata = &pod.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let whose = Whose {
+            namespace: text(&metadata.namespace),
+            name: text(&metadata.name),
+            uid: text(&metadata.uid),
+        };
+        let task = tokio::spawn(keep(context.api.clone(), whose, receiver, done));
+        Self { latest, sent, task }
+    }
+
+    /// Tells it, unless it is known.
+    pub fn tell(&mut self, pod: &Pod, status: PodStatus) {
+        let known = |status: &PodStatus| {
+            let before = pod.status.as_ref();
+            self.latest.borrow().is_none() && before.is_some_and(|before| same(before, status))
+        };
+        if known(&status) {
+            return;
+        }
+        self.latest.send_if_modified(|latest| {
+            // A start is for ever, and so is the time of a condition that says the same.
+            let mut next = status;
+            if let Some(before) = latest.as_ref() {
+                next.start_time = before.start_time.clone();
+                keep_times(before, &mut next);
+            }
+            let changes = latest.as_ref() != Some(&next);
+            if changes {
+                *latest = Some(next);
+            }
+            changes
+        });
+    }
+
+    /// When the pod was started, by what was told.
+    pub fn started(&self) -> Option<i64> {
+        self.latest.borrow().as_ref()?.start_time.as_ref().map(|own| own.0.as_second())
+    }
+
+    /// Returns once the API server knows the latest, or has the pod no more.
+    pub async fn settled(&mut self) {
+        loop {
+            if *self.latest.borrow() == *self.sent.borrow_and_update() || self.task.is_finished() {
+                return;
+            }
+            if self.sent.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn keep_times(before: &PodStatus, next: &mut PodStatus) {
+    for one in next.conditions.iter_mut().flatten() {
+        let same = before
+            .conditions
+            .iter()
+            .flatten()
+            .find(|other| other.type_ == one.type_ && other.status == one.status);
+        if let Some(same) = same {
+            one.last_transition_time = same.last_transition_time.clone();
+        }
+    }
+}
+
+/// What the API server has says all that this says.
+fn same(before: &PodStatus, status: &PodStatus) -> bool {
+    let ours = |list: &PodStatus| {
+        let names: Vec<&str> = status.conditions.iter().flatten().map(|one| one.type_.as_str()).collect();
+        let mut own: Vec<_> = list
+            .conditions
+            .iter()
+            .flatten()
+            .filter(|one| names.contains(&one.type_.as_str()))
+            .cloned()
+            .collect();
+        own.sort_by(|a, b| a.type_.cmp(&b.type_));
+        own.iter_mut().for_each(|one| one.last_probe_time = None);
+        own
+    };
+    let plain = |list: &PodStatus| PodStatus { conditions: Some(ours(list)), ..list.clone() };
+    plain(before) == plain(status)
+}
+
+struct Whose {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+async fn keep(
+    api: Api,
+    whose: Whose,
+    mut latest: watch::Receiver<Option<PodStatus>>,
+    sent: watch::Sender<Option<PodStatus>>,
+) {
+    let mut trouble = Trouble::default();
+    loop {
+        let status = latest.borrow_and_update().clone();
+        if let Some(status) = status.filter(|status| sent.borrow().as_ref() != Some(status)) {
+            match patch(&api, &whose, &status).await {
+                Err(error) if is_over(&error) => return,
+                patched => {
+                    let what = format!("report the status of pod {}/{}", whose.namespace, whose.name);
+                    if trouble.of(&what, patched.map_err(|error| api::words(&error))).is_none() {
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                    sent.send_replace(Some(status));
+                }
+            }
+        }
+        if latest.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The pod is there no more, or another of its name.
+fn is_over(error: &kube::Error) -> bool {
+    api::is_missing(error) || api::is_conflict(error)
+}
+
+async fn patch(api: &Api, whose: &Whose, status: &PodStatus) -> Result<(), kube::Error> {
+    let pods: kube::Api<Pod> = kube::Api::namespaced(api.client(), &whose.namespace);
+    let patch = json!({ "metadata": { "uid": whose.uid }, "status": status });
+    pods.patch_status(&whose.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
+}
+
+/// What the API server knew of a container's health: an agent that comes after another begins with that.
+pub(super) fn health(pod: &Pod, id: &str) -> Option<Health> {
+    let status = pod.status.as_ref()?;
+    let lists = [&status.container_statuses, &status.init_container_statuses];
+    let mut all = lists.into_iter().flat_map(|list| list.iter().flatten());
+    let own =
+        all.find(|one| one.container_id.as_deref().and_then(|own| own.strip_prefix(SCHEME)) == Some(id))?;
+    Some(Health { started: own.started == Some(true), ready: own.ready, failed: false })
+}
