@@ -9,6 +9,7 @@
 //! | programs' streams: `exec`, `attach` | [`remote`] |
 //! | connections to pods' ports | [`forward`] |
 //! | containers' logs | [`logs`] |
+//! | what is used by whom | [`stats`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
 //! Every path needs a right, `/healthz` too. There is no port without TLS.
@@ -20,6 +21,7 @@ pub mod pods;
 pub mod remote;
 pub mod route;
 pub mod spdy;
+pub mod stats;
 
 mod answer;
 mod list;
@@ -38,6 +40,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pods::Pods;
 use route::{Route, route};
 use rustls::pki_types::CertificateDer;
+use stats::Stats;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +68,8 @@ pub struct Host {
     pub pods: Pods,
     /// The parent of their containers.
     pub monitor: Monitor,
+    /// What measuring needs.
+    pub stats: Arc<Stats>,
 }
 
 /// Serves for ever.
@@ -127,6 +132,12 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
         return answer::text(refusal.status, refusal.message);
     }
     match route(method, path) {
+        Route::Summary => stats::summary(&host.stats, &host.pods).await,
+        Route::ResourceMetrics => stats::resource(&host.stats, &host.pods).await,
+        Route::CadvisorMetrics => stats::cadvisor(&host.stats, &host.pods).await,
+        Route::ProbeMetrics => stats::probes(&host.stats, &host.pods),
+        Route::Metrics => stats::metrics(&host.stats, &host.pods),
+        Route::Configz => stats::configz(&host.stats),
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),
         Route::Logs(target) => logs::logs(host, request.uri().query().unwrap_or_default(), &target).await,
@@ -135,6 +146,6 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
         Route::Pods => list::pods(&host.pods, |_| true),
         Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),
         Route::WrongMethod => answer::text(http::StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
-        _ => answer::text(http::StatusCode::NOT_FOUND, "404 page not found\n"),
+        Route::Unknown => answer::text(http::StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

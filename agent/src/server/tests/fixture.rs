@@ -4,6 +4,7 @@ use super::api::api_server;
 use crate::monitor::Monitor;
 use crate::server::access::{Gate, Tls};
 use crate::server::pods::Pods;
+use crate::server::stats::Stats;
 use crate::server::{Host, serve};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -65,7 +66,13 @@ impl Fixture {
         gate.use_client(api_server().await.0);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let host = Host { tls, gate: Arc::new(gate), pods: Pods::default(), monitor: Monitor::new(monitor) };
+        let host = Host {
+            tls,
+            gate: Arc::new(gate),
+            pods: Pods::default(),
+            monitor: Monitor::new(monitor),
+            stats: Stats::new("worker-1"),
+        };
         tokio::spawn(serve(listener, host.clone()));
         Self { address, servers, clients, host }
     }

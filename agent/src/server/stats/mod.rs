@@ -1,0 +1,126 @@
+//! What the node, its pods and their containers use, in the words of those who ask: metrics-server,
+//! Prometheus, `kubectl top`.
+//!
+//! ```text
+//! cgroups, /proc, namespaces ──▶ [snapshot] ──▶ [summary]   JSON
+//!                                          └──▶ [resource], [cadvisor]   text, family by family
+//! ```
+//!
+//! Nothing is measured unless somebody asks. What a container has written to its root is not known
+//! here: to count it, all of its files would have to be looked at.
+
+mod cadvisor;
+mod cgroup;
+mod exposition;
+mod network;
+mod own;
+mod rates;
+mod resource;
+mod snapshot;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use own::{Probe, Probes};
+
+use super::answer::{Answer, pieces, text, with_type};
+use super::pods::Pods;
+use exposition::TYPE;
+use http::StatusCode;
+use rates::Rates;
+use snapshot::Snapshot;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What measuring needs, shared.
+#[derive(Debug)]
+pub struct Stats {
+    node: String,
+    /// Where cgroups are.
+    cgroups: PathBuf,
+    rates: Rates,
+    /// What probes have said.
+    pub probes: Probes,
+    /// The configuration that `/configz` gives: a `KubeletConfiguration`.
+    configuration: RwLock<serde_json::Value>,
+}
+
+impl Stats {
+    /// Of the node of this name.
+    #[must_use]
+    pub fn new(node: &str) -> Arc<Self> {
+        Self::at(node, spec::paths::CGROUP.into())
+    }
+
+    fn at(node: &str, cgroups: PathBuf) -> Arc<Self> {
+        let configuration = serde_json::json!({
+            "kind": "KubeletConfiguration",
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "port": 10250,
+            "authentication": { "anonymous": { "enabled": false }, "webhook": { "enabled": true } },
+            "authorization": { "mode": "Webhook" },
+        });
+        Arc::new(Self {
+            node: node.to_owned(),
+            cgroups,
+            rates: Rates::default(),
+            probes: Probes::default(),
+            configuration: configuration.into(),
+        })
+    }
+
+    /// Has `/configz` give this `KubeletConfiguration`.
+    pub fn configure(&self, configuration: serde_json::Value) {
+        *self.configuration.write().unwrap_or_else(PoisonError::into_inner) = configuration;
+    }
+}
+
+/// Measures, on a thread that may wait.
+async fn snapshot(stats: &Arc<Stats>, pods: &Pods) -> Option<Snapshot> {
+    let (all, stats) = (pods.all(), stats.clone());
+    let take = move || {
+        stats.rates.keep(|path| path.as_os_str().is_empty() || stats.cgroups.join(path).exists());
+        Snapshot::take(&all, &stats.cgroups)
+    };
+    tokio::task::spawn_blocking(take).await.ok()
+}
+
+fn trouble() -> Answer {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "measure: the thread ended")
+}
+
+/// Answers `/stats/summary`.
+pub async fn summary(stats: &Arc<Stats>, pods: &Pods) -> Answer {
+    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    let value = summary::summary(&all, &stats.node, &stats.rates);
+    with_type(StatusCode::OK, "application/json", value.to_string())
+}
+
+/// Answers `/metrics/resource`.
+pub async fn resource(stats: &Arc<Stats>, pods: &Pods) -> Answer {
+    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    pieces(TYPE, resource::families(all))
+}
+
+/// Answers `/metrics/cadvisor`.
+pub async fn cadvisor(stats: &Arc<Stats>, pods: &Pods) -> Answer {
+    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    pieces(TYPE, cadvisor::families(all))
+}
+
+/// Answers `/metrics/probes`.
+pub fn probes(stats: &Stats, pods: &Pods) -> Answer {
+    with_type(StatusCode::OK, TYPE, stats.probes.text(&pods.all()))
+}
+
+/// Answers `/metrics`.
+pub fn metrics(stats: &Stats, pods: &Pods) -> Answer {
+    with_type(StatusCode::OK, TYPE, own::metrics(&stats.node, &pods.all()))
+}
+
+/// Answers `/configz`.
+pub fn configz(stats: &Stats) -> Answer {
+    let configuration = stats.configuration.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let value = serde_json::json!({ "kubeletconfig": configuration });
+    with_type(StatusCode::OK, "application/json", value.to_string())
+}

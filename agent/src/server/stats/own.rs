@@ -1,0 +1,111 @@
+//! `/metrics` and `/metrics/probes`: the agent itself, and what probes have said.
+
+use super::exposition::{Family, Kind::Counter, Kind::Gauge};
+use crate::server::pods::Pod;
+use nix::unistd::{SysconfVar, sysconf};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Mutex, PoisonError};
+
+/// What probes have said, counted.
+#[derive(Debug, Default)]
+pub struct Probes(Mutex<BTreeMap<Probe, u64>>);
+
+/// A result of a probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Probe {
+    /// The pod's UID.
+    pub uid: String,
+    /// The container.
+    pub container: String,
+    /// `Liveness`, `Readiness` or `Startup`.
+    pub kind: &'static str,
+    /// `successful`, `failed` or `unknown`.
+    pub result: &'static str,
+}
+
+impl Probes {
+    /// Counts one.
+    pub fn count(&self, probe: Probe) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(probe).or_default() += 1;
+    }
+
+    /// Those of pods that there are, in text; the others are forgotten.
+    pub fn text(&self, pods: &[Pod]) -> String {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.retain(|probe, _| pods.iter().any(|pod| pod.uid == probe.uid));
+        let help =
+            "[ALPHA] Cumulative number of a liveness, readiness or startup probe for a container by result.";
+        let mut family = Family::new("prober_probe_total", Counter, help);
+        for (probe, count) in counts.iter() {
+            let Some(pod) = pods.iter().find(|pod| pod.uid == probe.uid) else { continue };
+            let labels = [
+                ("container", probe.container.as_str()),
+                ("namespace", &pod.namespace),
+                ("pod", &pod.name),
+                ("pod_uid", &probe.uid),
+                ("probe_type", probe.kind),
+                ("result", probe.result),
+            ];
+            family.add(&labels, *count as f64, 0);
+        }
+        family.text() + &started()
+    }
+}
+
+/// When this process was started.
+fn started() -> String {
+    let mut family = Family::new(
+        "process_start_time_seconds",
+        Gauge,
+        "Start time of the process since unix epoch in seconds.",
+    );
+    let booted = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let booted = booted.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok());
+    if let (Some(booted), Some(ticks)) = (booted, stat(21)) {
+        family.add(&[], booted + ticks / per_second(), 0);
+    }
+    family.text()
+}
+
+/// A field of `/proc/self/stat` (proc(5)), counted from 0.
+fn stat(field: usize) -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses, which may have blanks.
+    text.rsplit_once(") ")?.1.split(' ').nth(field.checked_sub(2)?)?.parse().ok()
+}
+
+fn per_second() -> f64 {
+    sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64)
+}
+
+/// `/metrics` in text.
+#[must_use]
+pub fn metrics(node: &str, pods: &[Pod]) -> String {
+    let mut name = Family::new("kubelet_node_name", Gauge, "[ALPHA] The node's name. The count is always 1.");
+    name.add(&[("node", node)], 1.0, 0);
+    let running = |pod: &&Pod| pod.containers.iter().any(|own| own.running);
+    let help = "[BETA] Number of pods that have a running pod sandbox";
+    let mut of_pods = Family::new("kubelet_running_pods", Gauge, help);
+    of_pods.add(&[], pods.iter().filter(running).count() as f64, 0);
+    let help = "[BETA] Number of containers currently running";
+    let mut containers = Family::new("kubelet_running_containers", Gauge, help);
+    for (state, runs) in [("created", None), ("exited", Some(false)), ("running", Some(true))] {
+        let is = |own: &&crate::server::pods::Container| match (runs, &own.instance) {
+            (None, instance) => instance.is_none(),
+            (Some(runs), instance) => instance.is_some() && own.running == runs,
+        };
+        let count = pods.iter().flat_map(|pod| &pod.containers).filter(is).count();
+        containers.add(&[("container_state", state)], count as f64, 0);
+    }
+    let help = "Total user and system CPU time spent in seconds.";
+    let mut cpu = Family::new("process_cpu_seconds_total", Counter, help);
+    cpu.add(&[], (stat(13).unwrap_or(0.0) + stat(14).unwrap_or(0.0)) / per_second(), 0);
+    let mut memory = Family::new("process_resident_memory_bytes", Gauge, "Resident memory size in bytes.");
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as f64;
+    memory.add(&[], stat(23).unwrap_or(0.0) * page, 0);
+    let mut open = Family::new("process_open_fds", Gauge, "Number of open file descriptors.");
+    open.add(&[], fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as f64, 0);
+    let all = [name, of_pods, containers, cpu, memory, open].map(Family::text).concat();
+    all + &started()
+}

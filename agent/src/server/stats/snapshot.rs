@@ -1,0 +1,147 @@
+//! All that is measured, at one time: the node, its pods, their containers.
+
+use super::cgroup::{Usage, fields, now};
+use super::network::{self, Interface};
+use crate::server::pods::{Container, Pod};
+use nix::sys::statvfs::statvfs;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The node.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// What all of it uses.
+    pub usage: Usage,
+    /// Memory of the machine, and what could be had at once, in bytes.
+    pub memory: [u64; 2],
+    /// Swap of the machine, in bytes.
+    pub swap: u64,
+    /// Its processors.
+    pub processors: u64,
+    /// When it was booted, seconds since 1970.
+    pub booted: u64,
+    /// Its interfaces, and the name of the one of the default route.
+    pub network: (Vec<Interface>, Option<String>),
+    /// The file system of its data.
+    pub files: Option<Files>,
+    /// Most process IDs, and processes that there are.
+    pub processes: [u64; 2],
+}
+
+/// A file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Bytes: all, those that may be had, those that are used.
+    pub bytes: [u64; 3],
+    /// Inodes, likewise.
+    pub inodes: [u64; 3],
+}
+
+/// A pod.
+#[derive(Clone, Debug)]
+pub struct PodUsage {
+    /// Which.
+    pub pod: Pod,
+    /// What all of it uses, if it has a cgroup.
+    pub usage: Option<Usage>,
+    /// Its interfaces; none when the network is the node's.
+    pub network: Vec<Interface>,
+    /// Its containers that run.
+    pub containers: Vec<(Container, Usage, Logs)>,
+}
+
+/// What a container's logs take: bytes and files.
+pub type Logs = [u64; 2];
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The node.
+    pub node: Node,
+    /// The pods.
+    pub pods: Vec<PodUsage>,
+}
+
+impl Snapshot {
+    /// Measures all. Waits for files of the kernel and for a thread, so not on the thread that
+    /// serves.
+    #[must_use]
+    pub fn take(pods: &[Pod], cgroups: &Path) -> Self {
+        let own: Vec<&Pod> = pods.iter().filter(|pod| pod.network.is_some()).collect();
+        let mut networks =
+            network::of(own.iter().filter_map(|pod| pod.network.clone()).collect()).into_iter();
+        let pods = pods
+            .iter()
+            .map(|pod| PodUsage {
+                usage: usage(cgroups, &pod.cgroup),
+                network: pod.network.as_ref().and_then(|_| networks.next()).unwrap_or_default(),
+                containers: containers(pod, cgroups),
+                pod: pod.clone(),
+            })
+            .collect();
+        Self { node: node(cgroups), pods }
+    }
+}
+
+fn usage(cgroups: &Path, own: &Path) -> Option<Usage> {
+    if own.as_os_str().is_empty() { None } else { Usage::read(&cgroups.join(own)) }
+}
+
+fn containers(pod: &Pod, cgroups: &Path) -> Vec<(Container, Usage, Logs)> {
+    let running = pod.containers.iter().filter(|container| container.running);
+    let measured = running.filter_map(|container| {
+        let usage = usage(cgroups, &container.cgroup)?;
+        Some((container.clone(), usage, logs(&pod.logs.join(&container.name))))
+    });
+    measured.collect()
+}
+
+fn logs(folder: &Path) -> Logs {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = files.filter_map(|file| Some(fs::metadata(file.path()).ok()?.blocks() * 512));
+    sizes.fold([0, 0], |[bytes, count], size| [bytes + size, count + 1])
+}
+
+fn node(cgroups: &Path) -> Node {
+    let memory = fields(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let kilobytes = |name: &str| memory.get(name).copied().unwrap_or(0) * 1024;
+    let mut usage = Usage::read(cgroups).unwrap_or_else(|| Usage { time: now(), ..Usage::default() });
+    // The root cgroup has no file for what it uses in all.
+    usage.memory = kilobytes("MemTotal").saturating_sub(kilobytes("MemFree"));
+    usage.working_set = usage.memory.saturating_sub(kilobytes("Inactive(file)"));
+    usage.swap = kilobytes("SwapTotal").saturating_sub(kilobytes("SwapFree"));
+    let stat = fields(&fs::read_to_string("/proc/stat").unwrap_or_default());
+    Node {
+        memory: [kilobytes("MemTotal"), kilobytes("MemTotal").saturating_sub(usage.working_set)],
+        swap: kilobytes("SwapTotal"),
+        usage,
+        processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+        booted: stat.get("btime").copied().unwrap_or(0),
+        network: (network::here(), network::default()),
+        files: files(Path::new(spec::paths::DATA)),
+        processes: [number("/proc/sys/kernel/pid_max"), processes()],
+    }
+}
+
+fn number(path: &str) -> u64 {
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Tasks that there are: the number after the slash in `/proc/loadavg`.
+fn processes() -> u64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_once('/').and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// What a file system has.
+#[must_use]
+pub fn files(path: &Path) -> Option<Files> {
+    let found = statvfs(path).ok()?;
+    let size = found.fragment_size();
+    let (all, free, available) =
+        (found.blocks() * size, found.blocks_free() * size, found.blocks_available() * size);
+    let (inodes, left) = (found.files(), found.files_free());
+    let used = all.saturating_sub(free);
+    Some(Files { bytes: [all, available, used], inodes: [inodes, left, inodes.saturating_sub(left)] })
+}

@@ -1,0 +1,158 @@
+//! Answers about a pod whose cgroups are files that were written here.
+
+use super::*;
+use crate::server::pods::{Container, Pod};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+
+const POD: &str = "kubepods/pod1";
+const APP: &str = "kubepods/pod1/app";
+
+/// A node with one pod of one container.
+fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
+    let root = std::env::temp_dir().join(format!("skerry-stats-{name}-{}", std::process::id()));
+    for (cgroup, usec, memory) in [("", 9_000_000, 0), (POD, 3_000_000, 3000), (APP, 2_000_000, 2000)] {
+        let folder = root.join(cgroup);
+        fs::create_dir_all(&folder).unwrap();
+        let cpu = format!("usage_usec {usec}\nuser_usec {usec}\nsystem_usec 0\n");
+        fs::write(folder.join("cpu.stat"), cpu).unwrap();
+        fs::write(folder.join("memory.stat"), "anon 100\nfile 50\ninactive_file 500\n").unwrap();
+        fs::write(folder.join("pids.current"), "2\n").unwrap();
+        if memory > 0 {
+            fs::write(folder.join("memory.current"), format!("{memory}\n")).unwrap();
+        }
+    }
+    fs::write(root.join(APP).join("memory.max"), "8000\n").unwrap();
+    let container = |name: &str, running, cgroup: &str| Container {
+        name: name.into(),
+        instance: Some(format!("web-{name}")),
+        image: "nginx".into(),
+        running,
+        started: Some(1_700_000_000),
+        cgroup: cgroup.into(),
+        ..Container::default()
+    };
+    let pods = Pods::default();
+    pods.replace(vec![Pod {
+        namespace: "ns".into(),
+        name: "web".into(),
+        uid: "u1".into(),
+        cgroup: POD.into(),
+        started: 1_700_000_000,
+        containers: vec![container("app", true, APP), container("old", false, "kubepods/pod1/old")],
+        ..Pod::default()
+    }]);
+    (Stats::at("worker-1", root.clone()), pods, root)
+}
+
+async fn body(answer: Answer) -> String {
+    assert_eq!(answer.status(), 200);
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_summary_has_what_is_used_by_whom() {
+    let (stats, pods, root) = node("summary");
+    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods).await).await).unwrap();
+    let own = &summary["node"];
+    assert_eq!(
+        (&own["nodeName"], &own["cpu"]["usageCoreNanoSeconds"]),
+        (&"worker-1".into(), &9_000_000_000_u64.into())
+    );
+    assert!(
+        own["memory"]["availableBytes"].as_u64() > Some(0) && own["fs"]["capacityBytes"].as_u64() > Some(0)
+    );
+    assert!(own["rlimit"]["curproc"].as_u64() > Some(0), "{own}");
+    let pod = &summary["pods"][0];
+    assert_eq!(pod["podRef"], serde_json::json!({ "name": "web", "namespace": "ns", "uid": "u1" }));
+    assert_eq!(pod["startTime"], "2023-11-14T22:13:20Z");
+    assert_eq!(pod["memory"]["workingSetBytes"], 2500);
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 1, "what does not run uses nothing");
+    let app = &pod["containers"][0];
+    assert_eq!((&app["name"], &app["memory"]["workingSetBytes"]), (&"app".into(), &1500.into()));
+    assert_eq!(app["memory"]["availableBytes"], 6500, "of its limit");
+    assert!(app["cpu"]["usageNanoCores"].is_u64() && app["memory"]["rssBytes"] == 100);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
+async fn resource_metrics_are_those_that_metrics_server_reads() {
+    let (stats, pods, root) = node("resource");
+    let text = body(super::resource(&stats, &pods).await).await;
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).map(str::to_owned);
+    let labels = r#"{container="app",namespace="ns",pod="web"}"#;
+    for (name, value) in [
+        (format!("container_cpu_usage_seconds_total{labels} "), "2"),
+        (format!("container_memory_working_set_bytes{labels} "), "1500"),
+        (format!("container_start_time_seconds{labels} "), "1700000000"),
+        (r#"pod_cpu_usage_seconds_total{namespace="ns",pod="web"} "#.into(), "3"),
+        ("node_cpu_usage_seconds_total ".into(), "9"),
+        ("resource_scrape_error ".into(), "0"),
+    ] {
+        let found = line(&name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
+        assert_eq!(found[name.len()..].split(' ').next(), Some(value), "{found}");
+    }
+    assert!(line("node_memory_working_set_bytes ").is_some());
+    well_formed(&text);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
+async fn cadvisors_metrics_have_its_labels() {
+    let (stats, pods, root) = node("cadvisor");
+    let text = body(super::cadvisor(&stats, &pods).await).await;
+    let labels = r#"container="app",cpu="total",id="/kubepods/pod1/app",image="nginx",name="web-app",namespace="ns",pod="web""#;
+    assert!(text.contains(&format!("container_cpu_usage_seconds_total{{{labels}}} 2 ")), "{text}");
+    let pod = r#"container="",id="/kubepods/pod1",image="",name="",namespace="ns",pod="web""#;
+    assert!(text.contains(&format!("container_memory_working_set_bytes{{{pod}}} 2500 ")), "{text}");
+    assert!(text.contains("machine_cpu_cores "), "{text}");
+    well_formed(&text);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
+async fn probes_are_counted_while_their_pod_is_there() {
+    let (stats, pods, root) = node("probes");
+    let probe =
+        |uid: &str| Probe { uid: uid.into(), container: "app".into(), kind: "Liveness", result: "failed" };
+    (0..3).for_each(|_| stats.probes.count(probe("u1")));
+    stats.probes.count(probe("u0"));
+    let text = body(super::probes(&stats, &pods)).await;
+    let labels =
+        r#"container="app",namespace="ns",pod="web",pod_uid="u1",probe_type="Liveness",result="failed""#;
+    assert!(text.contains(&format!("prober_probe_total{{{labels}}} 3\n")), "{text}");
+    assert!(!text.contains("u0"));
+    well_formed(&text);
+    let own = body(super::metrics(&stats, &pods)).await;
+    assert!(own.contains("kubelet_node_name{node=\"worker-1\"} 1\n"), "{own}");
+    assert!(own.contains("kubelet_running_containers{container_state=\"running\"} 1\n"), "{own}");
+    well_formed(&own);
+    let configuration: Value = serde_json::from_str(&body(super::configz(&stats)).await).unwrap();
+    assert_eq!(configuration["kubeletconfig"]["kind"], "KubeletConfiguration");
+    fs::remove_dir_all(root).unwrap();
+}
+
+/// Each family stands once and together, each series once, and every value is a number.
+fn well_formed(text: &str) {
+    let (mut families, mut series, mut current) = (BTreeSet::new(), BTreeSet::new(), "");
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("# ") {
+            let (kind, rest) = head.split_once(' ').unwrap();
+            let name = rest.split(' ').next().unwrap();
+            match kind {
+                "HELP" => assert!(families.insert(name), "{name} stands twice"),
+                _ => assert_eq!((kind, name), ("TYPE", current), "{line}"),
+            }
+            current = name;
+            continue;
+        }
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert_eq!(name, current, "{line}");
+        let end = line.rfind('}').map_or(name.len(), |place| place + 1);
+        assert!(series.insert(&line[..end]), "{line} stands twice");
+        let numbers = line[end..].split_whitespace().map(|word| word.parse::<f64>().unwrap());
+        assert!((1..=2).contains(&numbers.count()), "{line}");
+    }
+}
