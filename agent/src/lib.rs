@@ -8,7 +8,12 @@
 //! | how this node becomes one of the cluster's | [`join`], [`identity`], [`certificate`] |
 //! | what the cluster is told of it | [`node`] |
 //! | how the API server is reached | [`api`] |
-//! | how containers are run | [`monitor`] |
+//! | what a pod is, needs and does next, as functions | [`pod`] |
+//! | how that is done | [`worker`], [`sandbox`], [`volume`], [`image`], [`probe`] |
+//! | what pods refer to | [`sources`] |
+//! | how containers are run | [`monitor`], [`table`] |
+//! | which way packets go | [`ways`], [`policies`] |
+//! | what the API server and others ask of the node | [`server`], [`serving`] |
 //! | what the API server asks of this node | [`server`] |
 //! | what happens, in what order | [`run`] |
 //!
@@ -26,6 +31,7 @@ pub mod monitor;
 pub mod node;
 pub mod pod;
 pub mod pods;
+pub mod policies;
 pub mod probe;
 pub mod run;
 pub mod sandbox;

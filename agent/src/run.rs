@@ -12,7 +12,7 @@ use crate::server::pods as shown;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
-use crate::{config, join, pods, serving, ways};
+use crate::{config, join, pods, policies, serving, ways};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -68,6 +68,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         context.table.keep(),
         pods::keep(context.clone()),
         ways::keep(&api, &own, &services, &sender),
+        policies::keep(&api, &own),
         images(&context, &sender),
         serving::keep(&context, &identity, &server),
     );

@@ -233,7 +233,8 @@ fn changed(before: Both<'_>, now: Both<'_>) -> Vec<Change> {
     names.iter().map(|key| Change { name: format!("{}/{}", key.0, key.1), now: backed(key) }).collect()
 }
 
-fn protocol(text: Option<&str>) -> Option<Protocol> {
+/// A protocol by its name; TCP without one.
+pub fn protocol(text: Option<&str>) -> Option<Protocol> {
     match text.unwrap_or("TCP") {
         "TCP" => Some(Protocol::Tcp),
         "UDP" => Some(Protocol::Udp),

@@ -148,7 +148,8 @@ impl Cluster {
             .replace("    KUBECONFIG", &format!("    {}", config.trim_end()))
             .replace("TOKEN_ID", TOKEN.0)
             .replace("TOKEN_SECRET", TOKEN.1);
-        self.apply(&text).map(drop)
+        let rights = fs::read_to_string(repository().join("examples/nodes.yaml"))?;
+        self.apply(&format!("{text}\n---\n{rights}")).map(drop)
     }
 
     /// What kubectl says to this command line, which a shell reads, as the cluster's administrator.

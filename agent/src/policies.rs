@@ -1,0 +1,325 @@
+//! NetworkPolicies: selectors become the addresses of pods, for those policies that are about pods of this node.
+//!
+//! A node may see only its own pods by itself; the rights that this needs are in `examples/nodes.yaml`. Pods and
+//! namespaces of the whole cluster are watched only while there is a policy.
+
+use crate::api::Api;
+use crate::node::report::Own;
+use crate::pods::mirror;
+use crate::say::Trouble;
+use crate::ways::protocol;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::runtime::watcher;
+use network::cluster::policies::{self, Block, NamedPort, Number, Peers, Policies, Port, Rule};
+use network::cluster::services::Protocol;
+use spec::node::By;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Changes that come so close together are one.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Between two attempts at what the kernel has refused.
+const PAUSE: Duration = Duration::from_secs(2);
+
+type Labels = BTreeMap<String, String>;
+
+/// What of a pod policies are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    labels: Labels,
+    here: bool,
+    pod: policies::Pod,
+}
+
+type All<T> = BTreeMap<(String, String), T>;
+
+/// All that is looked at.
+#[derive(Clone, Default)]
+struct Seen {
+    policies: Arc<All<Arc<NetworkPolicy>>>,
+    namespaces: Arc<All<Labels>>,
+    pods: Arc<All<Known>>,
+}
+
+/// Keeps them true for ever.
+pub async fn keep(api: &Api, own: &Own) {
+    if own.cluster.pod_network == By::Cluster {
+        return;
+    }
+    let policies = watch::Sender::new(Arc::new(All::<Arc<NetworkPolicy>>::new()));
+    let namespaces = watch::Sender::new(Arc::new(All::<Labels>::new()));
+    let pods = watch::Sender::new(Arc::new(All::<Known>::new()));
+    let config = watcher::Config::default;
+    let whole = async {
+        let mut there = policies.subscribe();
+        // As long as there was none since the start, nobody else's pods matter.
+        while there.borrow_and_update().is_empty() {
+            let _ = there.changed().await;
+        }
+        tokio::join!(
+            mirror(
+                api,
+                "watch namespaces",
+                config(),
+                |own: Namespace| Some(own.metadata.labels.unwrap_or_default()),
+                &namespaces
+            ),
+            mirror(api, "watch all pods", config(), |pod: Pod| known(&pod, &own.name), &pods),
+        );
+    };
+    tokio::join!(
+        mirror(api, "watch network policies", config(), |own: NetworkPolicy| Some(Arc::new(own)), &policies),
+        whole,
+        apply(policies.subscribe(), namespaces.subscribe(), pods.subscribe()),
+    );
+}
+
+/// A pod that has addresses of its own.
+fn known(pod: &Pod, node: &str) -> Option<Known> {
+    let spec = pod.spec.as_ref()?;
+    let status = pod.status.as_ref()?;
+    if spec.host_network == Some(true) || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let addresses: Vec<_> = status.pod_ips.iter().flatten().filter_map(|own| own.ip.parse().ok()).collect();
+    if addresses.is_empty() {
+        return None;
+    }
+    let ports = crate::pod::next::containers(spec)
+        .flat_map(|(_, one)| one.ports.iter().flatten())
+        .filter_map(|port| {
+            Some(NamedPort {
+                name: port.name.clone()?,
+                protocol: protocol(port.protocol.as_deref())?,
+                port: u16::try_from(port.container_port).ok()?,
+            })
+        });
+    Some(Known {
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        here: spec.node_name.as_deref() == Some(node),
+        pod: policies::Pod { addresses, ports: ports.collect() },
+    })
+}
+
+async fn apply(
+    mut policies: watch::Receiver<Arc<All<Arc<NetworkPolicy>>>>,
+    mut namespaces: watch::Receiver<Arc<All<Labels>>>,
+    mut pods: watch::Receiver<Arc<All<Known>>>,
+) {
+    let held = Arc::new(Mutex::new(Policies::new()));
+    let mut before: BTreeMap<String, policies::Policy> = BTreeMap::new();
+    let (mut trouble, mut first) = (Trouble::default(), true);
+    // What the kernel holds from before stays until all is known.
+    if policies.changed().await.is_err() {
+        return;
+    }
+    loop {
+        let seen = Seen {
+            policies: policies.borrow_and_update().clone(),
+            namespaces: namespaces.borrow_and_update().clone(),
+            pods: pods.borrow_and_update().clone(),
+        };
+        let whole = seen.policies.is_empty() || !(seen.namespaces.is_empty() || seen.pods.is_empty());
+        if whole {
+            let now = resolve(&seen);
+            let mut changes: Vec<_> = now
+                .iter()
+                .filter(|(name, one)| before.get(*name) != Some(*one))
+                .map(|(name, one)| (name.clone(), Some(one.clone())))
+                .collect();
+            changes.extend(
+                before.keys().filter(|name| !now.contains_key(*name)).map(|name| (name.clone(), None)),
+            );
+            if first || !changes.is_empty() {
+                let held = held.clone();
+                let done = tokio::task::spawn_blocking(move || {
+                    held.lock().unwrap_or_else(PoisonError::into_inner).apply(changes)
+                });
+                let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+                if trouble.of("apply network policies", done).is_none() {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                (before, first) = (now, false);
+            }
+        }
+        tokio::select! {
+            one = policies.changed() => if one.is_err() { return },
+            one = namespaces.changed() => if one.is_err() { return },
+            one = pods.changed() => if one.is_err() { return },
+        }
+        sleep(GATHER).await;
+    }
+}
+
+/// Policies that select pods of this node, by `namespace/name`.
+fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
+    let mut resolved = BTreeMap::new();
+    for ((namespace, name), policy) in seen.policies.iter() {
+        let Some(spec) = &policy.spec else { continue };
+        let all = LabelSelector::default();
+        let selector = spec.pod_selector.as_ref().unwrap_or(&all);
+        let mine = |((of, _), pod): &(&(String, String), &Known)| {
+            of == namespace && pod.here && matches(selector, &pod.labels)
+        };
+        let pods: Vec<_> = seen.pods.iter().filter(mine).map(|(_, pod)| pod.pod.clone()).collect();
+        if pods.is_empty() {
+            continue;
+        }
+        let kinds = spec.policy_types.clone().unwrap_or_else(|| {
+            let egress = spec.egress.as_ref().map(|_| "Egress".to_owned());
+            std::iter::once("Ingress".to_owned()).chain(egress).collect()
+        });
+        let is = |kind: &str| kinds.iter().any(|own| own == kind);
+        let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, ports: Option<&Vec<NetworkPolicyPort>>| Rule {
+            peers: peers.filter(|list| !list.is_empty()).map(|list| self::peers(seen, namespace, list)),
+            ports: ports.into_iter().flatten().filter_map(port).collect(),
+        };
+        let ingress = is("Ingress").then(|| {
+            spec.ingress.iter().flatten().map(|own| rule(own.from.as_ref(), own.ports.as_ref())).collect()
+        });
+        let egress = is("Egress").then(|| {
+            spec.egress.iter().flatten().map(|own| rule(own.to.as_ref(), own.ports.as_ref())).collect()
+        });
+        resolved.insert(format!("{namespace}/{name}"), policies::Policy { pods, ingress, egress });
+    }
+    resolved
+}
+
+fn peers(seen: &Seen, namespace: &str, list: &[NetworkPolicyPeer]) -> Peers {
+    let mut peers = Peers::default();
+    for peer in list {
+        if let Some(block) = &peer.ip_block {
+            let except = block.except.iter().flatten().filter_map(|text| text.parse().ok()).collect();
+            peers.blocks.extend(block.cidr.parse().ok().map(|cidr| Block { cidr, except }));
+            continue;
+        }
+        let of = |name: &str| match &peer.namespace_selector {
+            None => name == namespace,
+            Some(selector) => seen
+                .namespaces
+                .get(&(String::new(), name.to_owned()))
+                .is_some_and(|labels| matches(selector, labels)),
+        };
+        let is =
+            |pod: &Known| peer.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels));
+        let found = seen.pods.iter().filter(|((name, _), pod)| is(pod) && of(name));
+        peers.pods.extend(found.map(|(_, pod)| pod.pod.clone()));
+    }
+    peers
+}
+
+fn port(own: &NetworkPolicyPort) -> Option<Port> {
+    let number = match &own.port {
+        None => None,
+        Some(IntOrString::Int(number)) => Some(Number::Number(u16::try_from(*number).ok()?)),
+        Some(IntOrString::String(name)) => Some(Number::Name(name.clone())),
+    };
+    let protocol: Protocol = protocol(own.protocol.as_deref())?;
+    Some(Port { protocol, port: number, end_port: own.end_port.and_then(|last| u16::try_from(last).ok()) })
+}
+
+/// A selector selects what has these labels; an empty one selects everything.
+fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
+    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let holds = selector.match_expressions.iter().flatten().all(|one| {
+        let value = labels.get(&one.key);
+        let listed = value.is_some_and(|value| one.values.iter().flatten().any(|own| own == value));
+        match one.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    });
+    equal && holds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(namespace: &str, name: &str, app: &str, address: &str, node: &str) -> ((String, String), Known) {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "labels": { "app": app } },
+            "spec": { "nodeName": node, "containers": [{ "name": "m", "ports": [{ "name": "http", "containerPort": 80 }] }] },
+            "status": { "podIPs": [{ "ip": address }] },
+        }))
+        .unwrap();
+        ((namespace.to_owned(), name.to_owned()), known(&pod, "here").unwrap())
+    }
+
+    fn seen(policy: serde_json::Value) -> Seen {
+        let policy: NetworkPolicy = serde_json::from_value(json!({ "spec": policy })).unwrap();
+        let labels = |key: &str| BTreeMap::from([(key.to_owned(), "yes".to_owned())]);
+        Seen {
+            policies: Arc::new([(("n".to_owned(), "p".to_owned()), Arc::new(policy))].into()),
+            namespaces: Arc::new(
+                [
+                    ((String::new(), "n".to_owned()), labels("own")),
+                    ((String::new(), "m".to_owned()), labels("other")),
+                ]
+                .into(),
+            ),
+            pods: Arc::new(
+                [
+                    pod("n", "db", "db", "10.1.0.2", "here"),
+                    pod("n", "web", "web", "10.1.0.3", "there"),
+                    pod("m", "web", "web", "10.1.0.4", "there"),
+                ]
+                .into(),
+            ),
+        }
+    }
+
+    fn addresses(rule: &Rule) -> Vec<String> {
+        rule.peers.iter().flat_map(|peers| &peers.pods).map(|pod| pod.addresses[0].to_string()).collect()
+    }
+
+    #[test]
+    fn selectors_become_pods() {
+        let of = |from: serde_json::Value| {
+            let all = resolve(&seen(
+                json!({ "podSelector": { "matchLabels": { "app": "db" } }, "ingress": [{ "from": from, "ports": [{ "port": "http" }] }] }),
+            ));
+            let policy = all["n/p"].clone();
+            assert!(policy.egress.is_none() && policy.pods.len() == 1);
+            policy.ingress.unwrap()[0].clone()
+        };
+        assert_eq!(
+            addresses(&of(json!([{ "podSelector": { "matchLabels": { "app": "web" } } }]))),
+            ["10.1.0.3"]
+        );
+        assert_eq!(
+            addresses(&of(
+                json!([{ "namespaceSelector": { "matchExpressions": [{ "key": "other", "operator": "Exists" }] } }])
+            )),
+            ["10.1.0.4"]
+        );
+        assert_eq!(addresses(&of(json!([{ "namespaceSelector": {}, "podSelector": { "matchExpressions": [{ "key": "app", "operator": "NotIn", "values": ["db"] }] } }]))).len(), 2);
+        assert!(of(json!([])).peers.is_none(), "an empty list is everybody");
+        let block = of(json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.2.0.0/16"] } }]));
+        assert_eq!(block.peers.unwrap().blocks[0].except.len(), 1);
+        assert_eq!(block.ports[0].port, Some(Number::Name("http".into())));
+    }
+
+    #[test]
+    fn a_policy_without_rules_closes() {
+        let all = resolve(&seen(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })));
+        let policy = &all["n/p"];
+        assert_eq!((policy.ingress.as_deref(), policy.egress.as_deref()), (Some(&[][..]), Some(&[][..])));
+        assert!(
+            resolve(&seen(json!({ "podSelector": { "matchLabels": { "app": "web" } } }))).is_empty(),
+            "none of this node"
+        );
+    }
+}
