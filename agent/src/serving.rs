@@ -7,6 +7,7 @@ use crate::join;
 use crate::node::object::PORT;
 use crate::say::Trouble;
 use crate::server::access::{Gate, Tls};
+use crate::server::stats::Stats;
 use crate::server::{self, Host};
 use crate::worker::Context;
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
@@ -43,8 +44,13 @@ async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Resu
     let port = u16::try_from(PORT).unwrap_or_default();
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await;
     let listener = listener.map_err(|error| format!("listen: {}", cause(&error)))?;
-    let host =
-        Host { tls, gate: gate.clone(), pods: context.board.clone(), monitor: context.monitor.clone() };
+    let host = Host {
+        tls,
+        gate: gate.clone(),
+        pods: context.board.clone(),
+        monitor: context.monitor.clone(),
+        stats: Stats::new(&context.own.name),
+    };
     let asks = async {
         loop {
             gate.use_client(context.api.client());
