@@ -28,7 +28,7 @@ test: ## every test, virtual machines included; ends with the count
 test-full: ## what `make test` does, and what is longer
 	@tools/run-tests --full
 
-fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests and names: MINUTES=10 each, or TARGET=seccomp alone
+fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
 torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, 100 nodes in mid-pull, long races; SEED=… repeats

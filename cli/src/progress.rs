@@ -1,4 +1,4 @@
-//! What a person sees while layers come or go: a bar each on a terminal, plain lines elsewhere.
+//! What a person sees while layers come or go, over the network or a file: a bar each on a terminal, plain lines elsewhere.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ const WORDS: &str = "{prefix:12} {msg}";
 #[derive(Debug)]
 pub struct Shown {
     bars: Option<MultiProgress>,
-    layers: Mutex<BTreeMap<usize, Layer>>,
+    /// By their digests: of several images, one may be in more than one.
+    layers: Mutex<BTreeMap<String, Layer>>,
     verb: &'static str,
 }
 
@@ -22,6 +23,7 @@ struct Layer {
     bar: Option<ProgressBar>,
     /// The words that were said last.
     said: String,
+    finished: bool,
 }
 
 impl Shown {
@@ -30,13 +32,22 @@ impl Shown {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         Self { bars, layers: Mutex::default(), verb }
     }
+
+    /// The same, or one that nobody hears.
+    pub fn unless(quiet: bool, verb: &'static str) -> Box<dyn Progress> {
+        if quiet { Box::new(()) } else { Box::new(Self::new(verb)) }
+    }
 }
 
 impl Progress for Shown {
     fn layer(&self, update: &Update<'_>) {
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        let layer = layers.entry(update.layer).or_default();
-        let name = short(&update.digest.to_string());
+        let digest = update.digest.to_string();
+        let name = short(&digest);
+        let layer = layers.entry(digest).or_default();
+        if layer.finished {
+            return;
+        }
         let words = words(update.state, self.verb);
         match &self.bars {
             Some(bars) => layer.show(bars, name, update, words),
@@ -44,6 +55,7 @@ impl Progress for Shown {
             None => {}
         }
         layer.said = words.to_owned();
+        layer.finished = matches!(update.state, State::Present | State::Mounted | State::Done);
     }
 }
 
@@ -58,7 +70,11 @@ impl Layer {
         }
         match update.state {
             State::Present | State::Mounted | State::Done => bar.finish(),
-            _ => bar.set_position(update.done),
+            _ => {
+                // The length of what is unpacked on its way is known late.
+                bar.set_length(update.total);
+                bar.set_position(update.done);
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ impl Client {
 
     /// Says why not, as the last thing.
     pub fn fail(&mut self, code: Code, message: impl Into<String>) {
-        self.finish(&Reply::Failed(Failure { code, message: message.into() }));
+        self.finish(&Reply::Failed(Failure::new(code, &message.into())));
     }
 
     /// Puts a frame behind what waits, and sends what can be sent.

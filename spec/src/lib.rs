@@ -9,6 +9,8 @@ pub mod bundle;
 pub mod control;
 pub mod crc32c;
 pub mod ext4_template;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod manifest;
 pub mod monitor;
 pub mod nearest;

@@ -10,6 +10,15 @@ use sys::cause::cause;
 pub enum Error {
     /// No store has an image of this name.
     NoImage(String),
+    /// Its registry has no image of this name.
+    NotFound {
+        /// The image, in full form.
+        name: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
     /// The image belongs to a store that cannot be written.
     ReadOnly(String),
     /// What was given, or what the store holds, is wrong: the object and why.
@@ -61,6 +70,7 @@ impl fmt::Display for Error {
         match self {
             Self::NoImage(name) => write!(out, "image {name}: not in any store of this node"),
             Self::ReadOnly(name) => write!(out, "image {name}: comes with the node and cannot be removed"),
+            Self::NotFound { name, why, .. } => write!(out, "image {name}: {why}"),
             Self::Wrong { what, why } => write!(out, "{what}: {why}"),
             Self::Io { action, path, error } => write!(out, "{action} {}: {}", path.display(), cause(error)),
         }

@@ -1,6 +1,7 @@
-//! What a caller hears while an image is pulled or pushed.
+//! What a caller hears while an image is pulled, pushed, imported or exported.
 
 use crate::digest::Digest;
+use std::io::{self, Read};
 
 /// Listens to the progress of each layer. It is called from several threads, often, and must be quick.
 pub trait Progress: Sync {
@@ -48,5 +49,52 @@ impl Progress for () {
 impl<F: Fn(&Update<'_>) + Sync> Progress for F {
     fn layer(&self, update: &Update<'_>) {
         self(update);
+    }
+}
+
+/// Who hears of one layer.
+pub(crate) struct Told<'t> {
+    /// Its place in the image, the lowest layer 0.
+    pub layer: usize,
+    /// What it is known by.
+    pub digest: &'t Digest,
+    /// Its length in bytes.
+    pub total: u64,
+    pub progress: &'t dyn Progress,
+}
+
+impl Told<'_> {
+    /// So many bytes are done.
+    pub fn say(&self, done: u64, state: State<'_>) {
+        let Self { layer, digest, total, progress } = *self;
+        progress.layer(&Update { layer, digest, total, done, state });
+    }
+
+    /// Tells when the work is done, too.
+    pub fn through<T, E>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        let done = work(self)?;
+        self.say(self.total, State::Done);
+        Ok(done)
+    }
+
+    /// Tells how far the reading is.
+    pub fn counting<R>(&self, from: R) -> Counted<'_, R> {
+        Counted { from, done: 0, told: self }
+    }
+}
+
+/// A reading that is told of.
+pub(crate) struct Counted<'t, R> {
+    from: R,
+    done: u64,
+    told: &'t Told<'t>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.done += count as u64;
+        self.told.say(self.done, State::Moving);
+        Ok(count)
     }
 }

@@ -71,6 +71,9 @@ pub struct Export {
     /// What is written
     #[arg(long, default_value = "oci-archive")]
     pub format: Written,
+    /// No progress
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// What `export` writes.

@@ -5,6 +5,7 @@ use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag,
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
+use crate::progress::Shown;
 use serde_json::{Value, json};
 use spec::monitor::{Request, Summary};
 use spec::nearest::nearest;
@@ -85,9 +86,10 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     let store = Store::open(node.store)?;
     let given = asked.source.as_deref().or(asked.input.as_deref());
     let source = given.filter(|path| *path != Path::new("-")).unwrap_or(Path::new("/dev/stdin"));
+    let shown = Shown::unless(asked.quiet, "Importing");
     let imported = match &asked.name {
-        Some(name) => vec![store.import(source, name)?],
-        None => store.import_all(source)?,
+        Some(name) => vec![store.import_as(source, name, &*shown)?],
+        None => store.import_all(source, &*shown)?,
     };
     for image in imported {
         image.notes.iter().for_each(|note| eprintln!("skerry: {}: {note}", image.name));
@@ -102,8 +104,9 @@ pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
     let store = Store::open(node.store)?;
     let names: Vec<&str> = asked.images.iter().map(String::as_str).collect();
     names.iter().try_for_each(|name| find(node, name).map(drop))?;
+    let shown = Shown::unless(asked.quiet, "Exporting");
     let form = match (asked.format, &asked.output) {
-        (Written::Oci, Some(folder)) => return Ok(store.export_layout(&names, folder)?),
+        (Written::Oci, Some(folder)) => return Ok(store.export_layout(&names, folder, &*shown)?),
         (Written::Oci, None) => return Err(Error::new("export: a folder needs --output")),
         (Written::OciArchive, _) => Form::Oci,
         (Written::DockerArchive, _) => Form::Docker,
@@ -111,12 +114,13 @@ pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
     match &asked.output {
         Some(path) => {
             let mut file = File::create(path).context(|| format!("write {}", path.display()))?;
-            store.export(&names, form, &mut file).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+            let exported = store.export(&names, form, &mut file, &*shown);
+            exported.inspect_err(|_| drop(std::fs::remove_file(path)))?;
         }
         None if std::io::stdout().is_terminal() => {
             return Err(Error::new("export: standard output is a terminal; --output names a file"));
         }
-        None => store.export(&names, form, &mut std::io::stdout().lock())?,
+        None => store.export(&names, form, &mut std::io::stdout().lock(), &*shown)?,
     }
     Ok(())
 }
@@ -193,8 +197,7 @@ pub fn ensure(node: &Node<'_>, options: &Options) -> Result<Image> {
         Some(image) => Ok(image),
         None if options.pull == "never" => find(node, name),
         None => {
-            let pulled = registry::fetch(node, name, platform, false);
-            pulled.map_err(|error| Error::new(near(error.message, name, &names(node))))?;
+            registry::fetch(node, name, platform, false)?;
             find(node, name)
         }
     }
@@ -207,12 +210,12 @@ fn absent(error: store::Error) -> Result<Option<Image>> {
     }
 }
 
-/// Adds the nearest name that is here.
-fn near(words: String, name: &str, here: &[String]) -> String {
+/// Adds the nearest name that is here, if it is another one.
+pub fn near(words: String, name: &str, here: &[String]) -> String {
     let short: Vec<&str> = here.iter().map(|name| name.strip_suffix(":latest").unwrap_or(name)).collect();
     match nearest(familiar(name), short.iter().copied()) {
-        Some(near) => format!("{words} (did you mean {near}, which is here?)"),
-        None => words,
+        Some(near) if near != familiar(name) => format!("{words} (did you mean {near}, which is here?)"),
+        _ => words,
     }
 }
 

@@ -36,10 +36,14 @@ pub fn fetch(node: &Node<'_>, name: &str, platform: Option<&str>, quiet: bool) -
         Some(platform) => store.for_platform(self::platform(platform)?),
         None => store,
     };
-    let pulled = match quiet {
-        true => store.pull(&registries()?, name, &())?,
-        false => store.pull(&registries()?, name, &Shown::new("Pulling"))?,
-    };
+    let pulled = store.pull(&registries()?, name, &*Shown::unless(quiet, "Pulling"));
+    let pulled = pulled.map_err(|error| {
+        let words = match &error {
+            store::Error::NotFound { registry, .. } => format!("image {name:?} not found in {registry}"),
+            other => other.to_string(),
+        };
+        Error::new(images::near(words, name, &images::names(node)))
+    })?;
     pulled.notes.iter().for_each(|note| eprintln!("skerry: {note}"));
     Ok(pulled)
 }
@@ -49,10 +53,7 @@ pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
     let store = Store::open(node.store)?;
     images::find(node, &asked.image)?;
     let (registries, name) = (registries()?, &asked.image);
-    let pushed = match asked.quiet {
-        true => store.push(&registries, name, name, &())?,
-        false => store.push(&registries, name, name, &Shown::new("Pushing"))?,
-    };
+    let pushed = store.push(&registries, name, name, &*Shown::unless(asked.quiet, "Pushing"))?;
     print(&format!("{}: digest: {}", images::familiar(&pushed.name.to_string()), pushed.digest));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Images: `images`, `tag`, `rmi`, `import`, `export`, `prune`.
 
+use super::registry::{HOST, Registry};
 use super::said::{fails, says, skerry, skerry_reads};
 use super::support::{Node, archive};
 use nix::mount::{MntFlags, umount2};
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A node whose store is empty and its own.
-fn without_images() -> (Node, PathBuf) {
+pub fn without_images() -> (Node, PathBuf) {
     // What builds it does not find its own folders in the node's `/var`.
     let busybox = archive("busybox");
     let node = Node::boot();
@@ -71,4 +72,22 @@ fn what_is_needed_stays_and_the_rest_is_pruned() {
     let told = fails("tag busybox x", 1);
     assert_eq!(told, "skerry: image \"busybox\" is not here");
     assert_eq!(skerry("images").out.lines().count(), 1);
+}
+
+#[test]
+fn a_name_that_no_registry_has_is_told_with_the_nearest_that_is_here() {
+    let (_node, busybox) = without_images();
+    says(&format!("import {}", busybox.display()));
+    let _registry = Registry::of("app", &busybox);
+    let (right, wrong) = (format!("{HOST}/app"), format!("{HOST}/apq"));
+    let told = fails(&format!("run --rm {wrong} true"), 125);
+    assert_eq!(told, format!("skerry: image \"{wrong}\" not found in {HOST}"));
+    says(&format!("pull {right}"));
+    for line in [format!("run --rm {wrong} true"), format!("pull {wrong}"), format!("create {wrong}")] {
+        let said = skerry(&line);
+        let told = said.err.trim_end();
+        let expected =
+            format!("skerry: image \"{wrong}\" not found in {HOST} (did you mean {right}, which is here?)");
+        assert_eq!(told, expected, "{line}");
+    }
 }

@@ -7,6 +7,8 @@ mod images;
 mod lives;
 mod looking;
 mod networks;
+mod progress;
+mod registry;
 mod run;
 mod said;
 mod terminal;

@@ -40,7 +40,7 @@ pub type Outcome = Result<Then, Failure>;
 
 /// Why not.
 pub fn failure(code: Code, message: impl Into<String>) -> Failure {
-    Failure { code, message: message.into() }
+    Failure::new(code, &message.into())
 }
 
 impl Monitor {

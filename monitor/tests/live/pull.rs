@@ -42,7 +42,7 @@ fn empty_store(name: &str) -> PathBuf {
     let layout = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&layout);
     let shared = Store::open(Path::new(paths::DATA_STORE)).unwrap();
-    shared.export_layout(&["busybox"], &layout).unwrap();
+    shared.export_layout(&["busybox"], &layout, &()).unwrap();
     let mounted =
         Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "store", paths::DATA_STORE]).status();
     assert!(mounted.unwrap().success());

@@ -100,6 +100,20 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// A failure; what of the message would not stay on its line is escaped.
+    pub fn new(code: Code, message: &str) -> Self {
+        let mut line = String::with_capacity(message.len());
+        for letter in message.chars() {
+            match letter.is_control() {
+                true => line.extend(letter.escape_default()),
+                false => line.push(letter),
+            }
+        }
+        Self { code, message: line }
+    }
+}
+
 /// What kind of failure it is: what a caller may do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -40,6 +40,13 @@ impl Failure {
     }
 }
 
+impl From<String> for Failure {
+    /// What is wrong with what came.
+    fn from(words: String) -> Self {
+        Self::Lasting(words)
+    }
+}
+
 /// A status that is no success, with the registry's own words for it.
 pub(super) fn status(status: u16, body: &[u8], asked: Option<Duration>) -> Failure {
     let reason = ureq::http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());

@@ -55,7 +55,7 @@ impl Origins<'_> {
     }
 
     /// A manifest or index by its digest, or by a tag that no server told the digest of.
-    pub fn manifest(&mut self, reference: &str, digest: Option<&Digest>) -> Result<Fetched, String> {
+    pub fn manifest(&mut self, reference: &str, digest: Option<&Digest>) -> Result<Fetched, Failure> {
         self.first(|client| {
             let request = manifest_request(client, Method::GET, reference);
             let (answer, bytes) = client.fetch(&request, MANIFEST_MAX)?;
@@ -82,9 +82,9 @@ impl Origins<'_> {
     }
 
     /// Asks one server after the other. The last one's failure counts; the others' are noted.
-    fn first<T>(&mut self, ask: impl Fn(&Client<'_>) -> Result<T, Failure>) -> Result<T, String> {
+    fn first<T>(&mut self, ask: impl Fn(&Client<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let Some((registry, mirrors)) = self.clients.split_last() else {
-            return Err("has no address".into());
+            return Err(Failure::Lasting("has no address".into()));
         };
         for mirror in mirrors {
             match ask(mirror) {
@@ -97,7 +97,7 @@ impl Origins<'_> {
                 }
             }
         }
-        ask(registry).map_err(Failure::words)
+        ask(registry)
     }
 }
 

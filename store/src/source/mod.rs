@@ -92,6 +92,11 @@ impl Source {
         }
     }
 
+    /// How long a layer is as it lies in the source, in bytes; 0 for one that is not there.
+    pub fn length(&self, file: &LayerFile) -> u64 {
+        self.files.length(&file.name).unwrap_or(0)
+    }
+
     /// Opens a layer's bytes as they lie in the source.
     pub fn layer(&self, file: &LayerFile) -> std::io::Result<Box<dyn std::io::Read + '_>> {
         self.files.open_file(&file.name)

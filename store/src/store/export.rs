@@ -14,6 +14,7 @@ use crate::compression;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
 use crate::oci::{CONFIG_MAX, MANIFEST_MAX, Reference};
+use crate::progress::{Progress, Told};
 use crate::tar::write::Archive;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,11 +46,17 @@ impl Store {
     ///
     /// # Errors
     /// An image is not here, damaged, or its layers were not kept as they came; the output fails.
-    pub fn export(&self, names: &[&str], form: Form, output: &mut dyn Write) -> Result<()> {
+    pub fn export(
+        &self,
+        names: &[&str],
+        form: Form,
+        output: &mut dyn Write,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 18, output));
         match form {
-            Form::Oci => self.write_layout(names, &mut archive)?,
-            Form::Docker => self.write_docker(names, &mut archive)?,
+            Form::Oci => self.write_layout(names, &mut archive, progress)?,
+            Form::Docker => self.write_docker(names, &mut archive, progress)?,
         }
         archive.finish().map_err(unwritten)
     }
@@ -58,25 +65,28 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::export`]; the folder holds something.
-    pub fn export_layout(&self, names: &[&str], folder: &Path) -> Result<()> {
+    pub fn export_layout(&self, names: &[&str], folder: &Path, progress: &dyn Progress) -> Result<()> {
         fs::create_dir_all(folder).map_err(io_error("make", folder))?;
         if fs::read_dir(folder).map_err(io_error("list", folder))?.next().is_some() {
             return Err(Error::wrong(folder.display(), "is not empty"));
         }
-        self.write_layout(names, &mut Folder(folder))
+        self.write_layout(names, &mut Folder(folder), progress)
     }
 
-    fn write_layout(&self, names: &[&str], output: &mut dyn Output) -> Result<()> {
+    fn write_layout(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
         let session = self.session(&"export")?;
         let mut entries = Vec::new();
         let mut written = BTreeSet::new();
         output.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         for (name, image) in self.images(&session, names)? {
             let whole = format!("image {name}");
-            let digests = image.blobs.iter().map(|(digest, _)| digest);
-            for digest in digests.chain([&image.config_digest, &image.digest]) {
+            let layers = image.blobs.iter().enumerate().map(|(layer, (digest, total))| {
+                (digest, Some(Told { layer, digest, total: *total, progress }))
+            });
+            let documents = [(&image.config_digest, None), (&image.digest, None)];
+            for (digest, told) in layers.chain(documents) {
                 if written.insert(digest.clone()) {
-                    self.write_blob(digest, output).map_err(|error| error.within(&whole))?;
+                    self.write_blob(digest, output, told).map_err(|error| error.within(&whole))?;
                 }
             }
             entries.push(self.entry(&name, &image)?);
@@ -96,7 +106,7 @@ impl Store {
         Ok(json!({ "mediaType": media_type, "digest": digest, "size": size, "annotations": annotations }))
     }
 
-    fn write_docker(&self, names: &[&str], output: &mut dyn Output) -> Result<()> {
+    fn write_docker(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
         let session = self.session(&"export")?;
         let mut items: Vec<(Digest, Value, Vec<String>)> = Vec::new();
         let mut written = BTreeSet::new();
@@ -108,9 +118,10 @@ impl Store {
                 known.extend(tags);
                 continue;
             }
-            for (diff_id, (digest, _)) in image.diff_ids.iter().zip(&image.blobs) {
+            for (layer, (diff_id, (digest, total))) in image.diff_ids.iter().zip(&image.blobs).enumerate() {
                 if written.insert(diff_id.clone()) {
-                    self.write_unpacked(diff_id, digest, output).map_err(|error| error.within(&whole))?;
+                    let told = Told { layer, digest, total: *total, progress };
+                    self.write_unpacked(diff_id, output, told).map_err(|error| error.within(&whole))?;
                 }
             }
             let config = format!("{}.json", image.config_digest.hex());
@@ -139,7 +150,7 @@ impl Store {
         Ok(names.into_iter().zip(images).collect())
     }
 
-    fn write_blob(&self, digest: &Digest, output: &mut dyn Output) -> Result<()> {
+    fn write_blob(&self, digest: &Digest, output: &mut dyn Output, told: Option<Told<'_>>) -> Result<()> {
         let mut file = self.packed(digest)?;
         let unread = |error| io_error("read", &self.blob_path(digest))(error);
         let size = file.metadata().map_err(unread)?.len();
@@ -147,10 +158,15 @@ impl Store {
             return Err(Error::wrong(format!("blob {digest}"), "damaged on disk"));
         }
         file.rewind().map_err(unread)?;
-        output.file(&format!("blobs/{}/{}", digest.algorithm(), digest.hex()), size, &mut file)
+        let name = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
+        match told {
+            Some(told) => told.through(|told| output.file(&name, size, &mut told.counting(file))),
+            None => output.file(&name, size, &mut file),
+        }
     }
 
-    fn write_unpacked(&self, diff_id: &Digest, digest: &Digest, output: &mut dyn Output) -> Result<()> {
+    fn write_unpacked(&self, diff_id: &Digest, output: &mut dyn Output, told: Told<'_>) -> Result<()> {
+        let digest = told.digest;
         let unread = |error| io_error("unpack", &self.blob_path(digest))(error);
         let unpack = |file: File| compression::unpack(BufReader::with_capacity(1 << 16, file));
         let mut counted = Hashed::new(unpack(self.packed(digest)?).map_err(unread)?, diff_id);
@@ -159,8 +175,9 @@ impl Store {
         if counted.finish().map_err(unread)? != *diff_id {
             return Err(Error::wrong(format!("layer {diff_id}"), "damaged on disk"));
         }
-        let mut content = unpack(self.packed(digest)?).map_err(unread)?;
-        output.file(&unpacked_name(diff_id), size, &mut content)
+        let content = unpack(self.packed(digest)?).map_err(unread)?;
+        let told = Told { total: size, ..told };
+        told.through(|told| output.file(&unpacked_name(diff_id), size, &mut told.counting(content)))
     }
 }
 

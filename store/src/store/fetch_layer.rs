@@ -8,10 +8,9 @@ use super::session::Session;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
 use crate::layer::Report;
-use crate::progress::{Progress, State, Update};
+use crate::progress::{Progress, State, Told};
 use crate::registry::{Client, Download, Stop};
 use std::fs::{self, File};
-use std::io::{self, Read};
 
 /// A layer to be fetched.
 pub(super) struct Job<'j> {
@@ -39,7 +38,7 @@ impl Layers<'_> {
 
     /// Fetches one layer. None: it was there already.
     fn one(&self, job: &Job<'_>) -> Result<Option<Vec<String>>> {
-        let (store, told) = (self.store, Told { job, progress: self.progress });
+        let (store, told) = (self.store, self.told(job));
         if store.has(job.diff_id, job.digest) {
             told.say(job.size, State::Present);
             return Ok(None);
@@ -57,6 +56,10 @@ impl Layers<'_> {
         };
         told.say(job.size, if notes.is_some() { State::Done } else { State::Present });
         Ok(notes)
+    }
+
+    fn told<'t>(&'t self, job: &Job<'t>) -> Told<'t> {
+        Told { layer: job.place, digest: job.digest, total: job.size, progress: self.progress }
     }
 
     /// Makes a layer of a blob that is here. One that is damaged is removed.
@@ -109,7 +112,7 @@ impl Layers<'_> {
         let trouble = |words: &str| told.say(begun, State::Retrying(words));
         let rest = Download::new(self.clients, job.digest, job.size, begun, &trouble);
         let mut growing = claim.growing(begun, rest);
-        let counted = Counted { from: &mut growing, done: 0, told };
+        let counted = told.counting(&mut growing);
         let name = format!("blob {}", job.digest);
         let layer = job.incoming(&name);
         let result = if self.store.layer(job.diff_id).is_some() {
@@ -125,34 +128,5 @@ impl Layers<'_> {
 impl<'j> Job<'j> {
     fn incoming(&self, name: &'j str) -> Incoming<'j> {
         Incoming { diff_id: self.diff_id, blob: Some((self.digest, self.size)), name }
-    }
-}
-
-/// Who hears of a layer.
-struct Told<'t> {
-    job: &'t Job<'t>,
-    progress: &'t dyn Progress,
-}
-
-impl Told<'_> {
-    fn say(&self, done: u64, state: State<'_>) {
-        let Job { place, digest, size, .. } = *self.job;
-        self.progress.layer(&Update { layer: place, digest, total: size, done, state });
-    }
-}
-
-/// Tells how far the reading is.
-struct Counted<'t, R> {
-    from: R,
-    done: u64,
-    told: &'t Told<'t>,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.from.read(buffer)?;
-        self.done += count as u64;
-        self.told.say(self.done, State::Moving);
-        Ok(count)
     }
 }

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::layer;
 use crate::oci::{ConfigFile, Reference};
+use crate::progress::{Progress, State, Told};
 use crate::source::{Candidate, LayerFile, Picked, Source};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -36,24 +37,32 @@ impl Store {
     /// The source or the image is wrong: the message names it, down to the
     /// layer and the entry. The store is unchanged then.
     pub fn import(&self, source: &Path, name: &str) -> Result<Imported> {
+        self.import_as(source, name, &())
+    }
+
+    /// As [`Self::import`], and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub fn import_as(&self, source: &Path, name: &str, progress: &dyn Progress) -> Result<Imported> {
         let name = parse(name)?;
         let session = self.session(&name)?;
         let opened = Source::open(source, || session.scratch())?;
         let image = opened.choose(&name).map_err(|why| Error::wrong(source.display(), why))?;
-        self.take(&session, &opened, image, &name)
+        self.take(&session, &opened, image, &name, progress)
     }
 
     /// Takes every image that has a name in the source, under its own names.
     ///
     /// # Errors
     /// As [`Self::import`]; no image has a name. Images before a wrong one stay.
-    pub fn import_all(&self, source: &Path) -> Result<Vec<Imported>> {
+    pub fn import_all(&self, source: &Path, progress: &dyn Progress) -> Result<Vec<Imported>> {
         let session = self.session(&source.display())?;
         let opened = Source::open(source, || session.scratch())?;
         let mut imported = Vec::new();
         for image in &opened.images {
             for name in &image.names {
-                imported.push(self.take(&session, &opened, image, name)?);
+                imported.push(self.take(&session, &opened, image, name, progress)?);
             }
         }
         if imported.is_empty() {
@@ -76,6 +85,7 @@ impl Store {
         source: &Source,
         image: &Candidate,
         name: &Reference,
+        progress: &dyn Progress,
     ) -> Result<Imported> {
         let whole = format!("image {name}");
         let within = |why: String| Error::wrong(&whole, why);
@@ -88,13 +98,17 @@ impl Store {
         let own = [&digest, &config_digest].into_iter();
         session.need(&self.paths(&file.rootfs.diff_ids, own.chain(blobs.into_iter().flatten())))?;
         let (mut new_layers, mut notes) = (0, Vec::new());
-        for (layer, diff_id) in picked.layers.iter().zip(&file.rootfs.diff_ids) {
+        for (place, (layer, diff_id)) in picked.layers.iter().zip(&file.rootfs.diff_ids).enumerate() {
             let blob = layer.blob.as_ref().map_or(diff_id, |(digest, _)| digest);
+            let told = Told { layer: place, digest: blob, total: source.length(layer), progress };
             if self.has(diff_id, blob) {
+                told.say(told.total, State::Present);
                 continue;
             }
-            let report =
-                self.take_file(session, source, layer, diff_id).map_err(|error| error.within(&whole))?;
+            let report = self
+                .take_file(session, source, layer, diff_id, &told)
+                .map_err(|error| error.within(&whole))?;
+            told.say(told.total, State::Done);
             new_layers += 1;
             notes.extend(report.notes);
         }
@@ -139,9 +153,10 @@ impl Store {
         source: &Source,
         file: &LayerFile,
         diff_id: &Digest,
+        told: &Told<'_>,
     ) -> Result<layer::Report> {
         let opening = |why| Error::wrong(format!("layer {diff_id}"), format!("open {}: {why}", file.name));
-        let stored = source.layer(file).map_err(|error| opening(cause(&error)))?;
+        let stored = told.counting(source.layer(file).map_err(|error| opening(cause(&error)))?);
         let blob = file.blob.as_ref().map(|(digest, size)| (digest, *size));
         let layer = Incoming { diff_id, blob, name: &file.name };
         if !self.keeps_packed {

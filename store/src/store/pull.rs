@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::oci::{self, ConfigFile, Descriptor, Reference, media};
 use crate::progress::Progress;
-use crate::registry::{Origins, Registries, Stop};
+use crate::registry::{Failure, Origins, Registries, Stop};
 use std::collections::BTreeSet;
 
 /// What a pull brought.
@@ -64,7 +64,12 @@ impl Store {
         if let Some(pulled) = self.unchanged(&name, digest.as_ref())? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
-        let image = self.describe(&mut origins, &name, digest).map_err(within)?;
+        let image = self.describe(&mut origins, &name, digest).map_err(|failure| match failure {
+            Failure::Missing(why) => {
+                Error::NotFound { name: name.to_string(), registry: name.registry.clone(), why }
+            }
+            failure => within(failure.words()),
+        })?;
         if let Some(pulled) = self.unchanged(&name, Some(&image.digest))? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
@@ -84,7 +89,8 @@ impl Store {
         let within = |why: String| Error::wrong(&whole, why);
         let stop = Stop::default();
         let mut origins = registries.origins(name, &stop).map_err(within)?;
-        let image = self.describe(&mut origins, name, Some(digest.clone())).map_err(within)?;
+        let image = self.describe(&mut origins, name, Some(digest.clone()));
+        let image = image.map_err(|failure| within(failure.words()))?;
         self.take_image(&image, name, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 
@@ -112,12 +118,12 @@ impl Store {
         origins: &mut Origins<'_>,
         name: &Reference,
         digest: Option<Digest>,
-    ) -> std::result::Result<Described, String> {
+    ) -> std::result::Result<Described, Failure> {
         let reference = match &digest {
             Some(digest) => digest.to_string(),
             None => name.tag.clone().unwrap_or_else(|| "latest".into()),
         };
-        let top = origins.manifest(&reference, digest.as_ref()).map_err(|why| format!("manifest: {why}"))?;
+        let top = origins.manifest(&reference, digest.as_ref()).map_err(|failure| failure.of("manifest"))?;
         let digest = digest.unwrap_or_else(|| Digest::sha256(&top.bytes));
         let entry = Descriptor::new(&top.media_type, digest, top.bytes.len() as u64);
         let mut top = Some(top.bytes);
@@ -130,7 +136,7 @@ impl Store {
         let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;
         if let Some(layer) = parsed.layers.iter().find(|layer| layer.size > self.limits.bytes) {
             let limit = self.limits.bytes;
-            return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size));
+            return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size).into());
         }
         let media_type = match oci::media_type(&found.media_type, &parsed) {
             media::INDEX | media::DOCKER_LIST => media::MANIFEST.to_owned(),
@@ -190,7 +196,8 @@ impl Pulled {
 
 /// Fetches a manifest that an index lists.
 fn fetch_listed(origins: &mut Origins<'_>, wanted: &Descriptor) -> std::result::Result<Vec<u8>, String> {
-    let fetched = origins.manifest(&wanted.digest.to_string(), Some(&wanted.digest))?;
+    let fetched =
+        origins.manifest(&wanted.digest.to_string(), Some(&wanted.digest)).map_err(Failure::words)?;
     if fetched.bytes.len() as u64 == wanted.size {
         Ok(fetched.bytes)
     } else {

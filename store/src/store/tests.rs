@@ -101,7 +101,8 @@ fn docker_archives_with_several_images_are_read_even_compressed() {
     let files = [("c.json", config.as_bytes()), ("l/layer.tar", &tar), ("manifest.json", items.as_bytes())];
     let path = scratch.0.join("archive.tar.gz");
     fs::write(&path, gzip(&archive(&files))).unwrap();
-    let names: Vec<_> = store.import_all(&path).unwrap().iter().map(|image| image.name.to_string()).collect();
+    let names: Vec<_> =
+        store.import_all(&path, &()).unwrap().iter().map(|image| image.name.to_string()).collect();
     assert_eq!(names, ["one:1", "one:2", "two:1"].map(|name| format!("docker.io/library/{name}")));
     assert!(
         refusal(&Store::open(&scratch.0.join("other")).unwrap(), &path)
@@ -312,11 +313,11 @@ fn what_is_exported_is_imported_again_as_it_was() {
     let names = ["app", "example.com/other:1"];
     for (number, form) in [Form::Oci, Form::Docker].into_iter().enumerate() {
         let mut bytes = Vec::new();
-        from.export(&names, form, &mut bytes).unwrap();
+        from.export(&names, form, &mut bytes, &()).unwrap();
         let archive = scratch.0.join("archive.tar");
         fs::write(&archive, &bytes).unwrap();
         let to = Store::open(&scratch.0.join(format!("to{number}"))).unwrap();
-        let imported = to.import_all(&archive).unwrap();
+        let imported = to.import_all(&archive, &()).unwrap();
         let found: Vec<_> = imported.iter().map(|image| image.name.to_string()).collect();
         assert_eq!(found, ["docker.io/library/app:latest", "example.com/other:1"]);
         assert_eq!(imported.iter().all(|image| image.digest == digest), form == Form::Oci);
@@ -324,16 +325,16 @@ fn what_is_exported_is_imported_again_as_it_was() {
         assert!(ids(&from).eq(ids(&to)));
         // Of what came without packed layers the export is the same again.
         let mut again = Vec::new();
-        to.export(&names, form, &mut again).unwrap();
+        to.export(&names, form, &mut again, &()).unwrap();
         assert!(again == bytes);
     }
     let folder = scratch.0.join("folder");
-    from.export_layout(&names, &folder).unwrap();
+    from.export_layout(&names, &folder, &()).unwrap();
     for path in tree(&layout.0.join("blobs")) {
         let copy = folder.join("blobs/sha256").join(path.file_name().unwrap());
         assert_eq!(fs::read(copy).unwrap(), fs::read(path).unwrap());
     }
-    assert!(from.export_layout(&names, &folder).unwrap_err().to_string().ends_with("is not empty"));
+    assert!(from.export_layout(&names, &folder, &()).unwrap_err().to_string().ends_with("is not empty"));
 }
 
 #[test]
@@ -341,14 +342,14 @@ fn what_cannot_be_exported_is_named() {
     let scratch = Scratch::new("no-export");
     let (keeping, layout) = (store(&scratch), simple(&scratch));
     keeping.import(&layout.0, "app").unwrap();
-    assert!(matches!(keeping.export(&["none"], Form::Oci, &mut Vec::new()), Err(Error::NoImage(_))));
+    assert!(matches!(keeping.export(&["none"], Form::Oci, &mut Vec::new(), &()), Err(Error::NoImage(_))));
     let blob = Digest::sha256(&layer("b", b"2").0);
     fs::write(keeping.blob_path(&blob), b"other").unwrap();
     let mut out = Vec::new();
-    let error = keeping.export(&["app"], Form::Oci, &mut out).unwrap_err().to_string();
+    let error = keeping.export(&["app"], Form::Oci, &mut out, &()).unwrap_err().to_string();
     assert_eq!(error, format!("image docker.io/library/app:latest: blob {blob}: damaged on disk"));
     fs::remove_file(keeping.blob_path(&blob)).unwrap();
-    let error = keeping.export(&["app"], Form::Docker, &mut out).unwrap_err().to_string();
+    let error = keeping.export(&["app"], Form::Docker, &mut out, &()).unwrap_err().to_string();
     assert!(error.contains(&format!("layer {blob}: was not kept as it came")), "{error}");
 }
 

@@ -280,7 +280,7 @@ fn what_is_exported_others_read_and_theirs_is_imported_from_a_pipe() {
     let manifest = |source: &str| run("skopeo", &["inspect", "--raw", source]);
     for (form, kind) in [(Form::Oci, "oci-archive"), (Form::Docker, "docker-archive")] {
         let archive = place.text(kind);
-        store.export(&["app:1"], form, &mut fs::File::create(&archive).unwrap()).unwrap();
+        store.export(&["app:1"], form, &mut fs::File::create(&archive).unwrap(), &()).unwrap();
         if form == Form::Oci {
             assert_eq!(Digest::sha256(manifest(&format!("oci-archive:{archive}")).as_bytes()), digest);
         }
@@ -295,7 +295,7 @@ fn what_is_exported_others_read_and_theirs_is_imported_from_a_pipe() {
         };
         assert_eq!(ids(&to, "piped"), ids(&store, "app:1"), "{kind}");
     }
-    store.export_layout(&["app:1"], &place.path("folder")).unwrap();
+    store.export_layout(&["app:1"], &place.path("folder"), &()).unwrap();
     run("umoci", &["unpack", "--rootless", "--image", &place.text("folder:1"), &place.text("bundle")]);
     assert!(place.path("bundle/rootfs/large").is_file());
 }

@@ -1,0 +1,22 @@
+//! What holds for every input, whatever it is: one function a fuzz target takes bytes and panics when
+//! something does not hold.
+//!
+//! `spec/fuzz` hands them to libFuzzer, `make fuzz`; see `runtime/src/fuzz`, which is the same for
+//! the runtime. The test here goes through the inputs that were kept, `spec/fuzz/corpus`, one a line.
+
+mod protocol;
+
+pub use protocol::protocol;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    #[test]
+    fn protocol() {
+        let text = fs::read(format!("{}/fuzz/corpus/protocol", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let inputs: Vec<&[u8]> = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect();
+        assert!(inputs.len() > 10, "protocol has {} inputs", inputs.len());
+        inputs.into_iter().for_each(super::protocol);
+    }
+}
