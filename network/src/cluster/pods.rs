@@ -5,6 +5,7 @@
 //! addresses from everywhere, and keep them towards the cluster's other pods. What leaves the cluster
 //! gets the node's address.
 
+use super::routes;
 use crate::containers::folder::{all_networks, all_records, lock, networks};
 use crate::containers::networks::{add, members};
 use crate::containers::{forwarding, host::Host, modules, subnet};
@@ -22,8 +23,8 @@ pub struct PodNetwork {
     /// change at any time.
     #[serde(default)]
     pub cluster: Vec<Cidr>,
-    /// The greatest packet in bytes; without it that of the interface with the default route. An
-    /// overlay takes [`super::routes::OVERHEAD`] of it.
+    /// The greatest packet in bytes; without it what passes every way there is: that of the tunnel to other
+    /// nodes, or of the interface with the default route.
     #[serde(default)]
     pub mtu: Option<u32>,
 }
@@ -49,7 +50,8 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
             add(&name, &Bridge { subnets: wanted.subnets.clone(), ..Bridge::default() }, &all, &host, false)?
         }
     };
-    let next = Network { cluster: Some(wanted.cluster.clone()), mtu: wanted.mtu, ..network.clone() };
+    let mtu = wanted.mtu.or_else(|| host.link(routes::TUNNEL).map(|tunnel| tunnel.mtu));
+    let next = Network { cluster: Some(wanted.cluster.clone()), mtu, ..network.clone() };
     if next != network {
         networks().write(&name, &next)?;
     }
@@ -59,6 +61,17 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
     host.reconcile(&all, &records)?;
     host.filter(&all, &records)?;
     Ok(next)
+}
+
+/// Lets pods that are attached from now on send what passes the tunnel, if it is less. The lock is held.
+pub(super) fn fit(tunnel: u32) -> Result<(), String> {
+    let Some(network) = all_networks()?.into_iter().find(|network| &*network.name == PODS) else {
+        return Ok(());
+    };
+    match network.mtu {
+        Some(mtu) if mtu <= tunnel => Ok(()),
+        _ => networks().write(PODS, &Network { mtu: Some(tunnel), ..network }),
+    }
 }
 
 fn has(network: &Network, subnets: &[Cidr]) -> bool {

@@ -145,7 +145,10 @@ fn interface(
         mac: mac(addresses.first().map(|cidr| cidr.address)),
         gateways: gateways(network, record),
         addresses,
-        mtu: network.mtu.unwrap_or(there.mtu),
+        // A pod's interface is not made anew under it.
+        mtu: before
+            .filter(|_| network.cluster.is_some())
+            .map_or_else(|| network.mtu.unwrap_or(there.mtu), |before| before.mtu),
     })
 }
 

@@ -84,6 +84,30 @@ fn a_host_port_leads_to_its_pod_from_everywhere() {
 }
 
 #[test]
+fn a_datagram_client_of_a_host_port_follows_to_the_next_pod() {
+    let cluster = Cluster::of_one();
+    cluster.pod("web", r#""8080:80/udp""#);
+    let first = cluster.serve("web", 80);
+    let script = "
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(10)
+client.connect((\"192.0.2.2\", 8080))
+for _ in range(2):
+    client.send(b\"?\"); print(client.recv(100).decode(), flush=True); open(\"/run/go\").read()
+";
+    cluster.run(&format!("mkfifo /run/go; cat > /run/client <<'END'\n{script}\nEND"));
+    let mut client = cluster.world("python3 /run/client");
+    client.says("web to ");
+    first.kill();
+    cluster.detach("web");
+    cluster.pod("next", r#""8080:80/udp""#);
+    let _second = cluster.serve("next", 80);
+    cluster.run("echo > /run/go");
+    client.says("next to ");
+}
+
+#[test]
 fn addresses_outlive_their_makers_and_are_not_given_again_at_once() {
     let cluster = Cluster::of_one();
     let web = cluster.pod("web", "");

@@ -46,6 +46,9 @@ fn a_node_of_the_same_subnet_is_its_pods_router() {
 fn a_tunnel_leads_to_a_node_behind_a_router() {
     let cluster = joined(ROUTED, APART);
     let web = speak(&cluster, ["10.244.1.1", "fd44:0:0:1::1"]);
+    cluster.pod("late", "");
+    let late = cluster.run("nsenter --net=/run/skerry/netns/late ip link show eth0");
+    assert!(late.contains("mtu 1330"), "the cable's 1400 without the tunnel's 70: {late}");
     // Packets of the pods' greatest length pass, and pass whole.
     cluster.run(&format!(
         "nsenter --net=/run/skerry/netns/client python3 -c '

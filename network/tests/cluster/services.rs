@@ -255,6 +255,19 @@ fn changes_touch_only_what_is_theirs_and_established_connections_go_on() {
 }
 
 #[test]
+fn with_another_node_to_lead_from_what_is_not_told_again_is_gone() {
+    let (cluster, pods, _servers) = scene();
+    let web = service(VIP, "TCP", &endpoints(&pods[..1], ""));
+    let other = web.replace("default/web", "default/other").replace("::10", "::11").replace(".0.10", ".0.11");
+    let other = other.replace("30080", "30081");
+    let first = line(&format!("{web}, {other}"));
+    let second = line(&other).replace(r#""node": "one", "pods""#, r#""node": "one", "zone": "z", "pods""#);
+    cluster.apply("services", &format!("{first}\n{second}"));
+    assert!(cluster.ask("client", "10.96.0.11", 8000, "tcp").starts_with("a to "));
+    assert!(!cluster.run("nft list table inet skerry-services").contains("10.96.0.10"));
+}
+
+#[test]
 fn endpoints_of_another_node_answer_those_who_come_by_this_one() {
     let cluster = Cluster::of_two(SAME_SUBNET);
     let routes = |own: u32, address: &str, other: u32, others: &str| {

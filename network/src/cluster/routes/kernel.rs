@@ -1,7 +1,8 @@
 //! The kernel asked to make the ways so.
 
 use super::plan::{Plan, difference, mac, plan, routes};
-use super::{OVERHEAD, Routes};
+use super::{OVERHEAD, Routes, TUNNEL as NAME};
+use crate::cluster::pods;
 use crate::containers::host::{deafen, observe};
 use crate::containers::links::Observed;
 use crate::containers::subnet::host;
@@ -19,7 +20,6 @@ use sys::netlink::Netlink;
 
 /// What tells our routes from others' (`rtm_protocol`); nobody else's number.
 const PROTOCOL: u8 = 83;
-const NAME: &str = "skerry-vxlan";
 /// The number of the network within the tunnel.
 const ID: u32 = 83;
 /// RFC 7348, section 8.
@@ -94,6 +94,7 @@ fn make_tunnel(
         remove_tunnel(kernel, observed)?;
         kernel.change(link::tunnel(&tunnel)).map_err(|error| format!("make {NAME}: {}", cause(&error)))?;
     }
+    pods::fit(tunnel.mtu)?;
     let index = settle_tunnel(kernel, &wanted.subnets);
     index.map(Some).map_err(|error| format!("set up {NAME}: {}", cause(&error)))
 }

@@ -12,6 +12,9 @@ mod plan;
 
 pub use kernel::settle;
 
+/// The tunnel's name.
+pub(super) const TUNNEL: &str = "skerry-vxlan";
+
 use serde::Deserialize;
 use spec::node::Cidr;
 use std::net::IpAddr;

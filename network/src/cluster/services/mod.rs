@@ -198,26 +198,28 @@ pub struct Services {
 }
 
 impl Services {
-    /// None so far; the kernel's table stays as it is until the first change, which has to hold every Service.
+    /// None so far; the kernel's table stays as it is until they are told.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Leads to Services as they are now; the first time these are all there are. All of it is done at once, or nothing;
-    /// what was not done is with the next change.
+    /// Leads to Services as they are now. The first time, after an error and with another `here`, these are all
+    /// there are, and others are gone. All of it is done at once, or nothing.
     ///
     /// # Errors
     /// What the kernel refused, in words.
     pub fn apply(&mut self, here: &Here, changes: Vec<Change>) -> Result<(), String> {
-        let elsewhere =
-            (here.node != self.here.node || here.zone != self.here.zone) && !self.placed.is_empty();
-        if elsewhere {
-            return Err("a node's name and zone cannot change while it leads to Services".to_owned());
-        }
-        let contents: Vec<(String, Option<Content>)> = changes
+        let whole = !self.known || *here != self.here;
+        let mut contents: Vec<(String, Option<Content>)> = changes
             .into_iter()
             .map(|Change { name, now }| (name, now.map(|now| content(&now.service, &now.slices, here))))
             .collect();
+        if whole {
+            let named: BTreeSet<&String> = contents.iter().map(|(name, _)| name).collect();
+            let gone: Vec<String> =
+                self.placed.keys().filter(|name| !named.contains(name)).cloned().collect();
+            contents.extend(gone.into_iter().map(|name| (name, None)));
+        }
         let failed = |error: io::Error| format!("change table inet {TABLE} of nftables: {}", cause(&error));
         let found = self.found().map_err(failed)?;
         let numbers = found.as_ref().map(|found| place::read(&found.elements)).unwrap_or_default();
@@ -238,9 +240,9 @@ impl Services {
             true => (before, after),
             false => self.replace(found).map_err(failed)?,
         };
-        self.known = true;
-        stale::forget(&before, &after)
-            .map_err(|error| format!("forget connections of before: {}", cause(&error)))
+        let forgotten = stale::forget(&before, &after);
+        self.known = forgotten.is_ok();
+        forgotten.map_err(|error| format!("forget connections of before: {}", cause(&error)))
     }
 
     /// What the table holds, when that is not known.
@@ -302,4 +304,44 @@ fn with_pods(mut elements: Elements, pods: &[Cidr]) -> Elements {
         elements.insert((Map::Pods, v4), ranges::elements(pods.iter().copied(), v4).into_iter().collect());
     }
     elements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: &str, external: &str) -> (String, Option<Content>) {
+        let service = Service {
+            cluster_ips: vec!["10.96.0.1".parse().unwrap()],
+            external_ips: vec![external.parse().unwrap()],
+            ports: vec![ServicePort {
+                name: String::new(),
+                protocol: Protocol::Tcp,
+                port: 80,
+                node_port: None,
+            }],
+            ..Service::default()
+        };
+        let mut content = content(&service, &[], &Here::default());
+        content.refused.retain(|front| front.address == Some(external.parse().unwrap()));
+        (name.to_owned(), Some(content))
+    }
+
+    #[test]
+    fn an_address_that_two_claim_is_the_others_when_the_one_leaves_it() {
+        let mut services = Services::new();
+        let mut place = |contents| {
+            services.place(contents, &Placed::default());
+            services
+                .placed
+                .iter()
+                .filter(|(_, one)| !one.refused.is_empty())
+                .map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(place(vec![change("a", "192.0.2.1"), change("b", "192.0.2.1")]), ["a"]);
+        assert_eq!(place(vec![change("c", "192.0.2.2")]), ["a", "c"]);
+        assert_eq!(place(vec![("a".to_owned(), None)]), ["b", "c"]);
+        assert_eq!(place(vec![("b".to_owned(), None), change("d", "192.0.2.1")]), ["c", "d"]);
+    }
 }
