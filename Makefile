@@ -31,7 +31,7 @@ test-full: ## what `make test` does, and what is longer
 fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, 100 nodes in mid-pull, long races; SEED=… repeats
+torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, 100 nodes each in mid-pull and mid-run, long races; SEED=… repeats
 	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
@@ -39,7 +39,7 @@ torture: build ## a thousand runtimes killed, each at a step of its own, a thous
 	cargo build -p store --example pull
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
-	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store power_cut -- --nocapture
+	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store --test persons power_cut -- --nocapture
 
 kernel: ## the tuned kernel, from Debian's source, in target/kernel: half an hour, once; KEEP=1 keeps its objects
 	@tools/kernel

@@ -79,3 +79,84 @@ fn update_changes_what_a_running_container_may_use_at_once_and_for_good() -> Res
     assert_eq!(limits(&node)?, unchanged);
     node.power_off()
 }
+
+/// What persons do, again and again, until the power goes; what was done is noted once it is acknowledged.
+const DEEDS: &str = r#"
+S=/usr/libexec/skerry; n=0
+while n=$((n + 1)); do
+    $S run -d --name up-ROUND-$n --restart unless-stopped busybox sleep 1000000 && echo up up-ROUND-$n >>/run/acknowledged
+    $S run -d --name down-ROUND-$n --restart unless-stopped --stop-signal KILL busybox sleep 1000000 &&
+        $S stop down-ROUND-$n && echo down down-ROUND-$n >>/run/acknowledged
+    $S create --name gone-ROUND-$n busybox && $S rm gone-ROUND-$n && echo gone gone-ROUND-$n >>/run/acknowledged
+    $S tag busybox tagged:ROUND-$n && echo tag tagged:ROUND-$n >>/run/acknowledged
+done
+"#;
+
+/// Appends numbers to a file of a volume and says each once it is on the disk.
+const WRITER: &str = "run -d --name writer --restart always -v kept:/data busybox sh -c \
+    'touch /data/log; i=$(wc -l </data/log); \
+     while i=$((i + 1)); do echo $i >>/data/log; sync; echo $i; sleep 0.1; done'";
+
+/// All that was acknowledged is so.
+fn assert_as_acknowledged(node: &Running, deeds: &[String], written: u64) -> Result {
+    skerry(node, "store check --no-repair")?;
+    let images = skerry(node, "images --format '{{.Repository}}:{{.Tag}}'")?;
+    for deed in deeds {
+        match deed.split_once(' ') {
+            Some(("up", name)) => node.run_until(&format!(
+                "/usr/libexec/skerry ps --format '{{{{.Names}}}} {{{{.State}}}}' | grep -q '^{name} running$'"
+            ))?,
+            Some(("tag", name)) => assert!(images.lines().any(|line| line == name), "{deed}: {images}"),
+            Some((what, name)) => {
+                let listed = skerry(node, "ps -a --format '{{.Names}} {{.State}}'")?;
+                let state = listed.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+                assert_eq!(state, (what == "down").then_some("exited"), "{deed}: {listed}");
+            }
+            None => return Err(tests::Failure::new(format!("half a line was noted: {deed:?}"))),
+        }
+    }
+    if written > 0 {
+        node.run_until("/usr/libexec/skerry exec writer true")?;
+        let there: u64 = skerry(node, "exec writer sh -c 'wc -l </data/log'")?.trim().parse()?;
+        assert!(there >= written, "{there} numbers are there, {written} were on the disk");
+        // In their order; the last one may be half written.
+        let check = "n=0; while read -r i; do n=$((n + 1)); [ $i = $n ] || exit 1; done </data/log";
+        skerry(node, &format!("exec writer sh -c '{check}'"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_power_cut_in_mid_run_takes_nothing_that_was_acknowledged() -> Result {
+    let rounds =
+        std::env::var("SKERRY_TORTURE_CUTS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(256)?;
+    let node = || Node::new().image(image()?).config(NAMED).disk(Disk::new(&file).serial("data")).boot();
+    let (mut deeds, mut written, mut state) = (Vec::<String>::new(), 0, 11_u64);
+    for round in 0..rounds {
+        let node = node()?;
+        assert_as_acknowledged(&node, &deeds, written)?;
+        // So that no round has more containers than the one before; tags stay.
+        deeds.retain(|deed| deed.starts_with("tag "));
+        let names = "$S ps -a --format '{{.Names}}' | grep -v '^writer$'";
+        node.run(&format!("S=/usr/libexec/skerry; for name in $({names}); do $S rm -f $name; done"))?;
+        if written == 0 {
+            skerry(&node, WRITER)?;
+        }
+        let script = DEEDS.replace("ROUND", &round.to_string());
+        node.run(&format!("( {script} ) >/run/deeds.log 2>&1 </dev/null &"))?;
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let some = 1 + (state >> 33) % 9;
+        node.run_until(&format!("[ $(cat /run/acknowledged 2>/dev/null | wc -l) -ge {some} ]"))?;
+        written = skerry(&node, "logs --tail 1 writer")?.trim().parse()?;
+        let noted = node.run("cat /run/acknowledged")?;
+        // QEMU is killed, in the middle of what comes next.
+        drop(node);
+        println!("round {round}: cut after {} deeds and {written} numbers", noted.lines().count());
+        deeds.extend(noted.lines().map(str::to_owned));
+    }
+    let node = node()?;
+    assert_as_acknowledged(&node, &deeds, written)?;
+    node.power_off()
+}

@@ -76,10 +76,15 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
     assert_eq!(page, "hello from web\nopen");
     assert_eq!(cluster.kubectl("-n whole logs web -c server")?, "serving\n");
     assert_eq!(cluster.kubectl("-n whole logs web -c side")?, "side is up\n");
-    assert_eq!(cluster.kubectl("-n whole exec web -c server -- cat /shared/hook /one /etc/hostname")?, "started\nfrom a map\nweb\n");
+    assert_eq!(
+        cluster.kubectl("-n whole exec web -c server -- cat /shared/hook /one /etc/hostname")?,
+        "started\nfrom a map\nweb\n"
+    );
     let failed = cluster.kubectl("-n whole exec web -c server -- sh -c 'exit 3'").unwrap_err().to_string();
     assert!(failed.contains("exit code 3"), "{failed}");
-    let events = cluster.run_until("kubectl -n whole get events -o custom-columns=R:.reason --no-headers | sort -u | grep Started")?;
+    let events = cluster.run_until(
+        "kubectl -n whole get events -o custom-columns=R:.reason --no-headers | sort -u | grep Started",
+    )?;
     assert!(events.contains("Started"), "{events}");
     cluster.kubectl("-n whole delete pod web --wait=true --timeout=60s")?;
     node.power_off()
