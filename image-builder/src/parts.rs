@@ -6,7 +6,7 @@ use crate::kernel::{self, Kernel};
 use crate::modules::{self, Library, Module};
 use crate::programs::{self, Executable};
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::recipe::{Program, Recipe};
 use std::collections::BTreeMap;
 
 /// The inputs of an image, its files and container images apart.
@@ -77,7 +77,7 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
     let wanted = &recipe.body.modules;
     let early = wanted.initramfs.as_deref().map_or(modules::INITRAMFS.to_vec(), names);
     let late = wanted.root.as_deref().map_or(modules::ROOT.to_vec(), names);
-    let on_demand = wanted.on_demand.as_deref().map_or(modules::ON_DEMAND.to_vec(), names);
+    let on_demand = wanted.on_demand.as_deref().map_or_else(|| on_demand(&recipe.body.programs), names);
     let needed = early.iter().chain(&late).copied();
     let mut all = modules::collect(library, needed.clone().chain(on_demand), &mut |module, wish| {
         Progress::say(&format!("module {module} would like {wish} too, which this kernel lacks"));
@@ -89,6 +89,22 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
     Ok((early, all))
 }
 
+fn on_demand(programs: &[Program]) -> Vec<&'static str> {
+    let cluster = modules::CLUSTER.iter().filter(|_| programs.contains(&Program::Agent));
+    modules::ON_DEMAND.iter().chain(cluster).copied().collect()
+}
+
 fn names(names: &[toml::Spanned<spec::node::Name>]) -> Vec<&str> {
     names.iter().map(|name| &**name.get_ref()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_has_what_services_need() {
+        assert_eq!(on_demand(&[Program::Network]), modules::ON_DEMAND);
+        assert!(on_demand(&[Program::Network, Program::Agent]).contains(&"nft_numgen"));
+    }
 }

@@ -81,6 +81,9 @@ pub const ON_DEMAND: [&str; 10] = [
     "veth",
 ];
 
+/// What a cluster's worker loads beside those: for Services, policies and the tunnel to other nodes.
+pub const CLUSTER: [&str; 4] = ["nf_conntrack_netlink", "nft_numgen", "nft_reject_inet", "vxlan"];
+
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {
     name.replace('-', "_")
