@@ -1,6 +1,6 @@
 //! An engine, as the tests speak of it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tests::{Debian, Failure, Output, Result};
 
@@ -48,17 +48,29 @@ impl Engine {
 
     /// docker, its daemon told of the runtime as the default one.
     pub fn docker(cgroups: Cgroups) -> Result<Self> {
+        Self::docker_with(cgroups, json!({}))
+    }
+
+    /// The same, and its containers' root is the first of 65536 users that nobody else is.
+    pub fn docker_remapped(cgroups: Cgroups) -> Result<Self> {
+        Debian::shared()?.run(
+            "grep -q ^remapped: /etc/passwd || { echo remapped:x:900:900::/:/bin/false >>/etc/passwd; \
+             echo remapped:x:900: >>/etc/group; echo remapped:200000:65536 >>/etc/subuid; \
+             echo remapped:200000:65536 >>/etc/subgid; }",
+        )?;
+        Self::docker_with(cgroups, json!({ "userns-remap": "remapped" }))
+    }
+
+    fn docker_with(cgroups: Cgroups, mut settings: Value) -> Result<Self> {
         let daemon = DOCKER.lock().unwrap_or_else(PoisonError::into_inner);
         let debian = Debian::shared()?;
         let (driver, cgroup) = match cgroups {
             Cgroups::Folders => ("cgroupfs", ("/sys/fs/cgroup/docker/", "")),
             Cgroups::Systemd => ("systemd", ("/sys/fs/cgroup/system.slice/docker-", ".scope")),
         };
-        let settings = json!({
-            "runtimes": { "tested": { "path": Debian::runtime() } },
-            "default-runtime": "tested",
-            "exec-opts": [format!("native.cgroupdriver={driver}")],
-        });
+        settings["runtimes"] = json!({ "tested": { "path": Debian::runtime() } });
+        settings["default-runtime"] = json!("tested");
+        settings["exec-opts"] = json!([format!("native.cgroupdriver={driver}")]);
         debian.run(&format!(
             "echo '{settings}' >/tmp/daemon.json; \
              cmp -s /tmp/daemon.json /etc/docker/daemon.json && systemctl -q is-active docker || {{ \

@@ -13,3 +13,4 @@ mod podman_life;
 mod podman_options;
 mod seals;
 mod systemd;
+mod userns;
