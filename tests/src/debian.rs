@@ -23,12 +23,12 @@ use std::time::Duration;
 const IMAGES: [&str; 2] = ["busybox", "python"];
 
 /// Everything that services say comes on the console too, for a test that fails.
-const WORDS: &str = "console=ttyS0 root=/dev/vda rw quiet panic=10 fsck.mode=skip systemd.show_status=0 \
+pub(crate) const WORDS: &str = "console=ttyS0 root=/dev/vda rw quiet panic=10 fsck.mode=skip systemd.show_status=0 \
     systemd.journald.forward_to_console=1";
 
 /// How long a command may take, with the boot before the first one: engines start tens of processes
 /// for a container, each of them emulated on a workstation without KVM.
-const LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// A test's hold on a Debian machine; commands in it are those of its root. When the test
 /// fails, what the console said meanwhile is printed.

@@ -227,6 +227,18 @@ pub fn container_archive(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(words.trim()))
 }
 
+/// The files of a Debian package that is not installed, unpacked when they are not there.
+///
+/// # Errors
+///
+/// What `tools/need-unpacked` says.
+pub(crate) fn unpacked(package: &str) -> Result<PathBuf> {
+    said(Command::new(repository().join("tools/need-unpacked")).arg(package))?;
+    let cache = std::env::var_os("SKERRY_CACHE").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/skerry");
+    Ok(cache.unwrap_or_else(home).join("unpacked").join(package))
+}
+
 /// Where tests keep what they build.
 pub(crate) fn target() -> PathBuf {
     repository().join("target/tests")

@@ -34,7 +34,7 @@ mod web;
 
 pub use archive::Archive;
 pub use checkout::Checkout;
-pub use cluster::{Cluster, control_plane};
+pub use cluster::{Cluster, Kubelet, control_plane};
 pub use debian::Debian;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};

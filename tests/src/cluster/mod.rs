@@ -18,6 +18,7 @@
 
 mod control_plane;
 mod forward;
+mod kubelet;
 mod namespace;
 mod pki;
 mod program;
@@ -40,6 +41,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub use kubelet::Kubelet;
 
 /// The control plane's address on the wire.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 30, 0, 1);
@@ -180,7 +183,7 @@ impl Cluster {
         self.blame(said(self.shell(command)?.stderr(Stdio::piped())))
     }
 
-    /// Runs a shell command five times a second until it succeeds, for what nothing announces.
+    /// Runs a shell command twice a second until it succeeds, for what nothing announces.
     ///
     /// # Errors
     ///
@@ -200,7 +203,7 @@ impl Cluster {
                 let limit = LIMIT.as_secs();
                 return self.blame(Err(Failure::new(format!("{command:?}: not within {limit} s: {last}"))));
             }
-            thread::sleep(Duration::from_millis(200));
+            thread::sleep(Duration::from_millis(400));
         }
     }
 

@@ -2,10 +2,9 @@
 
 use super::program::Program;
 use super::{Cluster, GATEWAY, Parts};
-use crate::image::{repository, said};
+use crate::image::{said, unpacked};
 use crate::{Result, container_archive};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -56,17 +55,10 @@ impl Registry {
                     data.display()
                 ),
             )?;
+            let program = unpacked("docker-registry")?.join("usr/bin/docker-registry");
             let arguments = ["serve".to_owned(), config.display().to_string()];
-            *running = Some(Program::start(&parts.namespace, &program()?, &arguments, &parts.folder)?);
+            *running = Some(Program::start(&parts.namespace, &program, &arguments, &parts.folder)?);
         }
         Ok(())
     }
-}
-
-/// Debian's docker-registry, unpacked when it is not there.
-fn program() -> Result<PathBuf> {
-    said(Command::new(repository().join("tools/need-unpacked")).arg("docker-registry"))?;
-    let cache = std::env::var_os("SKERRY_CACHE").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/skerry");
-    Ok(cache.unwrap_or_else(home).join("unpacked/docker-registry/usr/bin/docker-registry"))
 }

@@ -38,16 +38,11 @@ impl Cluster {
     ///
     /// When its tap device or its disk cannot be made.
     pub fn station(&self, name: &str) -> Result<Node> {
-        let (number, is_new) = self.parts.stations.number(name);
-        if number > 200 {
-            return Err(Failure::new("more than 200 machines on one wire"));
-        }
-        let (tap, disk) = (format!("tap{number}"), self.parts.folder.join(format!("{name}.disk")));
-        if is_new {
-            self.parts.namespace.add_tap(&tap)?;
+        let (tap, mac) = self.card(name)?;
+        let disk = self.parts.folder.join(format!("{name}.disk"));
+        if !disk.exists() {
             File::create(&disk)?.set_len(4 << 30)?;
         }
-        let mac = format!("52:54:00:30:00:{number:02x}");
         Ok(Node::new()
             .memory(512)
             .network(Network::tap(self.parts.namespace.path(), &tap, &mac))
@@ -55,8 +50,21 @@ impl Cluster {
             .config(format!(
                 "hostname = \"{name}\"\ndata.disk = \"serial:data\"\n\n[network.interfaces.eth0]\n\
                  addresses = [\"{}/24\"]\ngateways = [\"{GATEWAY}\"]\nslaac = false\n",
-                address(number)
+                self.address_of(name)
             )))
+    }
+
+    /// The tap device and the address of the network card that belong to this name.
+    pub(super) fn card(&self, name: &str) -> Result<(String, String)> {
+        let (number, is_new) = self.parts.stations.number(name);
+        if number > 200 {
+            return Err(Failure::new("more than 200 machines on one wire"));
+        }
+        let tap = format!("tap{number}");
+        if is_new {
+            self.parts.namespace.add_tap(&tap)?;
+        }
+        Ok((tap, format!("52:54:00:30:00:{number:02x}")))
     }
 
     /// A machine that joins the cluster as `name`, by what `kubeadm token create --print-join-command`

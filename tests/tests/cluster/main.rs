@@ -2,4 +2,5 @@
 
 mod control_plane;
 mod join;
+mod kubectl;
 mod pods;

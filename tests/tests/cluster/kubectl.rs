@@ -1,0 +1,190 @@
+//! Pods on a node, as whoever uses kubectl sees them. `SKERRY_TEST_NODE=kubelet` takes a node with
+//! Kubernetes' own kubelet in place of ours: the tests are first proven on that.
+
+use std::sync::{Arc, OnceLock};
+use tests::{Cluster, Failure, Kubelet, Result, Running};
+
+/// The node of this test program, which ends with it.
+enum Worker {
+    Ours { _node: Running },
+    Reference { _node: Kubelet },
+}
+
+/// The cluster with a node that takes pods, and a namespace for this test.
+struct Place {
+    cluster: Cluster,
+    namespace: &'static str,
+}
+
+impl Place {
+    fn new(namespace: &'static str) -> Result<Self> {
+        static WORKER: OnceLock<std::result::Result<Arc<Worker>, String>> = OnceLock::new();
+        let cluster = Cluster::shared()?;
+        let worker =
+            WORKER.get_or_init(|| worker(&cluster).map(Arc::new).map_err(|failure| failure.to_string()));
+        worker.as_ref().map_err(|words| Failure::new(format!("worker: {words}")))?;
+        cluster.kubectl(&format!("create namespace {namespace}"))?;
+        cluster.run_until(&format!("kubectl -n {namespace} get serviceaccount default"))?;
+        Ok(Self { cluster, namespace })
+    }
+
+    fn kubectl(&self, words: &str) -> Result<String> {
+        self.cluster.kubectl(&format!("-n {} {words}", self.namespace))
+    }
+
+    /// What kubectl says once it says `text`.
+    fn until(&self, words: &str, text: &str) -> Result<String> {
+        self.cluster.run_until(&format!("kubectl -n {} {words} | grep -F -e '{text}'", self.namespace))
+    }
+
+    fn apply(&self, objects: &str) -> Result {
+        let file = self.cluster.scratch_file("objects", objects)?;
+        self.kubectl(&format!("apply -f {}", file.display())).map(drop)
+    }
+
+    fn phase(&self, pod: &str, phase: &str) -> Result {
+        self.until(&format!("get pod {pod} -o jsonpath='{{.status.phase}}'"), phase).map(drop)
+    }
+}
+
+fn worker(cluster: &Cluster) -> Result<Worker> {
+    if std::env::var("SKERRY_TEST_NODE").is_ok_and(|kind| kind == "kubelet") {
+        return Ok(Worker::Reference { _node: cluster.kubelet("worker")? });
+    }
+    let node = cluster.node("worker")?.memory(1024).boot()?;
+    let ready = cluster.run_until("kubectl wait --for=condition=Ready node/worker --timeout=1s");
+    node.machine().blame(ready)?;
+    Ok(Worker::Ours { _node: node })
+}
+
+/// A pod of busybox that runs a line of shell.
+fn pod(name: &str, image: &str, more: &str, line: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{app: {name}}}\nspec:\n  \
+         terminationGracePeriodSeconds: 2\n  nodeSelector: {{kubernetes.io/hostname: worker}}\n  \
+         containers:\n  - name: main\n    image: {image}\n    command: [sh, -c, {line:?}]\n{more}"
+    )
+}
+
+#[test]
+fn a_pod_runs_to_its_end_and_its_log_stays() -> Result {
+    let place = Place::new("ends")?;
+    let image = place.cluster.push("busybox")?;
+    place.apply(&pod("good", &image, "  restartPolicy: Never\n", "echo out; echo err >&2"))?;
+    place.apply(&pod("bad", &image, "  restartPolicy: Never\n", "exit 3"))?;
+    place.phase("good", "Succeeded")?;
+    place.phase("bad", "Failed")?;
+    let mut log: Vec<String> = place.kubectl("logs good")?.lines().map(str::to_owned).collect();
+    log.sort();
+    assert_eq!(log, ["err", "out"]);
+    let state = "get pod bad -o jsonpath='{.status.containerStatuses[0].state.terminated.reason} \
+                 {.status.containerStatuses[0].state.terminated.exitCode}'";
+    assert_eq!(place.kubectl(state)?, "Error 3");
+    Ok(())
+}
+
+#[test]
+fn a_command_in_a_pod_has_its_input_output_and_exit_status() -> Result {
+    let place = Place::new("exec")?;
+    let image = place.cluster.push("busybox")?;
+    place.apply(&pod("box", &image, "", "exec sleep 1000000"))?;
+    place.phase("box", "Running")?;
+    assert_eq!(place.kubectl("exec box -- echo inside")?, "inside\n");
+    let said =
+        place.cluster.run("echo typed | kubectl -n exec exec -i box -- sh -c 'cat; exit 7'; echo $?")?;
+    assert_eq!(said, "typed\n7\n");
+    assert_eq!(place.kubectl("exec box -- hostname")?, "box\n");
+    Ok(())
+}
+
+#[test]
+fn a_container_that_ends_is_started_again_and_counted() -> Result {
+    let place = Place::new("restarts")?;
+    let image = place.cluster.push("busybox")?;
+    place.apply(&pod("again", &image, "", "echo life; exit 1"))?;
+    place.until("get pod again -o jsonpath='{.status.containerStatuses[0].restartCount}'", "2")?;
+    place.until("get pod again", "CrashLoopBackOff")?;
+    assert_eq!(place.kubectl("logs again --previous")?, "life\n");
+    Ok(())
+}
+
+#[test]
+fn configuration_and_secrets_are_in_variables_and_files() -> Result {
+    let place = Place::new("volumes")?;
+    let image = place.cluster.push("busybox")?;
+    place.kubectl("create configmap settings --from-literal=color=blue")?;
+    place.kubectl("create secret generic key --from-literal=word=open")?;
+    let more = "    env:\n    - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}\n    \
+        - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}\n    \
+        volumeMounts:\n    - {name: key, mountPath: /key}\n    - {name: empty, mountPath: /empty}\n  \
+        restartPolicy: Never\n  volumes:\n  - {name: key, secret: {secretName: key, defaultMode: 256}}\n  \
+        - {name: empty, emptyDir: {medium: Memory}}\n";
+    let line = "echo $COLOR $NODE $(cat /key/word); echo x >/empty/x; \
+        ls /var/run/secrets/kubernetes.io/serviceaccount | tr '\\n' ' '";
+    place.apply(&pod("reads", &image, more, line))?;
+    place.phase("reads", "Succeeded")?;
+    assert_eq!(place.kubectl("logs reads")?, "blue worker open\nca.crt namespace token ");
+    Ok(())
+}
+
+#[test]
+fn init_containers_run_in_order_before_the_others() -> Result {
+    let place = Place::new("init")?;
+    let image = place.cluster.push("busybox")?;
+    let init = |name: &str| {
+        format!(
+            "  - name: {name}\n    image: {image}\n    command: [sh, -c, 'echo {name} >>/shared/order']\n    \
+             volumeMounts: [{{name: shared, mountPath: /shared}}]\n"
+        )
+    };
+    let more = format!(
+        "    volumeMounts: [{{name: shared, mountPath: /shared}}]\n  restartPolicy: Never\n  \
+         initContainers:\n{}{}  volumes: [{{name: shared, emptyDir: {{}}}}]\n",
+        init("one"),
+        init("two")
+    );
+    place.apply(&pod("ordered", &image, &more, "cat /shared/order"))?;
+    place.phase("ordered", "Succeeded")?;
+    assert_eq!(place.kubectl("logs ordered -c main")?, "one\ntwo\n");
+    Ok(())
+}
+
+#[test]
+fn a_pod_has_an_address_and_is_ready_when_its_probe_says_so() -> Result {
+    let place = Place::new("probes")?;
+    let image = place.cluster.push("busybox")?;
+    let more = "    readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1}\n";
+    let line = "mkdir /www; echo served >/www/page; httpd -f -p 8080 -h /www";
+    place.apply(&pod("web", &image, more, line))?;
+    place.phase("web", "Running")?;
+    let ready = r#"get pod web -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}'"#;
+    assert_eq!(place.kubectl(ready)?, "False");
+    place.kubectl("exec web -- touch /www/ready")?;
+    place.until(ready, "True")?;
+    place.cluster.route_to_pods()?;
+    let address: std::net::IpAddr = place.kubectl("get pod web -o jsonpath='{.status.podIP}'")?.parse()?;
+    assert_eq!(place.cluster.page((address, 8080), "/page")?, "served\n");
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
+    let place = Place::new("deletion")?;
+    let image = place.cluster.push("busybox")?;
+    let line = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    place.apply(&pod("polite", &image, "", line))?;
+    place.until("logs polite", "up")?;
+    let follower = "timeout 100 kubectl -n deletion logs -f polite & kubectl -n deletion delete pod polite --wait >/dev/null; wait";
+    assert_eq!(place.cluster.run(follower)?, "up\nasked\n");
+    assert_eq!(place.kubectl("get pods -o name")?, "");
+    Ok(())
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() -> Result {
+    let place = Place::new("images")?;
+    place.apply(&pod("nothing", "10.30.0.1:5000/nothing:1", "", "true"))?;
+    place.until("get pod nothing", "ImagePullBackOff")?;
+    place.until("get events --field-selector reason=Failed", "10.30.0.1:5000/nothing:1")?;
+    Ok(())
+}
