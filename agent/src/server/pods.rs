@@ -69,13 +69,13 @@ impl Pods {
     }
 
     /// The pod of a namespace and a name, and of a UID if one is given. Of several with one name
-    /// the last is the newest.
+    /// it is the one that was started last.
     #[must_use]
     pub fn find(&self, namespace: &str, name: &str, uid: Option<&str>) -> Option<Pod> {
         let is = |pod: &&Pod| {
             pod.namespace == namespace && pod.name == name && uid.is_none_or(|uid| pod.uid == uid)
         };
-        self.all().iter().rev().find(is).cloned()
+        self.all().iter().filter(is).max_by_key(|pod| pod.started).cloned()
     }
 }
 

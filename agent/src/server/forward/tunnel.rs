@@ -1,7 +1,7 @@
 //! SPDY's bytes inside a WebSocket: binary messages whose borders mean nothing.
 
 use crate::server::remote::upgrade::Io;
-use crate::server::remote::websocket::bounds;
+use crate::server::remote::websocket::{bounds, normal_close};
 use bytes::{Buf, Bytes};
 use futures::{Sink, Stream};
 use std::io;
@@ -18,13 +18,14 @@ pub struct Tunnel {
     socket: WebSocketStream<Io>,
     /// What is left of the last message.
     rest: Bytes,
+    closing: bool,
 }
 
 impl Tunnel {
     /// The server's end, after the handshake.
     pub async fn open(io: Io) -> Self {
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
-        Self { socket, rest: Bytes::new() }
+        Self { socket, rest: Bytes::new(), closing: false }
     }
 }
 
@@ -75,6 +76,13 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(context).map_err(words)
+        if !std::mem::replace(&mut self.closing, true) {
+            // One that cannot be sent any more is not missed.
+            let mut socket = Pin::new(&mut self.socket);
+            if ready!(socket.as_mut().poll_ready(context)).is_ok() {
+                let _ = socket.start_send(normal_close());
+            }
+        }
+        Pin::new(&mut self.socket).poll_flush(context).map_err(words)
     }
 }

@@ -20,8 +20,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// The protocols over a WebSocket.
 pub const PROTOCOLS: [&str; 6] = [
@@ -65,6 +66,12 @@ pub fn bounds() -> WebSocketConfig {
         .write_buffer_size(0)
         .max_message_size(Some(MOST_MESSAGE))
         .max_frame_size(Some(MOST_MESSAGE))
+}
+
+/// The close that says that all is well: clients take one without a code for a failure.
+#[must_use]
+pub fn normal_close() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 impl WebSocket {
@@ -179,7 +186,7 @@ impl WebSocket {
         if !text.is_empty() {
             self.queue(STATUS, text.as_bytes());
         }
-        self.waiting.push_back(Message::Close(None));
+        self.waiting.push_back(normal_close());
         // All goes out, then comes the client's own word that it closes.
         let parting = async {
             while self.next(true).await != FromClient::Left {}

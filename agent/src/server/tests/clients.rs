@@ -165,7 +165,11 @@ impl Socket {
             Some(Ok(Message::Text(text))) if self.base64 => {
                 (text.as_bytes()[0] - b'0', STANDARD.decode(&text[1..]).unwrap())
             }
-            Some(Ok(Message::Close(_))) | None => return false,
+            Some(Ok(Message::Close(frame))) => {
+                assert_eq!(frame.map(|frame| u16::from(frame.code)), Some(1000), "all is well");
+                return false;
+            }
+            None => return false,
             other => panic!("{other:?}"),
         };
         self.got.entry(channel).or_default().extend(bytes);
