@@ -133,7 +133,10 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     let merged: Resources = serde_json::from_value(kept.clone()).context(|| "linux.resources".into())?;
     check_memory(&group, &merged)?;
     let writes = resources::writes(&merged)?;
-    scope.map_or(Ok(()), |scope| systemd::set(&scope, &properties(&writes)))?;
+    match scope {
+        Some(scope) => systemd::set(&scope, &properties(&writes))?,
+        None => folder::enable_for(&group, &writes),
+    }
     folder::set(&group, &writes)?;
     let text = serde_json::to_vec(&config).context(words)?;
     replace(&path, &text).context(|| format!("write {}", path.display()))

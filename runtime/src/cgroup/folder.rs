@@ -102,6 +102,17 @@ pub fn limit(path: &str, cgroup: &plan::Cgroup) -> Result<File> {
     Ok(open)
 }
 
+/// Lets a cgroup that is there have the controllers that these limits need, which others before them
+/// may not have needed; one that cannot be had is told of when its file is missed.
+pub fn enable_for(path: &str, writes: &[Write]) {
+    let needed = controllers(writes);
+    let mut folder = PathBuf::from(HIERARCHY);
+    for name in Path::new(path) {
+        enable(&folder, &needed);
+        folder.push(name);
+    }
+}
+
 /// Sets limits of a cgroup that is there.
 ///
 /// # Errors

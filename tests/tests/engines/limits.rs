@@ -83,6 +83,31 @@ fn disks() -> Result {
     debian.run("echo none >/sys/block/vda/queue/scheduler && rmmod bfq").map(drop)
 }
 
+/// The machine has the controller and no device that it counts for.
+#[test]
+fn remote_memory() -> Result {
+    let rdma = |device: &str| json!({ "rdma": { device: { "hcaHandles": 3 } } });
+    let told = |text: &str| {
+        text.contains("linux.resources: write \"mlx5_1 hca_handle=3\" to rdma.max: no such device")
+    };
+    // One that was made without any such limit gets the controller when it is to have one.
+    let bundle = Bundle::new("remote", &["sleep", "1000"], &json!({}))?;
+    bundle.says("create </dev/null >/dev/null 2>&1")?;
+    bundle.says("start")?;
+    bundle.debian.run("test ! -e /sys/fs/cgroup/bundles/remote/rdma.max")?;
+    bundle.debian.run(&format!("echo '{}' >/tmp/rdma.json", rdma("mlx5_1")))?;
+    let ran = bundle.tries("update --resources /tmp/rdma.json")?;
+    assert!(ran.status != 0 && told(&ran.text), "{ran:?}");
+    assert_eq!(bundle.limit("rdma.max")?, "");
+    bundle.says("update --pids-limit 9")?;
+    assert_eq!(bundle.limit("pids.max")?, "9", "what was refused is not kept");
+    bundle.says("delete --force")?;
+    let refused = Bundle::new("remote-new", &["sleep", "1000"], &rdma("mlx5_1"))?;
+    let ran = refused.tries("create </dev/null")?;
+    assert!(ran.status != 0 && told(&ran.text), "{ran:?}");
+    refused.debian.run("test ! -e /sys/fs/cgroup/bundles/remote-new").map(drop)
+}
+
 #[test]
 fn devices_open_for_what_their_rules_allow() -> Result {
     let rule = |minor: u32, access: &str| json!({ "allow": true, "type": "c", "major": 10, "minor": minor, "access": access });
