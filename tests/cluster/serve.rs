@@ -47,6 +47,7 @@ fn fill(cluster: &Cluster, steps: &Steps) -> Result {
     }
     cluster.route_to_pods()?;
     steps.take("name server", || name_server(cluster))?;
+    steps.take("metrics server", || metrics_server(cluster))?;
     steps.take("example: front end, back end, database, job", || example(cluster))
 }
 
@@ -55,6 +56,14 @@ fn name_server(cluster: &Cluster) -> Result {
     let file = repository().join("tests/control-plane/coredns.yaml");
     cluster.kubectl(&format!("apply -f {}", file.display()))?;
     cluster.run_until("kubectl -n kube-system rollout status deployment coredns --timeout=1s").map(drop)
+}
+
+/// What `kubectl top` asks.
+fn metrics_server(cluster: &Cluster) -> Result {
+    let objects = fs::read_to_string(repository().join("tests/control-plane/metrics-server.yaml"))?;
+    cluster.apply(&objects.replace("METRICS_SERVER", "skerry.example/metrics-server:1"))?;
+    let status = "kubectl -n kube-system rollout status deployment metrics-server --timeout=1s";
+    cluster.run_until(status).map(drop)
 }
 
 /// The example, until everything of it runs and the job is done.

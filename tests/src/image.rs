@@ -63,11 +63,16 @@ impl Image {
         Self { agent: true, ..Self::with_images().skerry() }
     }
 
-    /// The worker that `make cluster` boots, with the example's containers and the cluster's name server.
+    /// The worker that `make cluster` boots, with the container images that its recipe names.
     pub fn example() -> Self {
-        let images = ["examples/images/front", "examples/images/back", "examples/images/database"];
-        let more = ["examples/images/report", "tests/control-plane/images/coredns"];
-        let containers = [&images[..], &more].concat();
+        let containers = [
+            "examples/images/front",
+            "examples/images/back",
+            "examples/images/database",
+            "examples/images/report",
+            "tests/control-plane/images/coredns",
+            "tests/control-plane/images/metrics-server",
+        ];
         Self { skerry: true, agent: true, ..Self::of_recipe("worker.toml", &containers) }
     }
 

@@ -2,7 +2,7 @@
 //! Kubernetes' own kubelet in place of ours: the tests are first proven on that.
 
 use std::sync::{Arc, OnceLock};
-use tests::{Cluster, Failure, Kubelet, Result, Running};
+use tests::{Cluster, Failure, Kubelet, Result, Running, repository};
 
 /// The node of this test program, which ends with it.
 enum Worker {
@@ -177,6 +177,24 @@ fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
     let follower = "timeout 100 kubectl -n deletion logs -f polite & kubectl -n deletion delete pod polite --wait >/dev/null; wait";
     assert_eq!(place.cluster.run(follower)?, "up\nasked\n");
     assert_eq!(place.kubectl("get pods -o name")?, "");
+    Ok(())
+}
+
+/// By an unmodified metrics-server, which asks the node's agent and extends the API server.
+#[test]
+fn kubectl_top_tells_what_nodes_and_pods_use() -> Result {
+    let place = Place::new("top")?;
+    let image = place.cluster.push("busybox")?;
+    let server = place.cluster.push("tests/control-plane/images/metrics-server")?;
+    let objects = std::fs::read_to_string(repository().join("tests/control-plane/metrics-server.yaml"))?;
+    place.cluster.apply(&objects.replace("METRICS_SERVER", &server))?;
+    place.apply(&pod("busy", &image, "", "while :; do sleep 0.01; done"))?;
+    place
+        .cluster
+        .run_until("kubectl -n kube-system rollout status deployment metrics-server --timeout=1s")?;
+    place.cluster.route_to_pods()?;
+    place.cluster.run_until("kubectl top node worker --no-headers | grep -E '^worker +[1-9]'")?;
+    place.until("top pod busy --no-headers", "busy")?;
     Ok(())
 }
 
