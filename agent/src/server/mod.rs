@@ -4,7 +4,7 @@
 //! | question | module |
 //! |---|---|
 //! | who may ask | [`access`] |
-//! | which path asks for what, and what right that takes | [`route`] |
+//! | which path asks for what, and what right that takes | [`mod@route`] |
 //! | which pod and container it names | [`pods`] |
 //! | programs' streams: `exec`, `attach` | [`remote`] |
 //! | connections to pods' ports | [`forward`] |

@@ -6,7 +6,7 @@
 //!        nobody: 401                                        no: 403
 //! ```
 //!
-//! The API server's answers are remembered for a while ([`REMEMBER_YES`], [`REMEMBER_NO`]); that
+//! The API server's answers are remembered for a while (`REMEMBER_YES`, `REMEMBER_NO`); that
 //! it could not be asked is not.
 
 mod cache;

@@ -7,7 +7,7 @@
 //! requestid    the same for the two; without it the data stream follows its error stream
 //! ```
 //!
-//! SPDY goes over the upgraded connection, or through a WebSocket ([`tunnel`]).
+//! SPDY goes over the upgraded connection, or through a WebSocket (`tunnel`).
 
 mod connection;
 mod dial;

@@ -60,7 +60,7 @@ impl Reader {
     /// The headers of the next block.
     ///
     /// # Errors
-    /// It is no such block, or one of more than [`MOST`] bytes.
+    /// It is no such block, or one of more than 16 KiB.
     pub fn read(&mut self, block: &[u8]) -> Result<Headers, Wrong> {
         parse(&self.inflate(block)?).ok_or_else(|| Wrong("headers that are cut off".into()))
     }
