@@ -97,6 +97,18 @@ fn a_node_port_leads_there_from_outside_from_the_node_and_from_pods() {
 }
 
 #[test]
+fn an_endpoint_may_be_the_node_itself() {
+    let (cluster, pods, _servers) = scene();
+    let mut server = cluster.start("exec python3 /run/echo 80 node 2>&1");
+    server.says("listening");
+    cluster.apply("services", &line(&service(VIP, "TCP", &[endpoint("192.0.2.2", "one", "")])));
+    assert_eq!(cluster.ask("client", "10.96.0.10", 8000, "tcp"), format!("node to {}", pods[2][0]));
+    for (who, host, port) in [("node", "10.96.0.10", 8000), ("world", "192.0.2.2", 30080)] {
+        assert!(cluster.ask(who, host, port, "tcp").starts_with("node to "), "{who}");
+    }
+}
+
+#[test]
 fn a_load_balancers_address_is_for_those_who_may() {
     let (cluster, pods, _servers) = scene();
     cluster.run("ip -n world route add 203.0.113.0/24 via 192.0.2.2; ip -n world route add 2001:db8:b::/64 via 2001:db8::2");
@@ -195,6 +207,10 @@ fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
     cluster.apply("services", &both);
     let after = answers(&cluster, "client", "10.96.0.10", 8000, "tcp", 10);
     assert!(after.len() == 1 && after.first().is_some_and(|said| said.starts_with(other)), "{after:?}");
+    // Kept no more, it is free at once.
+    let plain = line(&service(VIP, "TCP", &endpoints(&pods[..2], "")));
+    cluster.apply("services", &format!("{both}\n{plain}"));
+    assert_eq!(answers(&cluster, "client", "10.96.0.10", 8000, "tcp", 20).len(), 2);
 }
 
 #[test]

@@ -25,7 +25,9 @@ type Ends = BTreeMap<Front, BTreeSet<SocketAddr>>;
 /// What the kernel answered.
 pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
     let changed = changed(before, after);
-    if changed.is_empty() {
+    let mut clients = changed.clone();
+    clients.extend(no_longer_sticky(before, after).map(|front| (front, BTreeSet::new())));
+    if clients.is_empty() {
         return Ok(());
     }
     let mut kernel = Netlink::netfilter()?;
@@ -38,7 +40,7 @@ pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
                 .any(|((_, front), lead)| front.v4 == v4 && lead.seconds > 0)
         };
         if kept() {
-            forget_clients(&mut kernel, v4, &changed)?;
+            forget_clients(&mut kernel, v4, &clients)?;
         }
     }
     match changed.keys().any(|front| front.protocol == Protocol::Udp) {
@@ -56,6 +58,15 @@ fn changed(before: &Placed, after: &Placed) -> Ends {
     each.filter(|(_, had, have)| had.is_empty() || !had.is_subset(have))
         .map(|(front, _, have)| (front, have))
         .collect()
+}
+
+/// Fronts whose clients were kept and are no more.
+fn no_longer_sticky(before: &Placed, after: &Placed) -> impl Iterator<Item = Front> {
+    let sticky = |placed: &Placed| -> BTreeSet<Front> {
+        placed.leads.iter().filter(|(_, lead)| lead.seconds > 0).map(|((_, front), _)| *front).collect()
+    };
+    let left = sticky(after);
+    sticky(before).into_iter().filter(move |front| !left.contains(front))
 }
 
 fn ends(placed: &Placed) -> Ends {
@@ -111,4 +122,36 @@ fn forget_clients(kernel: &mut Netlink, v4: bool, changed: &Ends) -> io::Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::{Lead, View};
+    use super::*;
+
+    fn placed(ends: &[&str], seconds: u32) -> Placed {
+        let front =
+            Front { address: Some([10, 96, 0, 10].into()), v4: true, protocol: Protocol::Udp, port: 53 };
+        let ends: Vec<SocketAddr> = ends.iter().map(|end| end.parse().unwrap()).collect();
+        let leads = (!ends.is_empty()).then(|| ((View::Common, front), Lead { seconds, ends }));
+        Placed { leads: leads.into_iter().collect(), ..Placed::default() }
+    }
+
+    const A: &str = "10.244.1.2:53";
+    const B: &str = "10.244.1.3:53";
+
+    #[test]
+    fn what_loses_no_endpoint_is_left_alone() {
+        for (before, after, fronts) in
+            [(&[A][..], &[A][..], 0), (&[A], &[A, B], 0), (&[A, B], &[A], 1), (&[A], &[], 1), (&[], &[A], 1)]
+        {
+            assert_eq!(changed(&placed(before, 0), &placed(after, 0)).len(), fronts, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_free_when_their_service_keeps_nobody_any_more() {
+        let count = |before, after| no_longer_sticky(&placed(&[A], before), &placed(&[A], after)).count();
+        assert_eq!([count(9, 0), count(9, 5), count(0, 9), count(0, 0)], [1, 0, 0, 0]);
+    }
 }
