@@ -133,7 +133,7 @@ mod tests {
         let front =
             Front { address: Some([10, 96, 0, 10].into()), v4: true, protocol: Protocol::Udp, port: 53 };
         let ends: Vec<SocketAddr> = ends.iter().map(|end| end.parse().unwrap()).collect();
-        let leads = (!ends.is_empty()).then(|| ((View::Common, front), Lead { seconds, ends }));
+        let leads = (!ends.is_empty()).then_some(((View::Common, front), Lead { seconds, ends }));
         Placed { leads: leads.into_iter().collect(), ..Placed::default() }
     }
 
