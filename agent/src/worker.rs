@@ -130,8 +130,8 @@ struct Worker {
     /// Until when each container that is being stopped may take.
     stopping: BTreeMap<String, i64>,
     reporter: report::Reporter,
-    /// It is refused for good.
-    refused: bool,
+    /// Why it is refused for good: reason and message.
+    refused: Option<(String, String)>,
     before: Option<Pod>,
 }
 
@@ -152,7 +152,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         messages: BTreeMap::new(),
         stopping: BTreeMap::new(),
         reporter,
-        refused: false,
+        refused: None,
     };
     worker.work().await;
     worker.context.show(&worker.uid, None);
@@ -193,9 +193,12 @@ impl Worker {
             ending: ending.as_ref(),
             now: now(),
         };
-        let action = if self.refused { Action::Done } else { next::next(&view) };
-        let known =
-            Known { node: &self.context.own.addresses, messages: &self.messages, refused: self.refused };
+        let action = if self.refused.is_some() { Action::Done } else { next::next(&view) };
+        let known = Known {
+            node: &self.context.own.addresses,
+            messages: &self.messages,
+            refused: self.refused.as_ref(),
+        };
         let status = status::status(&view, &known);
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {

@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{
 use sha2::{Digest, Sha256};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{self, Create};
-use spec::node::{self, ContainerNetwork, Name, Restart, Security, Sharing};
-use spec::quantity::Bytes;
+use spec::node::{self, ContainerNetwork, HealthCheck, Name, Restart, Security, Sharing};
+use spec::quantity::{Bytes, Span};
 use std::collections::BTreeMap;
 
 /// All that a container is made of.
@@ -114,6 +114,8 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         pid: share(spec.host_pid),
         ipc: share(spec.host_ipc),
         restart: Restart::No,
+        // What the image says is Docker's: here probes tell.
+        health: Some(no_check()),
         stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
         log_size: Bytes(10 << 20),
         env: parts.env,
@@ -132,6 +134,12 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
         })),
     })
+}
+
+/// The image's own check is not made.
+fn no_check() -> HealthCheck {
+    let none = Span::seconds(0);
+    HealthCheck { command: Vec::new(), interval: none, timeout: none, retries: 0, start_period: none }
 }
 
 fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {

@@ -7,6 +7,7 @@
 //! | what the API server is told of it | [`status`] |
 //! | how much it may have | [`qos`], [`quantity`] |
 
+pub mod admission;
 pub mod cgroup;
 pub mod container;
 pub mod env;

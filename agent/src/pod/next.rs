@@ -193,7 +193,8 @@ pub fn is_over(spec: &PodSpec, containers: &Containers) -> bool {
 pub fn next(view: &View<'_>) -> Action {
     let Some(spec) = &view.pod.spec else { return Action::Done };
     let over = is_over(spec, view.containers);
-    if view.ending.is_some() || over {
+    // What has come to its end never begins again, whatever is left to be seen of it.
+    if view.ending.is_some() || over || super::status::is_terminal(view.pod) {
         return end(view, spec);
     }
     let Some(sandbox) = view.sandbox else {

@@ -206,6 +206,16 @@ fn what_its_probe_or_its_image_says_is_wrong_is_stopped() {
 }
 
 #[test]
+fn an_end_is_for_ever() {
+    let spec = json!({ "containers": [{ "name": "m", "image": "i" }] });
+    let mut given = Given::of(spec, []);
+    given.pod.status = serde_json::from_value(json!({ "phase": "Failed" })).unwrap();
+    assert_eq!(given.at(0), Action::TearDown);
+    given.sandbox = None;
+    assert_eq!(given.at(0), Action::Done);
+}
+
+#[test]
 fn a_container_that_was_made_and_not_started_is_the_one_that_starts() {
     let spec = json!({ "containers": [{ "name": "m", "image": "i" }] });
     assert_eq!(Given::of(spec, [instance("m", 2, 1, State::Created)]).at(0), again("m", Kind::Main, 2, 1));

@@ -25,8 +25,8 @@ pub struct Known<'a> {
     pub node: &'a [IpAddr],
     /// Termination messages by the instance's ID.
     pub messages: &'a BTreeMap<String, String>,
-    /// A pod that was refused never ran.
-    pub refused: bool,
+    /// Why a pod was refused, which never ran: reason and message.
+    pub refused: Option<&'a (String, String)>,
 }
 
 /// Seconds since 1970 as the API writes a time.
@@ -77,6 +77,7 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         None => before.pod_ips.iter().flatten().map(|own| own.ip.clone()).collect(),
     };
     let (reason, message) = match view.ending {
+        _ if known.refused.is_some() => known.refused.cloned().unzip(),
         Some(Ending::Failed { reason, message, .. }) => (Some(reason.clone()), Some(message.clone())),
         _ => (before.reason.clone(), before.message.clone()),
     };
@@ -246,7 +247,7 @@ fn phase(view: &View<'_>, spec: &PodSpec, before: &PodStatus, known: &Known<'_>)
             .iter()
             .all(|one| view.containers.latest(&one.name).and_then(Instance::code) == Some(code))
     };
-    let word = if known.refused {
+    let word = if known.refused.is_some() {
         "Failed"
     } else if view.ending.is_some() && !running {
         let succeeded = ends(0) && !matches!(view.ending, Some(Ending::Failed { .. }));

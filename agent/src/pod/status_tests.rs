@@ -68,7 +68,7 @@ impl Given {
             now: 5,
         };
         let node = ["192.0.2.1".parse().unwrap()];
-        status(&view, &Known { node: &node, messages: &self.messages, refused: false })
+        status(&view, &Known { node: &node, messages: &self.messages, refused: None })
     }
 }
 

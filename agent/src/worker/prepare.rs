@@ -2,7 +2,7 @@
 
 use super::{Worker, now};
 use crate::pod::env::Sources;
-use crate::pod::names;
+use crate::pod::{admission, names};
 use crate::sandbox;
 use crate::volume::make::{self, Given, Made};
 use crate::volume::payload::{self, Payload};
@@ -14,9 +14,9 @@ use tokio::time::Instant;
 impl Worker {
     pub(super) async fn make_sandbox(&mut self, pod: &Pod) {
         let events = self.context.events.clone();
-        if let Some((reason, message)) = refusal(pod) {
-            events.say(pod, None, false, reason, message);
-            self.refused = true;
+        if let Some((reason, message)) = self.refusal(pod) {
+            events.say(pod, None, false, &reason, message.clone());
+            self.refused = Some((reason, message));
             return;
         }
         if let Err(reason) = self.make_volumes(pod).await {
@@ -37,6 +37,19 @@ impl Worker {
                 self.postpone("", "ContainerCreating", reason, 1);
             }
         }
+    }
+
+    /// Why this node does not run a pod that has not begun.
+    fn refusal(&self, pod: &Pod) -> Option<(String, String)> {
+        if self.table.borrow().get(&self.uid).is_some_and(|own| own.all().next().is_some()) {
+            return None;
+        }
+        if let Some((reason, message)) = unfit(pod) {
+            return Some((reason.to_owned(), message));
+        }
+        let shown = self.context.board.all();
+        let here = shown.iter().filter_map(|one| one.object.as_deref());
+        admission::refusal(pod, here, self.context.own.cluster.max_pods, self.context.allocatable())
     }
 
     /// Makes all volumes; those that are made are found.
@@ -176,8 +189,8 @@ impl Worker {
     }
 }
 
-/// Why this node never runs a pod: the reason and the words.
-fn refusal(pod: &Pod) -> Option<(&'static str, String)> {
+/// What of a pod this node never runs: the reason and the words.
+fn unfit(pod: &Pod) -> Option<(&'static str, String)> {
     let spec = pod.spec.as_ref()?;
     if let Some(reason) = sandbox::forbidden(pod) {
         return Some(("SysctlForbidden", reason));
