@@ -7,6 +7,7 @@ use crate::attempt::{self, Outcome};
 use crate::events::Events;
 use crate::monitor::Monitor;
 use crate::pod::next::Health;
+use crate::server::stats::{self, Stats};
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -64,6 +65,21 @@ pub struct Subject {
     pub address: IpAddr,
     /// What was known of it before this agent was started.
     pub before: Option<Health>,
+    /// Where outcomes are counted.
+    pub stats: Arc<Stats>,
+}
+
+impl Subject {
+    fn count(&self, kind: &'static str, outcome: &Outcome) {
+        let result = match outcome {
+            Outcome::Good => "successful",
+            Outcome::Bad(_) => "failed",
+            Outcome::Unknown(_) => "unknown",
+        };
+        let uid = self.pod.metadata.uid.clone().unwrap_or_default();
+        let container = self.container.name.clone();
+        self.stats.probes.count(stats::Probe { uid, container, kind, result });
+    }
 }
 
 impl Probes {
@@ -161,7 +177,7 @@ async fn watch(
     subject: &Subject,
     board: &Board,
     probe: &Probe,
-    kind: &str,
+    kind: &'static str,
     mut says: impl FnMut(bool) -> bool,
 ) {
     let seconds = |number: Option<i32>, least: i32, usual: i32| {
@@ -177,6 +193,7 @@ async fn watch(
     loop {
         if kind == "Readiness" || !board.ending.load(Ordering::Relaxed) {
             let outcome = attempt(subject, probe, limit).await;
+            subject.count(kind, &outcome);
             if let Outcome::Bad(words) | Outcome::Unknown(words) = &outcome {
                 let message = format!("{kind} probe failed: {words}");
                 subject.events.say(&subject.pod, Some(&subject.container.name), false, "Unhealthy", message);

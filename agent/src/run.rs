@@ -9,6 +9,7 @@ use crate::node::report::{Own, Standing};
 use crate::node::{facts, lease, report};
 use crate::say::Trouble;
 use crate::server::pods as shown;
+use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
@@ -59,6 +60,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         services: services.subscribe(),
         shown: Mutex::default(),
         board: shown::Pods::default(),
+        stats: Stats::new(&own.name),
     });
     tokio::join!(
         lease::keep(&api, &own.name, &uid),

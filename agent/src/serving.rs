@@ -7,7 +7,6 @@ use crate::join;
 use crate::node::object::PORT;
 use crate::say::Trouble;
 use crate::server::access::{Gate, Tls};
-use crate::server::stats::Stats;
 use crate::server::{self, Host};
 use crate::worker::Context;
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
@@ -49,7 +48,7 @@ async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Resu
         gate: gate.clone(),
         pods: context.board.clone(),
         monitor: context.monitor.clone(),
-        stats: Stats::new(&context.own.name),
+        stats: context.stats.clone(),
     };
     let asks = async {
         loop {

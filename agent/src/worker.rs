@@ -20,6 +20,7 @@ use crate::pod::observed::{Containers, Instance, Sandbox};
 use crate::pod::status::{self, Known};
 use crate::probe::{Probes, Subject};
 use crate::server::pods as shown;
+use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::{ByPod, Table};
 use crate::volume::make::Made;
@@ -60,6 +61,8 @@ pub struct Context {
     pub shown: Mutex<BTreeMap<String, shown::Pod>>,
     /// The same, as the server reads it.
     pub board: shown::Pods,
+    /// What the server measures and counts.
+    pub stats: Arc<Stats>,
 }
 
 impl Context {
@@ -283,6 +286,7 @@ impl Worker {
                 id: one.id.clone(),
                 address,
                 before,
+                stats: self.context.stats.clone(),
             });
         }
     }

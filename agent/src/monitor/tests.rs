@@ -20,7 +20,8 @@ use Step::{Hear, Output, Say};
 
 /// A monitor that serves one connection per script, and what it heard at the end.
 async fn with_monitor<F: Future>(scripts: Vec<Vec<Step>>, ask: impl FnOnce(Monitor) -> F) -> F::Output {
-    let folder = std::env::temp_dir().join(format!("skerry-agent-{:?}", std::thread::current().id()));
+    let own = (std::process::id(), std::thread::current().id());
+    let folder = std::env::temp_dir().join(format!("skerry-agent-{}-{:?}", own.0, own.1));
     std::fs::create_dir_all(&folder).unwrap();
     let socket = folder.join("socket");
     let _ = std::fs::remove_file(&socket);

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
+/// Most counts that are kept.
+const MOST: usize = 4096;
+
 /// What probes have said, counted.
 #[derive(Debug, Default)]
 pub struct Probes(Mutex<BTreeMap<Probe, u64>>);
@@ -25,9 +28,14 @@ pub struct Probe {
 }
 
 impl Probes {
-    /// Counts one.
+    /// Counts one. When nobody asks, counts of pods that are gone pile up: at 4096 all begin anew,
+    /// as counters may.
     pub fn count(&self, probe: Probe) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(probe).or_default() += 1;
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST && !counts.contains_key(&probe) {
+            counts.clear();
+        }
+        *counts.entry(probe).or_default() += 1;
     }
 
     /// Those of pods that there are, in text; the others are forgotten.

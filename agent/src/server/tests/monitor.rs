@@ -23,7 +23,8 @@ pub struct Played {
 
 impl Played {
     pub fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("skerry-played-{:?}", std::thread::current().id()));
+        let own = (std::process::id(), std::thread::current().id());
+        let folder = std::env::temp_dir().join(format!("skerry-played-{}-{:?}", own.0, own.1));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let listener = UnixListener::bind(folder.join("socket")).unwrap();
