@@ -4,3 +4,4 @@ mod control_plane;
 mod join;
 mod kubectl;
 mod pods;
+mod up;
