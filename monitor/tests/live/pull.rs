@@ -71,7 +71,7 @@ fn an_image_that_is_not_on_the_node_is_pulled_when_the_configuration_says_so() {
     node.becomes("web", "running");
     eventually("the pull that cannot be is told of", || {
         let error = node.summary("none").status.error.unwrap_or_default();
-        error.contains("404 not found")
+        error.contains("/none\" not found in 127.0.0.1:5000")
     });
     let error = node.summary("other").status.error.unwrap_or_default();
     assert!(error.contains("is not on this node"), "{error}");
