@@ -221,13 +221,16 @@ fn changed(before: Both<'_>, now: Both<'_>) -> Vec<Change> {
             names.extend([one, other].into_iter().flatten().map(|own| (key.0.clone(), own.0.clone())));
         }
     }
-    let mut of: BTreeMap<(&str, &str), Vec<Slice>> = BTreeMap::new();
+    let mut of: BTreeMap<(String, String), Vec<Slice>> = BTreeMap::new();
     for ((namespace, _), own) in now.1.iter() {
-        of.entry((namespace, &own.0)).or_default().push(own.1.clone());
+        let key = (namespace.clone(), own.0.clone());
+        if names.contains(&key) {
+            of.entry(key).or_default().push(own.1.clone());
+        }
     }
     let backed = |key: &(String, String)| {
         let service = service(now.0.get(key)?)?;
-        let slices = of.get(&(key.0.as_str(), key.1.as_str())).cloned().unwrap_or_default();
+        let slices = of.get(key).cloned().unwrap_or_default();
         Some(Backed { service, slices })
     };
     names.iter().map(|key| Change { name: format!("{}/{}", key.0, key.1), now: backed(key) }).collect()
@@ -279,7 +282,7 @@ fn service(own: &Service) -> Option<services::Service> {
             .load_balancer_source_ranges
             .iter()
             .flatten()
-            .filter_map(|text| text.parse().ok())
+            .filter_map(|text| text.trim().parse().ok())
             .collect(),
         ports: spec.ports.iter().flatten().filter_map(port).collect(),
         affinity_seconds: sticky.then(|| seconds.unwrap_or(10_800).unsigned_abs()),

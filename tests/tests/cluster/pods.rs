@@ -72,6 +72,8 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
     assert_eq!(of(".status.initContainerStatuses[0].state.terminated.reason")?, "Completed");
     let address = of(".status.podIP")?;
     assert!(address.starts_with("10.244."), "{address}");
+    let subnet = cluster.kubectl("get node runs -o jsonpath='{.spec.podCIDR}'")?;
+    cluster.run(&format!("ip route replace {subnet} via {}", cluster.address_of("runs")))?;
     let page = cluster.run(&format!("curl -s http://{address}/page"))?;
     assert_eq!(page, "hello from web\nopen");
     assert_eq!(cluster.kubectl("-n whole logs web -c server")?, "serving\n");
