@@ -60,7 +60,10 @@ pub async fn keep(context: Arc<Context>) {
             match event {
                 None => break,
                 Some(Ok(event)) => {
-                    let _ = trouble.of("watch pods", Ok(()));
+                    // A list that has only begun may fail yet.
+                    if !matches!(event, Event::Init) {
+                        let _ = trouble.of("watch pods", Ok(()));
+                    }
                     pods.see(event, &mut listed);
                 }
                 Some(Err(error)) => {
@@ -201,7 +204,9 @@ pub async fn mirror<K, V>(
             match event {
                 None => break,
                 Some(Ok(event)) => {
-                    let _ = trouble.of(what, Ok(()));
+                    if !matches!(event, Event::Init) {
+                        let _ = trouble.of(what, Ok(()));
+                    }
                     match event {
                         Event::Init => listed = BTreeMap::new(),
                         Event::InitApply(object) => {

@@ -1,5 +1,5 @@
 //! Pods on a node, as whoever uses kubectl sees them. `SKERRY_TEST_NODE=kubelet` takes a node with
-//! Kubernetes' own kubelet in place of ours: the tests are first proven on that.
+//! Kubernetes' own kubelet in place of ours, to prove the tests on that.
 
 use std::sync::{Arc, OnceLock};
 use tests::{Cluster, Failure, Kubelet, Result, Running, repository};
