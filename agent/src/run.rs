@@ -44,8 +44,6 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let own = Arc::new(Own { cluster, name, addresses, machine });
     let first = Standing { unready: Some("the pod network is not ready".to_owned()), ..Standing::default() };
     let (sender, mut standing) = watch::channel(first.clone());
-    let node = report::register(&own, &api, &first).await;
-    let uid = node.metadata.uid.clone().unwrap_or_default();
     let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
     let services = watch::Sender::default();
     let (events, waiting) = Events::new();
@@ -62,9 +60,14 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         board: shown::Pods::default(),
         stats: Stats::new(&own.name),
     });
+    // Pods that are here go on while the API server is away.
+    let registered = async {
+        let node = report::register(&own, &api, &first).await;
+        let uid = node.metadata.uid.clone().unwrap_or_default();
+        tokio::join!(lease::keep(&api, &own.name, &uid), report::keep(&own, &api, &node, &mut standing));
+    };
     tokio::join!(
-        lease::keep(&api, &own.name, &uid),
-        report::keep(&own, &api, &node, &mut standing),
+        registered,
         join::rotate(&identity, &own.cluster, &server, &own.name, &api),
         events::keep(&api, &own.name, waiting),
         context.table.keep(),

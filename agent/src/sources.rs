@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long what was read is good for others.
-const FRESH: Duration = Duration::from_secs(20);
+/// How long what was read is good for others: pods of one kind that begin together.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// ConfigMaps or Secrets by name.
 pub type Data = BTreeMap<String, BTreeMap<String, Vec<u8>>>;

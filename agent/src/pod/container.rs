@@ -158,9 +158,12 @@ fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {
     labels.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-/// The pod's host name: at most 63 characters of its name, unless it says otherwise.
+/// The pod's host name: at most 63 characters of its name, unless it says otherwise; the node's on the node's network.
 pub fn hostname(pod: &Pod) -> String {
     let spec = pod.spec.as_ref();
+    if let Some(spec) = spec.filter(|spec| spec.host_network == Some(true)) {
+        return spec.node_name.clone().unwrap_or_default();
+    }
     let said = spec.and_then(|spec| spec.hostname_override.clone().or_else(|| spec.hostname.clone()));
     let name = said.filter(|name| !name.is_empty()).or_else(|| pod.metadata.name.clone()).unwrap_or_default();
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()

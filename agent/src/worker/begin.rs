@@ -1,6 +1,6 @@
 //! A container from its image to its running program.
 
-use super::{Worker, container, now};
+use super::{Wanted, Worker, container};
 use crate::attempt::{self, Outcome};
 use crate::monitor::Error;
 use crate::pod::container::{self as words, Parts};
@@ -17,6 +17,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Where profiles of system calls lie that pods name (`Localhost`).
 const PROFILES: &str = "/var/lib/kubelet/seccomp";
@@ -82,7 +83,7 @@ impl Worker {
             self.make_volumes(pod).await.map_err(config)?;
         }
         let env = self.environment(pod, sandbox, container).await.map_err(config)?;
-        let mounts = self.mounts(pod, sandbox, container, &env, order.attempt).map_err(config)?;
+        let mounts = self.mounts(sandbox, container, &env, order.attempt).map_err(config)?;
         let parts = Parts {
             pod,
             container,
@@ -144,17 +145,7 @@ impl Worker {
             begun.store(true, Ordering::Relaxed);
             events.say(pod, of, true, "Pulling", format!("Pulling image \"{name}\""));
         });
-        let mut wanted = self.wanted.clone();
-        let uid = &self.uid;
-        let ended = async {
-            loop {
-                let ends = wanted.borrow_and_update().pod.metadata.deletion_timestamp.is_some()
-                    || wanted.borrow().gone;
-                if ends || wanted.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
+        let (uid, ended) = (&self.uid, deleted(self.wanted.clone()));
         let found = tokio::select! {
             found = pull => found,
             () = ended => {
@@ -206,7 +197,6 @@ impl Worker {
     /// The pod's own files, its volumes, and the place of the last word.
     fn mounts(
         &self,
-        pod: &Pod,
         sandbox: &Sandbox,
         container: &Container,
         env: &BTreeMap<String, String>,
@@ -239,7 +229,6 @@ impl Worker {
         let empty = BTreeMap::new();
         let own = mounts::of(&self.uid, container, self.volumes.as_ref().unwrap_or(&empty), env)?;
         all.retain(|one| !own.iter().any(|other| other.destination == one.destination));
-        let _ = pod;
         all.extend(own);
         Ok(all)
     }
@@ -289,7 +278,12 @@ impl Worker {
             Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
-        if let Err(reason) = self.hook(container, id, hook, HOOK).await {
+        let done = tokio::select! {
+            done = self.hook(container, id, hook, HOOK) => done,
+            // Its end does not wait for a beginning.
+            () = deleted(self.wanted.clone()) => return,
+        };
+        if let Err(reason) = done {
             events.say(pod, of, false, "FailedPostStartHook", format!("PostStartHook failed: {reason}"));
             let grace =
                 pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
@@ -320,7 +314,19 @@ impl Worker {
                 self.messages.insert(one.id.clone(), message);
             }
         }
-        let _ = now;
+    }
+}
+
+/// Returns once the pod is to end.
+async fn deleted(mut wanted: watch::Receiver<Wanted>) {
+    loop {
+        let ends = {
+            let wanted = wanted.borrow_and_update();
+            wanted.gone || wanted.pod.metadata.deletion_timestamp.is_some()
+        };
+        if ends || wanted.changed().await.is_err() {
+            return;
+        }
     }
 }
 

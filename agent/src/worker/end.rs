@@ -3,6 +3,7 @@
 use super::begin::hook_of;
 use super::{Turn, Worker, container, now};
 use crate::api;
+use crate::monitor::Error;
 use crate::pod::observed::Containers;
 use crate::sandbox;
 use crate::volume::place;
@@ -11,6 +12,10 @@ use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
 use std::fs;
 use std::time::Duration;
+use tokio::time::sleep;
+
+/// Between two words to a monitor that is away.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A program gets so long after its preStop hook at least, in seconds.
 const LEAST: i64 = 2;
@@ -63,7 +68,15 @@ impl Worker {
                 }
                 let left = if grace == 0 { 0 } else { (until - now()).max(LEAST) };
                 let request = Request::Stop { name: id, grace: u64::try_from(left).ok() };
-                let _ = context.monitor.ask(&request).await;
+                // Only the monitor can end it, and it comes back however often it is killed.
+                while context
+                    .monitor
+                    .ask(&request)
+                    .await
+                    .is_err_and(|error| !matches!(error, Error::Failed(_)))
+                {
+                    sleep(PAUSE).await;
+                }
                 let _ = context.table.refresh().await;
             });
         }
@@ -102,8 +115,7 @@ impl Worker {
         for one in containers.all() {
             match self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: true }).await {
                 Ok(_) => {}
-                Err(crate::monitor::Error::Failed(failure))
-                    if failure.code == spec::monitor::Code::NotFound => {}
+                Err(Error::Failed(failure)) if failure.code == spec::monitor::Code::NotFound => {}
                 Err(error) => return Err(error.to_string()),
             }
             let text = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -8,6 +8,7 @@ use crate::volume::make::{self, Given, Made};
 use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -24,7 +25,11 @@ impl Worker {
             self.postpone("", "ContainerCreating", reason, 1);
             return;
         }
-        match sandbox::make(pod, &self.context.names()).await {
+        let made = match self.runtime_class(pod).await {
+            Ok(()) => sandbox::make(pod, &self.context.names()).await,
+            Err(reason) => Err(reason),
+        };
+        match made {
             Ok(_) => drop(self.waiting.remove("")),
             Err(reason) => {
                 events.say(
@@ -36,6 +41,20 @@ impl Worker {
                 );
                 self.postpone("", "ContainerCreating", reason, 1);
             }
+        }
+    }
+
+    /// There is one runtime here, whatever a class calls it; a class of another is refused.
+    async fn runtime_class(&self, pod: &Pod) -> Result<(), String> {
+        let class = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref());
+        let Some(name) = class.filter(|name| !name.is_empty()) else { return Ok(()) };
+        let classes: kube::Api<RuntimeClass> = kube::Api::all(self.context.api.client());
+        let class = classes.get(name).await;
+        let class =
+            class.map_err(|error| format!("RuntimeClass \"{name}\": {}", crate::api::words(&error)))?;
+        match class.handler.as_str() {
+            "" | "skerry" | "runc" => Ok(()),
+            handler => Err(format!("no runtime for \"{handler}\" is configured")),
         }
     }
 
@@ -71,7 +90,11 @@ impl Worker {
     async fn payloads(&mut self, pod: &Pod) -> Result<BTreeMap<String, Payload>, String> {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let context = self.context.clone();
-        let addresses = sandbox::find(&self.uid).map(|own| own.addresses).unwrap_or_default();
+        let on_node = pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
+        let addresses = match on_node {
+            true => context.own.addresses.clone(),
+            false => sandbox::find(&self.uid).map(|own| own.addresses).unwrap_or_default(),
+        };
         let mut payloads = BTreeMap::new();
         for one in pod
             .spec
