@@ -39,6 +39,7 @@ pub mod say;
 pub mod server;
 pub mod serving;
 pub mod sources;
+pub mod static_pods;
 pub mod table;
 pub mod volume;
 pub mod ways;

@@ -9,6 +9,7 @@
 
 use crate::api::{self, Api};
 use crate::say::{Trouble, say};
+use crate::static_pods::{is_static, mirrored};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
@@ -25,26 +26,40 @@ use tokio::time::sleep;
 /// Between two attempts while the API server is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Static pods by UID.
+pub type Static = Arc<BTreeMap<String, Arc<Pod>>>;
+
+/// Pictures of static pods at the API server, by their own UID; none before its first word.
+pub type Known = Option<Arc<BTreeMap<String, Arc<Pod>>>>;
+
 struct Hand {
     wanted: watch::Sender<Wanted>,
     task: JoinHandle<()>,
+}
+
+impl Hand {
+    fn is_static(&self) -> bool {
+        is_static(&self.wanted.borrow().pod)
+    }
 }
 
 /// Workers by UID.
 struct Pods {
     context: Arc<Context>,
     hands: BTreeMap<String, Hand>,
+    mirrors: watch::Sender<Known>,
 }
 
 /// Looks after the node's pods for ever.
-pub async fn keep(context: Arc<Context>) {
-    let mut pods = Pods { context: context.clone(), hands: BTreeMap::new() };
+pub async fn keep(context: Arc<Context>, mut own: watch::Receiver<Static>, mirrors: watch::Sender<Known>) {
+    let mut pods = Pods { context: context.clone(), hands: BTreeMap::new(), mirrors };
     // Workers must see what runs before they begin anything.
     let mut trouble = Trouble::default();
     while trouble.of("ask the monitor for containers", context.table.refresh().await).is_none() {
         sleep(PAUSE).await;
     }
     recorded().into_iter().for_each(|pod| pods.take(pod));
+    pods.take_static(&own.borrow_and_update().clone());
     let mut trouble = Trouble::default();
     loop {
         let config = watcher::Config::default().fields(&format!("spec.nodeName={}", context.own.name));
@@ -56,6 +71,10 @@ pub async fn keep(context: Arc<Context>) {
             let event = tokio::select! {
                 event = events.next() => event,
                 () = &mut replaced => break,
+                Ok(()) = own.changed() => {
+                    pods.take_static(&own.borrow_and_update().clone());
+                    continue;
+                }
             };
             match event {
                 None => break,
@@ -94,6 +113,7 @@ fn recorded() -> Vec<Pod> {
 
 impl Pods {
     fn see(&mut self, event: Event<Pod>, listed: &mut BTreeSet<String>) {
+        let Some(event) = self.picture(event) else { return };
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(pod) => {
@@ -101,8 +121,12 @@ impl Pods {
                 self.take(pod);
             }
             Event::InitDone => {
-                let gone: Vec<String> =
-                    self.hands.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
+                let gone: Vec<String> = self
+                    .hands
+                    .iter()
+                    .filter(|(uid, hand)| !listed.contains(*uid) && !hand.is_static())
+                    .map(|(uid, _)| uid.clone())
+                    .collect();
                 gone.iter().for_each(|uid| self.gone(uid));
                 self.end_strays(listed);
             }
@@ -110,6 +134,48 @@ impl Pods {
             Event::Delete(pod) => self.gone(pod.metadata.uid.as_deref().unwrap_or_default()),
         }
         self.hands.retain(|_, hand| !hand.task.is_finished());
+    }
+
+    /// Takes what is about the picture of a static pod; gives everything else back.
+    fn picture(&mut self, event: Event<Pod>) -> Option<Event<Pod>> {
+        let (pod, there) = match event {
+            Event::Apply(pod) | Event::InitApply(pod) if mirrored(&pod).is_some() => (pod, true),
+            Event::Delete(pod) if mirrored(&pod).is_some() => (pod, false),
+            Event::Init => {
+                // Those that are still there come again.
+                self.mirrors.send_modify(|known| *known = known.take().map(|_| Arc::default()));
+                return Some(Event::Init);
+            }
+            Event::InitDone => {
+                self.mirrors.send_modify(|known| {
+                    known.get_or_insert_default();
+                });
+                return Some(Event::InitDone);
+            }
+            event => return Some(event),
+        };
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        self.mirrors.send_modify(|known| {
+            let all = Arc::make_mut(known.get_or_insert_default());
+            if there {
+                all.insert(uid, Arc::new(pod))
+            } else {
+                all.remove(&uid)
+            };
+        });
+        None
+    }
+
+    /// Static pods are these, and no others.
+    fn take_static(&mut self, own: &Static) {
+        own.values().for_each(|pod| self.take(Pod::clone(pod)));
+        let gone: Vec<String> = self
+            .hands
+            .iter()
+            .filter(|(uid, hand)| hand.is_static() && !own.contains_key(*uid))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        gone.iter().for_each(|uid| self.gone(uid));
     }
 
     /// A pod as it is wanted by now.

@@ -13,7 +13,7 @@ use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
-use crate::{config, join, pods, policies, serving, ways};
+use crate::{config, join, pods, policies, serving, static_pods, ways};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -46,6 +46,9 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let (sender, mut standing) = watch::channel(first.clone());
     let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
     let services = watch::Sender::default();
+    let (owner, owned) = watch::channel(None);
+    let (found, own_pods) = watch::channel(pods::Static::default());
+    let (mirrors, known) = watch::channel(None);
     let (events, waiting) = Events::new();
     let context = Arc::new(Context {
         api: api.clone(),
@@ -64,6 +67,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let registered = async {
         let node = report::register(&own, &api, &first).await;
         let uid = node.metadata.uid.clone().unwrap_or_default();
+        owner.send_replace(Some(report::reference(&own.name, &uid)));
         tokio::join!(lease::keep(&api, &own.name, &uid), report::keep(&own, &api, &node, &mut standing));
     };
     tokio::join!(
@@ -71,7 +75,9 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         join::rotate(&identity, &own.cluster, &server, &own.name, &api),
         events::keep(&api, &own.name, waiting),
         context.table.keep(),
-        pods::keep(context.clone()),
+        static_pods::read(&context, &found),
+        static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
+        pods::keep(context.clone(), own_pods, mirrors),
         ways::keep(&api, &own, &services, &sender),
         policies::keep(&api, &own),
         images(&context, &sender),

@@ -25,7 +25,7 @@ use crate::sources::Sources;
 use crate::table::{ByPod, Table};
 use crate::volume::make::Made;
 use crate::{sandbox, volume};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -136,6 +136,8 @@ struct Worker {
     /// Why it is refused for good: reason and message.
     refused: Option<(String, String)>,
     before: Option<Pod>,
+    /// What the record says.
+    recorded: Option<(Arc<Pod>, PodStatus)>,
 }
 
 /// Looks after a pod until nothing is left of it.
@@ -156,6 +158,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         stopping: BTreeMap::new(),
         reporter,
         refused: None,
+        recorded: None,
     };
     worker.work().await;
     worker.context.show(&worker.uid, None);
@@ -170,7 +173,6 @@ enum Turn {
 
 impl Worker {
     async fn work(&mut self) {
-        self.keep_record();
         loop {
             if matches!(self.turn().await, Turn::Over) {
                 return;
@@ -205,6 +207,7 @@ impl Worker {
         let status = status::status(&view, &known);
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
+            self.keep_record(&pod, &status);
             self.reporter.tell(&pod, status);
         }
         self.back_off();
@@ -331,34 +334,31 @@ impl Worker {
         self.waiting.insert(name.to_owned(), waiting);
     }
 
-    /// What an agent that comes after this one begins with while the API server is away.
-    fn keep_record(&self) {
-        let pod = self.wanted.borrow().pod.clone();
+    /// What an agent that comes after this one begins with: what is wanted, and what was told.
+    fn keep_record(&mut self, pod: &Arc<Pod>, status: &PodStatus) {
+        let known = self.recorded.as_ref();
+        if known.is_some_and(|(own, told)| Arc::ptr_eq(own, pod) && told == status) {
+            return;
+        }
         let folder = volume::place::pod(&self.uid);
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(&folder)?;
-            let text = serde_json::to_vec(&*pod)?;
+            let text = serde_json::to_vec(&Pod { status: Some(status.clone()), ..Pod::clone(pod) })?;
             let (path, new) = (folder.join("pod.json"), folder.join("pod.new"));
             std::fs::write(&new, text)?;
             std::fs::rename(new, path)
         };
-        if let Err(error) = write() {
-            crate::say::say(format_args!(
-                "write {}: {}",
-                folder.join("pod.json").display(),
-                sys::cause::cause(&error)
-            ));
+        match write() {
+            Ok(()) => self.recorded = Some((pod.clone(), status.clone())),
+            Err(error) => {
+                let path = folder.join("pod.json");
+                crate::say::say(format_args!("write {}: {}", path.display(), sys::cause::cause(&error)));
+            }
         }
     }
 
     /// What the server shows of it.
-    fn show(
-        &self,
-        pod: &Arc<Pod>,
-        sandbox: Option<&Sandbox>,
-        containers: &Containers,
-        status: &k8s_openapi::api::core::v1::PodStatus,
-    ) {
+    fn show(&self, pod: &Arc<Pod>, sandbox: Option<&Sandbox>, containers: &Containers, status: &PodStatus) {
         let metadata = &pod.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let group = crate::pod::container::cgroup(pod);

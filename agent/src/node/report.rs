@@ -5,7 +5,7 @@ use super::object::{self, State};
 use crate::api::{self, Api};
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -45,6 +45,18 @@ pub struct Standing {
     pub images: Vec<(Vec<String>, u64)>,
     /// Features that the API server asks for by name.
     pub features: Vec<&'static str>,
+}
+
+/// The Node object as the owner of what is the node's own.
+pub fn reference(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
 }
 
 /// Makes the Node object, or takes over the one that is there; gives it.

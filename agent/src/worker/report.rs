@@ -5,6 +5,7 @@ use crate::api::{self, Api};
 use crate::pod::next::Health;
 use crate::pod::status::SCHEME;
 use crate::say::Trouble;
+use crate::static_pods::is_static;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -34,7 +35,7 @@ impl Reporter {
         let whose = Whose {
             namespace: text(&metadata.namespace),
             name: text(&metadata.name),
-            uid: text(&metadata.uid),
+            uid: metadata.uid.clone().filter(|_| !is_static(pod)),
         };
         let task = tokio::spawn(keep(context.api.clone(), whose, receiver, done));
         Self { latest, sent, task }
@@ -123,7 +124,8 @@ fn same(before: &PodStatus, status: &PodStatus) -> bool {
 struct Whose {
     namespace: String,
     name: String,
-    uid: String,
+    /// None for the picture of a static pod, which has another and comes back when it is gone.
+    uid: Option<String>,
 }
 
 async fn keep(
@@ -137,7 +139,7 @@ async fn keep(
         let status = latest.borrow_and_update().clone();
         if let Some(status) = status.filter(|status| sent.borrow().as_ref() != Some(status)) {
             match patch(&api, &whose, &status).await {
-                Err(error) if is_over(&error) => return,
+                Err(error) if whose.uid.is_some() && is_over(&error) => return,
                 patched => {
                     let what = format!("report the status of pod {}/{}", whose.namespace, whose.name);
                     if trouble.of(&what, patched.map_err(|error| api::words(&error))).is_none() {
@@ -161,7 +163,10 @@ fn is_over(error: &kube::Error) -> bool {
 
 async fn patch(api: &Api, whose: &Whose, status: &PodStatus) -> Result<(), kube::Error> {
     let pods: kube::Api<Pod> = kube::Api::namespaced(api.client(), &whose.namespace);
-    let patch = json!({ "metadata": { "uid": whose.uid }, "status": status });
+    let patch = match &whose.uid {
+        Some(uid) => json!({ "metadata": { "uid": uid }, "status": status }),
+        None => json!({ "status": status }),
+    };
     pods.patch_status(&whose.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
 }
 

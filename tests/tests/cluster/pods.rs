@@ -72,8 +72,7 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
     assert_eq!(of(".status.initContainerStatuses[0].state.terminated.reason")?, "Completed");
     let address = of(".status.podIP")?;
     assert!(address.starts_with("10.244."), "{address}");
-    let subnet = cluster.kubectl("get node runs -o jsonpath='{.spec.podCIDR}'")?;
-    cluster.run(&format!("ip route replace {subnet} via {}", cluster.address_of("runs")))?;
+    cluster.route_to_pods()?;
     let page = cluster.run(&format!("curl -s http://{address}/page"))?;
     assert_eq!(page, "hello from web\nopen");
     assert_eq!(cluster.kubectl("-n whole logs web -c server")?, "serving\n");
@@ -89,5 +88,81 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
     )?;
     assert!(events.contains("Started"), "{events}");
     cluster.kubectl("-n whole delete pod web --wait=true --timeout=60s")?;
+    node.power_off()
+}
+
+const COUNTER: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: counter, namespace: killed }
+spec:
+  nodeName: lives
+  terminationGracePeriodSeconds: 1
+  initContainers:
+  - name: once
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'echo once >> /shared/once']
+    volumeMounts: [{ name: shared, mountPath: /shared }]
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'n=0; while :; do echo line $n; n=$((n+1)); usleep 50000; done']
+    readinessProbe: { exec: { command: [cat, /shared/once] }, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 10 }
+    volumeMounts: [{ name: shared, mountPath: /shared }]
+  volumes: [{ name: shared, emptyDir: {} }]
+"#;
+
+/// What a node keeps of pods, in files, mounts, cgroups, namespaces and processes of theirs.
+const TRACES: &str = "ls /var/lib/kubelet/pods /run/skerry/agent/pods /run/skerry/netns /var/log/pods /var/log/containers \
+     /var/lib/skerry/definitions /run/skerry/network/containers 2>/dev/null | grep -v -e : -e '^$'; \
+     grep -e kubelet -e agent/pods /proc/mounts; find /sys/fs/cgroup/kubepods -mindepth 1 -type d -name 'pod*' 2>/dev/null; \
+     pidof usleep sleep";
+
+#[test]
+fn a_pod_outlives_a_kill_of_any_part_of_ours() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("lives")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/lives --timeout=1s")?;
+    let before = node.try_run(TRACES)?.text;
+    namespace(&cluster, "killed")?;
+    cluster.apply(COUNTER)?;
+    let ready = "kubectl -n killed wait --for=condition=Ready pod/counter --timeout=1s";
+    cluster.run_until(ready)?;
+    let path = "{.metadata.uid} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount} \
+                {.status.initContainerStatuses[0].containerID} {.status.conditions[?(@.type==\"Ready\")].lastTransitionTime}";
+    let look = || cluster.kubectl(&format!("-n killed get pod counter -o jsonpath='{path}'"));
+    let first = look()?;
+    let key = first.split("skerry://").nth(1).unwrap_or_default()[..12].to_owned();
+    for program in ["skerry-agent", "skerry-monitor", "skerry-network", "skerry-agent"] {
+        node.end_service(program, "KILL")?;
+        node.log_is_whole_and_goes_on(&key)?;
+        // The new one has looked at the pod: it answers for it.
+        let once = "kubectl -n killed exec counter -- cat /shared/once";
+        assert_eq!(cluster.run_until(once)?, "once\n", "after a kill of {program}");
+        assert_eq!(look()?, first, "after a kill of {program}");
+    }
+    cluster.kubectl("-n killed delete pod counter --timeout=60s")?;
+    node.run_until(&format!("[ \"$({TRACES})\" = '{before}' ]"))?;
+    node.power_off()
+}
+
+#[test]
+fn a_pod_runs_again_after_a_reboot_from_its_first_container_on() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("reboots")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/reboots --timeout=1s")?;
+    namespace(&cluster, "again")?;
+    cluster.apply(&COUNTER.replace("killed", "again").replace("lives", "reboots"))?;
+    let look = "kubectl -n again get pod counter -o jsonpath='{.status.conditions[?(@.type==\"Ready\")].status} \
+                {.status.containerStatuses[0].restartCount} {.status.initContainerStatuses[0].restartCount}'";
+    cluster.run_until(&format!("{look} | grep -x 'True 0 0'"))?;
+    node.power_off()?;
+    drop(node);
+    let node = cluster.node("reboots")?.boot()?;
+    cluster.run_until(&format!("{look} | grep -x 'True 1 1'"))?;
+    assert_eq!(cluster.run_until("kubectl -n again exec counter -- cat /shared/once")?, "once\nonce\n");
+    cluster.kubectl("-n again delete pod counter --timeout=60s")?;
     node.power_off()
 }
