@@ -4,4 +4,6 @@ mod control_plane;
 mod join;
 mod kubectl;
 mod pods;
+#[cfg(feature = "kernel-tests")]
+mod small;
 mod up;
