@@ -155,6 +155,13 @@ impl Pods {
             event => return Some(event),
         };
         let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if let Some(hand) = mirrored(&pod).and_then(|own| self.hands.get(own)).filter(|_| there) {
+            hand.wanted.send_if_modified(|wanted| {
+                let changes = wanted.picture != uid;
+                wanted.picture.clone_from(&uid);
+                changes
+            });
+        }
         self.mirrors.send_modify(|known| {
             let all = Arc::make_mut(known.get_or_insert_default());
             if there {
@@ -195,7 +202,8 @@ impl Pods {
             });
             return;
         }
-        let (wanted, receiver) = watch::channel(Wanted { pod, gone: false, ending: None });
+        let (wanted, receiver) =
+            watch::channel(Wanted { pod, gone: false, picture: String::new(), ending: None });
         let task = tokio::spawn(worker::run(self.context.clone(), uid.clone(), receiver));
         self.hands.insert(uid, Hand { wanted, task });
     }

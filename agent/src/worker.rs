@@ -108,6 +108,8 @@ pub struct Wanted {
     pub pod: Arc<Pod>,
     /// The API server has it no more: nothing of it may stay, and nobody is to be told.
     pub gone: bool,
+    /// UID of its picture at the API server, of a static pod.
+    pub picture: String,
     /// Why it is to end though nobody deletes it: it was evicted, say.
     pub ending: Option<Ending>,
 }
@@ -208,6 +210,7 @@ impl Worker {
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
             self.keep_record(&pod, &status);
+            self.reporter.picture(&wanted.picture);
             self.reporter.tell(&pod, status);
         }
         self.back_off();

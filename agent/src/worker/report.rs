@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -23,6 +23,8 @@ pub(super) struct Reporter {
     latest: watch::Sender<Option<PodStatus>>,
     sent: watch::Receiver<Option<PodStatus>>,
     task: JoinHandle<()>,
+    picture: String,
+    again: Arc<Notify>,
 }
 
 impl Reporter {
@@ -37,8 +39,9 @@ impl Reporter {
             name: text(&metadata.name),
             uid: metadata.uid.clone().filter(|_| !is_static(pod)),
         };
-        let task = tokio::spawn(keep(context.api.clone(), whose, receiver, done));
-        Self { latest, sent, task }
+        let again = Arc::new(Notify::new());
+        let task = tokio::spawn(keep(context.api.clone(), whose, receiver, done, again.clone()));
+        Self { latest, sent, task, picture: String::new(), again }
     }
 
     /// Tells it, unless it is known.
@@ -63,6 +66,14 @@ impl Reporter {
             }
             changes
         });
+    }
+
+    /// A static pod has a picture of this UID by now; another one knows nothing yet.
+    pub fn picture(&mut self, uid: &str) {
+        if self.picture != uid {
+            uid.clone_into(&mut self.picture);
+            self.again.notify_one();
+        }
     }
 
     /// When the pod was started, by what was told.
@@ -133,6 +144,7 @@ async fn keep(
     whose: Whose,
     mut latest: watch::Receiver<Option<PodStatus>>,
     sent: watch::Sender<Option<PodStatus>>,
+    again: Arc<Notify>,
 ) {
     let mut trouble = Trouble::default();
     loop {
@@ -150,8 +162,9 @@ async fn keep(
                 }
             }
         }
-        if latest.changed().await.is_err() {
-            return;
+        tokio::select! {
+            one = latest.changed() => if one.is_err() { return },
+            () = again.notified() => drop(sent.send_replace(None)),
         }
     }
 }
@@ -163,11 +176,27 @@ fn is_over(error: &kube::Error) -> bool {
 
 async fn patch(api: &Api, whose: &Whose, status: &PodStatus) -> Result<(), kube::Error> {
     let pods: kube::Api<Pod> = kube::Api::namespaced(api.client(), &whose.namespace);
-    let patch = match &whose.uid {
+    let patch = words(whose.uid.as_deref(), status);
+    pods.patch_status(&whose.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
+}
+
+/// The patch. What is not said would stay as it was, so it is said that there is nothing.
+fn words(uid: Option<&str>, status: &PodStatus) -> serde_json::Value {
+    let mut status = json!(status);
+    for key in ["reason", "message"] {
+        if let Some(own) = status.as_object_mut() {
+            own.entry(key).or_insert(serde_json::Value::Null);
+        }
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            if let Some(own) = condition.as_object_mut() {
+                own.entry(key).or_insert(serde_json::Value::Null);
+            }
+        }
+    }
+    match uid {
         Some(uid) => json!({ "metadata": { "uid": uid }, "status": status }),
         None => json!({ "status": status }),
-    };
-    pods.patch_status(&whose.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
+    }
 }
 
 /// What the API server knew of a container's health: an agent that comes after another begins with that.
@@ -178,4 +207,20 @@ pub(super) fn health(pod: &Pod, id: &str) -> Option<Health> {
     let own =
         all.find(|one| one.container_id.as_deref().and_then(|own| own.strip_prefix(SCHEME)) == Some(id))?;
     Some(Health { started: own.started == Some(true), ready: own.ready, failed: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_more_is_said_to_be_nothing() {
+        let status: PodStatus =
+            serde_json::from_value(json!({ "conditions": [{ "type": "Ready", "status": "True" }] })).unwrap();
+        let patch = words(Some("u"), &status);
+        assert_eq!(patch["metadata"]["uid"], "u");
+        let condition = patch["status"]["conditions"][0].as_object().unwrap();
+        assert!(condition["reason"].is_null() && condition.contains_key("message"));
+        assert!(patch["status"].as_object().unwrap()["reason"].is_null());
+    }
 }

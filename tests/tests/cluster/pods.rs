@@ -166,3 +166,43 @@ fn a_pod_runs_again_after_a_reboot_from_its_first_container_on() -> Result {
     cluster.kubectl("-n again delete pod counter --timeout=60s")?;
     node.power_off()
 }
+
+const STATIC: &str = r#"{
+    "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "own" },
+    "spec": { "containers": [{
+        "name": "main", "image": "busybox", "imagePullPolicy": "Never", "command": ["sleep", "100000"]
+    }], "terminationGracePeriodSeconds": 1 }
+}"#;
+
+#[test]
+fn a_file_of_the_node_is_a_pod_whose_picture_comes_back() -> Result {
+    let cluster = Cluster::shared()?;
+    let lines = format!(
+        "ca-cert-hash = \"{}\"\ntoken = \"{}\"\nstatic-pods = \"/var/pods\"\n",
+        cluster.ca_hash(),
+        cluster.token()
+    );
+    let node = cluster.node_with("files", &lines)?.boot()?;
+    node.run_until("[ -d /var/pods ]")?;
+    let line = STATIC.replace('\n', " ");
+    node.run(&format!("echo '{line}' >/var/pods/.new && mv /var/pods/.new /var/pods/own.json"))?;
+    let pod = "kubectl get pod own-files";
+    let ready =
+        format!("{pod} -o jsonpath='{{.status.conditions[?(@.type==\"Ready\")].status}}' | grep True");
+    cluster.run_until(&ready)?;
+    let look = |path: &str| cluster.run(&format!("{pod} -o jsonpath='{{{path}}}'"));
+    let (uid, container) = (look(".metadata.uid")?, look(".status.containerStatuses[0].containerID")?);
+    assert_eq!(look(".metadata.ownerReferences[0].kind")?, "Node");
+    cluster.kubectl("delete pod own-files --wait=false")?;
+    cluster.run_until(&format!("{pod} -o jsonpath='{{.metadata.uid}}' | grep -v {uid}"))?;
+    cluster.run_until(&ready)?;
+    assert_eq!(
+        look(".status.containerStatuses[0].containerID")?,
+        container,
+        "the picture went, the pod stayed"
+    );
+    node.run("rm /var/pods/own.json")?;
+    cluster.run_until(&format!("! {pod}"))?;
+    node.run_until("! pidof sleep")?;
+    node.power_off()
+}
