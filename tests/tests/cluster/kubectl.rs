@@ -189,6 +189,9 @@ fn kubectl_top_tells_what_nodes_and_pods_use() -> Result {
     let server = place.cluster.push("tests/control-plane/images/metrics-server")?;
     let objects = std::fs::read_to_string(repository().join("tests/control-plane/metrics-server.yaml"))?;
     place.cluster.apply(&objects.replace("METRICS_SERVER", &server))?;
+    // Other tests' nodes come and go.
+    let here = r#"{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"worker"}}}}}"#;
+    place.cluster.kubectl(&format!("-n kube-system patch deployment metrics-server -p '{here}'"))?;
     place.apply(&pod("busy", &image, "", "while :; do sleep 0.01; done"))?;
     place
         .cluster
