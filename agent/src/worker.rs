@@ -5,6 +5,7 @@
 
 mod begin;
 mod end;
+mod logs;
 mod prepare;
 mod report;
 

@@ -70,24 +70,12 @@ pub fn tokens(volume: &Volume) -> Vec<TokenKey> {
 pub fn payload(pod: &Pod, volume: &Volume, from: &Sources<'_>, tokens: &Tokens) -> Result<Payload, String> {
     let mut files = Payload::new();
     if let Some(own) = &volume.config_map {
-        let source = Source {
-            kind: "configmap",
-            name: &own.name,
-            items: own.items.as_deref(),
-            optional: own.optional,
-            all: from.config_maps,
-        };
+        let source = Source::map(&own.name, own.items.as_deref(), own.optional, from);
         take(&mut files, &source, own.default_mode)?;
     }
     if let Some(own) = &volume.secret {
         let name = own.secret_name.as_deref().unwrap_or_default();
-        let source = Source {
-            kind: "secret",
-            name,
-            items: own.items.as_deref(),
-            optional: own.optional,
-            all: from.secrets,
-        };
+        let source = Source::secret(name, own.items.as_deref(), own.optional, from);
         take(&mut files, &source, own.default_mode)?;
     }
     if let Some(own) = &volume.downward_api {
@@ -96,23 +84,9 @@ pub fn payload(pod: &Pod, volume: &Volume, from: &Sources<'_>, tokens: &Tokens) 
     let mode = volume.projected.as_ref().and_then(|own| own.default_mode);
     for source in projections(volume) {
         if let Some(own) = &source.config_map {
-            let source = Source {
-                kind: "configmap",
-                name: &own.name,
-                items: own.items.as_deref(),
-                optional: own.optional,
-                all: from.config_maps,
-            };
-            take(&mut files, &source, mode)?;
+            take(&mut files, &Source::map(&own.name, own.items.as_deref(), own.optional, from), mode)?;
         } else if let Some(own) = &source.secret {
-            let source = Source {
-                kind: "secret",
-                name: &own.name,
-                items: own.items.as_deref(),
-                optional: own.optional,
-                all: from.secrets,
-            };
-            take(&mut files, &source, mode)?;
+            take(&mut files, &Source::secret(&own.name, own.items.as_deref(), own.optional, from), mode)?;
         } else if let Some(own) = &source.downward_api {
             downward(&mut files, pod, own.items.as_deref(), mode, from)?;
         } else if let Some(own) = &source.service_account_token {
@@ -163,6 +137,26 @@ struct Source<'a> {
     items: Option<&'a [KeyToPath]>,
     optional: Option<bool>,
     all: &'a BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+impl<'a> Source<'a> {
+    fn map(
+        name: &'a str,
+        items: Option<&'a [KeyToPath]>,
+        optional: Option<bool>,
+        from: &Sources<'a>,
+    ) -> Self {
+        Self { kind: "configmap", name, items, optional, all: from.config_maps }
+    }
+
+    fn secret(
+        name: &'a str,
+        items: Option<&'a [KeyToPath]>,
+        optional: Option<bool>,
+        from: &Sources<'a>,
+    ) -> Self {
+        Self { kind: "secret", name, items, optional, all: from.secrets }
+    }
 }
 
 fn take(files: &mut Payload, source: &Source<'_>, mode: Option<i32>) -> Result<(), String> {

@@ -48,6 +48,17 @@ pub fn termination(uid: &str, container: &str, attempt: u32) -> PathBuf {
     pod(uid).join("containers").join(container).join(attempt.to_string())
 }
 
+/// The link to a container's log among those of all; `id` is the monitor's.
+pub fn container_log(pod: &Pod, container: &str, id: &str) -> PathBuf {
+    let metadata = &pod.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Path::new(CONTAINER_LOGS).join(format!(
+        "{}_{}_{container}-{id}.log",
+        text(&metadata.name),
+        text(&metadata.namespace)
+    ))
+}
+
 /// The folder of a pod's logs.
 pub fn logs(pod: &Pod) -> PathBuf {
     let metadata = &pod.metadata;

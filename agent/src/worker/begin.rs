@@ -1,19 +1,19 @@
 //! A container from its image to its running program.
 
-use super::{Wanted, Worker, container};
+use super::{Wanted, Worker, container, logs};
 use crate::attempt::{self, Outcome};
 use crate::monitor::Error;
 use crate::pod::container::{self as words, Parts};
 use crate::pod::env::{self, Sources};
 use crate::pod::next::Kind;
-use crate::pod::observed::{Containers, Instance, Sandbox, State};
+use crate::pod::observed::{Containers, Sandbox, State};
 use crate::volume::{mounts, place};
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{Code, Create, Reply, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Worker {
             }
             Err(error) => return Err(Some(Obstacle("CreateContainerError", error.to_string(), 5))),
         };
-        link_logs(pod, &container.name, order.attempt, &id);
+        logs::link(pod, &container.name, order.attempt, &id);
         self.context.events.say(
             pod,
             Some(&container.name),
@@ -310,7 +310,7 @@ impl Worker {
         self.messages.retain(|id, _| containers.all().any(|one| one.id == *id));
         for one in containers.all().filter(|one| one.has_ended()) {
             if !self.messages.contains_key(&one.id) {
-                let message = message(pod, &self.uid, one);
+                let message = logs::last_word(pod, &self.uid, one);
                 self.messages.insert(one.id.clone(), message);
             }
         }
@@ -374,76 +374,4 @@ fn profile(pod: &Pod, container: &Container) -> Result<Option<Seccomp>, String> 
     let text =
         fs::read(&path).map_err(|error| format!("read {}: {}", path.display(), sys::cause::cause(&error)))?;
     serde_json::from_slice(&text).map(Some).map_err(|error| format!("read {}: {error}", path.display()))
-}
-
-/// Where programs of a cluster look for logs, they are found: the file itself is the monitor's, which rotates it.
-fn link_logs(pod: &Pod, container: &str, attempt: u32, id: &str) {
-    let key = id.get(..12).unwrap_or(id);
-    let file = Path::new(spec::paths::LOG).join("containers").join(format!("{key}.log"));
-    let folder = place::logs(pod).join(container);
-    let own = folder.join(format!("{attempt}.log"));
-    let metadata = &pod.metadata;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let all = Path::new(place::CONTAINER_LOGS).join(format!(
-        "{}_{}_{container}-{id}.log",
-        text(&metadata.name),
-        text(&metadata.namespace)
-    ));
-    let link = || -> std::io::Result<()> {
-        fs::create_dir_all(&folder)?;
-        fs::create_dir_all(place::CONTAINER_LOGS)?;
-        for (link, to) in [(&own, &file), (&all, &own)] {
-            let _ = fs::remove_file(link);
-            symlink(to, link)?;
-        }
-        Ok(())
-    };
-    if let Err(error) = link() {
-        crate::say::say(format_args!("link {}: {}", own.display(), sys::cause::cause(&error)));
-    }
-}
-
-/// Longest last word, in bytes, and the longest that is taken from the log.
-const LONGEST: usize = 4096;
-const FROM_LOG: (usize, usize) = (2048, 80);
-
-/// What a container says when it ends: the file that it may write, or the end of its log when it has failed.
-fn message(pod: &Pod, uid: &str, ended: &Instance) -> String {
-    let Some((_, own)) = container(pod, &ended.container) else { return String::new() };
-    let file = place::termination(uid, &ended.container, ended.attempt);
-    let bytes = fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned();
-    let falls_back = own.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-    if !text.is_empty() || !falls_back || ended.code() == Some(0) {
-        return text;
-    }
-    let log = place::logs(pod).join(&ended.container).join(format!("{}.log", ended.attempt));
-    tail(&fs::read_to_string(log).unwrap_or_default())
-}
-
-/// The end of a log in the CRI format, without its stamps.
-fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let text = lines[lines.len().saturating_sub(FROM_LOG.1)..]
-        .iter()
-        .map(|line| format!("{line}\n"))
-        .collect::<String>();
-    let mut from = text.len().saturating_sub(FROM_LOG.0);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_logs_end_is_the_last_word() {
-        assert_eq!(tail("T stdout F one\nT stderr F two three\n"), "one\ntwo three\n");
-        let long: String = (0..200).map(|number| format!("T stdout F {number}\n")).collect();
-        assert!(tail(&long).starts_with("120\n") && tail(&long).ends_with("199\n"));
-        assert_eq!(tail(&format!("T stdout F {}\n", "ä".repeat(4000))).len(), 2047);
-    }
 }

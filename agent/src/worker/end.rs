@@ -118,15 +118,7 @@ impl Worker {
                 Err(Error::Failed(failure)) if failure.code == spec::monitor::Code::NotFound => {}
                 Err(error) => return Err(error.to_string()),
             }
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            let link = format!(
-                "{}_{}_{}-{}.log",
-                text(&pod.metadata.name),
-                text(&pod.metadata.namespace),
-                one.container,
-                one.id
-            );
-            let _ = fs::remove_file(std::path::Path::new(place::CONTAINER_LOGS).join(link));
+            let _ = fs::remove_file(place::container_log(pod, &one.container, &one.id));
         }
         sandbox::remove(pod).await?;
         sandbox::remove_files(&self.uid)?;

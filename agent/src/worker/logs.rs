@@ -1,0 +1,75 @@
+//! What containers say: where their logs are found, and the last word of each.
+
+use super::container;
+use crate::pod::observed::Instance;
+use crate::volume::place;
+use k8s_openapi::api::core::v1::Pod;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// Where programs of a cluster look for logs, they are found: the file itself is the monitor's, which rotates it.
+pub(super) fn link(pod: &Pod, container: &str, attempt: u32, id: &str) {
+    let key = id.get(..12).unwrap_or(id);
+    let file = Path::new(spec::paths::LOG).join("containers").join(format!("{key}.log"));
+    let folder = place::logs(pod).join(container);
+    let own = folder.join(format!("{attempt}.log"));
+    let all = place::container_log(pod, container, id);
+    let put = || -> std::io::Result<()> {
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(place::CONTAINER_LOGS)?;
+        for (link, to) in [(&own, &file), (&all, &own)] {
+            let _ = fs::remove_file(link);
+            symlink(to, link)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = put() {
+        crate::say::say(format_args!("link {}: {}", own.display(), sys::cause::cause(&error)));
+    }
+}
+
+/// Longest last word, in bytes, and the longest that is taken from the log.
+const LONGEST: usize = 4096;
+const FROM_LOG: (usize, usize) = (2048, 80);
+
+/// What a container says when it ends: the file that it may write, or the end of its log when it has failed.
+pub(super) fn last_word(pod: &Pod, uid: &str, ended: &Instance) -> String {
+    let Some((_, own)) = container(pod, &ended.container) else { return String::new() };
+    let file = place::termination(uid, &ended.container, ended.attempt);
+    let bytes = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned();
+    let falls_back = own.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
+    if !text.is_empty() || !falls_back || ended.code() == Some(0) {
+        return text;
+    }
+    let log = place::logs(pod).join(&ended.container).join(format!("{}.log", ended.attempt));
+    tail(&fs::read_to_string(log).unwrap_or_default())
+}
+
+/// The end of a log in the CRI format, without its stamps.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
+    let text = lines[lines.len().saturating_sub(FROM_LOG.1)..]
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<String>();
+    let mut from = text.len().saturating_sub(FROM_LOG.0);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logs_end_is_the_last_word() {
+        assert_eq!(tail("T stdout F one\nT stderr F two three\n"), "one\ntwo three\n");
+        let long: String = (0..200).map(|number| format!("T stdout F {number}\n")).collect();
+        assert!(tail(&long).starts_with("120\n") && tail(&long).ends_with("199\n"));
+        assert_eq!(tail(&format!("T stdout F {}\n", "ä".repeat(4000))).len(), 2047);
+    }
+}
