@@ -82,6 +82,18 @@ pub async fn exec(monitor: &Monitor, container: &str, action: &ExecAction, limit
     }
 }
 
+/// Whom to ask: the pod, unless the probe names another.
+fn target(
+    pod: IpAddr,
+    host: Option<&str>,
+    asked: &IntOrString,
+    ports: Option<&[ContainerPort]>,
+) -> Result<(String, u16), String> {
+    let port = port(asked, ports).ok_or_else(|| format!("there is no port {asked:?}"))?;
+    let host = host.filter(|host| !host.is_empty()).map_or_else(|| pod.to_string(), str::to_owned);
+    Ok((host, port))
+}
+
 /// Connects.
 pub async fn tcp(
     address: IpAddr,
@@ -89,10 +101,10 @@ pub async fn tcp(
     ports: Option<&[ContainerPort]>,
     limit: Duration,
 ) -> Outcome {
-    let Some(port) = port(&action.port, ports) else {
-        return Outcome::Unknown(format!("there is no port {:?}", action.port));
+    let (host, port) = match target(address, action.host.as_deref(), &action.port, ports) {
+        Ok(target) => target,
+        Err(reason) => return Outcome::Unknown(reason),
     };
-    let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
     match timeout(limit, TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => Outcome::Good,
         Ok(Err(error)) => Outcome::Bad(format!("dial tcp {host}:{port}: {}", cause(&error))),
@@ -108,10 +120,10 @@ pub async fn http(
     ports: Option<&[ContainerPort]>,
     limit: Duration,
 ) -> Outcome {
-    let Some(port) = port(&action.port, ports) else {
-        return Outcome::Unknown(format!("there is no port {:?}", action.port));
+    let (host, port) = match target(address, action.host.as_deref(), &action.port, ports) {
+        Ok(target) => target,
+        Err(reason) => return Outcome::Unknown(reason),
     };
-    let host = action.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| address.to_string());
     let secure = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
