@@ -12,7 +12,7 @@
 //! | how that is done | [`worker`], [`sandbox`], [`volume`], [`image`], [`probe`] |
 //! | what pods refer to | [`sources`] |
 //! | how containers are run | [`monitor`], [`table`] |
-//! | which way packets go | [`ways`], [`policies`] |
+//! | which way packets go | [`cluster_network`], [`policies`] |
 //! | what the API server and others ask of the node | [`server`], [`serving`] |
 //! | what the API server asks of this node | [`server`] |
 //! | what happens, in what order | [`run`] |
@@ -22,6 +22,7 @@
 pub mod api;
 pub mod attempt;
 pub mod certificate;
+pub mod cluster_network;
 pub mod config;
 pub mod events;
 pub mod identity;
@@ -42,5 +43,4 @@ pub mod sources;
 pub mod static_pods;
 pub mod table;
 pub mod volume;
-pub mod ways;
 pub mod worker;

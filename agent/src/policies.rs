@@ -4,10 +4,10 @@
 //! namespaces of the whole cluster are watched only while there is a policy.
 
 use crate::api::Api;
+use crate::cluster_network::protocol;
 use crate::node::report::Own;
 use crate::pods::mirror;
 use crate::say::Trouble;
-use crate::ways::protocol;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

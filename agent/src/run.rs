@@ -13,7 +13,7 @@ use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
-use crate::{config, join, pods, policies, serving, static_pods, ways};
+use crate::{cluster_network, config, join, pods, policies, serving, static_pods};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -78,7 +78,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         static_pods::read(&context, &found),
         static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
         pods::keep(context.clone(), own_pods, mirrors),
-        ways::keep(&api, &own, &services, &sender),
+        cluster_network::keep(&api, &own, &services, &sender),
         policies::keep(&api, &own),
         images(&context, &sender),
         serving::keep(&context, &identity, &server),
