@@ -7,7 +7,7 @@ help: ## this list
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
 	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, KERNEL=tuned, INTERACTIVE=1 and APPEND="kernel words".'
-	@echo '`make bench` takes ONLY=boot, kernel, containers or engines; containers need root or sudo.'
+	@echo '`make bench` takes ONLY=boot, kernel, containers, engines, pull, worker or services; containers need root or sudo, the last two root.'
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev
@@ -22,7 +22,7 @@ check: ## format, lints, unit tests, docs, licences: no root, no VM
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --log-level error check bans licenses sources
 
-test: ## every test, virtual machines included; ends with the count
+test: ## the tests, virtual machines included, but for those that take long; ends with the count
 	@tools/run-tests
 
 test-full: ## what `make test` does, and what is longer
@@ -31,7 +31,7 @@ test-full: ## what `make test` does, and what is longer
 fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, 100 nodes each in mid-pull and mid-run, long races; SEED=… repeats
+torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; SEED=… repeats
 	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
@@ -39,9 +39,11 @@ torture: build ## a thousand runtimes killed, each at a step of its own, a thous
 	cargo build -p store --example pull
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
+	SKERRY_TORTURE_PODS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
+	    cargo test -p tests --features cluster-tests --test cluster torture:: -- --nocapture
 	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store --test persons power_cut -- --nocapture
 
-kernel: ## the tuned kernel, from Debian's source, in target/kernel: half an hour, once; KEEP=1 keeps its objects
+kernel: ## the tuned kernel, from Debian's source, in target/kernel: half an hour, once; KEEP=1 keeps its objects, VERIFY=1 compares a second build
 	@tools/kernel
 
 image: build ## the demonstration's image, in target/run/demo

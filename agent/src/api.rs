@@ -1,24 +1,33 @@
 //! The connection to the API server, which changes when the node's certificate does.
 
+mod guard;
+
+use guard::Guard;
+use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a connection that somebody reads from may say nothing: longer than a watch lasts.
+const SILENCE: Duration = Duration::from_secs(330);
 
 /// The API server, as whoever we are by now.
 #[derive(Clone)]
 pub struct Api {
     current: watch::Sender<Client>,
+    doubt: Arc<Notify>,
 }
 
 impl Api {
     /// That of a first client.
     pub fn new(client: Client) -> Self {
-        Self { current: watch::Sender::new(client) }
+        Self { current: watch::Sender::new(client), doubt: Arc::default() }
     }
 
     /// The client in force.
@@ -37,6 +46,16 @@ impl Api {
         let mut current = self.current.subscribe();
         // The sender is in `self`, so there is no other end.
         let _ = current.changed().await;
+    }
+
+    /// The connections may lead nowhere: somebody was not answered. A watch would not notice.
+    pub fn doubt(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Returns once somebody doubts them; there are to be others.
+    pub async fn doubted(&self) {
+        self.doubt.notified().await;
     }
 }
 
@@ -60,6 +79,10 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
     }
     let mut config = Config::new(uri);
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    // Who asks waits and asks again by itself, and says why.
+    config.default_retry = false;
     config.auth_info = auth;
     match trust {
         Trust::Authorities(certificates) => config.root_cert = Some(certificates),
@@ -69,7 +92,11 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
             config.root_cert = Some(Vec::new());
         }
     }
-    Client::try_from(config).map_err(|error| format!("cluster.server {server:?}: {}", words(&error)))
+    let words = |error| format!("cluster.server {server:?}: {}", words(&error));
+    Ok(ClientBuilder::try_from(config)
+        .map_err(words)?
+        .with_layer(&tower::layer::layer_fn(Guard::new))
+        .build())
 }
 
 /// One line for people: the API server's own words, or the innermost cause.

@@ -26,6 +26,8 @@ const MOST: usize = 10 * 1024;
 pub enum Outcome {
     /// It is well.
     Good,
+    /// It is well, but somebody should know this.
+    Warning(String),
     /// It is not, in words.
     Bad(String),
     /// Nobody knows: it could not be tried.
@@ -113,7 +115,7 @@ pub async fn tcp(
 }
 
 /// Asks for a page; it is well when the answer is 200 to 399. A redirect to the same host is followed, one to
-/// another is an answer.
+/// another is an answer, of which somebody should know.
 pub async fn http(
     address: IpAddr,
     action: &HTTPGetAction,
@@ -128,11 +130,22 @@ pub async fn http(
     let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     match timeout(limit, follow(action, &host, port, secure, path)).await {
-        Ok(Ok((200..=399, _))) => Outcome::Good,
-        Ok(Ok((status, _))) => Outcome::Bad(format!("HTTP probe failed with statuscode: {status}")),
+        Ok(Ok(Page { status: 200..=299, .. })) => Outcome::Good,
+        Ok(Ok(Page { status: 300..=399, body, .. })) => {
+            Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"))
+        }
+        Ok(Ok(Page { status, .. })) => Outcome::Bad(format!("HTTP probe failed with statuscode: {status}")),
         Ok(Err(reason)) => Outcome::Bad(reason),
         Err(_) => Outcome::Bad(format!("Get \"{host}:{port}\": context deadline exceeded")),
     }
+}
+
+/// What a server answers.
+struct Page {
+    status: u16,
+    location: Option<String>,
+    /// The beginning of it.
+    body: String,
 }
 
 async fn follow(
@@ -141,15 +154,13 @@ async fn follow(
     mut port: u16,
     mut secure: bool,
     mut path: String,
-) -> Result<(u16, Option<String>), String> {
+) -> Result<Page, String> {
     for _ in 0..10 {
-        let (status, location) = get(action, host, port, secure, &path).await?;
-        let Some(location) = location.filter(|_| (300..400).contains(&status)) else {
-            return Ok((status, None));
-        };
-        let Ok(uri) = location.parse::<Uri>() else { return Ok((status, None)) };
+        let page = get(action, host, port, secure, &path).await?;
+        let location = page.location.as_ref().filter(|_| (300..400).contains(&page.status));
+        let Some(uri) = location.and_then(|location| location.parse::<Uri>().ok()) else { return Ok(page) };
         match uri.host() {
-            Some(other) if other.trim_matches(['[', ']']) != host => return Ok((status, None)),
+            Some(other) if other.trim_matches(['[', ']']) != host => return Ok(page),
             Some(_) => {
                 secure = uri.scheme_str() == Some("https");
                 port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
@@ -167,7 +178,7 @@ async fn get(
     port: u16,
     secure: bool,
     path: &str,
-) -> Result<(u16, Option<String>), String> {
+) -> Result<Page, String> {
     let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let stream = TcpStream::connect((host, port)).await;
     let stream = stream.map_err(|error| {
@@ -204,7 +215,7 @@ async fn get(
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<bytes::Bytes>>,
-) -> Result<(u16, Option<String>), String> {
+) -> Result<Page, String> {
     let words = |error: hyper::Error| error.to_string();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
@@ -216,15 +227,16 @@ async fn answer(
                 response.headers().get("location").and_then(|own| own.to_str().ok()).map(str::to_owned);
             let status = response.status().as_u16();
             // Some servers mind when nobody listens to the end; a little of it is enough.
-            let mut body = response.into_body();
-            let mut read = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                read += frame.data_ref().map_or(0, bytes::Bytes::len);
-                if read > MOST {
+            let mut frames = response.into_body();
+            let mut body = Vec::new();
+            while let Some(Ok(frame)) = frames.frame().await {
+                body.extend_from_slice(frame.data_ref().map_or(&[][..], |own| own));
+                if body.len() > MOST {
                     break;
                 }
             }
-            Ok((status, location))
+            body.truncate(MOST);
+            Ok(Page { status, location, body: String::from_utf8_lossy(&body).into_owned() })
         }
         Err(reason) => Err(reason),
     };
@@ -383,8 +395,9 @@ mod tests {
         let failed = Outcome::Bad("HTTP probe failed with statuscode: 500".into());
         assert_eq!(probe(&["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, failed);
         const ELSEWHERE: &str =
-            "HTTP/1.1 302 Go\r\nLocation: http://192.0.2.7/x\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(probe(&[ELSEWHERE]).await, Outcome::Good, "another host is not asked");
+            "HTTP/1.1 302 Go\r\nLocation: http://192.0.2.7/x\r\nContent-Length: 4\r\n\r\nGone";
+        let warning = Outcome::Warning("Probe terminated redirects, Response body: Gone".into());
+        assert_eq!(probe(&[ELSEWHERE]).await, warning, "another host is not asked");
         const HERE: &str = "HTTP/1.1 302 Go\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(probe(&[HERE, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, failed);
         assert!(matches!(probe(&["nonsense\r\n\r\n"]).await, Outcome::Bad(_)));

@@ -48,10 +48,12 @@ pub fn validity(der: &[u8]) -> Result<(SystemTime, SystemTime), String> {
     Ok((validity.not_before.to_system_time(), validity.not_after.to_system_time()))
 }
 
-/// When a certificate is to be replaced: at a random point in 70 to 90 % of its life.
-pub fn rotation((from, until): (SystemTime, SystemTime), random: f64) -> SystemTime {
-    let life = until.duration_since(from).unwrap_or_default();
-    from + life.mul_f64(0.7 + 0.2 * random.clamp(0.0, 1.0))
+/// When a certificate is to be replaced: at a random point in 70 to 90 % of its life; of what is left of that when
+/// the point has passed, as it has at once in a short life that was dated back.
+pub fn rotation((from, until): (SystemTime, SystemTime), now: SystemTime, random: f64) -> SystemTime {
+    let share = 0.7 + 0.2 * random.clamp(0.0, 1.0);
+    let after = |from: SystemTime| from + until.duration_since(from).unwrap_or_default().mul_f64(share);
+    if after(from) > now { after(from) } else { after(now) }
 }
 
 /// A number from 0 to 1 that is another each time.
@@ -91,8 +93,12 @@ mod tests {
     #[test]
     fn a_certificate_is_replaced_late_in_its_life() {
         let life = (UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1000));
-        let at = |random| rotation(life, random).duration_since(UNIX_EPOCH).unwrap().as_secs();
-        assert_eq!((at(0.0), at(1.0), at(7.0)), (700, 900, 900));
+        let at = |now, random| {
+            let moment = rotation(life, UNIX_EPOCH + Duration::from_secs(now), random);
+            moment.duration_since(UNIX_EPOCH).unwrap().as_secs()
+        };
+        assert_eq!((at(0, 0.0), at(0, 1.0), at(0, 7.0)), (700, 900, 900));
+        assert_eq!((at(800, 0.0), at(800, 1.0), at(2000, 0.0)), (940, 900, 2000));
         assert!((0.0..=1.0).contains(&random()));
     }
 }

@@ -1,6 +1,8 @@
 //! The ways of pods' packets: the node's pod network, other nodes' pods, Services. The API server's objects become
 //! the words of [`network::cluster`], which makes the kernel so.
 
+mod health;
+
 use crate::api::Api;
 use crate::node::report::{Own, Standing};
 use crate::pods::mirror;
@@ -17,6 +19,7 @@ use network::cluster::services::{
 use spec::node::{By, Cidr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -51,6 +54,7 @@ pub async fn keep(
 ) {
     let places = watch::Sender::new(Arc::new(Places::new()));
     let slices = watch::Sender::new(Arc::new(Slices::new()));
+    let healthy = Arc::new(AtomicBool::new(false));
     let all = watcher::Config::default;
     tokio::join!(
         mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), &places),
@@ -70,7 +74,10 @@ pub async fn keep(
         pods(own, places.subscribe(), standing),
         async {
             if own.cluster.services == By::Node {
-                lead(own, places.subscribe(), services.subscribe(), slices.subscribe()).await;
+                tokio::join!(
+                    lead(own, places.subscribe(), services.subscribe(), slices.subscribe(), &healthy),
+                    health::keep(&own.name, services.subscribe(), slices.subscribe(), healthy.clone()),
+                );
             }
         },
     );
@@ -91,7 +98,7 @@ fn place(node: &Node) -> Place {
 /// The pods' network of this node and the ways to others'.
 async fn pods(own: &Own, mut places: watch::Receiver<Arc<Places>>, standing: &watch::Sender<Standing>) {
     if own.cluster.pod_network == By::Cluster {
-        return standing.send_modify(|standing| standing.unready = None);
+        return crate::cni::keep(standing).await;
     }
     let mut trouble = Trouble::default();
     let mut made: Option<Arc<Places>> = None;
@@ -159,6 +166,7 @@ async fn lead(
     mut places: watch::Receiver<Arc<Places>>,
     mut known: watch::Receiver<Arc<Known>>,
     mut slices: watch::Receiver<Arc<Slices>>,
+    healthy: &AtomicBool,
 ) {
     let ruled = Arc::new(Mutex::new(services::Services::new()));
     let (mut trouble, mut before) = (Trouble::default(), None::<(Arc<Known>, Arc<Slices>, Here)>);
@@ -181,6 +189,7 @@ async fn lead(
                 ruled.lock().unwrap_or_else(PoisonError::into_inner).apply(&at, changes)
             });
             let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+            healthy.store(done.is_ok(), Ordering::Relaxed);
             if trouble.of("lead to Services", done).is_none() {
                 before = None;
                 sleep(PAUSE).await;

@@ -1,12 +1,13 @@
 //! Images of containers: found in the node's stores, or fetched by `skerry pull`, a short-lived process, so that
 //! the agent speaks to no registry and a pull that is killed takes nothing along.
 
-use k8s_openapi::api::core::v1::Container;
+pub mod collect;
+
 use spec::paths;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
-use store::{Reference, Store, Stores};
+use store::{Digest, Layer, Reference, Store, Stores};
 use sys::cause::cause;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -49,14 +50,14 @@ pub enum Policy {
     Never,
 }
 
-/// A container's policy; without one, a name that says `latest` or nothing may lead to another at any time.
-pub fn policy(container: &Container) -> Policy {
-    match container.image_pull_policy.as_deref() {
+/// The policy that a pod says of an image; without one, a name that says `latest` or nothing may lead to another at any
+/// time.
+pub fn policy(image: &str, said: Option<&str>) -> Policy {
+    match said {
         Some("Always") => Policy::Always,
         Some("Never") => Policy::Never,
         Some(_) => Policy::IfNotPresent,
         None => {
-            let image = container.image.as_deref().unwrap_or_default();
             let last = image.rsplit('/').next().unwrap_or_default();
             let moves = !image.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest");
             if moves { Policy::Always } else { Policy::IfNotPresent }
@@ -85,6 +86,22 @@ impl Images {
         Some(Found { digest: image.digest.to_string(), user: image.config.user })
     }
 
+    /// The layers of an image that is there, the lowest first.
+    ///
+    /// # Errors
+    /// It is not there, or damaged, in words.
+    pub fn layers(&self, name: &str, digest: &str) -> Result<Vec<Layer>, String> {
+        let image = self.stores.resolve_digest(name, &digest.parse()?);
+        image.map(|image| image.layers).map_err(|error| error.to_string())
+    }
+
+    /// The layers of images by name and digest of their manifests, whether the name still leads there or not.
+    pub fn layers_of<'a>(&self, images: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeSet<Digest> {
+        let found =
+            images.filter_map(|(name, digest)| self.stores.resolve_digest(name, &digest.parse().ok()?).ok());
+        found.flat_map(|image| image.layers).map(|layer| layer.diff_id).collect()
+    }
+
     /// Names that are known, each with its digest, and the bytes that their layers take.
     pub fn list(&self) -> Vec<(Vec<String>, u64)> {
         let mut by_digest: BTreeMap<String, (Vec<String>, u64)> = BTreeMap::new();
@@ -104,25 +121,24 @@ impl Images {
         by_digest.into_values().take(MOST).collect()
     }
 
-    /// The image of a container, fetched if its policy says so. `docker` is the folder of a `config.json`
+    /// An image, fetched if its policy says so. `docker` is the folder of a `config.json`
     /// with credentials. `begun` is called when a pull begins.
     ///
     /// # Errors
     /// There is none, and why.
     pub async fn ensure(
         &self,
-        container: &Container,
+        name: &str,
+        policy: Policy,
         docker: Option<&Path>,
         begun: impl Fn(),
     ) -> Result<Found, Failure> {
-        let name = container.image.as_deref().unwrap_or_default();
         if let Err(error) = name.parse::<Reference>() {
             let message = format!(
                 "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {error}"
             );
             return Err(Failure { reason: "InvalidImageName", message });
         }
-        let policy = policy(container);
         if policy != Policy::Always
             && let Some(found) = self.find(name)
         {
@@ -142,7 +158,8 @@ impl Images {
 
 async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(SKERRY);
-    command.args(["pull", "--quiet", "--", name]);
+    // The pod's back-off is longer than any of ours, and others wait for their turn meanwhile.
+    command.args(["pull", "--quiet", "--retry=1", "--", name]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     if let Some(folder) = docker {
         command.env("DOCKER_CONFIG", folder);
@@ -159,16 +176,10 @@ async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_name_that_moves_is_fetched_each_time() {
-        let of = |image: &str, policy: Option<&str>| {
-            super::policy(
-                &serde_json::from_value(json!({ "name": "m", "image": image, "imagePullPolicy": policy }))
-                    .unwrap(),
-            )
-        };
+        let of = policy;
         for image in ["nginx", "nginx:latest", "localhost:5000/nginx"] {
             assert_eq!(of(image, None), Policy::Always, "{image}");
         }

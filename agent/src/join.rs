@@ -11,13 +11,14 @@
 use crate::api::{self, Trust};
 use crate::certificate;
 use crate::identity::Identity;
+use crate::manifest;
 use crate::say::{Trouble, say};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
-use kube::config::{AuthInfo, Kubeconfig};
+use kube::config::AuthInfo;
 use kube::{Api, Client};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData};
 use sha2::{Digest, Sha256};
@@ -31,20 +32,21 @@ pub const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 /// How long a signature is awaited before the request is made anew.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Between two attempts: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// There was no certificate, or by this clock it has expired.
+const NONE: &str = "this node has no certificate that holds";
+
+/// How often the clock is looked at.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// A client as this node, however long it takes; what is in the way is said.
 pub async fn join(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Client {
     let mut trouble = Trouble::default();
-    let mut pause = PAUSES.0;
     loop {
         let joined = known(identity, cluster, server, name).await;
         if let Some(client) = trouble.of(&format!("join {server}"), joined) {
             return client;
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+        trouble.pause().await;
     }
 }
 
@@ -54,7 +56,19 @@ async fn known(identity: &Identity, cluster: &Cluster, server: &str, name: &str)
     if let Some(client) = with_certificate(identity, server, &trust)? {
         return Ok(client);
     }
-    let token = cluster.token.clone().ok_or("this node has no certificate, and cluster.token is not set")?;
+    by_token(identity, cluster, server, name, trust).await
+}
+
+/// A client as this node, by a certificate that is asked for with the token.
+async fn by_token(
+    identity: &Identity,
+    cluster: &Cluster,
+    server: &str,
+    name: &str,
+    trust: Trust,
+) -> Result<Client, String> {
+    let token = cluster.token.clone();
+    let token = token.ok_or_else(|| format!("{NONE}, and cluster.token is not set"))?;
     let with_token = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
     let client = api::client(server, trust.clone(), with_token)?;
     certify(identity, &client, name).await.map_err(|reason| match reason {
@@ -64,8 +78,7 @@ async fn known(identity: &Identity, cluster: &Cluster, server: &str, name: &str)
         Refusal::Other(words) => words,
     })?;
     say(format_args!("{name}: has a certificate"));
-    with_certificate(identity, server, &trust)?
-        .ok_or_else(|| "the certificate that was signed does not hold".into())
+    with_certificate(identity, server, &trust)?.ok_or_else(|| NONE.to_owned())
 }
 
 /// A client by `client.pem`, if that is there and holds.
@@ -77,7 +90,6 @@ pub fn with_certificate(identity: &Identity, server: &str, trust: &Trust) -> Res
     let der = certificate::from_pem(&text).map_err(|reason| format!("client.pem: {reason}"))?;
     let (_, until) = certificate::validity(&der[0])?;
     if until <= SystemTime::now() {
-        say(format_args!("the certificate of this node has expired"));
         return Ok(None);
     }
     let path = Some(identity.path("client.pem").display().to_string());
@@ -127,8 +139,9 @@ async fn published(server: &str) -> Result<String, String> {
         .map_err(|error| format!("read cluster-info: {}", api::words(&error)))?;
     let text = map.data.and_then(|mut data| data.remove("kubeconfig"));
     let text = text.ok_or("cluster-info: it has no kubeconfig")?;
-    let file = Kubeconfig::from_yaml(&text).map_err(|error| format!("cluster-info: {error}"))?;
-    let data = file.clusters.into_iter().find_map(|one| one.cluster?.certificate_authority_data);
+    let file: serde_json::Value = manifest::read(&text).map_err(|error| format!("cluster-info: {error}"))?;
+    let clusters = file["clusters"].as_array().into_iter().flatten();
+    let data = clusters.filter_map(|one| one["cluster"]["certificate-authority-data"].as_str()).next();
     let data = data.ok_or("cluster-info: its kubeconfig names no authority")?;
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(data);
@@ -246,31 +259,69 @@ async fn signed(requests: &Api<CertificateSigningRequest>, name: &str) -> Result
     Err(Refusal::Other(format!("CertificateSigningRequest {name}: the watch has ended")))
 }
 
-/// Replaces the certificate in time, for ever, and the client with it.
+/// Replaces the certificate in time, for ever, and the client with it. One that the API server takes no more, since
+/// it has expired for instance, is replaced as at first, with the token.
 pub async fn rotate(identity: &Identity, cluster: &Cluster, server: &str, name: &str, api: &crate::api::Api) {
     let mut trouble = Trouble::default();
     loop {
         let text = identity.read("client.pem").ok().flatten().unwrap_or_default();
         let life = certificate::from_pem(&text).and_then(|der| certificate::validity(&der[0]));
-        match life {
-            Ok(life) => sleep(certificate::until(certificate::rotation(life, certificate::random()))).await,
-            Err(_) => sleep(PAUSES.1).await,
+        if let Ok(life) = life {
+            tokio::select! {
+                () = wait_until(certificate::rotation(life, SystemTime::now(), certificate::random())) => {}
+                () = api.doubted() => {
+                    // New connections, and nothing else.
+                    if let Ok(client) = again(identity, cluster, server).await {
+                        api.replace(client);
+                    }
+                    continue;
+                }
+            }
         }
-        let made = match certify(identity, &api.client(), name).await {
-            Ok(()) => renewed(identity, cluster, server).await,
-            Err(Refusal::Unknown) => Err("the API server does not know this node any more".to_owned()),
-            Err(Refusal::Other(words)) => Err(words),
-        };
-        match trouble.of("replace the certificate of this node", made) {
-            Some(client) => api.replace(client),
-            None => sleep(PAUSES.1).await,
+        loop {
+            let made = replaced(identity, cluster, server, name, &api.client()).await;
+            if let Some(client) = trouble.of("replace the certificate of this node", made) {
+                api.replace(client);
+                break;
+            }
+            trouble.pause().await;
         }
     }
 }
 
-async fn renewed(identity: &Identity, cluster: &Cluster, server: &str) -> Result<Client, String> {
+/// The clock may be set meanwhile, so it is looked at again and again.
+async fn wait_until(moment: SystemTime) {
+    loop {
+        let left = certificate::until(moment);
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(LOOK)).await;
+    }
+}
+
+/// A client by another certificate.
+async fn replaced(
+    identity: &Identity,
+    cluster: &Cluster,
+    server: &str,
+    name: &str,
+    client: &Client,
+) -> Result<Client, String> {
+    match certify(identity, client, name).await {
+        Ok(()) => again(identity, cluster, server).await,
+        Err(Refusal::Unknown) => {
+            let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
+            by_token(identity, cluster, server, name, trust).await
+        }
+        Err(Refusal::Other(words)) => Err(words),
+    }
+}
+
+/// A client by the certificate that is there.
+async fn again(identity: &Identity, cluster: &Cluster, server: &str) -> Result<Client, String> {
     let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
-    with_certificate(identity, server, &trust)?.ok_or_else(|| "the new certificate does not hold".to_owned())
+    with_certificate(identity, server, &trust)?.ok_or_else(|| NONE.to_owned())
 }
 
 #[cfg(test)]

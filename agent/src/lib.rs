@@ -11,10 +11,10 @@
 //! | what a pod is, needs and does next, as functions | [`pod`] |
 //! | how that is done | [`worker`], [`sandbox`], [`volume`], [`image`], [`probe`] |
 //! | what pods refer to | [`sources`] |
+//! | what happens when the node runs short, or a pod writes too much | [`evict`], [`storage`] |
 //! | how containers are run | [`monitor`], [`table`] |
-//! | which way packets go | [`cluster_network`], [`policies`] |
+//! | which way packets go | [`cluster_network`], [`cni`], [`policies`] |
 //! | what the API server and others ask of the node | [`server`], [`serving`] |
-//! | what the API server asks of this node | [`server`] |
 //! | what happens, in what order | [`run`] |
 //!
 //! It has one thread for all that waits; what enters another namespace gets a thread of its own.
@@ -23,13 +23,18 @@ pub mod api;
 pub mod attempt;
 pub mod certificate;
 pub mod cluster_network;
+pub mod cni;
 pub mod config;
 pub mod events;
+pub mod evict;
+pub mod folder;
 pub mod identity;
 pub mod image;
 pub mod join;
+pub mod manifest;
 pub mod monitor;
 pub mod node;
+pub mod objects;
 pub mod pod;
 pub mod pods;
 pub mod policies;
@@ -41,6 +46,7 @@ pub mod server;
 pub mod serving;
 pub mod sources;
 pub mod static_pods;
+pub mod storage;
 pub mod table;
 pub mod volume;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! `skerry-agent`, which PID 1 keeps alive on a node that is a cluster's.
 
+use agent::volume::nfs;
 use agent::{config, run};
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ fn command() -> Result<(), String> {
         Some("--version") => {
             println!("skerry-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(())
+        }
+        Some(own) if nfs::COMMANDS.contains(&own) => {
+            nfs::command(&std::env::args().skip(1).collect::<Vec<_>>())
         }
         Some(other) => Err(format!("unexpected argument {other:?}")),
     }

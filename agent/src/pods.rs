@@ -8,23 +8,22 @@
 //! A pod that the API server has no more is ended; so is what lies here of one that nobody names.
 
 use crate::api::{self, Api};
+use crate::evict;
+use crate::objects;
+use crate::pod::next::Ending;
 use crate::say::{Trouble, say};
 use crate::static_pods::{is_static, mirrored};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::watcher::{self, Event, watcher};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::runtime::watcher::{self, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
-
-/// Between two attempts while the API server is away.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Static pods by UID.
 pub type Static = Arc<BTreeMap<String, Arc<Pod>>>;
@@ -50,20 +49,40 @@ struct Pods {
     mirrors: watch::Sender<Known>,
 }
 
-/// Looks after the node's pods for ever.
-pub async fn keep(context: Arc<Context>, mut own: watch::Receiver<Static>, mirrors: watch::Sender<Known>) {
+/// Looks after the node's pods for ever. Those that were here and static ones go on at once; the API server's are this
+/// node's once it is `registered`: another machine may have its name.
+pub async fn keep(
+    context: Arc<Context>,
+    mut registered: watch::Receiver<Option<OwnerReference>>,
+    mut own: watch::Receiver<Static>,
+    mut evicted: mpsc::Receiver<evict::Order>,
+    mirrors: watch::Sender<Known>,
+) {
     let mut pods = Pods { context: context.clone(), hands: BTreeMap::new(), mirrors };
     // Workers must see what runs before they begin anything.
     let mut trouble = Trouble::default();
     while trouble.of("ask the monitor for containers", context.table.refresh().await).is_none() {
-        sleep(PAUSE).await;
+        trouble.pause().await;
     }
-    recorded().into_iter().for_each(|pod| pods.take(pod));
+    let before: Vec<Arc<Pod>> = recorded().into_iter().map(Arc::new).collect();
+    // What each has must be known before the first of them is asked whether there is room for more.
+    for own in before.iter().filter_map(worker::allocated_before) {
+        context.allocations.all().put(&own);
+    }
+    before.into_iter().for_each(|pod| pods.take(Arc::unwrap_or_clone(pod)));
     pods.take_static(&own.borrow_and_update().clone());
+    while registered.borrow_and_update().is_none() {
+        tokio::select! {
+            Ok(()) = registered.changed() => {}
+            Ok(()) = own.changed() => pods.take_static(&own.borrow_and_update().clone()),
+            Some((uid, ending)) = evicted.recv() => pods.end(&uid, ending),
+            else => return,
+        }
+    }
     let mut trouble = Trouble::default();
     loop {
         let config = watcher::Config::default().fields(&format!("spec.nodeName={}", context.own.name));
-        let mut events = std::pin::pin!(watcher(kube::Api::<Pod>::all(context.api.client()), config));
+        let mut events = objects::watch::<Pod>(context.api.client(), None, config);
         let mut listed = BTreeSet::new();
         let replaced = context.api.replaced();
         let mut replaced = std::pin::pin!(replaced);
@@ -75,19 +94,23 @@ pub async fn keep(context: Arc<Context>, mut own: watch::Receiver<Static>, mirro
                     pods.take_static(&own.borrow_and_update().clone());
                     continue;
                 }
+                Some((uid, ending)) = evicted.recv() => {
+                    pods.end(&uid, ending);
+                    continue;
+                }
             };
             match event {
                 None => break,
                 Some(Ok(event)) => {
-                    // A list that has only begun may fail yet.
-                    if !matches!(event, Event::Init) {
+                    // A list that has not ended may fail yet.
+                    if !matches!(event, Event::Init | Event::InitApply(_)) {
                         let _ = trouble.of("watch pods", Ok(()));
                     }
                     pods.see(event, &mut listed);
                 }
                 Some(Err(error)) => {
                     trouble.of::<()>("watch pods", Err(words(&error)));
-                    sleep(PAUSE).await;
+                    trouble.pause().await;
                 }
             }
         }
@@ -107,7 +130,9 @@ pub fn words(error: &watcher::Error) -> String {
 fn recorded() -> Vec<Pod> {
     let folders = fs::read_dir(place::PODS).into_iter().flatten().flatten();
     folders
-        .filter_map(|folder| serde_json::from_slice(&fs::read(folder.path().join("pod.json")).ok()?).ok())
+        .filter_map(|folder| {
+            serde_json::from_str(&fs::read_to_string(folder.path().join("pod.json")).ok()?).ok()
+        })
         .collect()
 }
 
@@ -191,12 +216,12 @@ impl Pods {
         let pod = Arc::new(pod);
         if let Some(hand) = self.hands.get(&uid).filter(|hand| !hand.task.is_finished()) {
             hand.wanted.send_if_modified(|wanted| {
-                // Its status is ours: what the API server says of it is an echo.
+                // The rest of its status is ours: what the API server says of it is an echo.
                 let echo = wanted.pod.spec == pod.spec
                     && wanted.pod.metadata.deletion_timestamp == pod.metadata.deletion_timestamp
                     && wanted.pod.metadata.labels == pod.metadata.labels
                     && wanted.pod.metadata.annotations == pod.metadata.annotations
-                    && gates(&wanted.pod) == gates(&pod);
+                    && conditions(&wanted.pod) == conditions(&pod);
                 wanted.pod = pod;
                 !echo
             });
@@ -211,6 +236,13 @@ impl Pods {
     fn gone(&mut self, uid: &str) {
         if let Some(hand) = self.hands.get(uid) {
             hand.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.gone, true));
+        }
+    }
+
+    /// A pod is to end, by a word of this node's.
+    fn end(&mut self, uid: &str, ending: Ending) {
+        if let Some(hand) = self.hands.get(uid) {
+            hand.wanted.send_modify(|wanted| wanted.ending = Some(ending));
         }
     }
 
@@ -233,14 +265,10 @@ impl Pods {
     }
 }
 
-/// Conditions of others, which readiness gates are about.
-fn gates(pod: &Pod) -> Vec<(String, String)> {
-    const OURS: [&str; 5] =
-        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+/// Conditions: those of others, which readiness gates are about, and ours, which somebody else may have changed.
+fn conditions(pod: &Pod) -> Vec<(&str, &str)> {
     let all = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    all.filter(|one| !OURS.contains(&one.type_.as_str()))
-        .map(|one| (one.type_.clone(), one.status.clone()))
-        .collect()
+    all.map(|one| (one.type_.as_str(), one.status.as_str())).collect()
 }
 
 /// Keeps what the API server says of a kind of object, for ever.
@@ -251,17 +279,12 @@ pub async fn mirror<K, V>(
     of: impl Fn(K) -> Option<V>,
     kept: &watch::Sender<Arc<BTreeMap<(String, String), V>>>,
 ) where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
+    K: kube::Resource<DynamicType = ()> + serde::de::DeserializeOwned,
     V: Clone,
 {
     let mut trouble = Trouble::default();
     loop {
-        let mut events = std::pin::pin!(watcher(kube::Api::<K>::all(api.client()), config.clone()));
+        let mut events = objects::watch::<K>(api.client(), None, config.clone());
         let mut replaced = std::pin::pin!(api.replaced());
         let mut listed = BTreeMap::new();
         loop {
@@ -278,7 +301,7 @@ pub async fn mirror<K, V>(
             match event {
                 None => break,
                 Some(Ok(event)) => {
-                    if !matches!(event, Event::Init) {
+                    if !matches!(event, Event::Init | Event::InitApply(_)) {
                         let _ = trouble.of(what, Ok(()));
                     }
                     match event {
@@ -305,7 +328,7 @@ pub async fn mirror<K, V>(
                 }
                 Some(Err(error)) => {
                     trouble.of::<()>(what, Err(words(&error)));
-                    sleep(PAUSE).await;
+                    trouble.pause().await;
                 }
             }
         }

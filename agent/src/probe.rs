@@ -61,6 +61,8 @@ pub struct Subject {
     pub container: Container,
     /// The monitor's ID of it.
     pub id: String,
+    /// When it was started, in seconds since 1970.
+    pub started: i64,
     /// The pod's address.
     pub address: IpAddr,
     /// What was known of it before this agent was started.
@@ -72,7 +74,7 @@ pub struct Subject {
 impl Subject {
     fn count(&self, kind: &'static str, outcome: &Outcome) {
         let result = match outcome {
-            Outcome::Good => "successful",
+            Outcome::Good | Outcome::Warning(_) => "successful",
             Outcome::Bad(_) => "failed",
             Outcome::Unknown(_) => "unknown",
         };
@@ -103,7 +105,7 @@ impl Probes {
         let first = subject.before.unwrap_or(Health {
             started: subject.container.startup_probe.is_none(),
             ready: subject.container.readiness_probe.is_none(),
-            failed: false,
+            ..Health::default()
         });
         self.board.change(&subject.id, |own| *own = first);
         let (id, board) = (subject.id.clone(), self.board.clone());
@@ -138,11 +140,10 @@ async fn look(subject: Subject, board: Arc<Board>, started: bool) {
     let container = subject.container.clone();
     if let Some(probe) = container.startup_probe.as_ref().filter(|_| !started) {
         let passed = watch(&subject, &board, probe, "Startup", |good| {
-            if good {
-                board.change(&subject.id, |own| own.started = true);
-            } else {
-                board.change(&subject.id, |own| own.failed = true);
-            }
+            board.change(&subject.id, |own| match good {
+                true => own.started = true,
+                false => own.fail(probe),
+            });
             // It is over either way.
             true
         });
@@ -162,7 +163,7 @@ async fn look(subject: Subject, board: Arc<Board>, started: bool) {
         if let Some(probe) = &container.liveness_probe {
             watch(&subject, &board, probe, "Liveness", |good| {
                 if !good {
-                    board.change(id, |own| own.failed = true);
+                    board.change(id, |own| own.fail(probe));
                 }
                 !good
             })
@@ -184,7 +185,9 @@ async fn watch(
         Duration::from_secs(number.filter(|own| *own > 0).unwrap_or(usual).max(least).unsigned_abs().into())
     };
     let (period, limit) = (seconds(probe.period_seconds, 1, 10), seconds(probe.timeout_seconds, 1, 1));
-    sleep(seconds(probe.initial_delay_seconds, 0, 0)).await;
+    // It counts from the container's start, however long the startup probe took.
+    let ago = u64::try_from(crate::worker::now() - subject.started).unwrap_or(0);
+    sleep(seconds(probe.initial_delay_seconds, 0, 0).saturating_sub(Duration::from_secs(ago))).await;
     let mut run = Run {
         failures: threshold(probe.failure_threshold, 3),
         successes: threshold(probe.success_threshold, 1),
@@ -194,9 +197,8 @@ async fn watch(
         if kind == "Readiness" || !board.ending.load(Ordering::Relaxed) {
             let outcome = attempt(subject, probe, limit).await;
             subject.count(kind, &outcome);
-            if let Outcome::Bad(words) | Outcome::Unknown(words) = &outcome {
-                let message = format!("{kind} probe failed: {words}");
-                subject.events.say(&subject.pod, Some(&subject.container.name), false, "Unhealthy", message);
+            if let Some((reason, message)) = event(kind, &outcome) {
+                subject.events.say(&subject.pod, Some(&subject.container.name), false, reason, message);
             }
             if let Some(good) = run.take(&outcome)
                 && says(good)
@@ -205,6 +207,16 @@ async fn watch(
             }
         }
         sleep(period).await;
+    }
+}
+
+/// What people are told of an outcome: a reason and a message.
+fn event(kind: &str, outcome: &Outcome) -> Option<(&'static str, String)> {
+    match outcome {
+        Outcome::Good => None,
+        Outcome::Warning(words) => Some(("ProbeWarning", format!("{kind} probe warning: {words}"))),
+        Outcome::Bad(words) => Some(("Unhealthy", format!("{kind} probe failed: {words}"))),
+        Outcome::Unknown(words) => Some(("Unhealthy", format!("{kind} probe errored: {words}"))),
     }
 }
 
@@ -225,7 +237,7 @@ impl Run {
     /// Whether it is well, once enough agree.
     fn take(&mut self, outcome: &Outcome) -> Option<bool> {
         let good = match outcome {
-            Outcome::Good => true,
+            Outcome::Good | Outcome::Warning(_) => true,
             Outcome::Bad(_) => false,
             Outcome::Unknown(_) => return None,
         };
@@ -267,6 +279,18 @@ async fn once(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_are_told_what_is_not_plainly_well() {
+        let words = || "w".to_owned();
+        let told = |outcome| event("Liveness", &outcome);
+        assert_eq!(told(Outcome::Good), None);
+        assert_eq!(
+            told(Outcome::Warning(words())),
+            Some(("ProbeWarning", "Liveness probe warning: w".to_owned()))
+        );
+        assert_eq!(told(Outcome::Bad(words())), Some(("Unhealthy", "Liveness probe failed: w".to_owned())));
+    }
 
     #[test]
     fn enough_must_agree_in_a_row() {

@@ -4,21 +4,22 @@ use crate::api::Api;
 use crate::events::{self, Events};
 use crate::identity::Identity;
 use crate::image::Images;
+use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::{facts, lease, report};
-use crate::say::Trouble;
+use crate::say::{Trouble, say};
 use crate::server::pods as shown;
 use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
-use crate::{cluster_network, config, join, pods, policies, serving, static_pods};
+use crate::{cluster_network, config, evict, folder, join, pods, policies, serving, static_pods};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 /// Between two looks for an address.
@@ -26,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the images are looked at.
 const IMAGES: Duration = Duration::from_secs(30);
+
+/// What the API server lets be done to pods of a node only when the node says that it can (`status.declaredFeatures`).
+const FEATURES: [&str; 2] =
+    ["InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"];
 
 /// Serves the cluster until the process is ended.
 ///
@@ -35,6 +40,9 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let cluster = node.cluster;
     let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
     let identity = Identity::open(Path::new(spec::paths::AGENT))?;
+    if let Err(reason) = folder::make_all() {
+        say(format_args!("{reason}"));
+    }
     let address = address(&server).await;
     let hostname = node.hostname.map(|name| name.to_string());
     let name = name(&identity, hostname.as_deref())?;
@@ -42,8 +50,10 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let addresses = vec![cluster.node_ip.unwrap_or(address)];
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
     let own = Arc::new(Own { cluster, name, addresses, machine });
-    let first = Standing { unready: Some("the pod network is not ready".to_owned()), ..Standing::default() };
+    let unready = Some("the pod network is not ready".to_owned());
+    let first = Standing { unready, features: FEATURES.to_vec(), ..Standing::default() };
     let (sender, mut standing) = watch::channel(first.clone());
+    let (orders, evicted) = mpsc::channel(1);
     let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
     let services = watch::Sender::default();
     let (owner, owned) = watch::channel(None);
@@ -56,7 +66,10 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         table: Table::new(monitor.clone()),
         monitor,
         images: Images::open(),
+        collector: Collector::default(),
+        standing: standing.clone(),
         sources: Sources::default(),
+        allocations: Default::default(),
         events,
         services: services.subscribe(),
         shown: Mutex::default(),
@@ -77,7 +90,9 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         context.table.keep(),
         static_pods::read(&context, &found),
         static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
-        pods::keep(context.clone(), own_pods, mirrors),
+        pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),
+        evict::keep(&context, &sender, orders.clone()),
+        evict::keep_limits(&context, orders),
         cluster_network::keep(&api, &own, &services, &sender),
         policies::keep(&api, &own),
         images(&context, &sender),

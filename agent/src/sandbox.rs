@@ -1,19 +1,25 @@
 //! What a pod's containers share: its cgroup, its network, the namespaces of its name and of its shared
-//! memory. Nothing of it needs a process: namespaces are held by mounts.
+//! memory. They are held by mounts; only one of processes needs a process ([`processes`]).
 //!
 //! It is made when `sandbox.json` is there, which is written last; half a one is made again, and what takes
 //! it away takes away half a one, too.
 
+pub mod processes;
+pub mod users;
+
+use crate::cni;
 use crate::pod::observed::Sandbox;
 use crate::pod::{cgroup, container, names};
-use crate::volume::{make, place};
+use crate::volume::{self, make, place};
 use k8s_openapi::api::core::v1::Pod;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use spec::bundle::NamespaceKind;
 use spec::network::{Attach, Attached, Membership, PODS, Port};
+use spec::node::By;
 use std::fs::{self, File};
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,16 +37,18 @@ fn words(what: &str, path: &Path, error: &io::Error) -> String {
     format!("{what} {}: {}", path.display(), cause(error))
 }
 
-/// The sandbox that a pod has in this boot.
-pub fn find(uid: &str) -> Option<Sandbox> {
-    serde_json::from_slice(&fs::read(place::run(uid).join("sandbox.json")).ok()?).ok()
+/// The sandbox that a pod has in this boot; none when its first process was killed.
+pub fn find(pod: &Pod) -> Option<Sandbox> {
+    let folder = place::run(pod.metadata.uid.as_deref()?);
+    let sandbox: Sandbox = serde_json::from_slice(&fs::read(folder.join("sandbox.json")).ok()?).ok()?;
+    (sandbox.pid.is_none() || processes::is_held(pod)).then_some(sandbox)
 }
 
-/// Makes a pod's sandbox.
+/// Makes a pod's sandbox; `by` is who gives it its network.
 ///
 /// # Errors
 /// What cannot be done, in words (`FailedCreatePodSandBox`).
-pub async fn make(pod: &Pod, cluster: &names::Cluster) -> Result<Sandbox, String> {
+pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox, String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
@@ -48,20 +56,22 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster) -> Result<Sandbox, String
     fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
     cgroup::make(pod)?;
     let on_node = spec.host_network == Some(true);
-    let attached = match on_node {
-        true => None,
-        false => Some(attach(&uid, &ports(pod)?).await?),
+    let (network, addresses) = match on_node {
+        true => (None, Vec::new()),
+        false => connect(pod, &folder, by).await.map(|(network, addresses)| (Some(network), addresses))?,
     };
-    let network = attached.as_ref().map(|own| own.netns.clone());
-    let addresses = attached
-        .iter()
-        .flat_map(|own| &own.interfaces)
-        .flat_map(|interface| interface.addresses.iter().map(|cidr| cidr.address))
-        .collect();
     let own_ipc = spec.host_ipc != Some(true);
     if own_ipc && !make::is_mounted(&folder.join("shm")) {
         fs::create_dir_all(folder.join("shm")).map_err(|error| words("make", &folder, &error))?;
         make::in_memory(&folder.join("shm"), Some(SHM), 0o1777)?;
+    }
+    let pid = processes::are_shared(pod).then(|| folder.join("pid"));
+    if let Some(path) = &pid {
+        processes::make(pod, path).await?;
+    }
+    let users = users::first(pod)?;
+    if users.is_some() && pid.is_some() {
+        return Err("shareProcessNamespace with hostUsers: false is not supported on this node".to_owned());
     }
     let (ipc, uts) = (own_ipc.then(|| folder.join("ipc")), (!on_node).then(|| folder.join("uts")));
     let named = Namespaces {
@@ -70,13 +80,16 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster) -> Result<Sandbox, String
         hostname: hostname(pod, cluster)?,
         network: network.clone(),
         sysctls: sysctls(pod)?,
+        // Only the owner of an IPC namespace may mount its queues.
+        queues: users.map(|_| folder.join("mqueue")),
     };
     // Only a thread's own namespaces are changed, and it ends.
     tokio::task::spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let sandbox =
-        Sandbox { id: format!("{:x}", now.as_nanos()), addresses, network, ipc: text(ipc), uts: text(uts) };
+    let id = format!("{:x}", now.as_nanos());
+    let (ipc, uts, pid) = (text(ipc), text(uts), text(pid));
+    let sandbox = Sandbox { id, addresses, network, ipc, uts, pid, users };
     write_etc(pod, &uid, &sandbox, cluster)?;
     let record = serde_json::to_vec(&sandbox).map_err(|error| error.to_string())?;
     let (path, new) = (folder.join("sandbox.json"), folder.join("sandbox.new"));
@@ -96,8 +109,10 @@ pub async fn remove(pod: &Pod) -> Result<(), String> {
     if !folder.exists() {
         return Ok(());
     }
+    cni::detach(pod, &folder).await?;
     detach(&uid).await?;
-    cgroup::remove(&container::cgroup(pod))?;
+    processes::end(pod).await?;
+    cgroup::remove(&uid)?;
     unmount_below(&folder)?;
     fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
 }
@@ -111,7 +126,12 @@ pub fn remove_files(uid: &str) -> Result<(), String> {
     if !folder.exists() {
         return Ok(());
     }
+    let images = folder.join(place::IMAGES).exists();
     unmount_below(&folder)?;
+    if images {
+        // The records go last: an agent that comes after a kill in between finds them.
+        volume::image::release()?;
+    }
     fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
 }
 
@@ -171,9 +191,21 @@ fn ports(pod: &Pod) -> Result<Vec<Port>, String> {
         .collect()
 }
 
-async fn attach(key: &str, ports: &[Port]) -> Result<Attached, String> {
-    let network = PODS.parse()?;
-    let networks = vec![Membership::of(network)];
+/// Makes a pod's network namespace and connects it: its path, and the pod's addresses.
+async fn connect(pod: &Pod, folder: &Path, by: By) -> Result<(String, Vec<IpAddr>), String> {
+    let (key, ports) = (pod.metadata.uid.as_deref().unwrap_or_default(), ports(pod)?);
+    if by == By::Cluster {
+        let namespace = attach(key, Vec::new(), &[]).await?.netns;
+        let addresses = cni::attach(pod, folder, &namespace, &ports).await?;
+        return Ok((namespace, addresses));
+    }
+    let attached = attach(key, vec![Membership::of(PODS.parse()?)], &ports).await?;
+    let addresses = attached.interfaces.iter().flat_map(|own| own.addresses.iter().map(|cidr| cidr.address));
+    let addresses = addresses.collect();
+    Ok((attached.netns, addresses))
+}
+
+async fn attach(key: &str, networks: Vec<Membership>, ports: &[Port]) -> Result<Attached, String> {
     let asked = Attach { networks, ports: ports.to_vec(), ..Attach::default() };
     let input = serde_json::to_vec(&asked).map_err(|error| error.to_string())?;
     let answer = run("attach", key, &input).await?;
@@ -237,7 +269,9 @@ fn sysctls(pod: &Pod) -> Result<Vec<(String, String)>, String> {
     }
     let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let all = context.and_then(|context| context.sysctls.as_ref());
-    Ok(all.into_iter().flatten().map(|own| (own.name.clone(), own.value.clone())).collect())
+    let asked = all.into_iter().flatten().map(|own| (own.name.clone(), own.value.clone()));
+    let own = users::PARAMETERS.iter().filter(|_| users::are_own(pod));
+    Ok(own.map(|&(name, value)| (name.to_owned(), value.to_owned())).chain(asked).collect())
 }
 
 /// Namespaces to be made and held.
@@ -247,6 +281,8 @@ struct Namespaces {
     hostname: String,
     network: Option<String>,
     sysctls: Vec<(String, String)>,
+    /// Where message queues are mounted.
+    queues: Option<PathBuf>,
 }
 
 impl Namespaces {
@@ -272,6 +308,13 @@ impl Namespaces {
         for (name, value) in &self.sysctls {
             let path = Path::new("/proc/sys").join(name.replace('.', "/"));
             fs::write(&path, value).map_err(|error| words("write", &path, &error))?;
+        }
+        if let Some(path) = &self.queues {
+            let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            fs::create_dir_all(path)
+                .and_then(|()| Ok(mount(Some("mqueue"), path, Some("mqueue"), flags, None::<&str>)?))
+                .map_err(|error| words("mount message queues on", path, &error))?;
         }
         for (path, kind) in [(&self.ipc, "ipc"), (&self.uts, "uts")] {
             if let Some(path) = path {

@@ -1,5 +1,8 @@
 //! What pods refer to at the API server: ConfigMaps, Secrets, tokens, claims. Each is read by its single name, as
-//! a node may; what was read is kept for a moment, so that pods of one kind ask once.
+//! a node may; what was read is kept for a moment, so that pods of one kind ask once. What lies in volumes is
+//! watched ([`watched`]); what a container begins with is read when it begins.
+
+pub mod watched;
 
 use crate::api::{self, Api};
 use crate::pod::env::Needed;
@@ -25,6 +28,8 @@ type Read = (Instant, Option<BTreeMap<String, Vec<u8>>>);
 /// Reads, and remembers for a moment.
 #[derive(Default)]
 pub struct Sources {
+    /// What volumes of pods are made of.
+    pub watches: watched::Watches,
     known: Mutex<BTreeMap<(String, Needed), Read>>,
     tokens: Mutex<BTreeMap<(String, TokenKey), (Instant, String)>>,
 }

@@ -7,13 +7,13 @@
 //! ```
 
 use crate::api;
+use crate::manifest;
 use crate::pods::{Known, Static};
 use crate::say::{Trouble, say};
 use crate::worker::Context;
 use k8s_openapi::api::core::v1::{Pod, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ pub async fn read(context: &Context, found: &watch::Sender<Static>) {
     let folder = Path::new(&folder);
     let mut trouble = Trouble::default();
     loop {
-        let opened = watch_folder(folder);
+        let opened = crate::folder::watch(folder);
         let Some(mut changes) = trouble.of(&format!("watch {}", folder.display()), opened) else {
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -55,21 +55,6 @@ pub async fn read(context: &Context, found: &watch::Sender<Static>) {
             }
         }
     }
-}
-
-/// Tells of each change; by a thread of its own, which ends when nobody listens.
-fn watch_folder(folder: &Path) -> Result<watch::Receiver<()>, String> {
-    let begun = || -> std::io::Result<Inotify> {
-        fs::create_dir_all(folder)?;
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
-        let events = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE;
-        inotify.add_watch(folder, events)?;
-        Ok(inotify)
-    };
-    let inotify = begun().map_err(|error| cause(&error))?;
-    let (sender, changes) = watch::channel(());
-    std::thread::spawn(move || while inotify.read_events().is_ok() && sender.send(()).is_ok() {});
-    Ok(changes)
 }
 
 /// The pods of a folder, by UID. A file that is none is told, and no reason to end others.
@@ -92,9 +77,7 @@ fn pods(folder: &Path, node: &str) -> BTreeMap<String, Arc<Pod>> {
 
 /// The pod of a file.
 fn pod(path: &str, text: &str, node: &str) -> Result<Pod, String> {
-    // JSON is YAML, too.
-    let mut pod: Pod = serde_saphyr::from_str(text)
-        .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?;
+    let mut pod: Pod = manifest::read(text)?;
     let spec =
         pod.spec.as_mut().filter(|spec| !spec.containers.is_empty()).ok_or("a pod without containers")?;
     spec.node_name = Some(node.to_owned());

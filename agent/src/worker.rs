@@ -8,23 +8,30 @@ mod end;
 mod logs;
 mod prepare;
 mod report;
+mod resize;
 
 use crate::api::Api;
 use crate::events::Events;
 use crate::image::Images;
+use crate::image::collect::Collector;
 use crate::monitor::Monitor;
-use crate::node::report::Own;
+use crate::node::report::{Own, Standing};
+use crate::pod::allocation;
 use crate::pod::env::Allocatable;
 use crate::pod::names;
 use crate::pod::next::{self, Action, Ending, Kind, View, Waiting};
 use crate::pod::observed::{Containers, Instance, Sandbox};
+use crate::pod::restart;
 use crate::pod::status::{self, Known};
 use crate::probe::{Probes, Subject};
+use crate::say::Trouble;
 use crate::server::pods as shown;
 use crate::server::stats::Stats;
-use crate::sources::Sources;
+use crate::sources::watched::Used;
+use crate::sources::{self, Sources};
 use crate::table::{ByPod, Table};
 use crate::volume::make::Made;
+use crate::volume::payload;
 use crate::{sandbox, volume};
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
 use k8s_openapi::jiff::Timestamp;
@@ -34,7 +41,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How often files that come from the API server are looked at again.
+/// How often tokens are looked at, whether they are too old.
 const REFRESH: Duration = Duration::from_secs(60);
 
 /// Services by namespace and name.
@@ -52,8 +59,14 @@ pub struct Context {
     pub table: Table,
     /// The node's images.
     pub images: Images,
+    /// What takes images away.
+    pub collector: Collector,
+    /// What the rest of the agent says of the node.
+    pub standing: watch::Receiver<Standing>,
     /// What pods refer to.
     pub sources: Sources,
+    /// What this node's pods have of it.
+    pub allocations: allocation::Shared,
     /// Where is told what happens.
     pub events: Events,
     /// Services, by the API server's word.
@@ -83,12 +96,12 @@ impl Context {
 
     /// What pods may have.
     pub fn allocatable(&self) -> Allocatable {
-        use crate::node::object::{allocatable_cpus, allocatable_memory};
+        use crate::node::object::{allocatable_cpus, allocatable_disk, allocatable_memory};
         let Own { cluster, machine, .. } = &*self.own;
         Allocatable {
             millicpu: allocatable_cpus(cluster, machine),
             memory: allocatable_memory(cluster, machine),
-            disk: crate::node::facts::left().disk_size,
+            disk: allocatable_disk(cluster, &crate::node::facts::left()),
         }
     }
 
@@ -130,17 +143,34 @@ struct Worker {
     waiting: BTreeMap<String, Waiting>,
     /// Volumes, once they are made.
     volumes: Option<BTreeMap<String, Made>>,
+    /// What they are made of.
+    used: Used,
     refreshed: Instant,
+    /// What containers' environment was made of last, by their names.
+    read: BTreeMap<String, (sources::Data, sources::Data)>,
     /// Termination messages by ID.
     messages: BTreeMap<String, String>,
+    /// What the pod has, and what it waits for.
+    resources: resize::Resources,
+    /// Tells when there may be room.
+    freed: watch::Receiver<()>,
     /// Until when each container that is being stopped may take.
     stopping: BTreeMap<String, i64>,
     reporter: report::Reporter,
     /// Why it is refused for good: reason and message.
     refused: Option<(String, String)>,
     before: Option<Pod>,
+    /// What was wanted at the last turn.
+    seen: Option<Arc<Pod>>,
     /// What the record says.
     recorded: Option<(Arc<Pod>, PodStatus)>,
+    /// Whether it can be written.
+    record: Trouble,
+}
+
+/// A pod that was here before this agent, with the resources that the node has said yes to.
+pub fn allocated_before(pod: &Arc<Pod>) -> Option<Arc<Pod>> {
+    resize::Resources::kept(pod)
 }
 
 /// Looks after a pod until nothing is left of it.
@@ -150,20 +180,27 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
     let mut worker = Worker {
         table: context.table.subscribe(),
         before: pod.status.is_some().then(|| Pod::clone(&pod)),
+        resources: resize::Resources::of(&pod),
+        freed: context.allocations.freed(),
         context,
         uid,
         wanted,
         probes: Probes::default(),
         waiting: BTreeMap::new(),
         volumes: None,
+        used: Used::default(),
         refreshed: Instant::now(),
+        read: BTreeMap::new(),
         messages: BTreeMap::new(),
         stopping: BTreeMap::new(),
         reporter,
         refused: None,
+        seen: None,
         recorded: None,
+        record: Trouble::default(),
     };
     worker.work().await;
+    worker.give_back();
     worker.context.show(&worker.uid, None);
     worker.context.sources.forget(&worker.uid);
 }
@@ -187,10 +224,23 @@ impl Worker {
     async fn turn(&mut self) -> Turn {
         let wanted = self.wanted.borrow_and_update().clone();
         let containers = self.table.borrow_and_update().get(&self.uid).cloned().unwrap_or_default();
-        let (pod, sandbox) = (wanted.pod.clone(), sandbox::find(&self.uid));
-        self.read_messages(&pod, &containers);
         let ending = self.ending(&wanted);
+        let pod = self.allocated(&wanted.pod, &containers, ending.is_some());
+        let sandbox = sandbox::find(&pod);
+        self.reconsider(&wanted.pod);
+        self.read_messages(&pod, &containers);
         self.look(&pod, sandbox.as_ref(), &containers, ending.is_some());
+        if sandbox.is_some() && ending.is_none() {
+            self.follow_sources(&pod);
+        }
+        if std::mem::take(&mut self.resources.fresh) {
+            self.refresh_downward().await;
+        }
+        self.resources.measure(&pod, &containers);
+        self.resources.again = None;
+        if sandbox.is_some() && ending.is_none() {
+            self.actuate(&pod, &containers).await;
+        }
         let health = self.probes.health();
         let view = View {
             pod: &pod,
@@ -198,6 +248,7 @@ impl Worker {
             containers: &containers,
             waiting: &self.waiting,
             health: &health,
+            restarting: self.resources.restarting(),
             ending: ending.as_ref(),
             now: now(),
         };
@@ -206,11 +257,17 @@ impl Worker {
             node: &self.context.own.addresses,
             messages: &self.messages,
             refused: self.refused.as_ref(),
+            resizing: &self.resources.resizing,
+            given: &self.resources.given,
+            of_pod: self.resources.of_pod,
         };
         let status = status::status(&view, &known);
+        if status::is_over(&status) {
+            self.give_back();
+        }
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
-            self.keep_record(&pod, &status);
+            self.keep_record(&wanted.pod, &status);
             self.reporter.picture(&wanted.picture);
             self.reporter.tell(&pod, status);
         }
@@ -224,10 +281,13 @@ impl Worker {
             }
             Action::Stop { ids, grace } => {
                 self.stop(&pod, &containers, &ids, grace);
-                self.wait(None).await;
+                self.wait(self.resources.again).await;
             }
             Action::TearDown => self.tear_down(&pod).await,
-            Action::Wait(until) => self.wait(soonest(until, self.deadline(&pod))).await,
+            Action::Wait(until) => {
+                let until = soonest(until, self.resources.again);
+                self.wait(soonest(until, self.deadline(&pod))).await;
+            }
             Action::Done => return self.finish(&wanted, &containers).await,
         }
         Turn::Again
@@ -255,6 +315,7 @@ impl Worker {
                 .as_ref()
                 .and_then(|spec| spec.termination_grace_period_seconds)
                 .unwrap_or(30),
+            disrupted: false,
         })
     }
 
@@ -291,6 +352,7 @@ impl Worker {
                 pod: pod.clone(),
                 container: container.clone(),
                 id: one.id.clone(),
+                started: one.started().unwrap_or_else(now),
                 address,
                 before,
                 stats: self.context.stats.clone(),
@@ -308,7 +370,8 @@ impl Worker {
 
     /// Waits for something to happen, or until then.
     async fn wait(&mut self, until: Option<i64>) {
-        let refresh = self.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty());
+        let has_tokens =
+            prepare::payloads(&self.wanted.borrow().pod).any(|own| !payload::tokens(own).is_empty());
         let time = async {
             match until {
                 Some(until) => {
@@ -319,9 +382,11 @@ impl Worker {
             }
         };
         let at = self.refreshed + REFRESH;
-        let due = async { if refresh { sleep_until(at).await } else { std::future::pending().await } };
+        let due = async { if has_tokens { sleep_until(at).await } else { std::future::pending().await } };
         tokio::select! {
-            _ = self.wanted.changed() => {}
+            _ = self.wanted.changed() => self.refresh_downward().await,
+            Ok(()) = self.freed.changed(), if self.resources.waits() => {}
+            () = self.used.changed() => self.sources_changed().await,
             () = changed(&mut self.table, &self.uid) => {}
             () = self.probes.changed() => {}
             () = time => {}
@@ -332,10 +397,17 @@ impl Worker {
     /// Something is in the way of a container, or of the sandbox; the next attempt comes later each time.
     fn postpone(&mut self, name: &str, reason: &str, message: String, first: i64) {
         let failures = self.waiting.get(name).map_or(0, |own| own.failures);
-        let delay = (first << failures.min(10)).min(300);
-        let waiting =
-            Waiting { reason: reason.to_owned(), message, until: now() + delay, failures: failures + 1 };
+        let until = now() + restart::pause(reason, first, failures);
+        let waiting = Waiting { reason: reason.to_owned(), message, until, failures: failures + 1 };
         self.waiting.insert(name.to_owned(), waiting);
+    }
+
+    /// What was in the way may be so no more once the pod reads otherwise; a registry is left in peace.
+    fn reconsider(&mut self, pod: &Arc<Pod>) {
+        if self.seen.as_ref().is_some_and(|seen| !next::reads_alike(seen, pod)) {
+            self.waiting.retain(|_, own| restart::is_of_a_registry(&own.reason));
+        }
+        self.seen = Some(pod.clone());
     }
 
     /// What an agent that comes after this one begins with: what is wanted, and what was told.
@@ -350,15 +422,17 @@ impl Worker {
             let text = serde_json::to_vec(&Pod { status: Some(status.clone()), ..Pod::clone(pod) })?;
             let (path, new) = (folder.join("pod.json"), folder.join("pod.new"));
             std::fs::write(&new, text)?;
-            std::fs::rename(new, path)
-        };
-        match write() {
-            Ok(()) => self.recorded = Some((pod.clone(), status.clone())),
-            Err(error) => {
-                let path = folder.join("pod.json");
-                crate::say::say(format_args!("write {}: {}", path.display(), sys::cause::cause(&error)));
+            // What the API server is told to be over is so after a power cut, too.
+            let is_over = status::is_over(status);
+            if is_over {
+                std::fs::File::open(&new)?.sync_all()?;
             }
-        }
+            std::fs::rename(new, path)?;
+            if is_over { std::fs::File::open(&folder)?.sync_all() } else { Ok(()) }
+        };
+        let what = format!("write {}", folder.join("pod.json").display());
+        let written = write().map_err(|error| sys::cause::cause(&error));
+        self.recorded = self.record.of(&what, written).map(|()| (pod.clone(), status.clone()));
     }
 
     /// What the server shows of it.
@@ -457,6 +531,6 @@ fn container(pod: &Pod, name: &str) -> Option<(Kind, k8s_openapi::api::core::v1:
     }
     let ephemeral = spec.ephemeral_containers.iter().flatten().find(|one| one.name == name)?;
     // The same fields but one, which is looked at by itself.
-    let value = serde_json::to_value(ephemeral).ok()?;
-    Some((Kind::Ephemeral, serde_json::from_value(value).ok()?))
+    let text = serde_json::to_string(ephemeral).ok()?;
+    Some((Kind::Ephemeral, serde_json::from_str(&text).ok()?))
 }

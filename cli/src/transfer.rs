@@ -40,7 +40,7 @@ pub fn enter_stopped(layers: &[Layer], written: &Path) -> Result<()> {
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).context(words)?;
     // Paths at which nothing was mounted before: what lies below is still in the list of mounts.
     let (mounts, target) = (place.join("copy/layers"), place.join("copy/root"));
-    store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target })?;
+    store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target, users: None })?;
     chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
 }
 

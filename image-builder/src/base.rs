@@ -50,7 +50,8 @@ pub fn install(root: &mut Tree) -> Result<()> {
     for (path, content) in FILES {
         root.insert_absent(path, Node::bytes(0o644, content))?;
     }
-    for (path, target) in [("/etc/resolv.conf", paths::RESOLV_CONF), ("/etc/mtab", "/proc/self/mounts")] {
+    let links = [("/etc/resolv.conf", paths::RESOLV_CONF), ("/etc/mtab", "/proc/self/mounts")];
+    for (path, target) in links.into_iter().chain(paths::WRITABLE) {
         root.insert_absent(path, Node::symlink(target))?;
     }
     root.insert(paths::EXT4_TEMPLATE, Node::bytes(0o644, ext4::TEMPLATE))

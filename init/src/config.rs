@@ -1,6 +1,6 @@
 //! Which `node.toml` is in force.
 //!
-//! Layers, lowest first: the image's own, a drive's, `skerry.set=` of the kernel
+//! Layers, lowest first: the image's own, a drive's, that of QEMU's fw_cfg, `skerry.set=` of the kernel
 //! command line. When the whole is good it is in force and is kept on the data
 //! disk; when it is bad, the fault is said with line and column, and what was
 //! kept last is in force, else the image's own layer alone, else the defaults.
@@ -22,6 +22,11 @@ use std::path::Path;
 /// The greatest `node.toml`, in bytes.
 const LIMIT: u64 = 1 << 20;
 const DRIVE: &str = "/run/skerry/drive";
+/// What whoever starts a machine under QEMU says: `-fw_cfg name=opt/org.skerry/config,file=node.toml`
+/// (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
+const FIRMWARE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.skerry/config/raw";
+/// The device that says it, and what a module for that is found by.
+const FIRMWARE_DEVICE: (&str, &str) = ("/sys/bus/acpi/devices/QEMU0002:00", "acpi:QEMU0002:");
 const KINDS: [&str; 4] = ["vfat", "iso9660", "ext4", "erofs"];
 
 /// What is in force, and where it came from.
@@ -44,6 +49,9 @@ impl Config {
             && let Some(drive) = find_drive(line, modules, socket)
         {
             sources.push(("10-drive.toml", read_drive(&drive, modules)));
+        }
+        if line.drive != Drive::None {
+            sources.push(("15-fw-cfg.toml", read_firmware(modules)));
         }
         if !line.set.is_empty() {
             sources.push(("20-set.toml", Ok(Some(set_layer(&line.set)))));
@@ -223,6 +231,14 @@ fn read_drive(drive: &Disk, modules: &mut Modules) -> Result<Option<Layer>> {
         say!("configuration: no node.toml on the drive {drive}");
     }
     layer
+}
+
+/// Reads what QEMU was given, if it was.
+fn read_firmware(modules: &mut Modules) -> Result<Option<Layer>> {
+    if Path::new(FIRMWARE_DEVICE.0).exists() {
+        modules.load_for(&[FIRMWARE_DEVICE.1.to_owned()]);
+    }
+    read_limited(FIRMWARE, "fw_cfg opt/org.skerry/config")
 }
 
 /// `KEY=VALUE` as TOML: a value that TOML would not read is a string.

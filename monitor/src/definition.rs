@@ -53,6 +53,9 @@ pub struct Ended {
     pub end: End,
     /// Seconds since 1970.
     pub at: u64,
+    /// Since when its program ran, in seconds since 1970, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<u64>,
 }
 
 /// What lies on disk.
@@ -122,6 +125,19 @@ pub fn remove(key: &Name) -> Result<(), String> {
     gone().map_err(|error| format!("remove {}: {}", path(key).display(), cause(&error)))
 }
 
+/// The keys of all files, of those that cannot be read, too.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn keys() -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(place::definitions()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    Ok(names.iter().filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned())).collect())
+}
+
 /// All definitions, by key; and a line about each file that cannot be read.
 pub fn read_all() -> (Vec<(Name, Definition, Container)>, Vec<String>) {
     read_from(&place::definitions())
@@ -170,7 +186,7 @@ mod tests {
             remove: false,
             wanted: true,
             started: true,
-            last: Some(Ended { end: End::Exited(3), at: 9 }),
+            last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),
             sandbox: None,
         };
         let container = Container::of("nginx");

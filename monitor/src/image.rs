@@ -12,6 +12,7 @@ use crate::bundle::Defaults;
 use crate::kernel;
 use crate::place;
 use nix::mount::{MntFlags, umount2};
+use spec::monitor::IDS;
 use spec::node::{HealthCheck, Name};
 use spec::paths;
 use spec::quantity::Span;
@@ -94,11 +95,12 @@ impl Images {
     }
 
     /// Mounts a new instance's root at [`place::root`], over what the one before it wrote if that is to be
-    /// `kept`. On a full data disk, what it writes lies in a little memory: true then.
+    /// `kept`. On a full data disk, what it writes lies in a little memory: true then. `users` is the first of the
+    /// node's IDs that are those of its user namespace, if it has one.
     ///
     /// # Errors
     /// Which folder or mount, and why, in words.
-    pub fn mount(&self, name: &Name, image: &Image, kept: bool) -> Result<bool, String> {
+    pub fn mount(&self, name: &Name, image: &Image, kept: bool, users: Option<u32>) -> Result<bool, String> {
         self.unmount(name)?;
         let words = |error: io::Error| format!("make a folder for what it writes: {}", cause(&error));
         let folder = if kept { folders(name) } else { fresh(name) };
@@ -109,7 +111,14 @@ impl Images {
             made => (made.map_err(words)?, false),
         };
         let (mounts, target) = (place::layers(), place::root(name));
-        let root = Rootfs { layers: &image.layers, mounts: &mounts, dir: &dir, target: &target };
+        let users = users.map(|first| {
+            let map = format!("0 {first} {IDS}");
+            sys::user_namespace::with_maps(&map, &map)
+                .map_err(|error| format!("make a user namespace: {}", cause(&error)))
+        });
+        let users = users.transpose()?;
+        let users = users.as_ref().map(AsFd::as_fd);
+        let root = Rootfs { layers: &image.layers, mounts: &mounts, dir: &dir, target: &target, users };
         rootfs::mount(&root).map(|()| in_memory).map_err(|error| error.to_string())
     }
 
@@ -221,8 +230,8 @@ fn put_aside(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The folder or the process, in words.
-pub fn begin_removal<'a>(known: impl Iterator<Item = &'a Name>) -> Result<Option<i32>, String> {
-    let known: BTreeSet<&str> = known.map(|name| &**name).chain([".old"]).collect();
+pub fn begin_removal<'a>(known: impl Iterator<Item = &'a str>) -> Result<Option<i32>, String> {
+    let known: BTreeSet<&str> = known.chain([".old"]).collect();
     for entry in fs::read_dir(place::writable()).into_iter().flatten().flatten() {
         if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
             put_aside(&entry.path())

@@ -101,7 +101,7 @@ pub fn sessions() -> PathBuf {
 
 /// Where the layers of all containers' images are mounted.
 pub fn layers() -> PathBuf {
-    Path::new(paths::RUN).join("layers")
+    paths::LAYERS.into()
 }
 
 /// A container's log.

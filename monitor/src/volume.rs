@@ -46,6 +46,8 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
     }
     if let Some(folder) = inside(root, target) {
         copy(&folder, &new)?;
+        // Its files are on the disk before their folder has the name by which it counts as filled.
+        nix::unistd::syncfs(File::open(&new)?)?;
     }
     fs::rename(new, data)
 }

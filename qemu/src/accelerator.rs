@@ -36,7 +36,7 @@ impl Accelerator {
     pub fn patience(self) -> Duration {
         match self {
             Self::Kvm => Duration::from_secs(60),
-            Self::Tcg => Duration::from_secs(180),
+            Self::Tcg => Duration::from_secs(300),
         }
     }
 

@@ -71,6 +71,14 @@ impl Console {
         self.from_start().wait_for(text)
     }
 
+    /// Whether the guest writes `text` before its machine's patience or the machine itself ends. That it does not
+    /// is no failure, and the console is not printed for it.
+    pub fn says(&self, text: &str) -> bool {
+        self.from_start()
+            .look(|log| find(log.text.from(0), text.as_bytes()).map(drop))
+            .is_some_and(|said| said.is_some())
+    }
+
     /// Everything since power-on.
     pub fn from_start(&self) -> Watch<'_> {
         Watch { console: self, from: 0, limit: self.patience }
@@ -179,16 +187,21 @@ impl Watch<'_> {
     }
 
     /// Waits until `found` finds `text`, which is for the error.
-    fn wait<R>(&self, text: &str, mut found: impl FnMut(&Log) -> Option<R>) -> Result<R, Error> {
-        let result = self.console.log.wait(self.limit, |log| match found(log) {
-            Some(result) => Some(Some(result)),
-            None => log.closed.then_some(None),
-        });
+    fn wait<R>(&self, text: &str, found: impl FnMut(&Log) -> Option<R>) -> Result<R, Error> {
+        let result = self.look(found);
         let what = || format!("{text:?} on the console");
         self.console.blame(match result {
             Some(Some(result)) => Ok(result),
             Some(None) => Err(Error::Ended { what: what() }),
             None => Err(Error::Late { what: what(), limit: self.limit }),
+        })
+    }
+
+    /// What `found` finds; `Some(None)` when the machine has ended before, and none when the limit has passed.
+    fn look<R>(&self, mut found: impl FnMut(&Log) -> Option<R>) -> Option<Option<R>> {
+        self.console.log.wait(self.limit, |log| match found(log) {
+            Some(result) => Some(Some(result)),
+            None => log.closed.then_some(None),
         })
     }
 
@@ -271,6 +284,16 @@ mod tests {
         });
         assert_eq!(console.wait_for("second").unwrap(), "second: 2");
         later.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_said_is_no_failure() {
+        let (mut guest, console) = console();
+        guest.write_all(b"one\n").unwrap();
+        assert!(console.says("one"));
+        drop(guest);
+        assert!(!console.says("two") && !console.failed());
+        assert!(console.wait_for("two").is_err() && console.failed());
     }
 
     #[test]

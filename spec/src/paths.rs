@@ -53,6 +53,9 @@ pub const RUNTIME_ROOT: &str = "/run/skerry/runtime";
 /// `containers/NAME/`.
 pub const MONITOR_ROOT: &str = "/run/skerry/monitor";
 
+/// Where the layers of images are mounted that containers are made of, and pods' volumes.
+pub const LAYERS: &str = "/run/skerry/layers";
+
 /// The monitor's socket; [`crate::monitor`] is its language.
 pub const MONITOR_SOCKET: &str = "/run/skerry/monitor.sock";
 
@@ -89,6 +92,19 @@ pub const DATA_STORE: &str = "/var/lib/skerry/store";
 
 /// Who this node is to its cluster: keys and certificates, for root alone.
 pub const AGENT: &str = "/var/lib/skerry/agent";
+
+/// Folders that programs of a cluster write into on any node, and what they are links to in a root that nobody can write.
+pub const WRITABLE: [(&str, &str); 3] = [
+    ("/etc/cni", "/var/etc/cni"),
+    ("/opt", "/var/opt"),
+    ("/usr/libexec/kubernetes", "/var/libexec/kubernetes"),
+];
+
+/// Where CNI plugins' networks are described, which programs of a cluster write.
+pub const CNI_NETWORKS: &str = "/etc/cni/net.d";
+
+/// Where CNI plugins are, which programs of a cluster bring.
+pub const CNI_PROGRAMS: &str = "/opt/cni/bin";
 
 /// The last configuration that parsed, same shape as [`CONFIG_LAYERS`].
 pub const LAST_GOOD_CONFIG: &str = "/var/lib/skerry/config";

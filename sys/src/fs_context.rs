@@ -14,6 +14,10 @@ const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
 
+/// `MOUNT_ATTR_RDONLY`, `_NOSUID`, `_NODEV` and `_NOEXEC`: for what is only looked at.
+pub const READ_ONLY: u64 =
+    libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+
 /// A file system that is being configured.
 pub struct FsContext(OwnedFd);
 
@@ -65,8 +69,16 @@ impl FsContext {
     /// # Errors
     /// What the file system refuses; [`Self::messages`] says more.
     pub fn mount(&self, target: &Path) -> io::Result<()> {
+        self.mount_with(target, 0)
+    }
+
+    /// As [`Self::mount`], with these `MOUNT_ATTR_*`.
+    ///
+    /// # Errors
+    /// What the file system refuses; [`Self::messages`] says more.
+    pub fn mount_with(&self, target: &Path, attributes: u64) -> io::Result<()> {
         let target = CString::new(target.as_os_str().as_bytes())?;
-        let mount = self.detached(0)?;
+        let mount = self.detached(attributes)?;
         // SAFETY: both strings end in a zero byte and the kernel copies them.
         let moved = unsafe {
             libc::syscall(

@@ -44,6 +44,17 @@ impl CloneArgs {
         let (stack, stack_size) = (stack.as_mut_ptr() as u64, size_of_val(stack) as u64);
         Self { flags: flags as u64, stack, stack_size, ..Self::default() }
     }
+
+    /// A child on this stack, with `CLONE_*` flags, whose end is told by `SIGCHLD`.
+    pub(crate) fn process(flags: c_int, stack: &mut [u128]) -> Self {
+        Self { exit_signal: libc::SIGCHLD as u64, ..Self::thread(flags, stack) }
+    }
+
+    /// It begins in this cgroup v2 folder.
+    pub(crate) fn enter(&mut self, cgroup: BorrowedFd<'_>) {
+        self.flags |= CLONE_INTO_CGROUP;
+        self.cgroup = cgroup.as_raw_fd() as u64;
+    }
 }
 
 /// What the child reads, in the memory it shares with its stopped parent.
@@ -96,8 +107,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<i32> {
         ..CloneArgs::default()
     };
     if let Some(cgroup) = spawn.cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
+        args.enter(cgroup);
     }
     let child_at = &raw mut child;
     // SAFETY: `args` names a stack that is this call's own and 16-byte aligned;

@@ -18,6 +18,8 @@ pub struct Programs {
     pub page: PathBuf,
     /// `/init` that tells when it began and how much memory there is.
     pub first: PathBuf,
+    /// A plugin of QEMU's that tells how much was executed when it began.
+    pub executed: PathBuf,
     /// A kernel that tells when it began, as an ELF file with a PVH entry and as a bzImage.
     pub entry: [PathBuf; 2],
     /// The least that a PID 1 can be.
@@ -48,6 +50,7 @@ pub fn build() -> Result<Programs> {
         payload: compile("guest/payload", "payload", &BARE)?,
         page: compile("guest/page", "page", &BARE)?,
         first: compile("guest/first", "first", &BARE)?,
+        executed: compile("kernel/executed", "executed.so", &["-O2", "-shared", "-fPIC"])?,
         entry: entry()?,
         floor: compile("guest/floor", "floor", &["-Os", "-static"])?,
     })

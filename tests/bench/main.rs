@@ -3,8 +3,8 @@
 //! Prints tables and writes `target/bench/NAME.json`. `docs/performance.md` tells
 //! what each number means. Nothing here is a result: each is measured in this run,
 //! and a count of instructions that another run of the same machine does not repeat is an
-//! error. The command line names what is measured, `boot`, `kernel`, `containers` or `engines`; nothing
-//! named means all of it.
+//! error. The command line names what is measured; nothing named means all but `pull`,
+//! `worker` and `services`.
 
 mod containers;
 mod engines;
@@ -15,15 +15,21 @@ mod measurement;
 mod page;
 mod peers;
 mod pid1;
+mod pull;
 mod road;
 mod series;
+mod services;
 mod sizes;
+mod worker;
 
 use measurement::Table;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use tests::{Failure, Image, Result, said};
+use tests::{Failure, Image, Result, said, tuned_kernel};
+
+/// What can be named.
+const ALL: [&str; 7] = ["boot", "kernel", "containers", "engines", "pull", "worker", "services"];
 
 fn main() -> ExitCode {
     match run() {
@@ -42,10 +48,8 @@ fn main() -> ExitCode {
 /// Measures what the command line names; whether every bar was met.
 fn run() -> Result<bool> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) =
-        named.iter().find(|name| !["boot", "kernel", "containers", "engines"].contains(&name.as_str()))
-    {
-        return Err(Failure::new(format!("{unknown:?} is none of boot, kernel, containers and engines")));
+    if let Some(unknown) = named.iter().find(|name| !ALL.contains(&name.as_str())) {
+        return Err(Failure::new(format!("{unknown:?} is none of {}", ALL.join(", "))));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
     let mut tables = Vec::new();
@@ -61,7 +65,18 @@ fn run() -> Result<bool> {
     if wanted("engines") {
         tables.push(engines::measure()?);
     }
+    let named = |name: &str| named.iter().any(|one| one == name);
+    if named("pull") {
+        tables.push(pull::measure()?);
+    }
+    if named("worker") {
+        tables.push(worker::measure()?);
+    }
+    if named("services") {
+        tables.push(services::measure()?);
+    }
     let folder = guest::folder();
+    fs::create_dir_all(&folder)?;
     for table in &tables {
         println!("\n{table}");
         fs::write(folder.join(format!("{}.json", table.name)), table.json())?;
@@ -70,15 +85,15 @@ fn run() -> Result<bool> {
     Ok(tables.iter().all(Table::met))
 }
 
-fn boot() -> Result<[Table; 3]> {
+fn boot() -> Result<Vec<Table>> {
     let programs = guest::build()?;
     let plain = Image::empty().build()?;
+    let small = tuned_kernel("bzImage-small").ok();
+    let worker = small.map(|kernel| Image::empty().skerry().agent().kernel(kernel).build()).transpose()?;
     println!("{}", versions(&plain)?);
-    Ok([
-        pid1::measure(&programs, &plain.join("vmlinuz"))?,
-        page::measure(&programs)?,
-        sizes::measure(&plain)?,
-    ])
+    let mut tables = vec![pid1::measure(&programs, &plain.join("vmlinuz"))?, page::measure(&programs)?];
+    tables.extend(sizes::measure(&plain, worker.as_deref())?);
+    Ok(tables)
 }
 
 /// What the counts belong to: another kernel or another peer has others.

@@ -1,6 +1,13 @@
 //! What several programs cost, round by round. In a round each is measured once, so what
 //! disturbs the machine disturbs all alike, and a ratio is the median of the rounds' ratios.
 
+/// The kernel's unit of processor time (`USER_HZ`, proc(5)), in nanoseconds.
+pub const TICK: u64 = 10_000_000;
+
+/// A function of bash: the ticks that a machine's processors have worked.
+pub const BUSY: &str = "busy() { read -r _ user nice system _ _ irq soft _ </proc/stat; \
+     echo $((user + nice + system + irq + soft)); }";
+
 /// What commands cost, with all processes that they started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -33,6 +40,12 @@ impl Series {
     /// The median of a runtime.
     pub fn median(&self, name: &str, of: impl Fn(&Cost) -> u64) -> u64 {
         median(self.costs(name).iter().flatten().map(|cost| of(cost) as f64).collect()) as u64
+    }
+
+    /// The mean of a runtime, for what is too coarse for a median.
+    pub fn mean(&self, name: &str, of: impl Fn(&Cost) -> u64) -> u64 {
+        let costs: Vec<u64> = self.costs(name).iter().flatten().map(of).collect();
+        costs.iter().sum::<u64>() / (costs.len() as u64).max(1)
     }
 
     /// The greatest of a runtime.

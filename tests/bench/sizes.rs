@@ -1,4 +1,4 @@
-//! What a node is made of, as it is delivered: an image without containers.
+//! What a node is made of, as it is delivered: images without containers.
 
 use crate::measurement::{Measurement, Table, Unit};
 use std::fs;
@@ -8,8 +8,20 @@ use tests::{Failure, Result};
 /// Greatest image, in bytes.
 const MOST: u64 = 24 << 20;
 
-/// Looks at an image that `skerry-image` wrote.
-pub fn measure(image: &Path) -> Result<Table> {
+/// Looks at images that `skerry-image` wrote: one of a node, and one of a cluster's worker where there is one.
+pub fn measure(plain: &Path, worker: Option<&Path>) -> Result<Vec<Table>> {
+    let mut tables = vec![table("sizes", "An image without containers, as delivered", plain)?];
+    if let Some(worker) = worker {
+        tables.push(table(
+            "worker-sizes",
+            "A worker's image on the small tuned kernel, as delivered",
+            worker,
+        )?);
+    }
+    Ok(tables)
+}
+
+fn table(name: &'static str, title: &'static str, image: &Path) -> Result<Table> {
     let length = |name: &str| {
         let file = image.join(name);
         let about = fs::metadata(&file);
@@ -19,8 +31,8 @@ pub fn measure(image: &Path) -> Result<Table> {
     };
     let (kernel, initramfs, root) = (length("vmlinuz")?, length("initramfs.cpio")?, length("root.erofs")?);
     Ok(Table {
-        name: "sizes",
-        title: "An image without containers, as delivered",
+        name,
+        title,
         rows: vec![
             Measurement::new("kernel", Unit::Size, kernel),
             Measurement::new("initramfs", Unit::Size, initramfs),

@@ -8,7 +8,7 @@
 use crate::disk::{Scratch, drive};
 use crate::image::{container_archive, repository, said};
 use crate::probe::{self, Output, Probe};
-use crate::programs::programs;
+use crate::programs::{container_tests, programs};
 use crate::{Failure, Result};
 use qemu::{Disk, Machine, Network, Vm};
 use std::cell::Cell;
@@ -47,17 +47,19 @@ struct Booted {
 }
 
 impl Debian {
-    /// The test program's one machine, which takes commands by now.
+    /// The test program's one machine, which takes commands by now. `/given/more/containers` is what
+    /// [`container_tests`] makes.
     ///
     /// # Errors
     ///
     /// When its disk cannot be built, or it did not come up in time.
     pub fn shared() -> Result<Self> {
         static MACHINE: OnceLock<std::result::Result<Arc<Booted>, String>> = OnceLock::new();
-        let machine = MACHINE.get_or_init(|| match Self::boot() {
-            Ok(debian) => Ok(Arc::clone(&debian.machine)),
-            Err(failure) => Err(failure.to_string()),
-        });
+        let machine =
+            MACHINE.get_or_init(|| match container_tests().and_then(|tests| Self::boot_with(&tests)) {
+                Ok(debian) => Ok(Arc::clone(&debian.machine)),
+                Err(failure) => Err(failure.to_string()),
+            });
         machine.clone().map(Self::of).map_err(|words| Failure::new(format!("Debian: {words}")))
     }
 
@@ -67,6 +69,19 @@ impl Debian {
     ///
     /// When its disk cannot be built, or it does not come up in time.
     pub fn boot() -> Result<Self> {
+        Self::start(None)
+    }
+
+    /// As [`Debian::boot`], with a folder's files at `/given/more`.
+    ///
+    /// # Errors
+    ///
+    /// The same, or when the folder cannot be read.
+    pub fn boot_with(more: &Path) -> Result<Self> {
+        Self::start(Some(more))
+    }
+
+    fn start(more: Option<&Path>) -> Result<Self> {
         let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
         let folder = PathBuf::from(folder.trim());
         let scratch = Scratch::new()?;
@@ -76,7 +91,7 @@ impl Debian {
             .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), WORDS)
             .network(Network::user().restricted())
             .disk(Disk::new(folder.join("root.ext4")).snapshot())
-            .disk(Disk::new(given(scratch.path())?).read_only())
+            .disk(Disk::new(given(scratch.path(), more)?).read_only())
             .channel(probe::CHANNEL)
             .ends_at_reset()
             .shown()
@@ -142,7 +157,7 @@ impl Drop for Debian {
 }
 
 /// The drive with what does not belong to Debian.
-fn given(scratch: &Path) -> Result<PathBuf> {
+fn given(scratch: &Path, more: Option<&Path>) -> Result<PathBuf> {
     let content = scratch.join("given");
     fs::create_dir_all(content.join("bin"))?;
     fs::create_dir_all(content.join("images"))?;
@@ -153,5 +168,7 @@ fn given(scratch: &Path) -> Result<PathBuf> {
     for name in IMAGES {
         fs::copy(container_archive(name)?, content.join(format!("images/{name}.tar")))?;
     }
-    drive(scratch, "given", &content, "64M")
+    let Some(more) = more else { return drive(scratch, "given", &content, "64M") };
+    said(Command::new("cp").arg("-r").arg(more).arg(content.join("more")))?;
+    drive(scratch, "given", &content, "1G")
 }

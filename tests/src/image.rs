@@ -113,6 +113,11 @@ impl Image {
         Self { skerry: true, ..self }
     }
 
+    /// With the program that joins a cluster.
+    pub fn agent(self) -> Self {
+        Self { agent: true, ..self }
+    }
+
     /// Another kernel than the packaged one, with everything built in.
     pub fn kernel(self, file: PathBuf) -> Self {
         Self { kernel: Some(file), ..self }
@@ -237,7 +242,7 @@ pub fn container_archive(name: &str) -> Result<PathBuf> {
 /// # Errors
 ///
 /// What `tools/need-unpacked` says.
-pub(crate) fn unpacked(package: &str) -> Result<PathBuf> {
+pub fn unpacked(package: &str) -> Result<PathBuf> {
     said(Command::new(repository().join("tools/need-unpacked")).arg(package))?;
     let cache = std::env::var_os("SKERRY_CACHE").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/skerry");

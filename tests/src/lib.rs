@@ -34,15 +34,15 @@ mod web;
 
 pub use archive::Archive;
 pub use checkout::Checkout;
-pub use cluster::{Cluster, Kubelet, control_plane};
+pub use cluster::{Asked, Bare, Cluster, Fault, FileServer, Kubelet, Proxy, control_plane};
 pub use debian::Debian;
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
-pub use image::{Image, container_archive, repository, said};
+pub use image::{Image, container_archive, repository, said, unpacked};
 pub use kernel::{kernel_folder, tuned_kernel};
 pub use node::Node;
 pub use probe::{Output, busybox};
-pub use programs::programs;
+pub use programs::{container_tests, programs};
 pub use qemu::{Board, Disk, Network};
 pub use running::{CONTROL, Container, Running};
 pub use terminal::{CTRL_C, Terminal};

@@ -1,6 +1,6 @@
 //! A node that is not switched on yet, as tests describe it.
 
-use crate::disk::{Scratch, config_drive};
+use crate::disk::{Scratch, config_drive, fresh};
 use crate::probe::{self, Probe};
 use crate::slots::Slot;
 use crate::{Image, Result, Running};
@@ -13,9 +13,11 @@ pub struct Node {
     image: Image,
     board: Board,
     memory: u32,
+    cpus: u32,
     from_memory: bool,
     network: Network,
     config: Option<Vec<u8>>,
+    firmware: Option<String>,
     disks: Vec<Disk>,
     append: String,
     free_slots: u32,
@@ -37,9 +39,11 @@ impl Node {
             image: Image::empty().probe(),
             board: Board::Q35,
             memory: 256,
+            cpus: 1,
             from_memory: false,
             network: Network::user().forward(0, 80),
             config: None,
+            firmware: None,
             disks: Vec::new(),
             append: String::new(),
             free_slots: 0,
@@ -63,6 +67,11 @@ impl Node {
         Self { config: Some(toml.as_ref().to_owned()), ..self }
     }
 
+    /// A `node.toml` by QEMU's fw_cfg.
+    pub fn firmware(self, toml: &str) -> Self {
+        Self { firmware: Some(toml.to_owned()), ..self }
+    }
+
     /// More lines of that `node.toml`.
     pub fn more_config(self, toml: &str) -> Self {
         let config = [self.config.as_deref().unwrap_or_default(), b"\n", toml.as_bytes()].concat();
@@ -72,6 +81,11 @@ impl Node {
     /// Memory in MiB.
     pub fn memory(self, memory: u32) -> Self {
         Self { memory, ..self }
+    }
+
+    /// So many processors, in place of one.
+    pub fn cpus(self, cpus: u32) -> Self {
+        Self { cpus, ..self }
     }
 
     /// Boots with the root in memory and no disk for it.
@@ -115,6 +129,15 @@ impl Node {
         Self { ends_at_reset: true, ..self }
     }
 
+    /// Builds its image, for who counts the time from the switch alone.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn prepare(&self) -> Result {
+        self.image.build().map(drop)
+    }
+
     /// Switches the node on. Returns at once; the console tells how far it is.
     ///
     /// # Errors
@@ -138,6 +161,7 @@ impl Node {
         let words = format!("console=ttyS0 quiet panic=10{wait}{}", self.append);
         let mut machine = Machine::new(self.board)
             .memory(self.memory)
+            .cpus(self.cpus)
             .network(self.network.clone())
             .free_slots(self.free_slots)
             .kernel(folder.join("vmlinuz"), folder.join(initramfs), &words);
@@ -147,6 +171,12 @@ impl Node {
         if let Some(toml) = &self.config {
             let drive = config_drive(scratch.path(), "SKERRY", toml)?;
             machine = machine.disk(Disk::new(drive).read_only());
+        }
+        if let Some(toml) = &self.firmware {
+            let file = fresh(scratch.path(), "firmware");
+            std::fs::write(&file, toml)?;
+            machine =
+                machine.option("-fw_cfg", &format!("name=opt/org.skerry/config,file={}", file.display()));
         }
         if self.image.has_probe() {
             machine = machine.channel(probe::CHANNEL);

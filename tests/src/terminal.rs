@@ -28,6 +28,12 @@ impl Terminal {
     /// When it is not installed.
     pub fn run(script: &mut Command, line: &str) -> Result<Self> {
         script.args(["-qec", line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Of these cargo told this program alone: another cargo would build anew what looks at them.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| name.to_string_lossy().starts_with(own)) {
+                script.env_remove(name);
+            }
+        }
         let mut script = script.spawn()?;
         let output = script.stdout.take().ok_or_else(|| Failure::new("script has no output"))?;
         let (tell, lines) = mpsc::channel();

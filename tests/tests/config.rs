@@ -24,6 +24,25 @@ fn a_drive_is_merged_over_the_image() -> Result {
 }
 
 #[test]
+fn what_qemu_is_given_is_over_the_drive_and_below_the_command_line() -> Result {
+    let given = "hostname = \"given\"\n[watchdog]\ntimeout = \"66s\"\n";
+    let drive = "hostname = \"drive\"\n[watchdog]\ntimeout = \"77s\"\n[data]\nmemory = \"33M\"\n";
+    let node = Node::new().config(drive).firmware(given).append("skerry.set=hostname=line").boot()?;
+    node.console().wait_for("configuration in force: ")?;
+    assert_eq!(node.run("hostname")?, "line\n");
+    let text = node.console().text();
+    assert!(text.contains("fw_cfg opt/org.skerry/config, skerry.set"), "{text}");
+    let layers = node.run("ls /run/skerry/config; cat /run/skerry/config/15-fw-cfg.toml")?;
+    assert!(layers.contains("10-drive.toml\n15-fw-cfg.toml\n20-set.toml\nhostname"), "{layers}");
+    let bad = Node::new().firmware("hostnam = 1\n").boot()?;
+    bad.console().wait_for("fw_cfg opt/org.skerry/config:1:1: ")?;
+    // Whoever starts the machine may say that nobody is to look there.
+    let blind = Node::new().firmware("hostname = \"given\"\n").append("skerry.config=none").boot()?;
+    assert_ne!(blind.run("hostname")?, "given\n");
+    Ok(())
+}
+
+#[test]
 fn a_key_on_the_command_line_is_over_the_drive() -> Result {
     let node = Node::new().config("hostname = \"drive\"\n").append("skerry.set=hostname=line").boot()?;
     assert_eq!(node.run("hostname")?, "line\n");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::{
     Archive, Board, Image, Node, Result, Scratch, busybox, kernel_folder, repository, said, tuned_kernel,
+    unpacked,
 };
 
 /// Options and their values; those that are not set have none.
@@ -92,6 +93,33 @@ fn a_node_boots_on_each_of_its_forms_and_runs_a_container() -> Result {
     }
     Ok(())
 }
+
+/// By its EFI stub, from the firmware that Debian has for virtual machines.
+#[test]
+fn a_machine_with_uefi_starts_it() -> Result {
+    let scratch = Scratch::new()?;
+    let initramfs = scratch.path().join("initramfs.cpio");
+    let archive = ["/bin", "/dev", "/sys"].into_iter().fold(Archive::default(), Archive::folder);
+    fs::write(&initramfs, archive.file("/bin/busybox", &busybox()?)?.text("/init", VARIABLES).finish())?;
+    let firmware = unpacked("ovmf")?.join("usr/share/ovmf/OVMF.fd");
+    for file in ["bzImage", "bzImage-small"] {
+        let machine = Machine::q35().option("-bios", &firmware.display().to_string());
+        let vm = machine.kernel(tuned_kernel(file)?, &initramfs, "console=ttyS0 quiet").start()?;
+        let line = vm.console().wait_for("firmware: ")?;
+        assert!(line.contains("64 bits, BootOrder"), "{file}: {line}");
+        vm.wait_off()?;
+    }
+    Ok(())
+}
+
+/// PID 1 of a machine that is about UEFI alone.
+const VARIABLES: &str = "#!/bin/busybox sh
+busybox mount -t devtmpfs devtmpfs /dev
+busybox mount -t sysfs sysfs /sys
+busybox mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+cd /sys/firmware/efi/efivars && echo firmware: $(busybox cat ../fw_platform_size) bits, BootOrder* >/dev/console
+busybox poweroff -f
+";
 
 /// The bar of what a small node needs.
 #[test]

@@ -80,6 +80,29 @@ fn update_changes_what_a_running_container_may_use_at_once_and_for_good() -> Res
     node.power_off()
 }
 
+#[test]
+fn what_was_acknowledged_counts_though_the_power_goes_at_once() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(256)?;
+    let node = || Node::new().image(image()?).config(NAMED).disk(Disk::new(&file).serial("data")).boot();
+    let first = node()?;
+    skerry(&first, "run -d --name once busybox sleep 1000000")?;
+    skerry(&first, "run -d --name filled -v filled:/bin busybox sleep 1000000")?;
+    skerry(&first, "run -d --name up --restart unless-stopped busybox sleep 1000000")?;
+    // QEMU is killed.
+    drop(first);
+    let second = node()?;
+    second.console().wait_for("up: running")?;
+    // Nobody saw how it ended.
+    let said = skerry(&second, "ps -a --filter name=once --format '{{.State}} {{.Status}}'")?;
+    assert!(said.starts_with("exited Exited (255)"), "{said}");
+    assert_eq!(skerry(&second, "wait once")?, "255\n");
+    // The volume has what the image has.
+    let same = "run --rm -v filled:/v busybox sh -c 'for one in /bin/*; do cmp $one /v/${one##*/} || exit 1; done; ls /v | wc -l'";
+    assert!(skerry(&second, same)?.trim().parse::<u32>()? > 0);
+    second.power_off()
+}
+
 /// What persons do, again and again, until the power goes; what was done is noted once it is acknowledged.
 const DEEDS: &str = r#"
 S=/usr/libexec/skerry; n=0
@@ -143,6 +166,7 @@ fn a_power_cut_in_mid_run_takes_nothing_that_was_acknowledged() -> Result {
         node.run(&format!("S=/usr/libexec/skerry; for name in $({names}); do $S rm -f $name; done"))?;
         if written == 0 {
             skerry(&node, WRITER)?;
+            node.run_until("/usr/libexec/skerry logs writer | grep -q .")?;
         }
         let script = DEEDS.replace("ROUND", &round.to_string());
         node.run(&format!("( {script} ) >/run/deeds.log 2>&1 </dev/null &"))?;

@@ -34,6 +34,12 @@ pub struct Left {
     pub disk_size: u64,
     /// What is free of it, in bytes.
     pub disk: u64,
+    /// The data disk's inodes; none where they are made as they are needed.
+    pub inodes_all: u64,
+    /// Those of them that are free.
+    pub inodes: u64,
+    /// Most process IDs.
+    pub pids_all: u64,
     /// Process IDs that are not in use.
     pub pids: u64,
 }
@@ -77,6 +83,9 @@ pub fn left() -> Left {
         memory: kibibytes(&memory, "MemAvailable:"),
         disk_size: disk.map_or(0, |disk| disk.blocks() * block),
         disk: disk.map_or(0, |disk| disk.blocks_available() * block),
+        inodes_all: disk.map_or(0, |disk| disk.files()),
+        inodes: disk.map_or(0, |disk| disk.files_available()),
+        pids_all: most,
         pids: most.saturating_sub(threads.unwrap_or(0)),
     }
 }

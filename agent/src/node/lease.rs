@@ -7,22 +7,29 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-const NAMESPACE: &str = "kube-node-lease";
+/// Where all nodes have theirs.
+pub(super) const NAMESPACE: &str = "kube-node-lease";
 const SECONDS: u32 = 40;
 const EVERY: Duration = Duration::from_secs(10);
-/// Between two attempts while the API server is away.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Renews it for ever; `uid` is the Node object's.
 pub async fn keep(api: &Api, name: &str, uid: &str) {
     let mut trouble = Trouble::default();
     loop {
         let begun = Instant::now();
-        let renewed = renew(api, name, uid).await.map_err(|error| api::words(&error));
-        let worked = trouble.of("renew the node's lease", renewed).is_some();
-        sleep_until(begun + if worked { EVERY } else { PAUSE }).await;
+        // One that is not answered must not use up the time of the next.
+        let renewed = timeout(EVERY, renew(api, name, uid)).await;
+        if renewed.is_err() {
+            api.doubt();
+        }
+        let renewed = renewed.map_err(|_| format!("no answer within {EVERY:?}"));
+        let renewed = renewed.and_then(|done| done.map_err(|error| api::words(&error)));
+        match trouble.of("renew the node's lease", renewed) {
+            Some(()) => sleep_until(begun + EVERY).await,
+            None => trouble.pause().await,
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The Node object: made once, kept true, and the Lease that says that this node lives.
 //!
-//! [`facts`] reads what the machine is, [`object`] puts it into the API's words, [`report`] sends it.
+//! [`facts`] reads what the machine is, [`object`] puts it into the API's words, [`report`] sends it; [`rival`] finds another
+//! machine of the same name, [`eviction`] says when the node is short of something, [`local_storage`] when a pod has written too much.
 
+pub mod eviction;
 pub mod facts;
 pub mod lease;
+pub mod local_storage;
 pub mod object;
 pub mod report;
+pub mod rival;

@@ -1,5 +1,6 @@
 //! The Node object in the API's words (core/v1 Node), as a function of what is known.
 
+use super::eviction::Pressures;
 use super::facts::{Left, Machine};
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
@@ -17,9 +18,6 @@ pub const KUBELET: &str = concat!("v1.36.0+skerry-", env!("CARGO_PKG_VERSION"));
 /// Port of our own server.
 pub const PORT: i32 = 10250;
 
-/// A share of the process IDs below which the node is under pressure: one in so many.
-const PIDS: u64 = 20;
-
 /// What the node has to say of itself.
 #[derive(Clone, Debug)]
 pub struct State<'a> {
@@ -33,6 +31,8 @@ pub struct State<'a> {
     pub machine: &'a Machine,
     /// What is left.
     pub left: Left,
+    /// What it is short of.
+    pub pressures: Pressures,
     /// Why pods cannot run yet; none when they can.
     pub unready: Option<&'a str>,
     /// Images in the store: names and size in bytes.
@@ -55,14 +55,18 @@ pub fn allocatable_cpus(cluster: &Cluster, machine: &Machine) -> u64 {
     (machine.cpus * 1000).saturating_sub((cluster.reserved_cpus * 1000.0).round().max(0.0) as u64)
 }
 
+/// Bytes of the data disk that pods may have: all but what is spared.
+pub fn allocatable_disk(cluster: &Cluster, left: &Left) -> u64 {
+    left.disk_size - left.disk_size / 100 * u64::from(cluster.eviction_disk.min(100))
+}
+
 fn resources(state: &State<'_>, own: bool) -> BTreeMap<String, Quantity> {
     let State { cluster, machine, left, .. } = state;
     let (cpu, memory, disk) = match own {
         true => (quantity(machine.cpus), machine.memory, left.disk_size),
         false => {
             let cpus = Quantity(format!("{}m", allocatable_cpus(cluster, machine)));
-            let spared = left.disk_size / 100 * u64::from(cluster.eviction_disk.min(100));
-            (cpus, allocatable_memory(cluster, machine), left.disk_size - spared)
+            (cpus, allocatable_memory(cluster, machine), allocatable_disk(cluster, left))
         }
     };
     BTreeMap::from([
@@ -76,15 +80,9 @@ fn resources(state: &State<'_>, own: bool) -> BTreeMap<String, Quantity> {
     ])
 }
 
-/// The memory, disk and process IDs that are short, in this order.
-pub fn pressures(cluster: &Cluster, left: &Left, most_pids: u64) -> [bool; 3] {
-    let disk = left.disk_size / 100 * u64::from(cluster.eviction_disk.min(100));
-    [left.memory < cluster.eviction_memory.0, left.disk < disk, left.pids < most_pids / PIDS]
-}
-
 /// The four conditions, with the times of those of before that say the same.
-fn conditions(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids: u64) -> Vec<NodeCondition> {
-    let [memory, disk, pids] = pressures(state.cluster, &state.left, most_pids);
+fn conditions(state: &State<'_>, before: &[NodeCondition], now: &Time) -> Vec<NodeCondition> {
+    let Pressures { memory, disk, pids } = state.pressures;
     let pressure = |kind: &str, is: bool, yes: [&str; 2], no: [&str; 2]| {
         let [reason, message] = if is { yes } else { no };
         (kind.to_owned(), is, reason.to_owned(), message.to_owned())
@@ -134,7 +132,7 @@ fn conditions(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids
 }
 
 /// `status`, as it is to be by now; `before` is what the API server had.
-pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids: u64) -> NodeStatus {
+pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeStatus {
     let machine = state.machine;
     let address = |kind: &str, text: String| NodeAddress { type_: kind.to_owned(), address: text };
     let mut addresses: Vec<_> =
@@ -147,7 +145,7 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time, most_pids
     NodeStatus {
         capacity: Some(resources(state, true)),
         allocatable: Some(resources(state, false)),
-        conditions: Some(conditions(state, before, now, most_pids)),
+        conditions: Some(conditions(state, before, now)),
         addresses: Some(addresses),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: PORT }) }),
         declared_features: (!state.features.is_empty())
@@ -185,7 +183,7 @@ pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
 }
 
 /// The object as it is made when there is none.
-pub fn new(state: &State<'_>, now: &Time, most_pids: u64) -> Node {
+pub fn new(state: &State<'_>, now: &Time) -> Node {
     let taint = |one: &spec::node::Taint| Taint {
         key: one.key.clone(),
         value: one.value.clone(),
@@ -204,7 +202,7 @@ pub fn new(state: &State<'_>, now: &Time, most_pids: u64) -> Node {
             taints: Some(state.cluster.taints.iter().map(taint).collect()),
             ..NodeSpec::default()
         }),
-        status: Some(status(state, &[], now, most_pids)),
+        status: Some(status(state, &[], now)),
     }
 }
 
@@ -221,13 +219,14 @@ mod tests {
     fn a_condition_keeps_the_time_when_it_came() {
         let (cluster, machine) =
             (Cluster::default(), Machine { cpus: 2, memory: 64 << 20, ..Machine::default() });
-        let left = Left { memory: 32 << 20, disk_size: 1000, disk: 500, pids: 1000 };
+        let left = Left { disk_size: 1000, ..Left::default() };
         let mut state = State {
             cluster: &cluster,
             name: "n1",
             addresses: &["10.0.0.1".parse().unwrap()],
             machine: &machine,
             left,
+            pressures: Pressures::default(),
             unready: Some("no pod network yet"),
             images: &[],
             features: &[],
@@ -235,14 +234,14 @@ mod tests {
         let of = |status: &NodeStatus, kind: &str| {
             status.conditions.iter().flatten().find(|one| one.type_ == kind).cloned().unwrap()
         };
-        let first = status(&state, &[], &at(1), 1000);
+        let first = status(&state, &[], &at(1));
         assert_eq!(
             (of(&first, "Ready").status.as_str(), of(&first, "DiskPressure").status.as_str()),
             ("False", "False")
         );
         state.unready = None;
-        state.left.disk = 99;
-        let second = status(&state, first.conditions.as_deref().unwrap(), &at(2), 1000);
+        state.pressures.disk = true;
+        let second = status(&state, first.conditions.as_deref().unwrap(), &at(2));
         assert_eq!(of(&second, "Ready").last_transition_time, Some(at(2)));
         assert_eq!(
             (of(&second, "DiskPressure").status.as_str(), of(&second, "PIDPressure").last_transition_time),

@@ -1,7 +1,9 @@
 //! Keeps the Node object true: written when something has changed, else every five minutes.
 
+use super::eviction::Pressures;
 use super::facts::{self, Machine};
 use super::object::{self, State};
+use super::rival;
 use crate::api::{self, Api};
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
@@ -14,14 +16,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// How often the machine is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long a status may stand that has not changed.
 const STALE: Duration = Duration::from_secs(300);
-/// Between two attempts while the API server is away.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who this node is, for as long as the agent runs.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct Own {
 /// What of the node's status changes by what the rest of the agent does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
+    /// What it is short of.
+    pub pressures: Pressures,
     /// Why pods cannot run yet.
     pub unready: Option<String>,
     /// Images in the store: names and size in bytes.
@@ -68,15 +70,16 @@ pub async fn register(own: &Own, api: &Api, standing: &Standing) -> Node {
             say(format_args!("{}: is a node of the cluster", own.name));
             return node;
         }
-        sleep(PAUSE).await;
+        trouble.pause().await;
     }
 }
 
 async fn once(own: &Own, api: &Api, standing: &Standing) -> Result<Node, kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
     let now = Time(Timestamp::now());
-    match nodes.create(&PostParams::default(), &object::new(&state(own, standing), &now, most_pids())).await {
+    match nodes.create(&PostParams::default(), &object::new(&state(own, standing), &now)).await {
         Err(error) if api::is_conflict(&error) => {
+            rival::wait(own, api, &nodes.get(&own.name).await?).await?;
             let labels = json!({ "metadata": { "labels": object::labels(&own.cluster, &own.name) } });
             nodes.patch(&own.name, &PatchParams::default(), &Patch::Merge(&labels)).await
         }
@@ -91,17 +94,11 @@ fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
         addresses: &own.addresses,
         machine: &own.machine,
         left: facts::left(),
+        pressures: standing.pressures,
         unready: standing.unready.as_deref(),
         images: &standing.images,
         features: &standing.features,
     }
-}
-
-fn most_pids() -> u64 {
-    std::fs::read_to_string("/proc/sys/kernel/pid_max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(32_768)
 }
 
 /// Reports for ever, at once when `standing` changes.
@@ -112,18 +109,13 @@ pub async fn keep(own: &Arc<Own>, api: &Api, node: &Node, standing: &mut watch::
     let mut trouble = Trouble::default();
     loop {
         let now = Time(Timestamp::now());
-        let status = object::status(
-            &state(own, &standing.borrow_and_update().clone()),
-            &conditions,
-            &now,
-            most_pids(),
-        );
+        let status = object::status(&state(own, &standing.borrow_and_update().clone()), &conditions, &now);
         let is_due =
             sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
         if is_due {
             let patched = patch(own, api, &status).await.map_err(|error| api::words(&error));
             if trouble.of("report the node's status", patched).is_none() {
-                sleep(PAUSE).await;
+                trouble.pause().await;
                 continue;
             }
             conditions = status.conditions.clone().unwrap_or_default();

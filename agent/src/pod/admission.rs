@@ -2,7 +2,9 @@
 //! What is refused has failed, and is not tried again.
 
 use super::{qos, status};
+use crate::node::eviction::{self, Pressures};
 use crate::pod::env::Allocatable;
+use crate::static_pods::is_static;
 use k8s_openapi::api::core::v1::Pod;
 
 /// Why a pod is refused, given those that are here: the reason of its status, and the message.
@@ -13,13 +15,14 @@ pub fn refusal<'a>(
     node: Allocatable,
 ) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
-    let (mut count, mut cpu, mut memory) = (0_u32, 0_i128, 0_i128);
-    let asks = |spec, key| qos::total(spec, |one| qos::request(one, key), false).unwrap_or(0);
+    let (mut count, mut cpu, mut memory, mut disk) = (0_u32, 0_i128, 0_i128, 0_i128);
+    let asks = |spec, key| qos::pod_request(spec, key).unwrap_or(0);
     for other in here.filter(|other| other.metadata.uid != pod.metadata.uid && !status::is_terminal(other)) {
         count += 1;
         if let Some(spec) = &other.spec {
             cpu += asks(spec, "cpu");
             memory += asks(spec, "memory");
+            disk += asks(spec, "ephemeral-storage");
         }
     }
     if count >= most {
@@ -28,17 +31,44 @@ pub fn refusal<'a>(
     let table = [
         ("cpu", asks(spec, "cpu"), cpu, i128::from(node.millicpu)),
         ("memory", asks(spec, "memory"), memory, i128::from(node.memory) * 1000),
+        ("ephemeral-storage", asks(spec, "ephemeral-storage"), disk, i128::from(node.disk) * 1000),
     ];
     table.into_iter().find(|(_, own, used, all)| *own > 0 && own + used > *all).map(
         |(name, own, used, all)| {
-            let unit = if name == "memory" { 1000 } else { 1 };
+            let unit = if name == "cpu" { 1 } else { 1000 };
             (format!("OutOf{name}"), short(name, own / unit, used / unit, all / unit))
         },
     )
 }
 
-fn short(name: &str, own: i128, used: i128, all: i128) -> String {
+/// The words of what there is not enough of.
+pub(super) fn short(name: &str, own: i128, used: i128, all: i128) -> String {
     format!("Node didn't have enough resource: {name}, requested: {own}, used: {used}, capacity: {all}")
+}
+
+/// Why a pod does not begin on a node that is short of something (`Evicted`): one that asks for no memory while that
+/// is short, any while something else is. The cluster's own pods begin.
+pub fn refusal_under(pod: &Pod, pressures: Pressures) -> Option<(String, String)> {
+    let spec = pod.spec.as_ref()?;
+    let critical = spec.priority.unwrap_or(0) >= eviction::CRITICAL;
+    let tolerates = || {
+        spec.tolerations.iter().flatten().any(|one| {
+            let key = one.key.as_deref().unwrap_or_default();
+            (key == "node.kubernetes.io/memory-pressure" || key.is_empty())
+                && one.effect.as_deref().is_none_or(|effect| matches!(effect, "" | "NoSchedule"))
+        })
+    };
+    let heedless = qos::class(spec) == qos::Class::BestEffort && !tolerates();
+    let all = [
+        ("MemoryPressure", pressures.memory && (heedless || pressures.disk || pressures.pids)),
+        ("DiskPressure", pressures.disk),
+        ("PIDPressure", pressures.pids),
+    ];
+    let names: Vec<&str> = all.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+    if critical || is_static(pod) || names.is_empty() {
+        return None;
+    }
+    Some(("Evicted".to_owned(), format!("The node had condition: [{}].", names.join(" "))))
 }
 
 #[cfg(test)]
@@ -67,6 +97,46 @@ mod tests {
             ("OutOfcpu", "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000")
         );
         assert_eq!(of("1m", 2).unwrap().0, "OutOfpods");
+        let mut large = pod("new", "0", "Pending");
+        large.spec.as_mut().unwrap().containers[0].resources =
+            Some(serde_json::from_value(json!({ "requests": { "ephemeral-storage": "1Ki" } })).unwrap());
+        assert_eq!(
+            refusal(&large, here.iter(), 3, Allocatable { disk: 1000, ..node }).unwrap(),
+            (
+                "OutOfephemeral-storage".to_owned(),
+                "Node didn't have enough resource: ephemeral-storage, requested: 1024, used: 0, capacity: 1000"
+                    .to_owned()
+            )
+        );
         assert_eq!(refusal(&pod("a", "1", "Pending"), here.iter(), 3, node), None, "itself is not beside it");
+    }
+
+    #[test]
+    fn a_node_that_is_short_refuses_who_makes_it_worse() {
+        let pod = |more: serde_json::Value| -> Pod {
+            let mut spec = json!({ "containers": [{ "name": "m" }] });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap()
+        };
+        let none = Pressures::default();
+        let (memory, disk) = (Pressures { memory: true, ..none }, Pressures { disk: true, ..none });
+        let asks =
+            json!({ "containers": [{ "name": "m", "resources": { "requests": { "memory": "1Mi" } } }] });
+        let critical = json!({ "priority": 2_000_001_000 });
+        let tolerates =
+            json!({ "tolerations": [{ "key": "node.kubernetes.io/memory-pressure", "operator": "Exists" }] });
+        let table = [
+            (json!({}), none, None),
+            (json!({}), memory, Some("MemoryPressure")),
+            (asks.clone(), memory, None),
+            (tolerates, memory, None),
+            (asks, disk, Some("DiskPressure")),
+            (critical, disk, None),
+        ];
+        for (more, pressures, condition) in table {
+            let expected =
+                condition.map(|name| ("Evicted".to_owned(), format!("The node had condition: [{name}].")));
+            assert_eq!(refusal_under(&pod(more.clone()), pressures), expected, "{more} {pressures:?}");
+        }
     }
 }

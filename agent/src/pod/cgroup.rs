@@ -1,21 +1,21 @@
 //! Cgroups of pods: `kubepods/{burstable,besteffort}/podUID`, the containers' own below them
 //! (Linux, `cgroup-v2.rst`).
 
-use super::qos;
+use super::qos::{self, Class};
+use super::resize::InForce;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
 /// What a pod's cgroup is given: a file and its text each.
 pub fn limits(spec: &PodSpec) -> Vec<(&'static str, String)> {
-    let mut limits =
-        vec![("cpu.weight", weight(qos::total(spec, |one| qos::request(one, "cpu"), false)).to_string())];
-    if let Some(millis) = qos::total(spec, |one| qos::limit(one, "cpu"), true) {
+    let mut limits = vec![("cpu.weight", weight(qos::pod_request(spec, "cpu")).to_string())];
+    if let Some(millis) = qos::pod_limit(spec, "cpu") {
         limits.push(("cpu.max", format!("{} 100000", (millis * 100).max(1000))));
     }
-    if let Some(millis) = qos::total(spec, |one| qos::limit(one, "memory"), true) {
+    if let Some(millis) = qos::pod_limit(spec, "memory") {
         limits.push(("memory.max", (millis / 1000).to_string()));
     }
     limits
@@ -29,9 +29,42 @@ pub fn weight(millicpu: Option<i128>) -> u64 {
     (10_f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
 }
 
+/// Thousandths of a processor that have a weight: the fewest of those that do.
+pub fn request(weight: u64) -> u64 {
+    let (mut low, mut high) = (0_u64, 262_144 * 1000 / 1024);
+    while low < high {
+        let middle = low.midpoint(high);
+        if self::weight(Some(middle.into())) < weight { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// What holds for a cgroup, by its files.
+pub fn in_force(at: &Path) -> InForce {
+    let text = |file: &str| fs::read_to_string(at.join(file)).ok();
+    let number = |word: &str| if word == "max" { Some(u64::MAX) } else { word.parse().ok() };
+    let cpu = text("cpu.max").and_then(|text| {
+        let (quota, period) = text.trim().split_once(' ')?;
+        let period: u64 = period.parse().ok().filter(|period| *period > 0)?;
+        number(quota).map(|quota| if quota == u64::MAX { quota } else { quota.saturating_mul(1000) / period })
+    });
+    InForce {
+        memory: text("memory.max").and_then(|text| number(text.trim())),
+        cpu,
+        weight: text("cpu.weight").and_then(|text| text.trim().parse().ok()),
+        usage: text("memory.current").and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+    }
+}
+
 /// The path of a cgroup below the hierarchy.
 pub fn path(cgroup: &str) -> PathBuf {
     Path::new(spec::paths::CGROUP).join(cgroup)
+}
+
+/// Whether the kernel's hierarchy has a controller.
+pub fn has(controller: &str) -> bool {
+    let all = fs::read_to_string(path("cgroup.controllers")).unwrap_or_default();
+    all.split_whitespace().any(|one| one == controller)
 }
 
 /// Makes the cgroup of a pod and gives it its limits.
@@ -48,15 +81,22 @@ pub fn make(pod: &Pod) -> Result<(), String> {
     }
     pass_on(&at)?;
     let Some(spec) = &pod.spec else { return Ok(()) };
-    for (file, text) in limits(spec) {
-        let file = at.join(file);
-        match fs::write(&file, &text) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("write {text} to {}: {}", file.display(), cause(&error))),
-            Ok(()) => {}
-        }
+    limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))
+}
+
+/// Writes a file of a cgroup.
+///
+/// # Errors
+/// Which file, and why, in words. One that the kernel has not is none.
+pub fn put(at: &Path, file: &str, text: &str) -> Result<(), String> {
+    let file = at.join(file);
+    // Not fs::write(): what would make a file is forbidden here, rather than told that there is none.
+    let put = || File::options().write(true).open(&file)?.write_all(text.as_bytes());
+    match put() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("write {text} to {}: {}", file.display(), cause(&error))),
+        Ok(()) => Ok(()),
     }
-    Ok(())
 }
 
 /// Cgroups below one get all its controllers.
@@ -72,19 +112,23 @@ fn pass_on(at: &Path) -> Result<(), String> {
     fs::write(&file, words.join(" ")).map_err(|error| format!("write {}: {}", file.display(), cause(&error)))
 }
 
-/// Kills what is left in a cgroup and removes it, with those below.
+/// Kills what is left in the cgroups of the pod with this UID and removes them, in whichever class it was: of one
+/// whose record is gone nobody knows it.
 ///
 /// # Errors
 /// Which, and why: what was killed may need a moment.
-pub fn remove(cgroup: &str) -> Result<(), String> {
-    let at = path(cgroup);
+pub fn remove(uid: &str) -> Result<(), String> {
+    Class::ALL.iter().try_for_each(|class| remove_at(&path(class.cgroup()).join(format!("pod{uid}"))))
+}
+
+fn remove_at(at: &Path) -> Result<(), String> {
     let _ = fs::write(at.join("cgroup.kill"), "1");
-    for entry in fs::read_dir(&at).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(at).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let _ = fs::remove_dir(entry.path());
         }
     }
-    match fs::remove_dir(&at) {
+    match fs::remove_dir(at) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(format!("remove {}: {}", at.display(), cause(&error)))
         }
@@ -113,5 +157,29 @@ mod tests {
         );
         assert_eq!(of(json!([limited, { "name": "b" }])).len(), 1);
         assert_eq!((weight(None), weight(Some(1000))), (1, 100));
+    }
+
+    #[test]
+    fn a_weight_leads_back_to_what_was_asked_for() {
+        for millicpu in [0, 10, 100, 250, 1000, 3500, 64_000] {
+            let own = weight(Some(millicpu));
+            let back = request(own);
+            assert!(i128::from(back) <= millicpu && weight(Some(back.into())) == own, "{millicpu} {back}");
+        }
+    }
+
+    #[test]
+    fn what_holds_is_read_from_files() {
+        let folder = std::env::temp_dir().join(format!("skerry-in-force-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(in_force(&folder), InForce::default());
+        for (file, text) in [("cpu.max", "50000 100000\n"), ("memory.max", "max\n"), ("cpu.weight", "59\n")] {
+            fs::write(folder.join(file), text).unwrap();
+        }
+        let expected = InForce { memory: Some(u64::MAX), cpu: Some(500), weight: Some(59), usage: 0 };
+        assert_eq!(in_force(&folder), expected);
+        fs::write(folder.join("cpu.max"), "max 100000\n").unwrap();
+        assert_eq!(in_force(&folder).cpu, Some(u64::MAX));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

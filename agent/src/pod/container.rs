@@ -3,6 +3,7 @@
 use super::env::expand;
 use super::next::Kind;
 use super::observed::{Sandbox, label};
+use super::resize::Amounts;
 use super::{qos, quantity};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
@@ -88,7 +89,6 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
     let share = |is: Option<bool>| if is == Some(true) { Sharing::Host } else { Sharing::Private };
-    let class = qos::class(spec);
     let made = node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),
@@ -101,12 +101,12 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         stdin: container.stdin == Some(true),
         read_only: own.read_only_root_filesystem == Some(true),
         network: Some(ContainerNetwork::Host),
-        memory: qos::limit(container, "memory").map(bytes),
+        memory: qos::bound(spec, container, "memory").map(bytes),
         // No swap beside it.
-        memory_swap: qos::limit(container, "memory").map(bytes),
-        cpus: qos::limit(container, "cpu").map(|millis| (millis as f64 / 1000.0).max(0.01)),
+        memory_swap: qos::bound(spec, container, "memory").map(bytes),
+        cpus: qos::bound(spec, container, "cpu").map(cpus),
         cpu_shares: Some(qos::shares(qos::request(container, "cpu").unwrap_or(0))),
-        oom_score_adj: Some(qos::oom_score_adj(class, container, parts.memory)),
+        oom_score_adj: Some(qos::oom_score_adj(spec, container, parts.memory)),
         cap_add,
         cap_drop,
         privileged,
@@ -132,8 +132,14 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             mounts: parts.mounts,
             seccomp: filter,
             unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
+            users: sandbox.users,
         })),
     })
+}
+
+/// A limit as the monitor has it: the kernel's least quota is a hundredth of a processor.
+pub fn cpus(millicpu: i128) -> f64 {
+    (millicpu as f64 / 1000.0).max(0.01)
 }
 
 /// The image's own check is not made.
@@ -145,6 +151,8 @@ fn no_check() -> HealthCheck {
 fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {
     let metadata = &parts.pod.metadata;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let spec = parts.pod.spec.as_ref();
+    let resources = spec.map(|spec| Amounts::of(spec, parts.container)).unwrap_or_default();
     let labels = [
         (label::UID, text(&metadata.uid)),
         (label::POD, text(&metadata.name)),
@@ -154,6 +162,7 @@ fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {
         (label::STREAK, parts.streak.to_string()),
         (label::SANDBOX, parts.sandbox.id.clone()),
         (label::IMAGE, text(&parts.container.image)),
+        (label::RESOURCES, resources.to_string()),
     ];
     labels.map(|(key, value)| (key.to_owned(), value)).into()
 }
@@ -164,7 +173,10 @@ pub fn hostname(pod: &Pod) -> String {
     if let Some(spec) = spec.filter(|spec| spec.host_network == Some(true)) {
         return spec.node_name.clone().unwrap_or_default();
     }
-    let said = spec.and_then(|spec| spec.hostname_override.clone().or_else(|| spec.hostname.clone()));
+    if let Some(whole) = spec.and_then(|spec| spec.hostname_override.as_ref()).filter(|own| !own.is_empty()) {
+        return whole.clone();
+    }
+    let said = spec.and_then(|spec| spec.hostname.clone());
     let name = said.filter(|name| !name.is_empty()).or_else(|| pod.metadata.name.clone()).unwrap_or_default();
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
 }
@@ -175,7 +187,9 @@ fn namespaces(sandbox: &Sandbox) -> Vec<Namespace> {
         (NamespaceKind::Ipc, &sandbox.ipc),
         (NamespaceKind::Uts, &sandbox.uts),
     ];
-    joined.map(|(kind, path)| Namespace { kind, path: path.clone() }).to_vec()
+    // Without a path it would be the node's.
+    let pid = sandbox.pid.iter().map(|path| Namespace { kind: NamespaceKind::Pid, path: Some(path.clone()) });
+    joined.map(|(kind, path)| Namespace { kind, path: path.clone() }).into_iter().chain(pid).collect()
 }
 
 /// `UID:GID`; none when the image says it.

@@ -14,7 +14,12 @@ fn made(pod: serde_json::Value, container: serde_json::Value, image_user: &str) 
         kind: Kind::Main,
         attempt: 2,
         streak: 1,
-        sandbox: &Sandbox { id: "s".into(), network: Some("/net".into()), ..Sandbox::default() },
+        sandbox: &Sandbox {
+            id: "s".into(),
+            network: Some("/net".into()),
+            pid: Some("/pid".into()),
+            ..Sandbox::default()
+        },
         digest: "sha256:7",
         image_user,
         env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
@@ -51,8 +56,9 @@ fn a_container_is_asked_for_in_the_monitors_words() {
     assert_eq!(own.oom_score_adj, Some(-997));
     let sandbox = created.sandbox.unwrap();
     assert_eq!(sandbox.cgroup, "kubepods/podu-1");
-    let network = sandbox.namespaces.iter().find(|one| one.kind == NamespaceKind::Network).unwrap();
-    assert_eq!(network.path.as_deref(), Some("/net"));
+    let joined = |kind| sandbox.namespaces.iter().find(|one| one.kind == kind).unwrap().path.as_deref();
+    assert_eq!((joined(NamespaceKind::Network), joined(NamespaceKind::Pid)), (Some("/net"), Some("/pid")));
+    assert_eq!(joined(NamespaceKind::Ipc), None);
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn value(
         let other = resource.container_name.as_deref().and_then(|name| next::find(spec?, name));
         let container = other.map_or(container, |(_, container)| container);
         let divisor = resource.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
-        return fields::resource(container, &resource.resource, divisor, from.allocatable).map(Some);
+        return fields::resource(pod, container, &resource.resource, divisor, from.allocatable).map(Some);
     }
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let (kind, name, key, optional, all) = match (&source.config_map_key_ref, &source.secret_key_ref) {

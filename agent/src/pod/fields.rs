@@ -56,6 +56,7 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 /// # Errors
 /// There is no such resource, or the divisor is no quantity.
 pub fn resource(
+    pod: &Pod,
     container: &Container,
     name: &str,
     divisor: &str,
@@ -73,7 +74,11 @@ pub fn resource(
         _ => return Err(format!("unsupported container resource: {name}")),
     };
     let amount = match list {
-        "limits" => qos::limit(container, key).unwrap_or(most),
+        "limits" => {
+            let spec = pod.spec.as_ref();
+            spec.map_or_else(|| qos::limit(container, key), |spec| qos::bound(spec, container, key))
+                .unwrap_or(most)
+        }
         "requests" => qos::request(container, key).unwrap_or(0),
         _ => return Err(format!("unsupported container resource: {name}")),
     };
@@ -92,7 +97,8 @@ mod tests {
         }))
         .unwrap();
         let node = Allocatable { millicpu: 1500, memory: 64 << 20, disk: 7 };
-        let of = |name: &str, divisor: &str| resource(&container, name, divisor, node).unwrap();
+        let of =
+            |name: &str, divisor: &str| resource(&Pod::default(), &container, name, divisor, node).unwrap();
         assert_eq!(
             (of("limits.cpu", "1"), of("limits.cpu", "1m"), of("limits.cpu", "0")),
             ("1".into(), "250".into(), "1".into())
@@ -103,8 +109,8 @@ mod tests {
             ("250".into(), "7".into())
         );
         assert!(
-            resource(&container, "limits.gpu", "1", node).is_err()
-                && resource(&container, "cpu", "1", node).is_err()
+            resource(&Pod::default(), &container, "limits.gpu", "1", node).is_err()
+                && resource(&Pod::default(), &container, "cpu", "1", node).is_err()
         );
     }
 

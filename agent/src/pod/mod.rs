@@ -4,10 +4,14 @@
 //! |---|---|
 //! | what there is of it | [`observed`] |
 //! | what is to be done next | [`next`] |
+//! | whether and when it is tried again | [`restart`] |
 //! | what the API server is told of it | [`status`] |
 //! | how much it may have | [`qos`], [`quantity`] |
+//! | whether there is room for that, or for more | [`admission`], [`allocation`] |
+//! | how it comes to more or less while it runs | [`resize`] |
 
 pub mod admission;
+pub mod allocation;
 pub mod cgroup;
 pub mod container;
 pub mod env;
@@ -17,4 +21,6 @@ pub mod next;
 pub mod observed;
 pub mod qos;
 pub mod quantity;
+pub mod resize;
+pub mod restart;
 pub mod status;

@@ -47,9 +47,10 @@ pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster) -> Option<Strin
     Some(text)
 }
 
-/// The pod's whole name, when it has a subdomain.
+/// The pod's whole name, when it has a subdomain; a name of `hostnameOverride` is whole as it is.
 pub fn fqdn(pod: &Pod, cluster: &Cluster) -> Option<String> {
-    let subdomain = pod.spec.as_ref()?.subdomain.as_ref().filter(|own| !own.is_empty())?;
+    let spec = pod.spec.as_ref().filter(|spec| spec.hostname_override.is_none())?;
+    let subdomain = spec.subdomain.as_ref().filter(|own| !own.is_empty())?;
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     Some(format!("{}.{subdomain}.{namespace}.svc.{}", hostname(pod), cluster.domain))
 }
@@ -186,6 +187,8 @@ mod tests {
         assert!(text.contains("10.1.0.2\tweb-0.web.n.svc.cluster.local\tweb-0\n"), "{text}");
         assert!(text.ends_with("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
         assert!(of(json!({ "containers": [] })).unwrap().contains("10.1.0.2\tweb-0\n"));
+        let whole = json!({ "containers": [], "subdomain": "web", "hostnameOverride": "a.example.com" });
+        assert!(of(whole).unwrap().contains("10.1.0.2\ta.example.com\n"), "it is whole as it is");
         assert_eq!(of(json!({ "containers": [], "hostNetwork": true })), None);
     }
 

@@ -7,14 +7,9 @@
 //! ```
 
 use super::observed::{Containers, Instance, Sandbox, State};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use std::collections::BTreeMap;
-
-/// Restarts wait so long, in seconds: the second, and at most.
-const BACKOFF: (i64, i64) = (10, 300);
-
-/// A container that has run so long, in seconds, is restarted at once again.
-const STABLE: i64 = 600;
+use super::restart::{is_restarted, restart_at, streak_after};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which of a pod's lists a container stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +40,8 @@ pub enum Ending {
         message: String,
         /// Seconds that it may take.
         grace: i64,
+        /// It goes for the node's sake (`DisruptionTarget`).
+        disrupted: bool,
     },
 }
 
@@ -70,6 +67,15 @@ pub struct Health {
     pub ready: bool,
     /// The liveness or startup probe has failed too often.
     pub failed: bool,
+    /// Seconds that it may take to end for that, when the probe has its own word.
+    pub grace: Option<i64>,
+}
+
+impl Health {
+    /// This probe, of its liveness or its startup, has failed too often.
+    pub fn fail(&mut self, probe: &Probe) {
+        (self.failed, self.grace) = (true, probe.termination_grace_period_seconds);
+    }
 }
 
 /// All that is looked at.
@@ -85,6 +91,8 @@ pub struct View<'a> {
     pub waiting: &'a BTreeMap<String, Waiting>,
     /// Probes' words, by the instance's ID.
     pub health: &'a BTreeMap<String, Health>,
+    /// IDs of containers that begin anew whatever their policy is, for other resources.
+    pub restarting: &'a BTreeSet<String>,
     /// Why it is to end.
     pub ending: Option<&'a Ending>,
     /// Seconds since 1970.
@@ -137,62 +145,29 @@ fn kind(init: &Container) -> Kind {
     if init.restart_policy.as_deref() == Some("Always") { Kind::Sidecar } else { Kind::Init }
 }
 
-/// `restartPolicy`, `Always` without one.
-pub fn restart_policy(spec: &PodSpec) -> &str {
-    spec.restart_policy.as_deref().unwrap_or("Always")
-}
-
-/// How long after its end the container is started again, in seconds.
-pub fn delay(streak: u32) -> i64 {
-    match streak {
-        0 => 0,
-        n => (BACKOFF.0 << (n - 1).min(10)).min(BACKOFF.1),
-    }
-}
-
-/// The streak of the one that follows.
-fn streak_after(ended: &Instance) -> u32 {
-    match ended.state {
-        State::Exited { started, finished, .. } if finished - started >= STABLE => 0,
-        _ => ended.streak + 1,
-    }
-}
-
-/// A container of this kind is started again after such an end.
-fn is_restarted(kind: Kind, policy: &str, code: i32) -> bool {
-    match (kind, policy) {
-        (Kind::Sidecar, _) | (Kind::Main, "Always") => true,
-        (Kind::Init, "Always" | "OnFailure") | (Kind::Main, "OnFailure") => code != 0,
-        _ => false,
-    }
-}
-
-/// When a container that has ended is started again; none when it is not.
-pub fn restart_at(spec: &PodSpec, kind: Kind, ended: &Instance) -> Option<i64> {
-    let State::Exited { code, finished, .. } = ended.state else { return None };
-    let soon = streak_after(ended).saturating_sub(1);
-    is_restarted(kind, restart_policy(spec), code).then(|| finished + delay(soon))
+/// Two states of a pod are the same to its containers: the specification, labels and annotations.
+pub fn reads_alike(a: &Pod, b: &Pod) -> bool {
+    let of = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+    a.spec == b.spec && of(a) == of(b)
 }
 
 /// Nothing of the pod will run again: all have ended for good, or an init container has failed.
-pub fn is_over(spec: &PodSpec, containers: &Containers) -> bool {
-    let failed = |kind, container: &Container| {
-        let latest = containers.latest(&container.name);
-        kind == Kind::Init
-            && restart_policy(spec) == "Never"
-            && latest.and_then(Instance::code).is_some_and(|code| code != 0)
+pub fn is_over(view: &View<'_>, spec: &PodSpec) -> bool {
+    let for_good = |kind, container: &Container| {
+        let latest = view.containers.latest(&container.name);
+        let code = latest.filter(|one| !view.restarting.contains(&one.id)).and_then(Instance::code);
+        code.filter(|code| !is_restarted(spec, kind, &container.name, *code))
     };
-    let ended = |container: &Container| {
-        let latest = containers.latest(&container.name).and_then(Instance::code);
-        latest.is_some_and(|code| !is_restarted(Kind::Main, restart_policy(spec), code))
-    };
+    let failed =
+        |kind, container| kind == Kind::Init && for_good(kind, container).is_some_and(|code| code != 0);
+    let ended = |container| for_good(Kind::Main, container).is_some();
     self::containers(spec).any(|(kind, one)| failed(kind, one)) || spec.containers.iter().all(ended)
 }
 
 /// What is to be done next.
 pub fn next(view: &View<'_>) -> Action {
     let Some(spec) = &view.pod.spec else { return Action::Done };
-    let over = is_over(spec, view.containers);
+    let over = is_over(view, spec);
     // What has come to its end never begins again, whatever is left to be seen of it.
     if view.ending.is_some() || over || super::status::is_terminal(view.pod) {
         return end(view, spec);
@@ -227,7 +202,7 @@ pub fn next(view: &View<'_>) -> Action {
     for ephemeral in spec.ephemeral_containers.iter().flatten() {
         if view.containers.latest(&ephemeral.name).is_none() && is_due(view, &ephemeral.name, 0, &mut soonest)
         {
-            return run(&ephemeral.name, Kind::Ephemeral, None);
+            return run(spec, &ephemeral.name, Kind::Ephemeral, None);
         }
     }
     Action::Wait(soonest.0)
@@ -261,22 +236,29 @@ fn advance(
 ) -> Option<Action> {
     let name = &container.name;
     let Some(latest) = view.containers.latest(name) else {
-        return is_due(view, name, 0, soonest).then(|| run(name, kind, None));
+        return is_due(view, name, 0, soonest).then(|| run(spec, name, kind, None));
     };
     match &latest.state {
         State::Running { .. } => {
             let asked = container.image.as_deref().unwrap_or_default();
-            let failed = view.health.get(&latest.id).is_some_and(|health| health.failed);
-            let wrong = failed || latest.image != asked || latest.sandbox != sandbox.id;
-            let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+            let failed = view.health.get(&latest.id).filter(|health| health.failed);
+            let wrong = failed.is_some()
+                || latest.image != asked
+                || latest.sandbox != sandbox.id
+                || view.restarting.contains(&latest.id);
+            let own = failed.and_then(|health| health.grace);
+            let grace = own.or(spec.termination_grace_period_seconds).unwrap_or(30);
             wrong.then(|| Action::Stop { ids: vec![latest.id.clone()], grace })
         }
         // Its start did not come to its end: whoever did it was killed.
-        State::Created => Some(run(name, kind, Some(latest))),
+        State::Created => Some(run(spec, name, kind, Some(latest))),
         State::Exited { .. } => {
-            let again = if latest.sandbox == sandbox.id { restart_at(spec, kind, latest) } else { Some(0) };
+            let by_policy = restart_at(spec, kind, latest);
+            // In another sandbox what has ended for good stays so, but for what prepares the pod.
+            let anew = latest.sandbox != sandbox.id && (kind == Kind::Init || by_policy.is_some());
+            let again = if anew || view.restarting.contains(&latest.id) { Some(0) } else { by_policy };
             let at = again?;
-            is_due(view, name, at, soonest).then(|| run(name, kind, Some(latest)))
+            is_due(view, name, at, soonest).then(|| run(spec, name, kind, Some(latest)))
         }
     }
 }
@@ -290,12 +272,12 @@ fn is_due(view: &View<'_>, name: &str, at: i64, soonest: &mut Soonest) -> bool {
     at <= view.now
 }
 
-fn run(name: &str, kind: Kind, before: Option<&Instance>) -> Action {
+fn run(spec: &PodSpec, name: &str, kind: Kind, before: Option<&Instance>) -> Action {
     let (attempt, streak) = match before {
         None => (0, 0),
         // The same one once more: its container is there already.
         Some(one) if one.state == State::Created => (one.attempt, one.streak),
-        Some(one) => (one.attempt + 1, streak_after(one)),
+        Some(one) => (one.attempt + 1, streak_after(spec, one)),
     };
     Action::Run { container: name.to_owned(), kind, attempt, streak }
 }

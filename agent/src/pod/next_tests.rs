@@ -19,6 +19,7 @@ fn instance(container: &str, attempt: u32, streak: u32, state: State) -> Instanc
         sandbox: "s".into(),
         image: "i".into(),
         digest: String::new(),
+        resources: None,
         state,
     }
 }
@@ -36,6 +37,7 @@ struct Given {
     waiting: BTreeMap<String, Waiting>,
     health: BTreeMap<String, Health>,
     ending: Option<Ending>,
+    restarting: BTreeSet<String>,
 }
 
 impl Given {
@@ -47,6 +49,7 @@ impl Given {
             waiting: BTreeMap::new(),
             health: BTreeMap::new(),
             ending: None,
+            restarting: BTreeSet::new(),
         }
     }
 
@@ -57,13 +60,14 @@ impl Given {
             containers: &self.containers,
             waiting: &self.waiting,
             health: &self.health,
+            restarting: &self.restarting,
             ending: self.ending.as_ref(),
             now,
         })
     }
 
     fn healthy(mut self, id: &str) -> Self {
-        self.health.insert(id.into(), Health { started: true, ready: true, failed: false });
+        self.health.insert(id.into(), Health { started: true, ready: true, ..Health::default() });
         self
     }
 }
@@ -128,6 +132,9 @@ fn restarts_wait_ever_longer_and_a_long_run_forgives() {
     assert_eq!(after(2, 0, 5, 15), Action::Wait(Some(25)));
     assert_eq!(after(9, 0, 5, 15), Action::Wait(Some(305)));
     assert_eq!(after(9, 0, 600, 600), again("m", Kind::Main, 5, 0));
+    let mut other = Given::of(spec.clone(), [instance("m", 4, 9, exited(1, 0, 5))]);
+    other.pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
+    assert_eq!(other.at(5), again("m", Kind::Main, 5, 0), "another image begins anew");
 }
 
 #[test]
@@ -194,12 +201,24 @@ fn what_cannot_be_made_waits_and_keeps_nothing_else_from_running() {
 }
 
 #[test]
+fn a_status_changes_nothing_and_an_annotation_does() {
+    let pod = pod(json!({ "containers": [{ "name": "m", "image": "i" }] }));
+    let mut other = pod.clone();
+    other.status = serde_json::from_value(json!({ "phase": "Running" })).unwrap();
+    assert!(reads_alike(&pod, &other));
+    other.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+    assert!(!reads_alike(&pod, &other));
+}
+
+#[test]
 fn what_its_probe_or_its_image_says_is_wrong_is_stopped() {
     let spec = json!({ "containers": [{ "name": "m", "image": "i" }], "terminationGracePeriodSeconds": 7 });
     let mut given = Given::of(spec, [instance("m", 0, 0, UP)]);
     assert_eq!(given.at(0), Action::Wait(None));
     given.health.insert("m.0".into(), Health { failed: true, ..Health::default() });
     assert_eq!(given.at(0), stop("m.0", 7));
+    given.health.get_mut("m.0").unwrap().grace = Some(2);
+    assert_eq!(given.at(0), stop("m.0", 2), "the probe has its own word");
     given.health.clear();
     given.pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
     assert_eq!(given.at(0), stop("m.0", 7));
@@ -265,4 +284,49 @@ fn every_pod_comes_to_rest() {
         }
         assert!(rested && main_began, "seed {seed}: {all:?}");
     }
+}
+
+#[test]
+fn an_init_container_that_its_rule_restarts_does_not_end_the_pod() {
+    let codes = json!({ "operator": "In", "values": [42] });
+    let spec = json!({
+        "restartPolicy": "Never",
+        "initContainers": [{ "name": "init", "image": "i", "restartPolicy": "Never",
+            "restartPolicyRules": [{ "action": "Restart", "exitCodes": codes }] }],
+        "containers": [{ "name": "main", "image": "i" }],
+    });
+    let given = |code| Given::of(spec.clone(), [instance("init", 0, 0, exited(code, 0, 5))]);
+    assert_eq!(given(42).at(5), again("init", Kind::Init, 1, 1));
+    assert_eq!(given(1).at(5), Action::TearDown);
+}
+
+#[test]
+fn who_gets_other_resources_by_a_restart_begins_anew_whatever_its_policy() {
+    let spec = json!({ "restartPolicy": "OnFailure", "containers": [{ "name": "m", "image": "i" }] });
+    let of = |state| {
+        let mut given = Given::of(spec.clone(), [instance("m", 0, 3, state)]);
+        given.restarting.insert("m.0".into());
+        given.at(6)
+    };
+    assert_eq!(of(UP), stop("m.0", 30));
+    assert_eq!(of(exited(0, 0, 5)), again("m", Kind::Main, 1, 4));
+    assert_eq!(Given::of(spec.clone(), [instance("m", 0, 3, exited(0, 0, 5))]).at(6), Action::TearDown);
+}
+
+#[test]
+fn in_another_sandbox_what_has_ended_for_good_stays_so() {
+    let two = json!([{ "name": "m", "image": "i" }, { "name": "n", "image": "i" }]);
+    for (policy, code, anew) in [("OnFailure", 0, false), ("OnFailure", 255, true), ("Always", 0, true)] {
+        let up = instance("n", 0, 0, UP);
+        let ended = instance("m", 0, 0, exited(code, 0, 1));
+        let mut given = Given::of(json!({ "restartPolicy": policy, "containers": two }), [ended, up]);
+        given.sandbox.as_mut().unwrap().id = "other".into();
+        let expected = if anew { again("m", Kind::Main, 1, 1) } else { stop("n.0", 30) };
+        assert_eq!(given.at(2), expected, "{policy} {code}");
+    }
+    let over = instance("m", 0, 0, exited(255, 0, 1));
+    let mut given =
+        Given::of(json!({ "restartPolicy": "Never", "containers": [{ "name": "m", "image": "i" }] }), [over]);
+    given.sandbox = None;
+    assert!(!matches!(given.at(2), Action::Run { .. } | Action::MakeSandbox), "{:?}", given.at(2));
 }

@@ -1,6 +1,7 @@
 //! What there is of a pod: its sandbox and its containers, read from the monitor and the disk alone, so
 //! that an agent which was killed knows as much as before.
 
+use super::resize::Amounts;
 use serde::{Deserialize, Serialize};
 use spec::monitor::Summary;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub mod label {
     pub const SANDBOX: &str = "io.skerry.pod.sandbox";
     /// The image as the pod asked for it.
     pub const IMAGE: &str = "io.skerry.pod.image";
+    /// The resources that it began with.
+    pub const RESOURCES: &str = "io.skerry.pod.resources";
 }
 
 /// What a pod's containers share.
@@ -40,6 +43,10 @@ pub struct Sandbox {
     pub ipc: Option<String>,
     /// Path of its UTS namespace; none in the node's own.
     pub uts: Option<String>,
+    /// Path of its PID namespace; none when each container has its own, or the node's.
+    pub pid: Option<String>,
+    /// The first of the node's users that are its own; none with the node's.
+    pub users: Option<u32>,
 }
 
 /// Where a container is in its life.
@@ -86,6 +93,8 @@ pub struct Instance {
     pub image: String,
     /// Digest of the image's manifest.
     pub digest: String,
+    /// The resources that it began with, where that is known.
+    pub resources: Option<Amounts>,
     /// Where it is.
     pub state: State,
 }
@@ -105,6 +114,7 @@ impl Instance {
             sandbox: label(label::SANDBOX).unwrap_or_default(),
             image: label(label::IMAGE).unwrap_or_default(),
             digest: summary.digest.clone().unwrap_or_default(),
+            resources: label(label::RESOURCES).and_then(|text| text.parse().ok()),
             state: state(summary),
         })
     }
@@ -112,6 +122,14 @@ impl Instance {
     /// It runs.
     pub fn runs(&self) -> bool {
         matches!(self.state, State::Running { .. })
+    }
+
+    /// Since when it runs, in seconds since 1970.
+    pub fn started(&self) -> Option<i64> {
+        match self.state {
+            State::Running { started } => Some(started),
+            _ => None,
+        }
     }
 
     /// It has ended.
@@ -137,7 +155,7 @@ fn state(summary: &Summary) -> State {
             (Some(code), finished) => State::Exited {
                 code: code.into(),
                 out_of_memory: own.out_of_memory,
-                started: seconds(own.started).or(finished).unwrap_or(0),
+                started: seconds(own.ran).or(finished).unwrap_or(0),
                 finished: finished.unwrap_or(0),
                 error: own.error.clone(),
             },
@@ -216,7 +234,7 @@ mod tests {
             state: "exited".into(),
             exit: Some(3),
             finished: Some(9),
-            started: Some(7),
+            ran: Some(7),
             ..Status::default()
         };
         let running = Status { state: "running".into(), started: Some(8), ..Status::default() };
@@ -228,6 +246,7 @@ mod tests {
         assert!(containers.previous("web").unwrap().runs());
         let outlived: Vec<_> = containers.outlived().collect();
         assert_eq!((outlived.len(), outlived[0].code()), (1, Some(3)));
+        assert!(matches!(outlived[0].state, State::Exited { started: 7, finished: 9, .. }));
         let mut other = summary("0", ended);
         other.labels.clear();
         assert_eq!(Instance::of(&other), None, "a person's container is no pod's");

@@ -1,7 +1,7 @@
 //! The class of a pod's quality of service, and what its cgroup is given ("Pod Quality of Service Classes").
 
 use super::quantity;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 
 /// Its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Guaranteed, Self::Burstable, Self::BestEffort];
+
     /// As the API writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,34 +37,73 @@ impl Class {
     }
 }
 
-/// What a container asks for or is limited to, in thousandths: of a processor for `cpu`, of a byte for `memory`.
-fn amount(container: &Container, limits: bool, key: &str) -> Option<i128> {
-    let resources = container.resources.as_ref()?;
-    let list = if limits { &resources.limits } else { &resources.requests };
+/// What is asked for or is the limit, in thousandths: of a processor for `cpu`, of a byte for the others.
+fn amount(resources: Option<&ResourceRequirements>, limits: bool, key: &str) -> Option<i128> {
+    let list = if limits { &resources?.limits } else { &resources?.requests };
     let own = list.as_ref()?.get(key).and_then(|text| quantity::millis(&text.0));
     own.filter(|amount| *amount != 0)
 }
 
 /// The request, which is the limit where only that is given.
+fn asked(resources: Option<&ResourceRequirements>, key: &str) -> Option<i128> {
+    amount(resources, false, key).or_else(|| amount(resources, true, key))
+}
+
+/// A container's request.
 pub fn request(container: &Container, key: &str) -> Option<i128> {
-    amount(container, false, key).or_else(|| amount(container, true, key))
+    asked(container.resources.as_ref(), key)
 }
 
-/// The limit.
+/// A container's own limit.
 pub fn limit(container: &Container, key: &str) -> Option<i128> {
-    amount(container, true, key)
+    amount(container.resources.as_ref(), true, key)
 }
 
-/// A pod's class.
+/// The limit that holds for a container: its own, else its pod's.
+pub fn bound(spec: &PodSpec, container: &Container, key: &str) -> Option<i128> {
+    limit(container, key).or_else(|| amount(spec.resources.as_ref(), true, key))
+}
+
+/// What a pod asks for: by its own word (`spec.resources`), else all its containers together; and its overhead.
+pub fn pod_request(spec: &PodSpec, key: &str) -> Option<i128> {
+    let own = asked(spec.resources.as_ref(), key);
+    with_overhead(spec, key, own.or_else(|| total(spec, |one| request(one, key), false)))
+}
+
+/// The pod's limit: its own, else that of its containers together when each has one; and its overhead.
+pub fn pod_limit(spec: &PodSpec, key: &str) -> Option<i128> {
+    let own = amount(spec.resources.as_ref(), true, key);
+    let own = own.or_else(|| total(spec, |one| limit(one, key), true))?;
+    with_overhead(spec, key, Some(own))
+}
+
+/// The limits of a pod's containers together, of those that have one.
+pub fn sum_of_limits(spec: &PodSpec, key: &str) -> Option<i128> {
+    total(spec, |one| limit(one, key), false)
+}
+
+fn with_overhead(spec: &PodSpec, key: &str, own: Option<i128>) -> Option<i128> {
+    let overhead = spec.overhead.as_ref().and_then(|all| quantity::millis(&all.get(key)?.0)).unwrap_or(0);
+    Some(own.unwrap_or(0) + overhead).filter(|amount| *amount != 0)
+}
+
+/// A pod's class: by its own resources when it has some, else by those of its containers.
 pub fn class(spec: &PodSpec) -> Class {
-    let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-    let asks = |one: &Container| ["cpu", "memory"].iter().any(|key| request(one, key).is_some());
-    let is_full = |one: &Container| {
-        ["cpu", "memory"].iter().all(|key| limit(one, key).is_some() && limit(one, key) == request(one, key))
+    const KEYS: [&str; 2] = ["cpu", "memory"];
+    type Own<'a> = Option<&'a ResourceRequirements>;
+    let asks = |own: &Own<'_>| KEYS.iter().any(|key| asked(*own, key).is_some());
+    let is_full = |own: &Own<'_>| {
+        KEYS.iter()
+            .all(|key| amount(*own, true, key).is_some() && amount(*own, true, key) == asked(*own, key))
     };
-    if all.clone().all(is_full) {
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let all: Vec<Own<'_>> = match spec.resources.as_ref() {
+        pod if asks(&pod) => vec![pod],
+        _ => containers.map(|one| one.resources.as_ref()).collect(),
+    };
+    if all.iter().all(is_full) {
         Class::Guaranteed
-    } else if all.any(asks) {
+    } else if all.iter().any(asks) {
         Class::Burstable
     } else {
         Class::BestEffort
@@ -70,7 +112,7 @@ pub fn class(spec: &PodSpec) -> Class {
 
 /// What a pod's containers ask for or are limited to together: init containers one after the other, the
 /// rest, sidecars among them, at once. A limit is none when one of the containers has none.
-pub fn total(spec: &PodSpec, of: impl Fn(&Container) -> Option<i128>, all: bool) -> Option<i128> {
+fn total(spec: &PodSpec, of: impl Fn(&Container) -> Option<i128>, all: bool) -> Option<i128> {
     let sidecar = |one: &&Container| one.restart_policy.as_deref() == Some("Always");
     let init = spec.init_containers.as_deref().unwrap_or_default();
     if all && init.iter().chain(&spec.containers).any(|one| of(one).is_none()) {
@@ -97,13 +139,17 @@ pub fn shares(millicpu: i128) -> u64 {
     u64::try_from(millicpu * 1024 / 1000).unwrap_or(2).clamp(2, 262_144)
 }
 
-/// Who is killed first when the node's memory runs out (`oom_score_adj`).
-pub fn oom_score_adj(class: Class, container: &Container, capacity: u64) -> i32 {
-    match class {
+/// Who is killed first when the node's memory runs out (`oom_score_adj`). What a pod asks for beyond its containers
+/// is theirs in equal parts.
+pub fn oom_score_adj(spec: &PodSpec, container: &Container, capacity: u64) -> i32 {
+    match class(spec) {
         Class::Guaranteed => -997,
         Class::BestEffort => 1000,
         Class::Burstable => {
-            let request = request(container, "memory").unwrap_or(0) / 1000;
+            let together = total(spec, |one| request(one, "memory"), false).unwrap_or(0);
+            let asked = pod_request(spec, "memory").unwrap_or(0);
+            let part = (asked - together).max(0) / spec.containers.len().max(1) as i128;
+            let request = (request(container, "memory").unwrap_or(0) + part) / 1000;
             let share = 1000 - request * 1000 / i128::from(capacity.max(1));
             i32::try_from(share).unwrap_or(999).clamp(3, 999)
         }
@@ -154,8 +200,40 @@ mod tests {
     fn who_asks_for_more_is_spared_longer() {
         let of = |memory: &str| {
             let spec = resources(json!({}), json!({ "memory": memory }));
-            oom_score_adj(class(&spec), &spec.containers[0], 1 << 30)
+            oom_score_adj(&spec, &spec.containers[0], 1 << 30)
         };
         assert_eq!((of("512Mi"), of("1Gi"), of("1Ki")), (500, 3, 999));
+    }
+
+    #[test]
+    fn a_pods_own_word_comes_before_its_containers() {
+        let spec = spec(json!({
+            "resources": { "requests": { "cpu": "1", "memory": "512Mi" }, "limits": { "memory": "1Gi" } },
+            "overhead": { "cpu": "100m" },
+            "containers": [
+                { "name": "a", "resources": { "requests": { "cpu": "200m" }, "limits": { "memory": "64Mi" } } },
+                { "name": "b" },
+            ],
+        }));
+        assert_eq!(class(&spec), Class::Burstable);
+        assert_eq!(pod_request(&spec, "cpu"), Some(1100));
+        assert_eq!(pod_limit(&spec, "memory"), Some((1 << 30) * 1000));
+        assert_eq!(pod_limit(&spec, "cpu"), None);
+        let bounds = [0, 1].map(|which| bound(&spec, &spec.containers[which], "memory").unwrap() / 1000);
+        assert_eq!(bounds, [64 << 20, 1 << 30]);
+        // 64 MiB and half of what is left of 512: 288, of 1024.
+        assert_eq!(oom_score_adj(&spec, &spec.containers[0], 1 << 30), 719);
+    }
+
+    #[test]
+    fn a_pod_whose_own_limits_are_its_requests_is_guaranteed() {
+        let full = json!({ "cpu": "1", "memory": "1Gi" });
+        let of = |requests| {
+            class(&spec(json!({
+                "resources": { "limits": full, "requests": requests }, "containers": [{ "name": "a" }],
+            })))
+        };
+        assert_eq!(of(full.clone()), Class::Guaranteed);
+        assert_eq!(of(json!({ "cpu": "500m" })), Class::Burstable);
     }
 }

@@ -43,6 +43,18 @@ pub fn units(text: &str) -> Option<i128> {
     millis(text).map(|millis| millis.div_euclid(1000) + i128::from(millis.rem_euclid(1000) != 0))
 }
 
+/// Thousandths of a processor as the API writes them.
+pub fn of_cpu(millicpu: u64) -> String {
+    if millicpu.is_multiple_of(1000) { (millicpu / 1000).to_string() } else { format!("{millicpu}m") }
+}
+
+/// Bytes as the API writes them, with the greatest binary suffix that leaves a whole number.
+pub fn of_memory(bytes: u64) -> String {
+    let suffixes = [(1_u64 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    let fits = suffixes.iter().find(|(unit, _)| bytes != 0 && bytes.is_multiple_of(*unit));
+    fits.map_or_else(|| bytes.to_string(), |(unit, suffix)| format!("{}{suffix}", bytes / unit))
+}
+
 /// A number without its point, and how many digits stood behind that.
 fn decimal(text: &str) -> Option<(i128, u32)> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -81,5 +93,12 @@ mod tests {
             assert_eq!(super::millis(text), None, "{text}");
         }
         assert_eq!((units("1500m"), units("1Ki")), (Some(2), Some(1024)));
+    }
+
+    #[test]
+    fn quantities_are_written_as_the_api_does() {
+        assert_eq!([0, 10, 1000, 1500].map(of_cpu), ["0", "10m", "1", "1500m"]);
+        let bytes = [0, 1000, 1 << 10, 3 << 20, (1 << 30) + (1 << 20), 5 << 40];
+        assert_eq!(bytes.map(of_memory), ["0", "1000", "1Ki", "3Mi", "1025Mi", "5Ti"]);
     }
 }

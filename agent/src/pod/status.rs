@@ -1,11 +1,13 @@
 //! `status`, as a function of what is wanted and what there is (core/v1 PodStatus, "Pod Lifecycle").
 //!
 //! A phase that is `Succeeded` or `Failed` never changes again. Conditions of others (readiness gates,
-//! `DisruptionTarget`) are not among those that are sent.
+//! `DisruptionTarget`) are not among those that are sent; those of a resize are while they stand.
 
 use super::next::{self, Ending, Kind, View};
 use super::observed::{Instance, State};
 use super::qos;
+use super::resize::told::{self, Resizing};
+use super::resize::{Amounts, InForce};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
     ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
@@ -27,6 +29,12 @@ pub struct Known<'a> {
     pub messages: &'a BTreeMap<String, String>,
     /// Why a pod was refused, which never ran: reason and message.
     pub refused: Option<&'a (String, String)>,
+    /// What is told of other resources for it.
+    pub resizing: &'a Resizing,
+    /// What containers that run were given, and what holds for them, by the instance's ID.
+    pub given: &'a BTreeMap<String, (Amounts, InForce)>,
+    /// What holds for the pod as a whole.
+    pub of_pod: InForce,
 }
 
 /// Seconds since 1970 as the API writes a time.
@@ -81,8 +89,15 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         Some(Ending::Failed { reason, message, .. }) => (Some(reason.clone()), Some(message.clone())),
         _ => (before.reason.clone(), before.message.clone()),
     };
+    let mut conditions = conditions(view, spec, &before, &phase, &init, &main);
+    if !matches!(phase.as_str(), "Succeeded" | "Failed") {
+        conditions.extend(known.resizing.conditions());
+    }
+    let resources = spec.resources.as_ref();
     PodStatus {
-        conditions: Some(conditions(view, spec, &before, &phase, &init, &main)),
+        conditions: Some(conditions),
+        allocated_resources: resources.and_then(|own| own.requests.clone()),
+        resources: resources.map(|own| told::in_force(own, &Amounts::of_pod(own), &known.of_pod)),
         host_ip: hosts.first().cloned(),
         host_ips: Some(hosts.into_iter().map(|ip| HostIP { ip }).collect()),
         pod_ip: addresses.first().cloned(),
@@ -118,6 +133,15 @@ fn container_status(
         status.container_id = Some(format!("{SCHEME}{}", latest.id));
         status.image_id = image_id(latest);
         status.restart_count = latest.attempt.try_into().unwrap_or(i32::MAX);
+    }
+    if let Some(one) = latest.filter(|_| kind != Kind::Ephemeral) {
+        let allocated = container.resources.clone().unwrap_or_default();
+        status.allocated_resources = allocated.requests.clone();
+        let given = known.given.get(&one.id).filter(|_| one.runs());
+        status.resources = Some(match given {
+            Some((given, now)) => told::in_force(&allocated, given, now),
+            None => allocated,
+        });
     }
     let health = latest.and_then(|one| view.health.get(&one.id)).copied().unwrap_or_default();
     let ended = |one: &Instance| terminated(one, known.messages.get(&one.id));
@@ -177,8 +201,8 @@ fn waiting(
         None => say("PodInitializing", None),
         Some(one) if one.state == State::Created => say("ContainerCreating", None),
         Some(one) => {
-            let at =
-                next::restart_at(spec, kind, one).filter(|at| view.ending.is_none() && *at > view.now)?;
+            let at = super::restart::restart_at(spec, kind, one)
+                .filter(|at| view.ending.is_none() && *at > view.now)?;
             let State::Exited { finished, .. } = one.state else { return None };
             let metadata = &view.pod.metadata;
             let message = format!(
@@ -252,7 +276,7 @@ fn phase(view: &View<'_>, spec: &PodSpec, before: &PodStatus, known: &Known<'_>)
     } else if view.ending.is_some() && !running {
         let succeeded = ends(0) && !matches!(view.ending, Some(Ending::Failed { .. }));
         if succeeded { "Succeeded" } else { "Failed" }
-    } else if next::is_over(spec, view.containers) && !running {
+    } else if next::is_over(view, spec) && !running {
         if ends(0) { "Succeeded" } else { "Failed" }
     } else if !is_initialized(view, spec) {
         "Pending"
@@ -320,7 +344,14 @@ fn conditions(
         ("ContainersReady", containers),
         ("PodScheduled", (true, "", String::new())),
     ];
-    let made = all.map(|(kind, (is, reason, message))| {
+    // Who decides on its end by the node's needs says so (KEP-3329).
+    let disrupted = match view.ending {
+        Some(Ending::Failed { message, disrupted: true, .. }) => {
+            Some(("DisruptionTarget", (true, "TerminationByKubelet", message.clone())))
+        }
+        _ => None,
+    };
+    let made = all.into_iter().chain(disrupted).map(|(kind, (is, reason, message))| {
         let status = if is { "True" } else { "False" };
         let same = before.conditions.iter().flatten().find(|one| one.type_ == kind && one.status == status);
         PodCondition {
@@ -335,7 +366,7 @@ fn conditions(
             last_probe_time: None,
         }
     });
-    made.to_vec()
+    made.collect()
 }
 
 /// Readiness gates that are not true yet, in words.
@@ -353,8 +384,12 @@ fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
 
 /// The pod has come to its end.
 pub fn is_terminal(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    pod.status.as_ref().is_some_and(is_over)
+}
+
+/// It says so of a pod.
+pub fn is_over(status: &PodStatus) -> bool {
+    matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::*;
 use crate::pod::next::{Health, Waiting};
 use crate::pod::observed::{Containers, Sandbox};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 struct Given {
     pod: Pod,
@@ -11,6 +12,8 @@ struct Given {
     health: BTreeMap<String, Health>,
     ending: Option<Ending>,
     messages: BTreeMap<String, String>,
+    resizing: Resizing,
+    given: BTreeMap<String, (Amounts, InForce)>,
 }
 
 fn instance(container: &str, attempt: u32, state: State) -> Instance {
@@ -23,6 +26,7 @@ fn instance(container: &str, attempt: u32, state: State) -> Instance {
         sandbox: "s".into(),
         image: "registry:5000/web:1".into(),
         digest: "sha256:7".into(),
+        resources: None,
         state,
     }
 }
@@ -54,6 +58,8 @@ impl Given {
             health: BTreeMap::new(),
             ending: None,
             messages: BTreeMap::new(),
+            resizing: Resizing::default(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -64,11 +70,20 @@ impl Given {
             containers: &self.containers,
             waiting: &self.waiting,
             health: &self.health,
+            restarting: &BTreeSet::new(),
             ending: self.ending.as_ref(),
             now: 5,
         };
         let node = ["192.0.2.1".parse().unwrap()];
-        status(&view, &Known { node: &node, messages: &self.messages, refused: None })
+        let known = Known {
+            node: &node,
+            messages: &self.messages,
+            refused: None,
+            resizing: &self.resizing,
+            given: &self.given,
+            of_pod: InForce::default(),
+        };
+        status(&view, &known)
     }
 }
 
@@ -93,7 +108,7 @@ fn a_pod_goes_through_its_phases() {
     let running = up.told();
     assert_eq!(running.phase.as_deref(), Some("Running"));
     assert_eq!(condition(&running, "Ready"), ("False".into(), Some("ContainersNotReady".into())));
-    up.health.insert("m0".into(), Health { started: true, ready: true, failed: false });
+    up.health.insert("m0".into(), Health { started: true, ready: true, ..Health::default() });
     let ready = up.told();
     assert_eq!(condition(&ready, "Ready").0, "True");
     let own = &ready.container_statuses.unwrap()[0];
@@ -165,12 +180,17 @@ fn what_keeps_it_from_being_made_is_told() {
 #[test]
 fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
     let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
-    given.ending =
-        Some(Ending::Failed { reason: "Evicted".into(), message: "low on memory".into(), grace: 0 });
+    given.ending = Some(Ending::Failed {
+        reason: "Evicted".into(),
+        message: "low on memory".into(),
+        grace: 0,
+        disrupted: true,
+    });
     assert_eq!(given.told().phase.as_deref(), Some("Running"));
     given.containers = Containers::of([instance("i", 0, exited(0)), instance("m", 0, exited(0))]);
     let status = given.told();
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+    assert_eq!(condition(&status, "DisruptionTarget"), ("True".into(), Some("TerminationByKubelet".into())));
     given.ending = Some(Ending::Deleted { until: 0 });
     assert_eq!(given.told().phase.as_deref(), Some("Succeeded"));
     given.containers = Containers::default();
@@ -180,7 +200,7 @@ fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
 #[test]
 fn readiness_gates_are_others_words() {
     let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
-    given.health.insert("m0".into(), Health { started: true, ready: true, failed: false });
+    given.health.insert("m0".into(), Health { started: true, ready: true, ..Health::default() });
     given.pod.spec.as_mut().unwrap().readiness_gates =
         serde_json::from_value(json!([{ "conditionType": "x/y" }])).unwrap();
     assert_eq!(condition(&given.told(), "Ready"), ("False".into(), Some("ReadinessGatesNotReady".into())));
@@ -189,4 +209,37 @@ fn readiness_gates_are_others_words() {
     let status = given.told();
     assert_eq!(condition(&status, "Ready").0, "True");
     assert!(status.conditions.unwrap().iter().all(|one| one.type_ != "x/y"), "not ours to send");
+}
+
+#[test]
+fn resources_are_told_as_they_hold_and_a_resize_while_it_goes_on() {
+    let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
+    let resources = json!({ "limits": { "memory": "64Mi" }, "requests": { "memory": "32Mi" } });
+    given.pod.spec.as_mut().unwrap().containers[0].resources =
+        Some(serde_json::from_value(resources.clone()).unwrap());
+    given.resizing.begin(Some(4), 3);
+    let before = Amounts { memory_request: 32 << 20, memory_limit: 48 << 20, ..Amounts::default() };
+    let now = InForce { memory: Some(48 << 20), ..InForce::default() };
+    given.given.insert("m0".into(), (before, now));
+    let told = given.told();
+    let main = &told.container_statuses.as_ref().unwrap()[0];
+    assert_eq!(
+        json!(main.resources),
+        json!({ "limits": { "memory": "48Mi" }, "requests": { "memory": "32Mi" } })
+    );
+    assert_eq!(json!(main.allocated_resources), json!({ "memory": "32Mi" }));
+    let progress = |told: &PodStatus| {
+        let mut all = told.conditions.iter().flatten();
+        all.find(|one| one.type_ == "PodResizeInProgress").map(|one| one.observed_generation)
+    };
+    assert_eq!(progress(&told), Some(Some(4)));
+    given.containers = Containers::of([instance("m", 0, exited(1))]);
+    let told = given.told();
+    assert_eq!(
+        json!(told.container_statuses.unwrap()[0].resources),
+        resources,
+        "what does not run has what it will get"
+    );
+    given.ending = Some(Ending::Deleted { until: 5 });
+    assert_eq!(progress(&given.told()), None, "what is over is not resized");
 }

@@ -1,5 +1,6 @@
 //! One volume of each kind, on the node's disk.
 
+use super::nfs;
 use super::payload::{self, Payload};
 use super::place;
 use super::writer::{self, Owner};
@@ -19,6 +20,8 @@ pub struct Made {
     pub path: PathBuf,
     /// Nothing of it may be written.
     pub read_only: bool,
+    /// It is an image: nothing of it may be executed, and its owners are those that its pod sees.
+    pub is_image: bool,
 }
 
 /// What else a volume is made of.
@@ -41,9 +44,13 @@ fn words(what: &str, path: &Path, error: &io::Error) -> String {
 pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, String> {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let group = fs_group(pod);
-    let made = |path| Ok(Made { path, read_only: false });
+    let made = |path| Ok(Made { path, read_only: false, is_image: false });
     if let Some(payload) = given.payloads.get(&volume.name) {
-        return files(pod, uid, volume, payload, group).map(|path| Made { path, read_only: true });
+        return files(pod, uid, volume, payload, group).map(|path| Made {
+            path,
+            read_only: true,
+            is_image: false,
+        });
     }
     if let Some(own) = &volume.empty_dir {
         return made(empty(uid, &volume.name, own, group)?);
@@ -51,9 +58,16 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, Str
     if let Some(own) = &volume.host_path {
         return made(host_path(own)?);
     }
-    if let Some(own) = given.claimed.get(&volume.name) {
+    let claimed = given.claimed.get(&volume.name);
+    if let Some(own) = nfs::share(volume, claimed) {
+        // It was mounted before.
+        let path = place::volume(uid, "nfs", &volume.name);
+        return Ok(Made { path, read_only: own.read_only, is_image: false });
+    }
+    if let Some(own) = claimed {
         let read_only = volume.persistent_volume_claim.as_ref().and_then(|claim| claim.read_only);
-        return Ok(Made { path: persistent(own, group)?, read_only: read_only == Some(true) });
+        let path = persistent(own, group)?;
+        return Ok(Made { path, read_only: read_only == Some(true), is_image: false });
     }
     Err(format!("volumes of this kind are not supported on this node: {}", kind(volume)))
 }
@@ -109,11 +123,19 @@ pub fn is_mounted(path: &Path) -> bool {
     mounts_below(path).iter().any(|own| own == path)
 }
 
-/// Mount points at and below a folder, the innermost first (`/proc/self/mountinfo`).
+/// Mount points at and below a folder, the innermost first.
 pub fn mounts_below(path: &Path) -> Vec<PathBuf> {
+    mounts_of(path, |_| true)
+}
+
+/// The same, of file systems of some kinds (`/proc/self/mountinfo`).
+pub fn mounts_of(path: &Path, is_of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points =
-        table.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(plain(point)));
+    let is_of = |line: &&str| {
+        line.split_once(" - ").is_some_and(|(_, after)| is_of(after.split(' ').next().unwrap_or_default()))
+    };
+    let points = table.lines().filter(is_of).filter_map(|line| line.split(' ').nth(4));
+    let points = points.map(|point| PathBuf::from(plain(point)));
     let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(path)).collect();
     below.reverse();
     below
@@ -165,7 +187,7 @@ fn empty(uid: &str, name: &str, own: &EmptyDirVolumeSource, group: Option<u32>) 
                 .as_ref()
                 .and_then(|size| crate::pod::container::bytes(&size.0))
                 .filter(|size| *size > 0);
-            in_memory(&path, size, 0o777)?;
+            in_memory(&path, size, 0o1777)?;
         }
         Some(other) => return Err(format!("emptyDir: there is no medium {other:?} on this node")),
     }
@@ -232,7 +254,7 @@ fn persistent(own: &PersistentVolume, group: Option<u32>) -> Result<PathBuf, Str
     }
     let name = own.metadata.name.as_deref().unwrap_or_default();
     Err(format!(
-        "persistent volume \"{name}\" is neither hostPath nor local: its kind is not supported on this node"
+        "persistent volume \"{name}\" is neither hostPath, local nor NFS: its kind is not supported on this node"
     ))
 }
 
@@ -276,5 +298,7 @@ mod tests {
         assert_eq!(plain("/a\\040b\\134c"), "/a b\\c");
         assert_eq!(plain("/a\\"), "/a\\");
         assert!(mounts_below(Path::new("/")).contains(&PathBuf::from("/proc")));
+        assert!(mounts_of(Path::new("/"), |kind| kind == "proc").contains(&PathBuf::from("/proc")));
+        assert!(mounts_of(Path::new("/"), |kind| kind == "none such").is_empty());
     }
 }

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | what lies in those that the API server fills | [`payload`] |
 //! | how their files change | [`writer`] |
-//! | how each kind is made | [`make`] |
+//! | how each kind is made | [`make`]; images: [`image`]; NFS: [`nfs`] |
 //! | what of them a container sees | [`mounts`] |
 //! | where they are | [`place`] |
 
+pub mod image;
 pub mod make;
 pub mod mounts;
+pub mod nfs;
 pub mod payload;
 pub mod place;
 pub mod writer;

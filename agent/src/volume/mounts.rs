@@ -18,7 +18,7 @@ use std::path::{Component, Path, PathBuf};
 use sys::cause::cause;
 use sys::mount_tree;
 
-/// Mounts of a container's volumes, in order.
+/// Mounts of a container's volumes, in order; `mapped` when its users are not the node's.
 ///
 /// # Errors
 /// What of it cannot be done, in words (`CreateContainerConfigError`).
@@ -27,6 +27,7 @@ pub fn of(
     container: &Container,
     volumes: &BTreeMap<String, Made>,
     env: &BTreeMap<String, String>,
+    mapped: bool,
 ) -> Result<Vec<Mount>, String> {
     let mut mounts = Vec::new();
     for (number, own) in container.volume_mounts.iter().flatten().enumerate() {
@@ -40,22 +41,25 @@ pub fn of(
             None => made.path.clone(),
             Some(part) => sub_path(uid, &container.name, own, &made.path, &part, number)?,
         };
-        mounts.push(mount(own, &source, made.read_only)?);
+        mounts.push(mount(own, &source, made, mapped)?);
     }
     Ok(mounts)
 }
 
-fn mount(own: &VolumeMount, source: &Path, read_only: bool) -> Result<Mount, String> {
+fn mount(own: &VolumeMount, source: &Path, made: &Made, mapped: bool) -> Result<Mount, String> {
     let propagation = match own.mount_propagation.as_deref() {
         None | Some("None") => "rprivate",
         Some("HostToContainer") => "rslave",
         Some("Bidirectional") => "rshared",
         Some(other) => return Err(format!("mountPropagation: there is no {other:?}")),
     };
-    let read_only = read_only || own.read_only == Some(true);
+    let read_only = made.read_only || own.read_only == Some(true);
     let recursive = matches!(own.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
     let mut options = vec!["rbind".to_owned(), propagation.to_owned()];
     options.extend(read_only.then(|| if recursive { "rro".to_owned() } else { "ro".to_owned() }));
+    options.extend(made.is_image.then(|| "noexec".to_owned()));
+    // An overlay cannot be mapped; an image's layers are, below it.
+    options.extend((mapped && !made.is_image).then(|| "idmap".to_owned()));
     let target =
         if own.mount_path.starts_with('/') { own.mount_path.clone() } else { format!("/{}", own.mount_path) };
     Ok(bind(&target, source, options))
@@ -167,11 +171,22 @@ mod tests {
 
     #[test]
     fn a_mount_is_as_the_pod_says() {
-        let volumes = BTreeMap::from([("v".to_owned(), Made { path: "/data".into(), read_only: false })]);
-        let of = |own: serde_json::Value| {
+        let made = |path: &str, is_image| Made { path: path.into(), read_only: is_image, is_image };
+        let volumes =
+            BTreeMap::from([("v".to_owned(), made("/data", false)), ("i".to_owned(), made("/image", true))]);
+        let with = |own: serde_json::Value, mapped| {
             let container = serde_json::from_value(json!({ "name": "m", "volumeMounts": [own] })).unwrap();
-            super::of("u", &container, &volumes, &BTreeMap::new()).map(|mounts| mounts[0].options.join(","))
+            super::of("u", &container, &volumes, &BTreeMap::new(), mapped)
+                .map(|mounts| mounts[0].options.join(","))
         };
+        let of = |own| with(own, false);
+        assert_eq!(with(json!({ "name": "v", "mountPath": "/d" }), true).unwrap(), "rbind,rprivate,idmap");
+        assert_eq!(of(json!({ "name": "i", "mountPath": "/d" })).unwrap(), "rbind,rprivate,ro,noexec");
+        assert_eq!(
+            with(json!({ "name": "i", "mountPath": "/d" }), true).unwrap(),
+            "rbind,rprivate,ro,noexec",
+            "an image is mapped below"
+        );
         assert_eq!(of(json!({ "name": "v", "mountPath": "/d" })).unwrap(), "rbind,rprivate");
         assert_eq!(
             of(json!({ "name": "v", "mountPath": "/d", "readOnly": true, "recursiveReadOnly": "Enabled" }))

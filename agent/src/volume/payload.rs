@@ -58,6 +58,11 @@ pub fn needed(volume: &Volume) -> Vec<Needed> {
     needed
 }
 
+/// What the pod says of itself lies in it.
+pub fn has_fields(volume: &Volume) -> bool {
+    volume.downward_api.is_some() || projections(volume).any(|source| source.downward_api.is_some())
+}
+
 /// Tokens that a volume is made of.
 pub fn tokens(volume: &Volume) -> Vec<TokenKey> {
     projections(volume).filter_map(|source| source.service_account_token.as_ref()).map(TokenKey::of).collect()
@@ -194,7 +199,7 @@ fn downward(
                 let (_, container) =
                     found.ok_or_else(|| format!("downwardAPI: there is no container \"{name}\""))?;
                 let divisor = own.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
-                fields::resource(container, &own.resource, divisor, from.allocatable)?
+                fields::resource(pod, container, &own.resource, divisor, from.allocatable)?
             }
             (None, None) => {
                 return Err(format!("downwardAPI: {}: neither a field nor a resource", item.path));

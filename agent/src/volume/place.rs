@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! /var/lib/kubelet/pods/UID/
+//! ├── pod.json                              the pod as it was wanted last
+//! ├── resources.json                        what it was allocated
 //! ├── etc-hosts, resolv.conf, hostname      mounted into its containers
+//! ├── users                                 the first of its own users
 //! ├── containers/NAME/ATTEMPT               what a container says when it ends
 //! ├── volumes/kubernetes.io~KIND/NAME/      volumes
+//! ├── image-volumes/NAME/                   what is known of a volume that is an image
 //! └── volume-subpaths/NAME/CONTAINER/N      a part of one, opened beneath it and mounted here
-//! /run/skerry/agent/pods/UID/               of this boot: sandbox.json, the namespaces ipc and uts, shm
+//! /run/skerry/agent/pods/UID/               of this boot: sandbox.json, the namespaces ipc, uts and pid, shm
 //! /var/log/pods/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log    leads to the monitor's log
 //! /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log        leads to that
 //! ```
@@ -36,6 +40,14 @@ pub fn run(uid: &str) -> PathBuf {
 /// A volume of a pod.
 pub fn volume(uid: &str, kind: &str, name: &str) -> PathBuf {
     pod(uid).join("volumes").join(format!("kubernetes.io~{kind}")).join(name)
+}
+
+/// The folder, in that of a pod, of what is known of its volumes that are images.
+pub const IMAGES: &str = "image-volumes";
+
+/// What is known of a volume that is an image.
+pub fn image(uid: &str, volume: &str) -> PathBuf {
+    pod(uid).join(IMAGES).join(volume)
 }
 
 /// Where a part of a volume is mounted for a container.

@@ -3,12 +3,15 @@
 use super::{Wanted, Worker, container, logs};
 use crate::attempt::{self, Outcome};
 use crate::monitor::Error;
+use crate::pod::cgroup;
 use crate::pod::container::{self as words, Parts};
 use crate::pod::env::{self, Sources};
 use crate::pod::next::Kind;
 use crate::pod::observed::{Containers, Sandbox, State};
-use crate::volume::{mounts, place};
-use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
+use crate::sandbox;
+use crate::volume::make::Made;
+use crate::volume::{self, mounts, place};
+use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, LifecycleHandler, Pod};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{Code, Create, Reply, Request};
 use std::collections::BTreeMap;
@@ -18,12 +21,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// Where profiles of system calls lie that pods name (`Localhost`).
 const PROFILES: &str = "/var/lib/kubelet/seccomp";
 
 /// How long a hook may take that nobody limits.
 const HOOK: Duration = Duration::from_secs(3600);
+
+/// How long it may take to open parts of volumes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is to begin.
 #[derive(Debug)]
@@ -56,8 +64,12 @@ impl Worker {
             Ok(id) => id,
             Err(None) => return,
             Err(Some(Obstacle(reason, message, first))) => {
-                let event = if reason == "ErrImagePull" { "Failed" } else { reason };
-                self.context.events.say(pod, Some(&order.container), false, event, message.clone());
+                let (event, words) = match reason {
+                    "ErrImageNeverPull" | "InvalidImageName" => (reason, message.clone()),
+                    "ErrImagePull" => ("Failed", message.clone()),
+                    _ => ("Failed", format!("Error: {message}")),
+                };
+                self.context.events.say(pod, Some(&order.container), false, event, words);
                 self.postpone(&order.container, reason, message, first);
                 return;
             }
@@ -65,6 +77,7 @@ impl Worker {
         self.waiting.remove(&order.container);
         self.start(pod, &container, &id).await;
         for one in containers.outlived() {
+            logs::unlink(pod, one);
             let _ = self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: false }).await;
         }
         let _ = self.context.table.refresh().await;
@@ -78,12 +91,15 @@ impl Worker {
         order: &Order,
     ) -> Result<String, Option<Obstacle>> {
         let config = |message: String| Some(Obstacle("CreateContainerConfigError", message, 5));
-        let image = self.image(pod, container).await?;
         if self.volumes.is_none() {
             self.make_volumes(pod).await.map_err(config)?;
         }
+        self.image_volumes(pod, container).await?;
+        let name = container.image.as_deref().unwrap_or_default();
+        let image = self.image(pod, container, name, container.image_pull_policy.as_deref()).await?;
         let env = self.environment(pod, sandbox, container).await.map_err(config)?;
-        let mounts = self.mounts(sandbox, container, &env, order.attempt).map_err(config)?;
+        let volumes = self.volume_mounts(container, &env, sandbox.users.is_some()).await.map_err(config)?;
+        let mounts = self.mounts(sandbox, container, volumes, order.attempt).map_err(config)?;
         let parts = Parts {
             pod,
             container,
@@ -99,7 +115,13 @@ impl Worker {
             memory: self.context.own.machine.memory,
         };
         let mut create = words::create(parts).map_err(config)?;
-        self.share_processes(pod, container, &mut create).await.map_err(config)?;
+        if !cgroup::has("cpu") {
+            // A share is no limit: where nobody shares out, all may have what is there.
+            create.container.cpu_shares = None;
+        }
+        if sandbox.pid.is_none() {
+            self.share_processes(pod, container, &mut create).await.map_err(config)?;
+        }
         let name = create.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let id = match self.context.monitor.ask(&Request::Create(Box::new(create))).await {
             Ok(Reply::Created { id, .. }) => id,
@@ -131,17 +153,53 @@ impl Worker {
         }
     }
 
+    /// Fetches and mounts the images that the container has as volumes; what another has mounted is found.
+    async fn image_volumes(&mut self, pod: &Pod, container: &Container) -> Result<(), Option<Obstacle>> {
+        for (volume, own) in images(pod, container) {
+            let made = match volume::image::find(&self.uid, volume) {
+                Some(made) => made,
+                None => self.image_volume(pod, container, volume, own).await?,
+            };
+            self.volumes.get_or_insert_default().insert(volume.to_owned(), made);
+        }
+        Ok(())
+    }
+
+    async fn image_volume(
+        &mut self,
+        pod: &Pod,
+        container: &Container,
+        volume: &str,
+        own: &ImageVolumeSource,
+    ) -> Result<Made, Option<Obstacle>> {
+        let name = own.reference.clone().unwrap_or_default();
+        let found = self.image(pod, container, &name, own.pull_policy.as_deref()).await?;
+        let mount = || {
+            let layers = self.context.images.layers(&name, &found.digest)?;
+            let users = sandbox::users::first(pod)?;
+            let image = volume::image::Image { name: name.clone(), digest: found.digest.clone() };
+            volume::image::make(&self.uid, volume, &image, &layers, users)
+        };
+        // The words are the container runtime interface's (k8s.io/cri-api, pkg/errors).
+        mount().map_err(|reason| {
+            let message = format!("ImageVolumeMountFailed: volume \"{volume}\": {reason}");
+            Some(Obstacle("CreateContainerError", message, 5))
+        })
+    }
+
     async fn image(
         &mut self,
         pod: &Pod,
         container: &Container,
+        name: &str,
+        policy: Option<&str>,
     ) -> Result<crate::image::Found, Option<Obstacle>> {
         let docker = self.credentials(pod).await;
         let context = self.context.clone();
-        let name = container.image.clone().unwrap_or_default();
         let (events, of) = (&context.events, Some(container.name.as_str()));
         let begun = AtomicBool::new(false);
-        let pull = context.images.ensure(container, docker.as_deref(), || {
+        let policy = crate::image::policy(name, policy);
+        let pull = context.images.ensure(name, policy, docker.as_deref(), || {
             begun.store(true, Ordering::Relaxed);
             events.say(pod, of, true, "Pulling", format!("Pulling image \"{name}\""));
         });
@@ -174,14 +232,19 @@ impl Worker {
     }
 
     async fn environment(
-        &self,
+        &mut self,
         pod: &Pod,
         sandbox: &Sandbox,
         container: &Container,
     ) -> Result<BTreeMap<String, String>, String> {
-        let context = &self.context;
+        let context = self.context.clone();
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        let (maps, secrets) = context.sources.data(&context.api, &namespace, &env::needed(container)).await?;
+        let (maps, secrets) =
+            match context.sources.data(&context.api, &namespace, &env::needed(container)).await {
+                Ok(read) => self.read.entry(container.name.clone()).insert_entry(read).get().clone(),
+                // It began with this before, and begins so again while the API server is away.
+                Err(reason) => self.read.get(&container.name).cloned().ok_or(reason)?,
+            };
         let on_node = sandbox.network.is_none();
         let from = Sources {
             config_maps: &maps,
@@ -194,12 +257,28 @@ impl Worker {
         env::environment(pod, container, &from)
     }
 
+    /// The volumes that the container sees. A part of one may lie on a server that does not answer.
+    async fn volume_mounts(
+        &self,
+        container: &Container,
+        env: &BTreeMap<String, String>,
+        mapped: bool,
+    ) -> Result<Vec<Mount>, String> {
+        let volumes = self.volumes.clone().unwrap_or_default();
+        let (uid, container, env) = (self.uid.clone(), container.clone(), env.clone());
+        let made = spawn_blocking(move || mounts::of(&uid, &container, &volumes, &env, mapped));
+        match timeout(PATIENCE, made).await {
+            Ok(made) => made.map_err(|error| error.to_string())?,
+            Err(_) => Err(format!("its volumes cannot be opened within {PATIENCE:?}")),
+        }
+    }
+
     /// The pod's own files, its volumes, and the place of the last word.
     fn mounts(
         &self,
         sandbox: &Sandbox,
         container: &Container,
-        env: &BTreeMap<String, String>,
+        volumes: Vec<Mount>,
         attempt: u32,
     ) -> Result<Vec<Mount>, String> {
         let folder = place::pod(&self.uid);
@@ -226,10 +305,16 @@ impl Worker {
             .filter(|own| !own.is_empty())
             .unwrap_or("/dev/termination-log");
         all.push(mounts::bind(at, &word, options()));
-        let empty = BTreeMap::new();
-        let own = mounts::of(&self.uid, container, self.volumes.as_ref().unwrap_or(&empty), env)?;
-        all.retain(|one| !own.iter().any(|other| other.destination == one.destination));
-        all.extend(own);
+        let mapped = sandbox.users.is_some();
+        all.retain(|one| !volumes.iter().any(|other| other.destination == one.destination));
+        if mapped {
+            // Files belong to the pod's own users, as they would to the node's.
+            all.iter_mut().for_each(|one| one.options.push("idmap".to_owned()));
+        }
+        all.extend(volumes);
+        if mapped {
+            all.push(mounts::bind("/dev/mqueue", &place::run(&self.uid).join("mqueue"), options()));
+        }
         Ok(all)
     }
 
@@ -241,10 +326,6 @@ impl Worker {
         create: &mut Create,
     ) -> Result<(), String> {
         let spec = pod.spec.as_ref();
-        if spec.is_some_and(|spec| spec.share_process_namespace == Some(true) && spec.host_pid != Some(true))
-        {
-            return Err("shareProcessNamespace is not supported on this node yet".to_owned());
-        }
         let ephemeral = spec.and_then(|spec| {
             spec.ephemeral_containers.iter().flatten().find(|one| one.name == container.name)
         });
@@ -301,7 +382,9 @@ impl Worker {
         limit: Duration,
     ) -> Result<(), String> {
         let node = self.context.own.addresses.first().copied();
-        let address = crate::sandbox::find(&self.uid).and_then(|own| own.addresses.first().copied()).or(node);
+        let address = crate::sandbox::find(&self.wanted.borrow().pod)
+            .and_then(|own| own.addresses.first().copied())
+            .or(node);
         hook_of(&self.context, address, container, id, hook, limit).await
     }
 
@@ -317,8 +400,21 @@ impl Worker {
     }
 }
 
+/// Volumes of a container that are images.
+fn images<'a>(
+    pod: &'a Pod,
+    container: &'a Container,
+) -> impl Iterator<Item = (&'a str, &'a ImageVolumeSource)> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let mounts = |name: &str| container.volume_mounts.iter().flatten().any(|own| own.name == name);
+    volumes
+        .filter_map(|volume| Some((volume.name.as_str(), volume.image.as_ref()?)))
+        .filter(move |own| mounts(own.0))
+}
+
 /// Returns once the pod is to end.
-async fn deleted(mut wanted: watch::Receiver<Wanted>) {
+/// Returns once the pod is to end.
+pub(super) async fn deleted(mut wanted: watch::Receiver<Wanted>) {
     loop {
         let ends = {
             let wanted = wanted.borrow_and_update();
@@ -353,7 +449,7 @@ pub(super) async fn hook_of(
         Outcome::Unknown("the hook says nothing of how".to_owned())
     };
     match outcome {
-        Outcome::Good => Ok(()),
+        Outcome::Good | Outcome::Warning(_) => Ok(()),
         Outcome::Bad(reason) | Outcome::Unknown(reason) => Err(reason),
     }
 }

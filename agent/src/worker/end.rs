@@ -1,12 +1,12 @@
 //! The end of containers, and of the pod.
 
 use super::begin::hook_of;
-use super::{Turn, Worker, container, now};
+use super::{Turn, Worker, container, logs, now};
 use crate::api;
 use crate::monitor::Error;
 use crate::pod::observed::Containers;
 use crate::sandbox;
-use crate::volume::place;
+use crate::volume::{nfs, place};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
@@ -36,6 +36,8 @@ impl Worker {
             if before.is_none() {
                 let why = if failed {
                     format!("Container {} failed a probe, will be restarted", instance.container)
+                } else if self.resources.restarting().contains(id) {
+                    format!("Container {} resize requires restart", instance.container)
                 } else {
                     format!("Stopping container {}", instance.container)
                 };
@@ -45,7 +47,7 @@ impl Worker {
                 .as_ref()
                 .and_then(|own| own.lifecycle.as_ref()?.pre_stop.clone())
                 .filter(|_| before.is_none());
-            let address = sandbox::find(&self.uid).and_then(|own| own.addresses.first().copied()).or(self
+            let address = sandbox::find(pod).and_then(|own| own.addresses.first().copied()).or(self
                 .context
                 .own
                 .addresses
@@ -113,14 +115,15 @@ impl Worker {
     /// Takes away all that the pod has on this node.
     async fn clean(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
         for one in containers.all() {
+            logs::unlink(pod, one);
             match self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: true }).await {
                 Ok(_) => {}
                 Err(Error::Failed(failure)) if failure.code == spec::monitor::Code::NotFound => {}
                 Err(error) => return Err(error.to_string()),
             }
-            let _ = fs::remove_file(place::container_log(pod, &one.container, &one.id));
         }
         sandbox::remove(pod).await?;
+        nfs::unmount(&self.uid).await?;
         sandbox::remove_files(&self.uid)?;
         match fs::remove_dir_all(place::logs(pod)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

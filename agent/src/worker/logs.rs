@@ -29,6 +29,12 @@ pub(super) fn link(pod: &Pod, container: &str, attempt: u32, id: &str) {
     }
 }
 
+/// Takes away the links to a container's log, before the container goes: an agent that is killed between finds it again.
+pub(super) fn unlink(pod: &Pod, one: &Instance) {
+    let _ = fs::remove_file(place::container_log(pod, &one.container, &one.id));
+    let _ = fs::remove_file(place::logs(pod).join(&one.container).join(format!("{}.log", one.attempt)));
+}
+
 /// Longest last word, in bytes, and the longest that is taken from the log.
 const LONGEST: usize = 4096;
 const FROM_LOG: (usize, usize) = (2048, 80);
@@ -47,12 +53,13 @@ pub(super) fn last_word(pod: &Pod, uid: &str, ended: &Instance) -> String {
     tail(&fs::read_to_string(log).unwrap_or_default())
 }
 
-/// The end of a log in the CRI format, without its stamps.
+/// The end of a log in the CRI format, without its stamps; what is tagged `P` has no line break of its own.
 fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.splitn(3, ' ').nth(2)).collect();
     let text = lines[lines.len().saturating_sub(FROM_LOG.1)..]
         .iter()
-        .map(|line| format!("{line}\n"))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(tag, line)| if tag == "P" { line.to_owned() } else { format!("{line}\n") })
         .collect::<String>();
     let mut from = text.len().saturating_sub(FROM_LOG.0);
     while !text.is_char_boundary(from) {
@@ -68,6 +75,7 @@ mod tests {
     #[test]
     fn a_logs_end_is_the_last_word() {
         assert_eq!(tail("T stdout F one\nT stderr F two three\n"), "one\ntwo three\n");
+        assert_eq!(tail("T stdout F one\nT stdout P tw\nT stdout P o"), "one\ntwo");
         let long: String = (0..200).map(|number| format!("T stdout F {number}\n")).collect();
         assert!(tail(&long).starts_with("120\n") && tail(&long).ends_with("199\n"));
         assert_eq!(tail(&format!("T stdout F {}\n", "ä".repeat(4000))).len(), 2047);

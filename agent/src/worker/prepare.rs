@@ -1,19 +1,22 @@
 //! What a pod's containers stand on: volumes and sandbox.
 
+use super::begin::deleted;
 use super::{Worker, now};
 use crate::pod::env::Sources;
 use crate::pod::{admission, names};
 use crate::sandbox;
 use crate::volume::make::{self, Given, Made};
+use crate::volume::nfs;
 use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
-use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Worker {
-    pub(super) async fn make_sandbox(&mut self, pod: &Pod) {
+    pub(super) async fn make_sandbox(&mut self, pod: &Arc<Pod>) {
         let events = self.context.events.clone();
         if let Some((reason, message)) = self.refusal(pod) {
             events.say(pod, None, false, &reason, message.clone());
@@ -21,12 +24,12 @@ impl Worker {
             return;
         }
         if let Err(reason) = self.make_volumes(pod).await {
-            events.say(pod, None, false, "FailedMount", format!("MountVolume.SetUp failed: {reason}"));
+            events.say(pod, None, false, "FailedMount", reason.clone());
             self.postpone("", "ContainerCreating", reason, 1);
             return;
         }
         let made = match self.runtime_class(pod).await {
-            Ok(()) => sandbox::make(pod, &self.context.names()).await,
+            Ok(()) => sandbox::make(pod, &self.context.names(), self.context.own.cluster.pod_network).await,
             Err(reason) => Err(reason),
         };
         match made {
@@ -59,52 +62,74 @@ impl Worker {
     }
 
     /// Why this node does not run a pod that has not begun.
-    fn refusal(&self, pod: &Pod) -> Option<(String, String)> {
+    fn refusal(&mut self, pod: &Arc<Pod>) -> Option<(String, String)> {
         if self.table.borrow().get(&self.uid).is_some_and(|own| own.all().next().is_some()) {
             return None;
         }
         if let Some((reason, message)) = unfit(pod) {
             return Some((reason.to_owned(), message));
         }
-        let shown = self.context.board.all();
-        let here = shown.iter().filter_map(|one| one.object.as_deref());
-        admission::refusal(pod, here, self.context.own.cluster.max_pods, self.context.allocatable())
+        if let Some(refusal) = admission::refusal_under(pod, self.context.standing.borrow().pressures) {
+            return Some(refusal);
+        }
+        let most = self.context.own.cluster.max_pods;
+        let refusal = self.context.allocations.all().admit(pod, most, self.context.allocatable());
+        if refusal.is_none() {
+            self.allocate(pod);
+        }
+        refusal
     }
 
     /// Makes all volumes; those that are made are found.
     pub(super) async fn make_volumes(&mut self, pod: &Pod) -> Result<(), String> {
-        let payloads = self.payloads(pod).await?;
-        let claimed = self.claimed(pod).await?;
+        let mut payloads = BTreeMap::new();
+        for (name, files) in self.payloads(pod).await.map_err(|reason| failed(None, &reason))? {
+            let files = files.map_err(|reason| failed(Some(&name), &reason))?;
+            payloads.insert(name, files);
+        }
+        let claimed = self.claimed(pod).await.map_err(|reason| failed(None, &reason))?;
         let given = Given { payloads: &payloads, claimed: &claimed };
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
-        for one in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-            let own = make::volume(pod, one, &given)
-                .map_err(|reason| format!("volume \"{}\": {reason}", one.name))?;
+        // Images are fetched when a container wants them: they are what its state speaks of.
+        let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        for one in all.filter(|one| one.image.is_none()) {
+            if let Some(share) = nfs::share(one, claimed.get(&one.name)) {
+                if sandbox::users::are_own(pod) {
+                    let words = "NFS knows no ID-mapped mounts: a pod with its own users (hostUsers: false) cannot have it";
+                    return Err(failed(Some(&one.name), words));
+                }
+                let ended = deleted(self.wanted.clone());
+                let mounted = nfs::mount(&self.uid, &one.name, &share, ended).await;
+                mounted.map_err(|reason| failed(Some(&one.name), &reason))?;
+            }
+            let own = make::volume(pod, one, &given).map_err(|reason| failed(Some(&one.name), &reason))?;
             made.insert(one.name.clone(), own);
         }
         (self.volumes, self.refreshed) = (Some(made), Instant::now());
         Ok(())
     }
 
-    /// Files of volumes that have theirs from the API server.
-    async fn payloads(&mut self, pod: &Pod) -> Result<BTreeMap<String, Payload>, String> {
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    /// Watches what the files of volumes are made of.
+    pub(super) fn follow_sources(&mut self, pod: &Pod) {
+        let needed: Vec<_> = payloads(pod).flat_map(payload::needed).collect();
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let context = &self.context;
+        self.used.follow(&context.sources.watches, &context.api, namespace, &needed);
+    }
+
+    /// Files of volumes that have theirs from the API server, or what is missing of one.
+    async fn payloads(&mut self, pod: &Pod) -> Result<BTreeMap<String, Result<Payload, String>>, String> {
         let context = self.context.clone();
         let on_node = pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
         let addresses = match on_node {
             true => context.own.addresses.clone(),
-            false => sandbox::find(&self.uid).map(|own| own.addresses).unwrap_or_default(),
+            false => sandbox::find(pod).map(|own| own.addresses).unwrap_or_default(),
         };
+        self.follow_sources(pod);
+        let (maps, secrets) = self.used.data().await?;
         let mut payloads = BTreeMap::new();
-        for one in pod
-            .spec
-            .iter()
-            .flat_map(|spec| spec.volumes.iter().flatten())
-            .filter(|one| payload::is_payload(one))
-        {
-            let (maps, secrets) =
-                context.sources.data(&context.api, &namespace, &payload::needed(one)).await?;
-            let tokens = context.sources.tokens(&context.api, pod, &payload::tokens(one)).await?;
+        for one in self::payloads(pod) {
+            let tokens = context.sources.tokens(&context.api, pod, &payload::tokens(one)).await;
             let from = Sources {
                 config_maps: &maps,
                 secrets: &secrets,
@@ -113,8 +138,7 @@ impl Worker {
                 node: &context.own.addresses,
                 allocatable: context.allocatable(),
             };
-            let files = payload::payload(pod, one, &from, &tokens)
-                .map_err(|reason| format!("volume \"{}\": {reason}", one.name))?;
+            let files = tokens.and_then(|tokens| payload::payload(pod, one, &from, &tokens));
             payloads.insert(one.name.clone(), files);
         }
         Ok(payloads)
@@ -137,26 +161,46 @@ impl Worker {
         Ok(claimed)
     }
 
-    /// Files whose source has changed change, too; when the source cannot be read they stay.
+    /// What volumes are made of says something else by now.
+    pub(super) async fn sources_changed(&mut self) {
+        match self.waiting.get_mut("") {
+            // It may be what was missing.
+            Some(waiting) => waiting.until = now(),
+            None => self.refresh_volumes().await,
+        }
+    }
+
+    /// Labels and annotations are among what volumes are made of.
+    pub(super) async fn refresh_downward(&mut self) {
+        let pod = self.resources.on(&self.wanted.borrow().pod);
+        if self.volumes.is_some() && payloads(&pod).any(payload::has_fields) {
+            self.refresh_volumes().await;
+        }
+    }
+
+    /// Files whose source has changed change, too; when the source cannot be read, or is gone, they stay.
     pub(super) async fn refresh_volumes(&mut self) {
-        let pod = self.wanted.borrow().pod.clone();
+        let pod = self.resources.on(&self.wanted.borrow().pod);
         self.refreshed = Instant::now();
-        if pod.metadata.deletion_timestamp.is_none()
-            && let Err(reason) = self.make_volumes(&pod).await
-        {
-            self.context.events.say(
-                &pod,
-                None,
-                false,
-                "FailedMount",
-                format!("MountVolume.SetUp failed: {reason}"),
-            );
+        if pod.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        let failures = match self.payloads(&pod).await {
+            Ok(payloads) => write(&pod, payloads),
+            Err(reason) => vec![failed(None, &reason)],
+        };
+        for reason in failures {
+            self.context.events.say(&pod, None, false, "FailedMount", reason);
         }
     }
 
     /// Nothing runs: what was made goes.
     pub(super) async fn tear_down(&mut self, pod: &Pod) {
-        if let Err(reason) = sandbox::remove(pod).await {
+        let removed = match sandbox::remove(pod).await {
+            Ok(()) => nfs::unmount(&self.uid).await,
+            failed => failed,
+        };
+        if let Err(reason) = removed {
             self.context.events.say(
                 pod,
                 None,
@@ -210,6 +254,31 @@ impl Worker {
         };
         write().ok().map(|()| folder)
     }
+}
+
+/// A kubelet's words for a volume that cannot be made.
+fn failed(volume: Option<&str>, reason: &str) -> String {
+    let of = volume.map(|name| format!(" for volume \"{name}\" ")).unwrap_or_default();
+    format!("MountVolume.SetUp failed{of}: {reason}")
+}
+
+/// Writes what volumes are made of by now, as far as it is there; gives what is not, one by one.
+fn write(pod: &Pod, mut payloads: BTreeMap<String, Result<Payload, String>>) -> Vec<String> {
+    let one = |volume: &Volume| {
+        let files = payloads.remove(&volume.name)?;
+        let made = files.and_then(|files| {
+            let payloads = BTreeMap::from([(volume.name.clone(), files)]);
+            make::volume(pod, volume, &Given { payloads: &payloads, claimed: &BTreeMap::new() })
+        });
+        made.err().map(|reason| failed(Some(&volume.name), &reason))
+    };
+    self::payloads(pod).filter_map(one).collect()
+}
+
+/// Volumes that have their files from the API server and from the pod itself.
+pub(super) fn payloads(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    all.filter(|one| payload::is_payload(one))
 }
 
 /// What of a pod this node never runs: the reason and the words.

@@ -3,6 +3,7 @@
 use crate::format::Format;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use store::registry::Settings;
 
 /// `skerry images`
 #[derive(Debug, Args)]
@@ -35,6 +36,9 @@ pub struct Pull {
     /// OS/ARCHITECTURE[/VARIANT] of the image, if there are several
     #[arg(long)]
     pub platform: Option<String>,
+    /// How often in a row a request that fails is made again, later each time
+    #[arg(long, value_name = "TIMES", default_value_t = Settings::RETRIES)]
+    pub retry: u32,
 }
 
 /// `skerry push`

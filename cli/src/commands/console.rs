@@ -55,10 +55,13 @@ fn run(node: &Node<'_>, words: &[String]) -> Result<()> {
     command.status().map(drop).context(|| "run this program".into())
 }
 
-/// Ctrl-C and its like are a command's, not the prompt's.
+/// Ctrl-C and its like are a command's, not the prompt's; also where whoever began this program ignores them.
 fn block_signals() -> Result<()> {
     let mut set = SigSet::empty();
-    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP].into_iter().for_each(|signal| set.add(signal));
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
+        set.add(signal);
+        sys::process::default_signal(signal as i32);
+    }
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).context(|| "block signals".into())
 }
 

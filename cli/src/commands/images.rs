@@ -197,7 +197,7 @@ pub fn ensure(node: &Node<'_>, options: &Options) -> Result<Image> {
         Some(image) => Ok(image),
         None if options.pull == "never" => find(node, name),
         None => {
-            registry::fetch(node, name, platform, false)?;
+            registry::fetch(node, &registry::registries()?, name, platform, false)?;
             find(node, name)
         }
     }

@@ -15,8 +15,11 @@ const HUB: &str = "docker.io";
 
 /// `skerry pull`
 pub fn pull(node: &Node<'_>, asked: &Pull) -> Result<()> {
+    let mut settings = settings()?.with_passwords_of_user();
+    settings.attempts = asked.retry.saturating_add(1);
+    let registries = Registries::new(settings);
     for name in &asked.images {
-        let pulled = fetch(node, name, asked.platform.as_deref(), asked.quiet)?;
+        let pulled = fetch(node, &registries, name, asked.platform.as_deref(), asked.quiet)?;
         match asked.quiet {
             true => print(&pulled.digest.to_string()),
             false => {
@@ -30,13 +33,19 @@ pub fn pull(node: &Node<'_>, asked: &Pull) -> Result<()> {
 }
 
 /// Pulls one image; the terminal shows how far it is.
-pub fn fetch(node: &Node<'_>, name: &str, platform: Option<&str>, quiet: bool) -> Result<Pulled> {
+pub fn fetch(
+    node: &Node<'_>,
+    registries: &Registries,
+    name: &str,
+    platform: Option<&str>,
+    quiet: bool,
+) -> Result<Pulled> {
     let store = Store::open(node.store)?;
     let store = match platform {
         Some(platform) => store.for_platform(self::platform(platform)?),
         None => store,
     };
-    let pulled = store.pull(&registries()?, name, &*Shown::unless(quiet, "Pulling"));
+    let pulled = store.pull(registries, name, &*Shown::unless(quiet, "Pulling"));
     let pulled = pulled.map_err(|error| {
         let words = match &error {
             store::Error::NotFound { registry, .. } => format!("image {name:?} not found in {registry}"),

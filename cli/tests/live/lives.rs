@@ -10,16 +10,21 @@ fn state(name: &str) -> String {
 #[test]
 fn a_container_is_stopped_and_started_again() {
     let _node = Node::boot();
-    says("run -d --name a busybox sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.05; done'");
+    says("run -d --name a busybox sh -c 'trap \"exit 7\" TERM; echo listens; while :; do sleep 0.05; done'");
+    // Who is asked to end before that is not there to hear it.
+    let listens = |times| eventually("it listens", || says("logs a").matches("listens").count() == times);
+    listens(1);
     says("run -d --name deaf --stop-timeout 1 busybox sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'");
     assert_eq!(says("stop a deaf"), "a\ndeaf");
     let statuses = says("ps -a --format '{{.Names}}={{.State}}'");
     assert_eq!(statuses, "deaf=exited\na=exited");
     assert_eq!(says("wait a deaf"), "7\n137");
     assert_eq!(says("start a"), "a");
+    listens(2);
     let first = says("inspect --format '{{.State.Pid}}' a");
     assert_eq!(says("restart a"), "a");
     assert_ne!(says("inspect --format '{{.State.Pid}}' a"), first);
+    listens(3);
     assert_eq!(says("kill -s TERM a"), "a");
     assert_eq!(says("wait a"), "7");
     let told = fails("kill a", 1);

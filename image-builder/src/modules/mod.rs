@@ -81,8 +81,10 @@ pub const ON_DEMAND: [&str; 10] = [
     "veth",
 ];
 
-/// What a cluster's worker loads beside those: for Services, policies and the tunnel to other nodes.
-pub const CLUSTER: [&str; 4] = ["nf_conntrack_netlink", "nft_numgen", "nft_reject_inet", "vxlan"];
+/// What a cluster's worker loads beside those: for Services, policies, the tunnel to other nodes, NFS volumes, and for
+/// privileged pods that make interfaces of their own.
+pub const CLUSTER: [&str; 6] =
+    ["dummy", "nf_conntrack_netlink", "nfsv4", "nft_numgen", "nft_reject_inet", "vxlan"];
 
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {

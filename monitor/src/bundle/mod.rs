@@ -18,8 +18,10 @@ pub use mounts::EtcFiles;
 pub use process::further;
 pub use signal::stop_signal;
 
-use spec::bundle::{Config, Device, DeviceRule, Linux, Namespace, NamespaceKind, OCI_VERSION, Root, Seccomp};
-use spec::monitor::Sandbox;
+use spec::bundle::{
+    Config, Device, DeviceRule, IdMapping, Linux, Namespace, NamespaceKind, OCI_VERSION, Root, Seccomp,
+};
+use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
 use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
@@ -134,6 +136,8 @@ pub fn config(
             resources: Some(resources),
             cgroups_path: format!("/{}", cgroup(name, sandbox)),
             namespaces,
+            uid_mappings: ids(sandbox),
+            gid_mappings: ids(sandbox),
             seccomp: filtered.then(|| filter(sandbox, &capabilities)),
             masked_paths: paths(&MASKED),
             readonly_paths: paths(&READ_ONLY),
@@ -171,7 +175,15 @@ fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
     let is_pods = |kind| of_pod.iter().any(|one| one.kind == kind);
     let own = own.into_iter().filter(|(kind, own)| *own && !is_pods(*kind));
     let own = own.map(|(kind, _)| Namespace { kind, path: joined(kind) });
-    own.chain(of_pod.iter().filter(|one| one.path.is_some()).cloned()).collect()
+    let users = around.sandbox.as_ref().and_then(|sandbox| sandbox.users);
+    let users = users.map(|_| Namespace { kind: NamespaceKind::User, path: None });
+    own.chain(of_pod.iter().filter(|one| one.path.is_some()).cloned()).chain(users).collect()
+}
+
+/// Users and groups of the user namespace of a pod that has one.
+fn ids(sandbox: Option<&Sandbox>) -> Vec<IdMapping> {
+    let first = sandbox.and_then(|sandbox| sandbox.users);
+    first.map(|host_id| IdMapping { container_id: 0, host_id, size: IDS }).into_iter().collect()
 }
 
 /// Every device for a privileged one; else the harmless ones and those that it was given.

@@ -222,6 +222,7 @@ fn a_pods_container_stands_in_its_pod() {
         mounts: vec![hosts.clone()],
         seccomp: None,
         unmasked: true,
+        users: Some(3 * IDS),
     };
     let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
     let container = Container {
@@ -235,6 +236,9 @@ fn a_pods_container_stands_in_its_pod() {
     let path = |kind| linux.namespaces.iter().find(|one| one.kind == kind).map(|one| one.path.as_deref());
     assert_eq!(path(own), Some(Some("/ns/net")));
     assert_eq!((path(NamespaceKind::Pid), path(NamespaceKind::Ipc)), (None, Some(None)));
+    assert_eq!(path(NamespaceKind::User), Some(None));
+    let ids = [IdMapping { container_id: 0, host_id: 3 * IDS, size: IDS }];
+    assert_eq!((&linux.uid_mappings[..], &linux.gid_mappings[..]), (&ids[..], &ids[..]));
     assert_eq!(made.hostname, "", "the pod has named it");
     assert!(linux.masked_paths.is_empty() && linux.seccomp.is_some());
     assert_eq!(options(&made, "/etc/hosts"), &hosts);

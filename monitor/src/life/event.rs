@@ -127,6 +127,10 @@ fn end_of(observed: &mut Observed, end: End, ran: Duration, now: Time) {
     observed.renew = false;
     // The instance that was asked for is this one, unless it ran.
     observed.asked &= matches!(observed.state, State::Running { .. } | State::Stopping { .. });
+    observed.ran = match observed.state {
+        State::Running { since, .. } | State::Stopping { since, .. } => Some(since),
+        _ => None,
+    };
     // What is missing was never created, so nothing is left to remove.
     observed.state = if matches!(end, End::Missing(_)) { State::Absent } else { State::Ended };
     observed.streak = policy::streak(observed.streak, ran);
@@ -239,6 +243,13 @@ mod tests {
         let observed = after(&events);
         assert_eq!((observed.state, observed.busy, observed.starts), (State::Ended, false, 1));
         assert_eq!(observed.last.unwrap().end, End::Exited(0));
+    }
+
+    #[test]
+    fn an_end_tells_since_when_the_program_ran() {
+        assert_eq!(after(&a_run(5, 9, End::Exited(0))).ran, Some(seconds(5)));
+        let again = [(9, Event::Creating(STOP)), (9, Event::Created(Err(End::NotStarted("full".into()))))];
+        assert_eq!(after(&[&a_run(5, 9, End::Exited(0))[..], &again].concat()).ran, None, "it did not run");
     }
 
     #[test]

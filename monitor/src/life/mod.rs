@@ -156,6 +156,8 @@ pub struct Observed {
     pub streak: u32,
     /// The end of the newest instance.
     pub last: Option<Last>,
+    /// Since when the program of that instance ran, if it did.
+    pub ran: Option<Time>,
     /// How the newest instance is stopped.
     pub stop: Stop,
     /// What a person has said in this boot: it should run, or not.
@@ -183,6 +185,7 @@ impl Default for Observed {
             starts: 0,
             streak: 0,
             last: None,
+            ran: None,
             stop: Stop { signal: 15, grace: Duration::from_secs(10) },
             wanted: None,
             asked: false,

@@ -1,5 +1,6 @@
 //! A new instance: its root, its pipes, its bundle.
 
+use super::run::MOST_OPEN;
 use super::{Monitor, Work, listen};
 use crate::bundle::{self, Surroundings};
 use crate::etc::Connection;
@@ -116,7 +117,10 @@ impl Monitor {
         connection: Connection,
     ) -> Result<Option<Streams>, String> {
         let folder = place::folder(key);
-        if self.images.mount(key, image, self.cells[index].definition.is_some())? {
+        let definition = self.cells[index].definition.as_ref();
+        let sandbox = definition.and_then(|own| own.sandbox.clone());
+        let users = sandbox.as_ref().and_then(|own| own.users);
+        if self.images.mount(key, image, definition.is_some(), users)? {
             self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
         }
         let root = place::root(key);
@@ -137,8 +141,9 @@ impl Monitor {
             netns: connection.netns(),
             init: verb::program(verb::RUNTIME).display().to_string(),
             devices: device::of(container)?,
-            most_files: sys::process::most_files(),
-            sandbox: self.cells[index].definition.as_ref().and_then(|own| own.sandbox.clone()),
+            // Nobody in a user namespace may raise what the monitor has.
+            most_files: sys::process::most_files().or(users.map(|_| MOST_OPEN)),
+            sandbox,
         };
         let mut config = bundle::config(key, container, &image.defaults, &around)?;
         if let (Some(size), Some(process)) = (self.sizes.remove(&index), &mut config.process) {
@@ -160,7 +165,12 @@ impl Monitor {
             return Ok(None);
         }
         let user = config.process.map(|process| process.user).unwrap_or_default();
-        let made = self.make_pipes(index, (user.uid, user.gid), container.stdin);
+        let first = users.unwrap_or(0);
+        let made = self.make_pipes(
+            index,
+            (first.saturating_add(user.uid), first.saturating_add(user.gid)),
+            container.stdin,
+        );
         made.map(Some).map_err(|error| format!("make its pipes: {}", cause(&error)))
     }
 

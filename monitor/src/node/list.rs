@@ -67,10 +67,11 @@ impl Monitor {
             _ => None,
         };
         let before = cell.definition.as_ref().and_then(|own| own.last.as_ref());
-        let last = observed.last.as_ref().map(|last| (last.end.clone(), kernel::wall(last.at)));
-        let last = last.or_else(|| before.map(|last| (last.end.clone(), last.at)));
+        let last = observed.last.as_ref();
+        let last = last.map(|last| (last.end.clone(), kernel::wall(last.at), observed.ran.map(kernel::wall)));
+        let last = last.or_else(|| before.map(|last| (last.end.clone(), last.at, last.ran)));
         let error = match &last {
-            Some((end @ (End::NotStarted(_) | End::Missing(_)), _)) => Some(end.to_string()),
+            Some((end @ (End::NotStarted(_) | End::Missing(_)), ..)) => Some(end.to_string()),
             _ => None,
         };
         let health = cell.check.as_ref().filter(|_| started.is_some()).map(|check| check.health);
@@ -78,9 +79,10 @@ impl Monitor {
             state: self.word(cell, index, last.is_some()).to_owned(),
             pid: observed.state.process().map(|process| process.pid),
             started,
-            finished: last.as_ref().map(|(_, at)| *at),
-            exit: last.as_ref().map(|(end, _)| end.code()),
-            out_of_memory: last.as_ref().is_some_and(|(end, _)| *end == End::OutOfMemory),
+            ran: last.as_ref().and_then(|(_, _, ran)| *ran),
+            finished: last.as_ref().map(|(_, at, _)| *at),
+            exit: last.as_ref().map(|(end, ..)| end.code()),
+            out_of_memory: last.as_ref().is_some_and(|(end, ..)| *end == End::OutOfMemory),
             restarts: observed.restarts(),
             error,
             health,

@@ -105,10 +105,14 @@ impl Monitor {
     /// Keeps what a person wants: over a reboot if it is the person's own container.
     pub(super) fn want(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
         let up = !matches!(event, Event::Wanted(false, _));
-        if let Some(own) = &mut self.cells[index].definition
-            && std::mem::replace(&mut own.wanted, up) != up
+        let before = self.cells[index].definition.as_mut().map(|own| std::mem::replace(&mut own.wanted, up));
+        if let Some(before) = before.filter(|before| *before != up)
             && !self.write_definition(index, true)
         {
+            // What is not on the disk is still to be written when it is asked for again.
+            if let Some(own) = &mut self.cells[index].definition {
+                own.wanted = before;
+            }
             let message = format!("write {}", place::definitions().display());
             return Err(failure(Code::Internal, message));
         }

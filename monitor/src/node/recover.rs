@@ -231,8 +231,8 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
         let restart = cell.container.as_ref().map_or(Restart::No, |container| container.restart);
         let wanted = Some(life::at_boot(restart, own.wanted, own.started, last));
         let mut observed = Observed { wanted, ..Observed::default() };
-        if own.remove {
-            // It ended with the boot before at the latest.
+        if own.remove || (own.started && own.last.is_none()) {
+            // It ended with the boot before at the latest; how, nobody saw when the power went.
             let end = own.last.as_ref().map_or(End::Unknown, |last| last.end.clone());
             observed.last = Some(Last { end, at: Time::ZERO });
         }

@@ -7,7 +7,7 @@ use crate::keeper::Keeper;
 use crate::life::{State, Time};
 use crate::log::Stream;
 use crate::poller::Token;
-use crate::{config, image, kernel, place};
+use crate::{config, definition, image, kernel, place};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -20,7 +20,7 @@ use std::path::Path;
 use sys::cause::cause;
 
 /// What the monitor may open.
-const MOST_OPEN: u64 = 32 * 1024;
+pub(super) const MOST_OPEN: u64 = 32 * 1024;
 
 /// The monitor's whole life: it returns when it was asked to end and every
 /// container is gone.
@@ -208,8 +208,14 @@ impl Monitor {
         if self.remover.is_some() {
             return;
         }
-        let configured = self.cells.iter().map(|(_, cell)| &cell.key);
-        match image::begin_removal(configured) {
+        // A definition that cannot be read, or whose name is another's, is somebody's container all the same.
+        let defined = definition::keys()
+            .map_err(|error| format!("list {}: {}", place::definitions().display(), cause(&error)));
+        let removal = defined.and_then(|defined| {
+            let known = self.cells.iter().map(|(_, cell)| &*cell.key);
+            image::begin_removal(known.chain(defined.iter().map(String::as_str)))
+        });
+        match removal {
             Ok(remover) => self.remover = remover,
             Err(reason) => self.console.say(&format!("monitor: {reason}")),
         }

@@ -76,16 +76,20 @@ impl Monitor {
         let now = kernel::seconds();
         let cell = &mut self.cells[index];
         let Some(definition) = &mut cell.definition else { return };
+        // A start is acknowledged with this, and one that is only half on the disk is none after a power cut.
+        let runs = matches!(event, Event::Started(Ok(())) | Event::Ended(_));
+        let durable = runs && !definition.started;
         match event {
             Event::Started(Ok(())) => (definition.started, definition.last) = (true, None),
             Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {
                 definition.started |= matches!(event, Event::Ended(_));
                 let last = cell.observed.last.as_ref();
-                definition.last = last.map(|last| Ended { end: last.end.clone(), at: now });
+                let ran = cell.observed.ran.map(kernel::wall);
+                definition.last = last.map(|last| Ended { end: last.end.clone(), at: now, ran });
             }
             _ => return,
         }
-        self.write_definition(index, false);
+        self.write_definition(index, durable);
     }
 
     /// Brings a definition to disk: at once, or when the disk next comes to it.

@@ -108,10 +108,11 @@ fn noise_is_refused_and_the_connection_closed() {
 #[test]
 fn a_person_stops_restarts_pauses_and_kills() {
     let node = Node::boot();
-    let mut container = busybox("trap 'exit 7' TERM; while :; do sleep 0.05; done");
+    let mut container = busybox("trap 'exit 7' TERM; echo listens; while :; do sleep 0.05; done");
     container.restart = Restart::Always;
     node.create("a", container);
     node.start("a");
+    eventually("it listens", || node.output("a") == "listens\n");
     let first = node.summary("a").status.pid;
     node.done(&Request::Restart { name: named("a"), grace: None });
     assert_ne!(node.summary("a").status.pid, first);
@@ -171,6 +172,28 @@ fn a_reboot_follows_the_restart_policy_and_forgets_no_end() {
     eventually("what is to go once it has ended is gone", || {
         node.list().iter().all(|summary| &*summary.name != "once")
     });
+}
+
+#[test]
+fn what_a_container_wrote_stays_though_its_definition_cannot_be_read() {
+    let mut node = Node::boot();
+    let id = node.create("keeps", busybox("echo line >/file"));
+    node.start("keeps");
+    assert_eq!(node.wait("keeps"), 0);
+    let key = &id[..12];
+    std::fs::write(format!("/var/lib/skerry/definitions/{key}.json"), "{").unwrap();
+    node.reboot();
+    // Another one that goes takes along what nobody knows.
+    node.run("other", "true");
+    node.done(&Request::Remove { name: named("other"), force: false });
+    let kept = || {
+        let all = std::fs::read_dir("/var/lib/skerry/containers").unwrap().flatten();
+        all.filter_map(|one| one.file_name().into_string().ok())
+            .filter(|name| name != ".old")
+            .collect::<Vec<_>>()
+    };
+    eventually("the other's files are gone", || kept().len() <= 1);
+    assert_eq!(kept(), [key]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a container can be, seen from inside.
 
 use super::support::{Node, busybox, eventually};
-use spec::monitor::{Health, Reply, Request};
+use spec::bundle;
+use spec::monitor::{Create, Health, IDS, Reply, Request, Sandbox};
 use spec::node::{Container, ContainerNetwork, HealthCheck, Mount, Security, Sharing};
 use spec::quantity::{Bytes, Span};
 
@@ -125,4 +126,50 @@ fn what_it_uses_and_its_processes_are_told() {
     };
     assert_eq!(pids.len(), 2);
     assert!(pids.contains(&node.summary("a").status.pid.unwrap()));
+}
+
+#[test]
+fn a_pods_users_are_its_own_and_files_theirs() {
+    let node = Node::boot();
+    let (first, shared) = (7 * IDS, "/var/shared");
+    std::fs::create_dir(shared).unwrap();
+    std::fs::write(format!("{shared}/file"), "here\n").unwrap();
+    let mount = bundle::Mount {
+        destination: "/shared".into(),
+        kind: Some("bind".into()),
+        source: Some(shared.into()),
+        options: ["rbind", "idmap"].map(str::to_owned).into(),
+        ..bundle::Mount::default()
+    };
+    let sandbox =
+        Sandbox { cgroup: "pod".into(), mounts: vec![mount], users: Some(first), ..Sandbox::default() };
+    let line = "cat /proc/self/uid_map | tr -s ' '; id -u; stat -c %u:%g /bin/busybox /shared/file; echo new >/new; \
+                echo new >/shared/new; rm /bin/true; stat -c %u /new; cat /shared/file; exec sleep 1000";
+    let container = Container { network: Some(ContainerNetwork::Host), ..busybox(line) };
+    for name in ["a", "b"] {
+        let (image, sandbox) = (node.digest.clone(), Some(Box::new(sandbox.clone())));
+        let name = Some(name.parse().unwrap());
+        let create = Create { name, container: container.clone(), image, remove: false, sandbox };
+        assert!(matches!(node.ask(&Request::Create(Box::new(create))), Reply::Created { .. }));
+    }
+    // One whose users are the node's has the same layers.
+    node.create("plain", busybox("stat -c %u /bin/busybox"));
+    for name in ["a", "plain", "b"] {
+        node.start(name);
+    }
+    let expected = format!(" 0 {first} {IDS}\n0\n0:0\n0:0\n0\nhere\n");
+    for name in ["a", "b"] {
+        eventually("it has said all", || node.output(name).lines().count() >= 6);
+        assert_eq!(node.output(name), expected);
+    }
+    assert_eq!(node.wait("plain"), 0);
+    assert_eq!(node.output("plain"), "0\n");
+    let pid = node.summary("a").status.pid.unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains(&format!("Uid:\t{first}\t")), "{status}");
+    let owner = |path: &str| std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path).unwrap());
+    assert_eq!(owner(&format!("{shared}/new")), 0);
+    let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", node.monitor().unwrap()));
+    let mounts = mounts.unwrap();
+    assert!(!mounts.contains("idmapped"), "{mounts}");
 }

@@ -13,3 +13,5 @@ pub mod pods;
 pub mod policies;
 pub mod routes;
 pub mod services;
+
+pub use crate::containers::modules::load_these as load_modules;

@@ -91,23 +91,24 @@ impl Folder {
             let mut file = File::create(&next)?;
             file.write_all(serde_json::to_string_pretty(value)?.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&next, &path)
+            fs::rename(&next, &path)?;
+            File::open(&self.0)?.sync_all()
         };
         write().map_err(|error| format!("write {}: {}", path.display(), cause(&error)))
     }
 
-    /// Removes one; that there is none is no error.
+    /// Removes one, for good when this returns; that there is none is no error.
     ///
     /// # Errors
     /// What could not be done, in words.
     pub fn remove(&self, name: &str) -> Result<(), String> {
         let path = self.0.join(format!("{name}.json"));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(format!("remove {}: {}", path.display(), cause(&error)))
-            }
-            _ => Ok(()),
-        }
+        let remove = || match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => File::open(&self.0)?.sync_all(),
+        };
+        remove().map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))
     }
 }
 

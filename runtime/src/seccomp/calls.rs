@@ -1,6 +1,6 @@
-//! System calls by name: `calls.txt` beside this file. It is searched as it is. A profile has
-//! some 400 names, and a table made for them took more time than all else that is done
-//! for its filter.
+//! System calls by name: `calls.txt` beside this file. It is searched as it is, by where its lines
+//! start, which is known when this is compiled: a profile has some 400 names, and to make a table for
+//! them, or to look for the lines, took more time than all else that is done for its filter.
 
 use std::cmp::Ordering;
 
@@ -8,6 +8,40 @@ use std::cmp::Ordering;
 pub const X32_BIT: u32 = 0x4000_0000;
 
 const TABLE: &[u8] = include_bytes!("calls.txt");
+
+/// Where each call's line starts.
+static STARTS: [u16; LINES] = starts();
+const LINES: usize = lines();
+
+const fn lines() -> usize {
+    let (mut at, mut lines) = (0, 0);
+    while at < TABLE.len() {
+        lines += (TABLE[at] != b'#') as usize;
+        at = next_line(at);
+    }
+    lines
+}
+
+const fn starts() -> [u16; LINES] {
+    assert!(TABLE.len() <= u16::MAX as usize, "the table is too long");
+    let mut starts = [0; LINES];
+    let (mut at, mut line) = (0, 0);
+    while line < LINES {
+        if TABLE[at] != b'#' {
+            starts[line] = at as u16;
+            line += 1;
+        }
+        at = next_line(at);
+    }
+    starts
+}
+
+const fn next_line(mut at: usize) -> usize {
+    while TABLE[at] != b'\n' {
+        at += 1;
+    }
+    at + 1
+}
 
 /// A way to make system calls; what `seccomp_data.arch` and the number tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,21 +76,20 @@ impl Numbers {
 
 /// What stands behind a name.
 fn columns(name: &[u8]) -> Option<&'static [u8]> {
-    let mut rest = TABLE;
-    while !rest.is_empty() {
-        let (before, from) = rest.split_at(rest.len() / 2);
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let end =
-            from.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |length| before.len() + length);
-        let line = &rest[start..end];
-        let length = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
-        rest = match line[..length].cmp(name) {
-            Ordering::Equal => return line.get(length + 1..),
-            Ordering::Less => rest.get(end + 1..).unwrap_or_default(),
-            Ordering::Greater => &rest[..start],
-        };
+    if name.contains(&b' ') {
+        return None;
     }
-    None
+    let place = STARTS.binary_search_by(|start| order(&TABLE[usize::from(*start)..], name)).ok()?;
+    let rest = &TABLE[usize::from(STARTS[place]) + name.len() + 1..];
+    rest.split(|byte| *byte == b'\n').next()
+}
+
+/// Where the name that `line` begins with stands: a blank follows it, which comes before all
+/// that names are made of.
+fn order(line: &[u8], name: &[u8]) -> Ordering {
+    let begin = &line[..name.len().min(line.len())];
+    let longer = || if line.get(name.len()) == Some(&b' ') { Ordering::Equal } else { Ordering::Greater };
+    begin.cmp(name).then_with(longer)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {

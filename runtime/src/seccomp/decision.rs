@@ -25,13 +25,15 @@ impl Decision {
         Self { cases: Vec::new(), otherwise: value }
     }
 
-    /// An unconditional case prevails over the others wherever it stands, as in
+    /// An unconditional rule prevails over the others wherever it stands, as in
     /// libseccomp; among equals the first does.
-    fn of(cases: &[(u32, Case)], otherwise: u32) -> Self {
-        let values = cases.iter().map(|(_, case)| case);
-        match values.clone().find(|case| case.conditions.is_empty()) {
-            Some(case) => Self::always(case.value),
-            None => Self { cases: values.cloned().collect(), otherwise },
+    fn of(mentions: &[Mention], abi: Abi, otherwise: u32) -> Self {
+        let decides = |mention: &&Mention| mention.form.is_none() && mention.rule.is_unconditional();
+        match mentions.iter().find(decides) {
+            Some(mention) => Self::always(mention.rule.value),
+            None => {
+                Self { cases: mentions.iter().flat_map(|mention| mention.cases(abi)).collect(), otherwise }
+            }
         }
     }
 }
@@ -50,6 +52,23 @@ struct Rule {
     value: u32,
     /// One of these must hold.
     alternatives: Vec<Vec<Argument>>,
+}
+
+/// A rule names a number. Some hundred are sorted for each container, so they are small.
+struct Mention<'a> {
+    number: u32,
+    rule: &'a Rule,
+    /// By the call that stands for many, with this first argument.
+    form: Option<&'a Argument>,
+}
+
+impl Mention<'_> {
+    fn cases(&self, abi: Abi) -> Vec<Case> {
+        match self.form {
+            Some(first) => vec![Case { conditions: vec![*first], value: self.rule.value }],
+            None => self.rule.cases(abi).collect(),
+        }
+    }
 }
 
 /// What a rule's name means.
@@ -121,21 +140,21 @@ impl Rules {
 
     /// Numbers that rules name, from the lowest. As in runc, a rule that repeats the default says nothing.
     fn decisions(&self, abi: Abi) -> Ranges {
-        let mut cases = Vec::<(u32, Case)>::new();
+        let mut mentions = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.value != self.default) {
             for call in &rule.calls {
                 if let Some(number) = call.numbers.on(abi) {
-                    cases.extend(rule.cases(abi).map(|case| (number, case)));
+                    mentions.push(Mention { number, rule, form: None });
                 }
-                let form = call.form.filter(|_| rule.is_unconditional());
+                let form = call.form.as_ref().filter(|_| rule.is_unconditional());
                 if let Some((number, first)) = form.and_then(|(call, first)| Some((call.on(abi)?, first))) {
-                    cases.push((number, Case { conditions: vec![first], value: rule.value }));
+                    mentions.push(Mention { number, rule, form: Some(first) });
                 }
             }
         }
-        cases.sort_by_key(|(number, _)| *number);
-        let numbers = cases.chunk_by(|one, next| one.0 == next.0);
-        numbers.map(|same| (same[0].0, Decision::of(same, self.default))).collect()
+        mentions.sort_by_key(|mention| mention.number);
+        let numbers = mentions.chunk_by(|one, next| one.number == next.number);
+        numbers.map(|same| (same[0].number, Decision::of(same, abi, self.default))).collect()
     }
 
     /// The newest call that the profile's author thought of.

@@ -15,6 +15,7 @@ mod hooks;
 mod idmapped;
 mod labels;
 mod lifecycle;
+mod limits;
 mod mount_namespaces;
 mod mounts;
 mod namespaces;

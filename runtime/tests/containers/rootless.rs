@@ -1,7 +1,7 @@
 //! A caller without the host root's rights: user 1000, and root of a user namespace.
 
 use crate::support::{Bundle, Peer, Ran, finish, leftovers, read, runtime};
-use crate::support::{STATE, eventually, fails};
+use crate::support::{STATE, eventually, fails, lacks};
 use serde_json::{Value, json};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -118,6 +118,42 @@ fn a_limit_that_a_user_cannot_have_is_named() {
     assert!(named || Peer::tested() != Peer::Ours, "{error}");
     if fails(Peer::Runc, "1.1.5 leaves its state") {
         return;
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+/// The command, given by the user in a cgroup below one that is the user's.
+fn by_user_in(delegated: &str, command: Command) -> Command {
+    let user = by_user(command);
+    let script =
+        "echo 0 >$0/caller/cgroup.procs && exec setpriv --clear-groups --reuid $1 --regid $1 -- \"${@:2}\"";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", script, delegated, &USER.to_string()]).arg(user.get_program()).args(user.get_args());
+    shell.env_remove("XDG_RUNTIME_DIR");
+    shell
+}
+
+#[test]
+fn a_user_has_limits_in_a_cgroup_that_is_the_users() {
+    if lacks(&["memory", "pids"]) {
+        return;
+    }
+    let bundle = bundle().sh("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max");
+    let delegated = format!("/sys/fs/cgroup/{}own", bundle.id);
+    // What systemd hands over with Delegate= (systemd.resource-control(5)).
+    std::fs::create_dir_all(format!("{delegated}/caller")).unwrap();
+    std::fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids").unwrap();
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "caller", "caller/cgroup.procs"] {
+        std::os::unix::fs::chown(format!("{delegated}/{file}"), Some(USER), Some(USER)).unwrap();
+    }
+    let path = json!(format!("/{}own/container", bundle.id));
+    let bundle = bundle
+        .set("/linux/cgroupsPath", path)
+        .set("/linux/resources", json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 30 } }));
+    let said = finish(by_user_in(&delegated, bundle.command("run", &[]))).ok().stdout;
+    assert_eq!(said, "67108864\n30\n");
+    for folder in ["caller", ""] {
+        std::fs::remove_dir(format!("{delegated}/{folder}")).unwrap();
     }
     assert_eq!(leftovers(), [""; 0]);
 }

@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
+/// Its program.
+const AGENT: &str = include_str!("support/agent.py");
+
 /// A bundle whose `calls` are decided by an agent, and the agent.
 fn asks(calls: &[&str]) -> (Bundle, Running) {
     let bundle = Bundle::new();
     let mut agent = Command::new("python3");
     std::fs::create_dir("/run/agent").unwrap();
-    agent.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/containers/support/agent.py")).arg("/run/agent");
+    agent.args(["-c", AGENT, "/run/agent"]);
     let agent = begin(agent);
     eventually("an agent", || read(&agent.stdout) == "listening\n");
     (bundle.set("/linux/seccomp", profile(calls)), agent)

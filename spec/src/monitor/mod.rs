@@ -45,7 +45,7 @@ mod tests;
 
 pub use frame::{Frame, Kind, MAX_FRAME, Reader, Wrong};
 pub use reply::{Code, Failure, Health, Port, Reply, Stats, Status, Summary};
-pub use request::{Create, Exec, Logs, Request, Sandbox, Size, Update, Wait};
+pub use request::{Create, Exec, IDS, Logs, Request, Sandbox, Size, Update, Wait};
 
 use serde::{Deserialize, Serialize};
 

@@ -178,6 +178,8 @@ pub struct Status {
     pub pid: Option<i32>,
     /// Since when it runs, seconds since 1970.
     pub started: Option<u64>,
+    /// Since when it ran before it last ended, seconds since 1970, if it did.
+    pub ran: Option<u64>,
     /// When it last ended, seconds since 1970.
     pub finished: Option<u64>,
     /// How it last ended: 0 to 255.

@@ -183,7 +183,13 @@ pub struct Sandbox {
     pub seccomp: Option<Seccomp>,
     /// Nothing below `/proc` is hidden or read-only.
     pub unmasked: bool,
+    /// The first of the node's [`IDS`] users and groups that are its own 0, 1, … in a user namespace; the node's
+    /// own without.
+    pub users: Option<u32>,
 }
+
+/// How many users and groups a pod's user namespace has.
+pub const IDS: u32 = 65_536;
 
 /// What is to be different of a container; the rest stays. Each is as `node.toml` has it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

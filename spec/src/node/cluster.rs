@@ -1,6 +1,6 @@
 //! `[cluster]`: the Kubernetes cluster whose worker this node is.
 
-use crate::quantity::Bytes;
+use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +35,22 @@ pub struct Cluster {
     pub eviction_memory: Bytes,
     /// Pods are evicted when less of the data disk is free, in percent.
     pub eviction_disk: u8,
+    /// Pods are evicted, with their grace, when less memory is available for a while.
+    pub eviction_soft_memory: Option<Bytes>,
+    /// Pods are evicted, with their grace, when less of the data disk is free for a while, in percent.
+    pub eviction_soft_disk: Option<u8>,
+    /// How long there may be less.
+    pub eviction_soft_grace: Span,
+    /// Once pods are evicted for memory, they are until so much more is available than they are evicted at.
+    pub eviction_minimum_reclaim_memory: Bytes,
+    /// The same of the data disk, in percent of it.
+    pub eviction_minimum_reclaim_disk: u8,
+    /// Images that nothing needs are removed when more of the data disk is used, in percent.
+    pub image_gc_high: u8,
+    /// Until no more of it is used, in percent.
+    pub image_gc_low: u8,
+    /// How long an image stays at least that nothing needs.
+    pub image_gc_age: Span,
     /// The cluster's domain of names.
     pub domain: String,
     /// The cluster's name servers; without them the Service `kube-system/kube-dns`.
@@ -62,6 +78,14 @@ impl Default for Cluster {
             reserved_cpus: 0.0,
             eviction_memory: Bytes(8 << 20),
             eviction_disk: 10,
+            eviction_soft_memory: None,
+            eviction_soft_disk: None,
+            eviction_soft_grace: Span::seconds(90),
+            eviction_minimum_reclaim_memory: Bytes(0),
+            eviction_minimum_reclaim_disk: 0,
+            image_gc_high: 85,
+            image_gc_low: 80,
+            image_gc_age: Span::seconds(120),
             domain: "cluster.local".to_owned(),
             dns: Vec::new(),
             services: By::Node,

@@ -20,20 +20,7 @@ const LIMITS: Limits = Limits { bytes: 1 << 22, entries: 200, names: 1 << 16 };
 pub fn layer(bytes: &[u8]) {
     let mut archive = bytes.to_vec();
     seal(&mut archive);
-    let made = || convert(&archive[..], Cursor::new(Vec::new()), [0; 16], &LIMITS);
-    let image = match (made(), made()) {
-        (Ok((one, report)), Ok((other, _))) => {
-            assert!(one.get_ref() == other.get_ref(), "two images of one layer");
-            assert!(report.entries <= LIMITS.entries && report.notes.iter().all(|note| !note.contains('\n')));
-            one.into_inner()
-        }
-        (Err(one), Err(other)) => {
-            let (one, other) = (one.to_string(), other.to_string());
-            assert!(one == other && !one.is_empty() && !one.contains('\n'), "{one:?}, {other:?}");
-            return;
-        }
-        _ => panic!("once an image, once none"),
-    };
+    let Some(image) = image(&archive) else { return };
     let found = read(&image);
     if let Some(expected) = model::plain(&archive) {
         for (path, node) in &expected {
@@ -44,8 +31,26 @@ pub fn layer(bytes: &[u8]) {
     }
 }
 
+/// What an archive becomes, when it becomes something.
+fn image(archive: &[u8]) -> Option<Vec<u8>> {
+    let made = || convert(archive, Cursor::new(Vec::new()), [0; 16], &LIMITS);
+    match (made(), made()) {
+        (Ok((one, report)), Ok((other, _))) => {
+            assert!(one.get_ref() == other.get_ref(), "two images of one layer");
+            assert!(report.entries <= LIMITS.entries && report.notes.iter().all(|note| !note.contains('\n')));
+            Some(one.into_inner())
+        }
+        (Err(one), Err(other)) => {
+            let (one, other) = (one.to_string(), other.to_string());
+            assert!(one == other && !one.is_empty() && !one.contains('\n'), "{one:?}, {other:?}");
+            None
+        }
+        _ => panic!("once an image, once none"),
+    }
+}
+
 /// Reads a whole image: each path but the root with what is there.
-fn read(image: &[u8]) -> BTreeMap<Vec<u8>, model::Node> {
+pub(super) fn read(image: &[u8]) -> BTreeMap<Vec<u8>, model::Node> {
     let mut tree = BTreeMap::new();
     let mut links: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut folders = vec![(Vec::new(), check::root(image))];
@@ -66,7 +71,7 @@ fn read(image: &[u8]) -> BTreeMap<Vec<u8>, model::Node> {
                 owner: (inode.uid, inode.gid),
                 mtime: inode.mtime.0,
                 content,
-                device: if kind == 2 { inode.device } else { 0 },
+                device: if kind == 2 || kind == 6 { inode.device } else { 0 },
                 opaque: inode.xattrs.iter().any(|(name, _)| name == "trusted.overlay.opaque"),
             };
             assert!(tree.insert(path, node).is_none(), "a name twice");
@@ -76,6 +81,14 @@ fn read(image: &[u8]) -> BTreeMap<Vec<u8>, model::Node> {
         assert_eq!(said, counted, "links of an inode");
     }
     tree
+}
+
+/// The image of an input, as [`layer`] makes it.
+#[cfg(test)]
+pub(super) fn image_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = bytes.to_vec();
+    seal(&mut archive);
+    image(&archive)
 }
 
 /// Makes the checksum of each block right that may be a header.

@@ -3,8 +3,10 @@
 //!
 //! `store/fuzz` hands them to libFuzzer, `make fuzz`; see `runtime/src/fuzz`, which is the same for
 //! the runtime. The tests here go through the inputs that were kept, `store/fuzz/corpus`: a line each,
-//! of `layer` in base64.
+//! of `layer` in base64. What `layer` writes is also mounted, `kernel`.
 
+#[cfg(test)]
+pub(crate) mod kernel;
 mod layer;
 mod manifest;
 mod model;
@@ -19,7 +21,7 @@ mod tests {
     use base64::prelude::*;
     use std::fs;
 
-    fn inputs(name: &str) -> Vec<Vec<u8>> {
+    pub(super) fn inputs(name: &str) -> Vec<Vec<u8>> {
         let text = fs::read(format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let inputs: Vec<_> = lines.map(<[u8]>::to_vec).collect();

@@ -13,7 +13,7 @@ pub(super) struct Node {
     pub owner: (u32, u32),
     pub mtime: i64,
     pub content: Vec<u8>,
-    /// Of a character device.
+    /// Of a device, as erofs has it.
     pub device: u64,
     pub opaque: bool,
 }

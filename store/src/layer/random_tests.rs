@@ -100,21 +100,37 @@ fn found(image: &[u8]) -> BTreeMap<String, Expected> {
     tree
 }
 
+/// A random tree and its image.
+fn made(seed: u64) -> (BTreeMap<String, Expected>, Vec<u8>) {
+    let mut random = Random(seed);
+    let mut tree = BTreeMap::new();
+    let root = Expected { mode: 0o040_755, owner: (0, 0), mtime: (0, 0), content: vec![], xattrs: vec![] };
+    tree.insert(String::new(), root);
+    let mut archive = Archive::new();
+    for _ in 0..random.below(150) {
+        archive = grow(&mut random, archive, &mut tree);
+    }
+    tree.remove("");
+    let (image, _) =
+        convert(&archive.end()[..], Cursor::new(Vec::new()), [0; 16], &Limits::default()).unwrap();
+    (tree, image.into_inner())
+}
+
 #[test]
 fn random_trees_read_back_as_they_were() {
     for seed in 0..25 {
-        let mut random = Random(seed);
-        let mut tree = BTreeMap::new();
-        let root =
-            Expected { mode: 0o040_755, owner: (0, 0), mtime: (0, 0), content: vec![], xattrs: vec![] };
-        tree.insert(String::new(), root);
-        let mut archive = Archive::new();
-        for _ in 0..random.below(150) {
-            archive = grow(&mut random, archive, &mut tree);
-        }
-        tree.remove("");
-        let (image, _) =
-            convert(&archive.end()[..], Cursor::new(Vec::new()), [0; 16], &Limits::default()).unwrap();
-        assert!(found(image.get_ref()) == tree, "seed {seed}");
+        let (tree, image) = made(seed);
+        assert!(found(&image) == tree, "seed {seed}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_kernel_reads_random_trees_as_they_were() {
+    let kernel = crate::fuzz::kernel::Kernel::new();
+    for seed in 0..100 {
+        let (tree, image) = made(seed);
+        assert!(found(&image) == tree, "seed {seed}");
+        kernel.agrees(&image, &format!("seed {seed}"));
     }
 }

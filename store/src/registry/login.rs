@@ -4,6 +4,7 @@ use super::client::{Body, Client, Request};
 use super::credentials;
 use super::{Registries, Stop};
 use crate::error::{Error, Result, io_error};
+use crate::store::publish::publish;
 use base64::prelude::*;
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -82,11 +83,9 @@ fn replace(path: &Path, text: &[u8]) -> Result<()> {
     let _ = fs::remove_file(&new);
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
+        file.write_all(text).map(|()| file)
     };
-    write().map_err(io_error("write", path))
+    publish(&write().map_err(io_error("write", path))?, &new, path)
 }
 
 #[cfg(test)]

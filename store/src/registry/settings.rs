@@ -60,13 +60,16 @@ impl Default for Settings {
             docker_config: None,
             trusted: TRUSTED.map(PathBuf::from).into_iter().find(|path| path.is_file()),
             patience: Duration::from_secs(30),
-            attempts: 6,
+            attempts: 1 + Self::RETRIES,
             pause: Duration::from_millis(500),
         }
     }
 }
 
 impl Settings {
+    /// How often in a row a request that fails is made again, unless somebody wants another number.
+    pub const RETRIES: u32 = 5;
+
     /// With the passwords of the user who runs this program: `config.json` in
     /// `$DOCKER_CONFIG` or `~/.docker`.
     #[must_use]

@@ -13,7 +13,7 @@ const ATTEMPTS: usize = 16;
 
 /// Mounts a layer: directly, or through a loop device where the kernel or the
 /// file's own file system does not allow that.
-pub(super) fn mount(layer: &Path, point: &Path) -> Result<()> {
+pub(crate) fn mount(layer: &Path, point: &Path) -> Result<()> {
     fs::create_dir_all(point).map_err(io_error("make", point))?;
     match mount_erofs(layer, point) {
         Ok(()) => Ok(()),

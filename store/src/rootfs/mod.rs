@@ -6,6 +6,8 @@
 //! TARGET                      the overlay
 //! ```
 //!
+//! An image that is only looked at, a volume of a pod, has no upper folder: [`view`].
+//!
 //! Nothing is remembered: what is mounted is read from `/proc/self/mountinfo`, so a caller
 //! that died half way calls again. A layer is shared, so that its pages are in
 //! memory once; it is unmounted with the last overlay that lists it. Callers
@@ -14,21 +16,29 @@
 //! A layer's file is mounted directly, which Linux
 //! takes since 6.12 where the file's own file system can do it, and else through a
 //! read-only loop device that goes with its mount.
+//!
+//! For a container with a user namespace the overlay is made over ID-mapped copies of its layers (`mapped`):
+//! overlayfs itself cannot be mapped. What it writes belongs to its own users on the disk, too.
 
 mod layer;
+mod mapped;
 mod mountinfo;
 
 use crate::error::{Error, Result, io_error};
 use crate::store::Layer;
+#[cfg(test)]
+pub(crate) use layer::mount as mount_layer;
+use mapped::Mapped;
 use mountinfo::Mount;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags};
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use sys::fs_context::FsContext;
+use sys::fs_context::{FsContext, READ_ONLY};
 
 /// Where a container's root comes from and goes to. All paths are absolute and
 /// at most 255 bytes long.
@@ -42,6 +52,23 @@ pub struct Rootfs<'a> {
     pub dir: &'a Path,
     /// Where the root is mounted.
     pub target: &'a Path,
+    /// The user namespace by which the files' owners are seen, if it is not the node's.
+    pub users: Option<BorrowedFd<'a>>,
+}
+
+/// An image's files as they are, for who only reads them. All paths are absolute and at most 255 bytes long.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The image's layers, the lowest first; one at least.
+    pub layers: &'a [Layer],
+    /// Folder of the mounted layers, the same for all containers of a node.
+    pub mounts: &'a Path,
+    /// An empty folder of the view's own: the kernel wants two layers at least, and the uppermost root is what shows.
+    pub top: &'a Path,
+    /// Where they are seen.
+    pub target: &'a Path,
+    /// The user namespace by which the files' owners are seen, if it is not the node's.
+    pub users: Option<BorrowedFd<'a>>,
 }
 
 /// Options of every overlay: lower layers come from strangers, so nothing in
@@ -54,16 +81,45 @@ const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("red
 /// The kernel refuses a mount: the message names the layer or the target. Layers
 /// that were mounted stay for the next try or for [`unmount`].
 pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
-    let Rootfs { layers, mounts, dir, target } = *rootfs;
+    let Rootfs { layers, mounts, dir, target, users } = *rootfs;
     let (upper, work) = (dir.join("upper"), dir.join("work"));
     for folder in [mounts, &upper, &work, target] {
         fs::create_dir_all(folder).map_err(io_error("make", folder))?;
     }
     let _lock = lock(mounts)?;
+    let Some(lower) = lower(layers, mounts, target)? else { return Ok(()) };
+    // Until the overlay has made copies of them for itself. What is written has the container's own owners.
+    let _mapped = mapped(&lower, users)?;
+    take_over_root(&lower, &upper)?;
+    overlay(&Overlay { lower: &lower, written: Some((&upper, &work)), target })
+}
+
+/// Mounts an image read-only, so that no program of it can be executed there; one that is mounted already is left as it
+/// is. Folders are made where they are missing. It is taken away with umount(2), and its layers by [`release`].
+///
+/// # Errors
+/// As [`mount`].
+pub fn view(view: &View<'_>) -> Result<()> {
+    let View { layers, mounts, top, target, users } = *view;
+    for folder in [mounts, top, target] {
+        fs::create_dir_all(folder).map_err(io_error("make", folder))?;
+    }
+    let _lock = lock(mounts)?;
+    let Some(mut lower) = lower(layers, mounts, target)? else { return Ok(()) };
+    let _mapped = mapped(&lower, users)?;
+    take_over_root(&lower, top)?;
+    lower.insert(0, top.to_owned());
+    overlay(&Overlay { lower: &lower, written: None, target })
+}
+
+/// Mounts what is not mounted yet of an overlay's layers; gives those that can be seen, the uppermost first, or nothing
+/// when the overlay itself is there.
+fn lower(layers: &[Layer], mounts: &Path, target: &Path) -> Result<Option<Vec<PathBuf>>> {
     let mounted = mountinfo::read()?;
     if mounted.iter().any(|mount| mount.point == target && mount.kind == "overlay") {
-        return Ok(());
+        return Ok(None);
     }
+    mapped::clear(&mounted, mounts)?;
     let mut points = Vec::new();
     for layer in layers {
         let point = mounts.join(mount_name(layer)?);
@@ -72,9 +128,14 @@ pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
         }
         points.push(point);
     }
-    let lower = visible(points)?;
-    take_over_root(&lower, &upper)?;
-    overlay(&lower, &upper, &work, target)
+    visible(points).map(Some)
+}
+
+fn mapped(lower: &[PathBuf], users: Option<BorrowedFd<'_>>) -> Result<Vec<Mapped>> {
+    match users {
+        Some(users) => lower.iter().map(|at| Mapped::over(at, users)).collect(),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// What a layer's mount point is called. The inode is part of it: a damaged file that was replaced may be mounted
@@ -96,6 +157,22 @@ pub fn unmount(target: &Path, mounts: &Path) -> Result<()> {
     for _ in mountinfo::read()?.iter().filter(|mount| mount.point == target && mount.kind == "overlay") {
         unmount_one(target)?;
     }
+    unmount_unlisted(mounts)
+}
+
+/// Unmounts the layers that no overlay lists any more.
+///
+/// # Errors
+/// `EBUSY` while a process is in one of them.
+pub fn release(mounts: &Path) -> Result<()> {
+    let _lock = match lock(mounts) {
+        Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        lock => lock?,
+    };
+    unmount_unlisted(mounts)
+}
+
+fn unmount_unlisted(mounts: &Path) -> Result<()> {
     for point in unlisted(&mountinfo::read()?, mounts) {
         unmount_one(&point)?;
         fs::remove_dir(&point).map_err(io_error("remove", &point))?;
@@ -157,15 +234,26 @@ fn set_mode(upper: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(upper, permissions).map_err(io_error("change the mode of", upper))
 }
 
-fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<()> {
+/// An overlay to be mounted.
+struct Overlay<'a> {
+    /// The uppermost first.
+    lower: &'a [PathBuf],
+    /// The folders of what is written and of work; without them nothing can be written, and nothing executed.
+    written: Option<(&'a Path, &'a Path)>,
+    target: &'a Path,
+}
+
+fn overlay(own: &Overlay<'_>) -> Result<()> {
+    let target = own.target;
     let context = FsContext::open("overlay").map_err(io_error("mount an overlay on", target))?;
-    let configured = configure(&context, lower, upper, work);
-    match configured.and_then(|()| context.mount(target)) {
+    let attributes = if own.written.is_some() { 0 } else { READ_ONLY };
+    let configured = configure(&context, own);
+    match configured.and_then(|()| context.mount_with(target, attributes)) {
         Ok(()) => Ok(()),
         // Linux before 6.8 has no `lowerdir+`.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             let said = context.messages();
-            classic(lower, upper, work, target).map_err(|error| {
+            classic(own).map_err(|error| {
                 let error =
                     if said.is_empty() { error } else { io::Error::other(format!("{error} ({said})")) };
                 io_error("mount an overlay on", target)(error)
@@ -175,29 +263,36 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Resul
     }
 }
 
-fn configure(context: &FsContext, lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<()> {
+fn configure(context: &FsContext, own: &Overlay<'_>) -> io::Result<()> {
     context.set("source", b"overlay")?;
     for (key, value) in OPTIONS {
         context.set(key, value.as_bytes())?;
     }
-    for path in lower {
+    for path in own.lower {
         context.set("lowerdir+", path.as_os_str().as_bytes())?;
     }
+    let Some((upper, work)) = own.written else { return Ok(()) };
     context.set("upperdir", upper.as_os_str().as_bytes())?;
     context.set("workdir", work.as_os_str().as_bytes())
 }
 
 /// The same by mount(2), whose options must fit into one page.
-fn classic(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+fn classic(own: &Overlay<'_>) -> io::Result<()> {
     let mut data: Vec<u8> =
         OPTIONS.iter().flat_map(|(key, value)| format!("{key}={value},").into_bytes()).collect();
     data.extend(b"lowerdir=");
-    for (place, path) in lower.iter().enumerate() {
+    for (place, path) in own.lower.iter().enumerate() {
         data.extend(if place == 0 { b"".as_slice() } else { b":" });
         data.extend(escaped(path));
     }
-    data.extend([b",upperdir=".as_slice(), &escaped(upper), b",workdir=", &escaped(work)].concat());
-    nix::mount::mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(&data[..]))?;
+    let mut flags = MsFlags::empty();
+    match own.written {
+        Some((upper, work)) => {
+            data.extend([b",upperdir=".as_slice(), &escaped(upper), b",workdir=", &escaped(work)].concat());
+        }
+        None => flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+    }
+    nix::mount::mount(Some("overlay"), own.target, Some("overlay"), flags, Some(&data[..]))?;
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Mount {
     pub point: PathBuf,
     pub kind: String,
+    /// Its files' owners are seen as a user namespace has them.
+    pub is_mapped: bool,
     /// The file system's own options, unescaped.
     options: Vec<u8>,
 }
@@ -34,8 +36,10 @@ pub(super) fn parse(text: &str) -> Vec<Mount> {
         let (before, after) = line.split_once(" - ")?;
         let mut words = after.split(' ');
         let kind = words.next()?.to_owned();
-        let point = OsString::from_vec(unescape(before.split(' ').nth(4)?)).into();
-        Some(Mount { point, kind, options: unescape(words.nth(1).unwrap_or_default()) })
+        let mut fields = before.split(' ').skip(4);
+        let point = OsString::from_vec(unescape(fields.next()?)).into();
+        let is_mapped = fields.next()?.split(',').any(|option| option == "idmapped");
+        Some(Mount { point, kind, is_mapped, options: unescape(words.nth(1).unwrap_or_default()) })
     };
     text.lines().filter_map(mount).collect()
 }

@@ -27,7 +27,7 @@ mod intake;
 mod mend;
 mod names;
 mod parallel;
-mod publish;
+pub(crate) mod publish;
 mod pull;
 mod push;
 mod read;

@@ -42,7 +42,7 @@ impl Drop for Draft {
 }
 
 /// Brings `file` to disk, renames it from `from` to `to`, and brings that to disk.
-pub(super) fn publish(file: &File, from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn publish(file: &File, from: &Path, to: &Path) -> Result<()> {
     file.sync_all().map_err(io_error("write", to))?;
     if let Some(folder) = to.parent()
         && !folder.is_dir()

@@ -6,6 +6,7 @@ use super::sparse::{self, Map};
 use super::{BLOCK, Entry, Error, HEADER_MAX, Kind};
 use crate::erofs::{Device, Time};
 use std::io::{self, Read};
+use std::mem;
 
 /// Reads an archive from its beginning to its end.
 pub struct Reader<R> {
@@ -161,11 +162,19 @@ impl<R: Read> Reader<R> {
         Ok(numbers)
     }
 
+    /// Passes over what is left of the current entry. The archive may end in the padding: umoci's do,
+    /// and Go's archive/tar, so docker and containerd, takes that for its end.
     fn skip(&mut self) -> Result<(), Error> {
-        let left = self.stored + self.padding;
-        (self.stored, self.padding) = (0, 0);
-        let skipped = io::copy(&mut (&mut self.input).take(left), &mut io::sink()).map_err(Error::Read)?;
-        if skipped < left { Err(self.truncated()) } else { Ok(()) }
+        let (stored, padding) = (mem::take(&mut self.stored), mem::take(&mut self.padding));
+        if self.pass(stored)? < stored {
+            return Err(self.truncated());
+        }
+        self.pass(padding).map(drop)
+    }
+
+    /// How many bytes there were of so many.
+    fn pass(&mut self, bytes: u64) -> Result<u64, Error> {
+        io::copy(&mut (&mut self.input).take(bytes), &mut io::sink()).map_err(Error::Read)
     }
 
     fn truncated(&self) -> Error {

@@ -1,14 +1,15 @@
-/* Runs commands and tells what they cost. A line on standard input asks for one measurement:
- * words divided by tabs, of which the first is
+/* stopwatch [PATIENCE]: runs commands and tells what they cost. A line on standard input asks for one
+ * measurement: words divided by tabs, of which the first is
  *
- *     measure   until everything that the commands started has ended
+ *     measure   until everything that the commands started has ended, ahead of what else runs
+ *     work      the same at ordinary priority, for commands whose work others do
  *     leave     until the commands have ended; what they started stays
  *
  * and `--` divides commands that run one after another. The answer is a line:
  *
  *     STATUS WALL CPU PEAK
  *
- * the first exit status that is not 0 (-1 after PATIENCE), nanoseconds of the commands alone,
+ * the first exit status that is not 0 (-1 after PATIENCE seconds), nanoseconds of the commands alone,
  * nanoseconds of user and system time of all their processes, KiB of the greatest of them. Small and
  * static, since the kernel counts the memory of who executes a program to that program's peak. */
 #define _GNU_SOURCE
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,8 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE = 20, MOST_WORDS = 256 };
+enum { MOST_WORDS = 256 };
 
+static unsigned patience = 20;
 static volatile pid_t running;
 static volatile int late;
 
@@ -73,9 +76,9 @@ static void measure(char **words, int count)
 	prctl(PR_SET_CHILD_SUBREAPER, !leave);
 	dup2(null, 0);
 	signal(SIGALRM, give_up);
-	alarm(PATIENCE);
+	alarm(patience);
 	/* Ahead of what else this machine does; refused in some cgroups, and then all wait alike. */
-	if (!leave)
+	if (strcmp(words[0], "measure") == 0)
 		sched_setscheduler(0, SCHED_RR, &first);
 	for (int from = 1, to = 1; to <= count; to++) {
 		int out;
@@ -104,11 +107,13 @@ static void measure(char **words, int count)
 	_exit(0);
 }
 
-int main(void)
+int main(int count_of_words, char **own)
 {
 	static char line[8192];
 	char *words[MOST_WORDS];
 
+	if (count_of_words > 1)
+		patience = strtoul(own[1], 0, 10);
 	setvbuf(stdin, 0, _IONBF, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	while (fgets(line, sizeof line, stdin)) {

@@ -4,7 +4,7 @@
 mod engine;
 
 use crate::measurement::{Measurement, Table, Unit};
-use crate::series::{Cost, Series};
+use crate::series::{BUSY, Cost, Series, TICK};
 use ::tests::{Debian, Failure, Result};
 use engine::{ALL, DOCKER, Engine, Keeping, OURS};
 
@@ -110,14 +110,12 @@ fn keep(debian: &Debian, engine: &Engine, keeping: &Keeping) -> Result<Kept> {
 /// Runs a command of bash, which must end well: its time, and the machine's processors'.
 fn timed(debian: &Debian, command: &str) -> Result<Cost> {
     let script = format!(
-        "busy() {{ read -r _ user nice system _ _ irq soft _ </proc/stat; \
-         echo $((user + nice + system + irq + soft)); }}; \
-         from=$(busy); begin=$EPOCHREALTIME; {{ {command}; }} >/dev/null && end=$EPOCHREALTIME && to=$(busy) && \
+        "{BUSY}; from=$(busy); begin=$EPOCHREALTIME; {{ {command}; }} >/dev/null && end=$EPOCHREALTIME && to=$(busy) && \
          echo $((${{end/./}} - ${{begin/./}})) $((to - from))"
     );
     let said = debian.run(&script)?;
     match numbers(&said)[..] {
-        [wall, ticks] => Ok(Cost { wall: wall * 1000, cpu: ticks * 10_000_000, memory: 0 }),
+        [wall, ticks] => Ok(Cost { wall: wall * 1000, cpu: ticks * TICK, memory: 0 }),
         _ => Err(Failure::new(format!("{command}: {said}"))),
     }
 }

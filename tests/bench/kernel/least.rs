@@ -58,14 +58,14 @@ fn bare(kernel: &Kernel, initramfs: &Path, memory: u32) -> Result<bool> {
     let machine = Machine::microvm().memory(memory).counted().ends_at_reset().patience(PATIENCE / 10);
     let words = format!("{} panic=-1", crate::machine::WORDS);
     let vm = machine.kernel(&kernel.file, initramfs, &words).start()?;
-    Ok(vm.console().wait_for("first: ").is_ok())
+    Ok(vm.console().says("first: "))
 }
 
 /// Where something had to be killed for want of memory, the node does not count as booted.
 fn node(image: &Image, memory: u32) -> Result<bool> {
     let node = Node::new().image(image.clone()).board(Board::Microvm).memory(memory).ends_at_reset();
     let node = node.append("panic=-1 sysctl.vm.panic_on_oom=1").boot()?;
-    Ok(node.console().wait_for("container runs").is_ok())
+    Ok(node.console().says("container runs"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use qemu::{Disk, Machine, Network, Vm};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The node; it ends with this value.
 pub struct Kubelet {
@@ -27,18 +28,29 @@ impl Cluster {
     ///
     /// When something cannot be built, or the node is not ready in time.
     pub fn kubelet(&self, name: &str) -> Result<Kubelet> {
+        self.kubelet_timed(name).map(|(node, _)| node)
+    }
+
+    /// As [`Cluster::kubelet`]; also how long it took from the switch until it was ready.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn kubelet_timed(&self, name: &str) -> Result<(Kubelet, Duration)> {
         self.push("tests/control-plane/images/pause")?;
         let (tap, mac) = self.card(name)?;
         let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
         let folder = PathBuf::from(folder.trim());
         let scratch = Scratch::new()?;
+        let given = self.given(scratch.path())?;
+        let begin = Instant::now();
         let vm = Machine::q35()
             .memory(2048)
             .cpus(2)
             .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), debian::WORDS)
             .network(Network::tap(self.parts.namespace.path(), &tap, &mac))
             .disk(Disk::new(folder.join("root.ext4")).snapshot())
-            .disk(Disk::new(self.given(scratch.path())?).read_only())
+            .disk(Disk::new(given).read_only())
             .channel(probe::CHANNEL)
             .ends_at_reset()
             .start()?;
@@ -50,7 +62,7 @@ impl Cluster {
             self.run_until(&format!("kubectl get node {name} -o jsonpath='{{.spec.podCIDR}}' | grep /"))?;
         node.run(&network_file(pods.trim()))?;
         self.run_until(&format!("kubectl wait --for=condition=Ready node/{name} --timeout=1s"))?;
-        Ok(node)
+        Ok((node, begin.elapsed()))
     }
 
     /// The drive with what does not belong to Debian.

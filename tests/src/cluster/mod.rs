@@ -16,12 +16,15 @@
 //! of who has it (`tests/control-plane/bootstrap.yaml`). Everything ends with this value, and with this
 //! process, however it ends.
 
+mod bare;
 mod control_plane;
 mod forward;
 mod kubelet;
 mod namespace;
+mod nfs;
 mod pki;
 mod program;
+mod proxy;
 mod registry;
 mod station;
 
@@ -33,16 +36,19 @@ use namespace::Namespace;
 use pki::{Pki, Subject};
 use registry::Registry;
 use station::Stations;
-use std::cell::Cell;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use bare::Bare;
 pub use kubelet::Kubelet;
+pub use nfs::FileServer;
+pub use proxy::{Asked, Fault, Proxy};
 
 /// The control plane's address on the wire.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 30, 0, 1);
@@ -59,12 +65,12 @@ const TOKEN: (&str, &str) = ("abcdef", "0123456789abcdef");
 /// The first service's address, the API server's for those in pods.
 const KUBERNETES: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// How long each wait lasts at most: two busy processors compile and emulate beside it.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A test's hold on a cluster. When the test fails, the last lines of each program's log are printed.
 pub struct Cluster {
     parts: Arc<Parts>,
-    failed: Cell<bool>,
+    failed: Arc<AtomicBool>,
 }
 
 struct Parts {
@@ -115,6 +121,18 @@ impl Cluster {
         Self::start_with(folder, None, &Settings::default())
     }
 
+    /// As [`Cluster::start`], with more arguments of kube-apiserver.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn start_with_api_server(words: impl IntoIterator<Item = String>) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let folder = scratch.path().to_owned();
+        let api_server = words.into_iter().collect();
+        Self::start_with(&folder, Some(scratch), &Settings { api_server, ..Settings::default() })
+    }
+
     fn start_with(folder: &Path, scratch: Option<Scratch>, settings: &Settings) -> Result<Self> {
         let programs = control_plane()?;
         let namespace = Namespace::new(GATEWAY)?;
@@ -140,7 +158,7 @@ impl Cluster {
     }
 
     fn of(parts: Arc<Parts>) -> Self {
-        Self { parts, failed: Cell::new(false) }
+        Self { parts, failed: Arc::default() }
     }
 
     /// What `kubeadm init` leaves behind for those who join.
@@ -301,14 +319,14 @@ impl Cluster {
     }
 
     fn blame<T>(&self, result: Result<T>) -> Result<T> {
-        self.failed.set(self.failed.get() || result.is_err());
+        self.failed.fetch_or(result.is_err(), Ordering::Relaxed);
         result
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if thread::panicking() || self.failed.get() {
+        if thread::panicking() || self.failed.load(Ordering::Relaxed) {
             eprintln!("{}", self.parts.control_plane.tails());
         }
     }

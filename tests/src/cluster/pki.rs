@@ -19,6 +19,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Names that the API server has for those in the cluster.
 const SERVER_NAMES: [&str; 5] = [
@@ -116,6 +117,16 @@ impl Pki {
         let path = self.folder.join(format!("{file}.conf"));
         fs::write(&path, kubeconfig(server, &self.ca.pem, subject.name, &user))?;
         Ok(path)
+    }
+
+    /// A certificate and its key in PEM that hold until then.
+    pub fn client_until(&self, subject: Subject<'_>, until: SystemTime) -> Result<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(subject.name, subject.group);
+        params.not_before = (until - Duration::from_secs(3600)).into();
+        params.not_after = until.into();
+        let Pair { certificate, key } = self.ca.sign(params, ExtendedKeyUsagePurpose::ClientAuth)?;
+        Ok(certificate + &key)
     }
 
     /// Writes `FILE.conf`, with which the holder of a token speaks to the API server at `server`.

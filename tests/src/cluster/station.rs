@@ -9,18 +9,32 @@ use std::sync::{Mutex, PoisonError};
 
 /// The machines of a cluster; the first has the address that ends in 11.
 #[derive(Debug, Default)]
-pub(super) struct Stations(Mutex<Vec<String>>);
+pub(super) struct Stations(Mutex<Vec<Station>>);
+
+#[derive(Debug)]
+struct Station {
+    name: String,
+    has_card: bool,
+}
 
 impl Stations {
-    /// The number of the machine of this name, from 1, and whether it is new.
-    fn number(&self, name: &str) -> (u8, bool) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = names.iter().position(|known| known == name);
-        let index = found.unwrap_or_else(|| {
-            names.push(name.to_owned());
-            names.len() - 1
+    /// The number of the machine of this name, from 1.
+    fn number(&self, name: &str) -> u8 {
+        self.with(name, |number, _| number)
+    }
+
+    /// The same, and whether it has a network card only from now on.
+    fn number_with_card(&self, name: &str) -> (u8, bool) {
+        self.with(name, |number, station| (number, !std::mem::replace(&mut station.has_card, true)))
+    }
+
+    fn with<T>(&self, name: &str, action: impl FnOnce(u8, &mut Station) -> T) -> T {
+        let mut stations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = stations.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            stations.push(Station { name: name.to_owned(), has_card: false });
+            stations.len() - 1
         });
-        (u8::try_from(index + 1).unwrap_or(u8::MAX), found.is_none())
+        action(u8::try_from(index + 1).unwrap_or(u8::MAX), &mut stations[index])
     }
 }
 
@@ -56,7 +70,7 @@ impl Cluster {
 
     /// The tap device and the address of the network card that belong to this name.
     pub(super) fn card(&self, name: &str) -> Result<(String, String)> {
-        let (number, is_new) = self.parts.stations.number(name);
+        let (number, is_new) = self.parts.stations.number_with_card(name);
         if number > 200 {
             return Err(Failure::new("more than 200 machines on one wire"));
         }
@@ -107,6 +121,6 @@ impl Cluster {
 
     /// The address of the machine of this name.
     pub fn address_of(&self, name: &str) -> Ipv4Addr {
-        address(self.parts.stations.number(name).0)
+        address(self.parts.stations.number(name))
     }
 }

@@ -203,6 +203,7 @@ fn kubectl_top_tells_what_nodes_and_pods_use() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn an_image_that_is_not_there_is_told() -> Result {
     let place = Place::new("images")?;
     place.apply(&pod("nothing", "10.30.0.1:5000/nothing:1", "", "true"))?;

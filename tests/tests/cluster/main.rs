@@ -1,9 +1,26 @@
 //! Kubernetes' own control plane, and machines that join it.
 
+mod bad_pods;
+mod balancer;
+mod cni;
 mod control_plane;
+mod daemons;
+mod death;
+mod faults;
+mod identity;
+mod image_volumes;
 mod join;
 mod kubectl;
+mod nfs;
+mod old_kubectl;
 mod pods;
+mod policies;
+mod pressure;
+mod resize;
+mod scarce;
 #[cfg(feature = "kernel-tests")]
 mod small;
+mod storage;
+mod surroundings;
+mod torture;
 mod up;

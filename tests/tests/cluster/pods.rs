@@ -63,6 +63,8 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
     let cluster = Cluster::shared()?;
     let node = cluster.node("runs")?.boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/runs --timeout=1s")?;
+    // Programs of the cluster may write there.
+    node.run("touch /etc/cni/net.d/a /opt/cni/bin/a /usr/libexec/kubernetes/a && rm /etc/cni/net.d/a /opt/cni/bin/a")?;
     namespace(&cluster, "whole")?;
     cluster.apply(POD)?;
     cluster.run_until("kubectl -n whole wait --for=condition=Ready pod/web --timeout=1s")?;
@@ -115,7 +117,7 @@ spec:
 "#;
 
 /// What a node keeps of pods, in files, mounts, cgroups, namespaces and processes of theirs.
-const TRACES: &str = "ls /var/lib/kubelet/pods /run/skerry/agent/pods /run/skerry/netns /var/log/pods /var/log/containers \
+pub(super) const TRACES: &str = "ls /var/lib/kubelet/pods /run/skerry/agent/pods /run/skerry/netns /var/log/pods /var/log/containers \
      /var/lib/skerry/definitions /run/skerry/network/containers 2>/dev/null | grep -v -e : -e '^$'; \
      grep -e kubelet -e agent/pods /proc/mounts; find /sys/fs/cgroup/kubepods -mindepth 1 -type d -name 'pod*' 2>/dev/null; \
      pidof usleep sleep";
@@ -167,6 +169,55 @@ fn a_pod_runs_again_after_a_reboot_from_its_first_container_on() -> Result {
     node.power_off()
 }
 
+/// Pods with one policy each, which say in a file of the node that they have begun.
+fn begins(name: &str, policy: &str, line: &str) -> String {
+    format!(
+        r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "{name}", "namespace": "cut" }}, "spec": {{
+            "nodeName": "cut", "restartPolicy": "{policy}", "terminationGracePeriodSeconds": 1,
+            "containers": [{{ "name": "main", "image": "busybox", "imagePullPolicy": "Never",
+                "command": ["sh", "-c", "echo begun >>/node/{name}; sync; {line}"],
+                "volumeMounts": [{{ "name": "node", "mountPath": "/node" }}] }}],
+            "volumes": [{{ "name": "node", "hostPath": {{ "path": "/var/begun" }} }}] }} }}"#
+    )
+}
+
+#[test]
+#[ignore = "long"]
+fn what_runs_when_the_power_goes_runs_again_only_by_its_policy() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("cut")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/cut --timeout=1s")?;
+    namespace(&cluster, "cut")?;
+    for (name, policy, line) in [
+        ("never", "Never", "sleep 1000000"),
+        ("always", "Always", "sleep 1000000"),
+        ("done", "OnFailure", "exit 0"),
+    ] {
+        cluster.apply(&begins(name, policy, line))?;
+    }
+    cluster.run_until("kubectl -n cut wait --for=condition=Ready pod/never pod/always --timeout=1s")?;
+    cluster
+        .run_until("kubectl -n cut wait --for=jsonpath='{.status.phase}'=Succeeded pod/done --timeout=1s")?;
+    // QEMU is killed.
+    drop(node);
+    let node = cluster.node("cut")?.boot()?;
+    cluster
+        .run_until("kubectl -n cut wait --for=jsonpath='{.status.phase}'=Failed pod/never --timeout=1s")?;
+    let path = "{.status.phase} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].lastState.terminated.exitCode}";
+    cluster.run_until(&format!(
+        "kubectl -n cut get pod always -o jsonpath='{path}' | grep -x 'Running 1 255'"
+    ))?;
+    assert_eq!(cluster.kubectl("-n cut get pod done -o jsonpath='{.status.phase}'")?, "Succeeded");
+    assert_eq!(
+        node.run("cd /var/begun && wc -l never always done | sed '$d'")?
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        ["1", "never", "2", "always", "1", "done"]
+    );
+    cluster.kubectl("-n cut delete pod --all --timeout=60s")?;
+    node.power_off()
+}
+
 const STATIC: &str = r#"{
     "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "own" },
     "spec": { "containers": [{
@@ -175,6 +226,7 @@ const STATIC: &str = r#"{
 }"#;
 
 #[test]
+#[ignore = "long"]
 fn a_file_of_the_node_is_a_pod_whose_picture_comes_back() -> Result {
     let cluster = Cluster::shared()?;
     let lines = format!(

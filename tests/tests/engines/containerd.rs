@@ -44,6 +44,32 @@ fn a_task_is_limited_paused_measured_killed_and_gone() -> Result {
     Ok(())
 }
 
+/// `systemd_cgroup` of containerd's settings, which Kubernetes' nodes have.
+#[test]
+fn a_task_in_a_scope_of_systemds_is_limited_measured_and_gone() -> Result {
+    let containerd = Engine::containerd()?;
+    let options = "--detach --memory-limit 67108864 --runc-systemd-cgroup --cgroup machine.slice:ctr:scoped";
+    containerd.says(&run(options, &format!("scoped {LONG}")))?;
+    let debian = &containerd.debian;
+    let folder = "/sys/fs/cgroup/machine.slice/ctr-scoped.scope";
+    let told = "systemctl show --value -p MemoryMax ctr-scoped.scope";
+    assert_eq!(debian.run(&format!("cat {folder}/memory.max; {told}"))?, "67108864\n67108864\n");
+    let metrics = containerd.says("task metrics scoped")?;
+    let of = |name: &str| {
+        let line = metrics.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        number.unwrap_or_else(|| panic!("no {name}: {metrics}"))
+    };
+    assert_eq!(of("memory.usage_limit"), 67_108_864);
+    assert!(of("memory.usage") > 0 && of("cpu.usage_usec") > 0 && of("pids.current") > 0, "{metrics}");
+    containerd.says("task kill -s KILL scoped")?;
+    debian.run("until ctr task ls | grep scoped | grep -q STOPPED; do sleep 0.2; done")?;
+    containerd.says("task delete scoped || true; ctr container delete scoped")?;
+    let forgotten =
+        "until [ $(systemctl show --value -p LoadState ctr-scoped.scope) = not-found ]; do sleep 0.2; done";
+    debian.run(&format!("timeout 60 sh -c '{forgotten}'; test ! -e {folder}")).map(drop)
+}
+
 #[test]
 fn the_reason_of_a_failure_reaches_the_user() -> Result {
     let containerd = Engine::containerd()?;

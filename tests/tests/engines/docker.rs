@@ -13,6 +13,7 @@ fn a_container_says_something_and_its_exit_status_is_dockers() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_program_that_cannot_run_is_told_as_127_or_126() -> Result {
     let docker = Engine::docker(Cgroups::Systemd)?;
     let missing = docker.tries("run --rm --network none busybox nosuchprogram")?;
@@ -34,6 +35,7 @@ fn a_container_lives_in_a_scope_of_systemds() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_container_lives_in_a_cgroup_of_the_runtimes() -> Result {
     life(&Engine::docker(Cgroups::Folders)?)
 }
@@ -78,6 +80,7 @@ fn life(docker: &Engine) -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_health_check_and_the_profile_of_apparmor_are_in_force() -> Result {
     let docker = Engine::docker(Cgroups::Systemd)?;
     let check = "--health-cmd true --health-interval 1s";

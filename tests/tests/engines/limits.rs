@@ -125,6 +125,7 @@ fn devices_open_for_what_their_rules_allow() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn two_hundred_containers_at_once_leave_nothing() -> Result {
     let resources = json!({ "memory": { "limit": 16 << 20 }, "pids": { "limit": 10 } });
     let bundle = Bundle::new("crowd", &["sleep", "1000"], &resources)?;

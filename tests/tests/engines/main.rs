@@ -3,6 +3,7 @@
 //! of ours; the tests are right when they pass them. The image store, on a file system that seals
 //! files, is here because it needs the same machine.
 
+mod black_box;
 mod bundle;
 mod containerd;
 mod docker;

@@ -12,6 +12,7 @@ fn a_container_says_something_and_its_exit_status_is_podmans() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_program_that_cannot_run_is_told_as_127_or_126() -> Result {
     let podman = Engine::podman()?;
     let missing = podman.tries("run --rm --network none busybox nosuchprogram")?;

@@ -9,6 +9,7 @@ fn a_container_lives_in_a_scope_of_systemds() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_container_lives_in_a_cgroup_of_the_runtimes() -> Result {
     life(&Engine::podman_with(Cgroups::Folders)?, "folder")
 }
@@ -86,6 +87,7 @@ fn limits(podman: &Engine, name: &str) -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_health_check_runs_in_the_container() -> Result {
     let podman = Engine::podman()?;
     let check = "--health-cmd 'test -e /tmp/well' --health-interval disable --health-retries 1";

@@ -1,6 +1,7 @@
 //! `--systemd-cgroup` with Debian's systemd, of the system and of a user, and a user's podman.
 
 use serde_json::{Value, json};
+use std::sync::{Mutex, PoisonError};
 use tests::{Debian, Result};
 
 /// A container of busybox in this cgroup, limited; of user 1000, whose root it is.
@@ -37,6 +38,9 @@ fn bundle(debian: &Debian, path: &str, config: &Value) -> Result {
     debian.run(&format!("{make} && cat > {path}/config.json <<'END'\n{config}\nEND"))?;
     debian.run(&format!("chown -R 1000:1000 {path}")).map(drop)
 }
+
+/// A user's podman is for one test at a time: two of them that begin at once find each other half begun.
+static PODMAN: Mutex<()> = Mutex::new(());
 
 /// The command, given by user 1000, whose systemd runs.
 fn by_user(debian: &Debian, command: &str) -> Result<String> {
@@ -142,6 +146,7 @@ fn a_user_has_scopes_of_the_own_systemd() -> Result {
 
 #[test]
 fn a_users_podman_runs_containers() -> Result {
+    let _alone = PODMAN.lock().unwrap_or_else(PoisonError::into_inner);
     let (debian, runtime) = (Debian::shared()?, Debian::runtime());
     debian.run("install -m 644 /given/images/busybox.tar /tmp/busybox.tar")?;
     by_user(&debian, "podman image exists busybox || podman load -q -i /tmp/busybox.tar")?;
@@ -156,5 +161,37 @@ fn a_users_podman_runs_containers() -> Result {
     assert!(path.starts_with("/user.slice/user-1000.slice/user@1000.service/"), "{path}");
     by_user(&debian, &format!("{podman} rm -f -t 0 limited"))?;
     assert_eq!(debian.run(&format!("test ! -e /sys/fs/cgroup{} && echo gone", path.trim()))?, "gone\n");
+    Ok(())
+}
+
+/// Without systemd's help, podman gives a container no cgroup of its own, unless it is told of a folder.
+#[test]
+#[ignore = "long"]
+fn a_users_podman_runs_containers_in_folders() -> Result {
+    let _alone = PODMAN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    debian.run("install -m 644 /given/images/busybox.tar /tmp/busybox.tar")?;
+    by_user(&debian, "podman image exists busybox || podman load -q -i /tmp/busybox.tar")?;
+    let podman = |words: &str| {
+        by_user(&debian, &format!("podman --runtime {runtime} --cgroup-manager=cgroupfs {words}"))
+    };
+    assert_eq!(
+        podman("run --rm --network none busybox sh -c \"id -u; cat /proc/self/cgroup\"")?,
+        "0\n0::/\n"
+    );
+    podman("run -d --name plain --network none busybox sleep 1000")?;
+    assert_eq!(podman("exec plain sh -c \"id -u; hostname >/dev/null && echo in\"")?, "0\nin\n");
+    podman("rm -f -t 0 plain")?;
+    // A folder of the user's own systemd, which hands its controllers on.
+    let parent = "/user.slice/user-1000.slice/user@1000.service/user.slice/folders";
+    let limits = format!("--cgroup-parent {parent} --memory 64m --pids-limit 77");
+    let id = podman(&format!("run -d --name limited --network none {limits} busybox sleep 1000"))?;
+    let folder = format!("/sys/fs/cgroup{parent}/libpod-{}", id.trim());
+    assert_eq!(debian.run(&format!("cd {folder} && cat memory.max pids.max"))?, "67108864\n77\n");
+    podman("pause limited")?;
+    assert_eq!(debian.run(&format!("cat {folder}/cgroup.freeze"))?, "1\n");
+    podman("unpause limited")?;
+    podman("rm -f -t 0 limited")?;
+    assert_eq!(debian.run(&format!("test ! -e {folder} && echo gone"))?, "gone\n");
     Ok(())
 }

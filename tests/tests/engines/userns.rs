@@ -19,6 +19,7 @@ fn owner(debian: &Debian, pid: &str) -> Result<String> {
 }
 
 #[test]
+#[ignore = "long"]
 fn docker_maps_roots_of_all_containers_to_a_user_of_its_own() -> Result {
     let docker = Engine::docker_remapped(Cgroups::Systemd)?;
     let map = docker.says("run --rm --network none busybox cat /proc/self/uid_map")?;

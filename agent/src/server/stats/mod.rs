@@ -6,17 +6,17 @@
 //!                                          └──▶ [resource], [cadvisor]   text, family by family
 //! ```
 //!
-//! Nothing is measured unless somebody asks. What a container has written to its root is not known
-//! here: to count it, all of its files would have to be looked at.
+//! Nothing is measured unless somebody asks. What pods have written is in the summary alone: to count it, all of
+//! their files must be looked at ([`crate::storage`]).
 
 mod cadvisor;
-mod cgroup;
+pub mod cgroup;
 mod exposition;
 mod network;
 mod own;
 mod rates;
 mod resource;
-mod snapshot;
+pub mod snapshot;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -25,6 +25,7 @@ pub use own::{Probe, Probes};
 
 use super::answer::{Answer, pieces, text, with_type};
 use super::pods::Pods;
+use crate::storage::Storage;
 use exposition::TYPE;
 use http::StatusCode;
 use rates::Rates;
@@ -41,6 +42,8 @@ pub struct Stats {
     rates: Rates,
     /// What probes have said.
     pub probes: Probes,
+    /// What pods have written.
+    pub storage: Storage,
     /// The configuration that `/configz` gives: a `KubeletConfiguration`.
     configuration: RwLock<serde_json::Value>,
 }
@@ -65,6 +68,7 @@ impl Stats {
             cgroups,
             rates: Rates::default(),
             probes: Probes::default(),
+            storage: Storage::default(),
             configuration: configuration.into(),
         })
     }
@@ -76,11 +80,15 @@ impl Stats {
 }
 
 /// Measures, on a thread that may wait.
-async fn snapshot(stats: &Arc<Stats>, pods: &Pods) -> Option<Snapshot> {
+async fn snapshot(stats: &Arc<Stats>, pods: &Pods, with_storage: bool) -> Option<Snapshot> {
     let (all, stats) = (pods.all(), stats.clone());
     let take = move || {
         stats.rates.keep(|path| path.as_os_str().is_empty() || stats.cgroups.join(path).exists());
-        Snapshot::take(&all, &stats.cgroups)
+        stats.storage.keep(&all);
+        let mut taken = Snapshot::take(&all, &stats.cgroups);
+        let begun = taken.pods.iter_mut().filter(|own| with_storage && own.usage.is_some());
+        begun.for_each(|own| own.written = Some(stats.storage.of(&own.pod)));
+        taken
     };
     tokio::task::spawn_blocking(take).await.ok()
 }
@@ -91,20 +99,20 @@ fn trouble() -> Answer {
 
 /// Answers `/stats/summary`.
 pub async fn summary(stats: &Arc<Stats>, pods: &Pods) -> Answer {
-    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    let Some(all) = snapshot(stats, pods, true).await else { return trouble() };
     let value = summary::summary(&all, &stats.node, &stats.rates);
     with_type(StatusCode::OK, "application/json", value.to_string())
 }
 
 /// Answers `/metrics/resource`.
 pub async fn resource(stats: &Arc<Stats>, pods: &Pods) -> Answer {
-    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    let Some(all) = snapshot(stats, pods, false).await else { return trouble() };
     pieces(TYPE, resource::families(all))
 }
 
 /// Answers `/metrics/cadvisor`.
 pub async fn cadvisor(stats: &Arc<Stats>, pods: &Pods) -> Answer {
-    let Some(all) = snapshot(stats, pods).await else { return trouble() };
+    let Some(all) = snapshot(stats, pods, false).await else { return trouble() };
     pieces(TYPE, cadvisor::families(all))
 }
 

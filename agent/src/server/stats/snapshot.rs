@@ -3,10 +3,12 @@
 use super::cgroup::{Usage, fields, now};
 use super::network::{self, Interface};
 use crate::server::pods::{Container, Pod};
+use crate::storage::Written;
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The node.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,8 @@ pub struct PodUsage {
     pub usage: Option<Usage>,
     /// Its interfaces; none when the network is the node's.
     pub network: Vec<Interface>,
+    /// What it has written, when that was asked for.
+    pub written: Option<Arc<Written>>,
     /// Its containers that run.
     pub containers: Vec<(Container, Usage, Logs)>,
 }
@@ -76,6 +80,7 @@ impl Snapshot {
             .map(|pod| PodUsage {
                 usage: usage(cgroups, &pod.cgroup),
                 network: pod.network.as_ref().and_then(|_| networks.next()).unwrap_or_default(),
+                written: None,
                 containers: containers(pod, cgroups),
                 pod: pod.clone(),
             })

@@ -4,6 +4,7 @@ use super::cgroup::{Pressure, Usage, Waited};
 use super::network::Interface;
 use super::rates::Rates;
 use super::snapshot::{Files, Node, PodUsage, Snapshot};
+use crate::storage::Taken;
 use serde_json::{Map, Value, json};
 use spec::timestamp::rfc3339_seconds;
 use std::path::Path;
@@ -59,6 +60,9 @@ fn pod(own: &PodUsage, files: Option<Files>, rates: &Rates) -> Value {
                 let mut of_logs = file_system(used, files, logs[0]);
                 of_logs["inodesUsed"] = logs[1].into();
                 map.insert("logs".into(), of_logs);
+                if let Some(root) = own.written.as_ref().and_then(|all| all.roots.get(&container.name)) {
+                    map.insert("rootfs".into(), taken(used, files, *root));
+                }
             }
             map.into()
         })
@@ -71,6 +75,15 @@ fn pod(own: &PodUsage, files: Option<Files>, rates: &Rates) -> Value {
     if let Some(used) = &own.usage {
         usage(&mut map, used, &own.pod.cgroup, own.pod.started, rates);
         map.insert("process_stats".into(), json!({ "process_count": used.pids }));
+        if let (Some(files), Some(written)) = (files, &own.written) {
+            let volume = |(name, own): (&String, &Taken)| {
+                let mut value = taken(used, files, *own);
+                value["name"] = name.as_str().into();
+                value
+            };
+            map.insert("volume".into(), written.volumes.iter().map(volume).collect());
+            map.insert("ephemeral-storage".into(), taken(used, files, written.all()));
+        }
         if !own.network.is_empty() {
             map.insert("network".into(), network(used, &own.network, Some("eth0")));
         }
@@ -147,6 +160,13 @@ fn network(usage: &Usage, interfaces: &[Interface], default: Option<&str>) -> Va
     let mut value = own.map_or_else(|| json!({ "name": "" }), of);
     value["time"] = moment(usage).into();
     value["interfaces"] = interfaces.iter().map(of).collect();
+    value
+}
+
+/// A part of a file system.
+fn taken(usage: &Usage, files: Files, own: Taken) -> Value {
+    let mut value = file_system(usage, files, own.bytes);
+    value["inodesUsed"] = own.inodes.into();
     value
 }
 

@@ -74,6 +74,11 @@ async fn a_summary_has_what_is_used_by_whom() {
     assert_eq!((&app["name"], &app["memory"]["workingSetBytes"]), (&"app".into(), &1500.into()));
     assert_eq!(app["memory"]["availableBytes"], 6500, "of its limit");
     assert!(app["cpu"]["usageNanoCores"].is_u64() && app["memory"]["rssBytes"] == 100);
+    // Nobody has written anything: there are no such files on this machine.
+    assert_eq!(
+        (&pod["ephemeral-storage"]["usedBytes"], &pod["volume"]),
+        (&0.into(), &Value::Array(Vec::new()))
+    );
     fs::remove_dir_all(root).unwrap();
 }
 

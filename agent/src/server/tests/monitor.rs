@@ -10,15 +10,14 @@
 
 use spec::monitor::{Exec, Frame, Kind, Reader, Reply, Request};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// A monitor that listens at a socket of its own.
 pub struct Played {
     folder: PathBuf,
-    end: Arc<Notify>,
+    end: watch::Sender<bool>,
 }
 
 impl Played {
@@ -28,8 +27,7 @@ impl Played {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let listener = UnixListener::bind(folder.join("socket")).unwrap();
-        let end = Arc::new(Notify::new());
-        let theirs = end.clone();
+        let (end, theirs) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let peer = Peer { stream, reader: Reader::default(), end: theirs.clone() };
@@ -44,9 +42,9 @@ impl Played {
         &self.folder
     }
 
-    /// Whoever waits for a container's end is told that it has come.
+    /// Whoever waits for a container's end, now or later, is told that it has come.
     pub fn end_all(&self) {
-        self.end.notify_waiters();
+        self.end.send_replace(true);
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -63,7 +61,7 @@ impl Drop for Played {
 struct Peer {
     stream: UnixStream,
     reader: Reader,
-    end: Arc<Notify>,
+    end: watch::Receiver<bool>,
 }
 
 impl Peer {
@@ -102,7 +100,7 @@ impl Peer {
                 .await
             }
             Request::Wait { .. } => {
-                self.end.clone().notified().await;
+                self.end.wait_for(|ended| *ended).await.ok()?;
                 self.say(&Reply::Exited { status: 0, out_of_memory: false, error: None }).await
             }
             other => panic!("{other:?} is not played"),

@@ -72,6 +72,14 @@ impl World {
         }
     }
 
+    /// The programs end. A process that another test starts may hold their output a moment longer.
+    fn hang_up(&mut self) {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        self.container = File::open("/dev/null").unwrap();
+        let mut hung_up = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
+        assert_eq!(poll(&mut hung_up, PollTimeout::from(60_000_u16)), Ok(1), "somebody still holds the output");
+    }
+
     /// The bytes that are in the log and the one before it.
     fn logged(&self) -> Vec<u8> {
         let log = self.log_path();
@@ -120,7 +128,7 @@ fn what_a_container_writes_is_logged_and_gone_from_the_pipe() {
 fn a_pipe_that_nobody_writes_is_closed_when_it_is_empty() {
     let mut world = World::new("closed");
     world.container.write_all(b"last words").unwrap();
-    world.container = File::open("/dev/null").unwrap();
+    world.hang_up();
     let mut desk = world.start();
     let mut log = world.open_log();
     assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Unfinished);
@@ -277,7 +285,7 @@ fn a_terminal_whose_programs_are_gone_is_closed() {
     let mut log = world.open_log();
     assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Empty);
     world.container.write_all(b"bye").unwrap();
-    world.container = File::open("/dev/null").unwrap();
+    world.hang_up();
     assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Batch(None));
     assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Closed);
     assert_eq!(world.logged(), b"bye");

@@ -15,7 +15,7 @@ pub use place::Place;
 use std::time::{Duration, Instant};
 
 /// The longest that anything here takes on a machine that is busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks until the answer is yes.
 #[track_caller]

@@ -1,7 +1,7 @@
 //! Programs run to their end, which comes or is made to come.
 
 use super::peer::Peer;
-use super::{PATIENCE, place};
+use super::{patience, place};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -80,7 +80,8 @@ impl Running {
     #[track_caller]
     pub fn wait(&mut self) -> Ran {
         use std::os::unix::process::ExitStatusExt;
-        let end = Instant::now() + PATIENCE;
+        let patience = patience();
+        let end = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
@@ -88,7 +89,7 @@ impl Running {
             }
             if Instant::now() > end {
                 let (stdout, stderr) = (super::read(&self.stdout), super::read(&self.stderr));
-                panic!("still running after {PATIENCE:?}; it said {stdout:?} {stderr:?}");
+                panic!("still running after {patience:?}; it said {stdout:?} {stderr:?}");
             }
             std::thread::sleep(Duration::from_millis(1));
         }

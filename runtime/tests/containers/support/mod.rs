@@ -17,18 +17,23 @@ pub use command::{Ran, Running, STATE, begin, finish, runtime};
 pub use console::Console;
 pub use container::Container;
 pub use peer::{Peer, fails};
-pub use place::{controllers, leftovers, stop_reaping};
+pub use place::{controllers, lacks, leftovers, stop_reaping};
 
 use std::time::{Duration, Instant};
 
-/// The longest that anything here takes on a machine that is busy.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest that anything here takes on a machine that is busy: two minutes, or
+/// `SKERRY_TEST_PATIENCE` on one that is emulated besides.
+pub fn patience() -> Duration {
+    let said = std::env::var("SKERRY_TEST_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(said.unwrap_or(120))
+}
 
 /// Asks until the answer is yes.
 pub fn eventually(what: &str, mut answer: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let patience = patience();
+    let end = Instant::now() + patience;
     while !answer() {
-        assert!(Instant::now() < end, "{what}: not after {PATIENCE:?}");
+        assert!(Instant::now() < end, "{what}: not after {patience:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

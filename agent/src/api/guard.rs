@@ -1,0 +1,163 @@
+//! What every request goes through: no more than so many a second, an answer in time, and a look at the API
+//! server's clock.
+
+use crate::say::say;
+use http::header::DATE;
+use http::{Request, Response};
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, sleep_until, timeout};
+use tower::Service;
+
+/// How long an answer may take to begin.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Requests at once, and how many more a second: a kubelet's `kubeAPIBurst` and `kubeAPIQPS`.
+const BURST: u32 = 100;
+const EACH: Duration = Duration::from_millis(20);
+
+/// By how many seconds two clocks may differ: tokens and certificates then still hold.
+const AGREE: i64 = 60;
+
+/// By how many seconds this clock was said to be wrong; 0 when it is not.
+static OFF: AtomicI64 = AtomicI64::new(0);
+
+/// No answer in time.
+#[derive(Debug)]
+struct Silence;
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {ANSWER:?}")
+    }
+}
+
+impl Error for Silence {}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A service for requests to the API server, guarded.
+#[derive(Debug)]
+pub(super) struct Guard<S> {
+    inner: S,
+    turns: Arc<Mutex<Turns>>,
+}
+
+impl<S> Guard<S> {
+    /// Before a service.
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, turns: Arc::new(Mutex::new(Turns::default())) }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Into<Failure>,
+    R: 'static,
+{
+    type Response = Response<R>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = self.inner.call(request);
+        let turn = self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        Box::pin(async move {
+            sleep_until(turn).await;
+            let answer = timeout(ANSWER, answer).await.map_err(|_| Silence)?.map_err(Into::into)?;
+            let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+            if let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
+                look(theirs, SystemTime::now());
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// When requests may go: those that were saved up at once, the others one after another.
+#[derive(Debug, Default)]
+struct Turns {
+    /// When all that was used of the burst is there again.
+    full: Option<Instant>,
+}
+
+impl Turns {
+    fn next(&mut self, now: Instant) -> Instant {
+        let full = self.full.filter(|full| *full > now).unwrap_or(now) + EACH;
+        self.full = Some(full);
+        now.max(full - EACH * BURST)
+    }
+}
+
+/// Says once that the clocks differ, and once that they agree again.
+fn look(theirs: SystemTime, ours: SystemTime) {
+    let behind = match theirs.duration_since(ours) {
+        Ok(behind) => behind.as_secs().cast_signed(),
+        Err(ahead) => -ahead.duration().as_secs().cast_signed(),
+    };
+    let said = OFF.load(Ordering::Relaxed);
+    if let Some((next, line)) = told(said, behind) {
+        OFF.store(next, Ordering::Relaxed);
+        say(format_args!("{line}"));
+    }
+}
+
+/// What is to be remembered and said of clocks that differ by `behind` seconds after what was said.
+fn told(said: i64, behind: i64) -> Option<(i64, String)> {
+    if (said - behind).abs() <= AGREE {
+        return None;
+    }
+    if behind.abs() <= AGREE {
+        return Some((0, "the clock of this node agrees with the API server's again".to_owned()));
+    }
+    let way = if behind > 0 { "behind" } else { "ahead of" };
+    let by = Duration::from_secs(behind.unsigned_abs());
+    Some((behind, format!("the clock of this node is {by:?} {way} the API server's")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_goes_at_once_and_the_rest_one_after_another() {
+        let (mut turns, now) = (Turns::default(), Instant::now());
+        let waits: Vec<Duration> = (0..150).map(|_| turns.next(now) - now).collect();
+        assert!(waits[..100].iter().all(Duration::is_zero));
+        assert_eq!((waits[100], waits[149]), (EACH, EACH * 50));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(turns.next(later), later);
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_of_once() {
+        assert_eq!(told(0, 5), None);
+        let (said, line) = told(0, 3600).unwrap();
+        assert_eq!(line, "the clock of this node is 3600s behind the API server's");
+        assert_eq!(told(said, 3605), None);
+        let (_, line) = told(said, -7200).unwrap();
+        assert_eq!(line, "the clock of this node is 7200s ahead of the API server's");
+        assert_eq!(told(said, 2).unwrap().0, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_answers_is_left() {
+        let silent =
+            tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Failure>>());
+        let begun = Instant::now();
+        let answer = Guard::new(silent).call(Request::new(())).await;
+        assert_eq!(answer.unwrap_err().to_string(), "no answer within 30s");
+        assert!(begun.elapsed() >= ANSWER);
+    }
+}

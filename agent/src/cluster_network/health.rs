@@ -1,0 +1,299 @@
+//! `healthCheckNodePort` of Services: a load balancer asks each node whether it has endpoints of a Service whose external
+//! traffic stays on the node (`externalTrafficPolicy: Local`), as it asks kube-proxy: status 200 when there are some,
+//! 503 when there are none, whatever the path
+//! (<https://kubernetes.io/docs/reference/networking/virtual-ips/>, "Traffic policies").
+//!
+//! Endpoints that are ready count, each address once; those of the family by which is asked.
+
+use super::Slices;
+use crate::say::Trouble;
+use crate::worker::Services as Known;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use k8s_openapi::api::core::v1::Service;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use sys::cause::cause;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Until a port that was taken is asked for again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a client may take to ask.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most clients of a port at a time.
+const CLIENTS: usize = 64;
+
+/// Namespace and name of a Service.
+type Key = (String, String);
+
+/// What is answered for a Service: endpoints of this node by IPv4 and by IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    v4: usize,
+    v6: usize,
+}
+
+/// Services that have such a port, each with what is answered there.
+fn wanted(node: &str, services: &Known, slices: &Slices) -> BTreeMap<Key, (u16, Ends)> {
+    let asked = services.iter().filter_map(|(key, service)| Some((key.clone(), port(service)?)));
+    let mut wanted: BTreeMap<Key, (u16, Ends)> =
+        asked.map(|(key, port)| (key, (port, Ends::default()))).collect();
+    if wanted.is_empty() {
+        return wanted;
+    }
+    let mut ends: BTreeMap<Key, BTreeSet<IpAddr>> = BTreeMap::new();
+    for ((namespace, _), own) in slices {
+        let key = (namespace.clone(), own.0.clone());
+        if wanted.contains_key(&key) {
+            let ready = own.1.endpoints.iter().filter(|end| end.ready && end.node.as_deref() == Some(node));
+            ends.entry(key).or_default().extend(ready.map(|end| end.address));
+        }
+    }
+    for (key, addresses) in ends {
+        let v4 = addresses.iter().filter(|own| own.is_ipv4()).count();
+        if let Some(own) = wanted.get_mut(&key) {
+            own.1 = Ends { v4, v6: addresses.len() - v4 };
+        }
+    }
+    wanted
+}
+
+/// The API server gives a port to those alone that can have one.
+fn port(service: &Service) -> Option<u16> {
+    let spec = service.spec.as_ref()?;
+    if spec.external_traffic_policy.as_deref() != Some("Local") {
+        return None;
+    }
+    u16::try_from(spec.health_check_node_port?).ok().filter(|port| *port > 0)
+}
+
+/// The answer: its status, and the words, which are kube-proxy's.
+fn answer(key: &Key, count: usize, healthy: bool) -> (StatusCode, String) {
+    let words = json!({
+        "service": { "namespace": key.0, "name": key.1 },
+        "localEndpoints": count,
+        "serviceProxyHealthy": healthy,
+    });
+    let status = if count > 0 && healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, words.to_string())
+}
+
+/// A port that is served.
+struct Server {
+    port: u16,
+    ends: watch::Sender<Ends>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Answers for ever; `healthy` says whether this node leads to Services as it should.
+pub(super) async fn keep(
+    node: &str,
+    mut services: watch::Receiver<Arc<Known>>,
+    mut slices: watch::Receiver<Arc<Slices>>,
+    healthy: Arc<AtomicBool>,
+) {
+    let mut servers: BTreeMap<Key, Server> = BTreeMap::new();
+    let mut troubles: BTreeMap<Key, Trouble> = BTreeMap::new();
+    loop {
+        let wanted = wanted(node, &services.borrow_and_update(), &slices.borrow_and_update());
+        // Ports that are given up first: one may be another's by now.
+        servers.retain(|key, own| wanted.get(key).is_some_and(|(port, _)| *port == own.port));
+        troubles.retain(|key, _| wanted.contains_key(key));
+        for (key, (port, ends)) in &wanted {
+            if let Some(server) = servers.get(key) {
+                server.ends.send_replace(*ends);
+                continue;
+            }
+            let listening = listen(*port).await.map_err(|error| cause(&error));
+            let what = format!("listen on healthCheckNodePort {port} of service {}/{}", key.0, key.1);
+            if let Some(listener) = troubles.entry(key.clone()).or_default().of(&what, listening) {
+                let (ends, receiver) = watch::channel(*ends);
+                let task = tokio::spawn(serve(listener, key.clone(), receiver, healthy.clone()));
+                servers.insert(key.clone(), Server { port: *port, ends, task });
+            }
+        }
+        let missing = servers.len() < wanted.len();
+        tokio::select! {
+            one = services.changed() => if one.is_err() { return },
+            one = slices.changed() => if one.is_err() { return },
+            () = tokio::time::sleep(AGAIN), if missing => {}
+        }
+    }
+}
+
+/// On all addresses of the node, of both families where the kernel has both.
+async fn listen(port: u16) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await {
+        Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
+            TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
+        }
+        listening => listening,
+    }
+}
+
+async fn serve(listener: TcpListener, key: Key, ends: watch::Receiver<Ends>, healthy: Arc<AtomicBool>) {
+    let room = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Ok((stream, peer)) = listener.accept().await else {
+            // Too many open files, or a client that has left.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let now = *ends.borrow();
+        let count = if peer.ip().to_canonical().is_ipv4() { now.v4 } else { now.v6 };
+        let (status, words) = answer(&key, count, healthy.load(Ordering::Relaxed));
+        tokio::spawn(async move {
+            let _ = timeout(PATIENCE, client(stream, status, count, words)).await;
+            drop(permit);
+        });
+    }
+}
+
+/// One client, one question.
+async fn client(stream: TcpStream, status: StatusCode, count: usize, words: String) {
+    let service = service_fn(move |_: Request<Incoming>| {
+        let response = Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("X-Content-Type-Options", "nosniff")
+            .header("X-Load-Balancing-Endpoint-Weight", count)
+            .header(header::CONNECTION, "close");
+        let response = response.body(Full::new(Bytes::from(words.clone())));
+        async move { Ok::<_, Infallible>(response.unwrap_or_default()) }
+    });
+    let mut server = http1::Builder::new();
+    let server = server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use network::cluster::services::{Endpoint, Slice};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn key(name: &str) -> Key {
+        ("n".to_owned(), name.to_owned())
+    }
+
+    fn services(list: &[(&str, &str, i32)]) -> Known {
+        let service = |policy: &str, port: i32| -> Service {
+            let spec = json!({ "externalTrafficPolicy": policy, "healthCheckNodePort": port });
+            serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap()
+        };
+        list.iter().map(|(name, policy, port)| (key(name), Arc::new(service(policy, *port)))).collect()
+    }
+
+    fn slice(service: &str, ends: &[(&str, bool, &str)]) -> Arc<(String, Slice)> {
+        let end = |(address, ready, node): &(&str, bool, &str)| Endpoint {
+            address: address.parse().unwrap(),
+            ready: *ready,
+            serving: true,
+            terminating: !ready,
+            node: Some((*node).to_owned()),
+            for_zones: Vec::new(),
+            for_nodes: Vec::new(),
+        };
+        Arc::new((service.to_owned(), Slice { ports: Vec::new(), endpoints: ends.iter().map(end).collect() }))
+    }
+
+    #[test]
+    fn ready_endpoints_of_this_node_count_each_once() {
+        let services =
+            services(&[("web", "Local", 30_100), ("all", "Cluster", 30_101), ("none", "Local", 30_102)]);
+        let slices = Slices::from([
+            (
+                key("web-1"),
+                slice(
+                    "web",
+                    &[("10.1.0.1", true, "me"), ("10.1.0.2", false, "me"), ("10.2.0.1", true, "other")],
+                ),
+            ),
+            (key("web-2"), slice("web", &[("10.1.0.1", true, "me"), ("10.1.0.3", true, "me")])),
+            (key("web-6"), slice("web", &[("fd00::1", true, "me")])),
+            (key("all-1"), slice("all", &[("10.1.0.9", true, "me")])),
+        ]);
+        let expected = BTreeMap::from([
+            (key("web"), (30_100, Ends { v4: 2, v6: 1 })),
+            (key("none"), (30_102, Ends::default())),
+        ]);
+        assert_eq!(wanted("me", &services, &slices), expected);
+    }
+
+    #[test]
+    fn an_answer_is_yes_when_there_are_endpoints_and_the_node_leads_to_them() {
+        let of = |count, healthy| answer(&key("web"), count, healthy).0.as_u16();
+        assert_eq!([of(2, true), of(0, true), of(2, false)], [200, 503, 503]);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&answer(&key("web"), 2, true).1).unwrap(),
+            json!({ "service": { "namespace": "n", "name": "web" }, "localEndpoints": 2, "serviceProxyHealthy": true })
+        );
+    }
+
+    async fn ask(port: u16) -> Option<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        stream.write_all(b"GET /any HTTP/1.1\r\nHost: me\r\n\r\n").await.ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.ok()?;
+        Some(text)
+    }
+
+    async fn ask_until(port: u16, is: impl Fn(Option<&str>) -> bool) {
+        let asked = async {
+            while !is(ask(port).await.as_deref()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), asked).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_is_served_as_long_as_its_service_has_it() {
+        let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        let known = watch::Sender::new(Arc::new(services(&[("web", "Local", port.into())])));
+        let slices = watch::Sender::new(Arc::new(Slices::new()));
+        let healthy = Arc::new(AtomicBool::new(true));
+        let task = keep("me", known.subscribe(), slices.subscribe(), healthy);
+        let asks = async {
+            ask_until(port, |text| text.is_some_and(|text| text.starts_with("HTTP/1.1 503"))).await;
+            let one = slice("web", &[("10.1.0.1", true, "me")]);
+            slices.send_replace(Arc::new(Slices::from([(key("web-1"), one)])));
+            ask_until(port, |text| {
+                text.is_some_and(|text| {
+                    text.starts_with("HTTP/1.1 200")
+                        && text.to_lowercase().contains("x-load-balancing-endpoint-weight: 1")
+                        && text.contains("\"localEndpoints\":1")
+                })
+            })
+            .await;
+            known.send_replace(Arc::default());
+            ask_until(port, |text| text.is_none()).await;
+        };
+        tokio::select! {
+            () = task => panic!("it serves for ever"),
+            () = asks => {}
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Has pods end when the node runs short, one at a time, and removes images before it takes a pod for the disk.
+//! What is short and who goes is said by [`crate::node::eviction`], who has written too much by
+//! [`crate::node::local_storage`]; where the kernel tells of memory
+//! pressure (PSI) it is looked at once more then.
+
+use crate::node::eviction::{self, Candidate, Judge, Resource, Short};
+use crate::node::facts;
+use crate::node::local_storage;
+use crate::node::report::Standing;
+use crate::pod::next::Ending;
+use crate::pod::{qos, status};
+use crate::say::say;
+use crate::server::pods as shown;
+use crate::server::stats::cgroup::Usage;
+use crate::static_pods::is_static;
+use crate::storage::Storage;
+use crate::worker::Context;
+use k8s_openapi::api::core::v1::Pod;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use spec::paths;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// How often the node is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// How long a pod that goes may take before another one must.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often images are looked at while there is room.
+const IMAGES: Duration = Duration::from_secs(300);
+
+/// Of each second, tasks have waited for memory for so long: microseconds of a window of as many.
+const STALL: &[u8] = b"some 150000 1000000\0";
+
+/// A pod's UID, and how it is to end.
+pub type Order = (String, Ending);
+
+/// Looks after the node for ever.
+pub async fn keep(context: &Context, standing: &watch::Sender<Standing>, orders: mpsc::Sender<Order>) {
+    let begun = Instant::now();
+    let mut judge = Judge::default();
+    let mut stalls = stalls();
+    let mut going: Option<(String, Instant)> = None;
+    let mut images = Instant::now();
+    loop {
+        let left = facts::left();
+        let thresholds = eviction::thresholds(&context.own.cluster, &left);
+        let (pressures, short) = judge.look(&thresholds, &left, begun.elapsed());
+        standing
+            .send_if_modified(|standing| std::mem::replace(&mut standing.pressures, pressures) != pressures);
+        let of_disk =
+            short.filter(|short| matches!(short.threshold.resource, Resource::Disk | Resource::Inodes));
+        if of_disk.is_some() || images.elapsed() >= IMAGES {
+            images = Instant::now();
+            if context.collector.collect(context, of_disk.is_some()).await && of_disk.is_some() {
+                continue;
+            }
+        }
+        if let Some(short) = short
+            && !going.as_ref().is_some_and(|(uid, since)| since.elapsed() < PATIENCE && runs(context, uid))
+            && let Some((gone, pod)) = choose(context, short.threshold.resource).await
+        {
+            let message = eviction::words(&short, &gone);
+            tell(context, &pod, &message);
+            let _ = orders.send((gone.uid.clone(), evicted(message, grace(&short, &pod), true))).await;
+            going = Some((gone.uid, Instant::now()));
+        }
+        let _ = timeout(LOOK, stalls.changed()).await;
+    }
+}
+
+fn tell(context: &Context, pod: &Pod, message: &str) {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    say(format_args!("pod {name} is evicted: {}", message.trim_end()));
+    context.events.say(pod, None, false, "Evicted", message);
+}
+
+fn evicted(message: String, grace: i64, disrupted: bool) -> Ending {
+    Ending::Failed { reason: "Evicted".to_owned(), message, grace, disrupted }
+}
+
+/// Has pods end that have written more than they may, for ever.
+pub async fn keep_limits(context: &Context, orders: mpsc::Sender<Order>) {
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    loop {
+        sleep(LOOK).await;
+        let all = context.board.all();
+        gone.retain(|uid| all.iter().any(|pod| pod.uid == *uid));
+        let others = all.iter().filter(|pod| !gone.contains(&pod.uid));
+        let limited: Vec<shown::Pod> = others.filter(|pod| is_limited(pod)).cloned().collect();
+        if limited.is_empty() {
+            continue;
+        }
+        let stats = context.stats.clone();
+        let measured = tokio::task::spawn_blocking(move || {
+            stats.storage.keep(&all);
+            limited.iter().filter_map(|pod| excess(pod, &stats.storage)).collect::<Vec<_>>()
+        });
+        for (uid, pod, message) in measured.await.unwrap_or_default() {
+            tell(context, &pod, &message);
+            let _ = orders.send((uid.clone(), evicted(message, 1, false))).await;
+            gone.insert(uid);
+        }
+    }
+}
+
+/// A pod may go for what it writes.
+fn is_limited(shown: &shown::Pod) -> bool {
+    shown.object.as_ref().is_some_and(|pod| may_go(pod) && local_storage::is_limited(pod))
+}
+
+/// A pod that has written too much: its UID, itself, and the words.
+fn excess(shown: &shown::Pod, storage: &Storage) -> Option<(String, Arc<Pod>, String)> {
+    let pod = shown.object.as_ref()?;
+    let words = local_storage::excess(pod.spec.as_ref()?, &storage.of(shown))?;
+    Some((shown.uid.clone(), pod.clone(), words))
+}
+
+/// A pod has not come to its end, and nobody ends it yet.
+fn may_go(pod: &Pod) -> bool {
+    !status::is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// What is short by a hard threshold leaves no time.
+fn grace(short: &Short, pod: &Pod) -> i64 {
+    let own = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
+    if short.threshold.soft.is_some() { own } else { own.min(1) }
+}
+
+fn runs(context: &Context, uid: &str) -> bool {
+    let all = context.board.all();
+    all.iter().any(|pod| pod.uid == uid && pod.containers.iter().any(|container| container.running))
+}
+
+/// The pod that goes, if one may.
+async fn choose(context: &Context, resource: Resource) -> Option<(Candidate, Pod)> {
+    let (all, stats) = (context.board.all(), context.stats.clone());
+    let measured = tokio::task::spawn_blocking(move || {
+        let begun = |pod: &&shown::Pod| pod.containers.iter().any(|container| container.instance.is_some());
+        all.iter()
+            .filter(begun)
+            .filter_map(|pod| candidate(pod, resource, &stats.storage))
+            .collect::<Vec<_>>()
+    });
+    let measured = measured.await.unwrap_or_default();
+    let first = eviction::first(resource, measured.iter().map(|(candidate, _)| candidate.clone()).collect())?;
+    measured.into_iter().find(|(candidate, _)| *candidate == first)
+}
+
+/// A pod that runs and that nobody ends yet.
+fn candidate(shown: &shown::Pod, resource: Resource, storage: &Storage) -> Option<(Candidate, Pod)> {
+    let pod = shown.object.as_deref()?;
+    let spec = pod.spec.as_ref()?;
+    if !may_go(pod) {
+        return None;
+    }
+    let group = Usage::read(&Path::new(paths::CGROUP).join(&shown.cgroup)).unwrap_or_default();
+    let asked = |key: &str| {
+        qos::pod_request(spec, key).and_then(|millis| u64::try_from(millis / 1000).ok()).unwrap_or(0)
+    };
+    let (usage, request) = match resource {
+        Resource::Memory => (group.working_set, asked("memory")),
+        Resource::Disk => (storage.of(shown).all().bytes, asked("ephemeral-storage")),
+        Resource::Inodes => (storage.of(shown).all().inodes, 0),
+        Resource::Pids => (group.pids, 0),
+    };
+    let candidate = Candidate {
+        uid: shown.uid.clone(),
+        priority: spec.priority.unwrap_or(0),
+        is_static: is_static(pod),
+        usage,
+        request,
+    };
+    Some((candidate, pod.clone()))
+}
+
+/// Tells when tasks wait for memory (Documentation/accounting/psi.rst); never where the kernel does not.
+fn stalls() -> watch::Receiver<()> {
+    let (sender, receiver) = watch::channel(());
+    let opened = || -> std::io::Result<File> {
+        let mut file = OpenOptions::new().read(true).write(true).open("/proc/pressure/memory")?;
+        file.write_all(STALL)?;
+        Ok(file)
+    };
+    std::thread::spawn(move || {
+        let Ok(file) = opened() else {
+            // Nobody is told: the sender must stay.
+            std::mem::forget(sender);
+            return;
+        };
+        loop {
+            let mut polled = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
+            let told = poll(&mut polled, PollTimeout::NONE).is_ok();
+            let failed = polled[0].revents().is_none_or(|seen| seen.contains(PollFlags::POLLERR));
+            if !told || failed || sender.send(()).is_err() {
+                std::mem::forget(sender);
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,67 @@
+//! Users of a pod of its own (`hostUsers: false`): its users and groups 0 to 65,535 are others of the node's, which no
+//! other pod has. Which they are stands in a file of the pod's, `users`: that is all that is remembered of them. Files of
+//! volumes and of images belong to whom they would belong without: mounts show them mapped.
+//!
+//! The pod's network is the node's to make, so rights over a network that a container is given mean nothing in it;
+//! ports below 1024 are for everybody there.
+
+use super::words;
+use crate::volume::place;
+use k8s_openapi::api::core::v1::Pod;
+use spec::monitor::IDS;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What its containers would else need a right for that they have only in their own user namespace.
+pub const PARAMETERS: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+
+/// A pod has users of its own.
+pub fn are_own(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| spec.host_users == Some(false))
+}
+
+/// The first of a pod's users among the node's, found or chosen now; none of its own when it is the node's.
+///
+/// # Errors
+/// The file, and why, in words.
+pub fn first(pod: &Pod) -> Result<Option<u32>, String> {
+    if !are_own(pod) {
+        return Ok(None);
+    }
+    of(Path::new(place::PODS), pod.metadata.uid.as_deref().unwrap_or_default()).map(Some)
+}
+
+fn of(pods: &Path, uid: &str) -> Result<u32, String> {
+    let path = pods.join(uid).join("users");
+    let read = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+    if let Some(known) = read(&path) {
+        return Ok(known);
+    }
+    let others = fs::read_dir(pods).into_iter().flatten().flatten();
+    let taken: BTreeSet<u32> = others.filter_map(|pod| read(&pod.path().join("users"))).collect();
+    let mut free = (1..u32::MAX / IDS).map(|number| number * IDS).filter(|first| !taken.contains(first));
+    let first = free.next().ok_or("hostUsers: all users of the node are taken")?;
+    let new = path.with_extension("new");
+    fs::create_dir_all(pods.join(uid))
+        .and_then(|()| fs::write(&new, first.to_string()))
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|error| words("write", &path, &error))?;
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_pods_have_the_same_users() {
+        let pods = std::env::temp_dir().join(format!("skerry-users-{}", std::process::id()));
+        let first = |uid: &str| of(&pods, uid).unwrap();
+        assert_eq!([first("a"), first("b"), first("a"), first("c")], [IDS, 2 * IDS, IDS, 3 * IDS]);
+        fs::remove_dir_all(pods.join("b")).unwrap();
+        assert_eq!([first("d"), first("c")], [2 * IDS, 3 * IDS], "what is free again is used again");
+        fs::remove_dir_all(pods).unwrap();
+    }
+}

@@ -1,0 +1,143 @@
+//! Limits as a container feels them.
+//!
+//! They need cgroup v2's controllers, which a machine that has version 1 beside it lacks: there a test says
+//! that it is left out. In the virtual machine of `tests/tests/engines/black_box.rs` all of them run.
+
+use crate::support::{Bundle, Container, Peer, fails, finish, lacks, leftovers, runtime};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Takes a process more until it is refused one.
+const MANY: &str = "n=0; while [ $n -lt 40 ]; do sleep 1000 & n=$((n + 1)); done; echo all of them";
+
+fn limited(resources: Value) -> Bundle {
+    Bundle::new().set("/linux/resources", resources)
+}
+
+/// Files of the container's cgroup, as what is in it sees them.
+fn holds(container: &Container, files: &[&str]) -> Vec<String> {
+    let script = format!("cd /sys/fs/cgroup; cat {}", files.join(" "));
+    container.sh(&script).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn memory_that_it_may_not_have_ends_the_program_that_takes_it() {
+    if lacks(&["memory"]) {
+        return;
+    }
+    let script = "dd if=/dev/zero of=/dev/null bs=64M count=1; echo ended $?; \
+        grep -x 'oom_kill 1' /sys/fs/cgroup/memory.events";
+    let memory = json!({ "limit": 24 << 20, "swap": 24 << 20 });
+    let ran = limited(json!({ "memory": memory })).sh(script).run();
+    assert_eq!(ran.stdout, "ended 137\noom_kill 1\n", "{ran:?}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_process_too_many_is_refused() {
+    if lacks(&["pids"]) {
+        return;
+    }
+    let ran = limited(json!({ "pids": { "limit": 20 } })).sh(MANY).run();
+    assert!(ran.code != 0 && ran.stdout.is_empty() && ran.stderr.contains("can't fork"), "{ran:?}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn processors_are_used_where_and_as_long_as_it_may() {
+    if lacks(&["cpu", "cpuset"]) {
+        return;
+    }
+    let script =
+        "nproc; until grep -q 'nr_throttled [1-9]' /sys/fs/cgroup/cpu.stat; do :; done; echo throttled";
+    let cpu = json!({ "cpus": "0", "quota": 10_000, "period": 100_000 });
+    assert_eq!(limited(json!({ "cpu": cpu })).sh(script).says(), "1\nthrottled\n");
+}
+
+#[test]
+fn limits_hold_in_a_folder_of_folders() {
+    if lacks(&["memory", "pids"]) {
+        return;
+    }
+    let bundle = limited(json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 30 } }));
+    let path = format!("/{}/above/below", bundle.id);
+    let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+    let said = bundle.sh("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max").says();
+    assert_eq!(said, "67108864\n30\n");
+    assert!(!Path::new(&format!("/sys/fs/cgroup{path}")).exists());
+}
+
+#[test]
+fn what_exec_adds_is_limited_too() {
+    if lacks(&["pids"]) {
+        return;
+    }
+    let bundle = limited(json!({ "pids": { "limit": 20 } })).sh("echo ready; exec sleep 1000");
+    let container = bundle.start();
+    container.says("ready");
+    let ran = container.exec(["sh", "-c", MANY]);
+    assert!(ran.code != 0 && ran.stdout.is_empty() && ran.stderr.contains("can't fork"), "{ran:?}");
+    assert_eq!(container.status(), "running");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn an_update_holds_at_once_and_for_what_it_names() {
+    if lacks(&["cpu", "cpuset", "memory", "pids"]) {
+        return;
+    }
+    let files = ["memory.max", "pids.max", "cpu.max", "cpuset.cpus"];
+    let limits = json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 100 }, "cpu": { "cpus": "0" } });
+    let container = limited(limits).long().start();
+    assert_eq!(holds(&container, &files), ["67108864", "100", "max 100000", "0"]);
+    finish(container.command("update", &["--memory", "33554432", "--pids-limit", "50"])).ok();
+    assert_eq!(holds(&container, &files), ["33554432", "50", "max 100000", "0"]);
+    std::fs::write("/run/limits.json", r#"{"cpu": {"quota": 20000, "period": 50000}}"#).unwrap();
+    finish(container.command("update", &["--resources", "/run/limits.json"])).ok();
+    assert_eq!(holds(&container, &files), ["33554432", "50", "20000 50000", "0"]);
+    // No machine has so many processors.
+    let error = finish(container.command("update", &["--cpuset-cpus", "40000"])).error();
+    assert!(error.contains("cpuset.cpus"), "{error}");
+    assert_eq!(holds(&container, &files), ["33554432", "50", "20000 50000", "0"]);
+}
+
+#[test]
+fn a_limit_that_the_kernel_refuses_is_named_and_leaves_nothing() {
+    if lacks(&["cpuset", "memory", "pids"]) {
+        return;
+    }
+    let wrong = [
+        ("cpuset.cpus", json!({ "cpu": { "cpus": "40000" } })),
+        ("memory.nosuch", json!({ "unified": { "memory.nosuch": "1" } })),
+        ("pids.max", json!({ "unified": { "pids.max": "many" } })),
+    ];
+    for (file, resources) in wrong {
+        let error = limited(resources).try_create().error();
+        assert!(error.contains(file), "{error}");
+        assert_eq!(leftovers(), [""; 0], "{file}");
+    }
+}
+
+#[test]
+fn events_tell_what_is_used_and_what_may_be() {
+    if lacks(&["cpu", "memory", "pids"]) {
+        return;
+    }
+    let limits = json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 100 } });
+    let container = limited(limits).long().start();
+    container.says("ready");
+    if fails(Peer::Crun, "1.8.1 has no such command") {
+        return;
+    }
+    let text = finish(runtime(["events", "--stats", &container.id])).ok().stdout;
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&told["type"], &told["id"]), (&json!("stats"), &json!(container.id)), "{told}");
+    let (memory, pids, cpu) = (&told["data"]["memory"], &told["data"]["pids"], &told["data"]["cpu"]);
+    assert_eq!((&memory["usage"]["limit"], &pids["limit"]), (&json!(64 << 20), &json!(100)), "{told}");
+    let some = |value: &Value| value.as_u64().is_some_and(|value| value > 0);
+    assert!(
+        some(&memory["usage"]["usage"]) && some(&pids["current"]) && some(&cpu["usage"]["total"]),
+        "{told}"
+    );
+}

@@ -1,0 +1,79 @@
+//! Who a node is, when something is wrong with that: a certificate that ends, a clock that differs, a name that is taken.
+
+use std::time::{Duration, SystemTime};
+use tests::{Bare, Cluster, Fault, Result};
+
+const CERTIFICATE: &str = "/var/lib/skerry/agent/client.pem";
+
+/// Gives the node another certificate, and has a new agent begin with that.
+fn begins_with(node: &Bare, certificate: &str) -> Result {
+    node.run(&format!("echo '{certificate}' >{CERTIFICATE}"))?;
+    node.kill("skerry-agent")
+}
+
+#[test]
+fn a_certificate_is_replaced_before_it_ends_and_after() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.bare("brief", cluster.server())?;
+    let ready = "kubectl wait --for=condition=Ready node/brief --timeout=1s";
+    cluster.run_until(ready)?;
+    let soon = cluster.certificate_until("brief", SystemTime::now() + Duration::from_secs(30))?;
+    begins_with(&node, &soon)?;
+    let line = soon.lines().nth(1).unwrap_or_default();
+    node.run_until(&format!("! grep -qF {line} {CERTIFICATE}"))?;
+    assert!(!node.said().contains("replace the certificate"), "in time, and without trouble");
+    // Watches go on with the new one: a pod is heard of.
+    let place = r#"{"spec":{"nodeName":"brief"}}"#;
+    cluster.kubectl(&format!(
+        "run brief --image=busybox --image-pull-policy=Never --overrides='{place}' -- sleep 100000"
+    ))?;
+    cluster.run_until("kubectl wait --for=condition=Ready pod/brief --timeout=1s")?;
+    // One that has ended already is replaced by the token.
+    let late = cluster.certificate_until("brief", SystemTime::now() - Duration::from_secs(60))?;
+    let before = node.said().matches("brief: has a certificate").count();
+    begins_with(&node, &late)?;
+    node.wait_for_times("brief: has a certificate", before + 1)?;
+    cluster.run_until("kubectl exec brief -- true")?;
+    cluster.kubectl("delete pod brief --timeout=60s").map(drop)
+}
+
+#[test]
+#[ignore = "long"]
+fn a_clock_that_is_wrong_is_told_once() -> Result {
+    let cluster = Cluster::shared()?;
+    let proxy = cluster.proxy()?;
+    proxy.does(|_| Fault::HourAhead);
+    let node = cluster.bare("slow", &proxy.server())?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/slow --timeout=1s")?;
+    proxy.does(|_| Fault::None);
+    node.wait_for("the clock of this node agrees with the API server's again")?;
+    assert_eq!(node.said().matches("behind the API server's").count(), 1);
+    Ok(())
+}
+
+#[test]
+#[ignore = "long"]
+fn a_name_that_another_machine_has_is_not_taken() -> Result {
+    let cluster = Cluster::shared()?;
+    let first = cluster.bare("twin", cluster.server())?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/twin --timeout=1s")?;
+    let second = cluster.bare_as("other-twin", "twin", cluster.server())?;
+    let address = cluster.address_of("twin").to_string();
+    second.wait_for(&format!(
+        "twin: the machine at {address} is this node already: another hostname is needed"
+    ))?;
+    let look = r#"kubectl get node twin -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}'"#;
+    assert_eq!(cluster.run(look)?, address);
+    let place = r#"{"spec":{"nodeName":"twin"}}"#;
+    cluster.kubectl(&format!(
+        "run twin --image=busybox --image-pull-policy=Never --overrides='{place}' -- sleep 100000"
+    ))?;
+    cluster.run_until("kubectl wait --for=condition=Ready pod/twin --timeout=1s")?;
+    second.run("! pgrep -x sleep")?;
+    // Once the first is silent the second is the node.
+    drop(first);
+    let address = cluster.address_of("other-twin").to_string();
+    cluster.run_until(&format!("{look} | grep -x {address}"))?;
+    second.run_until("pgrep -x sleep")?;
+    cluster.kubectl("delete pod twin --timeout=60s").map(drop)
+}

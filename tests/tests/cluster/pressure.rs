@@ -1,0 +1,70 @@
+//! A node that runs short.
+
+use tests::{Cluster, Result};
+
+/// Three pods: one asks for what it takes, one takes more and more of the memory, one comes too late.
+const PODS: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: modest, namespace: short }
+spec:
+  nodeName: short
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "100000"]
+    resources: { requests: { memory: 16Mi } }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: greedy, namespace: short }
+spec:
+  nodeName: short
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'n=0; while :; do n=$((n+1)); dd if=/dev/zero of=/memory/$n bs=1M count=8 2>/dev/null; sleep 0.3; done']
+    volumeMounts: [{ name: memory, mountPath: /memory }]
+  volumes: [{ name: memory, emptyDir: { medium: Memory } }]
+"#;
+
+#[test]
+#[ignore = "long"]
+fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
+    let cluster = Cluster::shared()?;
+    let lines = format!(
+        "ca-cert-hash = \"{}\"\ntoken = \"{}\"\neviction-memory = \"256M\"\n",
+        cluster.ca_hash(),
+        cluster.token()
+    );
+    let node = cluster.node_with("short", &lines)?.memory(512).boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/short --timeout=1s")?;
+    cluster.kubectl("create namespace short")?;
+    cluster.run_until("kubectl -n short get serviceaccount default")?;
+    cluster.apply(PODS)?;
+    let of = |pod: &str, path: &str| format!("kubectl -n short get pod {pod} -o jsonpath='{{{path}}}'");
+    cluster.run_until(&format!("{} | grep -x Failed", of("greedy", ".status.phase")))?;
+    assert_eq!(cluster.run(&of("greedy", ".status.reason"))?, "Evicted");
+    let words = cluster.run(&of("greedy", ".status.message"))?;
+    assert!(words.starts_with("The node was low on resource: memory."), "{words}");
+    let target = ".status.conditions[?(@.type==\"DisruptionTarget\")].reason";
+    assert_eq!(cluster.run(&of("greedy", target))?, "TerminationByKubelet");
+    cluster.run_until("kubectl -n short get events -o jsonpath='{.items[*].reason}' | grep Evicted")?;
+    cluster.run_until(
+        "kubectl get node short -o jsonpath='{.status.conditions[?(@.type==\"MemoryPressure\")].status} \
+         {.spec.taints[*].key}' | grep 'True .*memory-pressure'",
+    )?;
+    assert_eq!(cluster.run(&of("modest", ".status.phase"))?, "Running");
+    // The condition stands: who asks for nothing is refused.
+    let place = r#"{"spec":{"nodeName":"short"}}"#;
+    cluster.kubectl(&format!(
+        "-n short run late --image=busybox --image-pull-policy=Never --restart=Never --overrides='{place}' -- true"
+    ))?;
+    cluster.run_until(&format!(
+        "{} | grep -x 'Failed The node had condition: \\[MemoryPressure\\].'",
+        of("late", ".status.phase} {.status.message")
+    ))?;
+    node.power_off()
+}

@@ -1,0 +1,101 @@
+//! What surrounds the containers of a pod: files that change, processes, users.
+
+use std::time::{Duration, Instant};
+use tests::{Cluster, Result};
+
+const SEEN: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: words, namespace: seen }
+data: { word: first }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: seen, namespace: seen }
+spec:
+  nodeName: sees
+  terminationGracePeriodSeconds: 1
+  shareProcessNamespace: true
+  containers:
+  - name: one
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "11111"]
+  - name: other
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "22222"]
+    volumeMounts: [{ name: words, mountPath: /words }]
+  volumes: [{ name: words, configMap: { name: words } }]
+"#;
+
+const OWN: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: own, namespace: seen }
+spec:
+  nodeName: sees
+  terminationGracePeriodSeconds: 1
+  hostUsers: false
+  securityContext: { fsGroup: 77 }
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'echo mine >/data/page; exec httpd -f -h /data']
+    volumeMounts: [{ name: words, mountPath: /words }, { name: data, mountPath: /data }]
+    readinessProbe: { httpGet: { path: /page, port: 80 } }
+  volumes: [{ name: words, configMap: { name: words } }, { name: data, emptyDir: {} }]
+"#;
+
+/// The first process of the pod's PID namespace, as the node numbers it.
+const PAUSE: &str = "cat /sys/fs/cgroup/kubepods/besteffort/pod*/pause/cgroup.procs";
+
+#[test]
+#[ignore = "long"]
+fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("sees")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/sees --timeout=1s")?;
+    cluster.kubectl("create namespace seen")?;
+    cluster.run_until("kubectl -n seen get serviceaccount default")?;
+    cluster.apply(SEEN)?;
+    cluster.run_until("kubectl -n seen wait --for=condition=Ready pod/seen --timeout=1s")?;
+    let restarts = "kubectl -n seen get pod seen -o jsonpath='{.status.containerStatuses[*].restartCount}'";
+    let exec = |line: &str| format!("kubectl -n seen exec seen -c other -- sh -c '{line}'");
+
+    cluster.kubectl(r#"-n seen patch configmap words -p '{"data":{"word":"second"}}'"#)?;
+    let changed = Instant::now();
+    cluster.run_until(&exec("grep second /words/word"))?;
+    let took = changed.elapsed();
+    assert!(took < Duration::from_secs(20), "a ConfigMap's change took {took:?}");
+
+    let seen = cluster.run(&exec("tr \"\\0\" \" \" </proc/1/cmdline; echo; ps -o args"))?;
+    assert!(seen.starts_with("/pause") && seen.contains("sleep 11111"), "{seen}");
+    // An orphan ends, and nobody of the containers would reap it.
+    cluster.run(&exec("(sleep 0 & exec true); (sleep 0 &)"))?;
+    cluster.run_until(&exec("! ps -o stat | grep Z"))?;
+    let pss = format!("grep ^Pss: /proc/$({PAUSE})/smaps_rollup | awk '{{ print $2 }}'");
+    let pss: u32 = node.run(&pss)?.trim().parse()?;
+    assert!(pss <= 20, "the first process takes {pss} kB");
+
+    let pause = node.run(PAUSE)?;
+    node.end_service("skerry-agent", "KILL")?;
+    cluster.run_until(&exec("true"))?;
+    assert_eq!((node.run(PAUSE)?, cluster.run(restarts)?), (pause.clone(), "0 0".to_owned()));
+    node.run(&format!("kill -KILL {}", pause.trim()))?;
+    cluster.run_until(&format!("{restarts} | grep -x '1 1'"))?;
+    cluster.run_until(&exec("ps -o args | grep -x \"sleep 11111\""))?;
+    assert_ne!(node.run(PAUSE)?, pause);
+    cluster.apply(OWN)?;
+    cluster.run_until("kubectl -n seen wait --for=condition=Ready pod/own --timeout=1s")?;
+    let inside = cluster.kubectl(
+        "-n seen exec own -- sh -c 'tr -s \" \" </proc/self/uid_map; id -u; stat -c %u:%g /bin/sh /data /data/page; cat /words/word'",
+    )?;
+    assert_eq!(inside, " 0 65536 65536\n0\n0:0\n0:77\n0:77\nsecond");
+    let nodes = "cat /proc/$(pidof httpd)/status | grep ^Uid; stat -c %u:%g /var/lib/kubelet/pods/*/volumes/*/data/page";
+    assert_eq!(node.run(nodes)?, "Uid:\t65536\t65536\t65536\t65536\n0:77\n");
+    cluster.kubectl("-n seen delete pod seen own --timeout=60s")?;
+    node.run_until(&format!("! {PAUSE} 2>/dev/null"))?;
+    node.power_off()
+}
