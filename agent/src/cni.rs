@@ -18,6 +18,7 @@ mod plugin;
 use crate::folder;
 use crate::node::report::Standing;
 use crate::say::Trouble;
+use crate::volume::place;
 use k8s_openapi::api::core::v1::Pod;
 use network::Network;
 use plugin::{Call, Verb};
@@ -26,7 +27,7 @@ use serde_json::{Map, Value, json};
 use spec::network::Port;
 use spec::paths;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,9 +68,12 @@ pub async fn keep(standing: &watch::Sender<Standing>) {
     }
 }
 
-/// What was asked of plugins for a pod, and what they gave it.
+/// What was asked of plugins for a pod, and what they gave it: it is on the disk, as what most of them keep is, since an
+/// address that was given before a reboot is taken until it is given back.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
+    /// The boot's ID.
+    boot: String,
     network: Network,
     arguments: String,
     capabilities: Map<String, Value>,
@@ -79,25 +83,30 @@ struct Record {
 }
 
 impl Record {
-    fn path(folder: &Path) -> PathBuf {
-        folder.join("cni.json")
+    fn path(pod: &Pod) -> PathBuf {
+        place::pod(key(pod)).join("cni.json")
     }
 
-    fn read(folder: &Path) -> Result<Option<Self>, String> {
-        let path = Self::path(folder);
-        let bytes = match fs::read(&path) {
+    fn read(path: &Path) -> Result<Option<Self>, String> {
+        let bytes = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?,
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("read {}: {error}", path.display()))
     }
 
-    fn write(&self, folder: &Path) -> Result<(), String> {
-        let (path, new) = (Self::path(folder), folder.join("cni.new"));
-        let bytes = serde_json::to_vec(self).map_err(|error| error.to_string())?;
-        fs::write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| format!("write {}: {}", path.display(), cause(&error)))
+    fn write(&self, path: &Path) -> Result<(), String> {
+        let write = || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            sys::file::replace_durably(path, &serde_json::to_vec(self)?, 0o644)
+        };
+        write().map_err(|error: io::Error| format!("write {}: {}", path.display(), cause(&error)))
+    }
+
+    /// The addresses that still hold.
+    fn addresses(&self, boot: &str) -> Option<Result<Vec<IpAddr>, String>> {
+        let result = self.result.as_ref().filter(|_| self.boot == boot)?;
+        Some(network::addresses(result, INTERFACE))
     }
 
     /// Asks each plugin in its turn.
@@ -138,30 +147,27 @@ impl Record {
     }
 }
 
-/// Gives a pod's namespace its network, and tells the pod's addresses. `folder` is the pod's of this boot.
+/// Gives a pod's namespace its network, and tells the pod's addresses.
 ///
 /// # Errors
 /// There is no network, or what a plugin says; nothing is left of it then.
-pub async fn attach(
-    pod: &Pod,
-    folder: &Path,
-    namespace: &str,
-    ports: &[Port],
-) -> Result<Vec<IpAddr>, String> {
-    let key = key(pod);
-    match Record::read(folder)? {
-        Some(Record { result: Some(result), .. }) => return network::addresses(&result, INTERFACE),
-        Some(half) => half.delete(key).await?,
-        None => {}
+pub async fn attach(pod: &Pod, namespace: &str, ports: &[Port]) -> Result<Vec<IpAddr>, String> {
+    let (key, path, boot) = (key(pod), Record::path(pod), boot()?);
+    if let Some(before) = Record::read(&path)? {
+        if let Some(addresses) = before.addresses(&boot) {
+            return addresses;
+        }
+        before.delete(key).await?;
     }
     let mut record = Record {
+        boot,
         network: Network::find(Path::new(paths::CNI_NETWORKS))?,
         arguments: arguments(pod),
         capabilities: capabilities(pod, ports),
         namespace: PathBuf::from(namespace),
         result: None,
     };
-    record.write(folder)?;
+    record.write(&path)?;
     let added = match record.add(key).await {
         Ok(result) => network::addresses(&result, INTERFACE).map(|addresses| (result, addresses)),
         Err(reason) => Err(reason),
@@ -169,13 +175,13 @@ pub async fn attach(
     match added {
         Ok((result, addresses)) => {
             record.result = Some(result);
-            record.write(folder)?;
+            record.write(&path)?;
             Ok(addresses)
         }
         Err(reason) => {
             // Whatever is still there after this is tried again with the next attempt.
             if record.delete(key).await.is_ok() {
-                let _ = fs::remove_file(Record::path(folder));
+                let _ = fs::remove_file(path);
             }
             Err(reason)
         }
@@ -186,10 +192,16 @@ pub async fn attach(
 ///
 /// # Errors
 /// What a plugin says.
-pub async fn detach(pod: &Pod, folder: &Path) -> Result<(), String> {
-    let Some(record) = Record::read(folder)? else { return Ok(()) };
+pub async fn detach(pod: &Pod) -> Result<(), String> {
+    let path = Record::path(pod);
+    let Some(record) = Record::read(&path)? else { return Ok(()) };
     record.delete(key(pod)).await?;
-    fs::remove_file(Record::path(folder)).map_err(|error| cause(&error))
+    fs::remove_file(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))
+}
+
+fn boot() -> Result<String, String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    fs::read_to_string(path).map_err(|error| format!("read {path}: {}", cause(&error)))
 }
 
 fn key(pod: &Pod) -> &str {
@@ -245,6 +257,19 @@ fn capabilities(pod: &Pod, ports: &[Port]) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_the_boot_before_is_none() {
+        let result = json!({ "ips": [{ "address": "10.9.0.5/24" }] });
+        let network = json!({ "name": "n", "version": "1.0.0", "plugins": [] });
+        let record: Record = serde_json::from_value(json!({
+            "boot": "b1", "network": network, "arguments": "", "capabilities": {}, "namespace": "/n", "result": result,
+        }))
+        .unwrap();
+        assert_eq!(record.addresses("b1"), Some(Ok(vec!["10.9.0.5".parse().unwrap()])));
+        assert_eq!(record.addresses("b2"), None);
+        assert_eq!(Record { result: None, ..record }.addresses("b1"), None, "plugins were being asked");
+    }
 
     #[test]
     fn a_pod_says_who_it_is_and_what_it_wants() {

@@ -11,9 +11,8 @@
 //!
 //! Each file is replaced by one rename. Whoever reads `client.pem` is this node: only root can.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -56,16 +55,8 @@ impl Identity {
     /// # Errors
     /// The file, and why it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
-        let new = self.folder.join(format!(".{name}.new"));
-        let put = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, self.path(name))?;
-            File::open(&self.folder)?.sync_all()
-        };
-        put().map_err(|error| format!("write {}: {}", self.path(name).display(), cause(&error)))
+        sys::file::replace_durably(&self.path(name), text.as_bytes(), 0o600)
+            .map_err(|error| format!("write {}: {}", self.path(name).display(), cause(&error)))
     }
 }
 

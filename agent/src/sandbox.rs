@@ -58,7 +58,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     let on_node = spec.host_network == Some(true);
     let (network, addresses) = match on_node {
         true => (None, Vec::new()),
-        false => connect(pod, &folder, by).await.map(|(network, addresses)| (Some(network), addresses))?,
+        false => connect(pod, by).await.map(|(network, addresses)| (Some(network), addresses))?,
     };
     let own_ipc = spec.host_ipc != Some(true);
     if own_ipc && !make::is_mounted(&folder.join("shm")) {
@@ -92,10 +92,8 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     let sandbox = Sandbox { id, addresses, network, ipc, uts, pid, users };
     write_etc(pod, &uid, &sandbox, cluster)?;
     let record = serde_json::to_vec(&sandbox).map_err(|error| error.to_string())?;
-    let (path, new) = (folder.join("sandbox.json"), folder.join("sandbox.new"));
-    fs::write(&new, record)
-        .and_then(|()| fs::rename(&new, &path))
-        .map_err(|error| words("write", &path, &error))?;
+    let path = folder.join("sandbox.json");
+    sys::file::replace(&path, &record).map_err(|error| words("write", &path, &error))?;
     Ok(sandbox)
 }
 
@@ -106,10 +104,11 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
 pub async fn remove(pod: &Pod) -> Result<(), String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let folder = place::run(&uid);
+    // What plugins gave it in another boot is still taken.
+    cni::detach(pod).await?;
     if !folder.exists() {
         return Ok(());
     }
-    cni::detach(pod, &folder).await?;
     detach(&uid).await?;
     processes::end(pod).await?;
     cgroup::remove(&uid)?;
@@ -192,11 +191,11 @@ fn ports(pod: &Pod) -> Result<Vec<Port>, String> {
 }
 
 /// Makes a pod's network namespace and connects it: its path, and the pod's addresses.
-async fn connect(pod: &Pod, folder: &Path, by: By) -> Result<(String, Vec<IpAddr>), String> {
+async fn connect(pod: &Pod, by: By) -> Result<(String, Vec<IpAddr>), String> {
     let (key, ports) = (pod.metadata.uid.as_deref().unwrap_or_default(), ports(pod)?);
     if by == By::Cluster {
         let namespace = attach(key, Vec::new(), &[]).await?.netns;
-        let addresses = cni::attach(pod, folder, &namespace, &ports).await?;
+        let addresses = cni::attach(pod, &namespace, &ports).await?;
         return Ok((namespace, addresses));
     }
     let attached = attach(key, vec![Membership::of(PODS.parse()?)], &ports).await?;

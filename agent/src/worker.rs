@@ -420,15 +420,12 @@ impl Worker {
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(&folder)?;
             let text = serde_json::to_vec(&Pod { status: Some(status.clone()), ..Pod::clone(pod) })?;
-            let (path, new) = (folder.join("pod.json"), folder.join("pod.new"));
-            std::fs::write(&new, text)?;
+            let path = folder.join("pod.json");
             // What the API server is told to be over is so after a power cut, too.
-            let is_over = status::is_over(status);
-            if is_over {
-                std::fs::File::open(&new)?.sync_all()?;
+            match status::is_over(status) {
+                true => sys::file::replace_durably(&path, &text, 0o644),
+                false => sys::file::replace(&path, &text),
             }
-            std::fs::rename(new, path)?;
-            if is_over { std::fs::File::open(&folder)?.sync_all() } else { Ok(()) }
         };
         let what = format!("write {}", folder.join("pod.json").display());
         let written = write().map_err(|error| sys::cause::cause(&error));

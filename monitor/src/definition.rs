@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use spec::monitor::Sandbox;
 use spec::node::{Container, Name};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -100,14 +100,10 @@ pub fn write(
     let put = || -> io::Result<()> {
         fs::create_dir_all(&folder)?;
         let text = serde_json::to_vec(&Stored { definition, container })?;
-        let new = folder.join(format!(".{key}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(&text)?;
-        if durable {
-            file.sync_all()?;
+        match durable {
+            true => sys::file::replace_durably(&path(key), &text, 0o644),
+            false => sys::file::replace(&path(key), &text),
         }
-        fs::rename(&new, path(key))?;
-        if durable { File::open(&folder)?.sync_all() } else { Ok(()) }
     };
     put().map_err(|error| format!("write {}: {}", path(key).display(), cause(&error)))
 }
@@ -117,12 +113,8 @@ pub fn write(
 /// # Errors
 /// The file, and why, in words.
 pub fn remove(key: &Name) -> Result<(), String> {
-    let gone = || match fs::remove_file(path(key)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => File::open(place::definitions())?.sync_all(),
-    };
-    gone().map_err(|error| format!("remove {}: {}", path(key).display(), cause(&error)))
+    sys::file::remove_durably(&path(key))
+        .map_err(|error| format!("remove {}: {}", path(key).display(), cause(&error)))
 }
 
 /// The keys of all files, of those that cannot be read, too.
@@ -193,7 +185,7 @@ mod tests {
         let stored = Stored { definition: &definition, container: &container };
         fs::write(folder.join("abababababab.json"), serde_json::to_vec(&stored).unwrap()).unwrap();
         fs::write(folder.join("torn.json"), b"{").unwrap();
-        fs::write(folder.join(".half.new"), b"{").unwrap();
+        fs::write(folder.join("half.json.new"), b"{").unwrap();
         let (found, faults) = read_from(&folder);
         assert_eq!(found, [("abababababab".parse().unwrap(), definition, container)]);
         assert!(faults.len() == 1 && faults[0].contains("torn.json"), "{faults:?}");

@@ -172,7 +172,7 @@ pub fn attach(key: &Name, asked: &Attach) -> Result<i32, String> {
         let request = file(key, "network.request");
         // First, so that a half one is never taken for one that is done.
         let answer = File::create(file(key, "network.answer"))?;
-        place::replace(&request, &serde_json::to_vec(asked)?)?;
+        sys::file::replace(&request, &serde_json::to_vec(asked)?)?;
         Ok((File::open(request)?, answer))
     };
     let (request, answer) =

@@ -29,14 +29,20 @@
 //! `NAME` is the name of a container of `node.toml`, and the key of one that a person asked
 //! for.
 //!
+//! All but the logs' folders are for root alone ([`private`]).
+//!
 //! Every file that is read again is replaced by one rename, so it is the old
 //! one or the new one whenever the monitor is killed.
 
 use spec::node::Name;
 use spec::paths;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+
+/// Folders for root alone. What lies in them belongs to containers: their secrets, and their programs with set-user-ID
+/// bits, which are for nobody else to run.
+pub fn private() -> [PathBuf; 5] {
+    [paths::MONITOR_ROOT.into(), layers(), paths::VOLUMES.into(), writable(), definitions()]
+}
 
 /// One line per container.
 pub fn status() -> PathBuf {
@@ -112,12 +118,4 @@ pub fn log(name: &Name) -> PathBuf {
 /// What a named volume holds.
 pub fn volume(name: &Name) -> PathBuf {
     Path::new(paths::VOLUMES).join(&**name).join("data")
-}
-
-/// Puts a file in place of the one before it, or leaves that one.
-pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    fs::write(&new, text)?;
-    fs::rename(new, path)
 }

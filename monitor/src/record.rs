@@ -1,7 +1,6 @@
 //! The containers' records: what a monitor must know after it was killed.
 
 use crate::life::{Observed, State};
-use crate::place;
 use spec::node::Name;
 use std::fs;
 use std::io;
@@ -11,7 +10,7 @@ use std::path::Path;
 pub fn write(folder: &Path, observed: &Observed) -> io::Result<()> {
     let text = serde_json::to_vec(observed)?;
     fs::create_dir_all(folder)?;
-    place::replace(&folder.join("record"), &text)
+    sys::file::replace(&folder.join("record"), &text)
 }
 
 /// Reads a container's record. One that cannot be read, which no kill leaves

@@ -126,7 +126,7 @@ impl Session {
     pub fn write(&self) -> io::Result<()> {
         let folder = folder(&self.id);
         fs::create_dir_all(&folder)?;
-        place::replace(&folder.join("record"), &serde_json::to_vec(&self.record)?)
+        sys::file::replace(&folder.join("record"), &serde_json::to_vec(&self.record)?)
     }
 
     /// The process, while it is not known to have ended.

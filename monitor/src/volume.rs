@@ -49,7 +49,8 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
         // Its files are on the disk before their folder has the name by which it counts as filled.
         nix::unistd::syncfs(File::open(&new)?)?;
     }
-    fs::rename(new, data)
+    fs::rename(new, data)?;
+    sys::file::sync_folder_of(data)
 }
 
 /// The image's folder of this path, with every link on the way within the root.

@@ -3,11 +3,11 @@
 
 use crate::say::{attempt, say};
 use crate::service::Service;
-use crate::state::replace;
 use nix::unistd::sethostname;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
+use sys::file::replace;
 
 /// What was written last.
 #[derive(Debug, Default)]

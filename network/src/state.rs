@@ -44,7 +44,7 @@ impl State {
     /// # Errors
     /// As write(2) and rename(2) have them.
     pub fn keep_lease(&self, interface: &str, start: Duration, ack: &Message) -> io::Result<()> {
-        replace(&self.path(interface, "lease"), &encode_lease(start, ack))
+        sys::file::replace(&self.path(interface, "lease"), &encode_lease(start, ack))
     }
 
     /// Forgets the lease of an interface.
@@ -70,23 +70,12 @@ impl State {
     /// As write(2) and rename(2) have them.
     pub fn keep_advertised(&self, interface: &str, list: &[Advertised]) -> io::Result<()> {
         let text: String = list.iter().map(|entry| format!("{entry}\n")).collect();
-        replace(&self.path(interface, "ra"), text.as_bytes())
+        sys::file::replace(&self.path(interface, "ra"), text.as_bytes())
     }
 
     fn path(&self, interface: &str, kind: &str) -> PathBuf {
         self.0.join(format!("{interface}.{kind}"))
     }
-}
-
-/// Replaces a file by one rename.
-///
-/// # Errors
-/// As write(2) and rename(2) have them.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut next = path.as_os_str().to_owned();
-    next.push(".new");
-    fs::write(&next, content)?;
-    fs::rename(&next, path)
 }
 
 fn encode_lease(start: Duration, ack: &Message) -> Vec<u8> {

@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod device_filter;
 pub mod domain_name;
 pub mod entry;
+pub mod file;
 pub mod fork;
 pub mod fs_context;
 pub mod interface;

@@ -89,6 +89,8 @@ fn what_was_acknowledged_counts_though_the_power_goes_at_once() -> Result {
     skerry(&first, "run -d --name once busybox sleep 1000000")?;
     skerry(&first, "run -d --name filled -v filled:/bin busybox sleep 1000000")?;
     skerry(&first, "run -d --name up --restart unless-stopped busybox sleep 1000000")?;
+    skerry(&first, "volume create made")?;
+    assert_eq!(first.try_run("/usr/libexec/skerry run --name over busybox sh -c 'exit 7'")?.status, 7);
     // QEMU is killed.
     drop(first);
     let second = node()?;
@@ -97,6 +99,8 @@ fn what_was_acknowledged_counts_though_the_power_goes_at_once() -> Result {
     let said = skerry(&second, "ps -a --filter name=once --format '{{.State}} {{.Status}}'")?;
     assert!(said.starts_with("exited Exited (255)"), "{said}");
     assert_eq!(skerry(&second, "wait once")?, "255\n");
+    assert_eq!(skerry(&second, "wait over")?, "7\n");
+    assert_eq!(skerry(&second, "volume ls --quiet --filter name=made")?, "made\n");
     // The volume has what the image has.
     let same = "run --rm -v filled:/v busybox sh -c 'for one in /bin/*; do cmp $one /v/${one##*/} || exit 1; done; ls /v | wc -l'";
     assert!(skerry(&second, same)?.trim().parse::<u32>()? > 0);

@@ -43,10 +43,8 @@ fn of(pods: &Path, uid: &str) -> Result<u32, String> {
     let taken: BTreeSet<u32> = others.filter_map(|pod| read(&pod.path().join("users"))).collect();
     let mut free = (1..u32::MAX / IDS).map(|number| number * IDS).filter(|first| !taken.contains(first));
     let first = free.next().ok_or("hostUsers: all users of the node are taken")?;
-    let new = path.with_extension("new");
     fs::create_dir_all(pods.join(uid))
-        .and_then(|()| fs::write(&new, first.to_string()))
-        .and_then(|()| fs::rename(&new, &path))
+        .and_then(|()| sys::file::replace(&path, first.to_string().as_bytes()))
         .map_err(|error| words("write", &path, &error))?;
     Ok(first)
 }

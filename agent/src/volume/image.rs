@@ -45,9 +45,7 @@ pub fn make(
     let (folder, target) = (place::image(uid, volume), place::volume(uid, "image", volume));
     let record = || -> std::io::Result<()> {
         fs::create_dir_all(&folder)?;
-        let (path, new) = (folder.join("image.json"), folder.join("image.new"));
-        fs::write(&new, serde_json::to_vec(image)?)?;
-        fs::rename(new, path)
+        sys::file::replace(&folder.join("image.json"), &serde_json::to_vec(image)?)
     };
     record().map_err(|error| format!("write {}: {}", folder.join("image.json").display(), cause(&error)))?;
     let users = users.map(|first| {

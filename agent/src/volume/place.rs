@@ -4,6 +4,7 @@
 //! /var/lib/kubelet/pods/UID/
 //! ├── pod.json                              the pod as it was wanted last
 //! ├── resources.json                        what it was allocated
+//! ├── cni.json                              what plugins gave it
 //! ├── etc-hosts, resolv.conf, hostname      mounted into its containers
 //! ├── users                                 the first of its own users
 //! ├── containers/NAME/ATTEMPT               what a container says when it ends

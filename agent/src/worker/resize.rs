@@ -88,11 +88,10 @@ impl Resources {
     }
 
     fn write(&self, pod: &Pod) -> Result<(), String> {
-        let (path, new) = (file(pod), file(pod).with_extension("new"));
+        let path = file(pod);
         let write = || -> std::io::Result<()> {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(&new, serde_json::to_vec(&self.record)?)?;
-            fs::rename(&new, &path)
+            sys::file::replace(&path, &serde_json::to_vec(&self.record)?)
         };
         write().map_err(|error| format!("write {}: {}", path.display(), cause(&error)))
     }

@@ -57,7 +57,9 @@ fn create(asked: &VolumeCreate) -> Result<()> {
     };
     // What it holds comes with its first use.
     let folder = Path::new(VOLUMES).join(&*name);
-    fs::create_dir_all(&folder).context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .and_then(|()| sys::file::sync_folder_of(&folder))
+        .context(|| format!("make {}", folder.display()))?;
     print(&name);
     Ok(())
 }
@@ -118,7 +120,11 @@ fn take_away(name: &Name, users: &Users) -> Result<()> {
         _ => Ok(()),
     };
     let words = || format!("remove volume {name}");
-    gone(&aside).and_then(|()| fs::rename(&folder, &aside)).and_then(|()| gone(&aside)).context(words)
+    gone(&aside)
+        .and_then(|()| fs::rename(&folder, &aside))
+        .and_then(|()| sys::file::sync_folder_of(&folder))
+        .and_then(|()| gone(&aside))
+        .context(words)
 }
 
 fn use_it(users: &[String]) -> String {

@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A container's log.
@@ -61,7 +61,7 @@ impl LogFile {
             if let Some(folder) = self.path.parent() {
                 fs::create_dir_all(folder)?;
             }
-            self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
+            self.file = Some(OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?);
         }
         // The line above has just put it there.
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())

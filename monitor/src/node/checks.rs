@@ -21,7 +21,7 @@ impl Monitor {
         if let Some(how) = &how {
             // What a monitor that comes back must know.
             let text = serde_json::to_vec(how).unwrap_or_default();
-            let _ = place::replace(&path.with_file_name("check"), &text);
+            let _ = sys::file::replace(&path.with_file_name("check"), &text);
         } else {
             let _ = fs::remove_file(path.with_file_name("check"));
         }
@@ -116,7 +116,7 @@ impl Monitor {
         }
         let health = check.health;
         let text = serde_json::to_vec(&health).unwrap_or_default();
-        let _ = place::replace(&place::folder(&self.cells[index].key).join("health"), &text);
+        let _ = sys::file::replace(&place::folder(&self.cells[index].key).join("health"), &text);
         let word = match health {
             Health::Healthy => "health_status: healthy",
             Health::Unhealthy => "health_status: unhealthy",

@@ -153,7 +153,7 @@ impl Monitor {
         volume::prepare(&container.mounts, &root)?;
         let text = serde_json::to_vec(&config).map_err(|error| error.to_string())?;
         let path = folder.join("config.json");
-        place::replace(&path, &text)
+        sys::file::replace(&path, &text)
             .map_err(|error| format!("write {}: {}", path.display(), cause(&error)))?;
         // The process ID of the instance before this one must not be taken for its own.
         let _ = fs::remove_file(folder.join("pid"));

@@ -32,6 +32,10 @@ pub fn run() -> Result<(), String> {
     set_child_subreaper(true).map_err(|error| format!("become a subreaper: {}", cause(&error.into())))?;
     // Some descriptors for each container.
     sys::process::may_open(MOST_OPEN);
+    for folder in place::private() {
+        sys::file::make_private(&folder)
+            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
+    }
     let containers = place::containers();
     fs::create_dir_all(&containers)
         .map_err(|error| format!("make {}: {}", containers.display(), cause(&error)))?;

@@ -66,7 +66,7 @@ impl Monitor {
             status::line(&cell.name, &cell.observed, image)
         };
         let text: String = self.cells.iter().map(|(_, cell)| line(cell)).collect();
-        if let Err(error) = place::replace(&place::status(), text.as_bytes()) {
+        if let Err(error) = sys::file::replace(&place::status(), text.as_bytes()) {
             self.console.say(&format!("monitor: write {}: {error}", place::status().display()));
         }
     }
@@ -74,11 +74,16 @@ impl Monitor {
     /// What a reboot must not forget of a person's container.
     fn remember(&mut self, index: usize, event: &Event) {
         let now = kernel::seconds();
+        let desired = self.desired(index);
         let cell = &mut self.cells[index];
         let Some(definition) = &mut cell.definition else { return };
-        // A start is acknowledged with this, and one that is only half on the disk is none after a power cut.
-        let runs = matches!(event, Event::Started(Ok(())) | Event::Ended(_));
-        let durable = runs && !definition.started;
+        // The first start and the last end are acknowledged with this, and what is only half on the disk is nothing
+        // after a power cut.
+        let durable = match event {
+            Event::Started(Ok(())) => !definition.started,
+            Event::Ended(_) => !definition.started || !life::comes_back(&desired, &cell.observed),
+            _ => false,
+        };
         match event {
             Event::Started(Ok(())) => (definition.started, definition.last) = (true, None),
             Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {

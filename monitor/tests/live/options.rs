@@ -85,6 +85,41 @@ fn a_volume_begins_as_the_images_folder_and_stays() {
     assert!(std::path::Path::new("/var/lib/skerry/volumes/data/data/mine").exists());
 }
 
+/// A program with a set-user-ID bit, made in a container, would make anybody root.
+#[test]
+fn what_containers_have_is_for_root_alone() {
+    use std::os::unix::process::CommandExt;
+    let node = Node::boot();
+    let id = node.create("web", {
+        let volume = Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false };
+        Container {
+            mounts: vec![volume],
+            ..busybox("chmod 4755 /etc/passwd /bin/busybox; echo done; exec sleep 1000")
+        }
+    });
+    node.start("web");
+    eventually("it has said all", || node.output("web") == "done\n");
+    let (key, home) = (&id[..12], "/var/lib/skerry");
+    for path in [
+        format!("/run/skerry/monitor/containers/{key}/root/bin/busybox"),
+        format!("/run/skerry/monitor/containers/{key}/config.json"),
+        format!("{home}/volumes/data/data/passwd"),
+        format!("{home}/definitions/{key}.json"),
+        format!("/var/log/skerry/containers/{key}.log"),
+    ] {
+        let may =
+            |user: u32| std::process::Command::new("head").args(["-c1", &path]).uid(user).gid(user).output();
+        assert!(may(0).unwrap().status.success(), "{path} is there");
+        let refused = may(65534).unwrap();
+        assert!(
+            String::from_utf8_lossy(&refused.stderr).contains("Permission denied"),
+            "{path}: {refused:?}"
+        );
+    }
+    let layers = std::process::Command::new("ls").arg("/run/skerry/layers").uid(65534).output().unwrap();
+    assert!(!layers.status.success() && std::fs::read_dir("/run/skerry/layers").unwrap().count() > 0);
+}
+
 #[test]
 fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
     let node = Node::boot();

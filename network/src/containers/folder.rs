@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use spec::network::Network;
 use spec::paths;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -85,14 +85,9 @@ impl Folder {
     /// What could not be done, in words.
     pub fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), String> {
         let path = self.0.join(format!("{name}.json"));
-        let next = path.with_extension("json.new");
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
-            let mut file = File::create(&next)?;
-            file.write_all(serde_json::to_string_pretty(value)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&next, &path)?;
-            File::open(&self.0)?.sync_all()
+            sys::file::replace_durably(&path, serde_json::to_string_pretty(value)?.as_bytes(), 0o644)
         };
         write().map_err(|error| format!("write {}: {}", path.display(), cause(&error)))
     }
@@ -103,12 +98,8 @@ impl Folder {
     /// What could not be done, in words.
     pub fn remove(&self, name: &str) -> Result<(), String> {
         let path = self.0.join(format!("{name}.json"));
-        let remove = || match fs::remove_file(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => File::open(&self.0)?.sync_all(),
-        };
-        remove().map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))
+        sys::file::remove_durably(&path)
+            .map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))
     }
 }
 

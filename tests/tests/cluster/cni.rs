@@ -40,6 +40,11 @@ spec:
 const LEFT: &str = "ls /var/lib/cni/networks/pods 2>/dev/null | grep '^10'; ip -brief link | grep veth; \
                     iptables-save | grep 10.99.7; ls /run/skerry/netns";
 
+/// What a reboot is to an agent that is gone meanwhile: another boot, and nothing of its own in /run.
+const REBOOT: &str = "set -e; pkill -STOP -x skerry-agent; echo another >/tmp/boot; \
+    mount --bind /tmp/boot /proc/sys/kernel/random/boot_id; cd /run/skerry/agent/pods; \
+    for uid in *; do umount $uid/* 2>/dev/null || :; /sbin/skerry-network detach --container $uid; rm -r $uid; done";
+
 #[test]
 fn a_clusters_own_plugins_give_pods_their_network() -> Result {
     let cluster = Cluster::shared()?;
@@ -74,6 +79,15 @@ fn a_clusters_own_plugins_give_pods_their_network() -> Result {
     ))?;
     let port = format!("http://{}:18080/", cluster.address_of("plugs"));
     cluster.run_until(&format!("curl -s -m 2 {port} | grep by-plugins"))?;
+    // What plugins gave before a reboot is given back: for a pod that is made again, and for one that went meanwhile.
+    node.run(REBOOT)?;
+    cluster.kubectl("-n plugs delete pod asks --force --grace-period=0")?;
+    node.kill("skerry-agent")?;
+    cluster.run_until(&format!(
+        "kubectl -n plugs get pod web -o jsonpath='{{.status.podIP}}' | grep -v '^{address}$' | grep '^10.99.7.'"
+    ))?;
+    cluster.run_until(&format!("curl -s -m 2 {port} | grep by-plugins"))?;
+    node.run_until("[ $(ls /var/lib/cni/networks/pods | grep -c '^10') = 1 ]")?;
     // A network whose file is gone is taken away as it was made.
     node.run("rm /etc/cni/net.d/10-pods.conflist")?;
     cluster.run_until(&format!("{words} | grep 'no network config found'"))?;

@@ -77,7 +77,11 @@ impl World {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         self.container = File::open("/dev/null").unwrap();
         let mut hung_up = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
-        assert_eq!(poll(&mut hung_up, PollTimeout::from(60_000_u16)), Ok(1), "somebody still holds the output");
+        assert_eq!(
+            poll(&mut hung_up, PollTimeout::from(60_000_u16)),
+            Ok(1),
+            "somebody still holds the output"
+        );
     }
 
     /// The bytes that are in the log and the one before it.

@@ -1,0 +1,88 @@
+//! Files that are there whole or not at all, whoever is killed meanwhile.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Puts `text` in place of what a file of this path holds, or leaves that. After a power cut it may hold what was before, or
+/// nothing.
+///
+/// # Errors
+/// As open(2), write(2) and rename(2) have them.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    write_beside(path, text, 0o644).and_then(|(new, _)| fs::rename(new, path))
+}
+
+/// The same, on the disk when this returns; a new file's permissions are `mode`, less the umask.
+///
+/// # Errors
+/// As open(2), write(2), fsync(2) and rename(2) have them.
+pub fn replace_durably(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
+    let (new, file) = write_beside(path, text, mode)?;
+    file.sync_all()?;
+    fs::rename(new, path)?;
+    sync_folder_of(path)
+}
+
+/// Removes a file, for good when this returns; that there is none is no error.
+///
+/// # Errors
+/// As unlink(2) and fsync(2) have them.
+pub fn remove_durably(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder_of(path),
+    }
+}
+
+/// Makes a folder that nobody else can look into or go through, with those above it.
+///
+/// # Errors
+/// As mkdir(2) and chmod(2) have them.
+pub fn make_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// Brings the listing that names `path` to disk: that it is there, or that it is not.
+///
+/// # Errors
+/// As open(2) and fsync(2) have them.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_beside(path: &Path, text: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
+    file.write_all(text)?;
+    Ok((new.into(), file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_removed() {
+        let folder = std::env::temp_dir().join(format!("skerry-file-{}", std::process::id()));
+        let path = folder.join("file");
+        assert!(replace(&path, b"one").is_err());
+        make_private(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        replace(&path, b"one").unwrap();
+        replace_durably(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        remove_durably(&path).unwrap();
+        remove_durably(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"three").is_err() && path.is_dir());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
