@@ -29,19 +29,42 @@
 //! `NAME` is the name of a container of `node.toml`, and the key of one that a person asked
 //! for.
 //!
-//! All but the logs' folders are for root alone ([`private`]).
+//! All but the logs' folders are for root alone ([`make_all`]).
 //!
 //! Every file that is read again is replaced by one rename, so it is the old
 //! one or the new one whenever the monitor is killed.
 
 use spec::node::Name;
 use spec::paths;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
-/// Folders for root alone. What lies in them belongs to containers: their secrets, and their programs with set-user-ID
-/// bits, which are for nobody else to run.
-pub fn private() -> [PathBuf; 5] {
-    [paths::MONITOR_ROOT.into(), layers(), paths::VOLUMES.into(), writable(), definitions()]
+/// Makes the folders. What lies in most of them is for root alone: it belongs to containers, their secrets and their
+/// programs with set-user-ID bits, which are for nobody else to run. Whose root is not the node's goes through the rest
+/// to a container's own folder ([`give_way`]).
+///
+/// # Errors
+/// The folder, and why it cannot be made.
+pub fn make_all() -> Result<(), String> {
+    let named = |folder: &Path, error: io::Error| format!("make {}: {}", folder.display(), cause(&error));
+    for folder in [layers(), paths::VOLUMES.into(), writable(), definitions(), sessions()] {
+        sys::file::make_private(&folder).map_err(|error| named(&folder, error))?;
+    }
+    let containers = containers();
+    fs::create_dir_all(&containers).map_err(|error| named(&containers, error))
+}
+
+/// Lets root of a user namespace, who has this user and group ID, go through a container's folder to what it mounts.
+///
+/// # Errors
+/// As chown(2) and chmod(2) have them.
+pub fn give_way(name: &Name, root: u32) -> io::Result<()> {
+    let folder = folder(name);
+    chown(&folder, None, Some(root))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o710))
 }
 
 /// One line per container.

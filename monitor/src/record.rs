@@ -2,14 +2,15 @@
 
 use crate::life::{Observed, State};
 use spec::node::Name;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Writes a container's record into its folder.
 pub fn write(folder: &Path, observed: &Observed) -> io::Result<()> {
     let text = serde_json::to_vec(observed)?;
-    fs::create_dir_all(folder)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     sys::file::replace(&folder.join("record"), &text)
 }
 

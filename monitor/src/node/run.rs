@@ -13,7 +13,6 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use spec::paths;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,13 +31,7 @@ pub fn run() -> Result<(), String> {
     set_child_subreaper(true).map_err(|error| format!("become a subreaper: {}", cause(&error.into())))?;
     // Some descriptors for each container.
     sys::process::may_open(MOST_OPEN);
-    for folder in place::private() {
-        sys::file::make_private(&folder)
-            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
-    }
-    let containers = place::containers();
-    fs::create_dir_all(&containers)
-        .map_err(|error| format!("make {}: {}", containers.display(), cause(&error)))?;
+    place::make_all()?;
     let node = config::read(Path::new(paths::CONFIG_LAYERS))?;
     let resolver = Resolver::watch().map_err(|error| format!("watch {}: {}", paths::RUN, cause(&error)))?;
     let mut monitor = Monitor::recover(node.containers)?;

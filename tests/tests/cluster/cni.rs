@@ -40,9 +40,9 @@ spec:
 const LEFT: &str = "ls /var/lib/cni/networks/pods 2>/dev/null | grep '^10'; ip -brief link | grep veth; \
                     iptables-save | grep 10.99.7; ls /run/skerry/netns";
 
-/// What a reboot is to an agent that is gone meanwhile: another boot, and nothing of its own in /run.
+/// What a reboot is to an agent that is gone meanwhile: another boot, nothing of its own in /run, no rules.
 const REBOOT: &str = "set -e; pkill -STOP -x skerry-agent; echo another >/tmp/boot; \
-    mount --bind /tmp/boot /proc/sys/kernel/random/boot_id; cd /run/skerry/agent/pods; \
+    mount --bind /tmp/boot /proc/sys/kernel/random/boot_id; iptables -t nat -F; iptables -t nat -X; cd /run/skerry/agent/pods; \
     for uid in *; do umount $uid/* 2>/dev/null || :; /sbin/skerry-network detach --container $uid; rm -r $uid; done";
 
 #[test]
