@@ -11,13 +11,15 @@ _skerry_runtime_options() {
         delete) echo "--force" ;;
         exec)
             echo "--process --tty --user --additional-gids --cwd --env --cap --no-new-privs --apparmor" \
+                "--process-label --cgroup" \
                 "--detach --ignore-paused --pid-file --console-socket --preserve-fds"
             ;;
         list) echo "--format --quiet" ;;
         ps) echo "--format" ;;
         update)
             echo "--resources --memory --memory-swap --memory-reservation --pids-limit --cpu-quota" \
-                "--cpu-period --cpu-burst --cpu-share --cpu-idle --cpuset-cpus --cpuset-mems --blkio-weight"
+                "--cpu-period --cpu-burst --cpu-share --cpu-idle --cpuset-cpus --cpuset-mems --blkio-weight" \
+                "--l3-cache-schema --mem-bw-schema --cpu-rt-period --cpu-rt-runtime"
             ;;
         events) echo "--stats --interval" ;;
         spec) echo "--bundle" ;;
@@ -35,10 +37,10 @@ _skerry_runtime() {
                 at=$((at + 1))
                 ;;
             --log | --log-format | --rootless | --bundle | -b | --pid-file | --console-socket | --preserve-fds | --process | -p | \
-                --user | -u | --additional-gids | -g | --cwd | --env | -e | --cap | -c | --apparmor | --format | \
+                --user | -u | --additional-gids | -g | --cwd | --env | -e | --cap | -c | --apparmor | --process-label | --cgroup | --format | \
                 --resources | -r | --interval | --memory | --memory-swap | --memory-reservation | --pids-limit | \
                 --cpu-quota | --cpu-period | --cpu-burst | --cpu-share | --cpu-idle | --cpuset-cpus | --cpuset-mems | \
-                --blkio-weight | --signal | -s)
+                --blkio-weight | --l3-cache-schema | --mem-bw-schema | --cpu-rt-period | --cpu-rt-runtime | --signal | -s)
                 at=$((at + 1))
                 ;;
             -*) ;;

@@ -10,13 +10,13 @@ use crate::error::{Context, Error, Result};
 use crate::id_map;
 use crate::log::Log;
 use crate::net_devices;
-use crate::perform::{self, Performer};
+use crate::perform::{self, Around, Performer};
 use crate::plan::{self, Birth, Given, Plan, Step};
 use crate::rdt;
-use crate::record::{Place, Process, Record, replace};
+use crate::record::{self, Place, Record, replace};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
-use spec::bundle::Status;
+use spec::bundle::{Config, NamespaceKind, Process, Status};
 use spec::timestamp::rfc3339;
 use std::fs::{self, File};
 use std::io;
@@ -75,7 +75,8 @@ pub fn create(
             },
         },
     )?;
-    plan.warnings.iter().for_each(|warning| log.warn(warning));
+    let withheld = bundle.config.process.iter().flat_map(|process| withheld(&bundle.config, process));
+    plan.warnings.iter().cloned().chain(withheld).for_each(|warning| log.warn(&warning));
     plan.selinux.map_or(Ok(()), perform::check_selinux)?;
     let console = check_console(bundle, console)?;
     let place = Place::claim(&globals.root, &arguments.id)?;
@@ -104,6 +105,15 @@ pub fn create(
                 .for_each(|error| log.warn(error));
             Err(error)
         }
+    }
+}
+
+/// Capabilities that the caller has not got itself. With users of its own a container has them all, over itself.
+pub fn withheld(config: &Config, process: &Process) -> Vec<Error> {
+    let mut namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    match sys::capability::permitted() {
+        Ok(held) if !namespaces.any(|own| own.kind == NamespaceKind::User) => plan::withheld(process, held),
+        _ => Vec::new(),
     }
 }
 
@@ -168,9 +178,10 @@ fn build(
     performer.console = console;
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
+    performer.environment = bundle.config.process.iter().flat_map(|own| own.env.clone()).collect();
     let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
     drop(lock);
-    record.process = Process::of(pid);
+    record.process = record::Process::of(pid);
     let done = lead(place, record, plan, &parent, pid_file).and_then(|()| match starter {
         Starter::Other => parent.go(),
         Starter::Creator => Ok(()),
@@ -245,7 +256,7 @@ fn lead(
     channel: &Channel,
     pid_file: Option<&Path>,
 ) -> Result<()> {
-    let Some(Process { pid, .. }) = record.process else { return Err(gone()) };
+    let Some(record::Process { pid, .. }) = record.process else { return Err(gone()) };
     place.write(record)?;
     if let Some(new) = &plan.cgroup.scope {
         // Its path is not on record before it is ours: another container may have one of this name.
@@ -291,8 +302,8 @@ pub fn set_oom_score(pid: i32, value: i32) -> Result<()> {
 /// `prestart` is `createRuntime`'s old name.
 fn run_hooks(record: &Record, plan: &Plan) -> Result<()> {
     let state = record.state(Status::Creating);
-    perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state)?;
-    perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state)
+    perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state, Around::Runtime)?;
+    perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state, Around::Runtime)
 }
 
 /// Writes a process ID where the caller wants it.

@@ -5,7 +5,7 @@ use crate::arguments;
 use crate::bundle;
 use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
-use crate::create::write_pid;
+use crate::create::{withheld, write_pid};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
 use crate::perform::{self, Performer};
@@ -51,13 +51,15 @@ pub fn exec(
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
-    plan::warnings(&process).iter().for_each(|warning| log.warn(warning));
+    let warnings = plan::warnings(&process).into_iter().chain(withheld(&config, &process));
+    warnings.for_each(|warning| log.warn(&warning));
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
     plan::needs_selinux(Some(&process), &none).map_or(Ok(()), perform::check_selinux)?;
     let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
-    let pid = join_and_fork(&record, &config, &process, &steps, console)?;
+    let cgroup = cgroup(&record, arguments.cgroup.as_deref())?;
+    let pid = join_and_fork(&record, &config, &process, &steps, console, cgroup)?;
     write_pid(arguments.pid_file.as_deref(), pid)?;
     Ok(pid)
 }
@@ -79,6 +81,9 @@ fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
     process.terminal = arguments.tty;
     process.no_new_privileges |= arguments.no_new_privs;
     process.env.extend(arguments.env.iter().cloned());
+    if let Some(label) = &arguments.process_label {
+        process.selinux_label.clone_from(label);
+    }
     if let Some(cwd) = &arguments.cwd {
         process.cwd.clone_from(cwd);
     }
@@ -121,6 +126,7 @@ fn join_and_fork(
     process: &Process,
     steps: &[Step],
     console: Option<OwnedFd>,
+    cgroup: Option<Cgroup>,
 ) -> Result<i32> {
     let mut kinds = kinds(config);
     // Before the process is known to be the container's still.
@@ -129,11 +135,6 @@ fn join_and_fork(
     let held = held.ok_or_else(|| Error(format!("container {:?}: it has stopped", record.id)))?;
     // The new process is seen in the container from its first moment on.
     prctl::set_dumpable(false).context(|| "close this process".into())?;
-    let cgroup = record
-        .cgroup
-        .as_deref()
-        .map(|path| File::open(folder::of(path)).context(|| format!("open the cgroup {path}")));
-    let cgroup = cgroup.transpose()?;
     if kinds.contains(CloneFlags::CLONE_NEWPID) {
         kinds = kinds - join_processes(&held, kinds)?;
     }
@@ -169,11 +170,36 @@ fn join_and_fork(
     }
 }
 
+/// The cgroup of the new process.
+struct Cgroup {
+    folder: File,
+    /// It is that one or none.
+    named: bool,
+}
+
+/// The container's, or one below it that `--cgroup` names.
+fn cgroup(record: &Record, below: Option<&str>) -> Result<Option<Cgroup>> {
+    let Some(path) = &record.cgroup else {
+        return below.map_or(Ok(None), |_| Err(Error::new("--cgroup: the container has no cgroup")));
+    };
+    let name = below.unwrap_or_default().trim_matches('/');
+    if name.contains(':') {
+        return Err(Error(format!("--cgroup {name:?}: controllers have no hierarchies of their own here")));
+    }
+    if name.split('/').any(|part| part == "..") {
+        return Err(Error(format!("--cgroup {name:?}: it leads out of the container's")));
+    }
+    let words = || format!("open the cgroup {path}/{name}");
+    let folder = File::open(folder::of(path).join(name)).context(words)?;
+    Ok(Some(Cgroup { folder, named: below.is_some() }))
+}
+
 /// Forks into the container's cgroup, or into its first process's: one that has given its
 /// controllers on to others below it takes no process itself.
-fn fork(record: &Record, cgroup: Option<&File>) -> io::Result<Option<i32>> {
-    match sys::fork::fork(0, cgroup.map(AsFd::as_fd)) {
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+fn fork(record: &Record, cgroup: Option<&Cgroup>) -> io::Result<Option<i32>> {
+    let named = cgroup.is_some_and(|own| own.named);
+    match sys::fork::fork(0, cgroup.map(|own| own.folder.as_fd())) {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) && !named => {
             let below = folder::of_process(record.process.map_or(0, |process| process.pid))?;
             sys::fork::fork(0, Some(File::open(below)?.as_fd()))
         }

@@ -120,7 +120,10 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Resume(id) => usage::resume(root, &id)?,
         Command::Ps { id, json, options } => print(usage::ps(root, &id, json, &options)?)?,
         Command::Events { id, every } => usage::events(root, &id, every)?,
-        Command::Update { id, file, resources } => usage::update(root, &id, file.as_deref(), &resources)?,
+        Command::Update { id, file, resources, schemata } => {
+            usage::update_classes(root, &id, &schemata)?;
+            usage::update(root, &id, file.as_deref(), &resources)?;
+        }
         Command::Features => print(features::features()?)?,
         Command::Spec { bundle, rootless } => spec::spec(&bundle, rootless)?,
         Command::Help => output::print(include_str!("usage.txt"))?,

@@ -77,17 +77,20 @@ impl Held {
     pub fn make(&self, plan: &Rdt) -> Result<()> {
         if !self.group.is_dir() {
             make_folder(&self.group)?;
-            self.write(plan)?;
+            self.write(&plan.schemata)?;
         }
         self.monitor.as_deref().map_or(Ok(()), make_folder)
     }
 
-    /// All lines at once: each is checked against the others.
-    fn write(&self, plan: &Rdt) -> Result<()> {
-        if plan.schemata.is_empty() {
+    /// Writes all lines at once: each is checked against the others.
+    ///
+    /// # Errors
+    /// The kernel refuses one; its words.
+    pub fn write(&self, schemata: &[String]) -> Result<()> {
+        if schemata.is_empty() {
             return Ok(());
         }
-        let text = plan.schemata.join("\n") + "\n";
+        let text = schemata.join("\n") + "\n";
         fs::write(self.group.join("schemata"), &text).context(|| {
             let status = self.group.with_file_name("info").join("last_cmd_status");
             let status = fs::read_to_string(status).unwrap_or_default();

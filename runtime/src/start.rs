@@ -5,7 +5,7 @@ use crate::channel::{Channel, Message};
 use crate::create::Created;
 use crate::delete;
 use crate::error::{Context, Error, Result};
-use crate::perform;
+use crate::perform::{self, Around};
 use crate::record::{Place, Record};
 use spec::bundle::{Config, Status};
 use std::borrow::Borrow;
@@ -51,6 +51,6 @@ fn run_program<T: Borrow<Channel>>(
     }
     place.await_program();
     let hooks = config.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
-    perform::run_hooks(hooks, "hooks.poststart", &record.state(Status::Running))
+    perform::run_hooks(hooks, "hooks.poststart", &record.state(Status::Running), Around::Runtime)
         .inspect_err(|_| drop(delete::end_process(record)))
 }

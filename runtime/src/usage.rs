@@ -142,6 +142,20 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     replace(&path, &text).context(|| format!("write {}", path.display()))
 }
 
+/// Changes lines of the container's class of resctrl.
+///
+/// # Errors
+/// It has none; the kernel refuses one.
+pub fn update_classes(root: &Path, id: &str, schemata: &[String]) -> Result<()> {
+    if schemata.is_empty() {
+        return Ok(());
+    }
+    match Place::of(root, id).read(id)?.rdt {
+        Some(held) => held.write(schemata),
+        None => Err(Error(format!("container {id:?}: linux.intelRdt: it has no class of resctrl"))),
+    }
+}
+
 fn read(path: &Path) -> Result<Resources> {
     let mut text = Vec::new();
     match path.to_str() {

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -11,6 +11,9 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const FSCONFIG_CMD_RECONFIGURE: libc::c_uint = 7;
+const FSPICK_CLOEXEC: libc::c_uint = 1;
+const FSPICK_EMPTY_PATH: libc::c_uint = 8;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
 
@@ -31,6 +34,25 @@ impl FsContext {
         // SAFETY: the kernel copies the string, which ends in a zero byte.
         let fd = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
         owned(fd).map(Self)
+    }
+
+    /// Begins to change the file system whose root a mounted descriptor is (fspick(2), Linux 5.2).
+    ///
+    /// # Errors
+    /// `EINVAL` when nothing is mounted there, `EPERM` without `CAP_SYS_ADMIN`.
+    pub fn of(mount: BorrowedFd<'_>) -> io::Result<Self> {
+        let flags = FSPICK_CLOEXEC | FSPICK_EMPTY_PATH;
+        // SAFETY: the path is the static empty string.
+        let fd = unsafe { libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), flags) };
+        owned(fd).map(Self)
+    }
+
+    /// Changes the file system as was set (fsconfig(2)).
+    ///
+    /// # Errors
+    /// What the file system refuses; [`Self::messages`] says more.
+    pub fn reconfigure(&self) -> io::Result<()> {
+        self.config(FSCONFIG_CMD_RECONFIGURE, std::ptr::null(), std::ptr::null())
     }
 
     /// Sets a parameter; key and value are at most 255 bytes long (fsconfig(2)).

@@ -80,10 +80,11 @@ fn interval(text: &str) -> Result<u64> {
 
 /// The arguments of `update`: a file of `linux.resources`, or an option for each limit.
 pub fn update(parser: &mut Parser) -> Result<Command> {
-    let (mut id, mut file, mut resources) = (None, None, Resources::default());
+    let (mut id, mut file, mut resources, mut schemata) = (None, None, Resources::default(), Vec::new());
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('r') | Arg::Long("resources") => file = Some(path(parser)?),
+            Arg::Long("l3-cache-schema") | Arg::Long("mem-bw-schema") => schemata.push(text(parser)?),
             Arg::Long(name) => {
                 let name = name.to_owned();
                 limit(&name, parser, &mut resources)?;
@@ -92,7 +93,7 @@ pub fn update(parser: &mut Parser) -> Result<Command> {
             other => return Err(unexpected(&other)),
         }
     }
-    Ok(Command::Update { id: needed(id)?, file, resources: Box::new(resources) })
+    Ok(Command::Update { id: needed(id)?, file, resources: Box::new(resources), schemata })
 }
 
 fn limit(name: &str, parser: &mut Parser, resources: &mut Resources) -> Result<()> {
@@ -104,6 +105,8 @@ fn limit(name: &str, parser: &mut Parser, resources: &mut Resources) -> Result<(
         "cpu-quota" => cpu.quota = Some(number(parser, &option)?),
         "cpu-burst" => cpu.burst = Some(number(parser, &option)?),
         "cpu-share" | "cpu-shares" => cpu.shares = Some(number(parser, &option)?),
+        "cpu-rt-period" => cpu.realtime_period = Some(number(parser, &option)?),
+        "cpu-rt-runtime" => cpu.realtime_runtime = Some(number(parser, &option)?),
         "cpu-idle" => cpu.idle = Some(number(parser, &option)?),
         "cpuset-cpus" => cpu.cpus = text(parser)?,
         "cpuset-mems" => cpu.mems = text(parser)?,

@@ -70,6 +70,8 @@ pub fn exec(parser: &mut Parser) -> Result<Command> {
             Arg::Short('c') | Arg::Long("cap") => exec.cap.push(text(parser)?),
             Arg::Long("no-new-privs") => flag(parser).map(|()| exec.no_new_privs = true)?,
             Arg::Long("apparmor") => exec.apparmor = Some(text(parser)?),
+            Arg::Long("process-label") => exec.process_label = Some(text(parser)?),
+            Arg::Long("cgroup") => exec.cgroup = Some(text(parser)?),
             Arg::Short('d') | Arg::Long("detach") => flag(parser).map(|()| exec.detach = true)?,
             Arg::Long("ignore-paused") => flag(parser).map(|()| exec.ignore_paused = true)?,
             Arg::Long("pid-file") => exec.pid_file = Some(path(parser)?),

@@ -101,6 +101,8 @@ pub enum Command {
         file: Option<PathBuf>,
         /// What the other options say.
         resources: Box<Resources>,
+        /// Lines of resctrl's `schemata`.
+        schemata: Vec<String>,
     },
     /// Prints what the runtime can do.
     Features,
@@ -161,6 +163,10 @@ pub struct Exec {
     pub no_new_privs: bool,
     /// Another AppArmor profile.
     pub apparmor: Option<String>,
+    /// Another SELinux label.
+    pub process_label: Option<String>,
+    /// Below the container's cgroup.
+    pub cgroup: Option<String>,
     /// Return once the program runs.
     pub detach: bool,
     /// Also in a paused container.
@@ -206,7 +212,11 @@ pub fn parse(
             Arg::Short('v') | Arg::Long("version") => return Ok((globals, Command::Version)),
             Arg::Short('h') | Arg::Long("help") => return Ok((globals, Command::Help)),
             Arg::Value(name) => {
-                let command = command(&name.to_string_lossy(), &mut parser)?;
+                let rest = parser.raw_args().context(|| "arguments".to_owned())?;
+                let command = match rest.as_slice().first().and_then(|first| first.to_str()) {
+                    Some("-h" | "--help") => Command::Help,
+                    _ => command(&name.to_string_lossy(), &mut parser)?,
+                };
                 return Ok((globals, command));
             }
             other => return Err(unexpected(&other)),
@@ -389,6 +399,7 @@ mod tests {
             (vec!["A=b".into()], vec!["ls".into(), "-l".into(), "--all".into()])
         );
         assert_eq!(command_of("exec abc -- ls"), command_of("exec abc ls"));
+        assert_eq!(command_of("exec --help"), Command::Help);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn user(user: &User) -> Result<()> {
 /// Gives up every capability that is not in these bits.
 pub fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Result<()> {
     let held = sys::capability::permitted().context(|| "process.capabilities: read".into())?;
-    // What the caller does not hold cannot be given: as runc, without a word.
+    // What the caller does not hold cannot be given, of which it was warned.
     sys::capability::set(effective & held, permitted & held, inheritable & held)
         .context(|| "process.capabilities: set".into())?;
     if ambient == 0 {

@@ -9,42 +9,67 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// As much of what a failed hook wrote as an error quotes.
 const QUOTED: u64 = 4096;
 
+/// How hooks begin; the specification leaves it open, and programs expect what runc does.
+#[derive(Clone, Copy, Debug)]
+pub enum Around<'a> {
+    /// In the bundle, with the runtime's environment.
+    Runtime,
+    /// In the bundle, with this environment.
+    Bundle(&'a [String]),
+    /// In the container, with this environment.
+    Container(&'a [String]),
+}
+
 /// Runs hooks in order; the first that fails ends the list.
 ///
 /// # Errors
 /// The hook by its JSON path and what became of it.
-pub fn run(hooks: &[Hook], name: &str, state: &State) -> Result<()> {
-    for (place, hook) in hooks.iter().enumerate() {
-        one(hook, state).map_err(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))?;
-    }
-    Ok(())
+pub fn run(hooks: &[Hook], name: &str, state: &State, around: Around<'_>) -> Result<()> {
+    all(hooks, name, state, around).find(Result::is_err).unwrap_or(Ok(()))
 }
 
 /// Runs all hooks, also after one that fails; what failed is returned for the log.
 pub fn run_all(hooks: &[Hook], name: &str, state: &State) -> Vec<Error> {
-    let numbered = hooks.iter().enumerate();
-    let failed = numbered.filter_map(|(place, hook)| {
-        one(hook, state).err().map(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))
-    });
-    failed.collect()
+    all(hooks, name, state, Around::Runtime).filter_map(Result::err).collect()
 }
 
-fn one(hook: &Hook, state: &State) -> Result<()> {
+fn all<'a>(
+    hooks: &'a [Hook],
+    name: &'a str,
+    state: &'a State,
+    around: Around<'a>,
+) -> impl Iterator<Item = Result<()>> + use<'a> {
+    hooks.iter().enumerate().map(move |(place, hook)| {
+        one(hook, state, around)
+            .map_err(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))
+    })
+}
+
+fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
     let text = serde_json::to_vec(state).context(|| "write the state".into())?;
     let mut input = memory("state")?;
     input.write_all(&text).and_then(|()| input.rewind()).context(|| "write the state".into())?;
     let mut output = memory("output")?;
     let mut command = Command::new(&hook.path);
-    command
-        .args(hook.args.iter().skip(1))
-        .env_clear()
-        .envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.args(hook.args.iter().skip(1));
+    let env = match around {
+        Around::Runtime => hook.env.as_deref(),
+        Around::Bundle(env) | Around::Container(env) => Some(hook.env.as_deref().unwrap_or(env)),
+    };
+    if let Some(env) = env {
+        command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
+    }
+    // It may be gone when the container ends.
+    if !matches!(around, Around::Container(_)) && Path::new(&state.bundle).is_dir() {
+        command.current_dir(&state.bundle);
+    }
     if let Some(name) = hook.args.first() {
         command.arg0(name);
     }

@@ -14,7 +14,7 @@ mod program;
 mod scheduling;
 mod selinux;
 
-pub use hooks::{run as run_hooks, run_all as run_all_hooks};
+pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
 pub use idmap::trees as idmapped;
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
 pub use scheduling::affinity as set_affinity;
@@ -57,6 +57,8 @@ pub struct Performer {
     pub state: State,
     /// Hooks of the container's own moments.
     pub hooks: Hooks,
+    /// The environment of its program, `NAME=value`.
+    pub environment: Vec<String>,
     /// The runtime's own file, which no container may run.
     pub own_program: Option<guard::Identity>,
     found: Option<Found>,
@@ -77,6 +79,7 @@ impl Performer {
             listener: None,
             state,
             hooks: Hooks::default(),
+            environment: Vec::new(),
             own_program: guard::Identity::of_this_program(),
             found: None,
             parent: Parent::default(),
@@ -127,9 +130,9 @@ impl Performer {
             Step::Hooks(moment) => self.run_hooks(*moment),
             Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
-            Step::Pivot { by_chroot } => {
+            Step::Pivot { by_chroot, shared } => {
                 self.mounts.end();
-                mount::pivot(self.root()?, *by_chroot)
+                mount::pivot(self.root()?, *by_chroot, *shared)
             }
             Step::Chroot => {
                 self.mounts.end();
@@ -196,13 +199,15 @@ impl Performer {
         match moment {
             Moment::CreateRuntime => self.channel.ask_for_hooks(),
             Moment::CreateContainer => {
-                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state)
+                let around = Around::Bundle(&self.environment);
+                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, around)
             }
             Moment::StartContainer => {
                 self.state.status = spec::bundle::Status::Created;
                 // As it is known where the hook is run.
                 self.state.pid = Some(std::process::id().cast_signed());
-                hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state)
+                let around = Around::Container(&self.environment);
+                hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state, around)
             }
         }
     }

@@ -100,11 +100,18 @@ pub fn mount(
     idmapped: &[(String, OwnedFd)],
 ) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
+    if let Source::There { whole } = mount.source {
+        let target = place::open(root, &mount.destination).context(words)?;
+        change(target.as_fd(), whole, &mount.options).context(words)?;
+        mounts.spend([target]);
+        return Ok(());
+    }
     let tree = match &mount.source {
         Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
         Source::Mapped { .. } => already(&mount.name, idmapped),
         Source::New { kind, device } => new(mounts, kind, device, &mount.options),
         Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
+        Source::There { .. } => return Ok(()),
     };
     let tree = tree.context(words)?;
     let missing = match mount.source {
@@ -134,6 +141,7 @@ fn describe(source: &Source) -> &str {
         Source::Bind { path, .. } | Source::Mapped { path, .. } => path,
         Source::New { kind, .. } => kind,
         Source::Copy { .. } => "tmpfs",
+        Source::There { .. } => "what is there",
     }
 }
 
@@ -149,41 +157,68 @@ fn already(name: &str, idmapped: &[(String, OwnedFd)]) -> Result<OwnedFd> {
     tree.map_or_else(|| Err(Error::new("it was not made")), |(_, tree)| tree.try_clone().map_err(plain))
 }
 
+/// Changes a mount that is there, and the file system itself when `whole`. What the options do not name stays.
+fn change(target: BorrowedFd<'_>, whole: bool, options: &Options) -> Result<()> {
+    if whole {
+        let context = FsContext::of(target).map_err(plain)?;
+        let set = options.set | options.set_recursive;
+        let flags = [(set, "ro"), (options.clear | options.clear_recursive, "rw")];
+        let flags = flags.into_iter().filter(|(bits, _)| bits & RDONLY != 0).map(|(_, name)| name);
+        configure(&context, flags.chain(options.parameters.iter().map(String::as_str)))?;
+        context.reconfigure().map_err(|error| said(&context, error))?;
+    }
+    set_attributes(target, options)?;
+    options.propagation.map_or(Ok(()), |(flag, recursive)| {
+        mount_tree::set_attributes(target, recursive, 0, 0, flag).map_err(plain)
+    })
+}
+
+fn set_attributes(tree: BorrowedFd<'_>, options: &Options) -> Result<()> {
+    let set = |recursive, set, clear| match set | clear {
+        0 => Ok(()),
+        _ => mount_tree::set_attributes(tree, recursive, set, clear, 0).map_err(plain),
+    };
+    set(true, options.set_recursive, options.clear_recursive)?;
+    set(false, options.set, options.clear)
+}
+
 /// A detached bind mount.
 pub fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
     let path = CString::new(path).map_err(|_| Error::new("the path has a zero byte"))?;
     let tree = mount_tree::copy(AT_FDCWD, &path, recursive).map_err(plain)?;
-    let set = |recursive, set, clear| match set | clear {
-        0 => Ok(()),
-        _ => mount_tree::set_attributes(tree.as_fd(), recursive, set, clear, 0).map_err(plain),
-    };
-    set(true, options.set_recursive, options.clear_recursive)?;
-    set(false, options.set, options.clear)?;
+    set_attributes(tree.as_fd(), options)?;
     Ok(tree)
 }
 
 fn new(mounts: &mut Mounts, kind: &str, device: &str, options: &Options) -> Result<OwnedFd> {
     let context = FsContext::open(kind).map_err(plain)?;
-    let said = |error: io::Error| match context.messages() {
-        text if text.is_empty() => plain(error),
-        text => Error(format!("{}: {text}", error.cause())),
-    };
-    context.set("source", device.as_bytes()).map_err(said)?;
+    context.set("source", device.as_bytes()).map_err(|error| said(&context, error))?;
     // A disk that is mounted read-only is not to be written by its file system either.
-    if device.starts_with('/') && options.set & RDONLY != 0 {
-        context.set_flag("ro").map_err(said)?;
-    }
+    let read_only = device.starts_with('/') && options.set & RDONLY != 0;
     // A cgroup hierarchy is there already: its parameters are the host's.
-    for parameter in options.parameters.iter().filter(|_| kind != "cgroup2") {
+    let own = options.parameters.iter().filter(|_| kind != "cgroup2").map(String::as_str);
+    configure(&context, read_only.then_some("ro").into_iter().chain(own))?;
+    let attributes = options.set | options.set_recursive;
+    let tree = context.detached(attributes).map_err(|error| said(&context, error))?;
+    mounts.spend([context.into()]);
+    Ok(tree)
+}
+
+fn configure<'a>(context: &FsContext, mut parameters: impl Iterator<Item = &'a str>) -> Result<()> {
+    parameters.try_for_each(|parameter| {
         let done = match parameter.split_once('=') {
             Some((key, value)) => context.set(key, value.as_bytes()),
             None => context.set_flag(parameter),
         };
-        done.map_err(said).context(|| format!("option {parameter:?}"))?;
+        done.map_err(|error| said(context, error)).context(|| format!("option {parameter:?}"))
+    })
+}
+
+fn said(context: &FsContext, error: io::Error) -> Error {
+    match context.messages() {
+        text if text.is_empty() => plain(error),
+        text => Error(format!("{}: {text}", error.cause())),
     }
-    let tree = context.detached(options.set | options.set_recursive).map_err(said)?;
-    mounts.spend([context.into()]);
-    Ok(tree)
 }
 
 fn plain(error: impl Cause) -> Error {
@@ -240,19 +275,24 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> nix::Result<Option<OwnedFd>> {
     }
 }
 
-/// Makes the root the only one there is: the old one is stacked under it and let go
-/// (pivot_root(2), NOTES).
-pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool) -> Result<()> {
+/// Makes the root the only one there is: the old one is stacked upon it and let go
+/// (pivot_root(2), NOTES), without the host's hearing of it where mounts are `shared` with it.
+pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool, shared: bool) -> Result<()> {
     let words = || "make the root the container's".to_owned();
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let old = shared.then(|| open("/", flags, Mode::empty())).transpose().context(words)?;
     fchdir(root).context(words)?;
     if by_chroot {
         mount_at(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context(words)?;
         chroot(".").context(words)?;
     } else {
         pivot_root(".", ".").context(words)?;
-        // Not to the host, from which mounts may still come.
-        let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-        mount_at(None::<&str>, ".", None::<&str>, flags, None::<&str>).context(words)?;
+        if let Some(old) = old {
+            // Not the new root, whose own mounts may be meant for the host.
+            fchdir(old).context(words)?;
+            let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+            mount_at(None::<&str>, ".", None::<&str>, flags, None::<&str>).context(words)?;
+        }
         umount2(".", MntFlags::MNT_DETACH).context(words)?;
     }
     chdir("/").context(words)

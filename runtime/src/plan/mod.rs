@@ -40,7 +40,7 @@ pub use mounts::{Mount, Source};
 pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use net_devices::NetDevice;
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};
-pub use process::{Program, Rlimit, exec, warnings};
+pub use process::{Program, Rlimit, exec, warnings, withheld};
 pub use rdt::{Rdt, is_in_force};
 pub use scheduling::affinity;
 pub use selinux::needed as needs_selinux;

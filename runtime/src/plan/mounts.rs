@@ -53,6 +53,11 @@ pub enum Source {
         /// A free name.
         device: String,
     },
+    /// What is mounted there already (`remount`).
+    There {
+        /// The file system is changed, not this mount of it alone.
+        whole: bool,
+    },
 }
 
 /// Every mount, in order.
@@ -129,6 +134,9 @@ fn source(
     bundle: &str,
 ) -> Result<Source> {
     let kind = mount.kind.as_deref().unwrap_or("");
+    if options.remount {
+        return Ok(Source::There { whole: options.bind.is_none() && kind != "bind" });
+    }
     if let Some(recursive) = options.bind.or((kind == "bind").then_some(false)) {
         let path = mount.source.as_deref().unwrap_or("");
         if path.is_empty() {

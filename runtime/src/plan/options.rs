@@ -16,6 +16,8 @@ pub struct Options {
     pub propagation: Option<(u64, bool)>,
     /// It is a bind mount; with what is mounted below when true.
     pub bind: Option<bool>,
+    /// What is mounted there is changed.
+    pub remount: bool,
     /// Parameters of the file system: `key` or `key=value`.
     pub parameters: Vec<String>,
     /// It is idmapped; with what is mounted below when true.
@@ -73,11 +75,12 @@ pub const PROPAGATIONS: [(&str, u64, bool); 8] = [
 ];
 
 /// Flags of the file system rather than the mount (fsconfig(2)).
-const FILE_SYSTEM_FLAGS: [&str; 7] =
-    ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "iversion"];
+const FILE_SYSTEM_FLAGS: [&str; 6] = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand"];
 
-/// Mean nothing here: what they ask for is the case anyway.
-const IGNORED: [&str; 7] = ["defaults", "auto", "noauto", "user", "nouser", "loud", "nofail"];
+/// Mean nothing here: what they ask for is the case anyway, or what kernels of this decade do not ask for: a file
+/// system that has versions of inodes keeps them.
+const IGNORED: [&str; 9] =
+    ["defaults", "auto", "noauto", "user", "nouser", "loud", "nofail", "iversion", "noiversion"];
 
 /// With a value they are crun's own.
 const IDMAP: [&str; 2] = ["idmap", "ridmap"];
@@ -125,6 +128,7 @@ impl Options {
         match option {
             "bind" => self.bind = Some(self.bind == Some(true)),
             "rbind" => self.bind = Some(true),
+            "remount" => self.remount = true,
             "async" | "nolazytime" | "silent" | COPY_UP => {}
             ignored if IGNORED.contains(&ignored) => {}
             "idmap" => self.idmap = Some(self.idmap == Some(true)),
@@ -151,7 +155,7 @@ pub fn names() -> Vec<String> {
     let mut names: Vec<String> = attributes.flat_map(|name| [name.to_owned(), format!("r{name}")]).collect();
     names.extend(PROPAGATIONS.into_iter().map(|(name, ..)| name.to_owned()));
     names.extend(FILE_SYSTEM_FLAGS.into_iter().chain(IGNORED).map(str::to_owned));
-    names.extend(["bind", "rbind", COPY_UP].into_iter().chain(IDMAP).map(str::to_owned));
+    names.extend(["bind", "rbind", "remount", COPY_UP].into_iter().chain(IDMAP).map(str::to_owned));
     names.sort();
     names
 }
@@ -190,6 +194,12 @@ mod tests {
     fn ridmap_is_stronger_than_idmap() {
         assert_eq!([of("bind").idmap, of("idmap").idmap], [None, Some(false)]);
         assert_eq!([of("ridmap,idmap").idmap, of("idmap,ridmap").idmap], [Some(true); 2]);
+    }
+
+    #[test]
+    fn remount_and_versions_of_inodes_are_no_parameters() {
+        let options = of("remount,iversion,noiversion,ro");
+        assert!(options.remount && options.set == RDONLY && options.parameters.is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Step, memory_policy, personality, refuse, scheduling};
 use crate::error::{Error, Result};
 use crate::seccomp;
 use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
+use std::collections::BTreeSet;
 
 /// A program as execve(2) takes it, not looked for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
         Step::User(user.clone()),
     ]);
     steps.push(Step::Folder(process.cwd.clone()));
-    let mut env = process.env.clone();
+    let mut env = environment(&process.env);
     if listen_fds > 0 {
         env.extend([format!("LISTEN_FDS={listen_fds}"), "LISTEN_PID=1".to_owned()]);
     }
@@ -107,6 +108,15 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
     }
     steps.push(Step::CloseFrom(preserve_fds.saturating_add(listen_fds).saturating_add(3)));
     Ok(steps)
+}
+
+/// Of a name that is there twice the last value counts, as with runc: `exec --env` is later than the container's.
+fn environment(all: &[String]) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut known = BTreeSet::new();
+    let mut env: Vec<String> = all.iter().rev().filter(|entry| known.insert(name(entry))).cloned().collect();
+    env.reverse();
+    env
 }
 
 /// What comes last.
@@ -145,6 +155,17 @@ fn capability(name: &str) -> Option<usize> {
 /// What is left out and the caller should know: capabilities that Linux does not have
 /// (`config.md`, Linux Process: such a container should not fail).
 pub fn warnings(process: &Process) -> Vec<Error> {
+    left_out(process, "is not a capability", |name| capability(name).is_none())
+}
+
+/// The same of those that the caller, who holds these, cannot give.
+pub fn withheld(process: &Process, held: u64) -> Vec<Error> {
+    left_out(process, "is not the caller's to give", |name| {
+        capability(name).is_some_and(|number| held >> number & 1 == 0)
+    })
+}
+
+fn left_out(process: &Process, why: &str, is_out: impl Fn(&str) -> bool) -> Vec<Error> {
     let Some(sets) = &process.capabilities else { return Vec::new() };
     let named = [
         ("bounding", &sets.bounding),
@@ -153,14 +174,12 @@ pub fn warnings(process: &Process) -> Vec<Error> {
         ("permitted", &sets.permitted),
         ("ambient", &sets.ambient),
     ];
-    let unknown = |(set, names): (&'static str, &Vec<String>)| {
-        let unknown = names.iter().filter(|name| capability(name).is_none());
-        let words = |name: &String| {
-            Error(format!("process.capabilities.{set}: {name:?} is not a capability, left out"))
-        };
-        unknown.map(words).collect::<Vec<_>>()
+    let of_set = |(set, names): (&'static str, &Vec<String>)| {
+        let out = names.iter().filter(|name| is_out(name));
+        let words = |name: &String| Error(format!("process.capabilities.{set}: {name:?} {why}, left out"));
+        out.map(words).collect::<Vec<_>>()
     };
-    named.into_iter().flat_map(unknown).collect()
+    named.into_iter().flat_map(of_set).collect()
 }
 
 fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
@@ -180,4 +199,29 @@ fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
         limits.push(Rlimit { resource: number as u32, soft: limit.soft, hard: limit.hard });
     }
     Ok(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_name_counts_in_its_place() {
+        let env = ["A=1", "B=2", "A=3", "odd", "A=4=5"].map(str::to_owned);
+        assert_eq!(environment(&env), ["B=2", "odd", "A=4=5"]);
+    }
+
+    #[test]
+    fn capabilities_that_the_caller_lacks_are_told() {
+        let names = ["CAP_KILL", "CAP_CHOWN", "CAP_TEST"].map(str::to_owned);
+        let sets = Capabilities { permitted: names.into(), ..Capabilities::default() };
+        let process = Process { capabilities: Some(sets), ..Process::default() };
+        let words = |all: Vec<Error>| all.into_iter().map(|error| error.0).collect::<Vec<_>>();
+        assert_eq!(
+            words(withheld(&process, !(1 << 5))),
+            ["process.capabilities.permitted: \"CAP_KILL\" is not the caller's to give, left out"]
+        );
+        assert!(words(warnings(&process))[0].contains("CAP_TEST"));
+        assert!(withheld(&process, u64::MAX).is_empty());
+    }
 }

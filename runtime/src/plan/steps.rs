@@ -82,6 +82,8 @@ pub enum Step {
     Pivot {
         /// By chroot(2), for a host whose root is an initramfs.
         by_chroot: bool,
+        /// Mounts are still shared with the host.
+        shared: bool,
     },
     /// Makes the root this process's alone (chroot(2)), in the caller's mount namespace.
     Chroot,
@@ -233,12 +235,12 @@ fn enter(namespaces: &Namespaces) -> Vec<Step> {
 
 /// The root and all that is mounted on it.
 fn root(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'_>) -> Result<Vec<Step>> {
-    let (flag, recursive) = propagation(linux)?.unwrap_or((libc::MS_SLAVE, true));
     let path = rootfs(config, given.bundle);
     let mut steps = Vec::new();
     if has(linux, NamespaceKind::Mount) {
+        let (flag, recursive) = first_propagation(linux)?;
         steps.push(Step::Propagation(flag, recursive));
-        steps.extend((flag == libc::MS_SHARED).then(|| Step::PrivateParent(path.clone())));
+        steps.extend(stays_shared(flag, recursive).then(|| Step::PrivateParent(path.clone())));
         steps.push(Step::Root(path));
     } else {
         steps.push(Step::SharedRoot(path));
@@ -261,6 +263,20 @@ fn propagation(linux: &Linux) -> Result<Option<(u64, bool)>> {
         Some((_, flag, recursive)) => Ok(Some((flag, recursive))),
         None => Err(refuse::at("linux.rootfsPropagation", &format!("{name:?} is not a propagation"))),
     }
+}
+
+/// While the root is made. What cannot be bound could not be made the root either, so that comes last.
+fn first_propagation(linux: &Linux) -> Result<(u64, bool)> {
+    Ok(match propagation(linux)? {
+        None => (libc::MS_SLAVE, true),
+        Some((libc::MS_UNBINDABLE, recursive)) => (libc::MS_PRIVATE, recursive),
+        Some(named) => named,
+    })
+}
+
+/// Mounts of the host are: all of them, or those below `/`.
+fn stays_shared(flag: u64, recursive: bool) -> bool {
+    flag == libc::MS_SHARED || !recursive
 }
 
 fn names(config: &Config) -> Vec<Step> {
@@ -288,7 +304,10 @@ fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
 /// The root becomes the only one, and is closed to writers last.
 fn closing(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Vec<Step>> {
     let mut steps = match has(linux, NamespaceKind::Mount) {
-        true => vec![Step::Pivot { by_chroot: given.no_pivot }],
+        true => {
+            let (flag, recursive) = first_propagation(linux)?;
+            vec![Step::Pivot { by_chroot: given.no_pivot, shared: stays_shared(flag, recursive) }]
+        }
         false => vec![Step::Chroot],
     };
     steps.extend(config.process.as_ref().map(|process| Step::MakeFolder(process.cwd.clone())));

@@ -62,6 +62,24 @@ fn user_directory_and_environment_are_options() {
     let said =
         container.exec_with(&options, ["sh", "-c", "id -u; id -g; pwd; echo $ONE $TWO $FROM"]).ok().stdout;
     assert_eq!(said, "1000\n2000\n/tmp\n1 2=2 option\n");
+    // A name is there once, whoever looks for it.
+    let said = container.exec_with(&["--env", "FROM=option"], ["/bin/cat", "/proc/self/environ"]).ok().stdout;
+    assert_eq!(
+        said.split('\0').filter(|entry| entry.starts_with("FROM=")).collect::<Vec<_>>(),
+        ["FROM=option"]
+    );
+}
+
+#[test]
+fn a_cgroup_below_the_containers_is_an_option() {
+    let container = Bundle::new().long().start();
+    std::fs::create_dir(format!("/sys/fs/cgroup/{}/below", container.id)).unwrap();
+    let said = container.exec_with(&["--cgroup", "/below"], ["cat", "/proc/self/cgroup"]).ok().stdout;
+    assert!(said.ends_with("0::/below\n"), "{said}");
+    for name in ["../..", "cpu:/below", "nothing"] {
+        let error = container.exec_with(&["--cgroup", name], ["true"]).error();
+        assert!(error.contains(name.split(':').next().unwrap()), "{error}");
+    }
 }
 
 #[test]

@@ -47,6 +47,27 @@ fn all_six_run_once_and_in_order() {
 }
 
 #[test]
+fn one_that_says_nothing_of_it_begins_in_the_bundle_with_the_environment_around_it() {
+    let mut bundle = shared(Bundle::new()).set("/process/env", json!(["PATH=/bin", "OWN=program"]));
+    for kind in KINDS {
+        let script = format!("cat >/dev/null; echo $PWD ${{OWN:-none}} $HOME >{}/{kind}", place(kind));
+        bundle = bundle.hook(kind, json!({ "path": "/bin/sh", "args": ["sh", "-c", script] }));
+    }
+    let folder = bundle.path().display().to_string();
+    let mut run = bundle.command("run", &[]);
+    run.env("OWN", "runtime").env("HOME", "/home");
+    finish(run).ok();
+    let said = |kind: &str| read(format!("/run/shared/{kind}")).trim().to_owned();
+    for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+        assert_eq!(said(kind), format!("{folder} runtime /home"), "{kind}");
+    }
+    if !fails(Peer::Crun, "1.8.1 gives createContainer the runtime's environment") {
+        assert!(said("createContainer").contains(" program"), "{}", said("createContainer"));
+    }
+    assert!(said("startContainer").contains(" program"), "{}", said("startContainer"));
+}
+
+#[test]
 fn several_of_a_kind_run_in_the_order_listed() {
     let mut bundle = Bundle::new();
     for number in 1..=3 {

@@ -1,6 +1,6 @@
 //! `mounts`: what is seen where.
 
-use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
+use crate::support::{Bundle, Container, Peer, capabilities, fails, finish, leftovers, read};
 use serde_json::json;
 use std::fs::{create_dir_all, write};
 use std::path::Path;
@@ -224,6 +224,44 @@ fn a_private_one_does_not() {
     let container = propagating(&["rbind", "rprivate"]);
     sh("mount -t tmpfs late /run/source/late && touch /run/source/late/seen");
     assert_eq!(container.sh("ls /bound/late"), "");
+}
+
+#[test]
+fn what_the_container_mounts_in_a_shared_one_reaches_the_host() {
+    let bundle = source();
+    sh("mount --bind /run/source /run/source && mount --make-shared /run/source && mkdir /run/source/late");
+    let bundle = bundle
+        .bind("/run/source", "/bound", &["rbind", "rshared"])
+        .set("/linux/rootfsPropagation", json!("rshared"))
+        .set("/process/capabilities", capabilities(&["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]))
+        .sh("mount -t tmpfs late /bound/late && echo mine >/bound/late/file");
+    bundle.run().ok();
+    assert_eq!(read("/run/source/late/file"), "mine\n");
+}
+
+#[test]
+fn remount_changes_what_is_there() {
+    let options = |line: &str| line.split(' ').nth(5).unwrap().to_owned();
+    let file_system = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    let line = Bundle::new().mount("/proc", "proc", "proc", &["remount", "ro"]).mountinfo("/proc");
+    assert!(options(&line).starts_with("ro"), "{line}");
+    let whole =
+        fails(Peer::Crun, "1.8.1 leaves the file system as it is") || file_system(&line).starts_with("ro");
+    assert!(whole, "{line}");
+    // The mount alone, which is the container's and not the host's.
+    let bound = || Bundle::new().mount("/proc", "bind", "/proc", &["remount", "bind", "ro"]);
+    let line = bound().mountinfo("/proc");
+    assert!(options(&line).starts_with("ro") && file_system(&line).starts_with("rw"), "{line}");
+    assert_eq!(bound().sh("echo /proc/[0-9]*").says(), "/proc/1\n");
+    let tmpfs = Bundle::new().mount("/tmp", "tmpfs", "tmpfs", &["size=1m", "nosuid"]);
+    let line = tmpfs.mount("/tmp", "tmpfs", "", &["remount", "size=2m"]).mountinfo("/tmp");
+    assert!(file_system(&line).contains("size=2048k"), "{line}");
+    let kept = fails(Peer::Runc, "1.1.5 takes away what is not named")
+        || fails(Peer::Crun, "1.8.1 takes away what is not named")
+        || options(&line).contains("nosuid");
+    assert!(kept, "{line}");
+    let error = Bundle::new().mount("/nothing", "tmpfs", "", &["remount"]).try_create().error();
+    assert!(error.contains("nothing"), "{error}");
 }
 
 #[test]

@@ -57,6 +57,25 @@ fn the_propagation_of_the_root_is_set() {
 }
 
 #[test]
+fn the_propagation_of_the_root_is_set_where_the_host_shares_its_mounts() {
+    let bundle = Bundle::new();
+    let mounts = || std::fs::read_to_string("/proc/1/mountinfo").unwrap().lines().count();
+    assert!(std::process::Command::new("mount").args(["--make-rshared", "/run"]).status().unwrap().success());
+    let (before, mut bundle) = (mounts(), bundle.args(["true"]));
+    for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
+        let unbindable = word.ends_with("unbindable");
+        if unbindable && fails(Peer::Runc, "1.1.5 binds the root once it cannot be bound")
+            || word == "runbindable" && fails(Peer::Crun, "1.8.1 binds /dev/null once it cannot be bound")
+        {
+            continue;
+        }
+        bundle = bundle.set("/linux/rootfsPropagation", json!(word));
+        bundle.run().ok();
+        assert_eq!(mounts(), before, "{word}");
+    }
+}
+
+#[test]
 fn the_rootfs_need_not_be_a_mount_and_no_pivot_works() {
     let bundle = Bundle::new().args(["ls", "/"]);
     let said = finish(bundle.command("run", &["--no-pivot"])).ok().stdout;

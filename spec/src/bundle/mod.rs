@@ -134,9 +134,9 @@ pub struct Hook {
     /// Its arguments, the first being its own name.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Its whole environment, `NAME=value`.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
+    /// Its whole environment, `NAME=value`; none says nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
     /// Seconds after which it is killed; above zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<i64>,

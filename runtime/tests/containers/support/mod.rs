@@ -14,6 +14,7 @@ mod place;
 
 pub use bundle::Bundle;
 pub use command::{Ran, Running, STATE, begin, finish, runtime};
+pub use config::capabilities;
 pub use console::Console;
 pub use container::Container;
 pub use peer::{Peer, fails};
