@@ -1,6 +1,5 @@
 //! Folders whose files somebody else writes.
 
-use crate::volume::place;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use spec::paths;
 use std::fs;
@@ -8,7 +7,7 @@ use std::path::Path;
 use sys::cause::cause;
 use tokio::sync::watch;
 
-/// Makes the folders that DaemonSets write into, and what the root's links lead to; and pods' own.
+/// Makes the folders that DaemonSets write into, and what the root's links lead to.
 ///
 /// # Errors
 /// One that cannot be made.
@@ -17,11 +16,6 @@ pub fn make_all() -> Result<(), String> {
     let targets = targets.map(|(_, target)| *target);
     for folder in targets.chain([paths::CNI_NETWORKS, paths::CNI_PROGRAMS]) {
         fs::create_dir_all(folder).map_err(|error| format!("make {folder}: {}", cause(&error)))?;
-    }
-    // Pods' secrets are for root alone.
-    for folder in [place::PODS, place::RUN] {
-        let made = sys::file::make_private(Path::new(folder));
-        made.map_err(|error| format!("make {folder}: {}", cause(&error)))?;
     }
     Ok(())
 }

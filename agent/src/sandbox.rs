@@ -44,6 +44,17 @@ pub fn find(pod: &Pod) -> Option<Sandbox> {
     (sandbox.pid.is_none() || processes::is_held(pod)).then_some(sandbox)
 }
 
+/// Makes the pod's folders. Its secrets are for root alone, that of its own users, too.
+///
+/// # Errors
+/// What cannot be made, in words.
+pub fn make_folders(pod: &Pod) -> Result<(), String> {
+    let (uid, users) = (pod.metadata.uid.as_deref().unwrap_or_default(), users::first(pod)?);
+    [place::pod(uid), place::run(uid)].into_iter().try_for_each(|folder| {
+        sys::file::make_private(&folder, users).map_err(|error| words("make", &folder, &error))
+    })
+}
+
 /// Makes a pod's sandbox; `by` is who gives it its network.
 ///
 /// # Errors

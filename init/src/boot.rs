@@ -48,13 +48,14 @@ struct Step {
 
 /// In this order: see `docs/boot.md`.
 #[rustfmt::skip]
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "file systems of the kernel", run: |_| early_mounts::mount_all().map(|()| None) },
     Step { name: "console", run: |_| { console::open(); Ok(None) } },
     Step { name: "cgroups", run: |_| early_mounts::enable_controllers().map(|()| None) },
     Step { name: "command line", run: read_command_line },
     Step { name: "modules to reach the root", run: load_modules },
     Step { name: "root", run: enter_root },
+    Step { name: "shared mounts", run: |_| early_mounts::share().map(|()| None) },
     Step { name: "image", run: read_manifest },
     Step { name: "configuration", run: gather_config },
     Step { name: "modules", run: load_all_modules },

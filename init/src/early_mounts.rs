@@ -50,6 +50,13 @@ impl Mount {
     }
 }
 
+/// Has what is mounted from here on seen in mount namespaces that follow this one (mount_namespaces(7)), such as those of
+/// pods that ask for it. The kernel begins with mounts that are private.
+pub fn share() -> Result<()> {
+    let flags = MsFlags::MS_SHARED | MsFlags::MS_REC;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).context(|| "make mounts shared")
+}
+
 /// Gives cgroups below the root every controller that this kernel has, and
 /// makes the parent of the services' groups.
 pub fn enable_controllers() -> Result<()> {

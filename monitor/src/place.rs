@@ -36,35 +36,24 @@
 
 use spec::node::Name;
 use spec::paths;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
 /// Makes the folders. What lies in most of them is for root alone: it belongs to containers, their secrets and their
 /// programs with set-user-ID bits, which are for nobody else to run. Whose root is not the node's goes through the rest
-/// to a container's own folder ([`give_way`]).
+/// to a container's own folder.
 ///
 /// # Errors
 /// The folder, and why it cannot be made.
 pub fn make_all() -> Result<(), String> {
     let named = |folder: &Path, error: io::Error| format!("make {}: {}", folder.display(), cause(&error));
     for folder in [layers(), paths::VOLUMES.into(), writable(), definitions(), sessions()] {
-        sys::file::make_private(&folder).map_err(|error| named(&folder, error))?;
+        sys::file::make_private(&folder, None).map_err(|error| named(&folder, error))?;
     }
     let containers = containers();
     fs::create_dir_all(&containers).map_err(|error| named(&containers, error))
-}
-
-/// Lets root of a user namespace, who has this user and group ID, go through a container's folder to what it mounts.
-///
-/// # Errors
-/// As chown(2) and chmod(2) have them.
-pub fn give_way(name: &Name, root: u32) -> io::Result<()> {
-    let folder = folder(name);
-    chown(&folder, None, Some(root))?;
-    fs::set_permissions(folder, Permissions::from_mode(0o710))
 }
 
 /// One line per container.

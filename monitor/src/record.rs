@@ -2,15 +2,14 @@
 
 use crate::life::{Observed, State};
 use spec::node::Name;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Writes a container's record into its folder.
 pub fn write(folder: &Path, observed: &Observed) -> io::Result<()> {
     let text = serde_json::to_vec(observed)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::create_dir_all(folder)?;
     sys::file::replace(&folder.join("record"), &text)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// Puts `text` in place of what a file of this path holds, or leaves that. After a power cut it may hold what was before, or
@@ -37,13 +37,17 @@ pub fn remove_durably(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a folder that nobody else can look into or go through, with those above it.
+/// Makes a folder that nobody else can look into or go through, with those above it; but this group, which may be root's
+/// of a user namespace, may go through.
 ///
 /// # Errors
-/// As mkdir(2) and chmod(2) have them.
-pub fn make_private(folder: &Path) -> io::Result<()> {
+/// As mkdir(2), chown(2) and chmod(2) have them.
+pub fn make_private(folder: &Path, but: Option<u32>) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
+    if but.is_some() {
+        chown(folder, None, but)?;
+    }
+    fs::set_permissions(folder, Permissions::from_mode(if but.is_some() { 0o710 } else { 0o700 }))
 }
 
 /// Brings the listing that names `path` to disk: that it is there, or that it is not.
@@ -72,7 +76,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("skerry-file-{}", std::process::id()));
         let path = folder.join("file");
         assert!(replace(&path, b"one").is_err());
-        make_private(&folder).unwrap();
+        make_private(&folder, None).unwrap();
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         replace(&path, b"one").unwrap();
         replace_durably(&path, b"two", 0o600).unwrap();

@@ -23,7 +23,11 @@ impl Worker {
             self.refused = Some((reason, message));
             return;
         }
-        if let Err(reason) = self.make_volumes(pod).await {
+        let volumes = match sandbox::make_folders(pod) {
+            Ok(()) => self.make_volumes(pod).await,
+            failed => failed,
+        };
+        if let Err(reason) = volumes {
             events.say(pod, None, false, "FailedMount", reason.clone());
             self.postpone("", "ContainerCreating", reason, 1);
             return;

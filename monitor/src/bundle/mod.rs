@@ -19,7 +19,7 @@ pub use process::further;
 pub use signal::stop_signal;
 
 use spec::bundle::{
-    Config, Device, DeviceRule, IdMapping, Linux, Namespace, NamespaceKind, OCI_VERSION, Root, Seccomp,
+    Config, Device, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceKind, OCI_VERSION, Root, Seccomp,
 };
 use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
@@ -124,6 +124,10 @@ pub fn config(
     let filtered = confined && !container.security.contains(&Security::SeccompUnconfined);
     let paths = |paths: &[&str]| paths.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect();
     let namespaces = namespaces(container, around);
+    let mounts = mounts::mounts(container, around)?;
+    // A mount that reaches the host does so by way of a root that it is shared with.
+    let is_shared = |mount: &Mount| mount.options.iter().any(|own| own == "shared" || own == "rshared");
+    let rootfs_propagation = if mounts.iter().any(is_shared) { "shared".to_owned() } else { String::new() };
     let mut resources = limits::resources(container)?;
     resources.devices = device_rules(container, around);
     Ok(Config {
@@ -131,7 +135,7 @@ pub fn config(
         process: Some(process::process(name, container, image, around, &capabilities)?),
         root: Some(Root { path: around.root.clone(), readonly: container.read_only }),
         hostname: hostname(name, container, &namespaces),
-        mounts: mounts::mounts(container, around)?,
+        mounts,
         linux: Some(Linux {
             resources: Some(resources),
             cgroups_path: format!("/{}", cgroup(name, sandbox)),
@@ -143,6 +147,7 @@ pub fn config(
             readonly_paths: paths(&READ_ONLY),
             devices: around.devices.iter().map(|own| own.device.clone()).collect(),
             sysctl: sysctl::checked(container)?,
+            rootfs_propagation,
             ..Linux::default()
         }),
         ..Config::default()

@@ -219,7 +219,7 @@ fn a_pods_container_stands_in_its_pod() {
             joined(NamespaceKind::Uts, "/ns/uts"),
             Namespace { kind: NamespaceKind::Pid, path: None },
         ],
-        mounts: vec![hosts.clone()],
+        mounts: vec![hosts.clone(), Mount { options: vec!["rshared".into()], ..Mount::default() }],
         seccomp: None,
         unmasked: true,
         users: Some(3 * IDS),
@@ -240,6 +240,7 @@ fn a_pods_container_stands_in_its_pod() {
     let ids = [IdMapping { container_id: 0, host_id: 3 * IDS, size: IDS }];
     assert_eq!((&linux.uid_mappings[..], &linux.gid_mappings[..]), (&ids[..], &ids[..]));
     assert_eq!(made.hostname, "", "the pod has named it");
+    assert_eq!(linux.rootfs_propagation, "shared");
     assert!(linux.masked_paths.is_empty() && linux.seccomp.is_some());
     assert_eq!(options(&made, "/etc/hosts"), &hosts);
     assert!(made.mounts.iter().all(|mount| mount.destination != "/etc/resolv.conf"));

@@ -125,9 +125,7 @@ impl Monitor {
         }
         let root = place::root(key);
         let words = |error: io::Error| format!("write {}: {}", folder.display(), cause(&error));
-        if let Some(root) = users {
-            place::give_way(key, root).map_err(words)?;
-        }
+        sys::file::make_private(&folder, users).map_err(words)?;
         // One that shares another's network has its host name, too.
         let container = &match &connection {
             Connection::Other { hostname, .. } => {

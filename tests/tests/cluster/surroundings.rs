@@ -48,6 +48,34 @@ spec:
   volumes: [{ name: words, configMap: { name: words } }, { name: data, emptyDir: {} }]
 "#;
 
+/// A container that mounts for the others, one that follows what is mounted, and one that does not.
+const MOUNTS: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: mounts, namespace: seen }
+spec:
+  nodeName: sees
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: gives
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "44444"]
+    securityContext: { privileged: true }
+    volumeMounts: [{ name: between, mountPath: /between, mountPropagation: Bidirectional }]
+  - name: takes
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "44444"]
+    volumeMounts: [{ name: between, mountPath: /between, mountPropagation: HostToContainer }]
+  - name: neither
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "44444"]
+    volumeMounts: [{ name: between, mountPath: /between }]
+  volumes: [{ name: between, hostPath: { path: /var/between, type: DirectoryOrCreate } }]
+"#;
+
 /// The first process of the pod's PID namespace, as the node numbers it.
 const PAUSE: &str = "cat /sys/fs/cgroup/kubepods/besteffort/pod*/pause/cgroup.procs";
 
@@ -95,7 +123,21 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
     assert_eq!(inside, " 0 65536 65536\n0\n0:0\n0:77\n0:77\nsecond");
     let nodes = "cat /proc/$(pidof httpd)/status | grep ^Uid; stat -c %u:%g /var/lib/kubelet/pods/*/volumes/*/data/page";
     assert_eq!(node.run(nodes)?, "Uid:\t65536\t65536\t65536\t65536\n0:77\n");
-    cluster.kubectl("-n seen delete pod seen own --timeout=60s")?;
+
+    cluster.apply(MOUNTS)?;
+    cluster.run_until("kubectl -n seen wait --for=condition=Ready pod/mounts --timeout=1s")?;
+    let within = |container: &str, line: &str| {
+        cluster.run(&format!("kubectl -n seen exec mounts -c {container} -- sh -c '{line}'"))
+    };
+    within("gives", "mkdir /between/a /between/b && mount -t tmpfs a /between/a")?;
+    node.run("mount -t tmpfs b /var/between/b")?;
+    let seen = "grep -c \" /between/[ab] \" /proc/self/mountinfo || :";
+    for (container, count) in [("gives", "2"), ("takes", "2"), ("neither", "0")] {
+        assert_eq!(within(container, seen)?.trim(), count, "{container}");
+    }
+    assert_eq!(node.run("grep -c ' /var/between/[ab] ' /proc/mounts")?, "2\n");
+    cluster.kubectl("-n seen delete pod seen own mounts --timeout=60s")?;
+    node.run("umount /var/between/a /var/between/b")?;
     node.run_until(&format!("! {PAUSE} 2>/dev/null"))?;
     node.power_off()
 }
