@@ -90,7 +90,7 @@ pub fn exec(parser: &mut Parser) -> Result<Command> {
     if exec.process.is_none() && exec.args.is_empty() {
         return Err(Error::new("exec: no program is given"));
     }
-    Ok(Command::Exec(exec))
+    Ok(Command::Exec(Box::new(exec)))
 }
 
 /// What follows the ID is the program's, unless it is the `--process` of a caller that

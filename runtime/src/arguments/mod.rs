@@ -65,7 +65,7 @@ pub enum Command {
         force: bool,
     },
     /// Runs one more program in a container.
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// Prints all containers.
     List {
         /// JSON instead of a table.
