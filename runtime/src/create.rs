@@ -36,6 +36,10 @@ pub struct Created {
     pub channel: Channel,
 }
 
+/// What hooks are told while `state` still says creating: theirs comes after the environment was made, step 2 of the
+/// lifecycle, which is where the specification's "created" begins.
+const TOLD: Status = Status::Created;
+
 /// Who lets the program of a container run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starter {
@@ -172,7 +176,7 @@ fn build(
     let lock = File::create(place.file("created")).context(|| "make a lock".into())?;
     lock.lock().context(|| "lock the container".into())?;
     let (parent, child) = Channel::pair()?;
-    let mut performer = Performer::new(child, record.state(Status::Creating));
+    let mut performer = Performer::new(child, record.state(TOLD));
     performer.joined = open_namespaces(plan)?;
     performer.idmapped = perform::idmapped(&plan.steps)?;
     performer.console = console;
@@ -301,7 +305,7 @@ pub fn set_oom_score(pid: i32, value: i32) -> Result<()> {
 
 /// `prestart` is `createRuntime`'s old name.
 fn run_hooks(record: &Record, plan: &Plan) -> Result<()> {
-    let state = record.state(Status::Creating);
+    let state = record.state(TOLD);
     perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state, Around::Runtime)?;
     perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state, Around::Runtime)
 }

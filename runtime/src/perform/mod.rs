@@ -180,6 +180,7 @@ impl Performer {
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 credentials::capabilities(*effective, *permitted, *inheritable, *ambient)
             }
+            Step::NoProgram => Err(Error::new("process: is missing, so there is nothing to start")),
             Step::Exec => self.found.as_ref().map_or(Ok(()), Found::exec),
         }
     }
@@ -203,7 +204,6 @@ impl Performer {
                 hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, around)
             }
             Moment::StartContainer => {
-                self.state.status = spec::bundle::Status::Created;
                 // As it is known where the hook is run.
                 self.state.pid = Some(std::process::id().cast_signed());
                 let around = Around::Container(&self.environment);

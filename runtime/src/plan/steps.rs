@@ -153,6 +153,8 @@ pub enum Step {
         /// Handed on to every program.
         ambient: u64,
     },
+    /// There is none to start.
+    NoProgram,
     /// execve(2) of what was found.
     Exec,
 }
@@ -216,7 +218,8 @@ pub fn steps(
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);
         }
-        None => return Err(refuse::at("process", "is missing")),
+        // It is needed by `start` alone (config.md, Process).
+        None => steps.extend([Step::Undumpable, Step::CloseFrom(3), Step::Wait, Step::NoProgram]),
     }
     Ok(steps)
 }

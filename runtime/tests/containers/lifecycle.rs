@@ -7,6 +7,20 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
+/// "REQUIRED when start is called" (config.md, Process).
+#[test]
+fn who_has_no_process_is_created_and_cannot_be_started() {
+    let bundle = Bundle::new().set("/process", serde_json::Value::Null);
+    if fails(Peer::Runc, "1.1.5 refuses it in create") || fails(Peer::Crun, "1.8.1 refuses it in create") {
+        return;
+    }
+    let container = bundle.create();
+    assert_eq!(container.status(), "created");
+    let error = finish(container.command("start", &[])).error();
+    assert!(error.contains("process: is missing"), "{error}");
+    container.delete_force().ok();
+}
+
 #[test]
 fn a_container_goes_from_created_to_running_to_stopped_to_nothing() {
     let bundle = Bundle::new().sh("echo here; sleep 0.2; exit 3");

@@ -220,7 +220,6 @@ fn what_is_empty_is_refused_or_ignored() {
         ("/process/args", json!([""]), "process.args: is empty"),
         ("/process/args", Value::Null, "process.args: is empty"),
         ("/process/cwd", json!(""), "process.cwd: \"\" is not an absolute path"),
-        ("/process", Value::Null, "process: is missing"),
         ("/root/path", json!(""), "root.path: is missing"),
         ("/root", Value::Null, "root.path: is missing"),
         ("/mounts", mount, "mounts[0].destination: is empty"),
