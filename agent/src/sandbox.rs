@@ -63,6 +63,9 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
+    if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+        return Err("resourceClaims: devices that are claimed are not supported on this node".to_owned());
+    }
     let folder = place::run(&uid);
     fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
     cgroup::make(pod)?;

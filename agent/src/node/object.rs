@@ -3,8 +3,8 @@
 use super::eviction::Pressures;
 use super::facts::{Left, Machine};
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
-    NodeStatus, NodeSystemInfo, Taint,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -151,6 +151,13 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
         declared_features: (!state.features.is_empty())
             .then(|| state.features.iter().map(|&one| one.to_owned()).collect()),
         images: Some(images.collect()),
+        runtime_handlers: Some(vec![NodeRuntimeHandler {
+            name: Some(String::new()),
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(true),
+                user_namespaces: Some(true),
+            }),
+        }]),
         node_info: Some(NodeSystemInfo {
             architecture: "amd64".to_owned(),
             boot_id: machine.boot_id.clone(),

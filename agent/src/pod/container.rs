@@ -75,6 +75,9 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     let shared = PodSecurityContext::default();
     let of_pod = spec.security_context.as_ref().unwrap_or(&shared);
     let privileged = own.privileged == Some(true);
+    if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
+        return Err("volumeDevices: block volumes are not supported on this node".to_owned());
+    }
     let user = user(own, of_pod, parts.image_user)?;
     let words = |list: &Option<Vec<String>>| {
         list.as_ref()
@@ -133,6 +136,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             seccomp: filter,
             unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
             users: sandbox.users,
+            strict_groups: of_pod.supplemental_groups_policy.as_deref() == Some("Strict"),
         })),
     })
 }

@@ -243,6 +243,9 @@ fn host_path(own: &HostPathVolumeSource) -> Result<PathBuf, String> {
 
 fn persistent(own: &PersistentVolume, group: Option<u32>) -> Result<PathBuf, String> {
     let spec = own.spec.clone().unwrap_or_default();
+    if spec.volume_mode.as_deref() == Some("Block") {
+        return Err("volumeMode: block volumes are not supported on this node".to_owned());
+    }
     if let Some(own) = &spec.host_path {
         return host_path(own);
     }

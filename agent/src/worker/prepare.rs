@@ -9,7 +9,7 @@ use crate::volume::make::{self, Given, Made};
 use crate::volume::nfs;
 use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
-use k8s_openapi::api::core::v1::{PersistentVolume, Pod, Volume};
+use k8s_openapi::api::core::v1::{AppArmorProfile, PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -285,14 +285,65 @@ pub(super) fn payloads(pod: &Pod) -> impl Iterator<Item = &Volume> {
     all.filter(|one| payload::is_payload(one))
 }
 
+/// Whether a container of the pod is to be confined by AppArmor, in today's fields or as an annotation.
+fn wants_apparmor(pod: &Pod) -> bool {
+    const NOTE: &str = "container.apparmor.security.beta.kubernetes.io/";
+    let confines = |profile: Option<&AppArmorProfile>| profile.is_some_and(|own| own.type_ != "Unconfined");
+    let spec = pod.spec.as_ref();
+    let of_pod = spec.and_then(|spec| spec.security_context.as_ref()?.app_armor_profile.as_ref());
+    let mut containers = spec.into_iter().flat_map(crate::pod::next::containers);
+    let mut notes = pod.metadata.annotations.iter().flatten();
+    confines(of_pod)
+        || containers.any(|(_, own)| {
+            confines(own.security_context.as_ref().and_then(|own| own.app_armor_profile.as_ref()))
+        })
+        || notes.any(|(key, value)| key.starts_with(NOTE) && value != "unconfined")
+}
+
 /// What of a pod this node never runs: the reason and the words.
 fn unfit(pod: &Pod) -> Option<(&'static str, String)> {
     let spec = pod.spec.as_ref()?;
     if let Some(reason) = sandbox::forbidden(pod) {
         return Some(("SysctlForbidden", reason));
     }
+    if wants_apparmor(pod) {
+        return Some(("AppArmor", "Cannot enforce AppArmor: this node has no AppArmor profiles".to_owned()));
+    }
     let os = spec.os.as_ref().map(|os| os.name.as_str()).filter(|name| *name != "linux");
     os.map(|name| {
         ("PodOSNotSupported", format!("Failed to admit pod as the OS field doesn't match node OS: {name}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn reason(metadata: Value, spec: Value) -> Option<&'static str> {
+        let pod = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
+        unfit(&pod).map(|(reason, _)| reason)
+    }
+
+    #[test]
+    fn what_cannot_be_enforced_is_refused() {
+        let profile = |kind: &str| json!({ "appArmorProfile": { "type": kind } });
+        let of_pod =
+            |kind: &str| reason(json!({}), json!({ "containers": [], "securityContext": profile(kind) }));
+        assert_eq!([of_pod("RuntimeDefault"), of_pod("Unconfined")], [Some("AppArmor"), None]);
+        let of_container = |kind: &str| {
+            reason(json!({}), json!({ "containers": [{ "name": "c", "securityContext": profile(kind) }] }))
+        };
+        assert_eq!([of_container("Localhost"), of_container("Unconfined")], [Some("AppArmor"), None]);
+        let noted = |value: &str| {
+            let notes =
+                json!({ "annotations": { "container.apparmor.security.beta.kubernetes.io/c": value } });
+            reason(notes, json!({ "containers": [] }))
+        };
+        assert_eq!([noted("runtime/default"), noted("unconfined")], [Some("AppArmor"), None]);
+        assert_eq!(
+            reason(json!({}), json!({ "containers": [], "os": { "name": "windows" } })),
+            Some("PodOSNotSupported")
+        );
+    }
 }

@@ -19,6 +19,12 @@ pub fn process(
 ) -> Result<Process, String> {
     let who = container.user.as_deref().unwrap_or(&image.user);
     let mut user = user::resolve(who, &around.passwd, &around.group)?;
+    if let Some(sandbox) = &around.sandbox {
+        user.groups = match sandbox.strict_groups {
+            true => Vec::new(),
+            false => user::groups(user.uid, &around.passwd, &around.group),
+        };
+    }
     for group in &container.group_add {
         user.groups.push(user::group_id(group, &around.group)?);
     }

@@ -223,6 +223,7 @@ fn a_pods_container_stands_in_its_pod() {
         seccomp: None,
         unmasked: true,
         users: Some(3 * IDS),
+        strict_groups: false,
     };
     let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
     let container = Container {

@@ -75,6 +75,12 @@ pub fn group_id(wanted: &str, group: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("group {wanted:?} is not in the image's /etc/group"))
 }
 
+/// Groups of the image that list the user of this number, as pods have them whatever else is asked for.
+pub fn groups(uid: u32, passwd: &str, group: &str) -> Vec<u32> {
+    let entry = passwd.lines().filter_map(Entry::passwd).find(|entry| entry.id == uid);
+    entry.map(|entry| groups_of(entry.name, group)).unwrap_or_default()
+}
+
 fn groups_of(user: &str, group: &str) -> Vec<u32> {
     let lists = |line: &&str| {
         line.trim().split(':').nth(3).is_some_and(|members| members.split(',').any(|name| name == user))
@@ -108,6 +114,11 @@ mod tests {
         assert_eq!(resolved("www:"), (33, 34, vec![50, 51], "/var/www".into()));
         assert_eq!(resolved("33:77"), (33, 77, vec![], "/var/www".into()));
         assert_eq!(resolved("nohome"), (40, 41, vec![], "/".into()));
+    }
+
+    #[test]
+    fn groups_of_a_number_are_those_that_list_its_name() {
+        assert_eq!([groups(33, PASSWD, GROUP), groups(7, PASSWD, GROUP)], [vec![50, 51], vec![]]);
     }
 
     #[test]

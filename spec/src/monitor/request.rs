@@ -186,6 +186,8 @@ pub struct Sandbox {
     /// The first of the node's [`IDS`] users and groups that are its own 0, 1, … in a user namespace; the node's
     /// own without.
     pub users: Option<u32>,
+    /// The program is in no group for the image's `/etc/group` alone.
+    pub strict_groups: bool,
 }
 
 /// How many users and groups a pod's user namespace has.
