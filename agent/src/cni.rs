@@ -17,7 +17,7 @@ mod plugin;
 
 use crate::folder;
 use crate::node::report::Standing;
-use crate::say::Trouble;
+use crate::say::{Trouble, say};
 use crate::volume::place;
 use k8s_openapi::api::core::v1::Pod;
 use network::Network;
@@ -92,7 +92,9 @@ impl Record {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("read {}: {error}", path.display()))
+        // Nobody can do anything about one that is none.
+        let record = serde_json::from_slice(&bytes);
+        Ok(record.inspect_err(|error| say(format_args!("read {}: {error}", path.display()))).ok())
     }
 
     fn write(&self, path: &Path) -> Result<(), String> {
@@ -128,6 +130,17 @@ impl Record {
         done
     }
 
+    /// The same. Of another boot only what plugins keep on the disk is left, and one that is gone keeps nothing.
+    async fn give_back(&self, key: &str, boot: &str) -> Result<(), String> {
+        match self.delete(key).await {
+            Err(reason) if self.boot != boot => {
+                say(format_args!("pod {key}: give back its network of another boot: {reason}"));
+                Ok(())
+            }
+            deleted => deleted,
+        }
+    }
+
     async fn call(
         &self,
         verb: Verb,
@@ -157,7 +170,7 @@ pub async fn attach(pod: &Pod, namespace: &str, ports: &[Port]) -> Result<Vec<Ip
         if let Some(addresses) = before.addresses(&boot) {
             return addresses;
         }
-        before.delete(key).await?;
+        before.give_back(key, &boot).await?;
     }
     let mut record = Record {
         boot,
@@ -195,7 +208,7 @@ pub async fn attach(pod: &Pod, namespace: &str, ports: &[Port]) -> Result<Vec<Ip
 pub async fn detach(pod: &Pod) -> Result<(), String> {
     let path = Record::path(pod);
     let Some(record) = Record::read(&path)? else { return Ok(()) };
-    record.delete(key(pod)).await?;
+    record.give_back(key(pod), &boot()?).await?;
     fs::remove_file(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))
 }
 

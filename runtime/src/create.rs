@@ -306,8 +306,8 @@ pub fn set_oom_score(pid: i32, value: i32) -> Result<()> {
 /// `prestart` is `createRuntime`'s old name.
 fn run_hooks(record: &Record, plan: &Plan) -> Result<()> {
     let state = record.state(TOLD);
-    perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state, Around::Runtime)?;
-    perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state, Around::Runtime)
+    perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state, Around::Host)?;
+    perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state, Around::Host)
 }
 
 /// Writes a process ID where the caller wants it.

@@ -51,6 +51,6 @@ fn run_program<T: Borrow<Channel>>(
     }
     place.await_program();
     let hooks = config.hooks.as_ref().map_or(&[][..], |hooks| &hooks.poststart);
-    perform::run_hooks(hooks, "hooks.poststart", &record.state(Status::Running), Around::Runtime)
+    perform::run_hooks(hooks, "hooks.poststart", &record.state(Status::Running), Around::Host)
         .inspect_err(|_| drop(delete::end_process(record)))
 }

@@ -31,9 +31,13 @@ pub fn replace_durably(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
 /// As unlink(2) and fsync(2) have them.
 pub fn remove_durably(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        // Whoever removed it may have been killed before it was for good.
+        _ => {}
+    }
+    match sync_folder_of(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder_of(path),
+        synced => synced,
     }
 }
 

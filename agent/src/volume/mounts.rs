@@ -106,6 +106,8 @@ fn sub_path(
             File::create(&place)?;
         }
         let copy = mount_tree::copy(opened.as_fd(), c"", true)?;
+        // What is mounted in the volume is to stay there when this is taken away.
+        mount_tree::set_attributes(copy.as_fd(), true, 0, 0, nix::libc::MS_PRIVATE)?;
         let target = File::options().read(true).custom_flags(OFlag::O_PATH.bits()).open(&place)?;
         mount_tree::attach(copy.as_fd(), target.as_fd())
     };

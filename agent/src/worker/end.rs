@@ -3,6 +3,7 @@
 use super::begin::hook_of;
 use super::{Turn, Worker, container, logs, now};
 use crate::api;
+use crate::cni;
 use crate::monitor::Error;
 use crate::pod::observed::Containers;
 use crate::sandbox;
@@ -88,7 +89,12 @@ impl Worker {
     pub(super) async fn finish(&mut self, wanted: &super::Wanted, containers: &Containers) -> Turn {
         let pod = &wanted.pod;
         if !wanted.gone && pod.metadata.deletion_timestamp.is_none() {
-            self.wait(None).await;
+            // Who was over with a reboot has no sandbox any more, and what plugins gave it all the same.
+            let detached = match sandbox::find(pod) {
+                None => cni::detach(pod).await,
+                Some(_) => Ok(()),
+            };
+            self.wait(detached.is_err().then(|| now() + 1)).await;
             return Turn::Again;
         }
         if !wanted.gone {

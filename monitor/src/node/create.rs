@@ -120,12 +120,14 @@ impl Monitor {
         let definition = self.cells[index].definition.as_ref();
         let sandbox = definition.and_then(|own| own.sandbox.clone());
         let users = sandbox.as_ref().and_then(|own| own.users);
-        if self.images.mount(key, image, definition.is_some(), users)? {
+        // Before there is anything in it to look for.
+        sys::file::make_private(&folder, users)
+            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
+        if self.images.mount(key, image, self.cells[index].definition.is_some(), users)? {
             self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
         }
         let root = place::root(key);
         let words = |error: io::Error| format!("write {}: {}", folder.display(), cause(&error));
-        sys::file::make_private(&folder, users).map_err(words)?;
         // One that shares another's network has its host name, too.
         let container = &match &connection {
             Connection::Other { hostname, .. } => {

@@ -81,6 +81,8 @@ impl Monitor {
         // after a power cut.
         let durable = match event {
             Event::Started(Ok(())) => !definition.started,
+            // When all end, the node's own end brings everything to the disk.
+            Event::Ended(_) if self.stopping => false,
             Event::Ended(_) => !definition.started || !life::comes_back(&desired, &cell.observed),
             _ => false,
         };

@@ -4,6 +4,7 @@
 use crate::error::{Cause, Context, Error, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{AccessFlags, access};
 use spec::bundle::{Hook, State};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -16,13 +17,12 @@ use std::time::{Duration, Instant};
 /// As much of what a failed hook wrote as an error quotes.
 const QUOTED: u64 = 4096;
 
-/// How hooks begin; the specification leaves it open, and programs expect what runc does.
+/// How hooks begin; the specification leaves it open.
 #[derive(Clone, Copy, Debug)]
 pub enum Around<'a> {
-    /// In the bundle, with the runtime's environment.
-    Runtime,
-    /// In the bundle, with this environment.
-    Bundle(&'a [String]),
+    /// In the bundle, with the runtime's environment: a program of the host has nothing from the image, whose variables
+    /// could have it load the image's libraries (CVE-2025-23266).
+    Host,
     /// In the container, with this environment.
     Container(&'a [String]),
 }
@@ -37,7 +37,7 @@ pub fn run(hooks: &[Hook], name: &str, state: &State, around: Around<'_>) -> Res
 
 /// Runs all hooks, also after one that fails; what failed is returned for the log.
 pub fn run_all(hooks: &[Hook], name: &str, state: &State) -> Vec<Error> {
-    all(hooks, name, state, Around::Runtime).filter_map(Result::err).collect()
+    all(hooks, name, state, Around::Host).filter_map(Result::err).collect()
 }
 
 fn all<'a>(
@@ -60,14 +60,15 @@ fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
     let mut command = Command::new(&hook.path);
     command.args(hook.args.iter().skip(1));
     let env = match around {
-        Around::Runtime => hook.env.as_deref(),
-        Around::Bundle(env) | Around::Container(env) => Some(hook.env.as_deref().unwrap_or(env)),
+        Around::Host => hook.env.as_deref(),
+        Around::Container(env) => Some(hook.env.as_deref().unwrap_or(env)),
     };
     if let Some(env) = env {
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     }
-    // It may be gone when the container ends.
-    if !matches!(around, Around::Container(_)) && Path::new(&state.bundle).is_dir() {
+    // It may be gone when the container ends, and closed to root of a user namespace.
+    let bundle = Path::new(&state.bundle);
+    if matches!(around, Around::Host) && access(bundle, AccessFlags::X_OK).is_ok() {
         command.current_dir(&state.bundle);
     }
     if let Some(name) = hook.args.first() {

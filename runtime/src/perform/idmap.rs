@@ -22,7 +22,20 @@ pub fn trees(steps: &[Step]) -> Result<Vec<(String, OwnedFd)>> {
         },
         _ => None,
     });
-    mapped.map(|(mount, path, recursive, ids)| tree(mount, path, recursive, ids)).collect()
+    // They are made of the host's mounts, as which they would stay shared with the host.
+    let propagation = steps.iter().find_map(|step| match step {
+        Step::Propagation(flag, _) if *flag != libc::MS_SHARED => Some(*flag),
+        _ => None,
+    });
+    let made = mapped.map(|(mount, path, recursive, ids)| {
+        let (name, tree) = tree(mount, path, recursive, ids)?;
+        let words = || format!("{name}: set the propagation of {path}");
+        if let Some(flag) = propagation {
+            mount_tree::set_attributes(tree.as_fd(), true, 0, 0, flag).context(words)?;
+        }
+        Ok((name, tree))
+    });
+    made.collect()
 }
 
 fn tree(mount: &Mount, path: &str, recursive: bool, ids: &IdMap) -> Result<(String, OwnedFd)> {

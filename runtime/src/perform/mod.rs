@@ -197,15 +197,14 @@ impl Performer {
     }
 
     fn run_hooks(&mut self, moment: Moment) -> Result<()> {
+        // As it is known where the hook is run.
+        self.state.pid = Some(std::process::id().cast_signed());
         match moment {
             Moment::CreateRuntime => self.channel.ask_for_hooks(),
             Moment::CreateContainer => {
-                let around = Around::Bundle(&self.environment);
-                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, around)
+                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, Around::Host)
             }
             Moment::StartContainer => {
-                // As it is known where the hook is run.
-                self.state.pid = Some(std::process::id().cast_signed());
                 let around = Around::Container(&self.environment);
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state, around)
             }

@@ -280,9 +280,13 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> nix::Result<Option<OwnedFd>> {
 pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool, shared: bool) -> Result<()> {
     let words = || "make the root the container's".to_owned();
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let old = shared.then(|| open("/", flags, Mode::empty())).transpose().context(words)?;
+    let old = (shared && !by_chroot).then(|| open("/", flags, Mode::empty())).transpose().context(words)?;
     fchdir(root).context(words)?;
     if by_chroot {
+        if shared {
+            // Or the host's root would be covered, too.
+            mount_at(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE, None::<&str>).context(words)?;
+        }
         mount_at(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context(words)?;
         chroot(".").context(words)?;
     } else {
@@ -325,7 +329,13 @@ pub fn number(path: &str) -> Result<u64> {
 /// Those of umount2(2).
 pub fn let_go(root: &str, before: u64) -> Result<()> {
     match number(root) {
-        Ok(now) if now != before => umount2(root, MntFlags::MNT_DETACH).context(|| format!("unmount {root}")),
+        Ok(now) if now != before => {
+            let words = || format!("unmount {root}");
+            // What is bound in it is the host's own, and is not to go there.
+            mount_at(None::<&str>, root, None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>)
+                .context(words)?;
+            umount2(root, MntFlags::MNT_DETACH).context(words)
+        }
         _ => Ok(()),
     }
 }

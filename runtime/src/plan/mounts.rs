@@ -135,7 +135,9 @@ fn source(
 ) -> Result<Source> {
     let kind = mount.kind.as_deref().unwrap_or("");
     if options.remount {
-        return Ok(Source::There { whole: options.bind.is_none() && kind != "bind" });
+        return Ok(Source::There {
+            whole: options.bind.is_none() && kind != "bind" && !is_hosts(kind, linux, namespaces),
+        });
     }
     if let Some(recursive) = options.bind.or((kind == "bind").then_some(false)) {
         let path = mount.source.as_deref().unwrap_or("");
@@ -161,6 +163,18 @@ fn source(
             Source::New { kind: kind.to_owned(), device: device.unwrap_or_else(|| kind.to_owned()) }
         }
     })
+}
+
+/// Whether a file system of the kernel's is the host's own, whoever mounts it; or, where it is a namespace's, that of one
+/// that is not new.
+fn is_hosts(kind: &str, linux: &Linux, namespaces: &Namespaces) -> bool {
+    match kind {
+        "cgroup" | "cgroup2" => true,
+        "sysfs" => !namespaces.new.contains(&NamespaceKind::Network),
+        "proc" => !has(linux, NamespaceKind::Pid),
+        "mqueue" => !has(linux, NamespaceKind::Ipc),
+        _ => false,
+    }
 }
 
 /// Files of `/proc` that tell of resources, which a file system in the container's name may stand

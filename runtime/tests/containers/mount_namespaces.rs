@@ -59,6 +59,25 @@ fn without_one_nothing_stays_mounted() {
 }
 
 #[test]
+fn without_one_what_is_mounted_on_the_host_stays_there() {
+    if fails(Peer::Runc, "1.1.5 leaves all of it") || fails(Peer::Crun, "1.8.1 leaves all of it") {
+        return;
+    }
+    let bundle = shared();
+    let script = "mkdir -p /run/there/sub && mount -t tmpfs there /run/there && mkdir /run/there/sub && \
+                  mount -t tmpfs sub /run/there/sub && echo kept >/run/there/sub/file && mount --make-rshared /run/there";
+    finish(sh(script)).ok();
+    bundle.bind("/run/there", "/bound", &["rbind"]).args(["cat", "/bound/sub/file"]).says();
+    assert_eq!(read("/run/there/sub/file"), "kept\n");
+}
+
+fn sh(script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]);
+    shell
+}
+
+#[test]
 fn paths_are_masked_and_closed_without_one_too() {
     if fails(Peer::Runc, "1.1.5 refuses it") {
         return;

@@ -73,6 +73,11 @@ spec:
     imagePullPolicy: Never
     command: [sleep, "44444"]
     volumeMounts: [{ name: between, mountPath: /between }]
+  - name: part
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'until [ -e /end ]; do sleep 0.2; done']
+    volumeMounts: [{ name: between, mountPath: /part, subPath: part }]
   volumes: [{ name: between, hostPath: { path: /var/between, type: DirectoryOrCreate } }]
 "#;
 
@@ -124,6 +129,7 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
     let nodes = "cat /proc/$(pidof httpd)/status | grep ^Uid; stat -c %u:%g /var/lib/kubelet/pods/*/volumes/*/data/page";
     assert_eq!(node.run(nodes)?, "Uid:\t65536\t65536\t65536\t65536\n0:77\n");
 
+    node.run("mkdir -p /var/between/part/deep && mount -t tmpfs deep /var/between/part/deep && echo >/var/between/part/deep/file")?;
     cluster.apply(MOUNTS)?;
     cluster.run_until("kubectl -n seen wait --for=condition=Ready pod/mounts --timeout=1s")?;
     let within = |container: &str, line: &str| {
@@ -136,8 +142,13 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
         assert_eq!(within(container, seen)?.trim(), count, "{container}");
     }
     assert_eq!(node.run("grep -c ' /var/between/[ab] ' /proc/mounts")?, "2\n");
+    // A part of the volume is mounted anew for each start, and what is mounted in it stays.
+    within("part", "touch /end")?;
+    cluster
+        .run_until("kubectl -n seen exec mounts -c part -- sh -c '[ ! -e /end ] && ls /part/deep/file'")?;
     cluster.kubectl("-n seen delete pod seen own mounts --timeout=60s")?;
-    node.run("umount /var/between/a /var/between/b")?;
+    assert_eq!(node.run("ls /var/between/part/deep")?, "file\n");
+    node.run("umount /var/between/a /var/between/b /var/between/part/deep")?;
     node.run_until(&format!("! {PAUSE} 2>/dev/null"))?;
     node.power_off()
 }
