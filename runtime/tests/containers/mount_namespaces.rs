@@ -1,6 +1,6 @@
 //! Containers in a mount namespace that is there already: one by path, or the caller's.
 
-use crate::support::{Bundle, Peer, begin, eventually, fails, finish, leftovers, read};
+use crate::support::{Bundle, Peer, begin, eventually, fails, finish, leftovers, read, sh};
 use serde_json::json;
 use std::process::Command;
 
@@ -66,15 +66,9 @@ fn without_one_what_is_mounted_on_the_host_stays_there() {
     let bundle = shared();
     let script = "mkdir -p /run/there/sub && mount -t tmpfs there /run/there && mkdir /run/there/sub && \
                   mount -t tmpfs sub /run/there/sub && echo kept >/run/there/sub/file && mount --make-rshared /run/there";
-    finish(sh(script)).ok();
+    sh(script);
     bundle.bind("/run/there", "/bound", &["rbind"]).args(["cat", "/bound/sub/file"]).says();
     assert_eq!(read("/run/there/sub/file"), "kept\n");
-}
-
-fn sh(script: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script]);
-    shell
 }
 
 #[test]

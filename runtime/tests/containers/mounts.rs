@@ -1,10 +1,9 @@
 //! `mounts`: what is seen where.
 
-use crate::support::{Bundle, Container, Peer, capabilities, fails, finish, leftovers, read};
+use crate::support::{Bundle, Container, Peer, capabilities, fails, leftovers, read, sh};
 use serde_json::json;
 use std::fs::{create_dir_all, write};
 use std::path::Path;
-use std::process::Command;
 
 /// A folder of the host with one file, and another file system in it.
 fn source() -> Bundle {
@@ -13,12 +12,6 @@ fn source() -> Bundle {
     write("/run/source/file", "from the host\n").unwrap();
     sh("mount -t tmpfs sub /run/source/sub && echo below > /run/source/sub/file");
     bundle
-}
-
-fn sh(script: &str) {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script]);
-    finish(shell).ok();
 }
 
 #[test]

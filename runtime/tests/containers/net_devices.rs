@@ -1,14 +1,7 @@
 //! `linux.netDevices`: interfaces of the host that move in. Since 1.3 of the specification.
 
-use crate::support::{Bundle, Peer, fails, finish, leftovers};
+use crate::support::{Bundle, Peer, fails, leftovers, sh};
 use serde_json::{Value, json};
-use std::process::Command;
-
-fn sh(script: &str) -> String {
-    let mut shell = Command::new("sh");
-    shell.args(["-ec", script]);
-    finish(shell).ok().stdout
-}
 
 fn peers_do_not_know_them() -> bool {
     fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0")

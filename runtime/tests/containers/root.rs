@@ -1,6 +1,6 @@
 //! The root and how it is entered.
 
-use crate::support::{Bundle, Peer, fails, finish, leftovers, read, runtime};
+use crate::support::{Bundle, Peer, fails, finish, leftovers, read, runtime, sh};
 use serde_json::json;
 
 #[test]
@@ -60,7 +60,7 @@ fn the_propagation_of_the_root_is_set() {
 fn the_propagation_of_the_root_is_set_where_the_host_shares_its_mounts() {
     let bundle = Bundle::new();
     let mounts = || std::fs::read_to_string("/proc/1/mountinfo").unwrap().lines().count();
-    assert!(std::process::Command::new("mount").args(["--make-rshared", "/"]).status().unwrap().success());
+    sh("mount --make-rshared /");
     let (before, mut bundle) = (mounts(), bundle.args(["true"]));
     for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
         let unbindable = word.ends_with("unbindable");

@@ -101,3 +101,11 @@ impl Running {
 pub fn finish(command: Command) -> Ran {
     begin(command).wait()
 }
+
+/// Has a shell do something on the host, in the test's namespaces; what it says.
+#[track_caller]
+pub fn sh(script: &str) -> String {
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", script]);
+    finish(shell).ok().stdout
+}

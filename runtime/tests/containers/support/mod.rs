@@ -13,7 +13,7 @@ mod peer;
 mod place;
 
 pub use bundle::Bundle;
-pub use command::{Ran, Running, STATE, begin, finish, runtime};
+pub use command::{Ran, Running, STATE, begin, finish, runtime, sh};
 pub use config::capabilities;
 pub use console::Console;
 pub use container::Container;
