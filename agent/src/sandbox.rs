@@ -55,7 +55,7 @@ pub fn make_folders(pod: &Pod) -> Result<(), String> {
     })
 }
 
-/// Makes a pod's sandbox; `by` is who gives it its network.
+/// Makes a pod's sandbox in its folders, which are there; `by` is who gives it its network.
 ///
 /// # Errors
 /// What cannot be done, in words (`FailedCreatePodSandBox`).
@@ -67,7 +67,6 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
         return Err("resourceClaims: devices that are claimed are not supported on this node".to_owned());
     }
     let folder = place::run(&uid);
-    fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
     cgroup::make(pod)?;
     let on_node = spec.host_network == Some(true);
     let (network, addresses) = match on_node {
