@@ -29,12 +29,12 @@ impl Client {
     pub fn ask(socket: &Path, request: &Request) -> Result<Self> {
         let stream = keeper::connect(socket)?;
         let mut client = Self { stream, reader: Reader::default() };
-        client.send(&Hello {
-            version: VERSION,
-            program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned(),
-        })?;
-        client.send(request)?;
+        let hello =
+            Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() };
+        let sent = client.send(&hello).and_then(|()| client.send(request));
+        // One that refuses us says why before it closes.
         client.greeting()?;
+        sent?;
         Ok(client)
     }
 

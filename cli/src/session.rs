@@ -77,7 +77,7 @@ pub fn follow(client: Client, following: Following) -> Result<Ended> {
     let signals = watch(following.raw || !matches!(following.forward, Forward::Nobody))?;
     let raw = following.raw.then(Raw::new).transpose()?;
     let input = following.input;
-    let ended = Session { client, following, signals, input, received: 0 }.run();
+    let ended = Session { client, following, signals, input, received: 0, unsent: Vec::new() }.run();
     drop(raw);
     ended
 }
@@ -101,6 +101,9 @@ struct Session {
     input: bool,
     /// Bytes of the program's output that have come.
     received: u64,
+    /// What the monitor was gone for. Nothing more is read until it is known whether that is because the program
+    /// has ended, which is said in what is still to be read, or because the monitor was killed.
+    unsent: Vec<(Kind, Vec<u8>)>,
 }
 
 impl Session {
@@ -132,9 +135,33 @@ impl Session {
         let request = Request::Resume { session: session.clone(), received: self.received };
         let (client, reply) = Client::insist(socket, &request)?;
         self.client = client;
-        match reply {
-            Reply::Streams { .. } => Ok(()),
-            other => Err(Error::new(format!("the monitor said {other:?} when streams were joined again"))),
+        let Reply::Streams { .. } = reply else {
+            return Err(Error::new(format!("the monitor said {reply:?} when streams were joined again")));
+        };
+        for (kind, payload) in std::mem::take(&mut self.unsent) {
+            self.write(kind, payload);
+        }
+        // The monitor that was killed may not have heard these; to hear them twice does no harm.
+        if self.following.raw
+            && let Some(size) = terminal::size()
+        {
+            self.send(&Request::Resize(size))?;
+        }
+        if self.following.input && !self.input {
+            self.send(&Request::InputEnded)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, request: &Request) -> Result<()> {
+        let text = serde_json::to_vec(request).context(|| "write a request".into())?;
+        self.write(Kind::Message, text);
+        Ok(())
+    }
+
+    fn write(&mut self, kind: Kind, payload: Vec<u8>) {
+        if !self.unsent.is_empty() || self.client.write(kind, &payload).is_err() {
+            self.unsent.push((kind, payload));
         }
     }
 
@@ -144,7 +171,7 @@ impl Session {
             PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
-        if self.input {
+        if self.input && self.unsent.is_empty() {
             events.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut events, PollTimeout::NONE) {
@@ -182,9 +209,9 @@ impl Session {
             match (&self.following.forward, number) {
                 (_, number) if number == Signal::SIGWINCH as i32 => {
                     let size = terminal::size();
-                    size.map_or(Ok(()), |size| self.client.send(&Request::Resize(size)))?;
+                    size.map_or(Ok(()), |size| self.send(&Request::Resize(size)))?;
                 }
-                (Forward::Exec, signal) => self.client.send(&Request::Signal { signal })?,
+                (Forward::Exec, signal) => self.send(&Request::Signal { signal })?,
                 (Forward::Container(socket, name), signal) => {
                     // One that has ended just now does not miss it.
                     let _ = Client::answer(socket, &Request::Kill { name: name.clone(), signal });
@@ -205,7 +232,7 @@ impl Session {
         };
         if length == 0 {
             self.input = false;
-            self.client.send(&Request::InputEnded)?;
+            self.send(&Request::InputEnded)?;
             return Ok(false);
         }
         let (send, leaves) = match self.following.raw {
@@ -213,7 +240,7 @@ impl Session {
             false => (bytes[..length].to_vec(), false),
         };
         if !send.is_empty() {
-            self.client.write(Kind::Input, &send)?;
+            self.write(Kind::Input, send);
         }
         Ok(leaves)
     }

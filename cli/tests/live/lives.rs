@@ -72,7 +72,8 @@ fn its_restart_policy_is_changed() {
     says("run -d -i --name a busybox sh -c 'read word'");
     assert_eq!(says("update --restart always a"), "a");
     node.kill_monitor();
-    assert_eq!(skerry_reads("attach a", b"go\n").status, 0);
+    let said = skerry_reads("attach a", b"go\n");
+    assert_eq!(said.status, 0, "{said:?}");
     eventually("it is started again", || says("inspect -f '{{.RestartCount}}' a") == "1");
     assert!(fails("update a", 1).contains("nothing is to be changed"));
     assert!(fails("update --cpus 0.001 a", 1).contains("cpus = 0.001: not between"));

@@ -1,0 +1,134 @@
+//! A program's streams, against a monitor of the test that goes away at the moment that matters.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use spec::monitor::{Frame, Hello, Kind, Reader, Reply, VERSION};
+use std::io::{PipeReader, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A monitor with one client, gone with the test.
+struct Monitor {
+    folder: PathBuf,
+    listener: UnixListener,
+}
+
+impl Monitor {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("skerry-streams-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let listener = UnixListener::bind(folder.join("socket")).unwrap();
+        Self { folder, listener }
+    }
+
+    /// `skerry exec -i a cat` with this input.
+    fn exec(&self, stdin: PipeReader) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
+        command.arg("--socket").arg(self.folder.join("socket")).args(["exec", "-i", "a", "cat"]);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Takes the client's next connection, and says that streams follow its request, which it gives.
+    fn accept(&self) -> (Connection, Value) {
+        let mut connection =
+            Connection { stream: self.listener.accept().unwrap().0, reader: Reader::default() };
+        let hello: Hello = connection.hear();
+        let request = connection.hear();
+        connection.say(&Hello { version: hello.version, program: "test".into() });
+        connection.say(&Reply::Streams { session: Some("one".into()), tty: false });
+        assert_eq!(hello.version, VERSION);
+        (connection, request)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+struct Connection {
+    stream: UnixStream,
+    reader: Reader,
+}
+
+impl Connection {
+    fn say(&mut self, message: &impl serde::Serialize) {
+        self.stream.write_all(&Frame::encode(Kind::Message, &serde_json::to_vec(message).unwrap())).unwrap();
+    }
+
+    fn frame(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.reader.frame().unwrap() {
+                return frame;
+            }
+            let mut bytes = [0; 4096];
+            let length = self.stream.read(&mut bytes).unwrap();
+            assert_ne!(length, 0, "the client left");
+            self.reader.push(&bytes[..length]);
+        }
+    }
+
+    fn hear<T: DeserializeOwned>(&mut self) -> T {
+        let frame = self.frame();
+        assert_eq!(frame.kind, Kind::Message);
+        serde_json::from_slice(&frame.payload).unwrap()
+    }
+}
+
+const ENDED: Reply = Reply::Exited { status: 7, out_of_memory: false, error: None };
+
+#[track_caller]
+fn ends_with_7(client: Child) {
+    let output = client.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(7), ""));
+}
+
+/// The client has read all that was typed.
+fn await_empty(pipe: &PipeReader) {
+    while sys::socket::pending(pipe.as_fd()).unwrap() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_typed_when_the_program_has_ended_hides_no_status() {
+    let monitor = Monitor::new("ended");
+    let (stdin, mut keys) = std::io::pipe().unwrap();
+    let client = monitor.exec(stdin.try_clone().unwrap());
+    let (mut connection, request) = monitor.accept();
+    assert_eq!(request["request"], "exec");
+    connection.stream.shutdown(Shutdown::Read).unwrap();
+    keys.write_all(b"go\n").unwrap();
+    await_empty(&stdin);
+    connection.say(&ENDED);
+    drop(connection);
+    ends_with_7(client);
+}
+
+#[test]
+fn what_is_typed_when_the_monitor_is_killed_reaches_the_next() {
+    let monitor = Monitor::new("killed");
+    let (stdin, mut keys) = std::io::pipe().unwrap();
+    let client = monitor.exec(stdin.try_clone().unwrap());
+    let (connection, _) = monitor.accept();
+    connection.stream.shutdown(Shutdown::Read).unwrap();
+    keys.write_all(b"go\n").unwrap();
+    await_empty(&stdin);
+    drop(connection);
+    let (mut connection, request) = monitor.accept();
+    assert_eq!((&request["request"], &request["session"]), (&"resume".into(), &"one".into()));
+    assert_eq!(connection.frame(), Frame { kind: Kind::Input, payload: b"go\n".to_vec() });
+    drop(keys);
+    assert_eq!(connection.hear::<Value>()["request"], "input-ended");
+    // It is killed once more: that the input has ended is said again.
+    drop(connection);
+    let (mut connection, _) = monitor.accept();
+    assert_eq!(connection.hear::<Value>()["request"], "input-ended");
+    connection.say(&ENDED);
+    ends_with_7(client);
+}
