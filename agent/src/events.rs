@@ -3,6 +3,7 @@
 //! minutes).
 
 use crate::api::{self, Api};
+use crate::pod::next::{self, Kind};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -57,12 +58,23 @@ impl Events {
             name: pod.metadata.name.clone(),
             namespace: pod.metadata.namespace.clone(),
             uid: pod.metadata.uid.clone(),
-            field_path: container.map(|name| format!("spec.containers{{{name}}}")),
+            field_path: container.map(|name| field_path(pod, name)),
             resource_version: pod.metadata.resource_version.clone(),
         };
         let _ =
             self.sender.try_send(Said { about, normal, reason: reason.to_owned(), message: message.into() });
     }
+}
+
+/// Where a container stands in its pod.
+fn field_path(pod: &Pod, name: &str) -> String {
+    let kind = pod.spec.as_ref().and_then(|spec| next::find(spec, name)).map(|(kind, _)| kind);
+    let list = match kind {
+        Some(Kind::Main) => "containers",
+        Some(Kind::Init | Kind::Sidecar) => "initContainers",
+        Some(Kind::Ephemeral) | None => "ephemeralContainers",
+    };
+    format!("spec.{list}{{{name}}}")
 }
 
 /// What waits to be sent.
@@ -157,6 +169,15 @@ async fn count(api: &Api, said: &Said, known: &mut Known) -> Result<(), kube::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_is_told_with_its_list() {
+        let spec = json!({ "containers": [{ "name": "m" }], "initContainers": [{ "name": "i" }],
+            "ephemeralContainers": [{ "name": "e" }] });
+        let pod = serde_json::from_value(json!({ "spec": spec })).unwrap();
+        let paths = ["m", "i", "e"].map(|name| field_path(&pod, name));
+        assert_eq!(paths, ["spec.containers{m}", "spec.initContainers{i}", "spec.ephemeralContainers{e}"]);
+    }
 
     #[test]
     fn who_says_too_much_is_not_heard_for_a_while() {

@@ -16,14 +16,13 @@ use crate::static_pods::{is_static, mirrored};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::watcher::{self, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 /// Static pods by UID.
 pub type Static = Arc<BTreeMap<String, Arc<Pod>>>;
@@ -31,21 +30,14 @@ pub type Static = Arc<BTreeMap<String, Arc<Pod>>>;
 /// Pictures of static pods at the API server, by their own UID; none before its first word.
 pub type Known = Option<Arc<BTreeMap<String, Arc<Pod>>>>;
 
-struct Hand {
-    wanted: watch::Sender<Wanted>,
-    task: JoinHandle<()>,
-}
-
-impl Hand {
-    fn is_static(&self) -> bool {
-        is_static(&self.wanted.borrow().pod)
-    }
-}
-
-/// Workers by UID.
+/// Workers by UID, until nothing is left of their pods.
 struct Pods {
     context: Arc<Context>,
-    hands: BTreeMap<String, Hand>,
+    hands: BTreeMap<String, watch::Sender<Wanted>>,
+    /// Who has come to the end.
+    ended: mpsc::UnboundedSender<String>,
+    /// Static pods, as the folder has them now.
+    own: Static,
     mirrors: watch::Sender<Known>,
 }
 
@@ -58,7 +50,14 @@ pub async fn keep(
     mut evicted: mpsc::Receiver<evict::Order>,
     mirrors: watch::Sender<Known>,
 ) {
-    let mut pods = Pods { context: context.clone(), hands: BTreeMap::new(), mirrors };
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let mut pods = Pods {
+        context: context.clone(),
+        hands: BTreeMap::new(),
+        ended: sender,
+        own: Static::default(),
+        mirrors,
+    };
     // Workers must see what runs before they begin anything.
     let mut trouble = Trouble::default();
     while trouble.of("ask the monitor for containers", context.table.refresh().await).is_none() {
@@ -70,11 +69,12 @@ pub async fn keep(
         context.allocations.all().put(&own);
     }
     before.into_iter().for_each(|pod| pods.take(Arc::unwrap_or_clone(pod)));
-    pods.take_static(&own.borrow_and_update().clone());
+    pods.have_static(&own.borrow_and_update());
     while registered.borrow_and_update().is_none() {
         tokio::select! {
             Ok(()) = registered.changed() => {}
-            Ok(()) = own.changed() => pods.take_static(&own.borrow_and_update().clone()),
+            Ok(()) = own.changed() => pods.have_static(&own.borrow_and_update()),
+            Some(uid) = ended.recv() => pods.let_go(&uid),
             Some((uid, ending)) = evicted.recv() => pods.end(&uid, ending),
             else => return,
         }
@@ -91,7 +91,11 @@ pub async fn keep(
                 event = events.next() => event,
                 () = &mut replaced => break,
                 Ok(()) = own.changed() => {
-                    pods.take_static(&own.borrow_and_update().clone());
+                    pods.have_static(&own.borrow_and_update());
+                    continue;
+                }
+                Some(uid) = ended.recv() => {
+                    pods.let_go(&uid);
                     continue;
                 }
                 Some((uid, ending)) = evicted.recv() => {
@@ -149,7 +153,7 @@ impl Pods {
                 let gone: Vec<String> = self
                     .hands
                     .iter()
-                    .filter(|(uid, hand)| !listed.contains(*uid) && !hand.is_static())
+                    .filter(|(uid, hand)| !listed.contains(*uid) && !is_static(&hand.borrow().pod))
                     .map(|(uid, _)| uid.clone())
                     .collect();
                 gone.iter().for_each(|uid| self.gone(uid));
@@ -158,7 +162,6 @@ impl Pods {
             Event::Apply(pod) => self.take(pod),
             Event::Delete(pod) => self.gone(pod.metadata.uid.as_deref().unwrap_or_default()),
         }
-        self.hands.retain(|_, hand| !hand.task.is_finished());
     }
 
     /// Takes what is about the picture of a static pod; gives everything else back.
@@ -181,7 +184,7 @@ impl Pods {
         };
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         if let Some(hand) = mirrored(&pod).and_then(|own| self.hands.get(own)).filter(|_| there) {
-            hand.wanted.send_if_modified(|wanted| {
+            hand.send_if_modified(|wanted| {
                 let changes = wanted.picture != uid;
                 wanted.picture.clone_from(&uid);
                 changes
@@ -198,24 +201,47 @@ impl Pods {
         None
     }
 
-    /// Static pods are these, and no others.
-    fn take_static(&mut self, own: &Static) {
-        own.values().for_each(|pod| self.take(Pod::clone(pod)));
+    /// These are the static pods of the folder by now.
+    fn have_static(&mut self, own: &Static) {
+        self.own = own.clone();
+        self.take_static();
+    }
+
+    /// Static pods are those of the folder, and no others. One that takes another's name waits until that one has
+    /// ended, as one does that is there again while it ends.
+    fn take_static(&mut self) {
+        let own = self.own.clone();
         let gone: Vec<String> = self
             .hands
             .iter()
-            .filter(|(uid, hand)| hand.is_static() && !own.contains_key(*uid))
+            .filter(|(uid, hand)| is_static(&hand.borrow().pod) && !own.contains_key(*uid))
             .map(|(uid, _)| uid.clone())
             .collect();
         gone.iter().for_each(|uid| self.gone(uid));
+        for pod in own.values() {
+            let name = full_name(pod);
+            let ends = |hand: &watch::Sender<Wanted>| {
+                let wanted = hand.borrow();
+                wanted.gone && is_static(&wanted.pod) && full_name(&wanted.pod) == name
+            };
+            if !self.hands.values().any(ends) {
+                self.take(Pod::clone(pod));
+            }
+        }
+    }
+
+    /// Nothing is left of a pod.
+    fn let_go(&mut self, uid: &str) {
+        self.hands.remove(uid);
+        self.take_static();
     }
 
     /// A pod as it is wanted by now.
     fn take(&mut self, pod: Pod) {
         let Some(uid) = pod.metadata.uid.clone() else { return };
         let pod = Arc::new(pod);
-        if let Some(hand) = self.hands.get(&uid).filter(|hand| !hand.task.is_finished()) {
-            hand.wanted.send_if_modified(|wanted| {
+        if let Some(hand) = self.hands.get(&uid) {
+            hand.send_if_modified(|wanted| {
                 // The rest of its status is ours: what the API server says of it is an echo.
                 let echo = wanted.pod.spec == pod.spec
                     && wanted.pod.metadata.deletion_timestamp == pod.metadata.deletion_timestamp
@@ -229,20 +255,24 @@ impl Pods {
         }
         let (wanted, receiver) =
             watch::channel(Wanted { pod, gone: false, picture: String::new(), ending: None });
-        let task = tokio::spawn(worker::run(self.context.clone(), uid.clone(), receiver));
-        self.hands.insert(uid, Hand { wanted, task });
+        let (context, ended, own) = (self.context.clone(), self.ended.clone(), uid.clone());
+        tokio::spawn(async move {
+            worker::run(context, own.clone(), receiver).await;
+            let _ = ended.send(own);
+        });
+        self.hands.insert(uid, wanted);
     }
 
     fn gone(&mut self, uid: &str) {
         if let Some(hand) = self.hands.get(uid) {
-            hand.wanted.send_if_modified(|wanted| !std::mem::replace(&mut wanted.gone, true));
+            hand.send_if_modified(|wanted| !std::mem::replace(&mut wanted.gone, true));
         }
     }
 
     /// A pod is to end, by a word of this node's.
     fn end(&mut self, uid: &str, ending: Ending) {
         if let Some(hand) = self.hands.get(uid) {
-            hand.wanted.send_modify(|wanted| wanted.ending = Some(ending));
+            hand.send_modify(|wanted| wanted.ending = Some(ending));
         }
     }
 
@@ -258,11 +288,16 @@ impl Pods {
             say(format_args!("pod {uid}: the API server does not know it: it is ended"));
             let mut pod = Pod::default();
             pod.metadata.uid = Some(uid.clone());
-            pod.spec = Some(Default::default());
+            // As kubelets end what they know nothing of.
+            pod.spec = Some(PodSpec { termination_grace_period_seconds: Some(1), ..PodSpec::default() });
             self.take(pod);
             self.gone(&uid);
         }
     }
+}
+
+fn full_name(pod: &Pod) -> (Option<&str>, Option<&str>) {
+    (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref())
 }
 
 /// Conditions: those of others, which readiness gates are about, and ours, which somebody else may have changed.

@@ -142,7 +142,7 @@ async fn look(subject: Subject, board: Arc<Board>, started: bool) {
         let passed = watch(&subject, &board, probe, "Startup", |good| {
             board.change(&subject.id, |own| match good {
                 true => own.started = true,
-                false => own.fail(probe),
+                false => own.fail("startup", probe),
             });
             // It is over either way.
             true
@@ -163,7 +163,7 @@ async fn look(subject: Subject, board: Arc<Board>, started: bool) {
         if let Some(probe) = &container.liveness_probe {
             watch(&subject, &board, probe, "Liveness", |good| {
                 if !good {
-                    board.change(id, |own| own.fail(probe));
+                    board.change(id, |own| own.fail("liveness", probe));
                 }
                 !good
             })

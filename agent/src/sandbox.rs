@@ -171,7 +171,17 @@ fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) 
     if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster) {
         put("etc-hosts", hosts)?;
     }
-    put("resolv.conf", names::resolver(pod, cluster, &node))?;
+    match names::resolver(pod, cluster, &node) {
+        Some(text) => put("resolv.conf", text)?,
+        // It has them from a sandbox before this one.
+        None if folder.join("resolv.conf").exists() => {}
+        None => {
+            return Err(
+                "services have not yet been read at least once, and with them the cluster's name servers"
+                    .to_owned(),
+            );
+        }
+    }
     put("hostname", format!("{}\n", hostname(pod, cluster)?))
 }
 
@@ -248,7 +258,7 @@ async fn run(verb: &str, key: &str, input: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// Kernel parameters that a pod may set for its own namespaces, and no other: none is the node's.
-const SAFE: [&str; 8] = [
+const SAFE: [&str; 10] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
     "net.ipv4.tcp_syncookies",
@@ -257,6 +267,8 @@ const SAFE: [&str; 8] = [
     "net.ipv4.ip_local_reserved_ports",
     "net.ipv4.tcp_keepalive_time",
     "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
 ];
 
 /// Why a pod's kernel parameters are refused (`SysctlForbidden`).

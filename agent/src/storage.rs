@@ -61,13 +61,10 @@ impl Written {
     fn measure(pod: &Pod) -> Self {
         let mut own = Self::default();
         let written = Path::new(paths::DATA).join("lib/skerry/containers");
-        let logs = Path::new(paths::LOG).join("containers");
         for container in &pod.containers {
             let Some(key) = container.instance.as_deref().and_then(|id| id.get(..12)) else { continue };
             own.roots.insert(container.name.clone(), taken(&written.join(key)));
-            let mut log = taken(&logs.join(format!("{key}.log")));
-            log += taken(&logs.join(format!("{key}.log.1")));
-            own.logs.insert(container.name.clone(), log);
+            own.logs.insert(container.name.clone(), taken(&pod.logs.join(&container.name)));
         }
         own.volumes = parts(&place::pod(&pod.uid).join("volumes").join("kubernetes.io~empty-dir"));
         own

@@ -9,6 +9,8 @@ mod logs;
 mod prepare;
 mod report;
 mod resize;
+mod show;
+mod waiting;
 
 use crate::api::Api;
 use crate::events::Events;
@@ -21,7 +23,6 @@ use crate::pod::env::Allocatable;
 use crate::pod::names;
 use crate::pod::next::{self, Action, Ending, Kind, View, Waiting};
 use crate::pod::observed::{Containers, Instance, Sandbox};
-use crate::pod::restart;
 use crate::pod::status::{self, Known};
 use crate::probe::{Probes, Subject};
 use crate::say::Trouble;
@@ -33,12 +34,13 @@ use crate::table::{ByPod, Table};
 use crate::volume::make::Made;
 use crate::volume::payload;
 use crate::{sandbox, volume};
-use k8s_openapi::api::core::v1::{Pod, PodStatus, Service};
+use k8s_openapi::api::core::v1::{ContainerUser, Pod, PodStatus, Service};
 use k8s_openapi::jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How often tokens are looked at, whether they are too old.
@@ -69,7 +71,7 @@ pub struct Context {
     pub allocations: allocation::Shared,
     /// Where is told what happens.
     pub events: Events,
-    /// Services, by the API server's word.
+    /// Services, by the API server's word; nothing is ever taken as seen here, see [`Context::services`].
     pub services: watch::Receiver<Arc<Services>>,
     /// Pods as the server shows them.
     pub shown: Mutex<BTreeMap<String, shown::Pod>>,
@@ -83,15 +85,22 @@ impl Context {
     /// The cluster's names.
     pub fn names(&self) -> names::Cluster {
         let cluster = &self.own.cluster;
-        let mut servers = cluster.dns.clone();
-        if servers.is_empty() {
-            let services = self.services.borrow();
+        let of = |services: Arc<Services>| {
             let dns = services.get(&("kube-system".to_owned(), "kube-dns".to_owned()));
             let spec = dns.and_then(|service| service.spec.as_ref());
             let all = spec.and_then(|spec| spec.cluster_ips.clone()).unwrap_or_default();
-            servers = all.iter().filter_map(|own| own.parse().ok()).collect();
-        }
+            all.iter().filter_map(|own| own.parse().ok()).collect()
+        };
+        let servers = match cluster.dns.is_empty() {
+            true => self.services().map(of),
+            false => Some(cluster.dns.clone()),
+        };
         names::Cluster { domain: cluster.domain.clone(), servers }
+    }
+
+    /// The cluster's Services; none before the API server has told of them once.
+    pub fn services(&self) -> Option<Arc<Services>> {
+        self.services.has_changed().unwrap_or(true).then(|| self.services.borrow().clone())
     }
 
     /// What pods may have.
@@ -150,12 +159,20 @@ struct Worker {
     read: BTreeMap<String, (sources::Data, sources::Data)>,
     /// Termination messages by ID.
     messages: BTreeMap<String, String>,
+    /// Who the first programs of containers run as, by ID.
+    users: BTreeMap<String, ContainerUser>,
     /// What the pod has, and what it waits for.
     resources: resize::Resources,
     /// Tells when there may be room.
     freed: watch::Receiver<()>,
+    /// IDs of containers whose crashes people were told of, while they wait.
+    crashed: BTreeSet<String>,
+    /// Until when the pod may take that is deleted.
+    until: Option<i64>,
     /// Until when each container that is being stopped may take.
     stopping: BTreeMap<String, i64>,
+    /// preStop hooks of those whose turn to stop has not come.
+    hooks: BTreeMap<String, JoinHandle<()>>,
     reporter: report::Reporter,
     /// Why it is refused for good: reason and message.
     refused: Option<(String, String)>,
@@ -192,7 +209,11 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         refreshed: Instant::now(),
         read: BTreeMap::new(),
         messages: BTreeMap::new(),
+        users: BTreeMap::new(),
+        crashed: BTreeSet::new(),
+        until: None,
         stopping: BTreeMap::new(),
+        hooks: BTreeMap::new(),
         reporter,
         refused: None,
         seen: None,
@@ -229,6 +250,7 @@ impl Worker {
         let sandbox = sandbox::find(&pod);
         self.reconsider(&wanted.pod);
         self.read_messages(&pod, &containers);
+        self.learn_users(&containers).await;
         self.look(&pod, sandbox.as_ref(), &containers, ending.is_some());
         if sandbox.is_some() && ending.is_none() {
             self.follow_sources(&pod);
@@ -256,6 +278,7 @@ impl Worker {
         let known = Known {
             node: &self.context.own.addresses,
             messages: &self.messages,
+            users: &self.users,
             refused: self.refused.as_ref(),
             resizing: &self.resources.resizing,
             given: &self.resources.given,
@@ -269,9 +292,9 @@ impl Worker {
         if !wanted.gone {
             self.keep_record(&wanted.pod, &status);
             self.reporter.picture(&wanted.picture);
-            self.reporter.tell(&pod, status);
+            self.reporter.tell(&pod, status.clone());
         }
-        self.back_off();
+        self.back_off(&pod, &status);
         match action {
             Action::MakeSandbox => self.make_sandbox(&pod).await,
             Action::Run { container, kind, attempt, streak } => {
@@ -279,8 +302,8 @@ impl Worker {
                 let order = begin::Order { container, kind, attempt, streak };
                 self.begin(&pod, &sandbox, &containers, &order).await;
             }
-            Action::Stop { ids, grace } => {
-                self.stop(&pod, &containers, &ids, grace);
+            Action::Stop { ids, grace, anew, later } => {
+                self.stop(&pod, &containers, &end::Order { ids, grace, anew, later });
                 self.wait(self.resources.again).await;
             }
             Action::TearDown => self.tear_down(&pod).await,
@@ -295,12 +318,11 @@ impl Worker {
 
     /// Why it ends, if it does.
     fn ending(&mut self, wanted: &Wanted) -> Option<Ending> {
-        let metadata = &wanted.pod.metadata;
-        if wanted.gone {
-            return Some(Ending::Deleted { until: now() });
-        }
-        if let Some(deleted) = &metadata.deletion_timestamp {
-            return Some(Ending::Deleted { until: deleted.0.as_second() });
+        if let Some(grace) = grace(wanted) {
+            let until = now() + grace;
+            let until = self.until.map_or(until, |before| before.min(until));
+            self.until = Some(until);
+            return Some(Ending::Deleted { until });
         }
         if wanted.ending.is_some() {
             return wanted.ending.clone();
@@ -309,12 +331,7 @@ impl Worker {
         over.then(|| Ending::Failed {
             reason: "DeadlineExceeded".to_owned(),
             message: "Pod was active on the node longer than the specified deadline".to_owned(),
-            grace: wanted
-                .pod
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.termination_grace_period_seconds)
-                .unwrap_or(30),
+            grace: of_spec(&wanted.pod),
             disrupted: false,
         })
     }
@@ -360,14 +377,6 @@ impl Worker {
         }
     }
 
-    /// What could not be fetched just now is not tried at once: the next status says so.
-    fn back_off(&mut self) {
-        for waiting in self.waiting.values_mut().filter(|own| own.reason == "ErrImagePull") {
-            waiting.reason = "ImagePullBackOff".to_owned();
-            waiting.message = format!("Back-off pulling image: {}", waiting.message);
-        }
-    }
-
     /// Waits for something to happen, or until then.
     async fn wait(&mut self, until: Option<i64>) {
         let has_tokens =
@@ -394,22 +403,6 @@ impl Worker {
         }
     }
 
-    /// Something is in the way of a container, or of the sandbox; the next attempt comes later each time.
-    fn postpone(&mut self, name: &str, reason: &str, message: String, first: i64) {
-        let failures = self.waiting.get(name).map_or(0, |own| own.failures);
-        let until = now() + restart::pause(reason, first, failures);
-        let waiting = Waiting { reason: reason.to_owned(), message, until, failures: failures + 1 };
-        self.waiting.insert(name.to_owned(), waiting);
-    }
-
-    /// What was in the way may be so no more once the pod reads otherwise; a registry is left in peace.
-    fn reconsider(&mut self, pod: &Arc<Pod>) {
-        if self.seen.as_ref().is_some_and(|seen| !next::reads_alike(seen, pod)) {
-            self.waiting.retain(|_, own| restart::is_of_a_registry(&own.reason));
-        }
-        self.seen = Some(pod.clone());
-    }
-
     /// What an agent that comes after this one begins with: what is wanted, and what was told.
     fn keep_record(&mut self, pod: &Arc<Pod>, status: &PodStatus) {
         let known = self.recorded.as_ref();
@@ -431,69 +424,20 @@ impl Worker {
         let written = write().map_err(|error| sys::cause::cause(&error));
         self.recorded = self.record.of(&what, written).map(|()| (pod.clone(), status.clone()));
     }
+}
 
-    /// What the server shows of it.
-    fn show(&self, pod: &Arc<Pod>, sandbox: Option<&Sandbox>, containers: &Containers, status: &PodStatus) {
-        let metadata = &pod.metadata;
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let group = crate::pod::container::cgroup(pod);
-        let spec = pod.spec.clone().unwrap_or_default();
-        let ephemeral = spec
-            .ephemeral_containers
-            .iter()
-            .flatten()
-            .map(|one| (one.name.clone(), one.image.clone(), one.stdin_once));
-        let all = next::containers(&spec)
-            .map(|(_, one)| (one.name.clone(), one.image.clone(), one.stdin_once))
-            .chain(ephemeral);
-        let statuses = [
-            &status.init_container_statuses,
-            &status.container_statuses,
-            &status.ephemeral_container_statuses,
-        ];
-        let waits = |name: &str| {
-            let mut all = statuses.iter().flat_map(|list| list.iter().flatten());
-            all.find(|one| one.name == name)?.state.as_ref()?.waiting.as_ref()?.reason.clone()
-        };
-        let container = |(name, image, once): (String, Option<String>, Option<bool>)| {
-            let latest = containers.latest(&name);
-            let started = latest.and_then(|one| match one.state {
-                crate::pod::observed::State::Running { started }
-                | crate::pod::observed::State::Exited { started, .. } => u64::try_from(started).ok(),
-                crate::pod::observed::State::Created => None,
-            });
-            shown::Container {
-                instance: latest.map(|one| one.id.clone()),
-                attempt: latest.map_or(0, |one| one.attempt),
-                image: image.unwrap_or_default(),
-                running: latest.is_some_and(Instance::runs),
-                started,
-                waiting: waits(&name),
-                stdin_once: once == Some(true),
-                cgroup: latest
-                    .map(|one| format!("{group}/{}", one.id.get(..12).unwrap_or_default()).into())
-                    .unwrap_or_default(),
-                name,
-            }
-        };
-        let object = Pod { status: Some(status.clone()), ..Pod::clone(pod) };
-        let own = shown::Pod {
-            namespace: text(&metadata.namespace),
-            name: text(&metadata.name),
-            uid: self.uid.clone(),
-            network: sandbox.and_then(|own| own.network.clone()).map(Into::into),
-            logs: volume::place::logs(pod),
-            cgroup: if sandbox.is_some() { group.clone().into() } else { std::path::PathBuf::new() },
-            started: status
-                .start_time
-                .as_ref()
-                .and_then(|own| u64::try_from(own.0.as_second()).ok())
-                .unwrap_or(0),
-            containers: all.map(container).collect(),
-            object: Some(Arc::new(object)),
-        };
-        self.context.show(&self.uid, Some(own));
-    }
+/// Seconds that a pod has by itself to end (`terminationGracePeriodSeconds`).
+pub fn of_spec(pod: &Pod) -> i64 {
+    pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30)
+}
+
+/// Seconds that a pod has to end which is deleted, or which the API server has no more. They count from when this node
+/// hears of it: its clock may be another than the API server's. One that was taken away by force has its time, too.
+fn grace(wanted: &Wanted) -> Option<i64> {
+    let metadata = &wanted.pod.metadata;
+    let deleted = metadata.deletion_timestamp.is_some();
+    let said = metadata.deletion_grace_period_seconds.filter(|_| deleted);
+    (deleted || wanted.gone).then(|| said.unwrap_or_else(|| of_spec(&wanted.pod)).max(1))
 }
 
 fn soonest(one: Option<i64>, other: Option<i64>) -> Option<i64> {

@@ -122,9 +122,28 @@ pub fn layers() -> PathBuf {
     paths::LAYERS.into()
 }
 
-/// A container's log.
+/// A container's log: where the entry in the folder of all logs leads, or that itself.
 pub fn log(name: &Name) -> PathBuf {
+    let entry = log_entry(name);
+    std::fs::read_link(&entry).unwrap_or(entry)
+}
+
+/// A container's entry in the folder of all logs: its log, or a link to where somebody else wants it.
+pub fn log_entry(name: &Name) -> PathBuf {
     Path::new(paths::LOG).join("containers").join(format!("{name}.log"))
+}
+
+/// Has a container's log lie there from now on, unless it lies somewhere already.
+///
+/// # Errors
+/// Those of mkdir(2) and symlink(2).
+pub fn put_log(name: &Name, path: &Path) -> io::Result<()> {
+    let entry = log_entry(name);
+    if entry.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    entry.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    std::os::unix::fs::symlink(path, entry)
 }
 
 /// What a named volume holds.

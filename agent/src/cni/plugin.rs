@@ -119,15 +119,19 @@ mod tests {
     use super::*;
     use serde_json::json;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     /// Runs a script as a plugin.
     async fn run(name: &str, script: &str) -> Result<Value, String> {
         let folder = std::env::temp_dir().join(format!("skerry-plugin-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let program = folder.join("own");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another writes it: what a test beside this one starts meanwhile would have it open, and it could not be run.
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "/dev/stdin"]).arg(&program).stdin(Stdio::piped());
+        let mut install = install.spawn().unwrap();
+        let text = format!("#!/bin/sh\n{script}\n");
+        install.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+        assert!(install.wait().await.unwrap().success());
         let call = Call {
             verb: Verb::Add,
             container: "c1",

@@ -3,7 +3,7 @@
 use super::eviction::Pressures;
 use super::facts::{Left, Machine};
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
     NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -151,6 +151,7 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
         declared_features: (!state.features.is_empty())
             .then(|| state.features.iter().map(|&one| one.to_owned()).collect()),
         images: Some(images.collect()),
+        features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
         runtime_handlers: Some(vec![NodeRuntimeHandler {
             name: Some(String::new()),
             features: Some(NodeRuntimeHandlerFeatures {

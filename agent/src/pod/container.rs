@@ -5,6 +5,7 @@ use super::next::Kind;
 use super::observed::{Sandbox, label};
 use super::resize::Amounts;
 use super::{qos, quantity};
+use crate::volume::place;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
 };
@@ -137,6 +138,8 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
             users: sandbox.users,
             strict_groups: of_pod.supplemental_groups_policy.as_deref() == Some("Strict"),
+            unified: BTreeMap::new(),
+            log: Some(place::log(pod, &container.name, parts.attempt)),
         })),
     })
 }

@@ -137,6 +137,26 @@ fn value(
 
 /// Puts values in the place of `$(NAME)`; `$$` is a dollar sign, and a name that is not known stays as it is.
 pub fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
+    expand_by(text, |name| env.get(name).cloned().unwrap_or_else(|| format!("$({name})")))
+}
+
+/// The same for a path, of which no part may be missing.
+///
+/// # Errors
+/// A name that is not known, or has no value.
+pub fn expand_path(text: &str, env: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut missing = None;
+    let path = expand_by(text, |name| match env.get(name).filter(|value| !value.is_empty()) {
+        Some(value) => value.clone(),
+        None => {
+            missing.get_or_insert_with(|| name.to_owned());
+            String::new()
+        }
+    });
+    missing.map_or(Ok(path), |name| Err(format!("missing value for {name:?}")))
+}
+
+fn expand_by(text: &str, mut value: impl FnMut(&str) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(place) = rest.find('$') {
@@ -146,10 +166,7 @@ pub fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
             out.push('$');
             rest = after;
         } else if let Some((name, after)) = after.strip_prefix('(').and_then(|after| after.split_once(')')) {
-            match env.get(name) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(&format!("$({name})")),
-            }
+            out.push_str(&value(name));
             rest = after;
         } else {
             out.push('$');
@@ -215,6 +232,14 @@ mod tests {
         assert_eq!(key("map", "no").unwrap_err(), "couldn't find key no in ConfigMap n/map");
         let from = made(json!({ "name": "m", "envFrom": [{ "secretRef": { "name": "no" } }] }));
         assert_eq!(from.unwrap_err(), "secret \"no\" not found");
+    }
+
+    #[test]
+    fn no_part_of_a_path_may_be_missing() {
+        let env = [("A", "1"), ("NONE", "")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        assert_eq!(expand_path("x/$(A)/$$(A)", &env).as_deref(), Ok("x/1/$(A)"));
+        assert_eq!(expand_path("$(NONE)", &env).unwrap_err(), "missing value for \"NONE\"");
+        assert_eq!(expand_path("a/$(B)/$(NONE)", &env).unwrap_err(), "missing value for \"B\"");
     }
 
     #[test]

@@ -14,8 +14,8 @@ const DOMAINS: usize = 32;
 pub struct Cluster {
     /// `cluster.local`
     pub domain: String,
-    /// The cluster's name servers; none when there are none yet.
-    pub servers: Vec<IpAddr>,
+    /// The cluster's name servers; none when nobody has told of them yet.
+    pub servers: Option<Vec<IpAddr>>,
 }
 
 /// The pod's `/etc/hosts`; none when it has the node's own.
@@ -55,8 +55,9 @@ pub fn fqdn(pod: &Pod, cluster: &Cluster) -> Option<String> {
     Some(format!("{}.{subdomain}.{namespace}.svc.{}", hostname(pod), cluster.domain))
 }
 
-/// The pod's `/etc/resolv.conf`, from the node's own.
-pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> String {
+/// The pod's `/etc/resolv.conf`, from the node's own; none when it is to have name servers of the cluster that nobody
+/// has told of yet.
+pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<String> {
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
     let own = |key: &str| {
@@ -66,12 +67,12 @@ pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> String {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    let first = match (spec.dns_policy.as_deref().unwrap_or("ClusterFirst"), spec.host_network) {
-        ("ClusterFirst", Some(true)) | ("Default", _) => false,
-        ("None", _) => false,
-        // Without a name server of the cluster, the node's are better than none.
-        _ => !cluster.servers.is_empty(),
+    let of_cluster = match (spec.dns_policy.as_deref().unwrap_or("ClusterFirst"), spec.host_network) {
+        ("ClusterFirst", Some(true)) | ("Default" | "None", _) => &[][..],
+        _ => cluster.servers.as_deref()?,
     };
+    // Without a name server of the cluster, the node's are better than none.
+    let first = !of_cluster.is_empty();
     let none = spec.dns_policy.as_deref() == Some("None");
     let searched = || {
         own("search ")
@@ -86,7 +87,7 @@ pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> String {
         let domain = &cluster.domain;
         let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
         search.extend(searched());
-        (cluster.servers.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
+        (of_cluster.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
     } else {
         (
             own("nameserver "),
@@ -117,7 +118,7 @@ pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> String {
     if !options.is_empty() {
         text.push_str(&format!("options {}\n", options.join(" ")));
     }
-    text
+    Some(text)
 }
 
 /// Variables that tell of a namespace's Services, and of `default/kubernetes`.
@@ -174,7 +175,7 @@ mod tests {
     }
 
     fn cluster() -> Cluster {
-        Cluster { domain: "cluster.local".into(), servers: vec!["10.96.0.10".parse().unwrap()] }
+        Cluster { domain: "cluster.local".into(), servers: Some(vec!["10.96.0.10".parse().unwrap()]) }
     }
 
     const NODE: &str = "nameserver 192.0.2.1\nsearch example.com\noptions timeout:1\n";
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn names_are_asked_of_whom_the_policy_says() {
-        let of = |spec| resolver(&pod(spec), &cluster(), NODE);
+        let of = |spec| resolver(&pod(spec), &cluster(), NODE).unwrap();
         let first = "nameserver 10.96.0.10\nsearch n.svc.cluster.local svc.cluster.local cluster.local example.com\noptions ndots:5\n";
         assert_eq!(of(json!({ "containers": [] })), first);
         assert_eq!(
@@ -213,6 +214,12 @@ mod tests {
             "nameserver 1.1.1.1\nsearch x\noptions ndots:2 edns0\n"
         );
         assert!(of(json!({ "containers": [], "dnsConfig": more })).ends_with("options ndots:2 edns0\n"));
+        let unknown = Cluster { servers: None, ..cluster() };
+        assert_eq!(resolver(&pod(json!({ "containers": [] })), &unknown, NODE), None, "it waits for them");
+        let own = json!({ "containers": [], "dnsPolicy": "Default" });
+        assert_eq!(resolver(&pod(own), &unknown, NODE).as_deref(), Some(NODE));
+        let none = Cluster { servers: Some(Vec::new()), ..cluster() };
+        assert_eq!(resolver(&pod(json!({ "containers": [] })), &none, NODE).as_deref(), Some(NODE));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! ```
 
 use super::observed::{Containers, Instance, Sandbox, State};
-use super::restart::{is_restarted, restart_at, streak_after};
+use super::restart::{has_policy, is_restarted, restart_at, streak_after};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,16 +65,16 @@ pub struct Health {
     pub started: bool,
     /// The readiness probe passes, or there is none.
     pub ready: bool,
-    /// The liveness or startup probe has failed too often.
-    pub failed: bool,
+    /// This probe, `liveness` or `startup`, has failed too often.
+    pub failed: Option<&'static str>,
     /// Seconds that it may take to end for that, when the probe has its own word.
     pub grace: Option<i64>,
 }
 
 impl Health {
-    /// This probe, of its liveness or its startup, has failed too often.
-    pub fn fail(&mut self, probe: &Probe) {
-        (self.failed, self.grace) = (true, probe.termination_grace_period_seconds);
+    /// This probe, of its `liveness` or its `startup`, has failed too often.
+    pub fn fail(&mut self, kind: &'static str, probe: &Probe) {
+        (self.failed, self.grace) = (Some(kind), probe.termination_grace_period_seconds);
     }
 }
 
@@ -91,7 +91,7 @@ pub struct View<'a> {
     pub waiting: &'a BTreeMap<String, Waiting>,
     /// Probes' words, by the instance's ID.
     pub health: &'a BTreeMap<String, Health>,
-    /// IDs of containers that begin anew whatever their policy is, for other resources.
+    /// IDs of containers that begin anew however they end.
     pub restarting: &'a BTreeSet<String>,
     /// Why it is to end.
     pub ending: Option<&'a Ending>,
@@ -121,6 +121,10 @@ pub enum Action {
         ids: Vec<String>,
         /// Seconds.
         grace: i64,
+        /// They begin anew, however they end.
+        anew: bool,
+        /// Their turn comes later, and their preStop hooks run from now on.
+        later: Vec<String>,
     },
     /// Nothing runs any more: take the sandbox away.
     TearDown,
@@ -179,6 +183,13 @@ pub fn next(view: &View<'_>) -> Action {
         };
     };
     let mut soonest = Soonest(None);
+    // Who looks into a pod that does not come up need not wait until it does.
+    for ephemeral in spec.ephemeral_containers.iter().flatten() {
+        if view.containers.latest(&ephemeral.name).is_none() && is_due(view, &ephemeral.name, 0, &mut soonest)
+        {
+            return run(spec, &ephemeral.name, Kind::Ephemeral, None);
+        }
+    }
     let begun = spec.containers.iter().any(|one| in_sandbox(view, sandbox, &one.name).is_some());
     for init in spec.init_containers.iter().flatten() {
         let kind = kind(init);
@@ -197,12 +208,6 @@ pub fn next(view: &View<'_>) -> Action {
     for main in &spec.containers {
         if let Some(action) = advance(view, spec, sandbox, Kind::Main, main, &mut soonest) {
             return action;
-        }
-    }
-    for ephemeral in spec.ephemeral_containers.iter().flatten() {
-        if view.containers.latest(&ephemeral.name).is_none() && is_due(view, &ephemeral.name, 0, &mut soonest)
-        {
-            return run(spec, &ephemeral.name, Kind::Ephemeral, None);
         }
     }
     Action::Wait(soonest.0)
@@ -241,23 +246,23 @@ fn advance(
     match &latest.state {
         State::Running { .. } => {
             let asked = container.image.as_deref().unwrap_or_default();
-            let failed = view.health.get(&latest.id).filter(|health| health.failed);
-            let wrong = failed.is_some()
-                || latest.image != asked
-                || latest.sandbox != sandbox.id
-                || view.restarting.contains(&latest.id);
+            let failed = view.health.get(&latest.id).filter(|health| health.failed.is_some());
+            // Who fails its probe may well end with 0, and has not done its work.
+            let anew = latest.image != asked
+                || view.restarting.contains(&latest.id)
+                || (failed.is_some() && has_policy(spec, container));
+            let wrong = anew || failed.is_some() || latest.sandbox != sandbox.id;
             let own = failed.and_then(|health| health.grace);
             let grace = own.or(spec.termination_grace_period_seconds).unwrap_or(30);
-            wrong.then(|| Action::Stop { ids: vec![latest.id.clone()], grace })
+            wrong.then(|| Action::Stop { ids: vec![latest.id.clone()], grace, anew, later: Vec::new() })
         }
         // Its start did not come to its end: whoever did it was killed.
         State::Created => Some(run(spec, name, kind, Some(latest))),
         State::Exited { .. } => {
-            let by_policy = restart_at(spec, kind, latest);
+            let again = restart_at(spec, kind, latest, view.restarting.contains(&latest.id));
             // In another sandbox what has ended for good stays so, but for what prepares the pod.
-            let anew = latest.sandbox != sandbox.id && (kind == Kind::Init || by_policy.is_some());
-            let again = if anew || view.restarting.contains(&latest.id) { Some(0) } else { by_policy };
-            let at = again?;
+            let anew = latest.sandbox != sandbox.id && (kind == Kind::Init || again.is_some());
+            let at = if anew { 0 } else { again? };
             is_due(view, name, at, soonest).then(|| run(spec, name, kind, Some(latest)))
         }
     }
@@ -293,19 +298,18 @@ fn end(view: &View<'_>, spec: &PodSpec) -> Action {
         Some(Ending::Failed { grace, .. }) => *grace,
         None => spec.termination_grace_period_seconds.unwrap_or(30),
     };
-    let mains: Vec<String> = running
-        .iter()
-        .filter(|one| !sidecars.contains(&one.container.as_str()))
-        .map(|one| one.id.clone())
-        .collect();
-    if !mains.is_empty() {
-        return Action::Stop { ids: mains, grace };
+    let mains = running.iter().filter(|one| !sidecars.contains(&one.container.as_str()));
+    let mut ids: Vec<String> = mains.map(|one| one.id.clone()).collect();
+    // The last of them first.
+    let later = sidecars.iter().rev().filter_map(|name| running.iter().find(|one| one.container == *name));
+    let mut later: Vec<String> = later.map(|one| one.id.clone()).collect();
+    if ids.is_empty() && !later.is_empty() {
+        ids.push(later.remove(0));
     }
-    let last = sidecars.iter().rev().find_map(|name| running.iter().find(|one| one.container == *name));
-    match last {
-        Some(one) => Action::Stop { ids: vec![one.id.clone()], grace },
-        None if view.sandbox.is_some() => Action::TearDown,
-        None => Action::Done,
+    match ids.is_empty() {
+        false => Action::Stop { ids, grace, anew: false, later },
+        true if view.sandbox.is_some() => Action::TearDown,
+        true => Action::Done,
     }
 }
 

@@ -81,7 +81,11 @@ fn again(container: &str, kind: Kind, attempt: u32, streak: u32) -> Action {
 }
 
 fn stop(id: &str, grace: i64) -> Action {
-    Action::Stop { ids: vec![id.into()], grace }
+    Action::Stop { ids: vec![id.into()], grace, anew: false, later: Vec::new() }
+}
+
+fn stop_anew(id: &str, grace: i64) -> Action {
+    Action::Stop { ids: vec![id.into()], grace, anew: true, later: Vec::new() }
 }
 
 #[test]
@@ -183,8 +187,15 @@ fn a_deleted_pod_ends_with_its_sidecars_in_reverse() {
         given
     };
     let (s, t) = (instance("s", 0, 0, UP), instance("t", 0, 0, UP));
-    assert_eq!(deleted(&[s.clone(), t.clone(), instance("m", 0, 0, UP)]).at(10), stop("m.0", 20));
-    assert_eq!(deleted(&[s.clone(), t]).at(12), stop("t.0", 18));
+    let before = |id: &str, grace, later: &[&str]| Action::Stop {
+        ids: vec![id.into()],
+        grace,
+        anew: false,
+        later: later.iter().map(|&id| id.to_owned()).collect(),
+    };
+    let all = [s.clone(), t.clone(), instance("m", 0, 0, UP)];
+    assert_eq!(deleted(&all).at(10), before("m.0", 20, &["t.0", "s.0"]));
+    assert_eq!(deleted(&[s.clone(), t]).at(12), before("t.0", 18, &["s.0"]));
     assert_eq!(deleted(&[s]).at(99), stop("s.0", 0));
     assert_eq!(deleted(&[]).at(13), Action::TearDown);
 }
@@ -215,13 +226,28 @@ fn what_its_probe_or_its_image_says_is_wrong_is_stopped() {
     let spec = json!({ "containers": [{ "name": "m", "image": "i" }], "terminationGracePeriodSeconds": 7 });
     let mut given = Given::of(spec, [instance("m", 0, 0, UP)]);
     assert_eq!(given.at(0), Action::Wait(None));
-    given.health.insert("m.0".into(), Health { failed: true, ..Health::default() });
-    assert_eq!(given.at(0), stop("m.0", 7));
+    given.health.insert("m.0".into(), Health { failed: Some("liveness"), ..Health::default() });
+    assert_eq!(given.at(0), stop_anew("m.0", 7));
     given.health.get_mut("m.0").unwrap().grace = Some(2);
-    assert_eq!(given.at(0), stop("m.0", 2), "the probe has its own word");
+    assert_eq!(given.at(0), stop_anew("m.0", 2), "the probe has its own word");
+    given.pod.spec.as_mut().unwrap().restart_policy = Some("Never".into());
+    assert_eq!(given.at(0), stop("m.0", 2));
     given.health.clear();
     given.pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
-    assert_eq!(given.at(0), stop("m.0", 7));
+    assert_eq!(given.at(0), stop_anew("m.0", 7), "another image is begun whatever the policy");
+}
+
+#[test]
+fn who_looks_into_a_pod_need_not_wait_until_it_is_up() {
+    let spec = json!({
+        "initContainers": [{ "name": "a", "image": "i" }],
+        "containers": [{ "name": "m", "image": "i" }],
+        "ephemeralContainers": [{ "name": "e", "image": "i" }],
+    });
+    let hangs = instance("a", 0, 0, UP);
+    assert_eq!(Given::of(spec.clone(), [hangs.clone()]).at(0), begins("e", Kind::Ephemeral));
+    let ended = instance("e", 0, 0, exited(0, 0, 1));
+    assert_eq!(Given::of(spec, [hangs, ended]).at(2), Action::Wait(None), "and begins once");
 }
 
 #[test]
@@ -301,15 +327,16 @@ fn an_init_container_that_its_rule_restarts_does_not_end_the_pod() {
 }
 
 #[test]
-fn who_gets_other_resources_by_a_restart_begins_anew_whatever_its_policy() {
+fn who_is_ended_to_begin_anew_does_so_however_it_ends() {
     let spec = json!({ "restartPolicy": "OnFailure", "containers": [{ "name": "m", "image": "i" }] });
     let of = |state| {
-        let mut given = Given::of(spec.clone(), [instance("m", 0, 3, state)]);
+        let mut given = Given::of(spec.clone(), [instance("m", 0, 1, state)]);
         given.restarting.insert("m.0".into());
-        given.at(6)
+        [given.at(6), given.at(15)]
     };
-    assert_eq!(of(UP), stop("m.0", 30));
-    assert_eq!(of(exited(0, 0, 5)), again("m", Kind::Main, 1, 4));
+    assert_eq!(of(UP)[0], stop_anew("m.0", 30));
+    let waits = Action::Wait(Some(15));
+    assert_eq!(of(exited(0, 0, 5)), [waits, again("m", Kind::Main, 1, 2)], "it is restarted as others are");
     assert_eq!(Given::of(spec.clone(), [instance("m", 0, 3, exited(0, 0, 5))]).at(6), Action::TearDown);
 }
 

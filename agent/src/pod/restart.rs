@@ -3,7 +3,7 @@
 
 use super::next::{Kind, find};
 use super::observed::{Instance, State};
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 /// Restarts wait so long, in seconds: the second, and at most.
 const BACKOFF: (i64, i64) = (10, 300);
@@ -56,11 +56,16 @@ pub fn is_restarted(spec: &PodSpec, kind: Kind, name: &str, code: i32) -> bool {
         }
 }
 
-/// When a container that has ended is started again; none when it is not.
-pub fn restart_at(spec: &PodSpec, kind: Kind, ended: &Instance) -> Option<i64> {
+/// A container is started again after some end at least.
+pub fn has_policy(spec: &PodSpec, container: &Container) -> bool {
+    container.restart_policy.as_ref().or(spec.restart_policy.as_ref()).is_none_or(|own| own != "Never")
+}
+
+/// When a container that has ended is started again; none when it is not. One that begins `anew` is, whatever its end.
+pub fn restart_at(spec: &PodSpec, kind: Kind, ended: &Instance, anew: bool) -> Option<i64> {
     let State::Exited { code, finished, .. } = ended.state else { return None };
     let soon = streak_after(spec, ended).saturating_sub(1);
-    is_restarted(spec, kind, &ended.container, code).then(|| finished + delay(soon))
+    (anew || is_restarted(spec, kind, &ended.container, code)).then(|| finished + delay(soon))
 }
 
 /// It is for a registry that something waits, by the reason of its state.

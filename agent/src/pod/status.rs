@@ -10,12 +10,16 @@ use super::resize::told::{self, Resizing};
 use super::resize::{Amounts, InForce};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    ContainerStatus, ContainerUser, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus, VolumeMount,
+    VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// Bytes of the last words of a pod's containers together.
+const MESSAGES: usize = 12 << 10;
 
 /// How our container IDs begin.
 pub const SCHEME: &str = "skerry://";
@@ -29,6 +33,8 @@ pub struct Known<'a> {
     pub messages: &'a BTreeMap<String, String>,
     /// Why a pod was refused, which never ran: reason and message.
     pub refused: Option<&'a (String, String)>,
+    /// Who the first programs of containers run as, by the instance's ID.
+    pub users: &'a BTreeMap<String, ContainerUser>,
     /// What is told of other resources for it.
     pub resizing: &'a Resizing,
     /// What containers that run were given, and what holds for them, by the instance's ID.
@@ -48,7 +54,11 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
     let spec = view.pod.spec.as_ref().unwrap_or(&empty);
     let before = view.pod.status.clone().unwrap_or_default();
     let phase = phase(view, spec, &before, known);
-    let one = |kind, container: &Container| container_status(view, known, spec, kind, container);
+    let one = |kind, container: &Container| {
+        let mut status = container_status(view, known, spec, kind, container);
+        status.user = status.container_id.as_ref().and_then(|id| user(known, &before, id));
+        status
+    };
     let init: Vec<_> = spec
         .init_containers
         .iter()
@@ -71,6 +81,7 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
             let container = Container {
                 name: ephemeral.name.clone(),
                 image: ephemeral.image.clone(),
+                volume_mounts: ephemeral.volume_mounts.clone(),
                 ..Container::default()
             };
             one(Kind::Ephemeral, &container)
@@ -127,6 +138,7 @@ fn container_status(
     let mut status = ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
+        volume_mounts: container.volume_mounts.as_ref().map(|all| all.iter().map(mounted).collect()),
         ..ContainerStatus::default()
     };
     if let Some(latest) = latest {
@@ -144,7 +156,8 @@ fn container_status(
         });
     }
     let health = latest.and_then(|one| view.health.get(&one.id)).copied().unwrap_or_default();
-    let ended = |one: &Instance| terminated(one, known.messages.get(&one.id));
+    let most = MESSAGES / next::containers(spec).count().max(1);
+    let ended = |one: &Instance| terminated(one, known.messages.get(&one.id), most);
     let wait = waiting(view, spec, kind, container, latest);
     status.state = Some(match (latest, wait) {
         (Some(one), None) => match &one.state {
@@ -171,6 +184,29 @@ fn container_status(
         Kind::Sidecar | Kind::Main => runs && health.started && health.ready,
     };
     status
+}
+
+/// A volume as the container sees it.
+fn mounted(own: &VolumeMount) -> VolumeMountStatus {
+    let read_only = own.read_only.filter(|is| *is);
+    let recursive = matches!(own.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
+    let mode = if recursive { "Enabled" } else { "Disabled" };
+    VolumeMountStatus {
+        name: own.name.clone(),
+        mount_path: own.mount_path.clone(),
+        read_only,
+        recursive_read_only: read_only.map(|_| mode.to_owned()),
+        volume_status: None,
+    }
+}
+
+/// Who a container's first program runs as, or ran as when somebody last looked.
+fn user(known: &Known<'_>, before: &PodStatus, id: &str) -> Option<ContainerUser> {
+    let told =
+        [&before.init_container_statuses, &before.container_statuses, &before.ephemeral_container_statuses];
+    let mut told = told.into_iter().flatten().flatten();
+    let now = id.strip_prefix(SCHEME).and_then(|id| known.users.get(id)).cloned();
+    now.or_else(|| told.find(|own| own.container_id.as_deref() == Some(id))?.user.clone())
 }
 
 /// `docker.io/library/busybox@sha256:…`
@@ -201,7 +237,7 @@ fn waiting(
         None => say("PodInitializing", None),
         Some(one) if one.state == State::Created => say("ContainerCreating", None),
         Some(one) => {
-            let at = super::restart::restart_at(spec, kind, one)
+            let at = super::restart::restart_at(spec, kind, one, view.restarting.contains(&one.id))
                 .filter(|at| view.ending.is_none() && *at > view.now)?;
             let State::Exited { finished, .. } = one.state else { return None };
             let metadata = &view.pod.metadata;
@@ -218,7 +254,7 @@ fn waiting(
     }
 }
 
-fn terminated(one: &Instance, message: Option<&String>) -> Option<ContainerStateTerminated> {
+fn terminated(one: &Instance, message: Option<&String>, most: usize) -> Option<ContainerStateTerminated> {
     let State::Exited { code, out_of_memory, started, finished, error } = &one.state else { return None };
     let (exit_code, reason) = match (error, code) {
         (Some(_), _) => (128, "StartError"),
@@ -231,7 +267,11 @@ fn terminated(one: &Instance, message: Option<&String>) -> Option<ContainerState
         exit_code,
         finished_at: Some(time(*finished)),
         started_at: Some(time(*started)),
-        message: error.clone().or_else(|| message.cloned()).filter(|text| !text.is_empty()),
+        message: error
+            .as_ref()
+            .or(message)
+            .map(|text| text[..text.floor_char_boundary(most)].to_owned())
+            .filter(|text| !text.is_empty()),
         reason: Some(reason.to_owned()),
         signal: None,
     })
@@ -371,12 +411,22 @@ fn conditions(
 
 /// Readiness gates that are not true yet, in words.
 fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
-    let is_true =
-        |kind: &str| before.conditions.iter().flatten().any(|one| one.type_ == kind && one.status == "True");
-    let gates = spec.readiness_gates.iter().flatten().filter(|gate| !is_true(&gate.condition_type));
-    let words: Vec<String> = gates
-        .map(|gate| {
-            format!("the status of pod readiness gate \"{}\" is not \"True\", but False", gate.condition_type)
+    let words: Vec<String> = spec
+        .readiness_gates
+        .iter()
+        .flatten()
+        .filter_map(|gate| {
+            let kind = &gate.condition_type;
+            match before.conditions.iter().flatten().find(|one| one.type_ == *kind) {
+                Some(one) if one.status == "True" => None,
+                Some(one) => Some(format!(
+                    "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
+                    one.status
+                )),
+                None => {
+                    Some(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist."))
+                }
+            }
         })
         .collect();
     (!words.is_empty()).then(|| words.join(", "))

@@ -1,6 +1,7 @@
 use super::*;
 use crate::pod::next::{Health, Waiting};
 use crate::pod::observed::{Containers, Sandbox};
+use k8s_openapi::api::core::v1::LinuxContainerUser;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ struct Given {
     health: BTreeMap<String, Health>,
     ending: Option<Ending>,
     messages: BTreeMap<String, String>,
+    users: BTreeMap<String, ContainerUser>,
     resizing: Resizing,
     given: BTreeMap<String, (Amounts, InForce)>,
 }
@@ -58,6 +60,7 @@ impl Given {
             health: BTreeMap::new(),
             ending: None,
             messages: BTreeMap::new(),
+            users: BTreeMap::new(),
             resizing: Resizing::default(),
             given: BTreeMap::new(),
         }
@@ -78,6 +81,7 @@ impl Given {
         let known = Known {
             node: &node,
             messages: &self.messages,
+            users: &self.users,
             refused: None,
             resizing: &self.resizing,
             given: &self.given,
@@ -118,6 +122,53 @@ fn a_pod_goes_through_its_phases() {
     );
     assert!(ready.init_container_statuses.unwrap()[0].ready);
     assert_eq!(ready.observed_generation, Some(4));
+}
+
+#[test]
+fn a_containers_user_is_told_while_it_is_there() {
+    let user = |uid| ContainerUser {
+        linux: Some(LinuxContainerUser { uid, gid: 2, supplemental_groups: Some(vec![2, 3]) }),
+    };
+    let of = |status: &PodStatus| status.container_statuses.as_ref().unwrap()[0].user.clone();
+    let mut given = Given::of("Always", [instance("m", 0, UP)]);
+    assert_eq!(of(&given.told()), None, "nobody has looked yet");
+    given.users.insert("m0".into(), user(1));
+    let told = given.told();
+    assert_eq!(of(&told), Some(user(1)));
+    let mut ended = Given::of("Always", [instance("m", 0, exited(0))]);
+    ended.pod.status = Some(told.clone());
+    assert_eq!(of(&ended.told()), Some(user(1)), "it is remembered");
+    let mut next = Given::of("Always", [instance("m", 1, UP), instance("m", 0, exited(0))]);
+    next.pod.status = Some(told);
+    assert_eq!(of(&next.told()), None, "this is another one");
+}
+
+#[test]
+fn mounts_are_told_as_the_container_has_them() {
+    let mut given = Given::of("Always", []);
+    given.pod.spec.as_mut().unwrap().containers[0].volume_mounts = serde_json::from_value(json!([
+        { "name": "a", "mountPath": "/a" },
+        { "name": "b", "mountPath": "/b", "readOnly": true },
+        { "name": "c", "mountPath": "/c", "readOnly": true, "recursiveReadOnly": "IfPossible" },
+    ]))
+    .unwrap();
+    let told = given.told().container_statuses.unwrap()[0].volume_mounts.clone();
+    let expected = json!([
+        { "name": "a", "mountPath": "/a" },
+        { "name": "b", "mountPath": "/b", "readOnly": true, "recursiveReadOnly": "Disabled" },
+        { "name": "c", "mountPath": "/c", "readOnly": true, "recursiveReadOnly": "Enabled" },
+    ]);
+    assert_eq!(serde_json::to_value(told).unwrap(), expected);
+}
+
+#[test]
+fn last_words_of_all_containers_together_are_short() {
+    let ended = [instance("i", 0, exited(0)), instance("m", 0, exited(1))];
+    let mut given = Given::of("Never", ended);
+    given.messages.insert("m0".into(), "ä".repeat(4000));
+    let told = given.told();
+    let message = main_state(&told).terminated.as_ref().unwrap().message.clone().unwrap();
+    assert_eq!(message.len(), 6 << 10);
 }
 
 #[test]

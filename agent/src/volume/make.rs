@@ -1,5 +1,6 @@
 //! One volume of each kind, on the node's disk.
 
+use super::group;
 use super::nfs;
 use super::payload::{self, Payload};
 use super::place;
@@ -66,8 +67,12 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, Str
     }
     if let Some(own) = claimed {
         let read_only = volume.persistent_volume_claim.as_ref().and_then(|claim| claim.read_only);
-        let path = persistent(own, group)?;
-        return Ok(Made { path, read_only: read_only == Some(true), is_image: false });
+        let (path, read_only) = (persistent(own)?, read_only == Some(true));
+        let is_local = own.spec.as_ref().is_some_and(|spec| spec.local.is_some());
+        if let Some(group) = group.filter(|_| is_local && !read_only) {
+            give_once(pod, volume, &path, group)?;
+        }
+        return Ok(Made { path, read_only, is_image: false });
     }
     Err(format!("volumes of this kind are not supported on this node: {}", kind(volume)))
 }
@@ -241,7 +246,19 @@ fn host_path(own: &HostPathVolumeSource) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-fn persistent(own: &PersistentVolume, group: Option<u32>) -> Result<PathBuf, String> {
+/// Gives a volume of the node's to a pod's group when the pod has it for the first time.
+fn give_once(pod: &Pod, volume: &Volume, path: &Path, to: u32) -> Result<(), String> {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let given = place::volume(uid, "local-volume", &volume.name);
+    if given.exists() {
+        return Ok(());
+    }
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    group::give(path, to, context.and_then(|own| own.fs_group_change_policy.as_deref()))?;
+    folder(&given, 0o750)
+}
+
+fn persistent(own: &PersistentVolume) -> Result<PathBuf, String> {
     let spec = own.spec.clone().unwrap_or_default();
     if spec.volume_mode.as_deref() == Some("Block") {
         return Err("volumeMode: block volumes are not supported on this node".to_owned());
@@ -252,7 +269,6 @@ fn persistent(own: &PersistentVolume, group: Option<u32>) -> Result<PathBuf, Str
     if let Some(own) = &spec.local {
         let path = PathBuf::from(&own.path);
         fs::metadata(&path).map_err(|error| words("find the local volume", &path, &error))?;
-        share(&path, group)?;
         return Ok(path);
     }
     let name = own.metadata.name.as_deref().unwrap_or_default();

@@ -8,6 +8,7 @@
 //! | what of them a container sees | [`mounts`] |
 //! | where they are | [`place`] |
 
+pub mod group;
 pub mod image;
 pub mod make;
 pub mod mounts;

@@ -5,7 +5,7 @@
 
 use super::make::Made;
 use super::place;
-use crate::pod::env::expand;
+use crate::pod::env::expand_path;
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
@@ -34,7 +34,10 @@ pub fn of(
         let made = volumes.get(&own.name).ok_or_else(|| format!("volume \"{}\" is not there", own.name))?;
         let part = match (&own.sub_path, &own.sub_path_expr) {
             (Some(path), _) if !path.is_empty() => Some(path.clone()),
-            (_, Some(path)) if !path.is_empty() => Some(expand(path, env)),
+            (_, Some(path)) if !path.is_empty() => {
+                let words = |reason| format!("subPathExpr of volume \"{}\": {reason}", own.name);
+                Some(expand_path(path, env).map_err(words)?)
+            }
             _ => None,
         };
         let source = match part {

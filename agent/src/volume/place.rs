@@ -72,6 +72,11 @@ pub fn container_log(pod: &Pod, container: &str, id: &str) -> PathBuf {
     ))
 }
 
+/// The log of one of a pod's containers.
+pub fn log(pod: &Pod, container: &str, attempt: u32) -> PathBuf {
+    logs(pod).join(container).join(format!("{attempt}.log"))
+}
+
 /// The folder of a pod's logs.
 pub fn logs(pod: &Pod) -> PathBuf {
     let metadata = &pod.metadata;

@@ -11,11 +11,14 @@ use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
 use crate::volume::make::Made;
 use crate::volume::{self, mounts, place};
-use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, LifecycleHandler, Pod};
-use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerUser, ImageVolumeSource, LifecycleHandler, LinuxContainerUser, Pod,
+};
+use spec::bundle::{Config, Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{Code, Create, Reply, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +68,8 @@ impl Worker {
             Err(None) => return,
             Err(Some(Obstacle(reason, message, first))) => {
                 let (event, words) = match reason {
-                    "ErrImageNeverPull" | "InvalidImageName" => (reason, message.clone()),
+                    "ErrImageNeverPull" => (reason, message.clone()),
+                    "InvalidImageName" => ("InspectFailed", message.clone()),
                     "ErrImagePull" => ("Failed", message.clone()),
                     _ => ("Failed", format!("Error: {message}")),
                 };
@@ -115,6 +119,10 @@ impl Worker {
             memory: self.context.own.machine.memory,
         };
         let mut create = words::create(parts).map_err(config)?;
+        if let Some(sandbox) = create.sandbox.as_mut().filter(|_| cgroup::has("memory")) {
+            // What is left of a program that lost one of its processes may be of no use, and runs on.
+            sandbox.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
+        }
         if !cgroup::has("cpu") {
             // A share is no limit: where nobody shares out, all may have what is there.
             create.container.cpu_shares = None;
@@ -249,7 +257,7 @@ impl Worker {
         let from = Sources {
             config_maps: &maps,
             secrets: &secrets,
-            services: &self.service_env(pod),
+            services: &self.service_env(pod)?,
             pod: if on_node { &context.own.addresses } else { &sandbox.addresses },
             node: &context.own.addresses,
             allocatable: context.allocatable(),
@@ -360,32 +368,35 @@ impl Worker {
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
         let done = tokio::select! {
-            done = self.hook(container, id, hook, HOOK) => done,
+            done = hook_of(&self.context, self.address(pod), container, id, hook, HOOK) => done,
             // Its end does not wait for a beginning.
             () = deleted(self.wanted.clone()) => return,
         };
         if let Err(reason) = done {
             events.say(pod, of, false, "FailedPostStartHook", format!("PostStartHook failed: {reason}"));
-            let grace =
-                pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
-            let grace = u64::try_from(grace).ok();
+            let grace = u64::try_from(super::of_spec(pod)).ok();
             let _ = self.context.monitor.ask(&Request::Stop { name: id.to_owned(), grace }).await;
         }
     }
 
-    /// Runs a lifecycle hook.
-    pub(super) async fn hook(
-        &self,
-        container: &Container,
-        id: &str,
-        hook: &LifecycleHandler,
-        limit: Duration,
-    ) -> Result<(), String> {
-        let node = self.context.own.addresses.first().copied();
-        let address = crate::sandbox::find(&self.wanted.borrow().pod)
-            .and_then(|own| own.addresses.first().copied())
-            .or(node);
-        hook_of(&self.context, address, container, id, hook, limit).await
+    /// Where the pod's containers answer.
+    pub(super) fn address(&self, pod: &Pod) -> Option<IpAddr> {
+        let own = sandbox::find(pod).and_then(|own| own.addresses.first().copied());
+        own.or(self.context.own.addresses.first().copied())
+    }
+
+    /// Asks who the programs of containers run as.
+    pub(super) async fn learn_users(&mut self, containers: &Containers) {
+        self.users.retain(|id, _| containers.all().any(|one| one.id == *id));
+        for one in containers.all().filter(|one| one.runs()) {
+            if self.users.contains_key(&one.id) {
+                continue;
+            }
+            let asked = self.context.monitor.ask(&Request::Inspect { name: one.id.clone() }).await;
+            if let Ok(Reply::Container { config: Some(config), .. }) = asked {
+                self.users.extend(user(&config).map(|user| (one.id.clone(), user)));
+            }
+        }
     }
 
     /// Takes the last words of containers that have ended.
@@ -400,6 +411,21 @@ impl Worker {
     }
 }
 
+/// Who the program of a bundle runs as, in the pod's own users. The primary group is among the others, as containerd
+/// tells it.
+fn user(config: &str) -> Option<ContainerUser> {
+    let user = serde_json::from_str::<Config>(config).ok()?.process?.user;
+    let groups =
+        [user.gid].into_iter().chain(user.additional_gids.into_iter().filter(|own| *own != user.gid));
+    Some(ContainerUser {
+        linux: Some(LinuxContainerUser {
+            uid: user.uid.into(),
+            gid: user.gid.into(),
+            supplemental_groups: Some(groups.map(i64::from).collect()),
+        }),
+    })
+}
+
 /// Volumes of a container that are images.
 fn images<'a>(
     pod: &'a Pod,
@@ -412,7 +438,6 @@ fn images<'a>(
         .filter(move |own| mounts(own.0))
 }
 
-/// Returns once the pod is to end.
 /// Returns once the pod is to end.
 pub(super) async fn deleted(mut wanted: watch::Receiver<Wanted>) {
     loop {
@@ -429,7 +454,7 @@ pub(super) async fn deleted(mut wanted: watch::Receiver<Wanted>) {
 /// Runs a lifecycle hook of a container.
 pub(super) async fn hook_of(
     context: &super::Context,
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
     container: &Container,
     id: &str,
     hook: &LifecycleHandler,
@@ -439,7 +464,7 @@ pub(super) async fn hook_of(
     let outcome = if let Some(action) = &hook.exec {
         attempt::exec(&context.monitor, id, action, limit).await
     } else if let (Some(action), Some(address)) = (&hook.http_get, address) {
-        attempt::http(address, action, ports, limit).await
+        attempt::call(address, action, ports, limit).await
     } else if let (Some(action), Some(address)) = (&hook.tcp_socket, address) {
         attempt::tcp(address, action, ports, limit).await
     } else if let Some(action) = &hook.sleep {

@@ -5,7 +5,7 @@ use super::{Turn, Worker, container, logs, now};
 use crate::api;
 use crate::cni;
 use crate::monitor::Error;
-use crate::pod::observed::Containers;
+use crate::pod::observed::{Containers, Instance};
 use crate::sandbox;
 use crate::volume::{nfs, place};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,63 +13,60 @@ use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
 use std::fs;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Between two words to a monitor that is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A program gets so long after its preStop hook at least, in seconds.
+/// A program gets so long at least, in seconds, whatever was before it: its preStop hook, or what ends before it.
 const LEAST: i64 = 2;
+
+/// Who is to stop, and how.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub ids: Vec<String>,
+    /// Seconds.
+    pub grace: i64,
+    /// They begin anew.
+    pub anew: bool,
+    /// Their preStop hooks run from now on.
+    pub later: Vec<String>,
+}
 
 impl Worker {
     /// Begins to stop containers, each by itself; one that is being stopped already may get less time.
-    pub(super) fn stop(&mut self, pod: &Pod, containers: &Containers, ids: &[String], grace: i64) {
-        for id in ids {
-            let until = now() + grace;
-            let before = self.stopping.get(id).copied();
+    pub(super) fn stop(&mut self, pod: &Pod, containers: &Containers, order: &Order) {
+        if order.anew {
+            self.begin_anew(pod, &order.ids);
+        }
+        let instance = |id: &String| containers.all().find(|one| one.id == *id);
+        for one in order.later.iter().filter_map(instance) {
+            if !self.hooks.contains_key(&one.id)
+                && let Some(hook) = self.begin_hook(pod, one, order.grace)
+            {
+                self.hooks.insert(one.id.clone(), hook);
+            }
+        }
+        for one in order.ids.iter().filter_map(instance) {
+            let until = now() + order.grace;
+            let before = self.stopping.get(&one.id).copied();
             if before.is_some_and(|before| before <= until) {
                 continue;
             }
-            self.stopping.insert(id.clone(), until);
-            let Some(instance) = containers.all().find(|one| one.id == *id) else { continue };
-            let own = container(pod, &instance.container).map(|(_, own)| own);
-            let failed = self.probes.health().get(id).is_some_and(|own| own.failed);
+            self.stopping.insert(one.id.clone(), until);
+            let mut hook = self.hooks.remove(&one.id);
             if before.is_none() {
-                let why = if failed {
-                    format!("Container {} failed a probe, will be restarted", instance.container)
-                } else if self.resources.restarting().contains(id) {
-                    format!("Container {} resize requires restart", instance.container)
-                } else {
-                    format!("Stopping container {}", instance.container)
-                };
-                self.context.events.say(pod, Some(&instance.container), true, "Killing", why);
+                let why = self.why(pod, one, order.anew);
+                self.context.events.say(pod, Some(&one.container), true, "Killing", why);
+                hook = hook.or_else(|| self.begin_hook(pod, one, order.grace));
             }
-            let hook = own
-                .as_ref()
-                .and_then(|own| own.lifecycle.as_ref()?.pre_stop.clone())
-                .filter(|_| before.is_none());
-            let address = sandbox::find(pod).and_then(|own| own.addresses.first().copied()).or(self
-                .context
-                .own
-                .addresses
-                .first()
-                .copied());
-            let (context, id, pod, name) =
-                (self.context.clone(), id.clone(), pod.clone(), instance.container.clone());
+            let (context, id) = (self.context.clone(), one.id.clone());
             tokio::spawn(async move {
-                if let (Some(hook), Some(own)) = (hook, own) {
-                    let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-                    if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
-                        context.events.say(
-                            &pod,
-                            Some(&name),
-                            false,
-                            "FailedPreStopHook",
-                            format!("PreStopHook failed: {reason}"),
-                        );
-                    }
+                if let Some(hook) = hook {
+                    let _ = hook.await;
                 }
-                let left = if grace == 0 { 0 } else { (until - now()).max(LEAST) };
+                let left = (until - now()).max(LEAST);
                 let request = Request::Stop { name: id, grace: u64::try_from(left).ok() };
                 // Only the monitor can end it, and it comes back however often it is killed.
                 while context
@@ -83,6 +80,38 @@ impl Worker {
                 let _ = context.table.refresh().await;
             });
         }
+    }
+
+    /// A kubelet's words for the end of a container.
+    fn why(&self, pod: &Pod, one: &Instance, anew: bool) -> String {
+        let name = &one.container;
+        let failed = self.probes.health().get(&one.id).and_then(|own| own.failed);
+        let image = container(pod, name).and_then(|(_, own)| own.image);
+        let will = if anew { ", will be restarted" } else { "" };
+        if let Some(probe) = failed {
+            format!("Container {name} failed {probe} probe{will}")
+        } else if anew && image.is_some_and(|image| image != one.image) {
+            format!("Container {name} definition changed{will}")
+        } else if anew {
+            format!("Container {name} resize requires restart")
+        } else {
+            format!("Stopping container {name}")
+        }
+    }
+
+    /// Runs a container's preStop hook, if it has one, for so many seconds at most.
+    fn begin_hook(&self, pod: &Pod, one: &Instance, grace: i64) -> Option<JoinHandle<()>> {
+        let (_, own) = container(pod, &one.container)?;
+        let hook = own.lifecycle.as_ref()?.pre_stop.clone()?;
+        let address = self.address(pod);
+        let limit = Duration::from_secs(u64::try_from(grace.max(1)).unwrap_or(1));
+        let (context, id, pod) = (self.context.clone(), one.id.clone(), pod.clone());
+        Some(tokio::spawn(async move {
+            if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
+                let words = format!("PreStopHook failed: {reason}");
+                context.events.say(&pod, Some(&own.name), false, "FailedPreStopHook", words);
+            }
+        }))
     }
 
     /// Nothing runs any more. A pod that nobody deletes stays on record, with its logs.

@@ -6,33 +6,23 @@ use crate::volume::place;
 use k8s_openapi::api::core::v1::Pod;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
-/// Where programs of a cluster look for logs, they are found: the file itself is the monitor's, which rotates it.
+/// Where programs of a cluster look for all logs, they find one more.
 pub(super) fn link(pod: &Pod, container: &str, attempt: u32, id: &str) {
-    let key = id.get(..12).unwrap_or(id);
-    let file = Path::new(spec::paths::LOG).join("containers").join(format!("{key}.log"));
-    let folder = place::logs(pod).join(container);
-    let own = folder.join(format!("{attempt}.log"));
-    let all = place::container_log(pod, container, id);
+    let link = place::container_log(pod, container, id);
     let put = || -> std::io::Result<()> {
-        fs::create_dir_all(&folder)?;
         fs::create_dir_all(place::CONTAINER_LOGS)?;
-        for (link, to) in [(&own, &file), (&all, &own)] {
-            let _ = fs::remove_file(link);
-            symlink(to, link)?;
-        }
-        Ok(())
+        let _ = fs::remove_file(&link);
+        symlink(place::log(pod, container, attempt), &link)
     };
     if let Err(error) = put() {
-        crate::say::say(format_args!("link {}: {}", own.display(), sys::cause::cause(&error)));
+        crate::say::say(format_args!("link {}: {}", link.display(), sys::cause::cause(&error)));
     }
 }
 
-/// Takes away the links to a container's log, before the container goes: an agent that is killed between finds it again.
+/// Takes away the link to a container's log, before the container goes: an agent that is killed between finds it again.
 pub(super) fn unlink(pod: &Pod, one: &Instance) {
     let _ = fs::remove_file(place::container_log(pod, &one.container, &one.id));
-    let _ = fs::remove_file(place::logs(pod).join(&one.container).join(format!("{}.log", one.attempt)));
 }
 
 /// Longest last word, in bytes, and the longest that is taken from the log.
@@ -49,7 +39,7 @@ pub(super) fn last_word(pod: &Pod, uid: &str, ended: &Instance) -> String {
     if !text.is_empty() || !falls_back || ended.code() == Some(0) {
         return text;
     }
-    let log = place::logs(pod).join(&ended.container).join(format!("{}.log", ended.attempt));
+    let log = place::log(pod, &ended.container, ended.attempt);
     tail(&fs::read_to_string(log).unwrap_or_default())
 }
 

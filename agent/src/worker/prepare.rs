@@ -5,6 +5,7 @@ use super::{Worker, now};
 use crate::pod::env::Sources;
 use crate::pod::{admission, names};
 use crate::sandbox;
+use crate::static_pods::is_static;
 use crate::volume::make::{self, Given, Made};
 use crate::volume::nfs;
 use crate::volume::payload::{self, Payload};
@@ -32,8 +33,13 @@ impl Worker {
             self.postpone("", "ContainerCreating", reason, 1);
             return;
         }
+        let mut names = self.context.names();
+        if is_static(pod) {
+            // It does not wait for the cluster.
+            names.servers.get_or_insert_default();
+        }
         let made = match self.runtime_class(pod).await {
-            Ok(()) => sandbox::make(pod, &self.context.names(), self.context.own.cluster.pod_network).await,
+            Ok(()) => sandbox::make(pod, &names, self.context.own.cluster.pod_network).await,
             Err(reason) => Err(reason),
         };
         match made {
@@ -216,10 +222,27 @@ impl Worker {
         }
     }
 
-    /// Environment of Services.
-    pub(super) fn service_env(&self, pod: &Pod) -> BTreeMap<String, String> {
-        let services = self.context.services.borrow().clone();
-        names::services(pod, services.values().map(|own| &**own))
+    /// Environment of Services. Until the API server has told of them it is as the pod had it before this agent;
+    /// a static pod may have to do without.
+    pub(super) fn service_env(&self, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
+        let path = volume::place::pod(&self.uid).join("services.json");
+        let before = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let Some(services) = self.context.services() else {
+            return match before {
+                Some(env) => Ok(env),
+                None if is_static(pod) => Ok(BTreeMap::new()),
+                None => {
+                    Err("services have not yet been read at least once, cannot construct envvars".to_owned())
+                }
+            };
+        };
+        let env = names::services(pod, services.values().map(|own| &**own));
+        if before.as_ref() != Some(&env) {
+            let text = serde_json::to_vec(&env).map_err(|error| error.to_string())?;
+            sys::file::replace(&path, &text)
+                .map_err(|error| format!("write {}: {}", path.display(), sys::cause::cause(&error)))?;
+        }
+        Ok(env)
     }
 
     /// The folder with the credentials of a pod's `imagePullSecrets`, if it has some.

@@ -77,7 +77,7 @@ impl Resources {
         Self::of(pod).record.allocated.map(|own| own.on(pod))
     }
 
-    /// Containers that begin anew for other resources.
+    /// Containers that begin anew however they end: for other resources, for another image, for a probe that fails.
     pub fn restarting(&self) -> &BTreeSet<String> {
         &self.record.restarting
     }
@@ -254,6 +254,16 @@ impl Worker {
         }
         if record != self.resources.record {
             self.resources.record = record;
+            self.save(pod);
+        }
+    }
+
+    /// What ends now begins anew.
+    pub(super) fn begin_anew(&mut self, pod: &Pod, ids: &[String]) {
+        let restarting = &mut self.resources.record.restarting;
+        let before = restarting.len();
+        restarting.extend(ids.iter().cloned());
+        if restarting.len() != before {
             self.save(pod);
         }
     }

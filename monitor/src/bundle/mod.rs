@@ -130,6 +130,7 @@ pub fn config(
     let rootfs_propagation = if mounts.iter().any(is_shared) { "shared".to_owned() } else { String::new() };
     let mut resources = limits::resources(container)?;
     resources.devices = device_rules(container, around);
+    resources.unified = sandbox.map(|sandbox| sandbox.unified.clone()).unwrap_or_default();
     Ok(Config {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process::process(name, container, image, around, &capabilities)?),

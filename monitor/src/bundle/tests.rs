@@ -224,6 +224,8 @@ fn a_pods_container_stands_in_its_pod() {
         unmasked: true,
         users: Some(3 * IDS),
         strict_groups: false,
+        unified: [("memory.oom.group".to_owned(), "1".to_owned())].into(),
+        log: None,
     };
     let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
     let container = Container {
@@ -242,6 +244,7 @@ fn a_pods_container_stands_in_its_pod() {
     assert_eq!((&linux.uid_mappings[..], &linux.gid_mappings[..]), (&ids[..], &ids[..]));
     assert_eq!(made.hostname, "", "the pod has named it");
     assert_eq!(linux.rootfs_propagation, "shared");
+    assert_eq!(linux.resources.as_ref().unwrap().unified["memory.oom.group"], "1");
     assert!(linux.masked_paths.is_empty() && linux.seccomp.is_some());
     assert_eq!(options(&made, "/etc/hosts"), &hosts);
     assert!(made.mounts.iter().all(|mount| mount.destination != "/etc/resolv.conf"));

@@ -232,6 +232,11 @@ impl Monitor {
             self.sinks.extend(pipes.first().and_then(|master| Some((index, master.try_clone().ok()?))));
         }
         let (limit, console) = own.map_or((u64::MAX, false), |own| (own.log_size.0, own.console));
+        if let Some(path) = cell.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.log.as_ref())
+            && let Err(error) = place::put_log(&cell.key, path)
+        {
+            self.console.say(&format!("{}: put its log to {}: {}", cell.name, path.display(), cause(&error)));
+        }
         let log = LogFile::new(place::log(&cell.key), limit);
         self.outputs.attach(index, Instance { key: cell.key.clone(), pipes, terminal, log, console });
         for (stream, pipe) in self.outputs.pipes(index) {

@@ -296,7 +296,7 @@ impl Monitor {
 
 fn remove_logs(key: &Name) -> Result<(), String> {
     let log = place::log(key);
-    for path in [predecessor(&log), log] {
+    for path in [predecessor(&log), log, place::log_entry(key)] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(format!("remove {}: {}", path.display(), cause(&error)));

@@ -6,6 +6,7 @@ use crate::node::{Container, Name, Restart};
 use crate::quantity::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A request. `name` is a container's name, its ID, or the unique beginning of one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,6 +189,10 @@ pub struct Sandbox {
     pub users: Option<u32>,
     /// The program is in no group for the image's `/etc/group` alone.
     pub strict_groups: bool,
+    /// Files of its cgroup and what is written to them (`unified` of the OCI specification).
+    pub unified: BTreeMap<String, String>,
+    /// Where its log is, in place of the monitor's own folder; an absolute path whose folder is made.
+    pub log: Option<PathBuf>,
 }
 
 /// How many users and groups a pod's user namespace has.

@@ -1,0 +1,80 @@
+//! The pod as the agent's server shows it.
+
+use super::Worker;
+use crate::pod::next;
+use crate::pod::observed::{Containers, Instance, Sandbox, State};
+use crate::server::pods as shown;
+use crate::volume::place;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl Worker {
+    /// What the server shows of it.
+    pub(super) fn show(
+        &self,
+        pod: &Arc<Pod>,
+        sandbox: Option<&Sandbox>,
+        containers: &Containers,
+        status: &PodStatus,
+    ) {
+        let metadata = &pod.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let group = crate::pod::container::cgroup(pod);
+        let spec = pod.spec.clone().unwrap_or_default();
+        let ephemeral = spec
+            .ephemeral_containers
+            .iter()
+            .flatten()
+            .map(|one| (one.name.clone(), one.image.clone(), one.stdin_once));
+        let all = next::containers(&spec)
+            .map(|(_, one)| (one.name.clone(), one.image.clone(), one.stdin_once))
+            .chain(ephemeral);
+        let statuses = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        let waits = |name: &str| {
+            let mut all = statuses.iter().flat_map(|list| list.iter().flatten());
+            all.find(|one| one.name == name)?.state.as_ref()?.waiting.as_ref()?.reason.clone()
+        };
+        let container = |(name, image, once): (String, Option<String>, Option<bool>)| {
+            let latest = containers.latest(&name);
+            let started = latest.and_then(|one| match one.state {
+                State::Running { started } | State::Exited { started, .. } => u64::try_from(started).ok(),
+                State::Created => None,
+            });
+            shown::Container {
+                instance: latest.map(|one| one.id.clone()),
+                attempt: latest.map_or(0, |one| one.attempt),
+                image: image.unwrap_or_default(),
+                running: latest.is_some_and(Instance::runs),
+                started,
+                waiting: waits(&name),
+                stdin_once: once == Some(true),
+                cgroup: latest
+                    .map(|one| format!("{group}/{}", one.id.get(..12).unwrap_or_default()).into())
+                    .unwrap_or_default(),
+                name,
+            }
+        };
+        let object = Pod { status: Some(status.clone()), ..Pod::clone(pod) };
+        let own = shown::Pod {
+            namespace: text(&metadata.namespace),
+            name: text(&metadata.name),
+            uid: self.uid.clone(),
+            network: sandbox.and_then(|own| own.network.clone()).map(Into::into),
+            logs: place::logs(pod),
+            cgroup: if sandbox.is_some() { group.clone().into() } else { PathBuf::new() },
+            started: status
+                .start_time
+                .as_ref()
+                .and_then(|own| u64::try_from(own.0.as_second()).ok())
+                .unwrap_or(0),
+            containers: all.map(container).collect(),
+            object: Some(Arc::new(object)),
+        };
+        self.context.show(&self.uid, Some(own));
+    }
+}
