@@ -38,6 +38,28 @@ pub fn pin(der: &[u8]) -> Result<String, String> {
     Ok(format!("sha256:{hex}"))
 }
 
+/// Certificates in PEM (RFC 7468).
+pub fn to_pem(all: &[Vec<u8>]) -> String {
+    let one = |der: &Vec<u8>| {
+        let text = STANDARD.encode(der);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+        format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"))
+    };
+    all.iter().map(one).collect()
+}
+
+/// Whom a certificate is about: the common name of its subject, if it has one.
+///
+/// # Errors
+/// It is no certificate.
+pub fn common_name(der: &[u8]) -> Result<Option<String>, String> {
+    let certificate = parse(der)?;
+    let name = certificate.tbs_certificate().subject().common_name();
+    let name = name.map_err(|error| format!("a certificate's subject: {error}"))?;
+    Ok(name.map(|name| name.value().into_owned()))
+}
+
 /// When a certificate begins to hold and when it ends.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! | what is there | what is done |
 //! |---|---|
-//! | `client.pem` that still holds | nothing: the node is known |
+//! | `client.pem` of this name that still holds | nothing: the node is known, unless the API server says otherwise (401) |
 //! | only a token | a certificate is asked for with it (a CertificateSigningRequest of the signer `kubernetes.io/kube-apiserver-client-kubelet`) |
 //! | neither authorities nor `ca.pem`, but a hash | the authorities are read from the ConfigMap `kube-public/cluster-info` of whoever answers, and believed when the hash is theirs |
 //!
@@ -15,6 +15,7 @@ use crate::manifest;
 use crate::say::{Trouble, say};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
@@ -53,7 +54,7 @@ pub async fn join(identity: &Identity, cluster: &Cluster, server: &str, name: &s
 /// A client as this node, which gets a certificate first if it has none.
 async fn known(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Result<Client, String> {
     let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
-    if let Some(client) = with_certificate(identity, server, &trust)? {
+    if let Some(client) = with_certificate(identity, server, &trust, name)? {
         return Ok(client);
     }
     by_token(identity, cluster, server, name, trust).await
@@ -78,18 +79,23 @@ async fn by_token(
         Refusal::Other(words) => words,
     })?;
     say(format_args!("{name}: has a certificate"));
-    with_certificate(identity, server, &trust)?.ok_or_else(|| NONE.to_owned())
+    with_certificate(identity, server, &trust, name)?.ok_or_else(|| NONE.to_owned())
 }
 
-/// A client by `client.pem`, if that is there and holds.
+/// A client by `client.pem`, if that is there, holds, and is of a node of this name.
 ///
 /// # Errors
 /// The file cannot be read, or is none.
-pub fn with_certificate(identity: &Identity, server: &str, trust: &Trust) -> Result<Option<Client>, String> {
+pub fn with_certificate(
+    identity: &Identity,
+    server: &str,
+    trust: &Trust,
+    name: &str,
+) -> Result<Option<Client>, String> {
     let Some(text) = identity.read("client.pem")? else { return Ok(None) };
     let der = certificate::from_pem(&text).map_err(|reason| format!("client.pem: {reason}"))?;
     let (_, until) = certificate::validity(&der[0])?;
-    if until <= SystemTime::now() {
+    if until <= SystemTime::now() || certificate::common_name(&der[0])? != Some(user(name)) {
         return Ok(None);
     }
     let path = Some(identity.path("client.pem").display().to_string());
@@ -111,22 +117,37 @@ pub async fn authorities(
     }
     let pin = cluster.ca_cert_hash.as_deref().ok_or("neither cluster.ca nor cluster.ca-cert-hash is set")?;
     if let Some(text) = identity.read("ca.pem")? {
-        let kept = certificate::from_pem(&text)?;
-        if is_pinned(&kept, pin) {
+        let kept = pinned(certificate::from_pem(&text)?, pin);
+        if !kept.is_empty() {
             return Ok(kept);
         }
     }
     let text = published(server).await?;
     let found = certificate::from_pem(&text).map_err(|reason| format!("cluster-info: {reason}"))?;
-    if !is_pinned(&found, pin) {
+    let found = pinned(found, pin);
+    if found.is_empty() {
         return Err(format!("cluster.ca-cert-hash {pin}: no authority that {server} publishes has it"));
     }
-    identity.write("ca.pem", &text)?;
+    identity.write("ca.pem", &certificate::to_pem(&found))?;
     Ok(found)
 }
 
-fn is_pinned(authorities: &[Vec<u8>], pin: &str) -> bool {
-    authorities.iter().any(|der| certificate::pin(der).is_ok_and(|own| own.eq_ignore_ascii_case(pin)))
+/// Those that the hash is of. Anybody may publish others beside them.
+fn pinned(mut authorities: Vec<Vec<u8>>, pin: &str) -> Vec<Vec<u8>> {
+    authorities.retain(|der| certificate::pin(der).is_ok_and(|own| own.eq_ignore_ascii_case(pin)));
+    authorities
+}
+
+/// A node's name as a user of the API server.
+fn user(name: &str) -> String {
+    format!("system:node:{name}")
+}
+
+/// The API server does not know who asks, whatever the certificate says of itself.
+async fn is_refused(client: &Client) -> bool {
+    let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
+    let asked = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    asked.is_err_and(|error| api::is_unknown(&error))
 }
 
 /// The authorities that whoever answers at an address names, in PEM.
@@ -214,7 +235,7 @@ fn request(key: &KeyPair, name: &str) -> Result<CertificateSigningRequest, Strin
     let mut params = CertificateParams::new(Vec::new()).map_err(words)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
-    params.distinguished_name.push(DnType::CommonName, format!("system:node:{name}"));
+    params.distinguished_name.push(DnType::CommonName, user(name));
     let pem = params.serialize_request(key).and_then(|request| request.pem()).map_err(words)?;
     let hash = Sha256::digest(key.subject_public_key_info());
     let hash: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -270,11 +291,16 @@ pub async fn rotate(identity: &Identity, cluster: &Cluster, server: &str, name: 
             tokio::select! {
                 () = wait_until(certificate::rotation(life, SystemTime::now(), certificate::random())) => {}
                 () = api.doubted() => {
-                    // New connections, and nothing else.
-                    if let Ok(client) = again(identity, cluster, server).await {
-                        api.replace(client);
+                    // New connections, and nothing else, unless this node is not known any more.
+                    let client = again(identity, cluster, server, name).await;
+                    let refused = match &client {
+                        Ok(client) => is_refused(client).await,
+                        Err(_) => false,
+                    };
+                    client.into_iter().for_each(|client| api.replace(client));
+                    if !refused {
+                        continue;
                     }
-                    continue;
                 }
             }
         }
@@ -309,7 +335,7 @@ async fn replaced(
     client: &Client,
 ) -> Result<Client, String> {
     match certify(identity, client, name).await {
-        Ok(()) => again(identity, cluster, server).await,
+        Ok(()) => again(identity, cluster, server, name).await,
         Err(Refusal::Unknown) => {
             let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
             by_token(identity, cluster, server, name, trust).await
@@ -319,14 +345,44 @@ async fn replaced(
 }
 
 /// A client by the certificate that is there.
-async fn again(identity: &Identity, cluster: &Cluster, server: &str) -> Result<Client, String> {
+async fn again(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Result<Client, String> {
     let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
-    with_certificate(identity, server, &trust)?.ok_or_else(|| NONE.to_owned())
+    with_certificate(identity, server, &trust, name)?.ok_or_else(|| NONE.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_authority_that_is_pinned_is_believed() {
+        let authority = || {
+            let key = KeyPair::generate().unwrap();
+            CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().der().to_vec()
+        };
+        let all = vec![authority(), authority()];
+        let pin = certificate::pin(&all[1]).unwrap();
+        let believed = pinned(all.clone(), &pin.to_uppercase().replace("SHA", "sha"));
+        assert_eq!(believed, all[1..]);
+        assert_eq!(certificate::from_pem(&certificate::to_pem(&all)).unwrap(), all);
+        assert!(pinned(all, "sha256:00").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_of_one_name() {
+        let folder = std::env::temp_dir().join(format!("skerry-join-{}", std::process::id()));
+        let identity = Identity::open(&folder).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, user("n1"));
+        let own = params.self_signed(&key).unwrap();
+        identity.write("client.pem", &format!("{}{}", own.pem(), key.serialize_pem())).unwrap();
+        let holds =
+            |name| with_certificate(&identity, "https://192.0.2.1", &Trust::Anybody, name).unwrap().is_some();
+        assert!(holds("n1") && !holds("n2"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn a_request_is_what_the_signer_takes() {

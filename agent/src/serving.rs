@@ -62,9 +62,10 @@ async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Resu
     }
 }
 
-/// The certificate and its key in PEM, made at first.
+/// The certificate and its key in PEM, made when there is none of this name and these addresses.
 fn own(context: &Context, identity: &Identity) -> Result<String, String> {
-    if let Some(text) = identity.read("serving.pem")? {
+    let head = format!("# {} {:?}\n", context.own.name, context.own.addresses);
+    if let Some(text) = identity.read("serving.pem")?.filter(|text| text.starts_with(&head)) {
         return Ok(text);
     }
     let words = |error: rcgen::Error| format!("make a certificate: {error}");
@@ -73,7 +74,7 @@ fn own(context: &Context, identity: &Identity) -> Result<String, String> {
     params.subject_alt_names.extend(context.own.addresses.iter().map(|own| SanType::IpAddress(*own)));
     params.distinguished_name.push(DnType::CommonName, format!("system:node:{}", context.own.name));
     let certificate = params.self_signed(&key).map_err(words)?;
-    let text = format!("{}{}", certificate.pem(), key.serialize_pem());
+    let text = format!("{head}{}{}", certificate.pem(), key.serialize_pem());
     identity.write("serving.pem", &text)?;
     Ok(text)
 }

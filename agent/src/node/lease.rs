@@ -21,7 +21,8 @@ pub async fn keep(api: &Api, name: &str, uid: &str) {
         let begun = Instant::now();
         // One that is not answered must not use up the time of the next.
         let renewed = timeout(EVERY, renew(api, name, uid)).await;
-        if renewed.is_err() {
+        let is_unknown = |done: &Result<(), kube::Error>| done.as_ref().is_err_and(api::is_unknown);
+        if renewed.as_ref().map_or(true, is_unknown) {
             api.doubt();
         }
         let renewed = renewed.map_err(|_| format!("no answer within {EVERY:?}"));

@@ -39,6 +39,28 @@ fn a_certificate_is_replaced_before_it_ends_and_after() -> Result {
 
 #[test]
 #[ignore = "long"]
+fn a_certificate_that_nobody_knows_or_that_is_anothers_is_asked_for_anew() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.bare("forgotten", cluster.server())?;
+    let ready = "kubectl wait --for=condition=Ready node/forgotten --timeout=1s";
+    cluster.run_until(ready)?;
+    // Of another authority, as when the cluster was set up anew: it holds by its dates.
+    let made = cluster.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout /dev/stdout \
+         -subj /O=system:nodes/CN=system:node:forgotten 2>/dev/null",
+    )?;
+    let before = node.said().matches("forgotten: has a certificate").count();
+    begins_with(&node, &made)?;
+    node.wait_for_times("forgotten: has a certificate", before + 1)?;
+    // Of a node of another name, which this one was before.
+    let other = cluster.certificate_until("other", SystemTime::now() + Duration::from_secs(3600))?;
+    begins_with(&node, &other)?;
+    node.wait_for_times("forgotten: has a certificate", before + 2)?;
+    cluster.run_until(ready).map(drop)
+}
+
+#[test]
+#[ignore = "long"]
 fn a_clock_that_is_wrong_is_told_once() -> Result {
     let cluster = Cluster::shared()?;
     let proxy = cluster.proxy()?;
