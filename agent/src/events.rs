@@ -21,7 +21,7 @@ const KNOWN: usize = 500;
 const BURST: f64 = 25.0;
 const REFILL: Duration = Duration::from_secs(300);
 
-/// Something that happened to a pod, or to one of its containers.
+/// Something that happened to a pod, to one of its containers, or to the node.
 #[derive(Clone, Debug)]
 struct Said {
     about: ObjectReference,
@@ -61,8 +61,23 @@ impl Events {
             field_path: container.map(|name| field_path(pod, name)),
             resource_version: pod.metadata.resource_version.clone(),
         };
-        let _ =
-            self.sender.try_send(Said { about, normal, reason: reason.to_owned(), message: message.into() });
+        self.send(about, normal, reason, message.into());
+    }
+
+    /// Tells of the node of this name, whose UID is its name to events, as kubelets have it.
+    pub fn say_of_node(&self, node: &str, normal: bool, reason: &str, message: impl Into<String>) {
+        let about = ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            namespace: Some("default".to_owned()),
+            uid: Some(node.to_owned()),
+            ..ObjectReference::default()
+        };
+        self.send(about, normal, reason, message.into());
+    }
+
+    fn send(&self, about: ObjectReference, normal: bool, reason: &str, message: String) {
+        let _ = self.sender.try_send(Said { about, normal, reason: reason.to_owned(), message });
     }
 }
 
@@ -133,13 +148,18 @@ async fn create(api: &Api, node: &str, said: &Said) -> Result<Known, kube::Error
     let events: kube::Api<Event> = kube::Api::namespaced(api.client(), &namespace);
     let now = Timestamp::now();
     let name = format!("{}.{:x}", said.about.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+    let mut about = said.about.clone();
+    if about.kind.as_deref() == Some("Node") {
+        // It has none itself; only what is told of it lies in one.
+        about.namespace = None;
+    }
     let event = Event {
         metadata: ObjectMeta {
             name: Some(name.clone()),
             namespace: Some(namespace),
             ..ObjectMeta::default()
         },
-        involved_object: said.about.clone(),
+        involved_object: about,
         type_: Some(if said.normal { "Normal" } else { "Warning" }.to_owned()),
         reason: Some(said.reason.clone()),
         message: Some(said.message.chars().take(1024).collect()),

@@ -1,13 +1,14 @@
 //! NetworkPolicies: selectors become the addresses of pods, for those policies that are about pods of this node.
 //!
 //! A node may see only its own pods by itself; the rights that this needs are in `examples/nodes.yaml`. Pods and
-//! namespaces of the whole cluster are watched only while there is a policy.
+//! namespaces of the whole cluster are watched only while there is a policy. The node's own pods are known before the
+//! API server tells of their addresses: their containers wait until policies are about them ([`Isolation`]).
 
 use crate::api::Api;
 use crate::cluster_network::protocol;
 use crate::node::report::Own;
 use crate::pods::mirror;
-use crate::say::Trouble;
+use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -17,8 +18,12 @@ use network::cluster::policies::{self, Block, NamedPort, Number, Peers, Policies
 use network::cluster::services::Protocol;
 use spec::node::By;
 use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use sys::cause::cause;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -48,9 +53,69 @@ struct Seen {
     pods: Arc<All<Known>>,
 }
 
+/// What keeps a pod's first container waiting until the policies that there are hold for it ("The lifecycle of
+/// network policies": from the very first instant).
+#[derive(Debug)]
+pub struct Isolation {
+    /// Pods of this node with the addresses that they were given.
+    own: watch::Sender<Arc<All<Known>>>,
+    /// Those for which policies hold; none before policies are known.
+    held: watch::Sender<Option<Arc<All<Known>>>>,
+    /// Policies are this node's to apply.
+    is_ours: bool,
+}
+
+impl Isolation {
+    /// That of a node.
+    pub fn new(own: &Own) -> Self {
+        let is_ours = own.cluster.pod_network != By::Cluster;
+        Self { own: watch::Sender::default(), held: watch::Sender::default(), is_ours }
+    }
+
+    /// A pod of this node has these addresses.
+    pub fn tell(&self, pod: &Pod, addresses: &[IpAddr]) {
+        let known = described(pod, addresses.to_vec(), true);
+        self.own.send_if_modified(|own| {
+            let is_new = own.get(&key(pod)) != Some(&known);
+            if is_new {
+                Arc::make_mut(own).insert(key(pod), known);
+            }
+            is_new
+        });
+    }
+
+    /// The pod with these addresses is no more.
+    pub fn forget(&self, pod: &Pod, addresses: &[IpAddr]) {
+        self.own.send_if_modified(|own| {
+            let is = own.get(&key(pod)).is_some_and(|known| known.pod.addresses == addresses);
+            is && Arc::make_mut(own).remove(&key(pod)).is_some()
+        });
+    }
+
+    /// Returns once policies hold for a pod that was told of with these addresses.
+    pub async fn holds(&self, pod: &Pod, addresses: &[IpAddr]) {
+        if !self.is_ours {
+            return;
+        }
+        let has =
+            |own: &Arc<All<Known>>| own.get(&key(pod)).is_some_and(|one| one.pod.addresses == addresses);
+        let _ = self.held.subscribe().wait_for(|held| held.as_ref().is_some_and(has)).await;
+    }
+}
+
+fn key(pod: &Pod) -> (String, String) {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    (text(&pod.metadata.namespace), text(&pod.metadata.name))
+}
+
+/// There were policies when somebody last knew.
+fn note() -> PathBuf {
+    Path::new(spec::paths::AGENT).join("policies")
+}
+
 /// Keeps them true for ever.
-pub async fn keep(api: &Api, own: &Own) {
-    if own.cluster.pod_network == By::Cluster {
+pub async fn keep(api: &Api, own: &Own, isolation: &Isolation) {
+    if !isolation.is_ours {
         return;
     }
     let policies = watch::Sender::new(Arc::new(All::<Arc<NetworkPolicy>>::new()));
@@ -77,7 +142,7 @@ pub async fn keep(api: &Api, own: &Own) {
     tokio::join!(
         mirror(api, "watch network policies", config(), |own: NetworkPolicy| Some(Arc::new(own)), &policies),
         whole,
-        apply(policies.subscribe(), namespaces.subscribe(), pods.subscribe()),
+        apply(policies.subscribe(), namespaces.subscribe(), pods.subscribe(), isolation),
     );
 }
 
@@ -92,7 +157,14 @@ fn known(pod: &Pod, node: &str) -> Option<Known> {
     if addresses.is_empty() {
         return None;
     }
-    let ports = crate::pod::next::containers(spec)
+    Some(described(pod, addresses, spec.node_name.as_deref() == Some(node)))
+}
+
+fn described(pod: &Pod, addresses: Vec<IpAddr>, here: bool) -> Known {
+    let ports = pod
+        .spec
+        .iter()
+        .flat_map(crate::pod::next::containers)
         .flat_map(|(_, one)| one.ports.iter().flatten())
         .filter_map(|port| {
             Some(NamedPort {
@@ -101,32 +173,46 @@ fn known(pod: &Pod, node: &str) -> Option<Known> {
                 port: u16::try_from(port.container_port).ok()?,
             })
         });
-    Some(Known {
+    let ports = ports.collect();
+    Known {
         labels: pod.metadata.labels.clone().unwrap_or_default(),
-        here: spec.node_name.as_deref() == Some(node),
-        pod: policies::Pod { addresses, ports: ports.collect() },
-    })
+        here,
+        pod: policies::Pod { addresses, ports },
+    }
 }
 
 async fn apply(
     mut policies: watch::Receiver<Arc<All<Arc<NetworkPolicy>>>>,
     mut namespaces: watch::Receiver<Arc<All<Labels>>>,
     mut pods: watch::Receiver<Arc<All<Known>>>,
+    isolation: &Isolation,
 ) {
     let held = Arc::new(Mutex::new(Policies::new()));
     let mut before: BTreeMap<String, policies::Policy> = BTreeMap::new();
     let (mut trouble, mut first) = (Trouble::default(), true);
-    // What the kernel holds from before stays until all is known.
-    if policies.changed().await.is_err() {
-        return;
+    let mut own = isolation.own.subscribe();
+    // Nothing is ever taken as seen by these: they tell whether the API server has listed what they are about.
+    let listed = (namespaces.clone(), pods.clone());
+    // What the kernel holds from before stays until all is known. Meanwhile pods go on where there was no policy.
+    let there_were = note().exists();
+    loop {
+        if !there_were {
+            isolation.held.send_replace(Some(own.borrow_and_update().clone()));
+        }
+        tokio::select! {
+            one = policies.changed() => if one.is_err() { return } else { break },
+            one = own.changed() => if one.is_err() { return },
+        }
     }
     loop {
+        let own_pods = own.borrow_and_update().clone();
         let seen = Seen {
             policies: policies.borrow_and_update().clone(),
             namespaces: namespaces.borrow_and_update().clone(),
-            pods: pods.borrow_and_update().clone(),
+            pods: overlaid(pods.borrow_and_update().clone(), &own_pods),
         };
-        let whole = seen.policies.is_empty() || !(seen.namespaces.is_empty() || seen.pods.is_empty());
+        let has = |changed: Result<bool, _>| changed.unwrap_or(true);
+        let whole = seen.policies.is_empty() || (has(listed.0.has_changed()) && has(listed.1.has_changed()));
         if whole {
             let now = resolve(&seen);
             let mut changes: Vec<_> = now
@@ -149,13 +235,41 @@ async fn apply(
                 }
                 (before, first) = (now, false);
             }
+            keep_note(seen.policies.is_empty());
+            isolation.held.send_replace(Some(own_pods));
         }
         tokio::select! {
             one = policies.changed() => if one.is_err() { return },
             one = namespaces.changed() => if one.is_err() { return },
             one = pods.changed() => if one.is_err() { return },
+            one = own.changed() => if one.is_err() { return },
         }
-        sleep(GATHER).await;
+        if !seen.policies.is_empty() {
+            sleep(GATHER).await;
+        }
+    }
+}
+
+/// Pods as the API server tells of them, but this node's as it knows them itself.
+fn overlaid(mut pods: Arc<All<Known>>, own: &All<Known>) -> Arc<All<Known>> {
+    for (key, known) in own {
+        if pods.get(key) != Some(known) {
+            Arc::make_mut(&mut pods).insert(key.clone(), known.clone());
+        }
+    }
+    pods
+}
+
+/// An agent that comes when the API server is away must know whether to wait for policies.
+fn keep_note(is_none: bool) {
+    let path = note();
+    let kept = match (is_none, path.exists()) {
+        (true, true) => fs::remove_file(&path),
+        (false, false) => fs::write(&path, ""),
+        _ => Ok(()),
+    };
+    if let Err(error) = kept {
+        say(format_args!("{}: {}", path.display(), cause(&error)));
     }
 }
 
@@ -310,6 +424,45 @@ mod tests {
         let block = of(json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.2.0.0/16"] } }]));
         assert_eq!(block.peers.unwrap().blocks[0].except.len(), 1);
         assert_eq!(block.ports[0].port, Some(Number::Name("http".into())));
+    }
+
+    #[tokio::test]
+    async fn a_pod_waits_until_policies_hold_for_its_addresses() {
+        let isolation =
+            Isolation { own: watch::Sender::default(), held: watch::Sender::default(), is_ours: true };
+        let pod: Pod =
+            serde_json::from_value(json!({ "metadata": { "namespace": "n", "name": "db" } })).unwrap();
+        let (old, new): (IpAddr, IpAddr) = ("10.1.0.2".parse().unwrap(), "10.1.0.9".parse().unwrap());
+        let holds = async |address| {
+            let (own, short) = ([address], Duration::from_millis(1));
+            tokio::time::timeout(short, isolation.holds(&pod, &own)).await.is_ok()
+        };
+        let apply = || drop(isolation.held.send_replace(Some(isolation.own.borrow().clone())));
+        isolation.tell(&pod, &[old]);
+        assert!(!holds(old).await, "nobody knows policies yet");
+        apply();
+        isolation.tell(&pod, &[new]);
+        assert!(holds(old).await && !holds(new).await);
+        apply();
+        assert!(holds(new).await && !holds(old).await);
+        isolation.forget(&pod, &[old]);
+        assert!(isolation.own.borrow().contains_key(&key(&pod)), "another has its name by now");
+        isolation.forget(&pod, &[new]);
+        assert!(isolation.own.borrow().is_empty());
+        let not_ours = Isolation { is_ours: false, ..isolation };
+        not_ours.holds(&pod, &[new]).await;
+    }
+
+    #[test]
+    fn a_nodes_own_pods_are_as_it_knows_them() {
+        let told: All<Known> =
+            [pod("n", "a", "a", "10.1.0.2", "here"), pod("n", "b", "b", "10.1.0.3", "there")].into();
+        let own: All<Known> = [pod("n", "a", "a", "10.1.0.9", "here")].into();
+        let told = Arc::new(told);
+        let all = overlaid(told.clone(), &own);
+        let of = |name: &str| all[&("n".to_owned(), name.to_owned())].pod.addresses[0].to_string();
+        assert_eq!((of("a"), of("b")), ("10.1.0.9".into(), "10.1.0.3".into()));
+        assert!(Arc::ptr_eq(&overlaid(all.clone(), &own), &all), "nothing is copied for what is known");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::{facts, lease, report};
+use crate::policies::Isolation;
 use crate::say::{Trouble, say};
 use crate::server::pods as shown;
 use crate::server::stats::Stats;
@@ -72,6 +73,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         allocations: Default::default(),
         events,
         services: services.subscribe(),
+        isolation: Isolation::new(&own),
         shown: Mutex::default(),
         board: shown::Pods::default(),
         stats: Stats::new(&own.name),
@@ -81,7 +83,10 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         let node = report::register(&own, &api, &first).await;
         let uid = node.metadata.uid.clone().unwrap_or_default();
         owner.send_replace(Some(report::reference(&own.name, &uid)));
-        tokio::join!(lease::keep(&api, &own.name, &uid), report::keep(&own, &api, &node, &mut standing));
+        tokio::join!(
+            lease::keep(&api, &own.name, &uid),
+            report::keep(&own, &api, &context.events, &node, &mut standing)
+        );
     };
     tokio::join!(
         registered,
@@ -94,7 +99,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         evict::keep(&context, &sender, orders.clone()),
         evict::keep_limits(&context, orders),
         cluster_network::keep(&api, &own, &services, &sender),
-        policies::keep(&api, &own),
+        policies::keep(&api, &own, &context.isolation),
         images(&context, &sender),
         serving::keep(&context, &identity, &server),
     );

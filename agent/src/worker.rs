@@ -24,6 +24,7 @@ use crate::pod::names;
 use crate::pod::next::{self, Action, Ending, Kind, View, Waiting};
 use crate::pod::observed::{Containers, Instance, Sandbox};
 use crate::pod::status::{self, Known};
+use crate::policies::Isolation;
 use crate::probe::{Probes, Subject};
 use crate::say::Trouble;
 use crate::server::pods as shown;
@@ -37,6 +38,7 @@ use crate::{sandbox, volume};
 use k8s_openapi::api::core::v1::{ContainerUser, Pod, PodStatus, Service};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -73,6 +75,8 @@ pub struct Context {
     pub events: Events,
     /// Services, by the API server's word; nothing is ever taken as seen here, see [`Context::services`].
     pub services: watch::Receiver<Arc<Services>>,
+    /// Network policies of the node's own pods.
+    pub isolation: Isolation,
     /// Pods as the server shows them.
     pub shown: Mutex<BTreeMap<String, shown::Pod>>,
     /// The same, as the server reads it.
@@ -159,6 +163,8 @@ struct Worker {
     read: BTreeMap<String, (sources::Data, sources::Data)>,
     /// Termination messages by ID.
     messages: BTreeMap<String, String>,
+    /// The pod's addresses, as policies know them.
+    addresses: Vec<IpAddr>,
     /// Who the first programs of containers run as, by ID.
     users: BTreeMap<String, ContainerUser>,
     /// What the pod has, and what it waits for.
@@ -209,6 +215,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         refreshed: Instant::now(),
         read: BTreeMap::new(),
         messages: BTreeMap::new(),
+        addresses: Vec::new(),
         users: BTreeMap::new(),
         crashed: BTreeSet::new(),
         until: None,
@@ -222,6 +229,8 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
     };
     worker.work().await;
     worker.give_back();
+    let pod = worker.wanted.borrow().pod.clone();
+    worker.tell_addresses(&pod, None);
     worker.context.show(&worker.uid, None);
     worker.context.sources.forget(&worker.uid);
 }
@@ -251,6 +260,7 @@ impl Worker {
         self.reconsider(&wanted.pod);
         self.read_messages(&pod, &containers);
         self.learn_users(&containers).await;
+        self.tell_addresses(&pod, sandbox.as_ref());
         self.look(&pod, sandbox.as_ref(), &containers, ending.is_some());
         if sandbox.is_some() && ending.is_none() {
             self.follow_sources(&pod);

@@ -5,6 +5,7 @@ use super::facts::{self, Machine};
 use super::object::{self, State};
 use super::rival;
 use crate::api::{self, Api};
+use crate::events::Events;
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -65,7 +66,11 @@ pub fn reference(name: &str, uid: &str) -> OwnerReference {
 pub async fn register(own: &Own, api: &Api, standing: &Standing) -> Node {
     let mut trouble = Trouble::default();
     loop {
-        let made = once(own, api, standing).await.map_err(|error| api::words(&error));
+        let made = once(own, api, standing).await;
+        if made.as_ref().is_err_and(api::is_unknown) {
+            api.doubt();
+        }
+        let made = made.map_err(|error| api::words(&error));
         if let Some(node) = trouble.of("register this node", made) {
             say(format_args!("{}: is a node of the cluster", own.name));
             return node;
@@ -102,8 +107,20 @@ fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
 }
 
 /// Reports for ever, at once when `standing` changes.
-pub async fn keep(own: &Arc<Own>, api: &Api, node: &Node, standing: &mut watch::Receiver<Standing>) {
+pub async fn keep(
+    own: &Arc<Own>,
+    api: &Api,
+    events: &Events,
+    node: &Node,
+    standing: &mut watch::Receiver<Standing>,
+) {
     let before = node.status.clone().unwrap_or_default();
+    events.say_of_node(&own.name, true, "Starting", "Starting kubelet.");
+    let boot = before.node_info.map(|info| info.boot_id).filter(|boot| !boot.is_empty());
+    if boot.is_some_and(|boot| boot != own.machine.boot_id) {
+        let words = format!("Node {} has been rebooted, boot id: {}", own.name, own.machine.boot_id);
+        events.say_of_node(&own.name, false, "Rebooted", words);
+    }
     let mut conditions = before.conditions.unwrap_or_default();
     let mut sent: Option<(NodeStatus, Instant)> = None;
     let mut trouble = Trouble::default();
@@ -118,11 +135,36 @@ pub async fn keep(own: &Arc<Own>, api: &Api, node: &Node, standing: &mut watch::
                 trouble.pause().await;
                 continue;
             }
-            conditions = status.conditions.clone().unwrap_or_default();
+            let next = status.conditions.clone().unwrap_or_default();
+            for reason in changes(&conditions, &next) {
+                let words = format!("Node {} status is now: {reason}", own.name);
+                events.say_of_node(&own.name, true, reason, words);
+            }
+            conditions = next;
             sent = Some((status, Instant::now()));
         }
         let _ = timeout(LOOK, standing.changed()).await;
     }
+}
+
+/// What people are told of conditions that are others than before: the reasons that kubelets have for it.
+fn changes(before: &[NodeCondition], now: &[NodeCondition]) -> Vec<&'static str> {
+    let is_new =
+        |own: &&NodeCondition| !before.iter().any(|one| one.type_ == own.type_ && one.status == own.status);
+    let changed = now.iter().filter(is_new);
+    changed
+        .filter_map(|own| match (own.type_.as_str(), own.status == "True") {
+            ("Ready", true) => Some("NodeReady"),
+            ("Ready", false) => Some("NodeNotReady"),
+            ("MemoryPressure", true) => Some("NodeHasInsufficientMemory"),
+            ("MemoryPressure", false) => Some("NodeHasSufficientMemory"),
+            ("DiskPressure", true) => Some("NodeHasDiskPressure"),
+            ("DiskPressure", false) => Some("NodeHasNoDiskPressure"),
+            ("PIDPressure", true) => Some("NodeHasInsufficientPID"),
+            ("PIDPressure", false) => Some("NodeHasSufficientPID"),
+            _ => None,
+        })
+        .collect()
 }
 
 async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<(), kube::Error> {
@@ -147,6 +189,25 @@ fn differ(last: &NodeStatus, status: &NodeStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_node_comes_to_is_told_once() {
+        let of = |all: &[(&str, &str)]| -> Vec<NodeCondition> {
+            let one = |&(kind, status): &(&str, &str)| NodeCondition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                ..NodeCondition::default()
+            };
+            all.iter().map(one).collect()
+        };
+        let well = of(&[("Ready", "True"), ("MemoryPressure", "False")]);
+        assert_eq!(changes(&[], &well), ["NodeReady", "NodeHasSufficientMemory"]);
+        assert!(changes(&well, &well).is_empty());
+        let unknown = of(&[("Ready", "Unknown"), ("MemoryPressure", "Unknown")]);
+        assert_eq!(changes(&unknown, &well).len(), 2, "it was not heard for a while");
+        let short = of(&[("Ready", "True"), ("MemoryPressure", "True")]);
+        assert_eq!(changes(&well, &short), ["NodeHasInsufficientMemory"]);
+    }
 
     #[test]
     fn a_heartbeat_alone_is_no_change() {

@@ -95,6 +95,8 @@ impl Worker {
         order: &Order,
     ) -> Result<String, Option<Obstacle>> {
         let config = |message: String| Some(Obstacle("CreateContainerConfigError", message, 5));
+        let error = |message: String| Some(Obstacle("CreateContainerError", message, 5));
+        self.isolated(sandbox).await.map_err(|why| why.and_then(error))?;
         if self.volumes.is_none() {
             self.make_volumes(pod).await.map_err(config)?;
         }
@@ -139,9 +141,9 @@ impl Worker {
             }
             Err(Error::Gone) => return Err(None),
             Ok(other) => {
-                return Err(Some(Obstacle("CreateContainerError", format!("the monitor said {other:?}"), 5)));
+                return Err(error(format!("the monitor said {other:?}")));
             }
-            Err(error) => return Err(Some(Obstacle("CreateContainerError", error.to_string(), 5))),
+            Err(other) => return Err(error(other.to_string())),
         };
         logs::link(pod, &container.name, order.attempt, &id);
         self.context.events.say(

@@ -6,6 +6,7 @@ mod cni;
 mod control_plane;
 mod daemons;
 mod death;
+mod ends;
 mod faults;
 mod identity;
 mod image_volumes;

@@ -3,7 +3,7 @@
 use tests::{Cluster, Result};
 
 /// A namespace whose pods are admitted.
-fn namespace(cluster: &Cluster, name: &str) -> Result {
+pub(super) fn namespace(cluster: &Cluster, name: &str) -> Result {
     cluster.kubectl(&format!("create namespace {name}"))?;
     cluster.run_until(&format!("kubectl -n {name} get serviceaccount default")).map(drop)
 }

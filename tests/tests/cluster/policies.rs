@@ -95,3 +95,61 @@ fn a_policy_holds_between_pods_of_two_machines() -> Result {
     guards.power_off()?;
     asks.power_off()
 }
+
+const CLOSED: &str = r#"
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: closed, namespace: closed }
+spec: { podSelector: {}, policyTypes: [Egress] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: open, namespace: default }
+spec:
+  nodeName: instant
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [httpd, -f, -p, '8080', -h, /etc]
+    readinessProbe: { httpGet: { path: /hostname, port: 8080 }, periodSeconds: 1 }
+"#;
+
+/// A pod that asks as soon as it runs: 0 when it is answered.
+fn hasty(number: u32, address: &str) -> String {
+    format!(
+        r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "hasty{number}", "namespace": "closed" }},
+            "spec": {{ "nodeName": "instant", "restartPolicy": "Never", "containers": [{{ "name": "main", "image": "busybox",
+                "imagePullPolicy": "Never", "command": ["wget", "-q", "-T", "1", "-O", "/dev/null", "http://{address}:8080/hostname"] }}] }} }}"#
+    )
+}
+
+#[test]
+#[ignore = "long"]
+fn a_policy_holds_from_a_pods_first_instant() -> Result {
+    const PODS: u32 = 8;
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("instant")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/instant --timeout=1s")?;
+    cluster.kubectl("create namespace closed")?;
+    cluster.run_until("kubectl -n closed get serviceaccount default")?;
+    cluster.apply(CLOSED)?;
+    cluster.run_until("kubectl wait --for=condition=Ready pod/open --timeout=1s")?;
+    let address = cluster.kubectl("get pod open -o jsonpath='{.status.podIP}'")?;
+    let phases = "kubectl -n closed get pod -o jsonpath='{range .items[*]}{.status.phase}{\"\\n\"}{end}'";
+    // Until the first of them no other node's pods matter, so policies are heard of when there is one.
+    for number in 0..PODS {
+        cluster.apply(&hasty(number, &address))?;
+    }
+    let over = cluster
+        .run_until(&format!("{phases} | grep -c -e Failed -e Succeeded | grep -x {PODS} && {phases}"))?;
+    assert!(!over.contains("Succeeded"), "somebody was answered: {over}");
+    // They could have been: without the policy they are.
+    cluster.kubectl("-n closed delete networkpolicy closed")?;
+    cluster.apply(&hasty(PODS, &address))?;
+    cluster.run_until(&format!("{phases} | grep Succeeded"))?;
+    cluster.kubectl("delete namespace closed --timeout=60s")?;
+    cluster.kubectl("delete pod open --timeout=60s")?;
+    node.power_off()
+}
