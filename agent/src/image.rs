@@ -4,10 +4,10 @@
 pub mod collect;
 
 use spec::paths;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use store::{Digest, Layer, Reference, Store, Stores};
+use store::{Layer, Reference, Store, Stores};
 use sys::cause::cause;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -93,13 +93,6 @@ impl Images {
     pub fn layers(&self, name: &str, digest: &str) -> Result<Vec<Layer>, String> {
         let image = self.stores.resolve_digest(name, &digest.parse()?);
         image.map(|image| image.layers).map_err(|error| error.to_string())
-    }
-
-    /// The layers of images by name and digest of their manifests, whether the name still leads there or not.
-    pub fn layers_of<'a>(&self, images: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeSet<Digest> {
-        let found =
-            images.filter_map(|(name, digest)| self.stores.resolve_digest(name, &digest.parse().ok()?).ok());
-        found.flat_map(|image| image.layers).map(|layer| layer.diff_id).collect()
     }
 
     /// Names that are known, each with its digest, and the bytes that their layers take.

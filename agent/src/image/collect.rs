@@ -70,15 +70,14 @@ async fn collect(
     let cluster = &context.own.cluster;
     let space = files(Path::new(paths::DATA)).unwrap_or_default().bytes;
     let mut excess = if all { u64::MAX } else { excess(cluster, space[0], space[2]) };
-    let of_containers = containers.iter().filter_map(|one| Some((&*one.image, one.digest.as_deref()?)));
-    let of_volumes = volumes.iter().map(|one| (&*one.name, &*one.digest));
-    let layers = context.images.layers_of(of_containers.chain(of_volumes));
+    // That of a container whose name has moved on among them.
+    let kept = needed.iter().map(|digest| digest.parse()).collect::<Result<_, String>>()?;
     let mut freed = false;
     for image in order(unused, cluster.image_gc_age.0) {
         if excess == 0 {
             break;
         }
-        let bytes = remove(&store, &image.names, &layers).await?;
+        let bytes = remove(&store, &image.names, &kept).await?;
         say(format_args!(
             "image {} is removed: {} MiB of the disk are free again",
             image.names.join(", "),
@@ -124,11 +123,11 @@ fn unused(
 }
 
 /// Removes an image and what of it no other needs; gives the bytes. A thread of its own waits for the disk.
-async fn remove(store: &Store, names: &[String], layers: &BTreeSet<Digest>) -> Result<u64, String> {
-    let (store, names, layers) = (store.clone(), names.to_vec(), layers.clone());
+async fn remove(store: &Store, names: &[String], kept: &BTreeSet<Digest>) -> Result<u64, String> {
+    let (store, names, kept) = (store.clone(), names.to_vec(), kept.clone());
     let removed = tokio::task::spawn_blocking(move || {
         names.iter().try_for_each(|name| store.remove(name))?;
-        store.collect(&layers).map(|collected| collected.bytes)
+        store.collect(&kept).map(|collected| collected.bytes)
     });
     removed.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

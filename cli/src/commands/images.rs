@@ -146,15 +146,16 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         print(&format!("Deleted: {}", container.name));
     }
     let store = Store::open(node.store)?;
-    let kept: BTreeSet<&String> =
-        containers.iter().filter(|one| !is_over(one)).filter_map(|one| one.digest.as_ref()).collect();
+    let kept = containers.iter().filter(|one| !is_over(one)).filter_map(|one| one.digest.as_ref());
+    let kept: BTreeSet<Digest> =
+        kept.map(|digest| digest.parse().map_err(Error::new)).collect::<Result<_>>()?;
     if asked.all {
-        for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest.to_string())) {
+        for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest)) {
             store.remove(&image.name.to_string())?;
             print(&format!("Untagged: {}", familiar(&image.name.to_string())));
         }
     }
-    let collected = store.collect(&layers_in_use(node, &kept))?;
+    let collected = store.collect(&kept)?;
     print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
     Ok(())
 }
@@ -173,14 +174,6 @@ pub fn confirmed(what: &str) -> Result<bool> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context(|| "read standard input".into())?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
-}
-
-/// The layers of the images that containers are made of, whether they still have a name or not.
-fn layers_in_use(node: &Node<'_>, digests: &BTreeSet<&String>) -> BTreeSet<Digest> {
-    let images = node.stores().list().unwrap_or_default();
-    let used = images.iter().filter(|image| digests.contains(&image.digest.to_string()));
-    let resolved = used.filter_map(|image| node.stores().resolve(&image.name.to_string()).ok());
-    resolved.flat_map(|image| image.layers).map(|layer| layer.diff_id).collect()
 }
 
 /// The image of a new container, fetched when `pull` says so.

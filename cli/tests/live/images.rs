@@ -63,7 +63,12 @@ fn what_is_needed_stays_and_the_rest_is_pruned() {
     assert!(said.contains("Deleted: ended") && said.contains("Total reclaimed space: "), "{said}");
     assert_eq!(says("ps -a --format '{{.Names}}'"), "a");
     assert_eq!(says("exec a echo goes on"), "goes on");
-    says("rmi -f busybox");
+    // Its container starts anew from what has no name any more.
+    says("rmi -f busybox spare");
+    says("prune -f");
+    says("restart -t 0 a");
+    assert_eq!(says("exec a echo goes on"), "goes on");
+    says(&format!("import {} --name spare", busybox.display()));
     says("rm -f a");
     let said = says("prune -af");
     assert!(said.contains("Untagged: spare:latest"), "{said}");

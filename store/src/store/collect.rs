@@ -26,8 +26,10 @@ pub struct Collected {
 impl Store {
     /// Removes the layers and blobs that neither a name of this store nor an import or pull
     /// under way nor `in_use` needs, and downloads that nobody went on with for a
-    /// day. `in_use` are the layers of containers, running or about
-    /// to: an image that is being started must be in it before its name is looked up.
+    /// day. `in_use` are the manifests of containers' images, whether these still have a name or not:
+    /// manifest, configuration and layers of each stay, for the next start. An image that is about to be
+    /// started must be in it before its name is looked up. One that is not here, but came with the node, needs
+    /// nothing of this store.
     ///
     /// # Errors
     /// An image cannot be read: then nothing is removed, for nobody knows what
@@ -38,12 +40,12 @@ impl Store {
         }
         let gate = Gate::shut(&self.root)?;
         let mut needed = gate.leases()?;
-        needed.extend(self.paths(&in_use.iter().cloned().collect::<Vec<_>>(), [].into_iter()));
+        for digest in in_use {
+            needed.extend(self.files_by_digest(digest)?);
+        }
         for listed in self.list()? {
             let documents = self.documents(&listed.name)?.ok_or(Error::NoImage(listed.name.to_string()))?;
-            let own = [&documents.digest, &documents.config_digest].into_iter();
-            let blobs = documents.blobs.iter().map(|(digest, _)| digest);
-            needed.extend(self.paths(&documents.diff_ids, own.chain(blobs)));
+            needed.extend(self.files_of(&documents));
         }
         let mut collected = Collected::default();
         for path in ["layers", "blobs"].map(|folder| self.root.join(folder)) {

@@ -3,7 +3,7 @@
 
 use super::check::{Bad, Checked};
 use super::fetch_layer::{Job, Layers};
-use super::read::{Documents, Listed};
+use super::read::Listed;
 use super::{Store, check, read};
 use crate::error::{Error, Result};
 use crate::oci::Reference;
@@ -107,11 +107,5 @@ impl Store {
             Ok(Some(documents)) => self.files_of(&documents).contains(path),
             _ => true,
         }
-    }
-
-    fn files_of(&self, documents: &Documents) -> BTreeSet<PathBuf> {
-        let own = [&documents.digest, &documents.config_digest].into_iter();
-        let blobs = documents.blobs.iter().map(|(digest, _)| digest);
-        self.paths(&documents.diff_ids, own.chain(blobs))
     }
 }

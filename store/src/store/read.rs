@@ -3,7 +3,7 @@
 use super::{Store, check};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
-use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Reference};
+use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Manifest, Reference};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -170,23 +170,11 @@ impl Store {
                 format!("its manifest is {} bytes, not {}", manifest.len(), found.size),
             ));
         }
-        self.read_manifest(&whole, name, found, &manifest).map(Some)
+        self.described(&whole, name, found, &manifest).map(Some)
     }
 
-    fn read_manifest(
-        &self,
-        whole: &str,
-        name: &Reference,
-        found: Name,
-        manifest: &[u8],
-    ) -> Result<Documents> {
-        let Document::Manifest(manifest) = oci::read(manifest).map_err(|why| Error::wrong(whole, why))?
-        else {
-            return Err(Error::wrong(whole, "its manifest is an index"));
-        };
-        let config = self.blob(&manifest.config.digest, CONFIG_MAX).map_err(|error| error.within(whole))?;
-        let file: ConfigFile = serde_json::from_slice(&config)
-            .map_err(|error| Error::wrong(whole, format!("its configuration: {error}")))?;
+    fn described(&self, whole: &str, name: &Reference, found: Name, manifest: &[u8]) -> Result<Documents> {
+        let (manifest, file) = self.read_manifest(whole, manifest)?;
         Ok(Documents {
             name: name.clone(),
             digest: found.digest,
@@ -197,6 +185,38 @@ impl Store {
             created: file.created,
             media_type: found.media_type,
         })
+    }
+
+    /// Reads a manifest, and the configuration that it names.
+    fn read_manifest(&self, whole: &str, manifest: &[u8]) -> Result<(Manifest, ConfigFile)> {
+        let Document::Manifest(manifest) = oci::read(manifest).map_err(|why| Error::wrong(whole, why))?
+        else {
+            return Err(Error::wrong(whole, "its manifest is an index"));
+        };
+        let config = self.blob(&manifest.config.digest, CONFIG_MAX).map_err(|error| error.within(whole))?;
+        let file = serde_json::from_slice(&config)
+            .map_err(|error| Error::wrong(whole, format!("its configuration: {error}")))?;
+        Ok((manifest, file))
+    }
+
+    /// Where an image's files are.
+    pub(super) fn files_of(&self, documents: &Documents) -> BTreeSet<PathBuf> {
+        let own = [&documents.digest, &documents.config_digest].into_iter();
+        let blobs = documents.blobs.iter().map(|(digest, _)| digest);
+        self.paths(&documents.diff_ids, own.chain(blobs))
+    }
+
+    /// The same by the digest of its manifest, whether it has a name or not; none where that is not here.
+    pub(super) fn files_by_digest(&self, digest: &Digest) -> Result<BTreeSet<PathBuf>> {
+        if !self.blob_path(digest).is_file() {
+            return Ok(BTreeSet::new());
+        }
+        let whole = format!("image {digest}");
+        let manifest = self.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
+        let (manifest, file) = self.read_manifest(&whole, &manifest)?;
+        let own = [digest, &manifest.config.digest].into_iter();
+        let blobs = manifest.layers.iter().map(|layer| &layer.digest);
+        Ok(self.paths(&file.rootfs.diff_ids, own.chain(blobs)))
     }
 
     pub(super) fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
@@ -236,7 +256,7 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
     let whole = format!("image {name}");
     let manifest = store.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
     let found = Name { digest: digest.clone(), size: manifest.len() as u64, media_type: String::new() };
-    with_layers(stores, store.read_manifest(&whole, &name, found, &manifest)?)
+    with_layers(stores, store.described(&whole, &name, found, &manifest)?)
 }
 
 fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {

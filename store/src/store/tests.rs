@@ -192,12 +192,23 @@ fn collection_spares_what_a_name_or_a_container_needs() {
     let (store, layout) = (store(&scratch), simple(&scratch));
     store.import(&layout.0, "app").unwrap();
     assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
-    let layers = store.resolve("app").unwrap().layers;
+    let digest = store.resolve("app").unwrap().digest;
+    // The name moves on, and a container is still made of what it meant.
+    let next = Layout::new(scratch.0.join("next"));
+    next.index(&[next.image("amd64", &[layer("a", b"1"), layer("b", b"new")])]);
+    store.import(&next.0, "app").unwrap();
+    let elsewhere = Digest::sha256(b"an image of the node's root");
+    assert_eq!(store.collect(&BTreeSet::from([digest.clone(), elsewhere])).unwrap().files, 0);
     store.remove("app").unwrap();
     assert!(matches!(store.remove("app"), Err(Error::NoImage(_))));
-    let in_use = BTreeSet::from([layers[0].diff_id.clone()]);
-    assert_eq!(store.collect(&in_use).unwrap().files, 6);
-    assert!(layers[0].path.is_file() && !layers[1].path.exists());
+    // Manifest, configuration, the layer that is its own: that with its seal, and as it came.
+    assert_eq!(store.collect(&BTreeSet::from([digest.clone()])).unwrap().files, 5);
+    let stores = Stores::new(vec![store.clone()]);
+    assert!(stores.resolve_digest("app", &digest).unwrap().layers.iter().all(|layer| layer.path.is_file()));
+    fs::write(store.blob_path(&digest), b"{}").unwrap();
+    let error = store.collect(&BTreeSet::from([digest.clone()])).unwrap_err().to_string();
+    assert_eq!(error, format!("image {digest}: blob {digest}: damaged on disk"));
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 8);
 }
 
 #[test]
