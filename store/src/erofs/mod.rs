@@ -49,7 +49,7 @@ mod tests;
 pub use error::Error;
 pub use tails::TAIL_BUDGET;
 pub use tree::{Device, Kind, Meta, Time};
-pub use writer::{Options, Summary, Writer};
+pub use writer::{Options, Place, Summary, Writer};
 pub use xattr::is_known_xattr;
 
 /// Size of a block in bytes.

@@ -76,6 +76,9 @@ pub enum Kind<'a> {
 pub(super) type Id = u32;
 pub(super) const ROOT: Id = 0;
 
+/// Most inodes, as many as there are numbers.
+const INODES_MAX: u64 = Id::MAX as u64;
+
 pub(super) enum Content {
     Directory(BTreeMap<Box<[u8]>, Id>),
     /// Whole blocks from `start` on; what is left of `size` is the tail, or, when
@@ -106,12 +109,19 @@ pub(super) struct Node {
 
 pub(super) struct Tree {
     pub nodes: Vec<Node>,
+    /// Most inodes, the root and what was replaced among them.
+    most: u64,
 }
 
 impl Tree {
     pub fn new() -> Self {
         let root = directory(&Meta::root(0o755), 0);
-        Self { nodes: vec![root] }
+        Self { nodes: vec![root], most: INODES_MAX }
+    }
+
+    /// Refuses what goes beyond this many inodes.
+    pub fn with_most(self, most: u64) -> Self {
+        Self { most: most.min(INODES_MAX), ..self }
     }
 
     pub fn node(&self, id: Id) -> &Node {
@@ -129,19 +139,37 @@ impl Tree {
         }
     }
 
+    /// What the folder `id` has by this name; nothing when it is no folder.
+    pub fn child(&self, id: Id, name: &[u8]) -> Option<Id> {
+        self.children(id)?.get(name).copied()
+    }
+
     /// The inode at `path`, if every folder on the way is one.
     pub fn find(&self, path: &[u8]) -> Option<Id> {
-        components(path).try_fold(ROOT, |id, name| self.children(id)?.get(name).copied())
+        components(path).try_fold(ROOT, |id, name| self.child(id, name))
+    }
+
+    /// The beginning of `path` that leads to the first thing on it that is no folder.
+    pub fn obstacle<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let mut id = ROOT;
+        for name in components(path) {
+            id = self.child(id, name)?;
+            if self.children(id).is_none() {
+                let end = name.as_ptr() as usize - path.as_ptr() as usize + name.len();
+                return Some(&path[..end]);
+            }
+        }
+        None
     }
 
     /// Adds an inode without a name and gives its number.
     pub fn add(&mut self, node: Node) -> Result<Id, Error> {
-        let id = Id::try_from(self.nodes.len())
-            .ok()
-            .filter(|&id| id < Id::MAX)
-            .ok_or_else(|| Error::Image("more than 2^32 inodes".into()))?;
+        let id = self.nodes.len();
+        if id as u64 >= self.most {
+            return Err(Error::Image(format!("more than {} inodes", self.most)));
+        }
         self.nodes.push(node);
-        Ok(id)
+        Ok(id as Id)
     }
 
     /// Gives the inode `id` the name `path` in place of what had it. Folders

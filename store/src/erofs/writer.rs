@@ -37,6 +37,10 @@ pub struct Summary {
     pub blocks: u32,
 }
 
+/// Where a walk through what was added stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(Id);
+
 /// Writes one image. See the [module](super) for what it looks like.
 pub struct Writer<W> {
     output: Output<W>,
@@ -76,6 +80,13 @@ impl<W: Write + Seek> Writer<W> {
     #[must_use]
     pub fn with_scratch(self, scratch: File) -> Self {
         Self { tails: Tails::in_file(scratch), ..self }
+    }
+
+    /// Refuses what goes beyond this many inodes: the root, folders that nobody added and what was replaced
+    /// count, too, since they take memory.
+    #[must_use]
+    pub fn with_most_inodes(self, most: u64) -> Self {
+        Self { tree: self.tree.with_most(most), ..self }
     }
 
     /// Adds a directory. One that is there keeps its entries and gets the new
@@ -188,7 +199,26 @@ impl<W: Write + Seek> Writer<W> {
 
     /// What is at `path`; symbolic links are not followed.
     pub fn get(&self, path: &[u8]) -> Option<Kind<'_>> {
-        let id = self.tree.find(path)?;
+        self.kind(self.tree.find(path)?)
+    }
+
+    /// Where a walk begins.
+    pub fn root(&self) -> Place {
+        Place(tree::ROOT)
+    }
+
+    /// One step of a walk: what a folder has by this name. [`Self::get`] takes all its steps anew each time.
+    pub fn child(&self, folder: Place, name: &[u8]) -> Option<(Place, Kind<'_>)> {
+        let id = self.tree.child(folder.0, name)?;
+        Some((Place(id), self.kind(id)?))
+    }
+
+    /// The beginning of `path` that leads to the first thing on it that is no folder.
+    pub fn obstacle<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        self.tree.obstacle(path)
+    }
+
+    fn kind(&self, id: Id) -> Option<Kind<'_>> {
         Some(match &self.tree.node(id).content {
             Content::Directory(_) => Kind::Directory,
             Content::File { size, .. } => Kind::File(*size),

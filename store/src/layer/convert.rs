@@ -1,6 +1,7 @@
 //! Entry after entry from the archive into the image.
 
-use super::path::{clean, join, resolve, split};
+use super::error::shown;
+use super::path::{check, clean, join, resolve, split};
 use super::{Error, Limits};
 use crate::erofs::{self, Device, Kind, Meta, Summary, Writer};
 use crate::tar::{self, Entry};
@@ -61,14 +62,21 @@ fn write<R: Read, W: Write + Seek>(
     writer: Writer<W>,
     limits: &Limits,
 ) -> Result<(W, Report), Error> {
+    let most = limits.archive();
+    // The root is an inode, but no entry.
+    let writer = writer.with_most_inodes(limits.entries.saturating_add(1));
     let mut layer = Layer::new(writer, *limits);
-    let mut reader = tar::Reader::new(archive);
-    while let Some(entry) = reader.next_entry()? {
-        layer.add(entry, &mut reader)?;
-    }
+    let mut reader = tar::Reader::new(archive.take(most.saturating_add(1)));
+    let taken = layer.take(&mut reader);
     let mut rest = reader.into_inner();
-    std::io::copy(&mut rest, &mut std::io::sink())
-        .map_err(|error| Error::Archive(tar::Error::Read(error)))?;
+    let taken = taken.and_then(|()| match std::io::copy(&mut rest, &mut std::io::sink()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Archive(tar::Error::Read(error))),
+    });
+    if rest.limit() == 0 {
+        return Err(Error::TooMuch(format!("{most} bytes of archive")));
+    }
+    taken?;
     layer.finish()
 }
 
@@ -108,16 +116,26 @@ impl<W: Write + Seek> Layer<W> {
         }
     }
 
+    fn take<R: Read>(&mut self, reader: &mut tar::Reader<R>) -> Result<(), Error> {
+        while let Some(entry) = reader.next_entry()? {
+            self.add(entry, reader)?;
+        }
+        Ok(())
+    }
+
     fn add<R: Read>(&mut self, mut entry: Entry, reader: &mut tar::Reader<R>) -> Result<(), Error> {
         self.count(&entry)?;
+        check(&entry.path).map_err(|why| Error::entry(&entry.path, why))?;
         let path = clean(&entry.path)
             .ok_or_else(|| Error::entry(&entry.path, "the path climbs out of the layer"))?;
         self.check_xattrs(&mut entry);
         if path.is_empty() {
             return self.root(&entry);
         }
-        let (folder, name) = split(&path);
-        let folder = self.folder(folder)?;
+        let (written, name) = split(&path);
+        let folder = self.folder(written)?;
+        // Links on the way may make it longer than it is written.
+        self.count_names(folder.len().saturating_sub(written.len()))?;
         if name == OPAQUE {
             self.opaque.insert(folder);
             return Ok(());
@@ -139,16 +157,23 @@ impl<W: Write + Seek> Layer<W> {
         let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.entries += 1;
         self.bytes = self.bytes.saturating_add(entry.size);
-        self.names += (entry.path.len() + entry.link.len() + xattrs) as u64;
-        let Limits { bytes, entries, names } = self.limits;
-        let beyond = [
-            (self.entries > entries, format!("{entries} entries")),
-            (self.bytes > bytes, format!("{bytes} bytes of files")),
-            (self.names > names, format!("{names} bytes of names and attributes")),
-        ];
-        match beyond.into_iter().find(|(beyond, _)| *beyond) {
-            Some((_, what)) => Err(Error::TooMuch(what)),
-            None => Ok(()),
+        let Limits { bytes, entries, .. } = self.limits;
+        if self.entries > entries {
+            return Err(Error::TooMuch(format!("{entries} entries")));
+        }
+        if self.bytes > bytes {
+            return Err(Error::TooMuch(format!("{bytes} bytes of files")));
+        }
+        self.count_names(entry.path.len() + entry.link.len() + xattrs)
+    }
+
+    fn count_names(&mut self, length: usize) -> Result<(), Error> {
+        self.names += length as u64;
+        match self.limits.names {
+            names if self.names > names => {
+                Err(Error::TooMuch(format!("{names} bytes of names and attributes")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -180,16 +205,16 @@ impl<W: Write + Seek> Layer<W> {
         {
             return Ok(to.clone());
         }
-        let to = resolve(folder, |path| self.writer.get(path))
-            .ok_or_else(|| Error::entry(folder, "too many symbolic links"))?;
-        let ends = to.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
-        for end in ends.chain([to.len()]).collect::<Vec<_>>() {
-            if !matches!(self.writer.get(&to[..end]), None | Some(Kind::Directory)) {
-                self.writer.remove(&to[..end]);
-            }
+        let to = self.resolve(folder).map_err(|why| Error::entry(folder, why))?;
+        if let Some(obstacle) = self.writer.obstacle(&to) {
+            self.writer.remove(obstacle);
         }
         self.folder = Some((folder.to_vec(), to.clone()));
         Ok(to)
+    }
+
+    fn resolve(&self, folder: &[u8]) -> Result<Vec<u8>, String> {
+        resolve(folder, self.writer.root(), |folder, name| self.writer.child(folder, name))
     }
 
     fn place<R: Read>(
@@ -217,12 +242,13 @@ impl<W: Write + Seek> Layer<W> {
 
     fn hard_link(&mut self, entry: &Entry, path: Vec<u8>) -> Result<(), Error> {
         let refused =
-            |why| Error::entry(&entry.path, format!("hard link to \"{}\", {why}", entry.link.escape_ascii()));
+            |why: &str| Error::entry(&entry.path, format!("hard link to \"{}\", {why}", shown(&entry.link)));
+        check(&entry.link).map_err(|why| refused(&why))?;
         let target = clean(&entry.link).ok_or_else(|| refused("which climbs out of the layer"))?;
         let (folder, name) = split(&target);
-        let folder = resolve(folder, |path| self.writer.get(path))
-            .ok_or_else(|| refused("which passes too many symbolic links"))?;
+        let folder = self.resolve(folder).map_err(|why| refused(&why))?;
         let target = join(&folder, name);
+        self.count_names(target.len())?;
         if self.writer.get(&target).is_some() {
             return Ok(self.writer.add_hard_link(&path, &target)?);
         }

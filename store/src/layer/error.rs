@@ -27,12 +27,21 @@ impl Error {
     }
 }
 
+/// Most bytes of a path that a message shows.
+const SHOWN_MAX: usize = 255;
+
+/// A path for a message; of a long one the beginning.
+pub(super) fn shown(path: &[u8]) -> String {
+    let (begin, rest) = path.split_at(path.len().min(SHOWN_MAX));
+    format!("{}{}", begin.escape_ascii(), if rest.is_empty() { "" } else { "…" })
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Archive(error) => write!(out, "{error}"),
             Self::Image(error) => write!(out, "{error}"),
-            Self::Entry { path, why } => write!(out, "entry \"{}\": {why}", path.escape_ascii()),
+            Self::Entry { path, why } => write!(out, "entry \"{}\": {why}", shown(path)),
             Self::TooMuch(what) => write!(out, "more than {what}"),
         }
     }

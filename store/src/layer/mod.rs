@@ -10,6 +10,7 @@
 //! | a folder that is a symbolic link in the same layer | followed, within the layer |
 //! | `/etc/x`, `./etc/x`, `a/../etc/x` | `etc/x` |
 //! | a path or hard link that climbs out with `..` | refused |
+//! | a path or hard link of more than 4095 bytes, written or with the links that it passes; a name of more than 255 | refused |
 //! | a symbolic link's target | as it stands, absolute or climbing: it is resolved in the container |
 //! | a hard link | to earlier and to later entries of the layer |
 //! | a hard link to what only a lower layer has | refused: a layer is stored once for all images, whatever lies below it |
@@ -34,10 +35,17 @@ pub use error::Error;
 pub struct Limits {
     /// Bytes of files, holes among them.
     pub bytes: u64,
-    /// Entries of the archive.
+    /// Entries of the archive; folders that it does not list, though it has files in them, count, too.
     pub entries: u64,
     /// Bytes of names, link targets and extended attributes: what stays in memory.
     pub names: u64,
+}
+
+impl Limits {
+    /// Bytes of the archive itself, with all that follows its end: for headers and padding 1 KiB an entry.
+    fn archive(&self) -> u64 {
+        self.bytes.saturating_add(self.entries.saturating_mul(1 << 10))
+    }
 }
 
 impl Default for Limits {

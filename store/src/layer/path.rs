@@ -5,6 +5,23 @@ use crate::erofs::Kind;
 /// How many symbolic links one path may pass (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
 
+/// Longest path, and longest target of a link (`PATH_MAX` without its zero byte).
+const PATH_MAX: usize = 4095;
+
+/// Longest name in a path (`NAME_MAX`).
+const NAME_MAX: usize = 255;
+
+/// Refuses a path that Linux could not name: its work and its memory are bounded so.
+pub(super) fn check(path: &[u8]) -> Result<(), String> {
+    if path.len() > PATH_MAX {
+        return Err(format!("{} bytes long, more than {PATH_MAX}", path.len()));
+    }
+    match names_of(path).map(<[u8]>::len).find(|&length| length > NAME_MAX) {
+        Some(length) => Err(format!("a name of {length} bytes, more than {NAME_MAX}")),
+        None => Ok(()),
+    }
+}
+
 /// Takes `.`, `..` and empty names out of a path by its text alone, as Docker
 /// does. None: it climbs out.
 pub(super) fn clean(path: &[u8]) -> Option<Vec<u8>> {
@@ -20,7 +37,7 @@ pub(super) fn clean(path: &[u8]) -> Option<Vec<u8>> {
     Some(names.join(&b'/'))
 }
 
-fn names_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn names_of(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".")
 }
 
@@ -38,33 +55,42 @@ pub(super) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// Follows the symbolic links on the way to and at `folder`, a clean path; the
-/// image's root is `/` for absolute ones and above every `..`. `get` tells what the image
-/// has at a path. None: too many links.
-pub(super) fn resolve<'t>(folder: &[u8], get: impl Fn(&[u8]) -> Option<Kind<'t>>) -> Option<Vec<u8>> {
-    let mut rest: Vec<Vec<u8>> = names_of(folder).map(<[u8]>::to_vec).collect();
-    rest.reverse();
-    let (mut at, mut links) = (Vec::new(), 0);
+/// image's root is `/` for absolute ones and above every `..`. `child` tells what the image
+/// has in a folder by a name.
+pub(super) fn resolve<'t, P: Copy>(
+    folder: &'t [u8],
+    root: P,
+    child: impl Fn(P, &[u8]) -> Option<(P, Kind<'t>)>,
+) -> Result<Vec<u8>, String> {
+    let mut rest: Vec<&[u8]> = names_of(folder).rev().collect();
+    // Each name with its place, where the image has something there.
+    let mut way: Vec<(&[u8], Option<P>)> = Vec::new();
+    let (mut links, mut length) = (0, folder.len());
     while let Some(name) = rest.pop() {
         if name == b".." {
-            at = split(&at).0.to_vec();
+            way.pop();
             continue;
         }
-        let next = join(&at, &name);
-        let Some(Kind::Symlink(target)) = get(&next) else {
-            at = next;
+        let here = way.last().map_or(Some(root), |(_, place)| *place);
+        let found = here.and_then(|place| child(place, name));
+        let Some((_, Kind::Symlink(target))) = found else {
+            way.push((name, found.map(|(place, _)| place)));
             continue;
         };
-        links += 1;
+        (links, length) = (links + 1, length + target.len());
         if links > LINKS_MAX {
-            return None;
+            return Err("too many symbolic links".into());
+        }
+        if length > PATH_MAX {
+            return Err(format!("more than {PATH_MAX} bytes with the symbolic links on the way"));
         }
         if target.starts_with(b"/") {
-            at.clear();
+            way.clear();
         }
-        let names: Vec<_> = names_of(target).map(<[u8]>::to_vec).collect();
-        rest.extend(names.into_iter().rev());
+        rest.extend(names_of(target).rev());
     }
-    Some(at)
+    let names: Vec<_> = way.into_iter().map(|(name, _)| name).collect();
+    Ok(names.join(&b'/'))
 }
 
 #[cfg(test)]
@@ -85,17 +111,30 @@ mod tests {
 
     #[test]
     fn links_are_followed_within_the_root() {
-        let get = |path: &[u8]| match path {
-            b"lib" => Some(Kind::Symlink(b"usr/lib")),
-            b"abs" => Some(Kind::Symlink(b"/usr")),
-            b"out" => Some(Kind::Symlink(b"../../../etc")),
-            b"loop" => Some(Kind::Symlink(b"loop")),
+        // A place is the path to it.
+        let child = |folder: &'static str, name: &[u8]| match (folder, name) {
+            ("", b"usr") => Some(("usr", Kind::Directory)),
+            ("", b"lib") => Some(("lib", Kind::Symlink(b"usr/lib"))),
+            ("usr", b"abs") => Some(("usr/abs", Kind::Symlink(b"/usr"))),
+            ("", b"out") => Some(("out", Kind::Symlink(b"../../../etc"))),
+            ("", b"loop") => Some(("loop", Kind::Symlink(b"loop"))),
+            ("", b"long") => Some(("long", Kind::Symlink(&[b'/'; 4092]))),
             _ => None,
         };
-        assert_eq!(resolve(b"lib/x86", get).unwrap(), b"usr/lib/x86");
-        assert_eq!(resolve(b"a/abs", get).unwrap(), b"a/abs");
-        assert_eq!(resolve(b"abs/bin", get).unwrap(), b"usr/bin");
-        assert_eq!(resolve(b"out", get).unwrap(), b"etc");
-        assert_eq!(resolve(b"loop", get), None);
+        let resolve = |folder: &'static [u8]| resolve(folder, "", child);
+        assert_eq!(resolve(b"lib/x86").unwrap(), b"usr/lib/x86");
+        assert_eq!(resolve(b"a/abs").unwrap(), b"a/abs");
+        assert_eq!(resolve(b"usr/abs/bin").unwrap(), b"usr/bin");
+        assert_eq!(resolve(b"out").unwrap(), b"etc");
+        assert_eq!(resolve(b"loop").unwrap_err(), "too many symbolic links");
+        assert!(resolve(b"long").unwrap_err().starts_with("more than 4095 bytes"));
+    }
+
+    #[test]
+    fn what_linux_could_not_name_is_refused() {
+        let (name, path) = ("n".repeat(255), "n/".repeat(2047) + "n");
+        assert_eq!([&name, &path].map(|path| check(path.as_bytes())), [Ok(()), Ok(())]);
+        assert_eq!(check((name + "n").as_bytes()).unwrap_err(), "a name of 256 bytes, more than 255");
+        assert_eq!(check((path + "n").as_bytes()).unwrap_err(), "4096 bytes long, more than 4095");
     }
 }

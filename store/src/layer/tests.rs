@@ -159,8 +159,50 @@ fn what_is_beyond_a_limit_is_refused() {
     assert_eq!(refusal(Archive::new().file("f", &[0; 101])), "more than 100 bytes of files");
     assert_eq!(refusal(Archive::new().dir("a").dir("b").dir("c").dir("d")), "more than 3 entries");
     assert!(refusal(Archive::new().dir(&"x".repeat(60))).contains("bytes of names"));
+    assert_eq!(refusal(Archive::new().file("a/b/c/d", b"")), "erofs image: more than 4 inodes");
+    assert_eq!(refusal(Archive::new().file("a/b/c/.wh.d", b"")), "erofs image: more than 4 inodes");
     let sparse = [("GNU.sparse.size", &b"9000000000000000"[..]), ("GNU.sparse.map", b"0,0")];
     assert_eq!(refusal(Archive::new().pax(&sparse).file("bomb", b"")), "more than 100 bytes of files");
+}
+
+#[test]
+fn a_path_is_no_longer_than_linux_could_name_and_is_told_in_short() {
+    let path = "d/".repeat(500_000);
+    let error = refusal(Archive::new().pax(&[("path", path.as_bytes())]).file("x", b""));
+    assert_eq!(error, format!("entry \"{}d…\": 1000000 bytes long, more than 4095", "d/".repeat(127)));
+    let error = refusal(Archive::new().pax(&[("linkpath", path.as_bytes())]).hard_link("x", ""));
+    assert!(error.ends_with("d…\", 1000000 bytes long, more than 4095"), "{error}");
+    let error = refusal(Archive::new().pax(&[("path", &[b'n'; 300])]).file("x", b""));
+    assert!(error.ends_with("a name of 300 bytes, more than 255"), "{error}");
+    // Each link leads deeper into the folder that the one before led to.
+    let deep = |name: &str| "d/".repeat(1500) + name;
+    let archive = Archive::new()
+        .pax(&[("linkpath", deep("b").as_bytes())])
+        .symlink("a", "")
+        .pax(&[("path", deep("b").as_bytes()), ("linkpath", deep("c").as_bytes())])
+        .symlink("", "")
+        .file("a/f", b"");
+    assert!(refusal(archive).contains("more than 4095 bytes with the symbolic links on the way"));
+}
+
+/// An archive and then the same byte for ever.
+struct Endless(std::io::Cursor<Vec<u8>>);
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Ok(buffer.len()),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn what_follows_an_archive_has_an_end() {
+    let limits = Limits { bytes: 1 << 20, entries: 100, names: 1 << 10 };
+    let archive = Endless(Cursor::new(Archive::new().file("f", b"x").end()));
+    let error = convert(archive, Cursor::new(Vec::new()), [0; 16], &limits).unwrap_err();
+    assert_eq!(error.to_string(), format!("more than {} bytes of archive", (1 << 20) + 100 * 1024));
 }
 
 #[test]
