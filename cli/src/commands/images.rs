@@ -21,6 +21,8 @@ const COLUMNS: [(&str, &str); 4] =
 /// `skerry images`
 pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
     let mut images = node.stores().list()?;
+    let damaged = Store::open_read_only(node.store).damaged_names()?;
+    damaged.iter().for_each(|bad| eprintln!("skerry: {bad}"));
     if let Some(repository) = &asked.repository {
         images.retain(|image| familiar(&image.name.to_string()).split(':').next() == Some(repository));
     }

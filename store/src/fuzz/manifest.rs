@@ -17,8 +17,11 @@ pub fn manifest(bytes: &[u8]) {
                 let hex = |c: u8| c.is_ascii_digit() || matches!(c, b'a'..=b'f');
                 assert!(digest.hex().len() == length && digest.hex().bytes().all(hex), "{digest}");
             }
-            let named = oci::media_type("", &manifest);
-            assert!(named.starts_with("application/vnd."), "{named}");
+            // Whatever an index calls it: names are kept with it, a line each.
+            for named in ["", &*String::from_utf8_lossy(bytes)] {
+                let own = oci::media_type(named, &manifest);
+                assert!(own.starts_with("application/vnd.") && !own.contains(char::is_whitespace), "{own}");
+            }
         }
         Ok(Document::Index(entries)) => {
             // Whatever it leads to, the way has an end.

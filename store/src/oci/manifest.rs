@@ -80,11 +80,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// A manifest's own media type: what it was named as, or what its configuration tells.
-pub(crate) fn media_type<'m>(named: &'m str, manifest: &Manifest) -> &'m str {
-    match manifest.config.media_type.as_str() {
-        _ if !named.is_empty() => named,
-        media::DOCKER_CONFIG => media::DOCKER_MANIFEST,
+/// A manifest's own media type: what it was named as, when that is a manifest's, or what its configuration tells.
+pub(crate) fn media_type(named: &str, manifest: &Manifest) -> &'static str {
+    match (named, manifest.config.media_type.as_str()) {
+        (media::MANIFEST, _) => media::MANIFEST,
+        (media::DOCKER_MANIFEST, _) | (_, media::DOCKER_CONFIG) => media::DOCKER_MANIFEST,
         _ => media::MANIFEST,
     }
 }
@@ -138,6 +138,23 @@ mod tests {
             assert!(matches!(read(manifest(config, layer).as_bytes()), Ok(Document::Manifest(_))));
         }
         assert!(matches!(read(br#"{"schemaVersion":2,"manifests":[]}"#), Ok(Document::Index(_))));
+    }
+
+    #[test]
+    fn a_media_type_is_one_of_two() {
+        let hostile = [media::MANIFEST, "; charset=utf-8"].concat();
+        for config in [media::CONFIG, media::DOCKER_CONFIG] {
+            let Ok(Document::Manifest(manifest)) = read(manifest(config, media::LAYER).as_bytes()) else {
+                panic!("a manifest");
+            };
+            let own = if config == media::CONFIG { media::MANIFEST } else { media::DOCKER_MANIFEST };
+            for named in ["", media::INDEX, media::DOCKER_LIST, &hostile] {
+                assert_eq!(media_type(named, &manifest), own, "{named}");
+            }
+            for named in [media::MANIFEST, media::DOCKER_MANIFEST] {
+                assert_eq!(media_type(named, &manifest), named);
+            }
+        }
     }
 
     #[test]

@@ -66,8 +66,14 @@ impl Store {
         if remove {
             self.remove_bad(&checked)?;
         }
-        for listed in self.list()? {
-            let name = listed.name.to_string();
+        for listed in self.names()? {
+            let name = match listed {
+                Ok(listed) => listed.name.to_string(),
+                Err(bad) => {
+                    checked.bad.push(bad);
+                    continue;
+                }
+            };
             match self.resolve(&name) {
                 Ok(_) => checked.images += 1,
                 Err(error) => {

@@ -43,7 +43,8 @@ impl Store {
         for digest in in_use {
             needed.extend(self.files_by_digest(digest)?);
         }
-        for listed in self.list()? {
+        for listed in self.names()? {
+            let listed = listed.map_err(|bad| Error::wrong(format!("{} {}", bad.kind, bad.name), bad.why))?;
             let documents = self.documents(&listed.name)?.ok_or(Error::NoImage(listed.name.to_string()))?;
             needed.extend(self.files_of(&documents));
         }

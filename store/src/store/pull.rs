@@ -10,7 +10,7 @@ use super::import::Documented;
 use super::read::parse;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::oci::{self, ConfigFile, Descriptor, Reference, media};
+use crate::oci::{self, ConfigFile, Descriptor, Reference};
 use crate::progress::Progress;
 use crate::registry::{Failure, Origins, Registries, Stop};
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pub struct Pulled {
 /// An image as its registry describes it.
 struct Described {
     digest: Digest,
-    media_type: String,
+    media_type: &'static str,
     manifest: Vec<u8>,
     config: Vec<u8>,
     config_digest: Digest,
@@ -138,10 +138,7 @@ impl Store {
             let limit = self.limits.bytes;
             return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size).into());
         }
-        let media_type = match oci::media_type(&found.media_type, &parsed) {
-            media::INDEX | media::DOCKER_LIST => media::MANIFEST.to_owned(),
-            own => own.to_owned(),
-        };
+        let media_type = oci::media_type(&found.media_type, &parsed);
         Ok(Described {
             digest: found.digest,
             media_type,

@@ -379,6 +379,21 @@ fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
 }
 
 #[test]
+fn a_media_type_that_is_no_manifest_s_is_not_kept() {
+    let scratch = Scratch::new("media-type");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let mut entry = layout.image("amd64", &[layer("f", b"x")]);
+    entry["mediaType"] = json!("application/vnd.oci.image.manifest.v1+json; charset=utf-8");
+    let index = json!({ "schemaVersion": 2, "manifests": [entry] });
+    let index = layout.document("application/vnd.oci.image.index.v1+json", &index);
+    let fake = Fake::new(registry(layout.0, index));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    store.pull(&registries(), &name, &()).unwrap();
+    assert_eq!(store.list().unwrap().len(), 1);
+    store.resolve(&name).unwrap();
+}
+
+#[test]
 fn a_manifest_that_is_cut_is_fetched_again() {
     let scratch = Scratch::new("cut-manifest");
     let (folder, entry) = image(&scratch, 1000);

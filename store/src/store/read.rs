@@ -1,6 +1,6 @@
 //! What a store has.
 
-use super::{Store, check};
+use super::{Bad, Store, check};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Manifest, Reference};
@@ -72,27 +72,57 @@ pub(crate) struct Documents {
 }
 
 impl Store {
-    /// Its images, sorted by name.
+    /// Its images, sorted by name. One whose name's file is damaged is left out: [`Self::damaged_names`] and
+    /// [`Self::check`] tell of it.
     ///
     /// # Errors
-    /// The store cannot be read, or a file in `names/` is not one of ours.
+    /// The store cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
+        Ok(self.names()?.into_iter().flatten().collect())
+    }
+
+    /// Names whose files do not say what they mean, though [`Self::remove`] removes them and a pull or import writes
+    /// them anew.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn damaged_names(&self) -> Result<Vec<Bad>> {
+        Ok(self.names()?.into_iter().filter_map(|name| name.err()).collect())
+    }
+
+    /// The files in `names/`, sorted.
+    pub(super) fn names(&self) -> Result<Vec<std::result::Result<Listed, Bad>>> {
         let folder = self.root.join("names");
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(io_error("list", &folder))?,
         };
-        let mut images = Vec::new();
+        let mut names = Vec::new();
         for entry in entries {
             let path = entry.map_err(io_error("list", &folder))?.path();
-            let name =
-                path.file_name().and_then(|name| name.to_str()).unwrap_or_default().replace("%2F", "/");
-            let name: Reference = name.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
-            let digest = read_name(&path)?.digest;
-            images.push(Listed { name, digest, read_only: !self.writable });
+            names.extend(self.listed(&path));
         }
-        images.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(images)
+        names.sort_by_key(|name| match name {
+            Ok(listed) => listed.name.to_string(),
+            Err(bad) => bad.name.clone(),
+        });
+        Ok(names)
+    }
+
+    /// What a file in `names/` says; none: it is gone by now.
+    fn listed(&self, path: &Path) -> Option<std::result::Result<Listed, Bad>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().replace("%2F", "/");
+        let bad = |why| Bad { kind: "image", name: name.clone(), why, file: None };
+        match name.parse() {
+            Err(why) => Some(Err(bad(why))),
+            Ok(reference) => match read_name(path) {
+                Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => Some(Err(bad(error.to_string()))),
+                Ok(Name { digest, .. }) => {
+                    Some(Ok(Listed { name: reference, digest, read_only: !self.writable }))
+                }
+            },
+        }
     }
 
     /// Finds an image by name: `nginx`, `nginx:1.27`, `docker.io/library/nginx`,

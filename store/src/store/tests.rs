@@ -224,6 +224,33 @@ fn a_damaged_image_stops_the_collection_and_is_named() {
 }
 
 #[test]
+fn a_damaged_name_hides_no_other_and_is_told() {
+    let scratch = Scratch::new("damaged-name");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "app").unwrap();
+    store.tag("app", "b").unwrap();
+    let path = store.name_path(&"b".parse().unwrap());
+    fs::write(&path, "not three words\nat all").unwrap();
+    let listed: Vec<_> = store.list().unwrap().iter().map(|image| image.name.to_string()).collect();
+    assert_eq!(listed, ["docker.io/library/app:latest"]);
+    let why = format!("{}: not a media type, a digest and a size", path.display());
+    let told = format!("image docker.io/library/b:latest: {why}");
+    let checked = store.check(true).unwrap();
+    for bad in [&checked.bad[..], &store.damaged_names().unwrap()] {
+        assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [&*told]);
+    }
+    assert_eq!(checked.images, 1);
+    // Nobody knows what it needs.
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap_err().to_string(), told);
+    store.remove("b").unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    fs::write(store.root().join("names/No Name"), "").unwrap();
+    assert!(
+        store.damaged_names().unwrap()[0].to_string().starts_with("image No Name: \"No Name\" is not an")
+    );
+}
+
+#[test]
 fn images_of_the_node_are_used_where_they_lie_and_stay() {
     let scratch = Scratch::new("stores");
     let (own, layout) = (store(&scratch), simple(&scratch));
