@@ -66,9 +66,9 @@ impl Claim {
         Ok(self.file.metadata().map_err(io_error("read", &self.path))?.len())
     }
 
-    /// Throws away what is there.
-    pub fn empty(&self) -> Result<()> {
-        self.file.set_len(0).map_err(io_error("empty", &self.path))
+    /// Throws away what is there beyond so many bytes.
+    pub fn cut(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(io_error("cut", &self.path))
     }
 
     /// Gives the blob, whole and verified, its place.

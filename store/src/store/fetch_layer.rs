@@ -75,12 +75,13 @@ impl Layers<'_> {
 
     fn download(&self, job: &Job<'_>, claim: Claim, told: &Told<'_>) -> Result<Vec<String>> {
         let begun = claim.length()?.min(job.size);
+        claim.cut(begun)?;
         let (mut failed, mut result) = self.attempt(job, &claim, begun, told);
         let wrong = failed.is_none() && matches!(result, Err(Error::Wrong { .. }));
         if wrong && begun > 0 && !self.stop.is_set() {
             // What an earlier pull left may be what is wrong (a power cut): once more from the beginning.
             told.say(0, State::Retrying("what was downloaded before is damaged"));
-            claim.empty()?;
+            claim.cut(0)?;
             (failed, result) = self.attempt(job, &claim, 0, told);
         }
         match result {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::oci::{self, ConfigFile, Descriptor, Reference};
 use crate::progress::Progress;
 use crate::registry::{Failure, Origins, Registries, Stop};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a pull brought.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ impl Store {
         let config = origins.config(&parsed.config);
         let config = config.map_err(|why| format!("configuration {}: {why}", parsed.config.digest))?;
         let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;
+        check_contents(&parsed.layers, &rootfs.diff_ids)?;
         if let Some(layer) = parsed.layers.iter().find(|layer| layer.size > self.limits.bytes) {
             let limit = self.limits.bytes;
             return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size).into());
@@ -189,6 +190,18 @@ impl Pulled {
         let (name, digest) = (name.clone(), digest.clone());
         Self { name, digest, size: 0, up_to_date: false, new_layers: 0, notes: Vec::new() }
     }
+}
+
+/// A layer that is there twice has one content: it is fetched, and checked, once.
+fn check_contents(layers: &[Descriptor], diff_ids: &[Digest]) -> std::result::Result<(), String> {
+    let mut known = BTreeMap::new();
+    for (Descriptor { digest, .. }, diff_id) in layers.iter().zip(diff_ids) {
+        let first = known.insert(digest, diff_id).unwrap_or(diff_id);
+        if first != diff_id {
+            return Err(format!("layer {digest}: is to have two contents, {first} and {diff_id}"));
+        }
+    }
+    Ok(())
 }
 
 /// Fetches a manifest that an index lists.

@@ -164,6 +164,10 @@ fn what_an_earlier_pull_brought_is_not_fetched_again_unless_it_is_damaged() {
     let before = fake.count("GET", &digest.to_string());
     whole.pull(&registries(), &name, &()).unwrap();
     assert_eq!(fake.count("GET", &digest.to_string()), before);
+    let longer = store(&scratch, "longer");
+    begin(&longer, &[&blob[..], b"trailing"].concat());
+    longer.pull(&registries(), &name, &()).unwrap();
+    assert!(fs::read(longer.blob_path(&digest)).unwrap() == blob);
     let damaged = store(&scratch, "damaged");
     begin(&damaged, &vec![0; 150_000]);
     damaged.pull(&registries(), &name, &()).unwrap();
@@ -376,6 +380,21 @@ fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
         error.ends_with("has no variant for linux/riscv64, only for linux/arm64, linux/amd64"),
         "{error}"
     );
+}
+
+#[test]
+fn a_layer_that_is_to_have_two_contents_is_refused() {
+    let scratch = Scratch::new("two-contents");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let ((packed, one), (_, other)) = (layer("a", b"1"), layer("b", b"2"));
+    let [digest, first, second] = [&packed, &one, &other].map(|bytes| Digest::sha256(bytes));
+    let entry = layout.image("amd64", &[(packed.clone(), one.clone()), (packed, other)]);
+    let fake = Fake::new(registry(layout.0, entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    let words = store.pull(&registries(), &name, &()).unwrap_err().to_string();
+    let why = format!("is to have two contents, {first} and {second}");
+    assert_eq!(words, format!("image {name}:latest: layer {digest}: {why}"));
+    assert_empty(&store, &words);
 }
 
 #[test]
