@@ -5,21 +5,27 @@
 
 use crate::zstd::Zstd;
 use flate2::bufread::MultiGzDecoder;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
+
+/// Longest beginning by which a form is known: that of xz.
+const START_MAX: u64 = 6;
 
 /// Unpacks gzip (all members) or zstd (all frames), and passes anything else on.
 ///
 /// # Errors
 /// The input cannot be read, or is packed with something else that is known by name.
 pub fn unpack<'r>(mut input: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>> {
-    let start = input.fill_buf()?;
+    // From a connection they may come one by one.
+    let mut start = Vec::new();
+    input.by_ref().take(START_MAX).read_to_end(&mut start)?;
+    let whole = Cursor::new(start.clone()).chain(input);
     let refused = |name: &str| Err(io::Error::other(format!("{name} compression is not supported")));
-    match start {
-        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(input))),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Box::new(Zstd::new(input))),
+    match start[..] {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(whole))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Box::new(Zstd::new(whole))),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => refused("xz"),
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => refused("bzip2"),
-        _ => Ok(Box::new(input)),
+        _ => Ok(Box::new(whole)),
     }
 }
 
@@ -29,7 +35,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-    use std::io::Write;
+    use std::io::{BufReader, Write};
 
     fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
@@ -56,6 +62,17 @@ mod tests {
         let frames =
             [&skippable[..], &zstd(b"one"), &skippable, &zstd(b""), &zstd(b"two"), &skippable].concat();
         assert_eq!(unpacked(&frames).unwrap(), b"onetwo");
+    }
+
+    #[test]
+    fn bytes_may_come_one_by_one() {
+        for packed in [gzip(b"content"), zstd(b"content"), b"content".to_vec(), b"c".to_vec()] {
+            let (mut slow, whole) = (Vec::new(), unpacked(&packed).unwrap());
+            unpack(BufReader::with_capacity(1, &packed[..])).unwrap().read_to_end(&mut slow).unwrap();
+            assert_eq!(slow, whole);
+        }
+        let slow = unpack(BufReader::with_capacity(1, &b"\xfd7zXZ\0"[..]));
+        assert!(slow.err().unwrap().to_string().contains("xz"));
     }
 
     #[test]
