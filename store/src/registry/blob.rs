@@ -37,6 +37,11 @@ impl<'c> Download<'c> {
         Self { clients, digest, size, at, body: None, failures: 0, since: at, trouble }
     }
 
+    /// How many of the servers were not asked yet: the last ones.
+    pub fn unasked(&self) -> usize {
+        self.clients.len().saturating_sub(1)
+    }
+
     fn open(&mut self, client: &Client<'_>) -> Result<(), Failure> {
         let named = |failure: Failure| failure.of(&format!("registry {}", client.host()));
         let url = client.url(&format!("blobs/{}", self.digest));

@@ -69,16 +69,25 @@ impl Origins<'_> {
         })
     }
 
-    /// A small blob, whole.
+    /// A small blob, whole and right.
     pub fn config(&mut self, descriptor: &Descriptor) -> Result<Vec<u8>, String> {
         let Descriptor { digest, size, .. } = descriptor;
         if *size > CONFIG_MAX {
             return Err(format!("{size} bytes, more than {} MiB", CONFIG_MAX >> 20));
         }
-        let mut bytes = Vec::new();
-        let read = Download::new(&self.clients, digest, *size, 0, &|_| {}).read_to_end(&mut bytes);
-        read.map_err(|error| error.to_string())?;
-        if digest.matches(&bytes) { Ok(bytes) } else { Err("its content is another one".into()) }
+        let mut clients = &self.clients[..];
+        loop {
+            let mut bytes = Vec::new();
+            let mut download = Download::new(clients, digest, *size, 0, &|_| {});
+            download.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            if digest.matches(&bytes) {
+                return Ok(bytes);
+            }
+            clients = match download.unasked() {
+                0 => return Err("its content is another one".into()),
+                unasked => &clients[clients.len() - unasked..],
+            };
+        }
     }
 
     /// Asks one server after the other. The last one's failure counts; the others' are noted.

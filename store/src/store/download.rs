@@ -8,7 +8,7 @@
 
 use super::Store;
 use super::publish::publish;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashed};
 use crate::error::{Result, io_error};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -66,6 +66,12 @@ impl Claim {
         Ok(self.file.metadata().map_err(io_error("read", &self.path))?.len())
     }
 
+    /// True when what is there is the blob of this digest.
+    pub fn is(&self, digest: &Digest) -> bool {
+        let found = File::open(&self.path).and_then(|file| Hashed::new(file, digest).finish());
+        found.is_ok_and(|found| found == *digest)
+    }
+
     /// Throws away what is there beyond so many bytes.
     pub fn cut(&self, length: u64) -> Result<()> {
         self.file.set_len(length).map_err(io_error("cut", &self.path))
@@ -101,7 +107,7 @@ pub(super) struct Growing<'f, R> {
     file: &'f File,
     length: u64,
     at: u64,
-    rest: R,
+    pub rest: R,
     /// A failure stays: the words are given again.
     pub failed: Option<(Failed, String)>,
 }

@@ -29,6 +29,15 @@ pub(super) struct Layers<'l> {
     pub progress: &'l dyn Progress,
 }
 
+/// How a try went.
+struct Attempt {
+    /// Not all of it came.
+    failed: Option<Failed>,
+    /// How many of the servers were not asked: the last ones.
+    unasked: usize,
+    result: Result<Vec<String>>,
+}
+
 impl Layers<'_> {
     /// Fetches them all: how many were new, and what was left out of them.
     pub fn take(&self, jobs: &[Job<'_>]) -> Result<(usize, Vec<String>)> {
@@ -74,16 +83,28 @@ impl Layers<'_> {
     }
 
     fn download(&self, job: &Job<'_>, claim: Claim, told: &Told<'_>) -> Result<Vec<String>> {
-        let begun = claim.length()?.min(job.size);
+        let mut begun = claim.length()?.min(job.size);
         claim.cut(begun)?;
-        let (mut failed, mut result) = self.attempt(job, &claim, begun, told);
-        let wrong = failed.is_none() && matches!(result, Err(Error::Wrong { .. }));
-        if wrong && begun > 0 && !self.stop.is_set() {
-            // What an earlier pull left may be what is wrong (a power cut): once more from the beginning.
-            told.say(0, State::Retrying("what was downloaded before is damaged"));
+        let mut clients = self.clients;
+        let (failed, result) = loop {
+            let Attempt { failed, unasked, result } = self.attempt(job, &claim, clients, begun, told);
+            let refused = failed.is_none() && matches!(result, Err(Error::Wrong { .. }));
+            if !refused || self.stop.is_set() || claim.is(job.digest) {
+                break (failed, result);
+            }
+            let words = match unasked {
+                // What an earlier pull left may be what is wrong (a power cut): once more from the beginning.
+                _ if begun > 0 => "what was downloaded before is damaged",
+                0 => break (failed, result),
+                _ => {
+                    clients = &clients[clients.len() - unasked..];
+                    "what came is damaged: the next server is asked"
+                }
+            };
+            told.say(0, State::Retrying(words));
             claim.cut(0)?;
-            (failed, result) = self.attempt(job, &claim, 0, told);
-        }
+            begun = 0;
+        };
         match result {
             Ok(notes) if self.store.keeps_packed => {
                 claim.publish(&self.store.blob_path(job.digest))?;
@@ -107,11 +128,12 @@ impl Layers<'_> {
         &self,
         job: &Job<'_>,
         claim: &Claim,
+        clients: &[Client<'_>],
         begun: u64,
         told: &Told<'_>,
-    ) -> (Option<Failed>, Result<Vec<String>>) {
+    ) -> Attempt {
         let trouble = |words: &str| told.say(begun, State::Retrying(words));
-        let rest = Download::new(self.clients, job.digest, job.size, begun, &trouble);
+        let rest = Download::new(clients, job.digest, job.size, begun, &trouble);
         let mut growing = claim.growing(begun, rest);
         let counted = told.counting(&mut growing);
         let name = format!("blob {}", job.digest);
@@ -122,7 +144,8 @@ impl Layers<'_> {
         } else {
             self.store.take_layer(self.session, &layer, counted).map(|(_, report)| report.notes)
         };
-        (growing.failed.map(|(failed, _)| failed), result)
+        let unasked = growing.rest.unasked();
+        Attempt { failed: growing.failed.map(|(failed, _)| failed), unasked, result }
     }
 }
 

@@ -350,6 +350,54 @@ fn mirrors_are_asked_first_and_may_fail() {
 }
 
 #[test]
+fn a_mirror_with_wrong_bytes_does_not_stand_in_the_registry_s_way() {
+    let scratch = Scratch::new("wrong-mirror");
+    let (folder, entry) = image(&scratch, 100_000);
+    let digest = big(&folder);
+    // Right manifests, and zeros in place of every blob.
+    let wrong = Fake::new({
+        let own = registry(folder.clone(), entry.clone());
+        move |asked| {
+            let answer = own(asked);
+            let zeros = vec![0; answer.body.len()];
+            if asked.path.contains("/blobs/") { answer.body(zeros) } else { answer }
+        }
+    });
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let mut settings = settings();
+    let mirrors = vec![format!("http://{}", wrong.host())];
+    settings.hosts.insert(fake.host(), Host { mirrors, ..Host::default() });
+    let (registries, name) = (Registries::new(settings), format!("{}/app", fake.host()));
+    let store = store(&scratch, "store");
+    // What was there before is tried first, then the mirror, then the registry.
+    let begun = store.root().join("downloads/sha256");
+    fs::create_dir_all(&begun).unwrap();
+    fs::write(begun.join(digest.hex()), b"begun").unwrap();
+    store.pull(&registries, &name, &()).unwrap();
+    store.resolve(&name).unwrap();
+    let blob = format!("/blobs/{digest}");
+    assert_eq!((wrong.count("GET", &blob), fake.count("GET", &blob)), (2, 1));
+    assert!(fake.asked().iter().all(|asked| asked.header("range").is_none()));
+}
+
+#[test]
+fn a_layer_that_is_refused_though_its_bytes_are_right_is_fetched_once() {
+    let scratch = Scratch::new("refused");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let entry = layout.image("amd64", &[layer("../escape", b"x")]);
+    let mirror = Fake::new(registry(layout.0.clone(), entry.clone()));
+    let fake = Fake::new(registry(layout.0, entry));
+    let mut settings = settings();
+    let mirrors = vec![format!("http://{}", mirror.host())];
+    settings.hosts.insert(fake.host(), Host { mirrors, ..Host::default() });
+    let name = format!("{}/app", fake.host());
+    let store = store(&scratch, "store");
+    let words = store.pull(&Registries::new(settings), &name, &()).unwrap_err().to_string();
+    assert!(words.ends_with("the path climbs out of the layer"), "{words}");
+    assert_eq!(fake.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count(), 0);
+}
+
+#[test]
 fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
     let scratch = Scratch::new("pull-index");
     let layout = Layout::new(scratch.0.join("layout"));
