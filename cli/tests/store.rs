@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use store::{Digest, Store};
@@ -29,7 +30,9 @@ impl Place {
 
     fn skerry(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
-        command.arg("--store").arg(self.store()).args(arguments).output().unwrap()
+        // No monitor is there, and none is started.
+        command.arg("--socket").arg(self.0.join("none")).arg("--store").arg(self.store());
+        command.args(arguments).output().unwrap()
     }
 
     /// What a command prints, and its exit status.
@@ -131,4 +134,62 @@ fn what_nobody_has_any_more_ends_with_status_1() {
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains(&format!("bad: image {name}: ")) && text.ends_with(" 4 bad\n"), "{text}");
     assert!(place.skerry(&["images", "--quiet"]).status.success());
+}
+
+#[test]
+fn what_is_damaged_can_be_removed_and_the_others_are_gone_on_with() {
+    let place = Place::new("rmi");
+    for name in ["b", "c"] {
+        assert!(place.skerry(&["tag", "app", name]).status.success());
+    }
+    let blobs = fs::read_dir(place.store().join("blobs/sha256")).unwrap();
+    blobs.for_each(|entry| flip(&entry.unwrap().path()));
+    fs::write(place.store().join("names/docker.io%2Flibrary%2Fc:latest"), "x").unwrap();
+    let listed = place.skerry(&["images", "--format", "{{.Repository}}"]);
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), "app\nb\n");
+    let told = String::from_utf8(listed.stderr).unwrap();
+    assert!(
+        told.starts_with("skerry: image docker.io/library/c:latest: ") && told.lines().count() == 1,
+        "{told}"
+    );
+    let removed = place.skerry(&["rmi", "none", "app", "No", "b", "c"]);
+    assert_eq!(removed.status.code(), Some(1));
+    let untagged = "Untagged: app:latest\nUntagged: b:latest\nUntagged: c:latest\n";
+    assert_eq!(String::from_utf8(removed.stdout).unwrap(), untagged);
+    let told = String::from_utf8(removed.stderr).unwrap();
+    assert!(
+        told.starts_with("skerry: image \"none\" is not here\nskerry: \"No\" is not an image's name"),
+        "{told}"
+    );
+    assert_eq!(fs::read_dir(place.store().join("names")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_export_that_fails_leaves_what_is_there() {
+    let place = Place::new("export");
+    let export = |to: &Path| place.skerry(&["export", "app", "-o", to.to_str().unwrap()]).status.success();
+    let (file, link, pipe) = (place.0.join("file"), place.0.join("link"), place.0.join("pipe"));
+    fs::write(&file, "before").unwrap();
+    symlink("file", &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let contents = || {
+        let mut names: Vec<_> =
+            fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert!(export(&link) && link.is_symlink());
+    let whole = fs::read(&file).unwrap();
+    assert!(whole.len() > 10_000);
+    let before = contents();
+    let packed = fs::read_dir(place.store().join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    flip(&packed.max_by_key(|path| path.metadata().unwrap().len()).unwrap());
+    assert!(!export(&link) && !export(&file) && !export(&place.0.join("new")));
+    assert!(fs::read(&link).unwrap() == whole);
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    assert!(!export(&pipe) && reader.join().unwrap() != whole);
+    assert_eq!(contents(), before);
 }

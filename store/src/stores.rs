@@ -32,6 +32,20 @@ impl Stores {
         resolve_digest_in(&self.0, name, digest)
     }
 
+    /// The digest of the manifest that a name leads to, in the first store that has the name, though the image may be
+    /// damaged. None: no store has it.
+    ///
+    /// # Errors
+    /// The name is no image's, or its file is damaged.
+    pub fn digest(&self, name: &str) -> Result<Option<Digest>> {
+        for store in &self.0 {
+            if let Some(digest) = store.digest(name)? {
+                return Ok(Some(digest));
+            }
+        }
+        Ok(None)
+    }
+
     /// All images, sorted by name; of two of the same name the one that [`Self::resolve`] finds.
     ///
     /// # Errors
@@ -58,7 +72,9 @@ impl Stores {
         for store in &self.0 {
             match store.remove(name) {
                 Err(Error::NoImage(name)) => missing = Error::NoImage(name),
-                Err(Error::ReadOnly(name)) if store.resolve(&name).is_err() => missing = Error::NoImage(name),
+                Err(Error::ReadOnly(name)) if matches!(store.digest(&name), Ok(None)) => {
+                    missing = Error::NoImage(name);
+                }
                 done => return done,
             }
         }

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// As open(2), write(2) and rename(2) have them.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    write_beside(path, text, 0o644).and_then(|(new, _)| fs::rename(new, path))
+    let mut new = New::beside(path, 0o644)?;
+    new.file.write_all(text)?;
+    new.rename()
 }
 
 /// The same, on the disk when this returns; a new file's permissions are `mode`, less the umask.
@@ -19,10 +21,57 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As open(2), write(2), fsync(2) and rename(2) have them.
 pub fn replace_durably(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
-    let (new, file) = write_beside(path, text, mode)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    sync_folder_of(path)
+    let mut new = New::beside(path, mode)?;
+    new.file.write_all(text)?;
+    new.publish()
+}
+
+/// A file that is written beside the one that it is to replace, and gone unless it does.
+#[derive(Debug)]
+pub struct New<'p> {
+    /// What is written to.
+    pub file: File,
+    beside: PathBuf,
+    path: &'p Path,
+    placed: bool,
+}
+
+impl<'p> New<'p> {
+    /// Begins one, `PATH.new`, empty; its permissions are `mode`, less the umask.
+    ///
+    /// # Errors
+    /// As open(2) has them.
+    pub fn beside(path: &'p Path, mode: u32) -> io::Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(mode).open(&beside)?;
+        Ok(Self { file, beside: beside.into(), path, placed: false })
+    }
+
+    /// Puts it in its place; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As fsync(2) and rename(2) have them.
+    pub fn publish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.rename()?;
+        sync_folder_of(self.path)
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        fs::rename(&self.beside, self.path)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for New<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
 }
 
 /// Removes a file, for good when this returns; that there is none is no error.
@@ -63,14 +112,6 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn write_beside(path: &Path, text: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
-    file.write_all(text)?;
-    Ok((new.into(), file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +132,7 @@ mod tests {
         remove_durably(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"three").is_err() && path.is_dir());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

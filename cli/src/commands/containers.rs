@@ -123,15 +123,23 @@ impl Filters {
     }
 }
 
-/// Changes one after the other.
+/// Changes one after the other, and prints each name that it worked for.
 ///
 /// # Errors
 /// The last failure; those before it are told at once.
 pub fn each(names: &[String], change: impl Fn(String) -> Result<()>) -> Result<()> {
+    each_told(names, |name| change(name.to_owned()).map(|()| name.to_owned()))
+}
+
+/// The same, and `change` gives what is printed.
+///
+/// # Errors
+/// As [`each`].
+pub fn each_told(names: &[String], change: impl Fn(&str) -> Result<String>) -> Result<()> {
     let mut failed = None;
     for name in names {
-        match change(name.clone()) {
-            Ok(()) => print(name),
+        match change(name) {
+            Ok(told) => print(&told),
             Err(error) => {
                 if let Some(before) = failed.replace(error) {
                     eprintln!("skerry: {before}");

@@ -1,5 +1,6 @@
 //! Images: files, which this program reads and writes itself.
 
+use super::containers::each_told;
 use super::{Node, list, print, print_all, registry};
 use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
@@ -10,10 +11,12 @@ use serde_json::{Value, json};
 use spec::monitor::{Request, Summary};
 use spec::nearest::nearest;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::IsTerminal;
+use std::fs::{self, File};
+use std::io::{ErrorKind, IsTerminal};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use store::{Digest, Form, Image, Listed, Reference, Store};
+use sys::file::New;
 
 const COLUMNS: [(&str, &str); 4] =
     [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("ORIGIN", "Origin")];
@@ -67,20 +70,20 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let store = Store::open(node.store)?;
     // Without a monitor there is no container either.
     let containers = list::all(node).unwrap_or_default();
-    for name in &asked.images {
-        let image = find(node, name)?;
-        let digest = image.digest.to_string();
-        let user = containers.iter().find(|container| container.digest.as_ref() == Some(&digest));
+    each_told(&asked.images, |name| {
+        let reference: Reference = name.parse().map_err(Error::new)?;
+        // One that is damaged can be removed all the same, and no container can be made of it any more.
+        let digest = node.stores().digest(name).ok().flatten().map(|digest| digest.to_string());
+        let user = containers.iter().find(|container| digest.is_some() && container.digest == digest);
         if let (false, Some(user)) = (asked.force, user) {
             return Err(Error::new(format!(
                 "image {name}: container {} needs it; --force removes the name",
                 user.name
             )));
         }
-        node.stores_with(&store).remove(name)?;
-        print(&format!("Untagged: {}", familiar(&image.name.to_string())));
-    }
-    Ok(())
+        node.stores_with(&store).remove(name).map_err(|error| missing(node, name, error))?;
+        Ok(format!("Untagged: {}", familiar(&reference.to_string())))
+    })
 }
 
 /// `skerry import`
@@ -114,17 +117,29 @@ pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
         (Written::DockerArchive, _) => Form::Docker,
     };
     match &asked.output {
-        Some(path) => {
-            let mut file = File::create(path).context(|| format!("write {}", path.display()))?;
-            let exported = store.export(&names, form, &mut file, &*shown);
-            exported.inspect_err(|_| drop(std::fs::remove_file(path)))?;
-        }
+        Some(path) => write_to(path, |file| Ok(store.export(&names, form, file, &*shown)?))?,
         None if std::io::stdout().is_terminal() => {
             return Err(Error::new("export: standard output is a terminal; --output names a file"));
         }
         None => store.export(&names, form, &mut std::io::stdout().lock(), &*shown)?,
     }
     Ok(())
+}
+
+/// Writes a file whole and for good, or leaves what is there. What is no file, as a device or a pipe, is written to as
+/// it is.
+fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let context = || format!("write {}", path.display());
+    // A link stays what it is.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mode = match fs::symlink_metadata(&target) {
+        Ok(known) if known.is_file() => known.permissions().mode(),
+        Err(error) if error.kind() == ErrorKind::NotFound => 0o666,
+        _ => return write(&mut File::create(path).context(context)?),
+    };
+    let mut new = New::beside(&target, mode).context(context)?;
+    write(&mut new.file)?;
+    new.publish().context(context)
 }
 
 /// `skerry tag`
@@ -219,11 +234,16 @@ pub fn near(words: String, name: &str, here: &[String]) -> String {
 /// # Errors
 /// It is not; the nearest name is told.
 pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
-    match node.stores().resolve(name) {
-        Err(store::Error::NoImage(_)) => {
-            Err(Error::new(near(format!("image {name:?} is not here"), name, &names(node))))
+    node.stores().resolve(name).map_err(|error| missing(node, name, error))
+}
+
+/// An error in words; of an image that is not here with the nearest name that is.
+fn missing(node: &Node<'_>, name: &str, error: store::Error) -> Error {
+    match error {
+        store::Error::NoImage(_) => {
+            Error::new(near(format!("image {name:?} is not here"), name, &names(node)))
         }
-        found => Ok(found?),
+        other => other.into(),
     }
 }
 

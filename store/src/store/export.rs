@@ -16,6 +16,7 @@ use crate::error::{Error, Result, io_error};
 use crate::oci::{CONFIG_MAX, MANIFEST_MAX, Reference};
 use crate::progress::{Progress, Told};
 use crate::tar::write::Archive;
+use nix::unistd::syncfs;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -61,7 +62,7 @@ impl Store {
         archive.finish().map_err(unwritten)
     }
 
-    /// Writes images as an OCI layout into a new or empty folder.
+    /// Writes images as an OCI layout into a new or empty folder; they are on the disk when this returns.
     ///
     /// # Errors
     /// As [`Self::export`]; the folder holds something.
@@ -70,7 +71,10 @@ impl Store {
         if fs::read_dir(folder).map_err(io_error("list", folder))?.next().is_some() {
             return Err(Error::wrong(folder.display(), "is not empty"));
         }
-        self.write_layout(names, &mut Folder(folder), progress)
+        self.write_layout(names, &mut Folder(folder), progress)?;
+        // Files and the listings that name them, in one go.
+        let synced = File::open(folder).and_then(|folder| Ok(syncfs(folder)?));
+        synced.map_err(io_error("write", folder))
     }
 
     fn write_layout(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {

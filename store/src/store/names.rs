@@ -2,6 +2,7 @@
 
 use super::session::Gate;
 use super::{Store, publish, read};
+use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use crate::oci::Reference;
 use std::fs;
@@ -53,6 +54,11 @@ impl Store {
             }
             _ => session.write(found.line().as_bytes(), &self.name_path(&new_name)),
         }
+    }
+
+    /// See [`crate::Stores::digest`].
+    pub(crate) fn digest(&self, name: &str) -> Result<Option<Digest>> {
+        Ok(self.find(&read::parse(name)?)?.map(|found| found.digest))
     }
 
     /// Tells more of an image of this store.
