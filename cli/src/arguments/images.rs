@@ -8,7 +8,7 @@ use store::registry::Settings;
 /// `skerry images`
 #[derive(Debug, Args)]
 pub struct Images {
-    /// Only images whose repository is this
+    /// Only images of this REPOSITORY[:TAG]
     pub repository: Option<String>,
     /// Only digests, one a line
     #[arg(short, long)]
@@ -94,7 +94,7 @@ pub enum Written {
 /// `skerry login`
 #[derive(Debug, Args)]
 pub struct Login {
-    /// The registry; docker.io without
+    /// The registry, or a URL of it; docker.io without
     pub registry: Option<String>,
     /// Who
     #[arg(short, long)]
@@ -107,7 +107,7 @@ pub struct Login {
 /// `skerry logout`
 #[derive(Debug, Args)]
 pub struct Logout {
-    /// The registry; docker.io without
+    /// The registry, or a URL of it; docker.io without
     pub registry: Option<String>,
 }
 

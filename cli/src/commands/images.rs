@@ -26,8 +26,8 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
     let mut images = node.stores().list()?;
     let damaged = Store::open_read_only(node.store).damaged_names()?;
     damaged.iter().for_each(|bad| eprintln!("skerry: {bad}"));
-    if let Some(repository) = &asked.repository {
-        images.retain(|image| familiar(&image.name.to_string()).split(':').next() == Some(repository));
+    if let Some(wanted) = &asked.repository {
+        images.retain(|image| is_of(&image.name.to_string(), wanted));
     }
     let digest = |image: &Listed| {
         let digest = image.digest.to_string();
@@ -259,11 +259,20 @@ pub fn familiar(name: &str) -> &str {
     name.strip_prefix("library/").unwrap_or(name)
 }
 
+/// True when a name is of the repository that is asked for, and has its tag, if one is.
+fn is_of(name: &str, wanted: &str) -> bool {
+    let ((repository, tag), (own, own_tag)) = (split(familiar(wanted)), split(familiar(name)));
+    own == repository && (tag == NONE || own_tag == tag)
+}
+
+/// What stands for a tag where there is none.
+const NONE: &str = "<none>";
+
 fn split(name: &str) -> (&str, &str) {
     let name = name.split('@').next().unwrap_or(name);
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (name, "<none>"),
+        _ => (name, NONE),
     }
 }
 
@@ -276,6 +285,16 @@ mod tests {
         assert_eq!(split(familiar("docker.io/library/nginx:1")), ("nginx", "1"));
         assert_eq!(split(familiar("localhost:5000/app:x")), ("localhost:5000/app", "x"));
         assert_eq!(split("localhost:5000/app@sha256:00"), ("localhost:5000/app", "<none>"));
+    }
+
+    #[test]
+    fn a_repository_may_have_a_port_and_a_tag_be_asked_for() {
+        let name = "localhost:5000/app:1";
+        assert!(["localhost:5000/app", name].iter().all(|wanted| is_of(name, wanted)));
+        assert!(["localhost:5000/app:2", "localhost", "app"].iter().all(|wanted| !is_of(name, wanted)));
+        for wanted in ["nginx", "library/nginx", "docker.io/library/nginx"] {
+            assert!(is_of("docker.io/library/nginx:latest", wanted), "{wanted}");
+        }
     }
 
     #[test]
