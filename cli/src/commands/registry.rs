@@ -7,7 +7,7 @@ use crate::progress::Shown;
 use crate::terminal;
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
-use store::registry::{Credentials, Settings, forget, remember};
+use store::registry::{Credentials, Settings, forget, host_of, remember};
 use store::{Platform, Pulled, Registries, Store};
 
 /// Docker's own registry.
@@ -69,7 +69,7 @@ pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
 
 /// `skerry login`
 pub fn login(asked: &Login) -> Result<()> {
-    let host = asked.registry.as_deref().unwrap_or(HUB);
+    let host = host_of(asked.registry.as_deref().unwrap_or(HUB));
     let user = match &asked.username {
         Some(user) => user.clone(),
         None => question("Username: ", true)?,
@@ -87,15 +87,14 @@ pub fn login(asked: &Login) -> Result<()> {
         .credentials
         .insert(host.to_owned(), Credentials::Password { user: user.clone(), password: password.clone() });
     Registries::new(settings).log_in(host)?;
-    let file = password_file()?;
-    remember(&file, host, &user, &password)?;
-    print(&format!("Login succeeded; the password is in {}", file.display()));
+    let place = remember(&password_file()?, host, &user, &password)?;
+    print(&format!("Login succeeded; the password is in {place}"));
     Ok(())
 }
 
 /// `skerry logout`
 pub fn logout(asked: &Logout) -> Result<()> {
-    let host = asked.registry.as_deref().unwrap_or(HUB);
+    let host = host_of(asked.registry.as_deref().unwrap_or(HUB));
     match forget(&password_file()?, host)? {
         true => print(&format!("Login of {host} forgotten")),
         false => print(&format!("Not logged in to {host}")),

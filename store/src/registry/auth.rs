@@ -94,6 +94,11 @@ impl Auth {
         }
     }
 
+    /// What was accepted is not sent any more.
+    pub fn forget(&mut self) {
+        (self.header, self.until) = (None, None);
+    }
+
     /// Takes the token server's answer in.
     pub fn accept(&mut self, answer: &[u8], now: Instant) -> Result<(), String> {
         let answer: Answer =

@@ -31,11 +31,28 @@ pub(crate) struct Client<'r> {
     pub stop: &'r Stop,
 }
 
-/// What the server accepted, and the user's credentials once they were looked up.
+/// What the server accepted, and the user's credentials once they were looked up: those before `current` were refused.
 #[derive(Default)]
 struct Session {
     auth: Auth,
-    credentials: Option<Option<Credentials>>,
+    credentials: Option<Vec<Credentials>>,
+    current: usize,
+}
+
+impl Session {
+    /// Goes on with the next credentials after those of this number were refused. False: there are none.
+    fn go_on_after(&mut self, refused: usize) -> bool {
+        // Another thread may have gone on already.
+        if self.current == refused {
+            let left = self.credentials.as_ref().is_some_and(|all| all.len() > refused + 1);
+            if !left {
+                return false;
+            }
+            self.current += 1;
+            self.auth.forget();
+        }
+        true
+    }
 }
 
 /// A request that can be made several times.
@@ -147,13 +164,15 @@ impl<'r> Client<'r> {
         let (mut url, mut refusals, mut redirects) = (request.url.clone(), 0, 0);
         loop {
             let ours = url.same_origin(&self.endpoint.url);
-            let sent = if ours { self.header() } else { None };
+            let (sent, credentials) = if ours { self.header() } else { (None, 0) };
             let mut answer = self.once(request, &url, sent.as_deref())?;
             match answer.status {
                 401 if ours && refusals < REFUSALS_MAX => {
                     refusals += 1;
                     self.prove(&answer, sent.as_deref())?;
                 }
+                // Known, but not to be let in here.
+                401 | 403 if ours && self.session().go_on_after(credentials) => refusals = 0,
                 301 | 302 | 303 | 307 | 308 if matches!(request.method, Method::GET | Method::HEAD) => {
                     redirects += 1;
                     url = redirect(&url, &answer, redirects)?;
@@ -194,8 +213,10 @@ impl<'r> Client<'r> {
         Ok(Response { status, url: url.clone(), inner, patience: settings.patience })
     }
 
-    fn header(&self) -> Option<String> {
-        self.session().auth.header(Instant::now()).map(str::to_owned)
+    /// The header to send, and the number of the credentials that it is made of.
+    fn header(&self) -> (Option<String>, usize) {
+        let session = self.session();
+        (session.auth.header(Instant::now()).map(str::to_owned), session.current)
     }
 
     fn session(&self) -> std::sync::MutexGuard<'_, Session> {
@@ -211,32 +232,41 @@ impl<'r> Client<'r> {
         if session.credentials.is_none() {
             session.credentials = Some(self.look_up()?);
         }
-        let Session { auth, credentials } = &mut *session;
         let secure = self.endpoint.url.secure;
-        let known = credentials.as_ref().and_then(Option::as_ref);
-        match auth.refused(sent, &challenges, known, secure, Instant::now()) {
-            Step::Again => Ok(()),
-            Step::Denied(why) => Err(Failure::Lasting(format!("access denied: {why}"))),
-            Step::Token(request) => {
-                let answer = self.ask_for_token(&request)?;
-                let refused = |why| Failure::Lasting(format!("token server {}: {why}", request.url.host));
-                auth.accept(&answer, Instant::now()).map_err(refused)
+        loop {
+            let Session { auth, credentials, current } = &mut *session;
+            let (known, number) = (credentials.as_ref().and_then(|all| all.get(*current)), *current);
+            let denied = match auth.refused(sent, &challenges, known, secure, Instant::now()) {
+                Step::Again => return Ok(()),
+                Step::Denied(why) => why,
+                Step::Token(request) => {
+                    if let Some(answer) = self.ask_for_token(&request)? {
+                        let refused =
+                            |why| Failure::Lasting(format!("token server {}: {why}", request.url.host));
+                        return auth.accept(&answer, Instant::now()).map_err(refused);
+                    }
+                    "the token server refuses"
+                }
+            };
+            if !session.go_on_after(number) {
+                return Err(Failure::Lasting(format!("access denied: {denied}")));
             }
         }
     }
 
-    fn look_up(&self) -> Result<Option<Credentials>, Failure> {
+    fn look_up(&self) -> Result<Vec<Credentials>, Failure> {
         let settings = &self.registries.settings;
         if let Some(known) = settings.credentials.get(self.host()) {
-            return Ok(Some(known.clone()));
+            return Ok(vec![known.clone()]);
         }
         match &settings.docker_config {
-            Some(path) => credentials::look_up(path, self.host()).map_err(Failure::Lasting),
-            None => Ok(None),
+            Some(path) => credentials::look_up(path, self.host(), &self.repository).map_err(Failure::Lasting),
+            None => Ok(Vec::new()),
         }
     }
 
-    fn ask_for_token(&self, token: &TokenRequest) -> Result<Vec<u8>, Failure> {
+    /// None: the token server refuses.
+    fn ask_for_token(&self, token: &TokenRequest) -> Result<Option<Vec<u8>>, Failure> {
         let mut headers = Vec::new();
         if token.form.is_some() {
             headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
@@ -248,8 +278,8 @@ impl<'r> Client<'r> {
         let mut answer = self.once(&request, &token.url, token.authorization.as_deref()).map_err(named)?;
         let body = answer.read(TEXT_MAX).map_err(named)?;
         match answer.status {
-            200..=299 => Ok(body),
-            401 | 403 => Err(Failure::Lasting("access denied: the token server refuses".into())),
+            200..=299 => Ok(Some(body)),
+            401 | 403 => Ok(None),
             status => Err(named(failure::status(status, &body, None))),
         }
     }

@@ -4,6 +4,7 @@
 use super::credentials::Credentials;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Deserialize;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
@@ -25,24 +26,52 @@ struct Answer {
 
 /// Asks `docker-credential-NAME` for the credentials of a server.
 pub(super) fn ask(name: &str, server: &str) -> Result<Option<Credentials>, String> {
+    with(name, "get", |command| get(command, server, TIME))
+}
+
+/// Gives it a password to keep.
+pub(super) fn store(name: &str, server: &str, user: &str, password: &str) -> Result<(), String> {
+    let entry = json!({ "ServerURL": server, "Username": user, "Secret": password }).to_string();
+    with(name, "store", |command| match answer(command, &entry, TIME)? {
+        Some(_) => Ok(()),
+        None => Err("credentials not found".into()),
+    })
+}
+
+/// Has it forget a server. True when it knew the server.
+pub(super) fn erase(name: &str, server: &str) -> Result<bool, String> {
+    with(name, "erase", |command| Ok(answer(command, server, TIME)?.is_some()))
+}
+
+/// What the helper of this name is called as a program.
+pub(super) fn program(name: &str) -> String {
+    format!("docker-credential-{name}")
+}
+
+fn with<T>(name: &str, verb: &str, talk: impl Fn(&mut Command) -> Result<T, String>) -> Result<T, String> {
     if name.contains('/') {
         return Err(format!("credential helper {name:?}: its name has a '/' in it"));
     }
-    let program = format!("docker-credential-{name}");
-    answer(Command::new(&program).arg("get"), server, TIME).map_err(|why| format!("{program}: {why}"))
+    let program = program(name);
+    talk(Command::new(&program).arg(verb)).map_err(|why| format!("{program}: {why}"))
 }
 
-fn answer(command: &mut Command, server: &str, time: Duration) -> Result<Option<Credentials>, String> {
+fn get(command: &mut Command, server: &str, time: Duration) -> Result<Option<Credentials>, String> {
+    answer(command, server, time)?.map(|text| read(&text)).transpose()
+}
+
+/// What a helper answers; none: that it knows no such server.
+fn answer(command: &mut Command, input: &str, time: Duration) -> Result<Option<String>, String> {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = piped.spawn().map_err(|error| cause(&error))?;
-    let talked = talk(&mut child, server, Instant::now() + time);
+    let talked = talk(&mut child, input, Instant::now() + time);
     if talked.is_err() {
         let _ = child.kill();
     }
     let status = child.wait().map_err(|error| cause(&error))?;
     let text = talked.map_err(|why| why.unwrap_or_else(|| format!("no answer for {} s", time.as_secs())))?;
     if status.success() {
-        read(&text).map(Some)
+        Ok(Some(text))
     } else if text.contains("credentials not found") {
         Ok(None)
     } else {
@@ -51,12 +80,12 @@ fn answer(command: &mut Command, server: &str, time: Duration) -> Result<Option<
     }
 }
 
-/// Gives the server's name and reads to the end. The error is none when time is over.
-fn talk(child: &mut Child, server: &str, until: Instant) -> Result<String, Option<String>> {
+/// Gives the input and reads to the end. The error is none when time is over.
+fn talk(child: &mut Child, input: &str, until: Instant) -> Result<String, Option<String>> {
     let words = |error: std::io::Error| Some(cause(&error));
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that reads nothing says so by its answer.
-        let _ = stdin.write_all(server.as_bytes());
+        let _ = stdin.write_all(input.as_bytes());
     }
     let Some(mut stdout) = child.stdout.take() else {
         return Err(Some("has no output".into()));
@@ -93,7 +122,7 @@ mod tests {
     use super::*;
 
     fn helper(script: &str, time: Duration) -> Result<Option<Credentials>, String> {
-        answer(Command::new("sh").args(["-c", script]), "r.example", time)
+        get(Command::new("sh").args(["-c", script]), "r.example", time)
     }
 
     const TEN: Duration = Duration::from_secs(10);

@@ -1,11 +1,12 @@
 //! Logging in: a password that the registry accepts, kept where Docker keeps it.
 
 use super::client::{Body, Client, Request};
-use super::credentials;
-use super::{Registries, Stop};
+use super::credentials::{self, Config};
+use super::{Registries, Stop, helper};
 use crate::error::{Error, Result, io_error};
 use crate::store::publish::publish;
 use base64::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -31,46 +32,75 @@ impl Registries {
     }
 }
 
-/// Keeps a host's password in a file of Docker's, which nobody else can read; all else in it stays.
+/// Keeps a host's password: with the helper that a file of Docker's names for it, as Docker does, or in that file, which
+/// nobody else can read; all else in it stays. Gives where it is now: the file, or the helper's program.
 ///
 /// # Errors
-/// The file cannot be read, understood or written.
-pub fn remember(path: &Path, host: &str, user: &str, password: &str) -> Result<()> {
-    let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
-    change(path, |auths| {
-        auths.retain(|key, _| !credentials::is_of(key, host));
-        auths.insert(credentials::key(host).to_owned(), json!({ "auth": auth }));
-    })
+/// The file cannot be read, understood or written; the helper does not take it.
+pub fn remember(path: &Path, host: &str, user: &str, password: &str) -> Result<String> {
+    let key = credentials::key(host);
+    let (mut config, helper) = read(path, host)?;
+    let (entry, place) = match &helper {
+        Some(name) => {
+            helper::store(name, key, user, password).map_err(|why| Error::wrong("log in", why))?;
+            (json!({}), helper::program(name))
+        }
+        None => {
+            let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            (json!({ "auth": auth }), path.display().to_string())
+        }
+    };
+    let auths = auths(&mut config, path)?;
+    auths.retain(|key, _| !credentials::is_of(key, host));
+    auths.insert(key.to_owned(), entry);
+    write(path, &config).map(|()| place)
 }
 
-/// Forgets a host's password. True when there was one.
+/// Forgets a host's password, and has its helper forget it. True when there was one.
 ///
 /// # Errors
 /// As [`remember`].
 pub fn forget(path: &Path, host: &str) -> Result<bool> {
-    let mut known = false;
-    change(path, |auths| {
-        let before = auths.len();
-        auths.retain(|key, _| !credentials::is_of(key, host));
-        known = auths.len() != before;
-    })?;
-    Ok(known)
+    let (mut config, helper) = read(path, host)?;
+    let erased = match &helper {
+        Some(name) => {
+            helper::erase(name, credentials::key(host)).map_err(|why| Error::wrong("log out", why))?
+        }
+        None => false,
+    };
+    let auths = auths(&mut config, path)?;
+    let before = auths.len();
+    auths.retain(|key, _| !credentials::is_of(key, host));
+    let known = auths.len() != before;
+    if known {
+        write(path, &config)?;
+    }
+    Ok(known || erased)
 }
 
-fn change(path: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<()> {
-    let mut config: Value = match fs::read(path) {
+/// What a file of Docker's says, and the helper that it names for a host.
+fn read(path: &Path, host: &str) -> Result<(Value, Option<String>)> {
+    let config: Value = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => json!({}),
         text => serde_json::from_slice(&text.map_err(io_error("read", path))?)
             .map_err(|error| Error::wrong(path.display(), error))?,
     };
-    let Some(whole) = config.as_object_mut() else {
+    if !config.is_object() {
         return Err(Error::wrong(path.display(), "is not a JSON object"));
-    };
-    match whole.entry("auths").or_insert_with(|| json!({})) {
-        Value::Object(auths) => change(auths),
-        _ => return Err(Error::wrong(path.display(), "auths is not an object")),
     }
-    let text = serde_json::to_vec_pretty(&config).map_err(|error| Error::wrong(path.display(), error))?;
+    let known = Config::deserialize(&config).map_err(|error| Error::wrong(path.display(), error))?;
+    let helper = known.helper(host).map(str::to_owned);
+    Ok((config, helper))
+}
+
+fn auths<'c>(config: &'c mut Value, path: &Path) -> Result<&'c mut serde_json::Map<String, Value>> {
+    let auths = config.as_object_mut().map(|whole| whole.entry("auths").or_insert_with(|| json!({})));
+    let auths = auths.and_then(Value::as_object_mut);
+    auths.ok_or_else(|| Error::wrong(path.display(), "auths is not an object"))
+}
+
+fn write(path: &Path, config: &Value) -> Result<()> {
+    let text = serde_json::to_vec_pretty(config).map_err(|error| Error::wrong(path.display(), error))?;
     replace(path, &text)
 }
 
@@ -103,12 +133,13 @@ mod tests {
         remember(&path, "docker.io", "hub", "pw").unwrap();
         remember(&path, "a.example:5000", "me", "new:pw").unwrap();
         let expected = Credentials::Password { user: "me".into(), password: "new:pw".into() };
-        assert_eq!(credentials::look_up(&path, "a.example:5000").unwrap(), Some(expected));
-        assert!(credentials::look_up(&path, "docker.io").unwrap().is_some());
+        let look_up = |host: &str| credentials::look_up(&path, host, "x").unwrap();
+        assert_eq!(look_up("a.example:5000"), [expected]);
+        assert_eq!(look_up("docker.io").len(), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(forget(&path, "docker.io").unwrap());
         assert!(!forget(&path, "docker.io").unwrap());
-        assert_eq!(credentials::look_up(&path, "docker.io").unwrap(), None);
+        assert_eq!(look_up("docker.io"), []);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -323,6 +323,51 @@ fn a_token_is_for_the_registry_alone_and_renewed_when_it_is_refused() {
 }
 
 #[test]
+fn credentials_that_are_refused_make_way_for_the_next() {
+    let scratch = Scratch::new("several");
+    let (folder, entry) = image(&scratch, 1000);
+    let basic = |user: &str| {
+        use base64::prelude::*;
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:p")))
+    };
+    // Nobody knows `one`; `two` may not have this repository.
+    let known = [("two", basic("two")), ("three", basic("three"))];
+    let tokens = Fake::new(move |asked| {
+        let user = known.iter().find(|(_, header)| asked.header("authorization") == Some(header));
+        match user {
+            Some((user, _)) => Answer::status(200).body(json!({ "token": user }).to_string()),
+            None => Answer::status(403),
+        }
+    });
+    let challenge = format!(r#"Bearer realm="http://{}/token",service="s""#, tokens.host());
+    let own = registry(folder.clone(), entry.clone());
+    let by_token = Fake::new(move |asked| match asked.header("authorization") {
+        Some("Bearer two") => Answer::status(403),
+        Some("Bearer three") => own(asked),
+        _ => Answer::status(401).with("www-authenticate", challenge.clone()),
+    });
+    let (own, third) = (registry(folder, entry), basic("three"));
+    let by_password = Fake::new(move |asked| match asked.header("authorization") {
+        Some(sent) if sent == third => own(asked),
+        _ => Answer::status(401).with("www-authenticate", "Basic realm=\"x\""),
+    });
+    let config = scratch.0.join("config.json");
+    for (number, fake) in [by_token, by_password].iter().enumerate() {
+        let (host, store) = (fake.host(), store(&scratch, &format!("store{number}")));
+        let user = |user: &str| json!({ "username": user, "password": "p" });
+        let pull = |auths: Value| {
+            fs::write(&config, json!({ "auths": auths }).to_string()).unwrap();
+            let settings = Settings { docker_config: Some(config.clone()), ..settings() };
+            store.pull(&Registries::new(settings), &format!("{host}/app"), &())
+        };
+        let whole = format!("{host}/app");
+        let error = pull(json!({ &host: user("two"), &whole: user("one") })).unwrap_err().to_string();
+        assert!(error.contains("403 forbidden") || error.contains("the password is wrong"), "{error}");
+        pull(json!({ &host: [user("two"), user("three")], &whole: user("one") })).unwrap();
+    }
+}
+
+#[test]
 fn mirrors_are_asked_first_and_may_fail() {
     let scratch = Scratch::new("mirrors");
     let (folder, entry) = image(&scratch, 100_000);
