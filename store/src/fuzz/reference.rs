@@ -22,7 +22,7 @@ pub fn reference(bytes: &[u8]) {
             );
             assert!(name.tag.is_some() || name.digest.is_some(), "{shown}");
             let file = crate::store::file_name(&name);
-            assert!(!file.contains('/') && !file.starts_with('.'), "{file}");
+            assert!(!file.contains('/') && !file.starts_with('.') && file.len() <= 255, "{file}");
         }
         Err(why) => assert!(!why.contains('\n') && !why.is_empty(), "{why:?}"),
     }

@@ -1,7 +1,7 @@
 //! Images from a folder or an archive into the store.
 
 use super::intake::Incoming;
-use super::read::parse;
+use super::read::{Name, parse};
 use super::session::Session;
 use super::{Store, read};
 use crate::digest::Digest;
@@ -175,8 +175,8 @@ impl Store {
     pub(super) fn publish(&self, session: &Session, picked: &Documented<'_>, name: &Reference) -> Result<()> {
         session.write(picked.config, &self.blob_path(picked.config_digest))?;
         session.write(picked.manifest, &self.blob_path(picked.digest))?;
-        let line = format!("{} {} {}\n", picked.media_type, picked.digest, picked.manifest.len());
-        session.write(line.as_bytes(), &self.name_path(name))
+        let found = Name::new(picked.media_type, picked.digest, picked.manifest.len() as u64);
+        session.write(found.text(name).as_bytes(), &self.name_path(name))
     }
 }
 

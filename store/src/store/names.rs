@@ -52,7 +52,7 @@ impl Store {
             Some(digest) if *digest != found.digest => {
                 Err(Error::wrong(format!("image {new_name}"), format!("{name} is {}", found.digest)))
             }
-            _ => session.write(found.line().as_bytes(), &self.name_path(&new_name)),
+            _ => session.write(found.text(&new_name).as_bytes(), &self.name_path(&new_name)),
         }
     }
 

@@ -47,12 +47,20 @@ pub(super) struct Name {
     pub media_type: String,
     pub digest: Digest,
     size: u64,
+    /// The name itself, where it is too long to be the file's.
+    long: Option<String>,
 }
 
 impl Name {
-    /// As its file says it.
-    pub fn line(&self) -> String {
-        format!("{} {} {}\n", self.media_type, self.digest, self.size)
+    /// What a name leads to.
+    pub fn new(media_type: &str, digest: &Digest, size: u64) -> Self {
+        Self { media_type: media_type.to_owned(), digest: digest.clone(), size, long: None }
+    }
+
+    /// As the file of this name says it.
+    pub fn text(&self, name: &Reference) -> String {
+        let line = format!("{} {} {}\n", self.media_type, self.digest, self.size);
+        if escaped(name).len() > FILE_NAME_MAX { format!("{line}{name}\n") } else { line }
     }
 }
 
@@ -113,16 +121,14 @@ impl Store {
     fn listed(&self, path: &Path) -> Option<std::result::Result<Listed, Bad>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace("%2F", "/");
         let bad = |why| Bad { kind: "image", name: name.clone(), why, file: None };
-        match name.parse() {
-            Err(why) => Some(Err(bad(why))),
-            Ok(reference) => match read_name(path) {
-                Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => Some(Err(bad(error.to_string()))),
-                Ok(Name { digest, .. }) => {
-                    Some(Ok(Listed { name: reference, digest, read_only: !self.writable }))
-                }
-            },
-        }
+        let found = match read_name(path) {
+            Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return None,
+            found => found.map_err(|error| bad(error.to_string())),
+        };
+        Some(found.and_then(|Name { digest, long, .. }| {
+            let name = long.as_ref().unwrap_or(&name).parse().map_err(bad)?;
+            Ok(Listed { name, digest, read_only: !self.writable })
+        }))
     }
 
     /// Finds an image by name: `nginx`, `nginx:1.27`, `docker.io/library/nginx`,
@@ -285,7 +291,7 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
     let store = store.ok_or_else(|| Error::NoImage(format!("{name} of the digest {digest}")))?;
     let whole = format!("image {name}");
     let manifest = store.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
-    let found = Name { digest: digest.clone(), size: manifest.len() as u64, media_type: String::new() };
+    let found = Name::new("", digest, manifest.len() as u64);
     with_layers(stores, store.described(&whole, &name, found, &manifest)?)
 }
 
@@ -305,20 +311,34 @@ pub(super) fn parse(name: &str) -> Result<Reference> {
     name.parse().map_err(|why: String| Error::wrong("image", why))
 }
 
-/// A name as a file name.
+/// Longest name of a file (`NAME_MAX`).
+const FILE_NAME_MAX: usize = 255;
+
+/// A name as a file name: one that is too long is its digest there, and the file has it in full.
 pub(crate) fn file_name(name: &Reference) -> String {
+    let escaped = escaped(name);
+    if escaped.len() > FILE_NAME_MAX {
+        // No name of an image has a '='.
+        return format!("={}", Digest::sha256(name.to_string().as_bytes()).hex());
+    }
+    escaped
+}
+
+fn escaped(name: &Reference) -> String {
     name.to_string().replace('/', "%2F")
 }
 
 fn read_name(path: &Path) -> Result<Name> {
     let text = fs::read_to_string(path).map_err(io_error("read", path))?;
-    let words: Vec<&str> = text.trim_end().split(' ').collect();
+    let (line, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let words: Vec<&str> = line.split(' ').collect();
     let [media_type, digest, size] = words[..] else {
         return Err(Error::wrong(path.display(), "not a media type, a digest and a size"));
     };
     let digest = digest.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
     let size = size.parse().map_err(|_| Error::wrong(path.display(), format!("{size:?} is not a size")))?;
-    Ok(Name { media_type: media_type.to_owned(), digest, size })
+    let long = Some(rest.trim_end().to_owned()).filter(|long| !long.is_empty());
+    Ok(Name { media_type: media_type.to_owned(), digest, size, long })
 }
 
 /// The digest of the configuration that a manifest names.

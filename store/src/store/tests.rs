@@ -230,7 +230,7 @@ fn a_damaged_name_hides_no_other_and_is_told() {
     store.import(&layout.0, "app").unwrap();
     store.tag("app", "b").unwrap();
     let path = store.name_path(&"b".parse().unwrap());
-    fs::write(&path, "not three words\nat all").unwrap();
+    fs::write(&path, "two words").unwrap();
     let listed: Vec<_> = store.list().unwrap().iter().map(|image| image.name.to_string()).collect();
     assert_eq!(listed, ["docker.io/library/app:latest"]);
     let why = format!("{}: not a media type, a digest and a size", path.display());
@@ -244,10 +244,31 @@ fn a_damaged_name_hides_no_other_and_is_told() {
     assert_eq!(store.collect(&BTreeSet::new()).unwrap_err().to_string(), told);
     store.remove("b").unwrap();
     assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
-    fs::write(store.root().join("names/No Name"), "").unwrap();
+    fs::copy(store.name_path(&"app".parse().unwrap()), store.root().join("names/No Name")).unwrap();
     assert!(
         store.damaged_names().unwrap()[0].to_string().starts_with("image No Name: \"No Name\" is not an")
     );
+}
+
+#[test]
+fn a_name_may_be_longer_than_a_file_s() {
+    let scratch = Scratch::new("long-name");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let repository = format!("r.example/{}", vec!["ab"; 60].join("/"));
+    let digest = store.import(&layout.0, &format!("{repository}:{}", "t".repeat(128))).unwrap().digest;
+    store
+        .tag(&format!("{repository}@{digest}"), &format!("{repository}:{}@{digest}", "u".repeat(128)))
+        .unwrap();
+    let listed = store.list().unwrap();
+    let tags: Vec<_> = listed.iter().map(|image| image.name.tag.clone().unwrap()).collect();
+    assert_eq!(tags, ["t".repeat(128), "u".repeat(128)]);
+    assert_eq!(store.check(true).unwrap().images, 2);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    for image in listed {
+        assert_eq!(store.resolve(&image.name.to_string()).unwrap().digest, digest);
+        store.remove(&image.name.to_string()).unwrap();
+    }
+    assert!(store.list().unwrap().is_empty() && tree(&store.root().join("names")).is_empty());
 }
 
 #[test]
