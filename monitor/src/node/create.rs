@@ -16,8 +16,8 @@ use spec::bundle::ConsoleSize;
 use spec::node::{Container, Mount, Name, Pull};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::fchown;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::Path;
 use sys::cause::cause;
 
@@ -237,16 +237,26 @@ fn stop(container: &Container, image: &Image) -> Result<Stop, String> {
     Ok(Stop { signal: bundle::stop_signal(text)?, grace: container.stop_grace.0 })
 }
 
-/// Reads a file below a root, following its symlinks as a program in it would;
-/// empty when there is none.
+/// Reads a file below a root, following its symlinks as a program in it would; empty when there is none. What is no
+/// regular file counts as none: a container could have put a pipe there, and the monitor waits for nobody.
 pub(super) fn read_inside(root: &Path, path: &str) -> String {
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let mut bytes = Vec::new();
-    let opened = File::open(root).ok().and_then(|root| openat2(&root, path, how).ok());
-    if let Some(file) = opened {
-        let _ = File::from(file).take(MOST).read_to_end(&mut bytes);
+    if let Ok(file) = open_inside(root, path) {
+        let _ = file.take(MOST).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A file is looked at before it is opened, which may do something to a device, and wait for a pipe's writer.
+fn open_inside(root: &Path, path: &str) -> io::Result<File> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let found = File::from(openat2(&File::open(root)?, path, how)?);
+    if !found.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // Nor is it waited for who holds a lease on it.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    File::options().read(true).custom_flags(flags).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 /// A folder of the data disk that is to be bound into a container and is not
@@ -261,4 +271,34 @@ fn make_sources(mounts: &[Mount]) -> Result<(), String> {
         fs::metadata(path).map_err(|error| format!("mount {source}: {}", cause(&error)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use std::os::unix::fs::symlink;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_pipe_in_a_files_place_counts_as_none_and_is_not_waited_for() {
+        let root = std::env::temp_dir().join(format!("skerry-inside-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+        symlink("/etc/group", root.join("etc/link")).unwrap();
+        mkfifo(&root.join("etc/passwd"), Mode::S_IRWXU).unwrap();
+        let (tell, told) = channel();
+        let inside = root.clone();
+        std::thread::spawn(move || {
+            for path in ["etc/link", "etc/passwd", "etc/none", "etc"] {
+                tell.send(read_inside(&inside, path)).unwrap();
+            }
+        });
+        let texts =
+            [(); 4].map(|()| told.recv_timeout(Duration::from_secs(10)).expect("it waits for nobody"));
+        assert_eq!(texts, ["root:x:0:\n", "", "", ""]);
+        fs::remove_dir_all(root).unwrap();
+    }
 }
