@@ -14,13 +14,16 @@ use std::time::SystemTime;
 /// Batches of one pipe in a row, before others have their turn.
 const TURN: usize = 8;
 
+/// As much as a terminal holds that it does not count, at most; a pipe counts all.
+const UNCOUNTED: usize = 64 * 1024;
+
 /// What became of a pipe's turn.
 #[derive(Debug, Default)]
 pub struct Turn {
     /// The pipe may hold more.
     pub more: bool,
-    /// Something came to the log.
-    pub logged: bool,
+    /// Bytes that came to the log.
+    pub logged: usize,
     /// Lines for the console.
     pub lines: Vec<String>,
 }
@@ -100,11 +103,19 @@ impl Outputs {
         self.some(index, stream, now, TURN)
     }
 
-    /// Logs all that an instance has written; it writes no more.
+    /// Logs all that an instance has written until now. What it has left behind may write on for ever, so there is
+    /// an end to it.
     pub fn drain(&mut self, index: usize) -> io::Result<Vec<String>> {
+        let held = |pipe| sys::socket::pending(pipe).unwrap_or(0).max(UNCOUNTED);
+        let pipes: Vec<_> =
+            self.pipes(index).into_iter().map(|(stream, pipe)| (stream, held(pipe))).collect();
         let mut lines = Vec::new();
-        for stream in Stream::ALL {
-            lines.extend(self.some(index, stream, Time::MAX, usize::MAX)?.lines);
+        for (stream, mut left) in pipes {
+            while left > 0 {
+                let turn = self.some(index, stream, Time::MAX, 1)?;
+                lines.extend(turn.lines);
+                left = if turn.more { left.saturating_sub(turn.logged) } else { 0 };
+            }
         }
         Ok(lines)
     }
@@ -147,7 +158,7 @@ impl Outputs {
                 }
                 Outcome::Batch(note) => {
                     channel.unfinished.remove(&stream);
-                    turn.logged = true;
+                    turn.logged += self.desk.batch().len();
                     turn.lines.extend(note.map(|note| format!("{name}: {}", note_line(&note))));
                     if channel.console {
                         turn.lines.extend(console_lines(name, self.desk.batch()));
@@ -229,10 +240,10 @@ mod tests {
         world.outputs.watch(0, true);
         world.out.write_all(b"password: ").unwrap();
         let turn = world.outputs.turn(0, Stream::Out, at(1000)).unwrap();
-        assert_eq!((turn.lines, turn.logged), (vec!["web: password: ".to_owned()], true));
+        assert_eq!((turn.lines, turn.logged), (vec!["web: password: ".to_owned()], 10));
         world.outputs.watch(0, false);
         world.out.write_all(b"more").unwrap();
-        assert!(!world.outputs.turn(0, Stream::Out, at(1000)).unwrap().logged);
+        assert_eq!(world.outputs.turn(0, Stream::Out, at(1000)).unwrap().logged, 0);
         std::fs::remove_dir_all(world.folder).unwrap();
     }
 
@@ -265,5 +276,21 @@ mod tests {
         let lines = world.outputs.drain(0).unwrap();
         assert_eq!(lines, ["web: out", "web: bye", "web: \u{fffd}[31merr"]);
         std::fs::remove_dir_all(world.folder).unwrap();
+    }
+
+    #[test]
+    fn who_writes_on_for_ever_is_not_waited_for() {
+        const LINE: &str = "a line of some length, again and again\n";
+        let World { folder, mut outputs, mut out, err } = world("endless");
+        let lines = LINE.repeat(1000);
+        out.write_all(lines.as_bytes()).unwrap();
+        // For ever is 40 MB here, or until nobody reads any more.
+        let writer = std::thread::spawn(move || (0..1000).all(|_| out.write_all(lines.as_bytes()).is_ok()));
+        drop(err);
+        let lines = outputs.drain(0).unwrap().len();
+        assert!(lines > 0 && lines * LINE.len() <= UNCOUNTED + 64 * 1024, "{lines} lines");
+        drop(outputs);
+        writer.join().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

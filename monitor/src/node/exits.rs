@@ -92,7 +92,7 @@ impl Monitor {
         self.end(index, end);
     }
 
-    /// An instance has ended: its last words, then its record. Whoever looks on reads up to here.
+    /// An instance has ended: what it has written until now, then its record. Whoever looks on reads up to here.
     pub(super) fn end(&mut self, index: usize, end: End) {
         match self.outputs.drain(index) {
             Ok(lines) => lines.iter().for_each(|line| self.console.say(line)),

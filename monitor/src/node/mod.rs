@@ -269,7 +269,7 @@ impl Monitor {
         match self.outputs.turn(index, stream, kernel::now()) {
             Ok(turn) => {
                 turn.lines.iter().for_each(|line| self.console.say(line));
-                if turn.logged {
+                if turn.logged > 0 {
                     self.grown.insert(index);
                 }
                 turn.more
