@@ -22,7 +22,7 @@ use spec::node::{Container, Name, Restart};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use sys::cause::cause;
 
@@ -116,21 +116,21 @@ impl Monitor {
 
     /// What became of every process that a record names.
     fn find_processes(&mut self) {
-        let exits = self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();
-        for index in self.cells.indices() {
-            let Some(process) = self.cells[index].observed.state.process() else { continue };
-            match kernel::open(process) {
-                Some(pidfd) => self.adopt(index, pidfd),
-                None => match exits.iter().find(|exit| is(exit, process)) {
-                    Some(exit) => self.told(exit),
-                    None => self.end(index, End::Unknown),
-                },
+        let recorded = |index: usize| Some((index, self.cells[index].observed.state.process()?));
+        let recorded = self.cells.indices().into_iter().filter_map(recorded).collect();
+        let ask = || self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();
+        let (found, exits) = find(recorded, kernel::open, ask);
+        for (index, found) in found {
+            match found {
+                Found::There(pidfd) => self.adopt(index, pidfd),
+                Found::Ended(exit) => self.told(&exit),
+                Found::Gone => self.end(index, End::Unknown),
             }
         }
         self.find_session_processes(&exits);
     }
 
-    fn adopt(&mut self, index: usize, pidfd: std::os::fd::OwnedFd) {
+    fn adopt(&mut self, index: usize, pidfd: OwnedFd) {
         let Cell { key, name, observed, .. } = &self.cells[index];
         if let Err(error) = self.poller.add(pidfd.as_fd(), Token::Adopted(index)) {
             self.console.say(&format!("{name}: watch its process: {}", cause(&error)));
@@ -148,8 +148,34 @@ impl Monitor {
     }
 }
 
-fn is(exit: &Exit, process: Process) -> bool {
-    exit.pid == process.pid && exit.start_time == process.start_time
+/// What became of a process.
+#[derive(Debug)]
+enum Found {
+    /// It is there, perhaps as a zombie: PID 1 will tell of its end.
+    There(OwnedFd),
+    /// PID 1 has told how it ended.
+    Ended(Exit),
+    /// Nobody knows.
+    Gone,
+}
+
+/// Looks for processes, and asks for the ends of those that are not there. Only in this order is each either there or
+/// told of: one may end while others are looked for.
+fn find(
+    recorded: Vec<(usize, Process)>,
+    open: impl Fn(Process) -> Option<OwnedFd>,
+    ask: impl FnOnce() -> Vec<Exit>,
+) -> (Vec<(usize, Found)>, Vec<Exit>) {
+    let opened: Vec<_> =
+        recorded.into_iter().map(|(index, process)| (index, process, open(process))).collect();
+    let exits = ask();
+    let is = |exit: &Exit, process: Process| exit.pid == process.pid && exit.start_time == process.start_time;
+    let found = |(index, process, pidfd): (usize, Process, Option<OwnedFd>)| {
+        let ended = || exits.iter().find(|exit| is(exit, process)).copied();
+        let found = pidfd.map(Found::There).or_else(|| ended().map(Found::Ended)).unwrap_or(Found::Gone);
+        (index, found)
+    };
+    (opened.into_iter().map(found).collect(), exits)
 }
 
 /// PID 1, and its word of every exit from now on; neither on a workstation.
@@ -247,4 +273,32 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
 fn attached(key: &Name, observed: &Observed) -> Option<Box<Attached>> {
     let made = !matches!(observed.state, State::Absent | State::Creating);
     network::answer(key).filter(|_| made && network::is_held(key)).map(Box::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn one_that_ends_while_others_are_looked_for_is_told_of() {
+        let process = |pid| Process { pid, start_time: 9 };
+        let ring = RefCell::new(Vec::new());
+        // PID 1 reaps 71 and 72 as they are about to be looked for; 73 ended too long ago to be remembered.
+        let open = |Process { pid, start_time }| {
+            if pid <= 72 {
+                ring.borrow_mut().push(Exit { seq: 1, pid, start_time, status: pid });
+            }
+            (pid > 73).then(|| std::fs::File::open("/dev/null").unwrap().into())
+        };
+        let recorded = (71..=74).map(|pid| (pid as usize, process(pid))).collect();
+        let (found, exits) = find(recorded, open, || ring.borrow().clone());
+        assert_eq!(exits.len(), 2);
+        let [(71, Found::Ended(first)), (72, Found::Ended(second)), (73, Found::Gone), (74, Found::There(_))] =
+            &found[..]
+        else {
+            panic!("{found:?}")
+        };
+        assert_eq!((first.status, second.status), (71, 72));
+    }
 }
