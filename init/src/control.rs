@@ -12,8 +12,9 @@ use nix::sys::socket::{
 use spec::control::{Exit, MAX_DESCRIPTORS, MAX_PACKET, Request, Shutdown};
 use spec::paths;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
+use std::ops::Bound;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::descriptors;
 
@@ -131,7 +132,6 @@ impl Control {
         if !descriptors.is_empty() && !matches!(request, Request::Store(_)) {
             return Err("only store takes descriptors".to_owned());
         }
-        let unknown = |name: &str| format!("nothing is kept under {name}");
         let mut answer = "ok".to_owned();
         match request {
             Request::Shutdown(_) => {}
@@ -140,14 +140,16 @@ impl Control {
                 answer.push_str((around.status)().trim_end());
             }
             Request::Store(name) => self.store(name, descriptors)?,
-            Request::Fetch(name) if self.kept.contains_key(&name) => return Ok((answer, Some(name))),
-            Request::Fetch(name) => return Err(unknown(&name)),
-            Request::Drop(name) => drop(self.kept.remove(&name).ok_or_else(|| unknown(&name))?),
-            Request::Names => self.kept.keys().for_each(|name| {
-                let _ = write!(answer, "\n{name}");
-            }),
+            Request::Fetch(name) => return Ok((answer, Some(name))),
+            Request::Drop(name) => {
+                drop(self.kept.remove(&name).ok_or_else(|| format!("nothing is kept under {name}"))?);
+            }
+            Request::Names(after) => {
+                let further = self.kept.range::<str, _>((Bound::Excluded(&*after), Bound::Unbounded));
+                list(&mut answer, further.map(|(name, _)| name));
+            }
             Request::Load(names) => (around.load)(&names),
-            Request::Exits(seq) => list_exits(&mut answer, around.exits.from(seq)),
+            Request::Exits(seq) => list(&mut answer, around.exits.from(seq)),
             Request::Subscribe => {
                 if let Some(client) = self.clients.get_mut(&number) {
                     client.subscribed = true;
@@ -191,11 +193,11 @@ impl Control {
     }
 }
 
-/// As many as fit into a packet, oldest first.
-fn list_exits<'a>(answer: &mut String, exits: impl Iterator<Item = &'a Exit>) {
-    for exit in exits {
+/// A line each, the first ones, as many as fit into a packet.
+fn list(answer: &mut String, lines: impl Iterator<Item = impl fmt::Display>) {
+    for line in lines {
         let before = answer.len();
-        let _ = write!(answer, "\n{exit}");
+        let _ = write!(answer, "\n{line}");
         if answer.len() > MAX_PACKET {
             answer.truncate(before);
             return;
@@ -208,11 +210,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_exits_ends_with_the_packet() {
+    fn a_list_ends_with_the_packet() {
         let exit = Exit { seq: 1_000_000, pid: 1_000_000, start_time: 1_000_000_000, status: 65_000 };
         let exits = vec![exit; 4096];
         let mut answer = "ok".to_owned();
-        list_exits(&mut answer, exits.iter());
+        list(&mut answer, exits.iter());
         assert!(answer.len() <= MAX_PACKET && answer.len() > MAX_PACKET - 64);
         assert_eq!(answer.lines().last().unwrap().parse(), Ok(exit));
     }

@@ -53,9 +53,6 @@ impl Keeper {
 
     /// Duplicates of what is kept under a name; none when nothing is.
     pub fn fetch(&self, name: &str) -> io::Result<Vec<OwnedFd>> {
-        if !self.names()?.iter().any(|kept| kept == name) {
-            return Ok(Vec::new());
-        }
         self.ask(&Request::Fetch(name.to_owned()), &[]).map(|(_, descriptors)| descriptors)
     }
 
@@ -66,8 +63,15 @@ impl Keeper {
 
     /// Every name under which something is kept.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        let (names, _) = self.ask(&Request::Names, &[])?;
-        Ok(names.lines().map(str::to_owned).collect())
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().cloned().unwrap_or_default();
+            let (lines, _) = self.ask(&Request::Names(after), &[])?;
+            if lines.is_empty() {
+                return Ok(names);
+            }
+            names.extend(lines.lines().map(str::to_owned));
+        }
     }
 
     /// All exits that PID 1 remembers, the oldest first.

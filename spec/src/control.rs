@@ -11,9 +11,9 @@
 //! | `poweroff`, `reboot`, `halt` | `ok` | shut down; a second request hurries it |
 //! | `status` | `ok`, then a line per service: name, state, pid, restarts | |
 //! | `store NAME` + descriptors | `ok` | keep these under NAME, in place of any before |
-//! | `fetch NAME` | `ok` + descriptors | duplicates of what is kept |
+//! | `fetch NAME` | `ok` + descriptors | duplicates of what is kept; none when nothing is |
 //! | `drop NAME` | `ok` | close what is kept under NAME |
-//! | `names` | `ok`, then a name per line | what is kept |
+//! | `names [NAME]` | `ok`, then a name per line, in order from the one after NAME on, as many as fit | what is kept; ask again from the last one on |
 //! | `load MODULE …` | `ok` | load these kernel modules, as far as the image has them |
 //! | `exits SEQ` | `ok`, then a line per [`Exit`] with `seq >= SEQ`, oldest first, as many as fit | the ring of exit statuses; ask again from the last one on |
 //! | `subscribe` | `ok`, then a packet `exit …` per orphan reaped | the same as they happen |
@@ -54,8 +54,8 @@ pub enum Request {
     Fetch(String),
     /// Close the descriptors kept under this name.
     Drop(String),
-    /// Ask for the names under which descriptors are kept.
-    Names,
+    /// Ask for the names under which descriptors are kept, those after this one; all follow the empty one.
+    Names(String),
     /// Load these kernel modules.
     Load(Vec<String>),
     /// Ask for the exits from this sequence number on.
@@ -78,6 +78,8 @@ impl FromStr for Request {
             "store" => return name().map(Self::Store),
             "fetch" => return name().map(Self::Fetch),
             "drop" => return name().map(Self::Drop),
+            "names" if rest.is_empty() => return Ok(Self::Names(String::new())),
+            "names" => return name().map(Self::Names),
             "load" if rest.is_empty() => return Err("load needs names".to_owned()),
             "load" => return Ok(Self::Load(rest.split(' ').map(str::to_owned).collect())),
             "exits" => {
@@ -96,7 +98,6 @@ impl FromStr for Request {
             "reboot" => Ok(Self::Shutdown(Shutdown::Reboot)),
             "halt" => Ok(Self::Shutdown(Shutdown::Halt)),
             "status" => Ok(Self::Status),
-            "names" => Ok(Self::Names),
             "subscribe" => Ok(Self::Subscribe),
             _ => Err(format!("unknown request {verb:?}")),
         }
@@ -113,7 +114,8 @@ impl fmt::Display for Request {
             Self::Store(name) => write!(out, "store {name}"),
             Self::Fetch(name) => write!(out, "fetch {name}"),
             Self::Drop(name) => write!(out, "drop {name}"),
-            Self::Names => out.write_str("names"),
+            Self::Names(after) if after.is_empty() => out.write_str("names"),
+            Self::Names(after) => write!(out, "names {after}"),
             Self::Load(names) => write!(out, "load {}", names.join(" ")),
             Self::Exits(seq) => write!(out, "exits {seq}"),
             Self::Subscribe => out.write_str("subscribe"),
@@ -174,6 +176,7 @@ mod tests {
             "fetch web.out",
             "drop web.out",
             "names",
+            "names web.out",
             "load bridge nf_tables",
             "exits 17",
             "subscribe",
@@ -190,6 +193,7 @@ mod tests {
             ("poweroff now", "takes no argument"),
             ("store", "needs a name"),
             ("store a b", "not one word"),
+            ("names a b", "not one word"),
             ("load", "needs names"),
             ("exits x", "not a sequence number"),
         ] {

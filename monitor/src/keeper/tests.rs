@@ -24,11 +24,8 @@ fn answering(script: Vec<(&'static str, String)>) -> (Keeper, JoinHandle<()>) {
 
 #[test]
 fn a_pipe_is_kept_and_fetched() {
-    let (keeper, server) = answering(vec![
-        ("store monitor:log:web:3", "ok".into()),
-        ("names", "ok\nmonitor:desk\nmonitor:log:web:3".into()),
-        ("fetch monitor:log:web:3", "ok".into()),
-    ]);
+    let (keeper, server) =
+        answering(vec![("store monitor:log:web:3", "ok".into()), ("fetch monitor:log:web:3", "ok".into())]);
     let (reader, mut writer) = pipe().unwrap();
     let name = log_name(&"web".parse().unwrap(), 3);
     keeper.store(&name, &[reader.as_fd()]).unwrap();
@@ -45,10 +42,21 @@ fn a_pipe_is_kept_and_fetched() {
 #[test]
 fn what_is_not_kept_is_nothing_and_a_refusal_is_an_error() {
     let (keeper, server) =
-        answering(vec![("names", "ok".into()), ("drop x", "error nothing is kept under x".into())]);
+        answering(vec![("fetch x", "ok".into()), ("drop x", "error nothing is kept under x".into())]);
     assert!(keeper.fetch("x").unwrap().is_empty());
     let error = keeper.drop("x").unwrap_err().to_string();
     assert_eq!(error, "init: drop x: error nothing is kept under x");
+    server.join().unwrap();
+}
+
+#[test]
+fn names_are_asked_for_until_there_are_no_more() {
+    let (keeper, server) = answering(vec![
+        ("names", "ok\nmonitor:desk\nmonitor:log:a:1".into()),
+        ("names monitor:log:a:1", "ok\nmonitor:log:b:1".into()),
+        ("names monitor:log:b:1", "ok".into()),
+    ]);
+    assert_eq!(keeper.names().unwrap(), ["monitor:desk", "monitor:log:a:1", "monitor:log:b:1"]);
     server.join().unwrap();
 }
 
