@@ -158,7 +158,8 @@ impl Monitor {
         // The order is that of node.toml, whose names are keys.
         let name = &cell.key;
         let wanted = cell.observed.wanted.unwrap_or(cell.is_configured());
-        let up = wanted && !self.stopping && cell.container.is_some() && !self.order.is_barred(name);
+        let may = !self.stopping && !cell.removing && cell.container.is_some() && !self.order.is_barred(name);
+        let up = wanted && may;
         let turn = match cell.observed.state {
             State::Absent => {
                 up && self.order.may_start(name, |other| self.observed(other, Observed::was_tried))

@@ -78,6 +78,35 @@ fn what_cannot_be_done_is_said_with_a_code() {
 }
 
 #[test]
+fn what_is_removed_as_it_ends_does_not_start_again() {
+    let node = Node::boot();
+    node.create("a", busybox("trap 'exit 7' TERM; echo listens; while :; do sleep 0.05; done"));
+    node.start("a");
+    for starts in 1.. {
+        eventually("it listens", || node.output("a") == "listens\n".repeat(starts));
+        let mut events = Client::ask(&Request::Events { since: None, until: None }).unwrap();
+        let mut remove = Client::connect();
+        remove.say(&Hello { version: VERSION, program: "t".into() }).unwrap();
+        remove.message().expect("it is greeted");
+        let mut restart = Client::ask(&Request::Restart { name: named("a"), grace: None }).unwrap();
+        while !events.message().expect("events go on").contains("\"die\"") {}
+        // What is left of it is being removed, and another instance is asked for.
+        remove.say(&Request::Remove { name: named("a"), force: false }).unwrap();
+        match remove.reply().unwrap() {
+            Reply::Done => {
+                let Some(Reply::Failed(failure)) = restart.reply() else { panic!("it was removed") };
+                assert_eq!(failure.code, Code::State, "{failure:?}");
+                break;
+            }
+            // The other instance was there already.
+            Reply::Failed(failure) if failure.message.contains("it runs") => assert!(starts < 50),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(node.list().is_empty());
+}
+
+#[test]
 fn noise_is_refused_and_the_connection_closed() {
     let node = Node::boot();
     let hello = || serde_json::to_vec(&Hello { version: VERSION, program: "t".into() }).unwrap();
