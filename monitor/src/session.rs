@@ -11,18 +11,19 @@
 //!
 //! Its output takes no part in the container's log. It goes from its pipes to its client's socket
 //! by splice(2), so that no byte is ever with the monitor: a monitor that is killed leaves
-//! each where the program has put it or where the client reads it. A terminal cannot be spliced
-//! to a socket, so there is a *tray* between, one more pipe. PID 1's store keeps all of them as
-//! `monitor:exec:ID`, in this order: output, error; or the terminal's master and both ends of the
-//! tray; then, if there is one, the pipe of its input.
+//! each where the program has put it or where the client reads it. Between each and the socket is a
+//! *tray*, one more pipe: a terminal cannot be spliced to a socket, and a program may read its own
+//! output pipe, while a frame's head promises bytes that nobody else may take. PID 1's store keeps all of them as
+//! `monitor:exec:ID`, in this order: output, error, or the terminal's master; both ends of each one's
+//! tray; then the pipe of its input, if there is one and no terminal.
 //!
-//! A frame's head is written when its bytes are known to lie in the pipe and the
+//! A frame's head is written when its bytes are known to lie in the tray and the
 //! socket has room for them all. A kill between the two leaves a client with a head alone, which
-//! counts for nothing, and the bytes in the pipe.
+//! counts for nothing, and the bytes in the tray.
 
 use crate::cells::Adopted;
 use crate::life::{End, Process, Time};
-use crate::log::Stream;
+use crate::log::{Stream, pipe};
 use crate::place;
 use serde::{Deserialize, Serialize};
 use spec::monitor::Kind;
@@ -44,8 +45,8 @@ pub const PIECE: usize = 16 * 1024;
 pub struct Pipes {
     /// Output and error; or a terminal.
     pub sources: Vec<OwnedFd>,
-    /// Between a terminal and the socket.
-    pub tray: Option<(OwnedFd, OwnedFd)>,
+    /// Between each source and the socket: a pipe's read end and its write end.
+    pub trays: Vec<(OwnedFd, OwnedFd)>,
     /// Its input, of a terminal the master.
     pub sink: Option<OwnedFd>,
 }
@@ -145,22 +146,35 @@ impl Session {
 }
 
 impl Pipes {
+    /// With a tray for each source.
+    ///
+    /// # Errors
+    /// Those of pipe(2).
+    pub fn new(sources: Vec<OwnedFd>, sink: Option<OwnedFd>) -> io::Result<Self> {
+        let trays = sources.iter().map(|_| pipe()).collect::<io::Result<_>>()?;
+        Ok(Self { sources, trays, sink })
+    }
+
     /// From what PID 1 keeps.
-    pub fn of(record: &Record, mut descriptors: Vec<OwnedFd>) -> Option<Self> {
-        if record.tty {
-            let [master, reader, writer] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
-            let sink = master.try_clone().ok();
-            return Some(Self { sources: vec![master], tray: Some((reader, writer)), sink });
-        }
-        let sink = if record.input && descriptors.len() > 2 { descriptors.pop() } else { None };
-        (descriptors.len() == 2).then_some(Self { sources: descriptors, tray: None, sink })
+    pub fn of(record: &Record, descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let count = if record.tty { 1 } else { 2 };
+        let mut descriptors = descriptors.into_iter();
+        let sources: Vec<_> = descriptors.by_ref().take(count).collect();
+        let trays: Vec<_> =
+            sources.iter().map_while(|_| descriptors.next().zip(descriptors.next())).collect();
+        let sink = match record.tty {
+            true => sources.first().and_then(|master| master.try_clone().ok()),
+            false => descriptors.next().filter(|_| record.input),
+        };
+        (trays.len() == count).then_some(Self { sources, trays, sink })
     }
 
     /// All that PID 1 keeps, in its order.
     pub fn all(&self) -> Vec<BorrowedFd<'_>> {
-        let tray = self.tray.iter().flat_map(|(reader, writer)| [reader.as_fd(), writer.as_fd()]);
-        let sink = self.sink.iter().filter(|_| self.tray.is_none()).map(AsFd::as_fd);
-        self.sources.iter().map(AsFd::as_fd).chain(tray).chain(sink).collect()
+        let trays = self.trays.iter().flat_map(|(reader, writer)| [reader.as_fd(), writer.as_fd()]);
+        // A terminal is its own input.
+        let sink = self.sink.iter().filter(|_| self.sources.len() > 1).map(AsFd::as_fd);
+        self.sources.iter().map(AsFd::as_fd).chain(trays).chain(sink).collect()
     }
 }
 
@@ -190,14 +204,16 @@ mod tests {
 
     #[test]
     fn descriptors_come_back_as_they_were_kept() {
-        for (tty, input, count) in [(false, false, 2), (false, true, 3), (true, true, 3), (true, false, 3)] {
+        for (tty, input, count) in [(false, false, 6), (false, true, 7), (true, true, 3), (true, false, 3)] {
             let pipes = Pipes::of(&record(tty, input), descriptors(count)).unwrap();
             assert_eq!(pipes.all().len(), count, "{tty} {input}");
-            assert_eq!((pipes.tray.is_some(), pipes.sink.is_some()), (tty, tty || input));
+            assert_eq!((pipes.trays.len(), pipes.sink.is_some()), (2 - usize::from(tty), tty || input));
         }
-        assert!(Pipes::of(&record(true, false), descriptors(2)).is_none());
+        for (tty, count) in [(true, 2), (false, 5), (false, 2), (false, 0)] {
+            assert!(Pipes::of(&record(tty, false), descriptors(count)).is_none());
+        }
         // Its input was closed meanwhile.
-        assert!(Pipes::of(&record(false, true), descriptors(2)).unwrap().sink.is_none());
+        assert!(Pipes::of(&record(false, true), descriptors(6)).unwrap().sink.is_none());
     }
 
     #[test]

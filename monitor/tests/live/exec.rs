@@ -81,6 +81,14 @@ fn much_input_and_output_waits_for_who_is_slow() {
 }
 
 #[test]
+fn a_program_that_reads_its_own_output_ends_as_any_other() {
+    let node = node();
+    let line = "exec 3</proc/self/fd/1; cat <&3 >/dev/null & n=0; while [ $n -lt 2000 ]; do n=$((n+1)); echo $n; done; exit 7";
+    assert_eq!(ask(exec(line)).follow().status(), Some(7));
+    drop(node);
+}
+
+#[test]
 fn a_terminal_has_the_clients_size_and_takes_what_is_typed() {
     let node = node();
     let size = Some(Size { rows: 33, columns: 101 });

@@ -12,22 +12,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 /// Moves what waits in a session's pipes to its client, in frames; says whether all was moved.
 pub(super) fn flow(session: &mut Session, peer: BorrowedFd<'_>) -> bool {
     let Some(pipes) = &session.pipes else { return true };
+    let tray = |stream: Stream| pipes.trays.get(stream as usize).map(|(reader, _)| reader.as_fd());
     for _ in 0..64 {
         if let Some((stream, length)) = session.owed {
-            let Some(source) = outlet(pipes, stream) else { return true };
-            let moved = transfer(source, peer, length);
+            let Some(tray) = tray(stream) else { return true };
+            let moved = transfer(tray, peer, length);
             session.owed = (moved < length).then_some((stream, length - moved));
             if session.owed.is_some() {
                 return false;
             }
             continue;
         }
-        fill_tray(pipes);
-        let waiting =
-            |stream: &Stream| outlet(pipes, *stream).and_then(|source| sys::socket::pending(source).ok());
-        let next = Stream::ALL.into_iter().find(|stream| waiting(stream).is_some_and(|count| count > 0));
-        let Some(stream) = next else { return true };
-        let length = waiting(&stream).unwrap_or(0).min(PIECE);
+        fill_trays(pipes);
+        let waiting = |stream: Stream| tray(stream).map_or(0, held);
+        let Some(stream) = Stream::ALL.into_iter().find(|stream| waiting(*stream) > 0) else { return true };
+        let length = waiting(stream).min(PIECE);
         if !takes_a_frame(peer) || !send_head(peer, stream, length) {
             return false;
         }
@@ -36,30 +35,26 @@ pub(super) fn flow(session: &mut Session, peer: BorrowedFd<'_>) -> bool {
     false
 }
 
-/// Where a stream's bytes are spliced from.
-fn outlet(pipes: &Pipes, stream: Stream) -> Option<BorrowedFd<'_>> {
-    match (&pipes.tray, stream) {
-        (Some((reader, _)), Stream::Out) => Some(reader.as_fd()),
-        (Some(_), Stream::Err) => None,
-        (None, Stream::Out) => pipes.sources.first().map(AsFd::as_fd),
-        (None, Stream::Err) => pipes.sources.get(1).map(AsFd::as_fd),
+/// Moves what the sources have into trays that are empty.
+fn fill_trays(pipes: &Pipes) {
+    for (source, (reader, writer)) in pipes.sources.iter().zip(&pipes.trays) {
+        if held(reader.as_fd()) == 0 {
+            // A terminal that nobody has open any more is an error, and has nothing.
+            let _ = splice(source, None, writer, None, PIECE, SpliceFFlags::SPLICE_F_NONBLOCK);
+        }
     }
 }
 
-/// Moves what a terminal has into the tray, once that is empty.
-fn fill_tray(pipes: &Pipes) {
-    let (Some((reader, writer)), Some(master)) = (&pipes.tray, pipes.sources.first()) else { return };
-    if sys::socket::pending(reader.as_fd()).is_ok_and(|count| count == 0) {
-        // A terminal that nobody has open any more is an error, and has nothing.
-        let _ = splice(master, None, writer, None, PIECE, SpliceFFlags::SPLICE_F_NONBLOCK);
-    }
+/// How many bytes lie in a pipe.
+fn held(pipe: BorrowedFd<'_>) -> usize {
+    sys::socket::pending(pipe).unwrap_or(0)
 }
 
-/// Moves bytes from a pipe to a socket; those that the kernel does not take stay.
-fn transfer(source: BorrowedFd<'_>, peer: BorrowedFd<'_>, length: usize) -> usize {
+/// Moves bytes from a tray to a socket; those that the kernel does not take stay.
+fn transfer(tray: BorrowedFd<'_>, peer: BorrowedFd<'_>, length: usize) -> usize {
     let mut moved = 0;
     while moved < length {
-        match splice(source, None, peer, None, length - moved, SpliceFFlags::SPLICE_F_NONBLOCK) {
+        match splice(tray, None, peer, None, length - moved, SpliceFFlags::SPLICE_F_NONBLOCK) {
             Ok(0) => break,
             Ok(more) => moved += more,
             Err(Errno::EINTR) => {}
@@ -82,4 +77,71 @@ fn send_head(peer: BorrowedFd<'_>, stream: Stream, length: usize) -> bool {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     // So small a piece goes whole or not at all.
     send(peer.as_raw_fd(), &head, flags) == Ok(head.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Progress, Record};
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::sys::socket::{setsockopt, sockopt};
+    use nix::unistd::{pipe2, read, write};
+    use spec::monitor::Reader;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    /// Many small pieces, which a socket with little room takes in several goes.
+    const PACKETS: usize = 100;
+    const PACKET: [u8; 100] = [b'x'; 100];
+
+    #[test]
+    fn a_program_that_reads_its_own_output_breaks_no_frame() {
+        let (source, out) = pipe2(OFlag::O_CLOEXEC | OFlag::O_DIRECT | OFlag::O_NONBLOCK).unwrap();
+        let thief = source.try_clone().unwrap();
+        fcntl(&out, FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        setsockopt(&ours, sockopt::SndBuf, &1).unwrap();
+        let mut session = Session {
+            id: String::new(),
+            record: Record {
+                key: "a".parse().unwrap(),
+                tty: false,
+                input: false,
+                progress: Progress::Starting,
+            },
+            container: 0,
+            pipes: Some(Pipes::new(vec![source], None).unwrap()),
+            console: None,
+            client: None,
+            owed: None,
+            adopted: None,
+            due: None,
+            check: false,
+        };
+        for _ in 0..PACKETS {
+            write(&out, &PACKET).unwrap();
+        }
+        assert!(!flow(&mut session, ours.as_fd()), "the socket is full");
+        // Now the program takes what it can.
+        let mut bytes = vec![0; 1 << 16];
+        let mut stolen = 0;
+        while let Ok(length) = read(&thief, &mut bytes) {
+            stolen += length;
+        }
+        let (mut reader, mut came) = (Reader::default(), 0);
+        for _ in 0..PACKETS {
+            let _ = flow(&mut session, ours.as_fd());
+            if let Ok(length) = theirs.read(&mut bytes) {
+                reader.push(&bytes[..length]);
+            }
+        }
+        while let Some(frame) = reader.frame().unwrap() {
+            came += frame.payload.len();
+        }
+        assert!(flow(&mut session, ours.as_fd()), "{:?} is owed for ever", session.owed);
+        assert!(stolen > 0 && came > 0);
+        assert_eq!(came + stolen, PACKETS * PACKET.len());
+    }
 }

@@ -9,7 +9,6 @@ use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::exited;
 use super::{Monitor, Work, listen};
 use crate::life::{End, Process, State, is_missing_program, is_not_executable};
-use crate::log::pipe;
 use crate::poller::Token;
 use crate::session::{self, Pipes, Progress, Record, Session, kept};
 use crate::verb::{self, Streams};
@@ -108,8 +107,9 @@ impl Monitor {
             session.console = Some(listen(&folder.join("console"))?);
             return Ok(None);
         }
-        let (streams, ends) = pipes((process.user.uid, process.user.gid), session.record.input)?;
-        session.pipes = Pipes::of(&session.record, ends);
+        let (streams, mut ends) = pipes((process.user.uid, process.user.gid), session.record.input)?;
+        let sink = ends.pop_if(|_| session.record.input);
+        session.pipes = Some(Pipes::new(ends, sink)?);
         self.keep_session(session)?;
         Ok(Some(streams))
     }
@@ -178,9 +178,8 @@ impl Monitor {
         if let Some(console) = session.console.take() {
             let take = || -> io::Result<Pipes> {
                 let master = take_master(&console)?;
-                let (reader, writer) = pipe()?;
                 let sink = Some(master.try_clone()?);
-                Ok(Pipes { sources: vec![master], tray: Some((reader, writer)), sink })
+                Pipes::new(vec![master], sink)
             };
             session.pipes = Some(take().map_err(|error| format!("take its terminal: {}", cause(&error)))?);
         }
