@@ -76,7 +76,7 @@ impl Serving {
 
     /// Asks the next server; when none is left the client is told so.
     pub(super) fn ask_next(&mut self, number: u64, now: Duration) {
-        self.poller.forget(|source| *source == Source::Question(number));
+        self.poller.forget(Source::Question(number));
         let Some(pending) = self.questions.get(&number) else { return };
         let servers = self.servers(pending.client.ip());
         let Some(pending) = self.questions.get_mut(&number) else { return };
@@ -101,7 +101,7 @@ impl Serving {
     }
 
     fn reply(&mut self, number: u64, answer: Option<Vec<u8>>) {
-        self.poller.forget(|source| *source == Source::Question(number));
+        self.poller.forget(Source::Question(number));
         let Some(pending) = self.questions.remove(&number) else { return };
         let listener = self.listeners.get(&pending.place).map(|listener| &listener.socket);
         if let (Some(answer), Some(Listening::Udp(socket))) = (answer, listener) {
@@ -137,7 +137,7 @@ impl Serving {
             let socket = TcpStream::from(client);
             self.askers.insert(number, Asker { socket, read: Vec::new(), until: now + PATIENCE });
         } else {
-            self.poller.forget(|source| *source == Source::Asker(number));
+            self.poller.forget(Source::Asker(number));
         }
     }
 
@@ -153,7 +153,7 @@ impl Serving {
         while let Some(outcome) = self.answer_asker(number) {
             if outcome.is_err() {
                 let Some(asker) = self.askers.remove(&number) else { return };
-                self.poller.forget(|source| *source == Source::Asker(number));
+                self.poller.forget(Source::Asker(number));
                 self.poller.release(asker.socket.as_fd());
                 let client = asker.socket.peer_addr().map(|client| client.ip());
                 if let Some(&server) = client.map(|client| self.servers(client)).unwrap_or_default().first() {
@@ -190,6 +190,6 @@ impl Serving {
     /// Lets a client that asks by TCP go.
     pub(super) fn let_asker_go(&mut self, number: u64) {
         self.askers.remove(&number);
-        self.poller.forget(|source| *source == Source::Asker(number));
+        self.poller.forget(Source::Asker(number));
     }
 }

@@ -24,20 +24,20 @@ struct Flow {
 pub struct Flows(BTreeMap<SocketAddr, Flow>);
 
 impl Flows {
-    /// Hands on what came from clients; gives those that are new.
+    /// Hands on what came from clients; gives those that are new, and those that have given way to them.
     pub fn forth(
         &mut self,
         outside: &UdpSocket,
         to: SocketAddr,
         buffer: &mut [u8],
         now: Duration,
-    ) -> Vec<SocketAddr> {
-        let mut new = Vec::new();
+    ) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             let Ok((length, client)) = outside.recv_from(buffer) else { break };
             if !self.0.contains_key(&client) {
                 let Ok(socket) = open::datagrams(to) else { continue };
-                self.make_room();
+                gone.extend(self.make_room());
                 self.0.insert(client, Flow { socket, last: now });
                 new.push(client);
             }
@@ -47,7 +47,7 @@ impl Flows {
                 let _ = flow.socket.send(&buffer[..length]);
             }
         }
-        new
+        (new, gone)
     }
 
     /// Hands on what came from the container for a client.
@@ -61,12 +61,12 @@ impl Flows {
         }
     }
 
-    fn make_room(&mut self) {
-        if self.0.len() >= MOST
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, flow)| flow.last).map(|(&client, _)| client)
-        {
-            self.0.remove(&oldest);
-        }
+    /// Who gives way to a new client, if there is no room.
+    fn make_room(&mut self) -> Option<SocketAddr> {
+        let oldest = || self.0.iter().min_by_key(|(_, flow)| flow.last).map(|(&client, _)| client);
+        let oldest = if self.0.len() < MOST { None } else { oldest() }?;
+        self.0.remove(&oldest);
+        Some(oldest)
     }
 
     /// The socket towards the container of a client.
@@ -79,16 +79,14 @@ impl Flows {
         self.0.values().map(|flow| flow.last + IDLE).min()
     }
 
-    /// Closes those that were idle long enough; says whether there were any.
-    pub fn close_idle(&mut self, now: Duration) -> bool {
-        let before = self.0.len();
-        self.0.retain(|_, flow| flow.last + IDLE > now);
-        self.0.len() < before
+    /// Closes those that were idle long enough, and gives them.
+    pub fn close_idle(&mut self, now: Duration) -> Vec<SocketAddr> {
+        self.0.extract_if(.., |_, flow| flow.last + IDLE <= now).map(|(client, _)| client).collect()
     }
 
-    /// Whether a client has a socket.
-    pub fn has(&self, client: SocketAddr) -> bool {
-        self.0.contains_key(&client)
+    /// All that have a socket.
+    pub fn clients(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.keys().copied()
     }
 }
 
@@ -113,7 +111,8 @@ mod tests {
         for (number, client) in clients.iter().enumerate() {
             client.send_to(&[number as u8], port).unwrap();
         }
-        assert_eq!(flows.forth(&outside, to, &mut buffer, NOW).len(), 2);
+        let (new, gone) = flows.forth(&outside, to, &mut buffer, NOW);
+        assert_eq!((new.len(), gone.len(), flows.clients().count()), (2, 0, 2));
         for _ in &clients {
             let (length, from) = container.recv_from(&mut buffer).unwrap();
             container.send_to(&[buffer[0] + 10], from).unwrap();
@@ -124,7 +123,29 @@ mod tests {
             assert_eq!((client.recv(&mut buffer).unwrap(), buffer[0]), (1, number as u8 + 10));
         }
         assert_eq!(flows.deadline(), Some(NOW + IDLE));
-        assert!(!flows.close_idle(NOW) && flows.close_idle(NOW + IDLE));
+        assert!(flows.close_idle(NOW).is_empty());
+        assert_eq!(flows.close_idle(NOW + IDLE).len(), 2);
         assert_eq!(flows.deadline(), None);
+    }
+
+    #[test]
+    fn who_gives_way_to_a_new_client_is_told() {
+        // Two sockets each, and others' tests beside it.
+        sys::process::may_open(4 * MOST as u64);
+        let clients: Vec<UdpSocket> = (0..=MOST).map(|_| socket()).collect();
+        let (outside, container) = (socket(), socket());
+        let (to, port) = (container.local_addr().unwrap(), outside.local_addr().unwrap());
+        outside.set_nonblocking(true).unwrap();
+        let mut flows = Flows::default();
+        let mut first = None;
+        for (number, client) in clients.iter().enumerate() {
+            client.send_to(b"?", port).unwrap();
+            let now = NOW + Duration::from_millis(number as u64);
+            let (new, gone) = flows.forth(&outside, to, &mut [0; 64], now);
+            assert_eq!(new.len(), 1, "{number}");
+            let first = *first.get_or_insert(new[0]);
+            assert_eq!(gone, if number < MOST { vec![] } else { vec![first] }, "{number}");
+        }
+        assert_eq!(flows.clients().count(), MOST);
     }
 }

@@ -57,7 +57,7 @@ const LARGEST: usize = 64 * 1024;
 const ANSWER: usize = 4096;
 
 /// What a descriptor is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     /// Verbs connect here.
     Door,
@@ -166,10 +166,9 @@ impl Serving {
             .map(|(&place, _)| place)
             .collect();
         for place in stale {
-            self.listeners.remove(&place);
-            self.poller.forget(
-                |source| matches!(source, Source::Listener(gone) | Source::Flow(gone, _) if *gone == place),
-            );
+            let Some(listener) = self.listeners.remove(&place) else { continue };
+            self.poller.forget(Source::Listener(place));
+            listener.flows.clients().for_each(|client| self.poller.forget(Source::Flow(place, client)));
         }
         let missing: Vec<(Place, Role)> =
             wanted.into_iter().filter(|(place, _)| !self.listeners.contains_key(place)).collect();
@@ -224,21 +223,11 @@ impl Serving {
         let askers = self.askers.iter().filter(|(_, asker)| due(asker.until));
         let askers: Vec<u64> = askers.map(|(&number, _)| number).collect();
         askers.into_iter().for_each(|number| self.let_asker_go(number));
-        let flows = self.listeners.values_mut().map(|listener| listener.flows.close_idle(now));
-        if flows.fold(false, |any, closed| any | closed) {
-            self.forget_flows();
-        }
-    }
-
-    /// Forgets clients whose sockets were closed.
-    fn forget_flows(&mut self) {
-        let listeners = &self.listeners;
-        self.poller.forget(|source| match source {
-            Source::Flow(place, client) => {
-                listeners.get(place).is_none_or(|listener| !listener.flows.has(*client))
+        for (&place, listener) in &mut self.listeners {
+            for client in listener.flows.close_idle(now) {
+                self.poller.forget(Source::Flow(place, client));
             }
-            _ => false,
-        });
+        }
     }
 
     /// Handles what has come.
@@ -281,7 +270,7 @@ impl Serving {
             }
         } else {
             self.verbs.remove(&number);
-            self.poller.forget(|source| *source == Source::Verb(number));
+            self.poller.forget(Source::Verb(number));
         }
     }
 
@@ -309,7 +298,7 @@ impl Serving {
             self.streams.insert(number, stream);
             self.advance(number);
         } else {
-            self.poller.forget(|source| *source == Source::Stream(number));
+            self.poller.forget(Source::Stream(number));
         }
     }
 
@@ -320,7 +309,7 @@ impl Serving {
             Outcome::Busy => _ = self.busy.insert(number),
             Outcome::Ended => {
                 self.streams.remove(&number);
-                self.poller.forget(|source| *source == Source::Stream(number));
+                self.poller.forget(Source::Stream(number));
             }
         }
     }
@@ -331,7 +320,9 @@ impl Serving {
         else {
             return;
         };
-        for client in flows.forth(socket, to, &mut self.buffer, now) {
+        let (new, gone) = flows.forth(socket, to, &mut self.buffer, now);
+        gone.into_iter().for_each(|client| self.poller.forget(Source::Flow(place, client)));
+        for client in new {
             if let Some(flow) = flows.socket(client) {
                 let _ = self.poller.add(Source::Flow(place, client), flow.as_fd(), EpollFlags::EPOLLIN);
             }

@@ -1,7 +1,7 @@
 //! The descriptors that are awaited, and what each is there for.
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,16 +13,19 @@ const AT_ONCE: usize = 64;
 pub struct Poller<T> {
     epoll: Epoll,
     members: BTreeMap<u64, T>,
+    /// The members' numbers: one has as many as it has descriptors.
+    numbers: BTreeSet<(T, u64)>,
     next: u64,
 }
 
-impl<T: Copy> Poller<T> {
+impl<T: Copy + Ord> Poller<T> {
     /// A set without members.
     ///
     /// # Errors
     /// As epoll_create1(2) has them.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, members: BTreeMap::new(), next: 0 })
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Self { epoll, members: BTreeMap::new(), numbers: BTreeSet::new(), next: 0 })
     }
 
     /// A number that was not given yet.
@@ -39,12 +42,17 @@ impl<T: Copy> Poller<T> {
         let number = self.number();
         self.epoll.add(descriptor, EpollEvent::new(flags, number))?;
         self.members.insert(number, member);
+        self.numbers.insert((member, number));
         Ok(())
     }
 
-    /// Forgets members that were closed.
-    pub fn forget(&mut self, gone: impl Fn(&T) -> bool) {
-        self.members.retain(|_, member| !gone(member));
+    /// Forgets a member that was closed.
+    pub fn forget(&mut self, gone: T) {
+        let numbers = self.numbers.range((gone, 0)..=(gone, u64::MAX));
+        for (_, number) in numbers.copied().collect::<Vec<_>>() {
+            self.members.remove(&number);
+            self.numbers.remove(&(gone, number));
+        }
     }
 
     /// No longer awaits a descriptor that stays open.
@@ -69,5 +77,25 @@ impl<T: Copy> Poller<T> {
 impl<T> AsFd for Poller<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_a_member_is_forgotten_and_nothing_of_others() {
+        let mut poller = Poller::new().unwrap();
+        let pipes = [(); 3].map(|()| std::io::pipe().unwrap());
+        for (member, (_, writer)) in ["a", "b", "a"].into_iter().zip(&pipes) {
+            poller.add(member, writer.as_fd(), EpollFlags::EPOLLOUT).unwrap();
+        }
+        let members = |poller: &Poller<&'static str>| -> Vec<_> {
+            poller.ready().into_iter().filter_map(|number| poller.member(number)).collect()
+        };
+        assert_eq!(members(&poller).len(), 3);
+        poller.forget("a");
+        assert_eq!((members(&poller), poller.members.len(), poller.numbers.len()), (vec!["b"], 1, 1));
     }
 }
