@@ -18,12 +18,13 @@ const ANSWER: usize = 4096;
 const START: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Connects to a socket of packets.
+/// Connects to a socket of packets. Who does not take connections is not waited for any longer than for an answer.
 ///
 /// # Errors
-/// As connect(2) has them.
+/// As connect(2) has them; `WouldBlock` after that time.
 pub fn connect(path: &str) -> io::Result<OwnedFd> {
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::SendTimeout, &PATIENCE)?;
     connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket)
 }
@@ -58,5 +59,29 @@ pub fn tell() -> Vec<String> {
              published ports not reached from 127.0.0.1"
                 .to_owned(),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{Backlog, bind, listen};
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn who_takes_no_connections_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("skerry-told-{}", std::process::id()));
+        let door = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(door.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&door, Backlog::new(0).unwrap()).unwrap();
+        let (tell, told) = channel();
+        let text = path.display().to_string();
+        std::thread::spawn(move || {
+            let connections = [(); 2].map(|()| connect(&text));
+            tell.send(connections.map(|one| one.err().map(|error| error.kind())))
+        });
+        let came = told.recv_timeout(10 * START).expect("it is given up");
+        assert_eq!(came, [None, Some(io::ErrorKind::WouldBlock)]);
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -3,8 +3,9 @@
 use super::directory::Known;
 use super::message::{self, Code, Question};
 use super::questions::Pending;
+use super::room::Account;
 use super::wanted::Place;
-use super::{Listening, Serving, Source};
+use super::{Listening, Serving, Source, take};
 use nix::sys::epoll::EpollFlags;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +13,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Most questions under way, and most clients that ask by TCP; more are not answered.
+/// Most questions under way; more are not answered.
 const MOST: usize = 512;
 /// Before a client that asks by TCP must have finished its question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,6 +22,8 @@ const DNS: u16 = 53;
 /// A client that asks by TCP: a question is its length (2), then itself.
 #[derive(Debug)]
 pub struct Asker {
+    /// Who asks.
+    pub client: IpAddr,
     socket: TcpStream,
     read: Vec<u8>,
     /// When it is let go.
@@ -130,20 +133,22 @@ impl Serving {
     /// Takes a client that asks by TCP.
     pub(super) fn admit_asker(&mut self, place: Place, now: Duration) {
         let Some(listener) = self.listeners.get(&place) else { return };
-        let Ok(client) = sys::socket::accept(listener.socket.as_fd()) else { return };
+        let Some(socket) = take(listener.socket.as_fd(), &mut self.spare).map(TcpStream::from) else {
+            return;
+        };
+        let Ok(client) = socket.peer_addr().map(|client| client.ip()) else { return };
+        if !self.has_room(Account::Asker(client)) {
+            return;
+        }
         let number = self.poller.number();
-        let added = self.poller.add(Source::Asker(number), client.as_fd(), EpollFlags::EPOLLIN);
-        if added.is_ok() && self.askers.len() < MOST {
-            let socket = TcpStream::from(client);
-            self.askers.insert(number, Asker { socket, read: Vec::new(), until: now + PATIENCE });
-        } else {
-            self.poller.forget(Source::Asker(number));
+        if self.poller.add(Source::Asker(number), socket.as_fd(), EpollFlags::EPOLLIN).is_ok() {
+            self.askers.insert(number, Asker { client, socket, read: Vec::new(), until: now + PATIENCE });
         }
     }
 
     /// Reads from a client that asks by TCP. A question for others makes the whole
     /// connection one with the first of them.
-    pub(super) fn read_asker(&mut self, number: u64) {
+    pub(super) fn read_asker(&mut self, number: u64, now: Duration) {
         let Some(asker) = self.askers.get_mut(&number) else { return };
         match asker.socket.read(&mut self.buffer) {
             Ok(count) if count > 0 => asker.read.extend(&self.buffer[..count]),
@@ -155,9 +160,9 @@ impl Serving {
                 let Some(asker) = self.askers.remove(&number) else { return };
                 self.poller.forget(Source::Asker(number));
                 self.poller.release(asker.socket.as_fd());
-                let client = asker.socket.peer_addr().map(|client| client.ip());
-                if let Some(&server) = client.map(|client| self.servers(client)).unwrap_or_default().first() {
-                    self.hand_on(asker.socket.into(), server, &asker.read);
+                if let Some(&server) = self.servers(asker.client).first() {
+                    let account = Account::Asker(asker.client);
+                    self.hand_on(asker.socket.into(), server, &asker.read, account, now);
                 }
                 return;
             }
@@ -170,7 +175,7 @@ impl Serving {
         let asker = self.askers.get(&number)?;
         let (length, rest) = asker.read.split_first_chunk::<2>()?;
         let query = rest.get(..usize::from(u16::from_be_bytes(*length)))?.to_vec();
-        let client = asker.socket.peer_addr().ok()?.ip();
+        let client = asker.client;
         let answer = match message::read(&query) {
             None => message::nothing(&query, Code::Malformed),
             Some(question) => match self.known(client, &query, &question, true) {

@@ -5,6 +5,7 @@
 //! mod ─┬─ wanted     pure: which sockets the records want
 //!      ├─ poller     what is awaited
 //!      ├─ open       sockets
+//!      ├─ room       pure: how many connections there may be
 //!      ├─ stream     TCP handed on
 //!      ├─ datagrams  UDP handed on
 //!      └─ answering ─┬─ directory  pure: who is called what, for whom
@@ -23,6 +24,7 @@ mod message;
 mod open;
 mod poller;
 mod questions;
+mod room;
 mod stream;
 mod wanted;
 
@@ -37,10 +39,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use poller::Poller;
 use questions::Pending;
+use room::Account;
 use spec::network::Protocol;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -55,6 +58,8 @@ use wanted::{Place, Role, wanted};
 const LARGEST: usize = 64 * 1024;
 /// The greatest answer to a verb.
 const ANSWER: usize = 4096;
+/// A question's connection on which nothing moves for so long is over.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// What a descriptor is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +102,15 @@ struct Listener {
     flows: Flows,
 }
 
+/// A connection that is handed on.
+#[derive(Debug)]
+struct HandedOn {
+    stream: Stream,
+    account: Account,
+    /// When it is over, if nothing moves until then.
+    until: Option<Duration>,
+}
+
 /// Relay and names.
 #[derive(Debug)]
 pub struct Serving {
@@ -105,7 +119,7 @@ pub struct Serving {
     verbs: BTreeMap<u64, OwnedFd>,
     directory: Directory,
     listeners: BTreeMap<Place, Listener>,
-    streams: BTreeMap<u64, Stream>,
+    streams: BTreeMap<u64, HandedOn>,
     /// Streams that could move more at once.
     busy: BTreeSet<u64>,
     questions: BTreeMap<u64, Pending>,
@@ -113,6 +127,10 @@ pub struct Serving {
     servers: Vec<SocketAddr>,
     random: Random,
     buffer: Vec<u8>,
+    /// How many descriptors may be open.
+    descriptors: u64,
+    /// One of them, that gives way when there are no others.
+    spare: Option<File>,
 }
 
 impl Serving {
@@ -121,10 +139,10 @@ impl Serving {
     /// # Errors
     /// What it cannot work without.
     pub fn open(random: Random) -> io::Result<Self> {
-        // A connection takes six descriptors.
         if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
         }
+        let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
         // The door first: a verb that comes while the records are read is heard then.
         let door = door()?;
         let mut poller = Poller::new()?;
@@ -142,6 +160,8 @@ impl Serving {
             servers: Vec::new(),
             random,
             buffer: vec![0; LARGEST],
+            descriptors,
+            spare: spare(),
         };
         serving.follow_records().iter().for_each(|line| say(format_args!("network: {line}")));
         Ok(serving)
@@ -205,8 +225,10 @@ impl Serving {
         }
         let questions = self.questions.values().map(|pending| pending.until);
         let askers = self.askers.values().map(|asker| asker.until);
+        let streams = self.streams.values().filter_map(|handed_on| handed_on.until);
         questions
             .chain(askers)
+            .chain(streams)
             .chain(self.listeners.values().filter_map(|listener| listener.flows.deadline()))
             .min()
     }
@@ -214,7 +236,7 @@ impl Serving {
     /// Does what is due.
     pub fn time_out(&mut self, now: Duration) {
         for number in std::mem::take(&mut self.busy) {
-            self.advance(number);
+            self.advance(number, now);
         }
         let due = |until: Duration| until <= now;
         let questions = self.questions.iter().filter(|(_, pending)| due(pending.until));
@@ -223,6 +245,9 @@ impl Serving {
         let askers = self.askers.iter().filter(|(_, asker)| due(asker.until));
         let askers: Vec<u64> = askers.map(|(&number, _)| number).collect();
         askers.into_iter().for_each(|number| self.let_asker_go(number));
+        let streams = self.streams.iter().filter(|(_, handed_on)| handed_on.until.is_some_and(due));
+        let streams: Vec<u64> = streams.map(|(&number, _)| number).collect();
+        streams.into_iter().for_each(|number| self.let_stream_go(number));
         for (&place, listener) in &mut self.listeners {
             for client in listener.flows.close_idle(now) {
                 self.poller.forget(Source::Flow(place, client));
@@ -239,16 +264,16 @@ impl Serving {
                 Source::Door => self.open_door(),
                 Source::Verb(number) => self.hear(number),
                 Source::Listener(place) => self.accept(place, now),
-                Source::Stream(number) => self.advance(number),
+                Source::Stream(number) => self.advance(number, now),
                 Source::Flow(place, client) => self.back(place, client, now),
                 Source::Question(number) => self.answered(number, now),
-                Source::Asker(number) => self.read_asker(number),
+                Source::Asker(number) => self.read_asker(number, now),
             }
         }
     }
 
     fn open_door(&mut self) {
-        let Ok(verb) = sys::socket::accept(self.door.as_fd()) else { return };
+        let Some(verb) = take(self.door.as_fd(), &mut self.spare) else { return };
         let number = self.poller.number();
         if self.poller.add(Source::Verb(number), verb.as_fd(), EpollFlags::EPOLLIN).is_ok() {
             self.verbs.insert(number, verb);
@@ -278,8 +303,10 @@ impl Serving {
         let Some(listener) = self.listeners.get(&place) else { return };
         match (listener.role, place.protocol) {
             (Role::Relay { to, .. }, Protocol::Tcp) => {
-                if let Ok(client) = sys::socket::accept(listener.socket.as_fd()) {
-                    self.hand_on(client, to, &[]);
+                let Some(client) = take(listener.socket.as_fd(), &mut self.spare) else { return };
+                // Who has no room is let go, and hears so at once.
+                if self.has_room(Account::Port(place)) {
+                    self.hand_on(client, to, &[], Account::Port(place), now);
                 }
             }
             (Role::Relay { to, .. }, Protocol::Udp) => self.forth(place, to, now),
@@ -288,30 +315,42 @@ impl Serving {
         }
     }
 
+    fn has_room(&self, new: Account) -> bool {
+        let streams = self.streams.values().map(|handed_on| handed_on.account);
+        let askers = self.askers.values().map(|asker| Account::Asker(asker.client));
+        room::is_left(streams.chain(askers), new, self.descriptors)
+    }
+
     /// Hands a connection on; without a container there it is let go.
-    fn hand_on(&mut self, client: OwnedFd, to: SocketAddr, first: &[u8]) {
+    fn hand_on(&mut self, client: OwnedFd, to: SocketAddr, first: &[u8], account: Account, now: Duration) {
         let Ok(stream) = Stream::new(client, to, first) else { return };
         let number = self.poller.number();
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         let mut add = |socket| self.poller.add(Source::Stream(number), socket, flags);
         if stream.sockets().into_iter().all(|socket| add(socket).is_ok()) {
-            self.streams.insert(number, stream);
-            self.advance(number);
+            self.streams.insert(number, HandedOn { stream, account, until: None });
+            self.advance(number, now);
         } else {
             self.poller.forget(Source::Stream(number));
         }
     }
 
-    fn advance(&mut self, number: u64) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+    fn advance(&mut self, number: u64, now: Duration) {
+        let Some(HandedOn { stream, account, until }) = self.streams.get_mut(&number) else { return };
+        let asks = matches!(account, Account::Asker(_));
+        *until = asks.then_some(now + IDLE);
         match stream.advance() {
+            // What a client says after the server's last word is no question any more.
+            Outcome::Waits | Outcome::Busy if asks && stream.is_answered() => self.let_stream_go(number),
             Outcome::Waits => {}
             Outcome::Busy => _ = self.busy.insert(number),
-            Outcome::Ended => {
-                self.streams.remove(&number);
-                self.poller.forget(Source::Stream(number));
-            }
+            Outcome::Ended => self.let_stream_go(number),
         }
+    }
+
+    fn let_stream_go(&mut self, number: u64) {
+        self.streams.remove(&number);
+        self.poller.forget(Source::Stream(number));
     }
 
     /// Clients' datagrams to the container.
@@ -341,6 +380,24 @@ impl AsFd for Serving {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
+}
+
+/// Takes a connection. When no descriptor is left for it, it is taken in place of the spare one and let go: it would
+/// be told of again and again.
+fn take(listener: BorrowedFd<'_>, spare: &mut Option<File>) -> Option<OwnedFd> {
+    match sys::socket::accept(listener) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            *spare = None;
+            let _ = sys::socket::accept(listener);
+            *spare = self::spare();
+            None
+        }
+        taken => taken.ok(),
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// Where verbs knock; a killed program's socket file gives way.

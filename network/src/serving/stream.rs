@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, splice};
-use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
+use nix::sys::socket::{Shutdown, getsockopt, setsockopt, shutdown, sockopt};
 use nix::unistd::{pipe2, write};
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A pipe's usual room.
 const ROOM: usize = 64 * 1024;
+/// Seconds without a word before a peer is asked whether it is there.
+const SILENCE: u32 = 120;
 /// As much as a connection may move before others have their turn.
 const TURNS: usize = 16;
 
@@ -54,6 +56,9 @@ impl Stream {
     /// No descriptors left, or no way there.
     pub fn new(client: OwnedFd, to: SocketAddr, first: &[u8]) -> io::Result<Self> {
         let server = super::open::stream(to)?;
+        for socket in [&client, &server] {
+            stay_alive(socket)?;
+        }
         let mut up = Flow::new()?;
         up.pending = write(&up.to_pipe, first)?;
         Ok(Self { client, server, connected: false, up, down: Flow::new()? })
@@ -62,6 +67,11 @@ impl Stream {
     /// The client's socket and the container's.
     pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         [self.client.as_fd(), self.server.as_fd()]
+    }
+
+    /// The server has said its last, and the client has been given all of it.
+    pub fn is_answered(&self) -> bool {
+        self.down.done
     }
 
     /// Moves what can be moved.
@@ -88,6 +98,13 @@ impl Stream {
             (false, false) => Outcome::Waits,
         })
     }
+}
+
+/// A peer that has gone without a word is asked whether it is there, and given up some minutes later.
+fn stay_alive(socket: &OwnedFd) -> nix::Result<()> {
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &SILENCE)?;
+    setsockopt(socket, sockopt::TcpKeepInterval, &(SILENCE / 4))
 }
 
 /// Whether a connection that has no error is one, or is still being made.
@@ -209,6 +226,15 @@ mod tests {
         drop(stream);
         writer.join().unwrap();
         assert!(reader.join().unwrap() == vec![7; SIZE]);
+    }
+
+    #[test]
+    fn peers_that_are_gone_without_a_word_are_noticed() {
+        let (_client, _server, stream) = handed_on(b"");
+        for socket in stream.sockets() {
+            assert!(getsockopt(&socket, sockopt::KeepAlive).unwrap());
+            assert_eq!(getsockopt(&socket, sockopt::TcpKeepIdle), Ok(SILENCE));
+        }
     }
 
     #[test]

@@ -128,3 +128,24 @@ fn port_53_can_be_published() {
     }
     assert!(resolve(&scene, "first", "server").starts_with("10.210.0.3\n"));
 }
+
+/// Asks once by TCP, and says no more; told is what came and whether that was the end.
+const ASK_AND_STAY: &str = r#"
+import socket, sys
+question = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3web\7example\0\0\1\0\1"
+client = socket.create_connection((sys.argv[1], 53), 30)
+client.sendall(len(question).to_bytes(2, "big") + question)
+print("answered" if client.recv(1000) else "refused", flush=True)
+print("over" if client.recv(1000) == b"" else "more")
+"#;
+
+#[test]
+fn a_client_that_asks_by_tcp_and_stays_is_let_go() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let _server = world_names(&scene);
+    scene.publish("web", "");
+    scene.run(&format!("cat > /run/stay <<'END'\n{ASK_AND_STAY}\nEND"));
+    let said = scene.run("nsenter --net=/run/skerry/netns/web python3 /run/stay 10.210.0.1");
+    assert_eq!(said, "answered\nover\n");
+}

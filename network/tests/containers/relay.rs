@@ -2,6 +2,7 @@
 //! program's table drops forwarded packets.
 
 use crate::Scene;
+use crate::helpers::PROGRAM;
 
 #[test]
 fn a_published_port_is_reached_from_the_nodes_loopback() {
@@ -38,6 +39,32 @@ fn a_large_transfer_through_the_relay_is_whole() {
     scene.wait_for("nsenter --net=/run/skerry/netns/web ss -Hltn sport = :80", "LISTEN");
     let fetch = "python3 -c \"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/large').read() == open('/run/large', 'rb').read())\"";
     assert_eq!(scene.run(&format!("for n in 1 2 3; do {fetch} & done; wait")), "True\n".repeat(3));
+}
+
+/// Connections to a port that nobody ends.
+const HOLD: &str = r#"
+import signal, socket
+each = [socket.create_connection(("127.0.0.1", 8080)) for _ in range(60)]
+print("open", flush=True)
+signal.pause()
+"#;
+
+#[test]
+fn the_connections_of_one_port_leave_room_for_others() {
+    let scene = Scene::new();
+    let mut service = scene.start(&format!("ulimit -n 256; exec {PROGRAM} 2>&1"));
+    service.says("up0: ");
+    scene.wait_for("ls /run/skerry/network", "service.sock");
+    scene.publish("web", r#""127.0.0.1:8080:80""#);
+    scene.publish("other", r#""127.0.0.1:8081:80""#);
+    let _web = scene.serve("web", 80);
+    let _other = scene.serve("other", 80);
+    scene.run(&format!("cat > /run/hold <<'END'\n{HOLD}\nEND"));
+    let mut hold = scene.start("exec python3 /run/hold 2>&1");
+    hold.says("open");
+    assert_eq!(scene.ask("node", "127.0.0.1", 8081, "tcp"), "other to 10.210.0.1");
+    hold.kill();
+    scene.wait_for("python3 /run/ask 127.0.0.1 8080 tcp 10", "web to 10.210.0.1");
 }
 
 #[test]
