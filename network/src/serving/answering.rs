@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Most questions under way; more are not answered.
 const MOST: usize = 512;
+/// Most questions of one client; of more it is told that they failed.
+const MOST_OF_ONE: usize = 64;
 /// Before a client that asks by TCP must have finished its question.
 const PATIENCE: Duration = Duration::from_secs(10);
 const DNS: u16 = 53;
@@ -45,9 +47,7 @@ impl Serving {
                 Err(()) => return self.hand_question_on(place, client, query, now),
             },
         };
-        if let Some(answer) = answer {
-            let _ = socket.send_to(&answer, client);
-        }
+        self.tell(place, client, answer);
     }
 
     /// The answer that the records give; an error when others must be asked.
@@ -69,6 +69,10 @@ impl Serving {
     }
 
     fn hand_question_on(&mut self, place: Place, client: SocketAddr, query: Vec<u8>, now: Duration) {
+        let own = self.questions.values().filter(|pending| pending.client.ip() == client.ip()).count();
+        if own >= MOST_OF_ONE {
+            return self.tell(place, client, message::nothing(&query, Code::Failed));
+        }
         if self.questions.len() >= MOST {
             return; // It will be asked again.
         }
@@ -106,9 +110,13 @@ impl Serving {
     fn reply(&mut self, number: u64, answer: Option<Vec<u8>>) {
         self.poller.forget(Source::Question(number));
         let Some(pending) = self.questions.remove(&number) else { return };
-        let listener = self.listeners.get(&pending.place).map(|listener| &listener.socket);
+        self.tell(pending.place, pending.client, answer);
+    }
+
+    fn tell(&self, place: Place, client: SocketAddr, answer: Option<Vec<u8>>) {
+        let listener = self.listeners.get(&place).map(|listener| &listener.socket);
         if let (Some(answer), Some(Listening::Udp(socket))) = (answer, listener) {
-            let _ = socket.send_to(&answer, pending.client);
+            let _ = socket.send_to(&answer, client);
         }
     }
 

@@ -16,6 +16,16 @@ fn world_names(scene: &Scene) -> Program {
     server
 }
 
+/// An address of the world, 192.0.2.9, at which its name server does not listen.
+fn other_address(scene: &Scene) {
+    scene.run(
+        "ip -n world link add other0 type veth peer name other1
+         ip -n world address add 192.0.2.9/32 dev other0
+         ip -n world link set other0 up
+         ip -n world link set other1 up",
+    );
+}
+
 /// What a container's own resolver (glibc's) finds.
 fn resolve(scene: &Scene, who: &str, name: &str) -> String {
     let gateway = scene.run(&format!(
@@ -72,12 +82,7 @@ fn a_container_with_servers_of_its_own_asks_them_for_what_is_no_containers() {
     let scene = Scene::new();
     let _service = scene.service();
     let _nodes = world_names(&scene);
-    scene.run(
-        "ip -n world link add other0 type veth peer name other1
-         ip -n world address add 192.0.2.9/32 dev other0
-         ip -n world link set other0 up
-         ip -n world link set other1 up",
-    );
+    other_address(&scene);
     let mut other = scene.world(
         "dnsmasq -d -C /dev/null --no-resolv --no-hosts --interface=other0 --except-interface=lo \
          --bind-interfaces --pid-file= --address=/web.example/203.0.113.9",
@@ -148,4 +153,45 @@ fn a_client_that_asks_by_tcp_and_stays_is_let_go() {
     scene.run(&format!("cat > /run/stay <<'END'\n{ASK_AND_STAY}\nEND"));
     let said = scene.run("nsenter --net=/run/skerry/netns/web python3 /run/stay 10.210.0.1");
     assert_eq!(said, "answered\nover\n");
+}
+
+/// Never answers.
+const SILENCE: &str = r#"
+import signal, socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("192.0.2.9", 53))
+print("silent", flush=True)
+signal.pause()
+"#;
+
+/// Asks very much; all but the first questions are refused (SERVFAIL).
+const ASK_MUCH: &str = r#"
+import socket, struct, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(30)
+client.connect((sys.argv[1], 53))
+for number in range(600):
+    head = struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0)
+    client.send(head + b"\3web\7example\0\0\1\0\1")
+    if number >= 64:
+        said = struct.unpack(">HH", client.recv(1000)[:4])
+        assert said[0] == number and said[1] & 15 == 2, (number, said)
+print("asked")
+"#;
+
+#[test]
+fn a_container_whose_server_is_silent_leaves_others_their_names() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    let _server = world_names(&scene);
+    other_address(&scene);
+    scene.run(&format!(
+        "cat > /run/silence <<'END'\n{SILENCE}\nEND\ncat > /run/much <<'END'\n{ASK_MUCH}\nEND"
+    ));
+    scene.world("python3 /run/silence").says("silent");
+    scene.publish("web", "");
+    scene.attach("much", r#"{"networks": [{"network": "bridge"}], "dns": ["192.0.2.9"]}"#);
+    let asked = scene.run("nsenter --net=/run/skerry/netns/much python3 /run/much 10.210.0.1");
+    assert_eq!(asked, "asked\n");
+    assert_eq!(resolve(&scene, "web", "web.example"), "2001:db8::7\n203.0.113.7\n");
 }
