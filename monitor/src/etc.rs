@@ -1,21 +1,26 @@
-//! The files that every container finds in its `/etc`.
+//! The files that every container finds in its `/etc`, which it may change: copies of its own, beside what
+//! else it writes. So it changes nobody else's, and fills no memory of the node's.
 //!
 //! A container may start long before the node has an address, and a file that
-//! is bound into it must stay the same file to be seen. So all containers share
-//! one `resolv.conf` of the monitor's, which is rewritten in place whenever the
-//! network service puts a new one at [`paths::RESOLV_CONF`].
+//! is bound into it must stay the same file to be seen. So the `resolv.conf` of each that follows the node's is
+//! rewritten in place whenever the network service puts a new one at [`paths::RESOLV_CONF`]. What they were
+//! given last is written down, so that a monitor that comes back leaves alone what is as it was.
 
 use crate::bundle::EtcFiles;
 use crate::network;
 use crate::place;
+use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use spec::network::Attached;
-use spec::node::{Container, Name};
+use spec::node::{Container, ContainerNetwork, Name};
 use spec::paths;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use sys::cause::cause;
 
 /// How a container reaches others.
 #[derive(Clone, Debug)]
@@ -37,6 +42,13 @@ impl Connection {
             Self::Other { netns, .. } => Some(netns.clone()),
         }
     }
+
+    fn attached(&self) -> Option<&Attached> {
+        match self {
+            Self::Own(attached) => Some(attached),
+            Self::None | Self::Other { .. } => None,
+        }
+    }
 }
 
 /// Writes the container's own files and says where all of them are.
@@ -46,39 +58,85 @@ pub fn write(
     container: &Container,
     connection: &Connection,
 ) -> io::Result<EtcFiles> {
-    let folder = place::folder(key);
-    let text = |path: std::path::PathBuf| path.display().to_string();
-    let mut hosts_file = folder.join("hosts");
-    fs::write(&hosts_file, hosts(hostname, connection, &container.add_hosts))?;
-    fs::write(folder.join("hostname"), format!("{hostname}\n"))?;
-    let mut resolv_conf = place::resolv_conf();
+    let folder = place::etc(key);
+    fs::create_dir_all(&folder)?;
+    put(&folder.join("hostname"), format!("{hostname}\n").as_bytes())?;
     // All of one network read the same files (docker-run(1), `--network container:`).
-    if let Connection::Other { key, .. } = connection {
-        let files = place::folder(key);
-        let own = files.join("resolv.conf");
-        (hosts_file, resolv_conf) = (files.join("hosts"), if own.exists() { own } else { resolv_conf });
-    }
-    match resolver(&container.dns, connection) {
-        Some(lines) => {
-            resolv_conf = folder.join("resolv.conf");
-            fs::write(&resolv_conf, lines)?;
+    let shared = match connection {
+        Connection::Other { key, .. } => place::etc(key),
+        Connection::None | Connection::Own(_) => {
+            let attached = connection.attached();
+            put(&folder.join("hosts"), hosts(hostname, attached, &container.add_hosts).as_bytes())?;
+            let resolver = resolver(&container.dns, attached).map_or_else(of_the_node, String::into_bytes);
+            put(&folder.join("resolv.conf"), &resolver)?;
+            folder.clone()
         }
-        // Whoever shares its network takes it for what this container reads.
-        None => drop(fs::remove_file(folder.join("resolv.conf"))),
-    }
+    };
+    let text = |path: PathBuf| path.display().to_string();
     Ok(EtcFiles {
-        resolv_conf: text(resolv_conf),
-        hosts: text(hosts_file),
+        resolv_conf: text(shared.join("resolv.conf")),
+        hosts: text(shared.join("hosts")),
         hostname: text(folder.join("hostname")),
     })
 }
 
+/// Writes a file that stays the same file; one that says so already is left alone, since the disk may be full.
+fn put(path: &Path, text: &[u8]) -> io::Result<()> {
+    // The container may hold a lease on it (fcntl(2)), and is not waited for.
+    let flags = OFlag::O_NONBLOCK.bits();
+    let mut options = File::options();
+    let mut file = options.read(true).write(true).create(true).custom_flags(flags).mode(0o644).open(path)?;
+    let mut before = Vec::new();
+    (&file).take(text.len() as u64 + 1).read_to_end(&mut before)?;
+    if before == text {
+        return Ok(());
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text)
+}
+
+/// Whether a container's name servers are the node's, whatever they are by then.
+fn follows(container: &Container, attached: Option<&Attached>) -> bool {
+    !matches!(container.network(), ContainerNetwork::Container(_))
+        && resolver(&container.dns, attached).is_none()
+}
+
+/// Gives those containers the node's name servers, if they are others by now; gives what could not be written.
+pub fn follow<'a>(
+    running: impl Iterator<Item = (&'a Name, &'a Container, Option<&'a Attached>)>,
+) -> Vec<String> {
+    let text = of_the_node();
+    if fs::read(place::resolv_conf()).is_ok_and(|given| given == text) {
+        return Vec::new();
+    }
+    let following = running.filter(|(_, container, attached)| follows(container, *attached));
+    let write = |path: PathBuf, written: io::Result<()>| {
+        written.err().map(|error| format!("write {}: {}", path.display(), cause(&error)))
+    };
+    let mut faults: Vec<String> = following
+        .map(|(key, ..)| place::etc(key).join("resolv.conf"))
+        // It is only being made.
+        .filter(|path| path.exists())
+        .filter_map(|path| write(path.clone(), put(&path, &text)))
+        .collect();
+    // Last, so that a monitor that is killed meanwhile is followed by one that does it again.
+    let given = place::resolv_conf();
+    faults.extend(write(given.clone(), sys::file::replace(&given, &text)));
+    faults
+}
+
+/// Where no network service of ours looks after the machine, the machine's own file is what there is.
+fn of_the_node() -> Vec<u8> {
+    fs::read(paths::RESOLV_CONF).or_else(|_| fs::read("/etc/resolv.conf")).unwrap_or_default()
+}
+
 /// The text of a `resolv.conf` of its own, if it has one: names of containers have no dots, and are
 /// asked for as they are.
-fn resolver(dns: &[IpAddr], connection: &Connection) -> Option<String> {
-    let (servers, options) = match connection {
+fn resolver(dns: &[IpAddr], attached: Option<&Attached>) -> Option<String> {
+    let (servers, options) = match attached {
         // Its network's resolver knows of `dns`, and asks there for what is no container's name.
-        Connection::Own(attached) if !attached.dns.is_empty() => (&*attached.dns, "options ndots:0\n"),
+        Some(attached) if !attached.dns.is_empty() => (&*attached.dns, "options ndots:0\n"),
         _ if !dns.is_empty() => (dns, ""),
         _ => return None,
     };
@@ -86,16 +144,16 @@ fn resolver(dns: &[IpAddr], connection: &Connection) -> Option<String> {
     Some(lines + options)
 }
 
-fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
+fn hosts(hostname: &str, attached: Option<&Attached>, more: &[String]) -> String {
     let mut hosts =
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n"
             .to_owned();
-    match connection {
-        Connection::Own(attached) => {
+    match attached {
+        Some(attached) => {
             network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{hostname}\n")));
         }
-        _ => hosts.push_str(&format!("127.0.1.1\t{hostname}\n")),
+        None => hosts.push_str(&format!("127.0.1.1\t{hostname}\n")),
     }
     for (name, address) in more.iter().filter_map(|line| line.split_once(':')) {
         hosts.push_str(&format!("{address}\t{name}\n"));
@@ -108,22 +166,18 @@ fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
 pub struct Resolver(Inotify);
 
 impl Resolver {
-    /// Copies what is there and watches for more.
+    /// Watches for it.
     pub fn watch() -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         inotify.add_watch(paths::RUN, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE)?;
-        copy()?;
         Ok(Self(inotify))
     }
 
-    /// Copies again, if it was that file that changed.
-    pub fn changed(&self) -> io::Result<()> {
+    /// Whether it was that file that changed.
+    pub fn changed(&self) -> bool {
         let name = paths::RESOLV_CONF.rsplit('/').next();
         let events = self.0.read_events().unwrap_or_default();
-        if events.iter().any(|event| event.name.as_deref().and_then(|file| file.to_str()) == name) {
-            copy()?;
-        }
-        Ok(())
+        events.iter().any(|event| event.name.as_deref().and_then(|file| file.to_str()) == name)
     }
 }
 
@@ -133,12 +187,6 @@ impl AsFd for Resolver {
     }
 }
 
-/// Where no network service of ours looks after the machine, the machine's own file is what there is.
-fn copy() -> io::Result<()> {
-    let text = fs::read(paths::RESOLV_CONF).or_else(|_| fs::read("/etc/resolv.conf"));
-    fs::write(place::resolv_conf(), text.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +194,39 @@ mod tests {
     #[test]
     fn hosts_has_its_own_name_and_what_was_added() {
         let more = ["db:10.0.0.7".into(), "six:2001:db8::1".into()];
-        let hosts = hosts("web", &Connection::None, &more);
+        let hosts = hosts("web", None, &more);
         assert!(hosts.contains("127.0.1.1\tweb\n") && hosts.ends_with("10.0.0.7\tdb\n2001:db8::1\tsix\n"));
+    }
+
+    #[test]
+    fn a_file_stays_the_same_one_and_is_written_when_it_says_something_else() {
+        use std::os::unix::fs::MetadataExt;
+        let path = std::env::temp_dir().join(format!("skerry-etc-{}", std::process::id()));
+        let state = |path: &Path| {
+            let about = fs::metadata(path).unwrap();
+            (about.ino(), about.mtime(), about.mtime_nsec())
+        };
+        put(&path, b"nameserver 192.0.2.1\n").unwrap();
+        let first = state(&path);
+        put(&path, b"nameserver 192.0.2.1\n").unwrap();
+        assert_eq!(state(&path), first, "nothing was to be written");
+        for text in ["nameserver 192.0.2.1\nmore\n", "short\n"] {
+            put(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(state(&path).0, first.0);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_nodes_name_servers_are_for_those_without_others() {
+        let plain = Container::of("busybox");
+        assert!(follows(&plain, None));
+        let own = Container { dns: vec!["192.0.2.1".parse().unwrap()], ..plain.clone() };
+        assert!(!follows(&own, None));
+        let network = Some(ContainerNetwork::Container("other".parse().unwrap()));
+        assert!(!follows(&Container { network, ..plain.clone() }, None));
+        let attached = Attached { dns: vec!["10.210.0.1".parse().unwrap()], ..Attached::default() };
+        assert!(!follows(&plain, Some(&attached)));
     }
 }

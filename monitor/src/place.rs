@@ -5,13 +5,12 @@
 //! ├── status                      a line per container, for people and tests
 //! ├── mark                        what is on the desk (see `log`)
 //! ├── check.log                   what a check of the store found
-//! ├── resolv.conf                 bound into every container
+//! ├── resolv.conf                 the node's, as containers were given it last (see `etc`)
 //! └── containers/NAME/
 //!     ├── record                  what is known of it, JSON (`life::Observed`)
 //!     ├── config.json             the bundle
 //!     ├── root/                   its root is mounted here
 //!     ├── memory/                 what it writes while the data disk is full
-//!     ├── hosts, hostname         bound into its /etc
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
 //!     ├── pull.log                why its image was not fetched
@@ -21,7 +20,8 @@
 //! /var/lib/skerry/definitions/    KEY.json: containers that persons asked for
 //! /var/lib/skerry/volumes/        NAME/data: volumes
 //! /var/lib/skerry/containers/     on the data disk
-//! ├── NAME/                       what the instance writes to its root
+//! ├── NAME/                       what the instance writes: to its root, and
+//! │   └── etc/                    hosts, hostname, resolv.conf, bound into its /etc
 //! └── .old/                       of instances that are gone; being removed
 //! /var/log/skerry/containers/     NAME.log, NAME.log.1
 //! ```
@@ -71,7 +71,7 @@ pub fn check_log() -> PathBuf {
     Path::new(paths::MONITOR_ROOT).join("check.log")
 }
 
-/// Bound into every container as `/etc/resolv.conf`.
+/// The node's `resolv.conf`, as containers were given it last.
 pub fn resolv_conf() -> PathBuf {
     Path::new(paths::MONITOR_ROOT).join("resolv.conf")
 }
@@ -99,6 +99,13 @@ pub fn root(name: &Name) -> PathBuf {
 /// What containers write to their roots.
 pub fn writable() -> PathBuf {
     Path::new(paths::DATA).join("lib/skerry/containers")
+}
+
+/// The files that are bound into a container's `/etc`: where what it writes lies, which may be in memory.
+pub fn etc(name: &Name) -> PathBuf {
+    let memory = in_memory(name);
+    let written = if memory.join("upper").exists() { memory } else { writable().join(&**name) };
+    written.join("etc")
 }
 
 /// Where what is no longer needed waits for its removal. No container can be

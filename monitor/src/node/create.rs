@@ -2,7 +2,7 @@
 
 use super::run::MOST_OPEN;
 use super::{Monitor, Work, listen};
-use crate::bundle::{self, Surroundings};
+use crate::bundle::{self, EtcFiles, Surroundings};
 use crate::etc::Connection;
 use crate::image::Image;
 use crate::keeper::log_name;
@@ -127,7 +127,7 @@ impl Monitor {
             self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
         }
         let root = place::root(key);
-        let words = |error: io::Error| format!("write {}: {}", folder.display(), cause(&error));
+        let words = |error: io::Error| format!("write {}: {}", place::etc(key).display(), cause(&error));
         // One that shares another's network has its host name, too.
         let container = &match &connection {
             Connection::Other { hostname, .. } => {
@@ -136,11 +136,16 @@ impl Monitor {
             _ => container.clone(),
         };
         let hostname = container.hostname.as_deref().unwrap_or(key);
+        // A pod's are its own.
+        let etc = match sandbox {
+            None => etc::write(key, hostname, container, &connection),
+            Some(_) => Ok(EtcFiles::default()),
+        };
         let around = Surroundings {
             root: root.display().to_string(),
             passwd: read_inside(&root, "etc/passwd"),
             group: read_inside(&root, "etc/group"),
-            etc: etc::write(key, hostname, container, &connection).map_err(words)?,
+            etc: etc.map_err(words)?,
             netns: connection.netns(),
             init: verb::program(verb::RUNTIME).display().to_string(),
             devices: device::of(container)?,

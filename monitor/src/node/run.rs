@@ -2,7 +2,8 @@
 
 use super::Monitor;
 use super::talk::Talk;
-use crate::etc::Resolver;
+use crate::cells::Cell;
+use crate::etc::{self, Resolver};
 use crate::keeper::Keeper;
 use crate::life::{State, Time};
 use crate::log::Stream;
@@ -37,6 +38,7 @@ pub fn run() -> Result<(), String> {
     let mut monitor = Monitor::recover(node.containers)?;
     monitor.watch(&signals, &resolver).map_err(|error| format!("epoll: {}", cause(&error)))?;
     monitor.remove_old();
+    monitor.follow_resolver();
     monitor.serve(&signals, &resolver)
 }
 
@@ -98,7 +100,8 @@ impl Monitor {
                 match event {
                     Token::Signals => self.signalled(signals),
                     Token::Subscription => self.read_subscription(),
-                    Token::Resolver => self.copy_resolver(resolver),
+                    Token::Resolver if resolver.changed() => self.follow_resolver(),
+                    Token::Resolver => {}
                     Token::KernelLog => self.read_kernel_log(),
                     Token::Listener => self.accept(),
                     Token::Client(number) => self.client_ready(number),
@@ -177,9 +180,16 @@ impl Monitor {
         Ok(())
     }
 
-    fn copy_resolver(&mut self, resolver: &Resolver) {
-        if let Err(error) = resolver.changed() {
-            self.console.say(&format!("monitor: write {}: {error}", place::resolv_conf().display()));
+    /// Containers that have the node's name servers are given those that it has by now.
+    fn follow_resolver(&mut self) {
+        let cells = self.cells.iter().map(|(_, cell)| cell);
+        let running = cells.filter(|cell| cell.observed.state != State::Absent);
+        let about = |cell| {
+            let Cell { key, container, attached, .. }: &Cell = cell;
+            Some((key, container.as_ref()?, attached.as_deref()))
+        };
+        for fault in etc::follow(running.filter_map(about)) {
+            self.console.say(&format!("monitor: {fault}"));
         }
     }
 

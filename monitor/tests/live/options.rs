@@ -39,6 +39,40 @@ fn names_limits_and_groups_are_those_that_were_asked_for() {
 }
 
 #[test]
+fn what_it_writes_to_its_etc_is_nobody_elses_and_gives_way_to_the_nodes_name_servers() {
+    use std::os::unix::fs::MetadataExt;
+    let node = Node::boot();
+    let line = "echo nameserver 192.0.2.66 >/etc/resolv.conf
+                for server in 66 8 9; do
+                    until grep -qx nameserver.192.0.2.$server /etc/resolv.conf; do sleep 0.05; done
+                    cat /etc/resolv.conf
+                done
+                stat -c %d /etc/hosts /etc/hostname /etc/resolv.conf";
+    node.create("a", busybox(line));
+    node.start("a");
+    eventually("it has written", || node.output("a") == "nameserver 192.0.2.66\n");
+    let other = says(&node, "other", "cat /etc/resolv.conf", |_| {});
+    assert!(!other.contains("192.0.2.66"), "{other}");
+    // As the network does it.
+    let change = |server: u8| {
+        std::fs::write("/run/skerry/new", format!("nameserver 192.0.2.{server}\n")).unwrap();
+        std::fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
+    };
+    // A monitor that comes back leaves alone what it need not change.
+    node.kill_monitor();
+    assert_eq!(node.output("a"), "nameserver 192.0.2.66\n");
+    change(8);
+    eventually("it follows", || node.output("a").ends_with(".8\n"));
+    node.kill_monitor();
+    change(9);
+    assert_eq!(node.wait("a"), 0);
+    let disk = std::fs::metadata("/var").unwrap().dev();
+    let rest = format!(".8\nnameserver 192.0.2.9\n{disk}\n{disk}\n{disk}\n");
+    assert!(node.output("a").ends_with(&rest), "{disk} {}", node.output("a"));
+    assert_eq!(says(&node, "later", "cat /etc/resolv.conf", |_| {}), "nameserver 192.0.2.9\n");
+}
+
+#[test]
 fn namespaces_are_its_own_or_the_nodes() {
     let node = Node::boot();
     let line = "ls /sys/class/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid; readlink /proc/self/ns/cgroup";
