@@ -90,7 +90,7 @@ pub fn run() -> ! {
 }
 
 fn read_command_line(boot: &mut Boot) -> Told {
-    let text = fs::read_to_string("/proc/cmdline").context(|| "read /proc/cmdline")?;
+    let text = fs::read("/proc/cmdline").context(|| "read /proc/cmdline")?;
     boot.line = CommandLine::parse(&text);
     boot.line.warnings.iter().for_each(|warning| say!("command line: {warning}"));
     if let Some(shown) = boot.line.status {

@@ -89,10 +89,10 @@ impl Default for CommandLine {
 const KNOWN: [&str; 6] = ["root", "data", "config", "set", "timeout", "status"];
 
 impl CommandLine {
-    /// Reads `/proc/cmdline`'s text.
-    pub fn parse(text: &str) -> Self {
+    /// Reads `/proc/cmdline`. What is not UTF-8 harms its own word alone.
+    pub fn parse(text: &[u8]) -> Self {
         let mut line = Self::default();
-        for word in words(text) {
+        for word in words(&String::from_utf8_lossy(text)) {
             let (key, value) = word.split_once('=').unwrap_or((&word, ""));
             if let Some(key) = key.strip_prefix("skerry.") {
                 if let Err(warning) = line.take(key, value) {
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn options_of_ours_are_taken_and_the_kernels_left_alone() {
         let line = CommandLine::parse(
-            "console=ttyS0 quiet root=/dev/sda skerry.root=/dev/vdb skerry.data=serial:A1 \
+            b"console=ttyS0 quiet root=/dev/sda skerry.root=/dev/vdb skerry.data=serial:A1 \
              skerry.config=wait skerry.timeout=5 skerry.status=off loop.max_loop=8 \
              modprobe.blacklist=a-b,c\n",
         );
@@ -224,16 +224,23 @@ mod tests {
     #[test]
     fn quotes_keep_spaces_as_the_kernel_keeps_them() {
         let line = CommandLine::parse(
-            "skerry.set=\"a=b c\" \"skerry.set=d=e f\" skerry.set=network.ntp=[\"x\",\"y\"]",
+            b"skerry.set=\"a=b c\" \"skerry.set=d=e f\" skerry.set=network.ntp=[\"x\",\"y\"]",
         );
         let set: Vec<_> = line.set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(set, [("a", "b c"), ("d", "e f"), ("network.ntp", "[\"x\",\"y\"]")]);
     }
 
     #[test]
+    fn a_byte_that_is_no_text_leaves_the_other_words() {
+        let line = CommandLine::parse(b"skerry.timeout=5 note=\xff skerry.config=none");
+        assert_eq!((line.timeout.as_secs(), line.drive), (5, Drive::None));
+        assert!(line.warnings.is_empty(), "{:?}", line.warnings);
+    }
+
+    #[test]
     fn what_is_not_understood_is_a_warning() {
         let line =
-            CommandLine::parse("skerry.rot=/dev/vda skerry.root=vda skerry.timeout=x skerry.data=none");
+            CommandLine::parse(b"skerry.rot=/dev/vda skerry.root=vda skerry.timeout=x skerry.data=none");
         assert_eq!(line.warnings.len(), 3);
         assert_eq!(line.warnings[0], "skerry.rot: unknown; nearest is skerry.root");
         assert!(line.warnings[1].contains("expected label:TEXT"), "{}", line.warnings[1]);

@@ -42,13 +42,22 @@ impl Exits {
 
 /// When a process, a zombie perhaps, was started; 0 when it is gone.
 fn start_time(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
+    // The name in it is any bytes: a program gives itself one, and the kernel cuts it anywhere.
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok();
+    stat.and_then(|stat| Stat::parse(&String::from_utf8_lossy(&stat))).map_or(0, |stat| stat.start_time)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_has_a_start_time_whatever_its_name() {
+        nix::sys::prctl::set_name(c"h\xff").unwrap();
+        // A thread is found by its number as a process is.
+        assert!(start_time(nix::unistd::gettid().as_raw()) > 0);
+        assert_eq!(start_time(i32::MAX), 0);
+    }
 
     #[test]
     fn the_ring_forgets_the_oldest_and_keeps_counting() {

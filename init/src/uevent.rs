@@ -25,7 +25,8 @@ pub struct Event {
 
 /// Reads a message of the kernel: `ACTION@DEVPATH`, then `KEY=VALUE`, each ended by zero.
 pub fn parse(message: &[u8]) -> Option<Event> {
-    let text = std::str::from_utf8(message).ok()?;
+    // A device's own name for itself, which is among the values, may be no text.
+    let text = String::from_utf8_lossy(message);
     let mut parts = text.split_terminator('\0');
     parts.next().filter(|head| head.contains('@'))?;
     let mut event = Event::default();
@@ -120,6 +121,12 @@ mod tests {
         let event = parse(message).unwrap();
         assert_eq!((event.action.as_str(), event.subsystem.as_str()), ("add", "block"));
         assert_eq!((event.node.as_deref(), event.modalias), (Some("vda"), None));
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_harms_nothing_else() {
+        let event = parse(b"add@/devices/x\0ACTION=add\0NAME=\"\xff\"\0MODALIAS=usb:v1\0").unwrap();
+        assert_eq!(event.modalias.as_deref(), Some("usb:v1"));
     }
 
     #[test]

@@ -6,8 +6,11 @@
 
 use crate::clock;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// The argument with which PID 1 starts this.
 pub const ARGUMENT: &str = "unmount";
@@ -15,59 +18,60 @@ pub const ARGUMENT: &str = "unmount";
 /// A line of `/proc/self/mountinfo` (proc(5)), what of it counts here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
-    target: String,
+    target: PathBuf,
     kind: String,
     /// The major number of its device; 0 for what lies on none.
     major: u32,
 }
 
 /// Reads `mountinfo`, in its order: what lies on top of another comes later.
-pub fn parse(text: &str) -> Vec<Mounted> {
-    text.lines().filter_map(parse_line).collect()
+/// A path is any bytes, so this is not read as text.
+pub fn parse(info: &[u8]) -> Vec<Mounted> {
+    info.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
 }
 
-fn parse_line(line: &str) -> Option<Mounted> {
-    let (left, right) = line.split_once(" - ")?;
-    let mut fields = left.split(' ').skip(2);
-    let major = fields.next()?.split_once(':')?.0.parse().ok()?;
-    let target = unescape(fields.nth(1)?);
-    let kind = right.split(' ').next()?.to_owned();
-    Some(Mounted { target, kind, major })
+fn parse_line(line: &[u8]) -> Option<Mounted> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let device = std::str::from_utf8(fields.nth(2)?).ok()?;
+    let major = device.split_once(':')?.0.parse().ok()?;
+    let target = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    Some(Mounted { target, kind: String::from_utf8_lossy(kind).into_owned(), major })
 }
 
 /// Space, tab, newline and backslash are written in octal: `\040`.
-fn unescape(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut out = parts.next().unwrap_or_default().to_owned();
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+    let mut parts = text.split(|byte| *byte == b'\\');
+    let mut out = parts.next().unwrap_or_default().to_vec();
     for part in parts {
-        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        out.extend(code.map(char::from));
-        out.push_str(if code.is_some() { &part[3..] } else { part });
+        let code = part.get(..3).and_then(octal);
+        out.extend(code);
+        out.extend_from_slice(if code.is_some() { &part[3..] } else { part });
     }
     out
 }
 
 /// What to unmount, in order: the latest first; not the root, nor what PID 1
 /// itself stands on to the end.
-pub fn plan(mounts: &[Mounted]) -> Vec<&str> {
-    let kept = |target: &str| {
-        ["/", "/run", "/tmp"].contains(&target)
-            || ["/proc", "/sys", "/dev"].iter().any(|top| {
-                target.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+pub fn plan(mounts: &[Mounted]) -> Vec<&Path> {
+    let kept = |target: &Path| {
+        ["/", "/run", "/tmp"].iter().any(|path| target == Path::new(path))
+            || ["/proc", "/sys", "/dev"].iter().any(|top| target.starts_with(top))
     };
     mounts.iter().rev().map(|mounted| &*mounted.target).filter(|target| !kept(target)).collect()
 }
 
 /// File systems on devices that are still mounted, beside the read-only root.
 pub fn left(mounts: &[Mounted]) -> Vec<String> {
-    let counts = |mounted: &&Mounted| mounted.major != 0 && mounted.target != "/";
-    mounts.iter().filter(counts).map(|mounted| format!("{} ({})", mounted.target, mounted.kind)).collect()
+    let counts = |mounted: &&Mounted| mounted.major != 0 && mounted.target != Path::new("/");
+    let named = |mounted: &Mounted| format!("{} ({})", mounted.target.display(), mounted.kind);
+    mounts.iter().filter(counts).map(named).collect()
 }
 
 /// What is mounted now.
 pub fn mounted() -> Vec<Mounted> {
-    parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Does the work; what stays is made read-only.
@@ -126,8 +130,9 @@ pub fn last_line(left: &[String], how: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
-    const INFO: &str = "\
+    const INFO: &[u8] = b"\
 21 1 254:0 / / ro,relatime - erofs /dev/vda ro
 22 21 0:21 / /proc rw - proc proc rw
 23 21 0:6 / /dev rw - devtmpfs devtmpfs rw
@@ -137,18 +142,23 @@ mod tests {
 31 25 7:1 / /run/skerry/a\\040b ro - erofs /dev/loop1 ro
 32 25 0:40 / /run/skerry/root rw - overlay overlay rw
 33 21 0:41 / /devices rw - tmpfs tmpfs rw
+34 30 7:2 / /var/\xff rw - ext4 /dev/loop2 rw
 ";
 
     #[test]
     fn the_latest_goes_first_and_what_pid_1_stands_on_stays() {
         let mounts = parse(INFO);
-        assert_eq!(mounts.len(), 9);
-        assert_eq!(plan(&mounts), ["/devices", "/run/skerry/root", "/run/skerry/a b", "/var"]);
+        assert_eq!(mounts.len(), 10);
+        let planned: Vec<&[u8]> = plan(&mounts).iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let expected: [&[u8]; 5] =
+            [b"/var/\xff", b"/devices", b"/run/skerry/root", b"/run/skerry/a b", b"/var"];
+        assert_eq!(planned, expected);
     }
 
     #[test]
     fn what_lies_on_a_device_and_stayed_is_named() {
-        assert_eq!(left(&parse(INFO)), ["/var (ext4)", "/run/skerry/a b (erofs)"]);
+        let named = ["/var (ext4)", "/run/skerry/a b (erofs)", "/var/\u{fffd} (ext4)"];
+        assert_eq!(left(&parse(INFO)), named);
         assert_eq!(last_line(&[], "reboot"), "all file systems unmounted; reboot");
         let left = ["/var (ext4)".to_owned()];
         assert_eq!(last_line(&left, "power off"), "still mounted: /var (ext4); power off");

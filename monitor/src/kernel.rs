@@ -40,8 +40,9 @@ pub fn booted() -> u64 {
 
 /// The process that has this number now, a zombie too.
 pub fn process(pid: i32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(Process { pid, start_time: Stat::parse(&stat)?.start_time })
+    // The name in it is any bytes: a program gives itself one, and the kernel cuts it anywhere.
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Some(Process { pid, start_time: Stat::parse(&String::from_utf8_lossy(&stat))?.start_time })
 }
 
 /// Opens a process, if it is still the one that is meant.
@@ -131,6 +132,13 @@ mod tests {
         let own = process(std::process::id().cast_signed()).unwrap();
         assert!(own.start_time > 0);
         assert_eq!(process(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_is_found_whatever_its_name() {
+        nix::sys::prctl::set_name(c"h\xff").unwrap();
+        // A thread is found by its number as a process is.
+        assert!(process(nix::unistd::gettid().as_raw()).unwrap().start_time > 0);
     }
 
     #[test]
