@@ -127,8 +127,8 @@ impl CommandLine {
                 self.set.push((name.to_owned(), value.to_owned()));
             }
             "timeout" => {
-                let seconds = value.parse().map_err(|_| wrong("a number of seconds"))?;
-                self.timeout = Duration::from_secs(seconds);
+                let seconds: u32 = value.parse().map_err(|_| wrong("a number of seconds below 2^32"))?;
+                self.timeout = Duration::from_secs(seconds.into());
             }
             "status" => {
                 self.status = match value {
@@ -239,11 +239,19 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_a_warning() {
-        let line =
-            CommandLine::parse(b"skerry.rot=/dev/vda skerry.root=vda skerry.timeout=x skerry.data=none");
-        assert_eq!(line.warnings.len(), 3);
+        let line = CommandLine::parse(
+            b"skerry.rot=/dev/vda skerry.root=vda skerry.timeout=x skerry.timeout=18446744073709551615 \
+              skerry.data=none",
+        );
+        assert_eq!(line.warnings.len(), 4);
         assert_eq!(line.warnings[0], "skerry.rot: unknown; nearest is skerry.root");
         assert!(line.warnings[1].contains("expected label:TEXT"), "{}", line.warnings[1]);
+        assert!(
+            line.warnings[3].ends_with("615: expected a number of seconds below 2^32"),
+            "{:?}",
+            line.warnings
+        );
+        assert_eq!(line.timeout.as_secs(), 30);
         assert_eq!(line.data, Some(DataFrom::Nowhere));
     }
 }

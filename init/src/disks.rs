@@ -118,17 +118,12 @@ pub fn wait_for(
     modules: &mut Modules,
     socket: Option<&Socket>,
 ) -> Option<Disk> {
-    let start = crate::console::now();
+    let deadline = timeout.map(|timeout| crate::console::now().saturating_add(timeout));
     loop {
         if let Some(disk) = list().into_iter().find(&accept) {
             return Some(disk);
         }
-        let left = match timeout {
-            Some(timeout) => {
-                PollTimeout::try_from((start + timeout).checked_sub(crate::console::now())?).ok()?
-            }
-            None => PollTimeout::NONE,
-        };
+        let left = left(deadline, crate::console::now())?;
         crate::console::flush();
         let mut polled: Vec<PollFd<'_>> =
             socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -141,6 +136,13 @@ pub fn wait_for(
     }
 }
 
+/// How long to wait at once; `None` when the time is over.
+fn left(deadline: Option<Duration>, now: Duration) -> Option<PollTimeout> {
+    let Some(deadline) = deadline else { return Some(PollTimeout::NONE) };
+    // poll(2) waits for 24 days at most.
+    Some(PollTimeout::try_from(deadline.checked_sub(now)?).unwrap_or(PollTimeout::MAX))
+}
+
 /// A line of what is there, for a message about what is not.
 pub fn seen() -> String {
     let disks: Vec<String> = list().iter().map(Disk::to_string).collect();
@@ -148,5 +150,19 @@ pub fn seen() -> String {
         "no disk at all was seen".to_owned()
     } else {
         format!("disks seen: {}", disks.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_wait_is_made_of_several() {
+        let seconds = Duration::from_secs;
+        assert_eq!(left(Some(seconds(9)), seconds(7)), Some(PollTimeout::from(2000_u16)));
+        assert_eq!(left(Some(seconds(7)), seconds(9)), None);
+        assert_eq!(left(None, seconds(9)), Some(PollTimeout::NONE));
+        assert_eq!(left(Some(seconds(u32::MAX.into())), seconds(9)), Some(PollTimeout::MAX));
     }
 }

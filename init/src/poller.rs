@@ -94,7 +94,8 @@ impl Poller {
     pub fn wait(&self, timeout: Option<Duration>) -> Vec<Token> {
         // Rounded up: a deadline that is met too early would be met many times.
         let timeout = timeout.map_or(EpollTimeout::NONE, |time| {
-            EpollTimeout::try_from(time + Duration::from_micros(999)).unwrap_or(EpollTimeout::MAX)
+            EpollTimeout::try_from(time.saturating_add(Duration::from_micros(999)))
+                .unwrap_or(EpollTimeout::MAX)
         });
         let mut events = [EpollEvent::empty(); 32];
         match self.0.wait(&mut events, timeout) {

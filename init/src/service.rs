@@ -146,7 +146,7 @@ impl Service {
                 Some(Action::CleanUp)
             }
             (State::Starting | State::Ready, Event::Stop) => {
-                self.enter(State::Stopping, Some(now + self.grace));
+                self.enter(State::Stopping, Some(now.saturating_add(self.grace)));
                 Some(Action::Terminate)
             }
             (State::Stopping, Event::Deadline) => {
@@ -312,6 +312,15 @@ mod tests {
         assert!(service.runs());
         assert_eq!(service.next(Event::Deadline, GRACE + KILL_LIMIT), None);
         assert_eq!(service.state, State::Ended);
+    }
+
+    #[test]
+    fn a_grace_may_be_as_long_as_it_likes() {
+        let mut service = Service::new(Restart::Always, false, Duration::MAX);
+        service.next(Event::Go, at(0));
+        service.next(Event::Started, at(0));
+        assert_eq!(service.next(Event::Stop, at(1)), Some(Action::Terminate));
+        assert_eq!(service.deadline, Some(Duration::MAX));
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Span {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
+
+    /// In milliseconds it has 64 bits, so that any time since boot and a span make a time still.
+    fn of(number: u64, milliseconds: u64) -> Option<Self> {
+        number.checked_mul(milliseconds).map(Duration::from_millis).map(Self)
+    }
 }
 
 impl FromStr for Span {
@@ -69,8 +74,7 @@ impl FromStr for Span {
             "h" => 3_600_000,
             _ => return Err(wrong()),
         };
-        let milliseconds = number.checked_mul(unit).ok_or_else(wrong)?;
-        Ok(Self(Duration::from_millis(milliseconds)))
+        Self::of(number, unit).ok_or_else(wrong)
     }
 }
 
@@ -96,7 +100,7 @@ impl Serialize for Bytes {
 }
 
 /// Reads `T` from an integer through `whole`, or from a string through `FromStr`.
-struct Amount<T>(fn(u64) -> T);
+struct Amount<T>(fn(u64) -> Option<T>);
 
 impl<T: FromStr<Err = String>> de::Visitor<'_> for Amount<T> {
     type Value = T;
@@ -106,12 +110,12 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for Amount<T> {
     }
 
     fn visit_u64<E: de::Error>(self, whole: u64) -> Result<T, E> {
-        Ok((self.0)(whole))
+        (self.0)(whole).ok_or_else(|| E::custom(format!("{whole} is too large a number")))
     }
 
     fn visit_i64<E: de::Error>(self, whole: i64) -> Result<T, E> {
         let whole = u64::try_from(whole).map_err(|_| E::custom(format!("{whole} is below zero")))?;
-        Ok((self.0)(whole))
+        self.visit_u64(whole)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
@@ -121,19 +125,21 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for Amount<T> {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Amount(Bytes))
+        from.deserialize_any(Amount(|bytes| Some(Self(bytes))))
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Amount(Span::seconds))
+        from.deserialize_any(Amount(|seconds| Self::of(seconds, 1_000)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::Error as ValueError;
 
     #[test]
     fn sizes_are_powers_of_1024() {
@@ -159,5 +165,13 @@ mod tests {
         for text in ["", "10", "s", "-1s", "1d", "99999999999999999h"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_refused() {
+        let read =
+            |seconds: u64| Span::deserialize(IntoDeserializer::<ValueError>::into_deserializer(seconds));
+        assert_eq!(read(u64::MAX).unwrap_err().to_string(), "18446744073709551615 is too large a number");
+        assert_eq!(read(31_536_000), Ok(Span::seconds(31_536_000)));
     }
 }
