@@ -33,18 +33,19 @@ impl Disk {
     pub fn is(&self, want: &Want, kinds: &[&str]) -> bool {
         match want {
             Want::Path(path) => *path == self.path(),
-            Want::Serial(serial) => {
-                let file = format!("/sys/class/block/{}/serial", self.name);
-                let nested = format!("/sys/class/block/{}/device/serial", self.name);
-                [file, nested]
-                    .iter()
-                    .any(|file| fs::read_to_string(file).is_ok_and(|text| text.trim() == serial))
-            }
+            Want::Serial(serial) => self.serial().is_some_and(|own| own == *serial),
             Want::Label(label) => self
                 .volume
                 .as_ref()
                 .is_some_and(|volume| volume.label == *label && kinds.contains(&volume.kind)),
         }
+    }
+
+    /// The serial number that it reports: as text (virtio, NVMe), or in a page of SCSI's, as do SATA and USB.
+    fn serial(&self) -> Option<String> {
+        let read = |name| fs::read(format!("/sys/class/block/{}/{name}", self.name)).ok();
+        let text = ["serial", "device/serial"].into_iter().find_map(read);
+        text.map(|text| text_of(&text)).or_else(|| serial_of_page(&read("device/vpd_pg80")?))
     }
 }
 
@@ -94,6 +95,20 @@ fn look(name: &str) -> Option<Disk> {
         volume: File::open(format!("/dev/{name}")).ok().and_then(read_volume),
         name,
     })
+}
+
+/// SCSI's page of the unit's serial number (SPC-4, page 80h): four bytes, the last two the length of what follows.
+fn serial_of_page(page: &[u8]) -> Option<String> {
+    let (head, rest) = page.split_first_chunk::<4>()?;
+    let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    Some(text_of(&rest[..length.min(rest.len())]))
+}
+
+/// Without what it is filled up with.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .trim_matches(|filler: char| filler.is_whitespace() || filler == '\0')
+        .to_owned()
 }
 
 /// The beginning and the sector of iso9660 alone: what lies between is not looked at.
@@ -156,6 +171,13 @@ pub fn seen() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_scsi_holds_the_serial_number() {
+        assert_eq!(serial_of_page(b"\0\x80\0\x08  AB 12\0rest"), Some("AB 12".to_owned()));
+        assert_eq!(serial_of_page(b"\0\x80\0\x14AB12"), Some("AB12".to_owned()), "cut short");
+        assert_eq!(serial_of_page(b"\0\x80\0"), None);
+    }
 
     #[test]
     fn a_long_wait_is_made_of_several() {
