@@ -6,6 +6,7 @@
 //! kept last is in force, else the image's own layer alone, else the defaults.
 
 use crate::command_line::{CommandLine, Drive};
+use crate::console;
 use crate::disks::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::modules::Modules;
@@ -18,6 +19,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// The greatest `node.toml`, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -45,12 +47,8 @@ impl Config {
     /// configuration comes out.
     pub fn gather(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Self {
         let mut sources = vec![("00-image.toml", read_limited(paths::IMAGE_CONFIG, paths::IMAGE_CONFIG))];
-        if line.drive != Drive::None
-            && let Some(drive) = find_drive(line, modules, socket)
-        {
-            sources.push(("10-drive.toml", read_drive(&drive, modules)));
-        }
         if line.drive != Drive::None {
+            sources.push(("10-drive.toml", from_drive(line, modules, socket)));
             sources.push(("15-fw-cfg.toml", read_firmware(modules)));
         }
         if !line.set.is_empty() {
@@ -191,25 +189,36 @@ fn text_of(bytes: Vec<u8>, origin: &str) -> Result<String> {
     })
 }
 
-fn find_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Option<Disk> {
-    let accept = |disk: &Disk| {
-        disk.volume.as_ref().is_some_and(|volume| {
-            paths::CONFIG_LABELS.contains(&&*volume.label) && KINDS.contains(&volume.kind)
-        })
-    };
-    if line.drive == Drive::Auto {
-        return disks::list().into_iter().find(accept);
+/// Reads the first drive that has a `node.toml`. A cloud's own drive of that label has none.
+fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Result<Option<Layer>> {
+    let awaited = line.drive == Drive::Wait;
+    let end = console::now() + if awaited { line.timeout } else { Duration::ZERO };
+    let mut empty = Vec::new();
+    loop {
+        let left = end.saturating_sub(console::now());
+        let find = || next_drive(disks::list(), &empty);
+        let Some(drive) = disks::wait_for(find, Some(left), modules, socket) else { break };
+        match read_drive(&drive, modules)? {
+            None => empty.push(drive),
+            layer => return Ok(layer),
+        }
     }
-    let found = disks::wait_for(accept, Some(line.timeout), modules, socket);
-    if found.is_none() {
+    if awaited {
         let labels = paths::CONFIG_LABELS.join(" or ");
-        say!(
-            "configuration: no drive labelled {labels} after {} s; {}",
-            line.timeout.as_secs(),
-            disks::seen()
-        );
+        let seconds = line.timeout.as_secs();
+        say!("configuration: no drive labelled {labels} with node.toml after {seconds} s; {}", disks::seen());
     }
-    found
+    Ok(None)
+}
+
+/// The drive to read next: by the order of the labels, then of the names.
+fn next_drive(disks: Vec<Disk>, empty: &[Disk]) -> Option<Disk> {
+    let rank = |disk: &Disk| {
+        let volume = disk.volume.as_ref().filter(|volume| KINDS.contains(&volume.kind))?;
+        paths::CONFIG_LABELS.iter().position(|label| *label == volume.label)
+    };
+    let fresh = disks.into_iter().filter(|disk| rank(disk).is_some() && !empty.contains(disk));
+    fresh.min_by_key(rank)
 }
 
 /// Reads `node.toml` of a drive, which is mounted only for that.
@@ -260,6 +269,28 @@ fn is_toml(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::Volume;
+
+    #[test]
+    fn an_empty_drive_leaves_the_next_its_turn() {
+        let disk = |name: &str, kind: &'static str, label: &str| {
+            let volume = Some(Volume { kind, label: label.to_owned() });
+            Disk { name: name.to_owned(), bytes: 1 << 20, volume }
+        };
+        let clouds = disk("vdb", "iso9660", "cidata");
+        let own = disk("vdd", "vfat", "SKERRY");
+        let all = vec![
+            disk("vda", "erofs", "skerry-root"),
+            clouds.clone(),
+            disk("vdc", "xfs", "SKERRY"),
+            own.clone(),
+        ];
+        assert_eq!(next_drive(all.clone(), &[]), Some(own.clone()), "the label that means us");
+        assert_eq!(next_drive(all.clone(), std::slice::from_ref(&own)), Some(clouds.clone()));
+        assert_eq!(next_drive(all, &[own, clouds.clone()]), None);
+        let other = disk("vdb", "iso9660", "CIDATA");
+        assert_eq!(next_drive(vec![other.clone()], &[clouds]), Some(other), "another disc in the same drive");
+    }
 
     #[test]
     fn a_value_of_the_command_line_is_toml_or_a_string() {

@@ -82,7 +82,7 @@ fn on_disk(
 ) -> Result<Option<String>> {
     let Some((want, named)) = wanted(line, config) else { return Ok(None) };
     let found = match named {
-        true => disks::wait_for(|disk| disk.is(&want, &["ext4"]), Some(line.timeout), modules, socket),
+        true => disks::wait_for(|| disks::find(&want, &["ext4"]), Some(line.timeout), modules, socket),
         false => disks::find(&want, &["ext4"]),
     };
     let Some(mut disk) = found else {

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A block device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
     /// Its name below `/dev`.
     pub name: String,
@@ -125,17 +125,17 @@ pub fn find(want: &Want, kinds: &[&str]) -> Option<Disk> {
     list().into_iter().find(|disk| disk.is(want, kinds))
 }
 
-/// Waits for the first disk for which `accept` holds, loading modules for what
-/// comes meanwhile; `None` when the time is over.
+/// Waits until `find` finds a disk, loading modules for what comes meanwhile;
+/// `None` when the time is over.
 pub fn wait_for(
-    accept: impl Fn(&Disk) -> bool,
+    find: impl Fn() -> Option<Disk>,
     timeout: Option<Duration>,
     modules: &mut Modules,
     socket: Option<&Socket>,
 ) -> Option<Disk> {
     let deadline = timeout.map(|timeout| crate::console::now().saturating_add(timeout));
     loop {
-        if let Some(disk) = list().into_iter().find(&accept) {
+        if let Some(disk) = find() {
             return Some(disk);
         }
         let left = left(deadline, crate::console::now())?;

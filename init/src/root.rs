@@ -94,15 +94,15 @@ pub fn enter(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>)
 /// the wait goes on, since whoever reads the message may attach the disk.
 fn await_disk(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> disks::Disk {
     let want = line.root.clone().unwrap_or_else(|| Want::Label(paths::ROOT_LABEL.to_owned()));
-    let accept = |disk: &disks::Disk| disk.is(&want, &["erofs"]);
-    if let Some(disk) = disks::wait_for(accept, Some(line.timeout), modules, socket) {
+    let find = || disks::find(&want, &["erofs"]);
+    if let Some(disk) = disks::wait_for(find, Some(line.timeout), modules, socket) {
         return disk;
     }
     say!("root: no {want} after {} s; {}", line.timeout.as_secs(), disks::seen());
     restart_if_told();
     say!("root: waiting for it to be attached");
     loop {
-        if let Some(disk) = disks::wait_for(accept, None, modules, socket) {
+        if let Some(disk) = disks::wait_for(find, None, modules, socket) {
             return disk;
         }
     }
