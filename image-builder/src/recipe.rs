@@ -142,7 +142,10 @@ impl FromStr for Mode {
     }
 }
 
-/// An absolute path in the root, without `.` or `..`.
+/// Folders that a node mounts something on: what the root has there is not seen.
+const MOUNTED: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var"];
+
+/// An absolute path in the root, without `.` or `..`, where a node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target(pub String);
 
@@ -151,8 +154,12 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
-        match text.strip_prefix('/') {
-            Some(path) if path.split('/').all(plain) => Ok(Self(text.to_owned())),
+        let names: Vec<&str> = text.split('/').collect();
+        match names.as_slice() {
+            ["", top, ..] if MOUNTED.contains(top) => {
+                Err(format!("{text:?} would not be seen: a node mounts something else on /{top}"))
+            }
+            ["", path @ ..] if path.iter().copied().all(plain) => Ok(Self(text.to_owned())),
             _ => Err(format!("{text:?} is not an absolute path without \".\", \"..\" and empty names")),
         }
     }
@@ -307,10 +314,16 @@ mod tests {
             ("\"/../a\" = { content = \"x\" }", "is not an absolute path"),
             ("\"/\" = { content = \"x\" }", "is not an absolute path"),
             ("\"a\" = { content = \"x\" }", "is not an absolute path"),
+            (
+                "\"/var/lib/a\" = { content = \"x\" }",
+                "dir/r.toml:3:1: \"/var/lib/a\" would not be seen: a node mounts something else on /var",
+            ),
+            ("\"/run\" = { source = \"x\" }", "something else on /run"),
         ] {
             let error = refused(&format!("kernel.debian = \"x\"\n[files]\n{file}\n"));
             assert!(error.contains(words), "{error}");
         }
+        assert_eq!("/variable".parse(), Ok(Target("/variable".to_owned())));
         assert_eq!("4755".parse(), Ok(Mode(0o4755)));
         assert!("".parse::<Mode>().is_err() && "+644".parse::<Mode>().is_err());
     }
