@@ -1,5 +1,6 @@
 //! The folder that a build writes to. Files grow in a folder of their own below it and
-//! are renamed when all are whole: a build that fails leaves what was there before.
+//! are renamed when all are whole: a build that fails leaves what was there before, and one that is
+//! killed amid the renaming leaves no last file, without which nothing counts.
 
 use crate::error::{Error, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -67,9 +68,10 @@ impl Output {
         finished.and_then(|()| file.metadata()).map(|metadata| metadata.len()).map_err(|error| failed(&error))
     }
 
-    /// Names the files for good, the last one last; removes those that this build does not have.
+    /// Names the files for good, the last one last; removes those that this build does not have, and before all an
+    /// older last one, which would vouch for a mix of two builds.
     pub fn publish(&self, names: &[&str], absent: &[&str]) -> Result<()> {
-        for name in absent {
+        for name in names.last().into_iter().chain(absent) {
             let path = self.folder.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -146,6 +148,27 @@ mod tests {
         drop(output);
         assert_eq!(names(&folder), ["a"]);
         assert_eq!(fs::read(folder.join("a")).unwrap(), b"old");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_mix_of_two_builds_has_no_last_file() {
+        let folder = folder("mix");
+        // Something of another's where the second file belongs.
+        fs::create_dir_all(folder.join("b/theirs")).unwrap();
+        fs::write(folder.join("last"), "old").unwrap();
+        let output = Output::open(&folder).unwrap();
+        for name in ["a", "b", "last"] {
+            put(&output, name, "new").unwrap();
+        }
+        let error = output.publish(&["a", "b", "last"], &[]).unwrap_err();
+        drop(output);
+        assert!(
+            error.to_string().starts_with(&format!("rename to {}", folder.join("b").display())),
+            "{error}"
+        );
+        assert_eq!(fs::read(folder.join("a")).unwrap(), b"new");
+        assert!(!folder.join("last").exists());
         fs::remove_dir_all(folder).unwrap();
     }
 
