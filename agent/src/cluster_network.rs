@@ -10,6 +10,7 @@ use crate::say::Trouble;
 use crate::worker::Services as Known;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
 use network::cluster::pods::{PodNetwork, define};
 use network::cluster::routes::{Other, Routes, settle};
@@ -30,6 +31,12 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Changes of Services that come so close together are one.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// The label of Services that another program leads to.
+const OTHERS: &str = "service.kubernetes.io/service-proxy-name";
+
+/// The label of slices to which only names lead.
+const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// What a node is to the ways: its pods' subnets, its addresses, its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -259,11 +266,17 @@ fn addresses(list: Option<&Vec<String>>) -> Vec<IpAddr> {
     list.into_iter().flatten().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// A Service that leads somewhere; headless ones and other names do not.
+/// Whether a Service or slice has a label, whatever its value.
+fn has_label(own: &ObjectMeta, label: &str) -> bool {
+    own.labels.as_ref().is_some_and(|labels| labels.contains_key(label))
+}
+
+/// A Service that leads somewhere; headless ones, other names and those that another program leads to do not.
 fn service(own: &Service) -> Option<services::Service> {
     let spec = own.spec.as_ref()?;
     let cluster_ips = addresses(spec.cluster_ips.as_ref());
-    if spec.type_.as_deref() == Some("ExternalName") || cluster_ips.is_empty() {
+    let elsewhere = spec.type_.as_deref() == Some("ExternalName") || has_label(&own.metadata, OTHERS);
+    if elsewhere || cluster_ips.is_empty() {
         return None;
     }
     let ingress = own.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
@@ -300,10 +313,10 @@ fn service(own: &Service) -> Option<services::Service> {
     })
 }
 
-/// A slice and the Service that it is of.
+/// A slice and the Service that it is of; those of headless Services lead nowhere.
 fn slice(own: &EndpointSlice) -> Option<(String, Slice)> {
     let service = own.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?.clone();
-    if !matches!(own.address_type.as_str(), "IPv4" | "IPv6") {
+    if has_label(&own.metadata, HEADLESS) || !matches!(own.address_type.as_str(), "IPv4" | "IPv6") {
         return None;
     }
     let port = |one: &k8s_openapi::api::discovery::v1::EndpointPort| {
@@ -383,6 +396,25 @@ mod tests {
         assert!(changed((&services, &slices), (&services, &slices)).is_empty());
         let gone = changed((&services, &slices), (&none, &slices));
         assert!(gone.iter().all(|one| one.now.is_none()) && gone.len() == 2);
+    }
+
+    #[test]
+    fn what_labels_leave_to_others_leads_nowhere() {
+        let labelled = |mut own: serde_json::Value, label: &str| {
+            own["metadata"]["labels"][label] = json!("");
+            own
+        };
+        let leads = |own| service(&serde_json::from_value(own).unwrap()).is_some();
+        let own = web("10.96.0.7");
+        // The one is of Services alone, the other of slices.
+        for (label, is) in [(OTHERS, false), (HEADLESS, true), ("other", true)] {
+            assert_eq!(leads(labelled(own.clone(), label)), is, "{label}");
+        }
+        let own = json!({ "metadata": { "namespace": "n", "name": "web-1", "labels": { "kubernetes.io/service-name": "web" } },
+            "addressType": "IPv4", "endpoints": [] });
+        for (label, is) in [(OTHERS, 1), (HEADLESS, 0), ("other", 1)] {
+            assert_eq!(parts(json!([labelled(own.clone(), label)])).len(), is, "{label}");
+        }
     }
 
     #[test]

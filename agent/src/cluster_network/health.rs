@@ -5,7 +5,7 @@
 //!
 //! Endpoints that are ready count, each address once; those of the family by which is asked.
 
-use super::Slices;
+use super::{OTHERS, Slices, has_label};
 use crate::say::Trouble;
 use crate::worker::Services as Known;
 use bytes::Bytes;
@@ -76,7 +76,8 @@ fn wanted(node: &str, services: &Known, slices: &Slices) -> BTreeMap<Key, (u16, 
 /// The API server gives a port to those alone that can have one.
 fn port(service: &Service) -> Option<u16> {
     let spec = service.spec.as_ref()?;
-    if spec.external_traffic_policy.as_deref() != Some("Local") {
+    let others = has_label(&service.metadata, OTHERS);
+    if others || spec.external_traffic_policy.as_deref() != Some("Local") {
         return None;
     }
     u16::try_from(spec.health_check_node_port?).ok().filter(|port| *port > 0)
@@ -240,6 +241,14 @@ mod tests {
             (key("none"), (30_102, Ends::default())),
         ]);
         assert_eq!(wanted("me", &services, &slices), expected);
+    }
+
+    #[test]
+    fn a_port_of_a_service_that_another_program_leads_to_is_that_programs() {
+        let mut service = Service::clone(&services(&[("web", "Local", 30_100)])[&key("web")]);
+        assert_eq!(port(&service), Some(30_100));
+        service.metadata.labels = Some([(OTHERS.to_owned(), "other".to_owned())].into());
+        assert_eq!(port(&service), None);
     }
 
     #[test]
