@@ -295,12 +295,14 @@ fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
         let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, ports: Option<&Vec<NetworkPolicyPort>>| Rule {
             peers: peers.filter(|list| !list.is_empty()).map(|list| self::peers(seen, namespace, list)),
             ports: ports.into_iter().flatten().filter_map(port).collect(),
+            named: Vec::new(),
         };
         let ingress = is("Ingress").then(|| {
             spec.ingress.iter().flatten().map(|own| rule(own.from.as_ref(), own.ports.as_ref())).collect()
         });
         let egress = is("Egress").then(|| {
-            spec.egress.iter().flatten().map(|own| rule(own.to.as_ref(), own.ports.as_ref())).collect()
+            let rules = spec.egress.iter().flatten().map(|own| rule(own.to.as_ref(), own.ports.as_ref()));
+            rules.map(|rule| Rule { named: named(seen, &rule), ..rule }).collect()
         });
         resolved.insert(format!("{namespace}/{name}"), policies::Policy { pods, ingress, egress });
     }
@@ -328,6 +330,16 @@ fn peers(seen: &Seen, namespace: &str, list: &[NetworkPolicyPeer]) -> Peers {
         peers.pods.extend(found.map(|(_, pod)| pod.pod.clone()));
     }
     peers
+}
+
+/// When everybody may be spoken to, the pods that have a port of the rule by name.
+fn named(seen: &Seen, rule: &Rule) -> Vec<policies::Pod> {
+    let meant = |own: &NamedPort| {
+        let is = |port: &Port| matches!(&port.port, Some(Number::Name(name)) if *name == own.name);
+        rule.ports.iter().any(|port| is(port) && port.protocol == own.protocol)
+    };
+    let pods = seen.pods.values().map(|known| &known.pod).filter(|_| rule.peers.is_none());
+    pods.filter(|pod| pod.ports.iter().any(meant)).cloned().collect()
 }
 
 fn port(own: &NetworkPolicyPort) -> Option<Port> {
@@ -463,6 +475,21 @@ mod tests {
         let of = |name: &str| all[&("n".to_owned(), name.to_owned())].pod.addresses[0].to_string();
         assert_eq!((of("a"), of("b")), ("10.1.0.9".into(), "10.1.0.3".into()));
         assert!(Arc::ptr_eq(&overlaid(all.clone(), &own), &all), "nothing is copied for what is known");
+    }
+
+    #[test]
+    fn a_port_by_name_that_leads_to_everybody_is_that_of_every_pod_that_has_it() {
+        let of = |port: &str, to: serde_json::Value| {
+            let rule = json!({ "to": to, "ports": [{ "port": port }, { "port": 53, "protocol": "UDP" }] });
+            let all =
+                resolve(&seen(json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [rule] })));
+            all["n/p"].egress.as_ref().unwrap()[0].named.len()
+        };
+        assert_eq!([of("http", json!([])), of("dns", json!([]))], [3, 0]);
+        assert_eq!(of("http", json!([{ "podSelector": {} }])), 0, "peers have their own");
+        let ingress =
+            resolve(&seen(json!({ "podSelector": {}, "ingress": [{ "ports": [{ "port": "http" }] }] })));
+        assert!(ingress["n/p"].ingress.as_ref().unwrap()[0].named.is_empty());
     }
 
     #[test]

@@ -139,6 +139,14 @@ fn what_a_pod_says_is_looked_at_where_it_gets_to() {
     ));
     scene.reaches("web", &scene.friend[0], 81);
     scene.does_not_reach("web", &scene.friend[0], 80);
+    policy(&format!(
+        r#"{{"named": [{}], "ports": [{{"protocol": "TCP", "port": "admin"}}]}}"#,
+        pod(&scene.friend)
+    ));
+    scene.reaches("web", &scene.friend[0], 81);
+    scene.reaches("web", &scene.friend[1], 81);
+    scene.does_not_reach("web", &scene.friend[0], 80);
+    scene.does_not_reach("web", "192.0.2.1", 7000);
     policy(r#"{"peers": {"blocks": [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}]}}"#);
     scene.reaches("web", "192.0.2.1", 7000);
     scene.does_not_reach("web", "2001:db8::1", 7000);

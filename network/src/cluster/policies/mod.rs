@@ -62,6 +62,8 @@ pub struct Rule {
     pub peers: Option<Peers>,
     /// To which ports; none for all of every protocol.
     pub ports: Vec<Port>,
+    /// When everybody may be spoken to, the pods that have its ports by name.
+    pub named: Vec<Pod>,
 }
 
 /// Peers of a rule: all of these.

@@ -224,7 +224,8 @@ impl Part<'_> {
     fn named(&self, v4: bool, sets: &mut BTreeMap<String, Set>) -> Option<Vec<Nest>> {
         let spoken_to = match (self.way, &self.rule.peers) {
             (Way::In, _) => self.pods,
-            (Way::Out, peers) => peers.as_ref().map(|peers| &*peers.pods).unwrap_or_default(),
+            (Way::Out, Some(peers)) => &peers.pods,
+            (Way::Out, None) => &self.rule.named,
         };
         let all = spoken_to.iter().flat_map(|pod| named_ports(pod, &self.rule.ports, v4));
         let elements: BTreeSet<Element> = all.collect();
@@ -385,6 +386,16 @@ mod tests {
         let egress = decide(&[("default/p", &format!(r#"{{"pods": [{POD}], "egress": [{rule}]}}"#))]);
         assert_eq!(key(&egress, "out-default/p/0/named4"), [10, 244, 2, 3, 6, 0, 0, 0, 0, 80, 0, 0]);
         assert_eq!(egress.chains["out-default/p"].len(), 1);
+        let rule = format!(
+            r#"{{"named": [{other}], "ports": [{{"protocol": "TCP", "port": "web"}}, {{"protocol": "UDP", "port": 53}}]}}"#
+        );
+        let everybody = decide(&[("default/p", &format!(r#"{{"pods": [{POD}], "egress": [{rule}]}}"#))]);
+        assert_eq!(key(&everybody, "out-default/p/0/named4"), [10, 244, 2, 3, 6, 0, 0, 0, 0, 80, 0, 0]);
+        assert_eq!(
+            everybody.chains["out-default/p"].len(),
+            2,
+            "the number is everybody's, the name that pod's"
+        );
     }
 
     #[test]
