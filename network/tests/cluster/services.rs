@@ -214,7 +214,7 @@ fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
 }
 
 #[test]
-fn a_udp_client_follows_when_its_endpoint_goes() {
+fn a_udp_client_stays_while_its_endpoint_serves_and_follows_when_it_goes() {
     let (cluster, pods, _servers) = scene();
     cluster.apply("services", &line(&service(VIP, "UDP", &endpoints(&pods[..1], ""))));
     // One socket, and so one tracked connection, across the change.
@@ -223,13 +223,19 @@ import socket, sys
 client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 client.settimeout(10)
 client.connect((\"10.96.0.10\", 8000))
-for _ in range(2):
+for _ in range(3):
     client.send(b\"?\"); print(client.recv(100).decode(), flush=True); open(\"/run/go\").read()
 ";
     cluster.run(&format!("mkfifo /run/go; cat > /run/client <<'END'\n{script}\nEND"));
     let mut client = cluster.inside("client", "python3 /run/client");
     client.says("a to ");
-    cluster.apply("services", &line(&service(VIP, "UDP", &endpoints(&pods[1..2], ""))));
+    let ending = endpoints(&pods[..1], r#", "ready": false, "serving": true, "terminating": true"#);
+    let other = endpoints(&pods[1..2], "");
+    cluster.apply("services", &line(&service(VIP, "UDP", &[ending, other.clone()].concat())));
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "udp").starts_with("b to "), "who is new");
+    cluster.run("echo > /run/go");
+    client.says("a to ");
+    cluster.apply("services", &line(&service(VIP, "UDP", &other)));
     cluster.run("echo > /run/go");
     client.says("b to ");
 }

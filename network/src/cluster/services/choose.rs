@@ -25,6 +25,11 @@ pub fn local<'a>(endpoints: &[Candidate<'a>], here: &Here) -> Vec<Candidate<'a>>
     }
 }
 
+/// Endpoints that go on with whom they have, also when nobody new is led there.
+pub fn serving<'a>(endpoints: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
+    with(endpoints, |endpoint| endpoint.ready || endpoint.serving)
+}
+
 fn with<'a>(endpoints: &[Candidate<'a>], is: impl Fn(&Endpoint) -> bool) -> Vec<Candidate<'a>> {
     endpoints.iter().copied().filter(|(_, endpoint)| is(endpoint)).collect()
 }

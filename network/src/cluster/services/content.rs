@@ -1,6 +1,6 @@
 //! What a Service and its slices come to on this node.
 
-use super::choose::{Candidate, anywhere, local};
+use super::choose::{Candidate, anywhere, local, serving};
 use super::{Endpoint, Here, Protocol, Service, ServicePort, Slice};
 use crate::ranges::{self, Range};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,8 @@ pub struct Lead<T> {
 pub struct Content {
     /// Which front leads where.
     pub leads: BTreeMap<(View, Front), Lead<BTreeSet<SocketAddr>>>,
+    /// Fronts of UDP with the endpoints at which a client may stay, whichever are for new ones; at least one.
+    pub serving: BTreeMap<Front, BTreeSet<SocketAddr>>,
     /// Fronts that are refused: there is no endpoint at all.
     pub refused: BTreeSet<Front>,
     /// Fronts that get no answer from here, but may from another node.
@@ -63,6 +65,7 @@ impl Content {
     /// Leaves these fronts to others.
     pub fn leave(&mut self, taken: &BTreeSet<Front>) {
         self.leads.retain(|(_, front), _| !taken.contains(front));
+        self.serving.retain(|front, _| !taken.contains(front));
         self.refused.retain(|front| !taken.contains(front));
         self.dropped.retain(|front| !taken.contains(front));
         self.guarded.retain(|front, _| !taken.contains(front));
@@ -112,18 +115,26 @@ fn port_content(
         chosen.into_iter().map(|(end, _)| end).collect()
     };
     let (all, ours) = (ends(anywhere(&candidates, here)), ends(local(&candidates, here)));
+    let serving = ends(serving(&candidates));
+    let mut stay = |front: Front| {
+        if front.protocol == Protocol::Udp && !serving.is_empty() {
+            content.serving.insert(front, serving.clone());
+        }
+    };
     let seconds = service.affinity_seconds.unwrap_or(0);
     let mut lead = |view, front, ends: &BTreeSet<SocketAddr>| {
         content.leads.insert((view, front), Lead { seconds, ends: ends.clone() });
     };
     for address in inside {
         let (front, ends) = (at(address, port.port), if service.internal_local { &ours } else { &all });
+        stay(front);
         match ends.is_empty() {
             true => drop(content.refused.insert(front)),
             false => lead(View::Common, front, ends),
         }
     }
     for front in external {
+        stay(front);
         match all.is_empty() {
             true => drop(content.refused.insert(front)),
             false => lead(View::Common, front, &all),
@@ -233,6 +244,22 @@ mod tests {
         let guarded: Vec<_> =
             content.guarded.iter().map(|(front, clients)| (front.address, clients.len())).collect();
         assert_eq!(guarded, [(Some([203, 0, 113, 1].into()), 1)]);
+    }
+
+    #[test]
+    fn a_udp_client_may_stay_at_whatever_serves() {
+        let service =
+            format!(r#"{{{ALL}, "external-local": true, "ports": [{{"protocol": "UDP", "port": 53}}]}}"#);
+        let slices = r#"[{"ports": [{"protocol": "UDP", "port": 53}], "endpoints": [
+            {"address": "10.244.2.1"},
+            {"address": "10.244.2.2", "ready": false, "serving": true, "terminating": true},
+            {"address": "10.244.2.3", "ready": false, "serving": false, "terminating": true}]}]"#;
+        let service: Service = serde_json::from_str(&service).unwrap();
+        let content = content(&service, &serde_json::from_str::<Vec<Slice>>(slices).unwrap(), &here());
+        let both: BTreeSet<SocketAddr> =
+            ["10.244.2.1:53", "10.244.2.2:53"].map(|end| end.parse().unwrap()).into();
+        assert!(content.serving.len() == 3 && content.serving.values().all(|ends| *ends == both));
+        assert!(self::both(ALL, TWO).serving.is_empty(), "of TCP");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub type Elements = BTreeMap<(Map, bool), BTreeSet<Element>>;
 pub struct Placed {
     /// Which front leads where, the endpoints in the order of their numbers.
     pub leads: BTreeMap<(View, Front), Lead<Vec<SocketAddr>>>,
+    /// Fronts of UDP with the endpoints at which a client may stay.
+    pub serving: BTreeMap<Front, BTreeSet<SocketAddr>>,
     /// Fronts that are refused.
     pub refused: BTreeSet<Front>,
     /// Fronts that are not answered.
@@ -32,12 +34,12 @@ pub struct Placed {
 impl Placed {
     /// Places a content where a front's endpoints have had their numbers before.
     pub fn of(content: Content, before: &Self) -> Self {
-        let Content { leads, refused, dropped, addresses, guarded } = content;
+        let Content { leads, serving, refused, dropped, addresses, guarded } = content;
         let place = |(at, lead): ((View, Front), Lead<BTreeSet<SocketAddr>>)| {
             let had = before.leads.get(&at).map(|lead| &*lead.ends).unwrap_or_default();
             (at, Lead { seconds: lead.seconds, ends: arrange(had, lead.ends) })
         };
-        Self { leads: leads.into_iter().map(place).collect(), refused, dropped, addresses, guarded }
+        Self { leads: leads.into_iter().map(place).collect(), serving, refused, dropped, addresses, guarded }
     }
 
     /// Every front that is led or refused.
@@ -50,6 +52,7 @@ impl Placed {
     /// Adds another's.
     pub fn merge(&mut self, other: Self) {
         self.leads.extend(other.leads);
+        self.serving.extend(other.serving);
         self.refused.extend(other.refused);
         self.dropped.extend(other.dropped);
         self.addresses.extend(other.addresses);
@@ -154,7 +157,7 @@ pub fn end(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(from_octets(address)?, u16::from_be_bytes(port)))
 }
 
-/// Which fronts lead where, as maps hold it.
+/// Which fronts lead where, as maps hold it. Where clients may stay they do not tell: nowhere, as far as is known.
 pub fn read(elements: &Elements) -> Placed {
     let mut placed = Placed::default();
     let mut numbered: BTreeMap<(View, Front), BTreeMap<u32, SocketAddr>> = BTreeMap::new();
@@ -172,6 +175,8 @@ pub fn read(elements: &Elements) -> Placed {
     placed.leads.extend(
         numbered.into_iter().map(|(at, ends)| (at, Lead { seconds: 0, ends: ends.into_values().collect() })),
     );
+    let of_udp = placed.leads.keys().map(|(_, front)| *front).filter(|front| front.protocol == Protocol::Udp);
+    placed.serving = of_udp.map(|front| (front, BTreeSet::new())).collect();
     placed
 }
 

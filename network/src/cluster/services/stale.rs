@@ -2,7 +2,8 @@
 //!
 //! A TCP connection to an endpoint that has gone ends by itself. A UDP client may go on with the same port for ever,
 //! and as long as it does the kernel leads it where it led the first datagram: nowhere. A client that is kept at
-//! an endpoint would come back to it. Both are forgotten.
+//! an endpoint would come back to it. Both are forgotten: a kept client when nobody new is led to its endpoint, a
+//! connection when its endpoint serves no more.
 
 use super::Protocol;
 use super::content::Front;
@@ -16,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use sys::netlink::Netlink;
 
-/// The endpoints of a front by now, however it is seen.
+/// Endpoints by front.
 type Ends = BTreeMap<Front, BTreeSet<SocketAddr>>;
 
 /// Forgets what no longer leads to an endpoint of its front.
@@ -24,10 +25,9 @@ type Ends = BTreeMap<Front, BTreeSet<SocketAddr>>;
 /// # Errors
 /// What the kernel answered.
 pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
-    let changed = changed(before, after);
-    let mut clients = changed.clone();
-    clients.extend(no_longer_sticky(before, after).map(|front| (front, BTreeSet::new())));
-    if clients.is_empty() {
+    let connections = changed(&before.serving, &after.serving);
+    let clients = clients(before, after);
+    if connections.is_empty() && clients.is_empty() {
         return Ok(());
     }
     let mut kernel = Netlink::netfilter()?;
@@ -39,22 +39,29 @@ pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
                 .chain(&after.leads)
                 .any(|((_, front), lead)| front.v4 == v4 && lead.seconds > 0)
         };
-        if kept() {
+        if !clients.is_empty() && kept() {
             forget_clients(&mut kernel, v4, &clients)?;
         }
     }
-    match changed.keys().any(|front| front.protocol == Protocol::Udp) {
-        true => forget_connections(&mut kernel, &changed),
-        false => Ok(()),
+    match connections.is_empty() {
+        true => Ok(()),
+        false => forget_connections(&mut kernel, &connections),
     }
 }
 
-/// Fronts of which an endpoint has gone, or of which there was none before, and those that have gone themselves.
-fn changed(before: &Placed, after: &Placed) -> Ends {
-    let (had, have) = (ends(before), ends(after));
+/// Fronts whose kept clients are to be forgotten, but for those at these endpoints.
+fn clients(before: &Placed, after: &Placed) -> Ends {
+    let mut clients = changed(&ends(before), &ends(after));
+    clients.extend(no_longer_sticky(before, after).map(|front| (front, BTreeSet::new())));
+    clients
+}
+
+/// Fronts of which an endpoint has gone, or of which there was none before, and those that have gone themselves;
+/// each with its endpoints by now.
+fn changed(had: &Ends, have: &Ends) -> Ends {
     let fronts: BTreeSet<Front> = had.keys().chain(have.keys()).copied().collect();
     let of = |all: &Ends, front: &Front| all.get(front).cloned().unwrap_or_default();
-    let each = fronts.into_iter().map(|front| (front, of(&had, &front), of(&have, &front)));
+    let each = fronts.into_iter().map(|front| (front, of(had, &front), of(have, &front)));
     each.filter(|(_, had, have)| had.is_empty() || !had.is_subset(have))
         .map(|(front, _, have)| (front, have))
         .collect()
@@ -69,6 +76,7 @@ fn no_longer_sticky(before: &Placed, after: &Placed) -> impl Iterator<Item = Fro
     sticky(before).into_iter().filter(move |front| !left.contains(front))
 }
 
+/// To where new clients are led, however a front is seen.
 fn ends(placed: &Placed) -> Ends {
     let mut all = Ends::new();
     for ((_, front), lead) in &placed.leads {
@@ -145,8 +153,20 @@ mod tests {
         for (before, after, fronts) in
             [(&[A][..], &[A][..], 0), (&[A], &[A, B], 0), (&[A, B], &[A], 1), (&[A], &[], 1), (&[], &[A], 1)]
         {
-            assert_eq!(changed(&placed(before, 0), &placed(after, 0)).len(), fronts, "{before:?} {after:?}");
+            assert_eq!(clients(&placed(before, 0), &placed(after, 0)).len(), fronts, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn connections_of_before_an_agent_came_anew_are_looked_at_once() {
+        let serving = |ends: &[&str]| {
+            let (_, front) = *placed(&[A], 0).leads.keys().next().unwrap();
+            Ends::from([(front, ends.iter().map(|end| end.parse().unwrap()).collect())])
+        };
+        let found = super::super::place::read(&placed(&[A], 0).elements()).serving;
+        assert_eq!(changed(&found, &serving(&[A, B])), serving(&[A, B]));
+        assert_eq!(changed(&found, &Ends::new()), serving(&[]));
+        assert!(changed(&serving(&[A]), &serving(&[A, B])).is_empty());
     }
 
     #[test]
