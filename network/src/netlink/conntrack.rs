@@ -27,6 +27,15 @@ pub struct Tracked {
     original: Vec<u8>,
 }
 
+#[cfg(test)]
+impl Tracked {
+    /// One for tests of what is decided about it.
+    pub fn between(protocol: u8, destination: &str, answers: &str) -> Self {
+        let [destination, answers] = [destination, answers].map(|end| end.parse().unwrap());
+        Self { protocol, destination, answers, family: 0, original: Vec::new() }
+    }
+}
+
 /// Asks for all of them.
 pub fn list() -> Request {
     Request::new(GET, 0, &[0; BODY])

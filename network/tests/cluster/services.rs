@@ -241,6 +241,28 @@ for _ in range(3):
 }
 
 #[test]
+fn a_udp_client_that_came_before_the_nodes_port_led_anywhere_is_led() {
+    let (cluster, pods, _servers) = scene();
+    let script = "
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(10)
+client.connect((\"192.0.2.2\", 30080))
+for _ in range(2):
+    client.send(b\"?\")
+    try: print(client.recv(100).decode(), flush=True)
+    except OSError as error: print(error, flush=True)
+    open(\"/run/go\").read()
+";
+    cluster.run(&format!("mkfifo /run/go; cat > /run/client <<'END'\n{script}\nEND"));
+    let mut client = cluster.world("python3 /run/client");
+    client.says("refused");
+    cluster.apply("services", &line(&service(VIP, "UDP", &endpoints(&pods[..1], ""))));
+    cluster.run("echo > /run/go");
+    client.says("a to ");
+}
+
+#[test]
 fn changes_touch_only_what_is_theirs_and_established_connections_go_on() {
     let (cluster, pods, _servers) = scene();
     let other = service(VIP, "TCP", &endpoints(&pods[..2], ""))

@@ -10,11 +10,12 @@ use super::content::Front;
 use super::kernel::elements;
 use super::place::{Placed, end, key};
 use super::table::{Map, TABLE};
+use crate::netlink::address;
 use crate::netlink::conntrack::{self, Tracked};
 use crate::netlink::nft::message::{self, Element};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use sys::netlink::Netlink;
 
 /// Endpoints by front.
@@ -85,22 +86,25 @@ fn ends(placed: &Placed) -> Ends {
     all
 }
 
-/// Whether a connection leads to what is no longer its front's endpoint. One to a port of the node counts
-/// only if it was led on: other programs may listen there.
-fn is_stale(connection: &Tracked, changed: &Ends) -> bool {
+/// Whether a connection leads to what is no longer its front's endpoint. One to a port of the node was led on, or came
+/// to one of the node's own addresses before the port led anywhere: others' ports have the same numbers.
+fn is_stale(connection: &Tracked, changed: &Ends, own: &BTreeSet<IpAddr>) -> bool {
     let led = connection.answers != connection.destination;
     let (address, port) = (connection.destination.ip(), connection.destination.port());
     let udp =
         |address| Front { address, v4: connection.destination.is_ipv4(), protocol: Protocol::Udp, port };
     let elsewhere = |front| changed.get(&front).is_some_and(|ends| !ends.contains(&connection.answers));
     let of_udp = connection.protocol == Protocol::Udp as u8;
-    of_udp && (elsewhere(udp(Some(address))) || led && elsewhere(udp(None)))
+    of_udp && (elsewhere(udp(Some(address))) || (led || own.contains(&address)) && elsewhere(udp(None)))
 }
 
 fn forget_connections(kernel: &mut Netlink, changed: &Ends) -> io::Result<()> {
-    let mut stale = Vec::new();
+    let (mut own, mut stale) = (BTreeSet::new(), Vec::new());
+    Netlink::route()?.dump(address::list(), |kind, body| {
+        own.extend(address::any(kind, body).map(|(_, address, _)| address));
+    })?;
     kernel.dump(conntrack::list(), |kind, body| {
-        stale.extend(conntrack::parse(kind, body).filter(|connection| is_stale(connection, changed)));
+        stale.extend(conntrack::parse(kind, body).filter(|connection| is_stale(connection, changed, &own)));
     })?;
     for connection in stale {
         match kernel.change(conntrack::forget(&connection)) {
@@ -167,6 +171,25 @@ mod tests {
         assert_eq!(changed(&found, &serving(&[A, B])), serving(&[A, B]));
         assert_eq!(changed(&found, &Ends::new()), serving(&[]));
         assert!(changed(&serving(&[A]), &serving(&[A, B])).is_empty());
+    }
+
+    #[test]
+    fn a_connection_to_a_port_of_the_node_is_one_to_an_address_of_its_own_or_was_led() {
+        let front = Front { address: None, v4: true, protocol: Protocol::Udp, port: 30053 };
+        let changed = Ends::from([(front, BTreeSet::from([A.parse().unwrap()]))]);
+        let own = BTreeSet::from(["192.0.2.2".parse().unwrap()]);
+        for (destination, answers, stale) in [
+            ("192.0.2.2:30053", A, false),
+            ("192.0.2.2:30053", B, true),
+            ("192.0.2.2:30053", "192.0.2.2:30053", true),
+            ("192.0.2.2:30054", "192.0.2.2:30054", false),
+            ("203.0.113.1:30053", "203.0.113.1:30053", false),
+            ("203.0.113.1:30053", B, true),
+        ] {
+            let connection = Tracked::between(17, destination, answers);
+            assert_eq!(is_stale(&connection, &changed, &own), stale, "{destination} {answers}");
+        }
+        assert!(!is_stale(&Tracked::between(6, "192.0.2.2:30053", B), &changed, &own), "by TCP");
     }
 
     #[test]
