@@ -214,6 +214,21 @@ fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
 }
 
 #[test]
+fn a_client_that_was_kept_elsewhere_comes_to_this_nodes_endpoints_when_the_policy_says_so() {
+    let (cluster, pods, _servers) = scene();
+    let _third = cluster.serve("client", 80);
+    let away = pods[1].each_ref().map(|address| endpoint(address, "two", ""));
+    let spec = format!(r#"{VIP}, "affinity-seconds": 10800"#);
+    cluster.apply("services", &line(&service(&spec, "TCP", &away)));
+    assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("b to "));
+    let ours = [endpoints(&pods[..1], ""), endpoints(&pods[2..], "")].concat();
+    let spec = format!(r#"{spec}, "external-local": true"#);
+    cluster.apply("services", &line(&service(&spec, "TCP", &[ours, away.to_vec()].concat())));
+    let said = cluster.ask("world", "192.0.2.2", 30080, "tcp");
+    assert!(["a to 192.0.2.1", "client to 192.0.2.1"].contains(&&*said), "{said}");
+}
+
+#[test]
 fn a_udp_client_stays_while_its_endpoint_serves_and_follows_when_it_goes() {
     let (cluster, pods, _servers) = scene();
     cluster.apply("services", &line(&service(VIP, "UDP", &endpoints(&pods[..1], ""))));

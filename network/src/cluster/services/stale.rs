@@ -6,7 +6,7 @@
 //! connection when its endpoint serves no more.
 
 use super::Protocol;
-use super::content::Front;
+use super::content::{Front, View};
 use super::kernel::elements;
 use super::place::{Placed, end, key};
 use super::table::{Map, TABLE};
@@ -53,6 +53,9 @@ pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
 /// Fronts whose kept clients are to be forgotten, but for those at these endpoints.
 fn clients(before: &Placed, after: &Placed) -> Ends {
     let mut clients = changed(&ends(before), &ends(after));
+    // Who comes from outside and was kept while this node led him anywhere.
+    let direct = after.leads.iter().filter(|(at, _)| at.0 == View::Direct && !before.leads.contains_key(at));
+    clients.extend(direct.map(|((_, front), lead)| (*front, lead.ends.iter().copied().collect())));
     clients.extend(no_longer_sticky(before, after).map(|front| (front, BTreeSet::new())));
     clients
 }
@@ -138,7 +141,7 @@ fn forget_clients(kernel: &mut Netlink, v4: bool, changed: &Ends) -> io::Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::{Lead, View};
+    use super::super::content::Lead;
     use super::*;
 
     fn placed(ends: &[&str], seconds: u32) -> Placed {
@@ -190,6 +193,17 @@ mod tests {
             assert_eq!(is_stale(&connection, &changed, &own), stale, "{destination} {answers}");
         }
         assert!(!is_stale(&Tracked::between(6, "192.0.2.2:30053", B), &changed, &own), "by TCP");
+    }
+
+    #[test]
+    fn who_is_kept_elsewhere_is_free_when_only_this_nodes_endpoints_are_his() {
+        let before = placed(&[A, B], 9);
+        let mut after = before.clone();
+        let front = *after.leads.keys().map(|(_, front)| front).next().unwrap();
+        let ours = Lead { seconds: 9, ends: vec![A.parse().unwrap()] };
+        after.leads.insert((View::Direct, front), ours);
+        assert_eq!(clients(&before, &after), Ends::from([(front, BTreeSet::from([A.parse().unwrap()]))]));
+        assert!(clients(&after, &after).is_empty() && clients(&after, &before).is_empty());
     }
 
     #[test]
