@@ -1,7 +1,9 @@
 //! The ways of pods' packets: the node's pod network, other nodes' pods, Services. The API server's objects become
 //! the words of [`network::cluster`], which makes the kernel so.
 
+mod answering;
 mod health;
+mod proxy;
 
 use crate::api::Api;
 use crate::node::report::{Own, Standing};
@@ -11,6 +13,7 @@ use crate::worker::Services as Known;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
 use network::cluster::pods::{PodNetwork, define};
 use network::cluster::routes::{Other, Routes, settle};
@@ -20,7 +23,6 @@ use network::cluster::services::{
 use spec::node::{By, Cidr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,12 +40,25 @@ const OTHERS: &str = "service.kubernetes.io/service-proxy-name";
 /// The label of slices to which only names lead.
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
+/// The taint of nodes that the cluster's autoscaler is about to delete.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
 /// What a node is to the ways: its pods' subnets, its addresses, its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     subnets: Vec<Cidr>,
     addresses: Vec<IpAddr>,
     zone: Option<String>,
+    /// It is being deleted, or is to be.
+    leaves: bool,
+}
+
+/// How it stands with leading to Services.
+#[derive(Clone, Copy, Debug, Default)]
+struct Led {
+    healthy: bool,
+    /// When they were last led to as they should be.
+    last: Option<Timestamp>,
 }
 
 /// Nodes by name; their namespace is empty.
@@ -61,7 +76,7 @@ pub async fn keep(
 ) {
     let places = watch::Sender::new(Arc::new(Places::new()));
     let slices = watch::Sender::new(Arc::new(Slices::new()));
-    let healthy = Arc::new(AtomicBool::new(false));
+    let led = watch::Sender::new(Led::default());
     let all = watcher::Config::default;
     tokio::join!(
         mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), &places),
@@ -82,8 +97,9 @@ pub async fn keep(
         async {
             if own.cluster.services == By::Node {
                 tokio::join!(
-                    lead(own, places.subscribe(), services.subscribe(), slices.subscribe(), &healthy),
-                    health::keep(&own.name, services.subscribe(), slices.subscribe(), healthy.clone()),
+                    lead(own, places.subscribe(), services.subscribe(), slices.subscribe(), &led),
+                    health::keep(&own.name, services.subscribe(), slices.subscribe(), led.subscribe()),
+                    proxy::keep(&own.name, places.subscribe(), led.subscribe()),
                 );
             }
         },
@@ -99,7 +115,9 @@ fn place(node: &Node) -> Place {
         addresses.filter(|own| own.type_ == "InternalIP").filter_map(|own| own.address.parse().ok());
     let labels = node.metadata.labels.as_ref();
     let zone = labels.and_then(|labels| labels.get("topology.kubernetes.io/zone").cloned());
-    Place { subnets, addresses: addresses.collect(), zone }
+    let leaves = node.metadata.deletion_timestamp.is_some()
+        || spec.taints.iter().flatten().any(|taint| taint.key == TO_BE_DELETED);
+    Place { subnets, addresses: addresses.collect(), zone, leaves }
 }
 
 /// The pods' network of this node and the ways to others'.
@@ -173,7 +191,7 @@ async fn lead(
     mut places: watch::Receiver<Arc<Places>>,
     mut known: watch::Receiver<Arc<Known>>,
     mut slices: watch::Receiver<Arc<Slices>>,
-    healthy: &AtomicBool,
+    led: &watch::Sender<Led>,
 ) {
     let ruled = Arc::new(Mutex::new(services::Services::new()));
     let (mut trouble, mut before) = (Trouble::default(), None::<(Arc<Known>, Arc<Slices>, Here)>);
@@ -196,7 +214,10 @@ async fn lead(
                 ruled.lock().unwrap_or_else(PoisonError::into_inner).apply(&at, changes)
             });
             let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
-            healthy.store(done.is_ok(), Ordering::Relaxed);
+            led.send_modify(|led| {
+                led.healthy = done.is_ok();
+                led.last = if led.healthy { Some(Timestamp::now()) } else { led.last };
+            });
             if trouble.of("lead to Services", done).is_none() {
                 before = None;
                 sleep(PAUSE).await;
@@ -419,13 +440,20 @@ mod tests {
 
     #[test]
     fn a_nodes_place_is_read_from_its_object() {
-        let node: Node = serde_json::from_value(json!({
+        let mut node: Node = serde_json::from_value(json!({
             "metadata": { "name": "a", "labels": { "topology.kubernetes.io/zone": "z" } },
             "spec": { "podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"] },
             "status": { "addresses": [{ "type": "Hostname", "address": "a" }, { "type": "InternalIP", "address": "192.0.2.1" }] },
         }))
         .unwrap();
-        let place = place(&node);
-        assert_eq!((place.subnets.len(), place.addresses.len(), place.zone.as_deref()), (2, 1, Some("z")));
+        let own = place(&node);
+        assert_eq!((own.subnets.len(), own.addresses.len(), own.zone.as_deref()), (2, 1, Some("z")));
+        assert!(!own.leaves);
+        let taint = json!([{ "key": TO_BE_DELETED, "effect": "NoSchedule" }]);
+        node.spec.as_mut().unwrap().taints = serde_json::from_value(taint).unwrap();
+        assert!(place(&node).leaves);
+        node.spec = None;
+        node.metadata.deletion_timestamp = Some(crate::pod::status::time(1));
+        assert!(place(&node).leaves);
     }
 }

@@ -5,38 +5,19 @@
 //!
 //! Endpoints that are ready count, each address once; those of the family by which is asked.
 
-use super::{OTHERS, Slices, has_label};
+use super::answering::{self, AGAIN, ALL, listen, serve};
+use super::{Led, OTHERS, Slices, has_label};
 use crate::say::Trouble;
 use crate::worker::Services as Known;
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{HeaderValue, StatusCode};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use sys::cause::cause;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-
-/// Until a port that was taken is asked for again.
-const AGAIN: Duration = Duration::from_secs(10);
-
-/// How long a client may take to ask.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Most clients of a port at a time.
-const CLIENTS: usize = 64;
 
 /// Namespace and name of a Service.
 type Key = (String, String);
@@ -107,12 +88,12 @@ impl Drop for Server {
     }
 }
 
-/// Answers for ever; `healthy` says whether this node leads to Services as it should.
+/// Answers for ever.
 pub(super) async fn keep(
     node: &str,
     mut services: watch::Receiver<Arc<Known>>,
     mut slices: watch::Receiver<Arc<Slices>>,
-    healthy: Arc<AtomicBool>,
+    led: watch::Receiver<Led>,
 ) {
     let mut servers: BTreeMap<Key, Server> = BTreeMap::new();
     let mut troubles: BTreeMap<Key, Trouble> = BTreeMap::new();
@@ -126,11 +107,21 @@ pub(super) async fn keep(
                 server.ends.send_replace(*ends);
                 continue;
             }
-            let listening = listen(*port).await.map_err(|error| cause(&error));
+            let listening = listen(ALL, *port).await.map_err(|error| cause(&error));
             let what = format!("listen on healthCheckNodePort {port} of service {}/{}", key.0, key.1);
             if let Some(listener) = troubles.entry(key.clone()).or_default().of(&what, listening) {
                 let (ends, receiver) = watch::channel(*ends);
-                let task = tokio::spawn(serve(listener, key.clone(), receiver, healthy.clone()));
+                let (of, led) = (key.clone(), led.clone());
+                let task = tokio::spawn(serve(listener, move |peer, _| {
+                    let now = *receiver.borrow();
+                    let count = if peer.is_ipv4() { now.v4 } else { now.v6 };
+                    let (status, words) = answer(&of, count, led.borrow().healthy);
+                    let mut response = answering::json(status, words);
+                    response
+                        .headers_mut()
+                        .insert("x-load-balancing-endpoint-weight", HeaderValue::from(count));
+                    response
+                }));
                 servers.insert(key.clone(), Server { port: *port, ends, task });
             }
         }
@@ -143,57 +134,15 @@ pub(super) async fn keep(
     }
 }
 
-/// On all addresses of the node, of both families where the kernel has both.
-async fn listen(port: u16) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await {
-        Err(error) if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
-            TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await
-        }
-        listening => listening,
-    }
-}
-
-async fn serve(listener: TcpListener, key: Key, ends: watch::Receiver<Ends>, healthy: Arc<AtomicBool>) {
-    let room = Arc::new(Semaphore::new(CLIENTS));
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let Ok((stream, peer)) = listener.accept().await else {
-            // Too many open files, or a client that has left.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let now = *ends.borrow();
-        let count = if peer.ip().to_canonical().is_ipv4() { now.v4 } else { now.v6 };
-        let (status, words) = answer(&key, count, healthy.load(Ordering::Relaxed));
-        tokio::spawn(async move {
-            let _ = timeout(PATIENCE, client(stream, status, count, words)).await;
-            drop(permit);
-        });
-    }
-}
-
-/// One client, one question.
-async fn client(stream: TcpStream, status: StatusCode, count: usize, words: String) {
-    let service = service_fn(move |_: Request<Incoming>| {
-        let response = Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("X-Content-Type-Options", "nosniff")
-            .header("X-Load-Balancing-Endpoint-Weight", count)
-            .header(header::CONNECTION, "close");
-        let response = response.body(Full::new(Bytes::from(words.clone())));
-        async move { Ok::<_, Infallible>(response.unwrap_or_default()) }
-    });
-    let mut server = http1::Builder::new();
-    let server = server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use network::cluster::services::{Endpoint, Slice};
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     fn key(name: &str) -> Key {
         ("n".to_owned(), name.to_owned())
@@ -283,8 +232,8 @@ mod tests {
         let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
         let known = watch::Sender::new(Arc::new(services(&[("web", "Local", port.into())])));
         let slices = watch::Sender::new(Arc::new(Slices::new()));
-        let healthy = Arc::new(AtomicBool::new(true));
-        let task = keep("me", known.subscribe(), slices.subscribe(), healthy);
+        let led = watch::Sender::new(Led { healthy: true, last: None });
+        let task = keep("me", known.subscribe(), slices.subscribe(), led.subscribe());
         let asks = async {
             ask_until(port, |text| text.is_some_and(|text| text.starts_with("HTTP/1.1 503"))).await;
             let one = slice("web", &[("10.1.0.1", true, "me")]);
