@@ -117,6 +117,8 @@ fn enter_root(boot: &mut Boot) -> Told {
     match root::enter(&boot.line, &mut boot.modules, boot.devices.as_ref()) {
         Ok((root, words)) => {
             boot.root = root;
+            // It has more modules than the initramfs, those for drives with a configuration among them.
+            boot.modules.open();
             Ok(Some(words))
         }
         Err(error) => root::give_up(&error),
@@ -153,9 +155,6 @@ const CONTAINER_ROOTS: &str = "fs-overlay";
 
 /// With the root and the configuration, everything else that the hardware asks for.
 fn load_all_modules(boot: &mut Boot) -> Told {
-    if boot.root != Root::Initramfs {
-        boot.modules.open();
-    }
     if boot.devices.is_none() && boot.modules.any() {
         boot.devices = Some(Socket::open()?);
     }

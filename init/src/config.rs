@@ -10,7 +10,7 @@ use crate::console;
 use crate::disks::{self, Disk};
 use crate::error::{Context, Error, Result};
 use crate::modules::Modules;
-use crate::uevent::Socket;
+use crate::uevent::{self, Socket};
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use spec::node::{Layer, Node, load};
@@ -29,6 +29,8 @@ const DRIVE: &str = "/run/skerry/drive";
 const FIRMWARE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.skerry/config/raw";
 /// The device that says it, and what a module for that is found by.
 const FIRMWARE_DEVICE: (&str, &str) = ("/sys/bus/acpi/devices/QEMU0002:00", "acpi:QEMU0002:");
+/// Disks and CD-ROMs, but for those of virtio, NVMe and Xen, are SCSI devices to the kernel.
+const SCSI_DEVICES: &str = "/sys/bus/scsi/devices";
 const KINDS: [&str; 4] = ["vfat", "iso9660", "ext4", "erofs"];
 
 /// What is in force, and where it came from.
@@ -191,6 +193,7 @@ fn text_of(bytes: Vec<u8>, origin: &str) -> Result<String> {
 
 /// Reads the first drive that has a `node.toml`. A cloud's own drive of that label has none.
 fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Result<Option<Layer>> {
+    load_for_scsi(modules);
     let awaited = line.drive == Drive::Wait;
     let end = console::now() + if awaited { line.timeout } else { Duration::ZERO };
     let mut empty = Vec::new();
@@ -209,6 +212,15 @@ fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>
         say!("configuration: no drive labelled {labels} with node.toml after {seconds} s; {}", disks::seen());
     }
     Ok(None)
+}
+
+/// A CD-ROM needs a module that the root alone has, since it does not lie on one. The step that loads
+/// everything else comes later: it goes by the configuration.
+fn load_for_scsi(modules: &mut Modules) {
+    let aliases = uevent::modaliases(SCSI_DEVICES);
+    if !aliases.is_empty() {
+        modules.load_for(&aliases);
+    }
 }
 
 /// The drive to read next: by the order of the labels, then of the names.

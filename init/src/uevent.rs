@@ -95,6 +95,13 @@ pub fn present_devices() -> Vec<String> {
     found
 }
 
+/// The modaliases of a bus's devices: of the links in its folder.
+pub fn modaliases(devices: &str) -> Vec<String> {
+    let devices = fs::read_dir(devices).into_iter().flatten().flatten();
+    let aliases = devices.filter_map(|device| fs::read_to_string(device.path().join("modalias")).ok());
+    aliases.map(|alias| alias.trim_end().to_owned()).collect()
+}
+
 fn walk(folder: &Path, found: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -127,6 +134,18 @@ mod tests {
     fn a_name_that_is_no_text_harms_nothing_else() {
         let event = parse(b"add@/devices/x\0ACTION=add\0NAME=\"\xff\"\0MODALIAS=usb:v1\0").unwrap();
         assert_eq!(event.modalias.as_deref(), Some("usb:v1"));
+    }
+
+    #[test]
+    fn devices_of_a_bus_say_what_drives_them() {
+        let bus = std::env::temp_dir().join(format!("skerry-init-bus-{}", std::process::id()));
+        for (device, file) in [("0:0:1:0", "modalias"), ("host0", "uevent")] {
+            fs::create_dir_all(bus.join(device)).unwrap();
+            fs::write(bus.join(device).join(file), "scsi:t-0x05\n").unwrap();
+        }
+        assert_eq!(modaliases(bus.to_str().unwrap()), ["scsi:t-0x05"]);
+        assert!(modaliases("/no/such/bus").is_empty());
+        fs::remove_dir_all(bus).unwrap();
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn config_drive(folder: &Path, label: &str, toml: &[u8]) -> Result<Pa
     drive(folder, label, &content, "4M")
 }
 
-/// A drive with the volume label `label` and the files of `content`.
+/// A drive with the volume label `label` and the files of `content`, in blocks that a CD-ROM can have too.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub(crate) fn config_drive(folder: &Path, label: &str, toml: &[u8]) -> Result<Pa
 pub(crate) fn drive(folder: &Path, label: &str, content: &Path, size: &str) -> Result<PathBuf> {
     let drive = fresh(folder, "drive");
     let mut make = Command::new("mke2fs");
-    make.args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"]);
+    make.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-L", label, "-d"]);
     said(make.args([content, &drive]).arg(size))?;
     Ok(drive)
 }
@@ -61,6 +61,20 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// A drive with this volume label, and a `node.toml` or nothing on it.
+    ///
+    /// # Errors
+    ///
+    /// When mke2fs(8) fails.
+    pub fn config_drive(&self, label: &str, toml: Option<&str>) -> Result<PathBuf> {
+        if let Some(toml) = toml {
+            return config_drive(&self.0, label, toml.as_bytes());
+        }
+        let nothing = fresh(&self.0, "content");
+        fs::create_dir(&nothing)?;
+        drive(&self.0, label, &nothing, "4M")
     }
 
     /// A blank disk of `mebibytes`, sparse.

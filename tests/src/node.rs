@@ -20,6 +20,7 @@ pub struct Node {
     firmware: Option<String>,
     disks: Vec<Disk>,
     append: String,
+    options: Vec<(String, String)>,
     free_slots: u32,
     watchdog: bool,
     ends_at_reset: bool,
@@ -46,6 +47,7 @@ impl Node {
             firmware: None,
             disks: Vec::new(),
             append: String::new(),
+            options: Vec::new(),
             free_slots: 0,
             watchdog: false,
             ends_at_reset: false,
@@ -112,6 +114,12 @@ impl Node {
     /// More words on the kernel's command line.
     pub fn append(self, words: &str) -> Self {
         Self { append: format!("{} {words}", self.append), ..self }
+    }
+
+    /// One of QEMU's own options, for a device that few tests need.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Slots for disks that are plugged in later.
@@ -187,6 +195,7 @@ impl Node {
         if self.ends_at_reset {
             machine = machine.ends_at_reset();
         }
+        let machine = self.options.iter().fold(machine, |machine, (name, value)| machine.option(name, value));
         Ok(self.disks.iter().cloned().fold(machine, Machine::disk))
     }
 }

@@ -1,6 +1,7 @@
 //! The data disk, and disks that come later.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use tests::{Disk, Node, Result, Scratch};
 
@@ -85,6 +86,23 @@ fn a_disk_that_is_larger_than_its_file_system_is_taken_whole() -> Result {
 }
 
 #[test]
+fn a_scsi_controllers_cd_rom_has_the_configuration_and_its_disk_is_found_by_serial_number() -> Result {
+    let folder = Scratch::new()?;
+    let (disc, data) = (folder.config_drive("CIDATA", Some(NAMED))?, folder.blank_disk(64)?);
+    let drive = |id, file: &Path| format!("if=none,id={id},format=raw,file={}", file.display());
+    let node = Node::new()
+        .option("-device", "virtio-scsi-pci")
+        .option("-drive", &format!("media=cdrom,readonly=on,{}", drive("disc", &disc)))
+        .option("-device", "scsi-cd,drive=disc")
+        .option("-drive", &drive("data", &data))
+        .option("-device", "scsi-hd,drive=data,serial=data")
+        .boot()?;
+    node.console().wait_for("data: formatting sda")?;
+    node.console().wait_for(", /dev/sr0/node.toml")?;
+    Ok(())
+}
+
+#[test]
 fn a_disk_is_plugged_in_and_out_while_the_node_runs() -> Result {
     let folder = Scratch::new()?;
     // Nothing here has a virtio disk before, so its module comes with it.
@@ -99,7 +117,7 @@ fn a_disk_is_plugged_in_and_out_while_the_node_runs() -> Result {
 }
 
 /// What ext4 says of itself: `clean` after a clean unmount.
-fn state_of(file: &std::path::Path) -> Result<String> {
+fn state_of(file: &Path) -> Result<String> {
     let output = Command::new("dumpe2fs").arg("-h").arg(file).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("needs_recovery"), "the journal was not closed");
