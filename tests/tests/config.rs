@@ -24,6 +24,19 @@ fn a_drive_is_merged_over_the_image() -> Result {
 }
 
 #[test]
+fn a_drive_without_one_does_not_hide_the_one_that_has_it() -> Result {
+    let folder = tests::Scratch::new()?;
+    let clouds = folder.config_drive("SKERRY", None)?;
+    let own = folder.config_drive("cidata", Some("hostname = \"own\"\n"))?;
+    for how in ["auto", "wait"] {
+        let drives = Node::new().disk(Disk::new(&clouds).read_only()).disk(Disk::new(&own).read_only());
+        let node = drives.append(&format!("skerry.config={how}")).boot()?;
+        assert_eq!(node.run("hostname")?, "own\n");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_qemu_is_given_is_over_the_drive_and_below_the_command_line() -> Result {
     let given = "hostname = \"given\"\n[watchdog]\ntimeout = \"66s\"\n";
     let drive = "hostname = \"drive\"\n[watchdog]\ntimeout = \"77s\"\n[data]\nmemory = \"33M\"\n";
