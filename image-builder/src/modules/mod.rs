@@ -45,13 +45,11 @@ pub const INITRAMFS: [&str; 9] = [
 
 /// What a node needs beside that: containers' roots, data disk, configuration drives,
 /// network, entropy, power button, watchdog.
-pub const ROOT: [&str; 18] = [
+pub const ROOT: [&str; 15] = [
     "af_packet",
     "button",
     "cdrom",
-    "ena",
     "ext4",
-    "gve",
     "i6300esb",
     "isofs",
     "nls_ascii",
@@ -63,13 +61,14 @@ pub const ROOT: [&str; 18] = [
     "vfat",
     "virtio_net",
     "virtio_rng",
-    "xen_netfront",
 ];
 
-/// What a node loads when its first container is on a network of its own. Most never
-/// do, so these lie compressed where the kernel can unpack them.
-pub const ON_DEMAND: [&str; 10] = [
+/// What a node loads when its first container is on a network of its own, and the network cards that machines of one
+/// cloud have. Most never do, so these lie compressed where the kernel can unpack them.
+pub const ON_DEMAND: [&str; 13] = [
     "bridge",
+    "ena",
+    "gve",
     "nf_tables",
     "nft_chain_nat",
     "nft_ct",
@@ -79,6 +78,7 @@ pub const ON_DEMAND: [&str; 10] = [
     "nft_masq",
     "nft_nat",
     "veth",
+    "xen_netfront",
 ];
 
 /// What a cluster's worker loads beside those: for Services, policies, the tunnel to other nodes, NFS volumes, and for
