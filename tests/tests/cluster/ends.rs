@@ -7,7 +7,7 @@ use tests::{Cluster, Result};
 const PODS: &str = r#"
 apiVersion: v1
 kind: Pod
-metadata: { name: forced, namespace: ends }
+metadata: { name: forced, namespace: endings }
 spec:
   nodeName: ends
   terminationGracePeriodSeconds: 60
@@ -29,7 +29,7 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: hangs, namespace: ends }
+metadata: { name: hangs, namespace: endings }
 spec:
   nodeName: ends
   restartPolicy: OnFailure
@@ -43,7 +43,7 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: greedy, namespace: ends }
+metadata: { name: greedy, namespace: endings }
 spec:
   nodeName: ends
   restartPolicy: Never
@@ -56,7 +56,7 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: stuck, namespace: ends }
+metadata: { name: stuck, namespace: endings }
 spec:
   nodeName: ends
   terminationGracePeriodSeconds: 1
@@ -65,7 +65,7 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: { name: parts, namespace: ends }
+metadata: { name: parts, namespace: endings }
 spec:
   nodeName: ends
   terminationGracePeriodSeconds: 1
@@ -84,9 +84,9 @@ fn pods_end_as_on_other_nodes() -> Result {
     let node = cluster.node("ends")?.boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/ends --timeout=1s")?;
     cluster.run_until("kubectl describe node ends | grep -A99 ^Events: | grep 'NodeReady .* kubelet'")?;
-    namespace(&cluster, "ends")?;
+    namespace(&cluster, "endings")?;
     cluster.apply(PODS)?;
-    let of = |pod: &str, path: &str| format!("kubectl -n ends get pod {pod} -o jsonpath='{{{path}}}'");
+    let of = |pod: &str, path: &str| format!("kubectl -n endings get pod {pod} -o jsonpath='{{{path}}}'");
     let status = ".status.containerStatuses[0]";
 
     // What is left of a container that lost a process to its limit goes, too.
@@ -97,7 +97,7 @@ fn pods_end_as_on_other_nodes() -> Result {
     // A failed probe restarts whatever ends with 0 then.
     cluster.run_until(&format!("{} | grep -x '[1-9]'", of("hangs", &format!("{status}.restartCount"))))?;
     cluster.run_until(
-        "kubectl -n ends get events | grep 'Container main failed liveness probe, will be restarted'",
+        "kubectl -n endings get events | grep 'Container main failed liveness probe, will be restarted'",
     )?;
     // A path with a part that nobody knows is no path.
     cluster.run_until(&format!(
@@ -105,29 +105,29 @@ fn pods_end_as_on_other_nodes() -> Result {
         of("parts", &format!("{status}.state.waiting.message"))
     ))?;
     // Who looks into a pod that does not come up need not wait.
-    cluster.kubectl("-n ends debug stuck --image=busybox --image-pull-policy=Never -- sleep 3600")?;
+    cluster.kubectl("-n endings debug stuck --image=busybox --image-pull-policy=Never -- sleep 3600")?;
     cluster.run_until(&format!(
         "{} | grep -q startedAt",
         of("stuck", ".status.ephemeralContainerStatuses[0].state.running")
     ))?;
 
     // Logs lie where collectors look, and are told with users and mounts.
-    cluster.run_until("kubectl -n ends wait --for=condition=Ready pod/forced --timeout=1s")?;
-    let log = "/var/log/pods/ends_forced_*/main/0.log";
+    cluster.run_until("kubectl -n endings wait --for=condition=Ready pod/forced --timeout=1s")?;
+    let log = "/var/log/pods/endings_forced_*/main/0.log";
     node.run_until(&format!("test -f {log} && ! test -L {log} && grep -q 'stdout F up$' {log}"))?;
-    let link = node.run("readlink /var/log/containers/forced_ends_main-*.log")?;
-    assert!(link.starts_with("/var/log/pods/ends_forced_"), "{link}");
+    let link = node.run("readlink /var/log/containers/forced_endings_main-*.log")?;
+    assert!(link.starts_with("/var/log/pods/endings_forced_"), "{link}");
     let user = cluster.run(&of("forced", &format!("{status}.user.linux.uid")))?;
     let mount = cluster.run(&of("forced", &format!("{status}.volumeMounts[0].mountPath")))?;
     assert_eq!((user.as_str(), mount.as_str()), ("0", "/kept"));
 
     // Whoever is deleted by force has its time all the same, and hooks of sidecars run from the beginning.
-    cluster.kubectl("-n ends delete pod forced --force --grace-period=0 --wait=true --timeout=60s")?;
+    cluster.kubectl("-n endings delete pod forced --force --grace-period=0 --wait=true --timeout=60s")?;
     node.run_until("grep -x 'side hook' /var/ends/said")?;
     node.run("! grep -q main /var/ends/said && touch /var/ends/go")?;
     node.run_until("grep -x 'main ended' /var/ends/said")?;
-    node.run_until("! ls -d /var/log/pods/ends_forced_* 2>/dev/null")?;
-    cluster.kubectl("delete namespace ends --wait=true --timeout=90s")?;
+    node.run_until("! ls -d /var/log/pods/endings_forced_* 2>/dev/null")?;
+    cluster.kubectl("delete namespace endings --wait=true --timeout=90s")?;
     node.power_off()
 }
 
