@@ -61,7 +61,7 @@ fn a_policy_holds_between_pods_of_two_machines() -> Result {
     cluster.run_until("kubectl -n guarded wait --for=condition=Ready pod --all --timeout=1s")?;
     let address = cluster.kubectl("-n guarded get pod web -o jsonpath='{.status.podIP}'")?;
     let asks_for = |client: &str, port: u16| {
-        format!("kubectl -n guarded exec {client} -- wget -q -T 3 -O - http://{address}:{port}/page")
+        format!("kubectl -n guarded exec {client} -- timeout 3 wget -q -O - http://{address}:{port}/page")
     };
     let answered =
         |client: &str, port| cluster.run_until(&format!("{} | grep -x hello", asks_for(client, port)));
@@ -116,12 +116,13 @@ spec:
     readinessProbe: { httpGet: { path: /hostname, port: 8080 }, periodSeconds: 1 }
 "#;
 
-/// A pod that asks as soon as it runs: 0 when it is answered.
+/// A pod that asks as soon as it runs: 0 when it is answered. Whoever waits in vain is killed, which a namespace's first
+/// process would not be.
 fn hasty(number: u32, address: &str) -> String {
     format!(
         r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "hasty{number}", "namespace": "closed" }},
             "spec": {{ "nodeName": "instant", "restartPolicy": "Never", "containers": [{{ "name": "main", "image": "busybox",
-                "imagePullPolicy": "Never", "command": ["wget", "-q", "-T", "1", "-O", "/dev/null", "http://{address}:8080/hostname"] }}] }} }}"#
+                "imagePullPolicy": "Never", "command": ["sh", "-c", "timeout 3 wget -q -O /dev/null http://{address}:8080/hostname; exit $?"] }}] }} }}"#
     )
 }
 
