@@ -25,6 +25,8 @@ const REFILL: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 struct Said {
     about: ObjectReference,
+    /// Where the event lies: what is told of has none itself when it is a node.
+    namespace: String,
     normal: bool,
     reason: String,
     message: String,
@@ -61,7 +63,8 @@ impl Events {
             field_path: container.map(|name| field_path(pod, name)),
             resource_version: pod.metadata.resource_version.clone(),
         };
-        self.send(about, normal, reason, message.into());
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        self.send(about, namespace, normal, reason, message.into());
     }
 
     /// Tells of the node of this name, whose UID is its name to events, as kubelets have it.
@@ -69,15 +72,15 @@ impl Events {
         let about = ObjectReference {
             kind: Some("Node".to_owned()),
             name: Some(node.to_owned()),
-            namespace: Some("default".to_owned()),
             uid: Some(node.to_owned()),
             ..ObjectReference::default()
         };
-        self.send(about, normal, reason, message.into());
+        self.send(about, "default".to_owned(), normal, reason, message.into());
     }
 
-    fn send(&self, about: ObjectReference, normal: bool, reason: &str, message: String) {
-        let _ = self.sender.try_send(Said { about, normal, reason: reason.to_owned(), message });
+    fn send(&self, about: ObjectReference, namespace: String, normal: bool, reason: &str, message: String) {
+        let said = Said { about, namespace, normal, reason: reason.to_owned(), message };
+        let _ = self.sender.try_send(said);
     }
 }
 
@@ -144,22 +147,16 @@ fn may_speak((left, last): &mut (f64, Instant)) -> bool {
 }
 
 async fn create(api: &Api, node: &str, said: &Said) -> Result<Known, kube::Error> {
-    let namespace = said.about.namespace.clone().unwrap_or_default();
-    let events: kube::Api<Event> = kube::Api::namespaced(api.client(), &namespace);
+    let events: kube::Api<Event> = kube::Api::namespaced(api.client(), &said.namespace);
     let now = Timestamp::now();
     let name = format!("{}.{:x}", said.about.name.as_deref().unwrap_or_default(), now.as_nanosecond());
-    let mut about = said.about.clone();
-    if about.kind.as_deref() == Some("Node") {
-        // It has none itself; only what is told of it lies in one.
-        about.namespace = None;
-    }
     let event = Event {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            namespace: Some(namespace),
+            namespace: Some(said.namespace.clone()),
             ..ObjectMeta::default()
         },
-        involved_object: about,
+        involved_object: said.about.clone(),
         type_: Some(if said.normal { "Normal" } else { "Warning" }.to_owned()),
         reason: Some(said.reason.clone()),
         message: Some(said.message.chars().take(1024).collect()),
@@ -176,8 +173,7 @@ async fn create(api: &Api, node: &str, said: &Said) -> Result<Known, kube::Error
 }
 
 async fn count(api: &Api, said: &Said, known: &mut Known) -> Result<(), kube::Error> {
-    let namespace = said.about.namespace.clone().unwrap_or_default();
-    let events: kube::Api<Event> = kube::Api::namespaced(api.client(), &namespace);
+    let events: kube::Api<Event> = kube::Api::namespaced(api.client(), &said.namespace);
     (known.count, known.used) = (known.count + 1, Instant::now());
     let patch = json!({ "count": known.count, "lastTimestamp": Time(Timestamp::now()) });
     match events.patch(&known.name, &PatchParams::default(), &Patch::Strategic(&patch)).await {
