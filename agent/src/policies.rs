@@ -4,6 +4,10 @@
 //! namespaces of the whole cluster are watched only while there is a policy. The node's own pods are known before the
 //! API server tells of their addresses: their containers wait until policies are about them ([`Isolation`]).
 
+mod isolation;
+
+pub use isolation::Isolation;
+
 use crate::api::Api;
 use crate::cluster_network::protocol;
 use crate::node::report::Own;
@@ -16,7 +20,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::runtime::watcher;
 use network::cluster::policies::{self, Block, NamedPort, Number, Peers, Policies, Port, Rule};
 use network::cluster::services::Protocol;
-use spec::node::By;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
@@ -51,61 +54,6 @@ struct Seen {
     policies: Arc<All<Arc<NetworkPolicy>>>,
     namespaces: Arc<All<Labels>>,
     pods: Arc<All<Known>>,
-}
-
-/// What keeps a pod's first container waiting until the policies that there are hold for it ("The lifecycle of
-/// network policies": from the very first instant).
-#[derive(Debug)]
-pub struct Isolation {
-    /// Pods of this node with the addresses that they were given.
-    own: watch::Sender<Arc<All<Known>>>,
-    /// Those for which policies hold; none before policies are known.
-    held: watch::Sender<Option<Arc<All<Known>>>>,
-    /// Policies are this node's to apply.
-    is_ours: bool,
-}
-
-impl Isolation {
-    /// That of a node.
-    pub fn new(own: &Own) -> Self {
-        let is_ours = own.cluster.pod_network != By::Cluster;
-        Self { own: watch::Sender::default(), held: watch::Sender::default(), is_ours }
-    }
-
-    /// A pod of this node has these addresses.
-    pub fn tell(&self, pod: &Pod, addresses: &[IpAddr]) {
-        let known = described(pod, addresses.to_vec(), true);
-        self.own.send_if_modified(|own| {
-            let is_new = own.get(&key(pod)) != Some(&known);
-            if is_new {
-                Arc::make_mut(own).insert(key(pod), known);
-            }
-            is_new
-        });
-    }
-
-    /// The pod with these addresses is no more.
-    pub fn forget(&self, pod: &Pod, addresses: &[IpAddr]) {
-        self.own.send_if_modified(|own| {
-            let is = own.get(&key(pod)).is_some_and(|known| known.pod.addresses == addresses);
-            is && Arc::make_mut(own).remove(&key(pod)).is_some()
-        });
-    }
-
-    /// Returns once policies hold for a pod that was told of with these addresses.
-    pub async fn holds(&self, pod: &Pod, addresses: &[IpAddr]) {
-        if !self.is_ours {
-            return;
-        }
-        let has =
-            |own: &Arc<All<Known>>| own.get(&key(pod)).is_some_and(|one| one.pod.addresses == addresses);
-        let _ = self.held.subscribe().wait_for(|held| held.as_ref().is_some_and(has)).await;
-    }
-}
-
-fn key(pod: &Pod) -> (String, String) {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    (text(&pod.metadata.namespace), text(&pod.metadata.name))
 }
 
 /// There were policies when somebody last knew.
@@ -436,33 +384,6 @@ mod tests {
         let block = of(json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.2.0.0/16"] } }]));
         assert_eq!(block.peers.unwrap().blocks[0].except.len(), 1);
         assert_eq!(block.ports[0].port, Some(Number::Name("http".into())));
-    }
-
-    #[tokio::test]
-    async fn a_pod_waits_until_policies_hold_for_its_addresses() {
-        let isolation =
-            Isolation { own: watch::Sender::default(), held: watch::Sender::default(), is_ours: true };
-        let pod: Pod =
-            serde_json::from_value(json!({ "metadata": { "namespace": "n", "name": "db" } })).unwrap();
-        let (old, new): (IpAddr, IpAddr) = ("10.1.0.2".parse().unwrap(), "10.1.0.9".parse().unwrap());
-        let holds = async |address| {
-            let (own, short) = ([address], Duration::from_millis(1));
-            tokio::time::timeout(short, isolation.holds(&pod, &own)).await.is_ok()
-        };
-        let apply = || drop(isolation.held.send_replace(Some(isolation.own.borrow().clone())));
-        isolation.tell(&pod, &[old]);
-        assert!(!holds(old).await, "nobody knows policies yet");
-        apply();
-        isolation.tell(&pod, &[new]);
-        assert!(holds(old).await && !holds(new).await);
-        apply();
-        assert!(holds(new).await && !holds(old).await);
-        isolation.forget(&pod, &[old]);
-        assert!(isolation.own.borrow().contains_key(&key(&pod)), "another has its name by now");
-        isolation.forget(&pod, &[new]);
-        assert!(isolation.own.borrow().is_empty());
-        let not_ours = Isolation { is_ours: false, ..isolation };
-        not_ours.holds(&pod, &[new]).await;
     }
 
     #[test]

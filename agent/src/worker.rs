@@ -4,7 +4,10 @@
 //! [`next`]: crate::pod::next
 
 mod begin;
+mod credentials;
 mod end;
+mod hooks;
+mod isolate;
 mod logs;
 mod prepare;
 mod report;
@@ -365,8 +368,7 @@ impl Worker {
         self.probes.retain(|id| running.iter().any(|one| one.id == id));
         self.stopping.retain(|id, _| running.iter().any(|one| one.id == *id));
         let (Some(spec), Some(sandbox)) = (&pod.spec, sandbox) else { return };
-        let node = self.context.own.addresses.first();
-        let Some(&address) = sandbox.addresses.first().or(node) else { return };
+        let Some(address) = self.address(Some(sandbox)) else { return };
         for one in running {
             if self.probes.looks_at(&one.id) {
                 continue;

@@ -1,7 +1,7 @@
 //! A container from its image to its running program.
 
+use super::hooks::hook_of;
 use super::{Wanted, Worker, container, logs};
-use crate::attempt::{self, Outcome};
 use crate::monitor::Error;
 use crate::pod::cgroup;
 use crate::pod::container::{self as words, Parts};
@@ -11,14 +11,11 @@ use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
 use crate::volume::make::Made;
 use crate::volume::{self, mounts, place};
-use k8s_openapi::api::core::v1::{
-    Container, ContainerUser, ImageVolumeSource, LifecycleHandler, LinuxContainerUser, Pod,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerUser, ImageVolumeSource, LinuxContainerUser, Pod};
 use spec::bundle::{Config, Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{Code, Create, Reply, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +76,7 @@ impl Worker {
             }
         };
         self.waiting.remove(&order.container);
-        self.start(pod, &container, &id).await;
+        self.start(pod, sandbox, &container, &id).await;
         for one in containers.outlived() {
             logs::unlink(pod, one);
             let _ = self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: false }).await;
@@ -361,7 +358,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn start(&mut self, pod: &Pod, container: &Container, id: &str) {
+    async fn start(&mut self, pod: &Pod, sandbox: &Sandbox, container: &Container, id: &str) {
         let events = self.context.events.clone();
         let of = Some(container.name.as_str());
         match self.context.monitor.ask(&Request::Start { name: id.to_owned() }).await {
@@ -370,7 +367,7 @@ impl Worker {
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
         let done = tokio::select! {
-            done = hook_of(&self.context, self.address(pod), container, id, hook, HOOK) => done,
+            done = hook_of(&self.context, self.address(Some(sandbox)), container, id, hook, HOOK) => done,
             // Its end does not wait for a beginning.
             () = deleted(self.wanted.clone()) => return,
         };
@@ -379,12 +376,6 @@ impl Worker {
             let grace = u64::try_from(super::of_spec(pod)).ok();
             let _ = self.context.monitor.ask(&Request::Stop { name: id.to_owned(), grace }).await;
         }
-    }
-
-    /// Where the pod's containers answer.
-    pub(super) fn address(&self, pod: &Pod) -> Option<IpAddr> {
-        let own = sandbox::find(pod).and_then(|own| own.addresses.first().copied());
-        own.or(self.context.own.addresses.first().copied())
     }
 
     /// Asks who the programs of containers run as.
@@ -450,34 +441,6 @@ pub(super) async fn deleted(mut wanted: watch::Receiver<Wanted>) {
         if ends || wanted.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Runs a lifecycle hook of a container.
-pub(super) async fn hook_of(
-    context: &super::Context,
-    address: Option<IpAddr>,
-    container: &Container,
-    id: &str,
-    hook: &LifecycleHandler,
-    limit: Duration,
-) -> Result<(), String> {
-    let ports = container.ports.as_deref();
-    let outcome = if let Some(action) = &hook.exec {
-        attempt::exec(&context.monitor, id, action, limit).await
-    } else if let (Some(action), Some(address)) = (&hook.http_get, address) {
-        attempt::call(address, action, ports, limit).await
-    } else if let (Some(action), Some(address)) = (&hook.tcp_socket, address) {
-        attempt::tcp(address, action, ports, limit).await
-    } else if let Some(action) = &hook.sleep {
-        tokio::time::sleep(Duration::from_secs(u64::try_from(action.seconds).unwrap_or(0)).min(limit)).await;
-        Outcome::Good
-    } else {
-        Outcome::Unknown("the hook says nothing of how".to_owned())
-    };
-    match outcome {
-        Outcome::Good | Outcome::Warning(_) => Ok(()),
-        Outcome::Bad(reason) | Outcome::Unknown(reason) => Err(reason),
     }
 }
 

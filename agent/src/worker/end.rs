@@ -1,6 +1,5 @@
 //! The end of containers, and of the pod.
 
-use super::begin::hook_of;
 use super::{Turn, Worker, container, logs, now};
 use crate::api;
 use crate::cni;
@@ -13,7 +12,6 @@ use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
 use std::fs;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Between two words to a monitor that is away.
@@ -97,21 +95,6 @@ impl Worker {
         } else {
             format!("Stopping container {name}")
         }
-    }
-
-    /// Runs a container's preStop hook, if it has one, for so many seconds at most.
-    fn begin_hook(&self, pod: &Pod, one: &Instance, grace: i64) -> Option<JoinHandle<()>> {
-        let (_, own) = container(pod, &one.container)?;
-        let hook = own.lifecycle.as_ref()?.pre_stop.clone()?;
-        let address = self.address(pod);
-        let limit = Duration::from_secs(u64::try_from(grace.max(1)).unwrap_or(1));
-        let (context, id, pod) = (self.context.clone(), one.id.clone(), pod.clone());
-        Some(tokio::spawn(async move {
-            if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
-                let words = format!("PreStopHook failed: {reason}");
-                context.events.say(&pod, Some(&own.name), false, "FailedPreStopHook", words);
-            }
-        }))
     }
 
     /// Nothing runs any more. A pod that nobody deletes stays on record, with its logs.

@@ -2,8 +2,7 @@
 
 use super::begin::deleted;
 use super::{Worker, now};
-use crate::pod::env::{Needed, Sources};
-use crate::pod::observed::Sandbox;
+use crate::pod::env::Sources;
 use crate::pod::{admission, names};
 use crate::sandbox;
 use crate::static_pods::is_static;
@@ -13,14 +12,9 @@ use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
 use k8s_openapi::api::core::v1::{AppArmorProfile, PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// How long network policies are awaited before that is told.
-const PATIENCE: Duration = Duration::from_secs(10);
+use tokio::time::Instant;
 
 impl Worker {
     pub(super) async fn make_sandbox(&mut self, pod: &Arc<Pod>) {
@@ -67,38 +61,6 @@ impl Worker {
                 self.postpone("", "ContainerCreating", reason, 1);
             }
         }
-    }
-
-    /// Policies are about the pod's addresses, of which it has those of its sandbox.
-    pub(super) fn tell_addresses(&mut self, pod: &Pod, sandbox: Option<&Sandbox>) {
-        let own = sandbox.filter(|own| own.network.is_some()).map(|own| own.addresses.clone());
-        let own = own.unwrap_or_default();
-        if own.is_empty() {
-            self.context.isolation.forget(pod, &self.addresses);
-        } else {
-            self.context.isolation.tell(pod, &own);
-        }
-        self.addresses = own;
-    }
-
-    /// Waits until policies hold for the pod. What is so stays so for its sandbox, whatever becomes of this agent: the
-    /// kernel keeps it.
-    ///
-    /// # Errors
-    /// They do not, in words; none when the pod is to end meanwhile.
-    pub(super) async fn isolated(&mut self, sandbox: &Sandbox) -> Result<(), Option<String>> {
-        let note = volume::place::run(&self.uid).join("isolated");
-        if self.addresses.is_empty() || std::fs::read_to_string(&note).is_ok_and(|own| own == sandbox.id) {
-            return Ok(());
-        }
-        let pod = self.wanted.borrow().pod.clone();
-        tokio::select! {
-            () = self.context.isolation.holds(&pod, &self.addresses) => {}
-            () = sleep(PATIENCE) => return Err(Some("network policies do not hold for the pod yet".to_owned())),
-            () = deleted(self.wanted.clone()) => return Err(None),
-        }
-        let written = sys::file::replace(&note, sandbox.id.as_bytes());
-        written.map_err(|error| Some(format!("write {}: {}", note.display(), sys::cause::cause(&error))))
     }
 
     /// There is one runtime here, whatever a class calls it; a class of another is refused.
@@ -293,59 +255,6 @@ impl Worker {
         }
         Ok(env)
     }
-
-    /// The folder with the credentials of a pod's `imagePullSecrets`, if it has some: all of a host, in their order.
-    pub(super) async fn credentials(&self, pod: &Pod) -> Option<std::path::PathBuf> {
-        let names = pod.spec.as_ref()?.image_pull_secrets.as_ref()?;
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        let mut auths: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        let mut missing = Vec::new();
-        for name in names.iter().map(|own| &own.name) {
-            let needed = [Needed::Secret(name.clone())];
-            let read = self.context.sources.data(&self.context.api, &namespace, &needed).await;
-            let Some(secret) = read.ok().and_then(|(_, mut secrets)| secrets.remove(name)) else {
-                missing.push(name.as_str());
-                continue;
-            };
-            for (key, entry) in entries(&secret) {
-                auths.entry(key).or_default().push(entry);
-            }
-        }
-        if !missing.is_empty() {
-            let words = format!(
-                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                missing.join(", ")
-            );
-            self.context.events.say(pod, None, false, "FailedToRetrieveImagePullSecret", words);
-        }
-        if auths.is_empty() {
-            return None;
-        }
-        let folder = volume::place::run(&self.uid).join("docker");
-        let write = || -> std::io::Result<()> {
-            use std::os::unix::fs::OpenOptionsExt;
-            std::fs::create_dir_all(&folder)?;
-            let mut options = std::fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(folder.join("config.json"))?;
-            std::io::Write::write_all(&mut file, &serde_json::to_vec(&serde_json::json!({ "auths": auths }))?)
-        };
-        write().ok().map(|()| folder)
-    }
-}
-
-/// What a Secret has for registries, in today's form (`kubernetes.io/dockerconfigjson`) or the older one.
-fn entries(secret: &BTreeMap<String, Vec<u8>>) -> Map<String, Value> {
-    let read = |key: &str| secret.get(key).and_then(|text| serde_json::from_slice::<Value>(text).ok());
-    let today = read(".dockerconfigjson").and_then(|mut own| own.get_mut("auths").map(Value::take));
-    match today.or_else(|| read(".dockercfg")) {
-        Some(Value::Object(own)) => own,
-        _ => Map::new(),
-    }
 }
 
 /// A kubelet's words for a volume that cannot be made.
@@ -406,22 +315,11 @@ fn unfit(pod: &Pod) -> Option<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn reason(metadata: Value, spec: Value) -> Option<&'static str> {
         let pod = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
         unfit(&pod).map(|(reason, _)| reason)
-    }
-
-    #[test]
-    fn a_secret_has_registries_in_two_forms() {
-        let of = |key: &str, text: Value| {
-            let secret = [(key.to_owned(), serde_json::to_vec(&text).unwrap())].into();
-            entries(&secret).keys().cloned().collect::<Vec<_>>()
-        };
-        assert_eq!(of(".dockerconfigjson", json!({ "auths": { "a": {}, "b": {} } })), ["a", "b"]);
-        assert_eq!(of(".dockercfg", json!({ "c": {} })), ["c"]);
-        assert!(of(".dockerconfigjson", json!("no")).is_empty() && of("other", json!({})).is_empty());
     }
 
     #[test]
