@@ -88,8 +88,17 @@ impl Cluster {
     ///
     /// When its tap device or its disk cannot be made.
     pub fn node(&self, name: &str) -> Result<Node> {
-        let hash = self.ca_hash();
-        self.node_with(name, &format!("ca-cert-hash = \"{hash}\"\ntoken = \"{}\"\n", self.token()))
+        self.node_and(name, "")
+    }
+
+    /// The same with further lines of `[cluster]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::node`].
+    pub fn node_and(&self, name: &str, more: &str) -> Result<Node> {
+        let (hash, token) = (self.ca_hash(), self.token());
+        self.node_with(name, &format!("ca-cert-hash = \"{hash}\"\ntoken = \"{token}\"\n{more}"))
     }
 
     /// A machine with an agent for this cluster's API server, and these lines of `[cluster]` beside the

@@ -34,12 +34,7 @@ spec:
 #[ignore = "long"]
 fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
     let cluster = Cluster::shared()?;
-    let lines = format!(
-        "ca-cert-hash = \"{}\"\ntoken = \"{}\"\neviction-memory = \"256M\"\n",
-        cluster.ca_hash(),
-        cluster.token()
-    );
-    let node = cluster.node_with("short", &lines)?.memory(512).boot()?;
+    let node = cluster.node_and("short", "eviction-memory = \"256M\"\n")?.memory(512).boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/short --timeout=1s")?;
     cluster.kubectl("create namespace short")?;
     cluster.run_until("kubectl -n short get serviceaccount default")?;
