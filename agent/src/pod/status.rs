@@ -169,6 +169,9 @@ fn container_status(
         },
         (_, wait) => ContainerState { waiting: Some(wait.unwrap_or_default()), ..ContainerState::default() },
     });
+    if kind == Kind::Init && spec.restart_policy.as_deref().is_some_and(|own| own != "Always") {
+        keep_end(&mut status, view.pod);
+    }
     let is_waiting = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
     let last = match latest {
         Some(one) if is_waiting && one.has_ended() => Some(one),
@@ -184,6 +187,17 @@ fn container_status(
         Kind::Sidecar | Kind::Main => runs && health.started && health.ready,
     };
     status
+}
+
+/// An init container that was told to have ended well stays so while it runs once more, after a reboot: an API server
+/// refuses the whole status otherwise (`ValidateInitContainerStateTransition`).
+fn keep_end(status: &mut ContainerStatus, pod: &Pod) {
+    let before = pod.status.iter().flat_map(|own| own.init_container_statuses.iter().flatten());
+    let state = before.filter(|own| own.name == status.name).find_map(|own| own.state.clone());
+    let well = |own: &ContainerState| own.terminated.as_ref().is_some_and(|end| end.exit_code == 0);
+    if state.as_ref().is_some_and(well) {
+        status.state = state;
+    }
 }
 
 /// A volume as the container sees it.
@@ -237,8 +251,12 @@ fn waiting(
         None => say("PodInitializing", None),
         Some(one) if one.state == State::Created => say("ContainerCreating", None),
         Some(one) => {
-            let at = super::restart::restart_at(spec, kind, one, view.restarting.contains(&one.id))
-                .filter(|at| view.ending.is_none() && *at > view.now)?;
+            let anew = view.restarting.contains(&one.id);
+            let at = super::restart::restart_at(spec, kind, one, anew).filter(|_| view.ending.is_none())?;
+            if at <= view.now {
+                // An end that was not its own is never told as one: of an end with 0 no API server takes it back.
+                return if anew { say("ContainerCreating", None) } else { None };
+            }
             let State::Exited { finished, .. } = one.state else { return None };
             let metadata = &view.pod.metadata;
             let message = format!(

@@ -11,6 +11,7 @@ struct Given {
     containers: Containers,
     waiting: BTreeMap<String, Waiting>,
     health: BTreeMap<String, Health>,
+    restarting: BTreeSet<String>,
     ending: Option<Ending>,
     messages: BTreeMap<String, String>,
     users: BTreeMap<String, ContainerUser>,
@@ -58,6 +59,7 @@ impl Given {
             containers: Containers::of(instances),
             waiting: BTreeMap::new(),
             health: BTreeMap::new(),
+            restarting: BTreeSet::new(),
             ending: None,
             messages: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -73,7 +75,7 @@ impl Given {
             containers: &self.containers,
             waiting: &self.waiting,
             health: &self.health,
-            restarting: &BTreeSet::new(),
+            restarting: &self.restarting,
             ending: self.ending.as_ref(),
             now: 5,
         };
@@ -212,6 +214,27 @@ fn a_crash_loop_shows_the_last_end() {
     let last = own.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!((last.reason.as_deref(), last.message.as_deref()), (Some("OOMKilled"), Some("no more")));
     assert_eq!((own.restart_count, status.phase.as_deref()), (1, Some("Running")));
+}
+
+#[test]
+fn no_end_is_told_that_would_have_to_be_taken_back() {
+    let mut given = Given::of("OnFailure", [instance("i", 0, exited(0)), instance("m", 0, exited(0))]);
+    given.restarting.insert("m0".into());
+    let status = given.told();
+    assert_eq!(main_state(&status).waiting.as_ref().unwrap().reason.as_deref(), Some("ContainerCreating"));
+    let last = status.container_statuses.as_ref().unwrap()[0].last_state.as_ref().unwrap();
+    assert_eq!(last.terminated.as_ref().unwrap().exit_code, 0, "it is still to be seen");
+
+    // After a reboot what prepares the pod runs again.
+    let of = |policy: &str| {
+        let mut given = Given::of(policy, [instance("i", 0, exited(0))]);
+        given.pod.status = Some(given.told());
+        given.containers = Containers::of([instance("i", 1, UP), instance("i", 0, exited(0))]);
+        given.told().init_container_statuses.unwrap().remove(0)
+    };
+    let state = of("OnFailure").state.unwrap();
+    assert_eq!((state.terminated.unwrap().exit_code, state.running), (0, None));
+    assert!(of("Always").state.unwrap().running.is_some());
 }
 
 #[test]
