@@ -45,7 +45,13 @@ fn ps_lists_what_runs_and_what_is_asked_for() {
 #[test]
 fn logs_give_back_what_was_written() {
     let _node = Node::boot();
-    says("run --name a busybox sh -c 'echo one; echo wrong >&2; sleep 1.1; echo two; echo three'");
+    says("run -d --name a -i busybox sh -c 'echo one; echo wrong >&2; read line; echo two; echo three'");
+    // What is written together may be read, and stamped, together.
+    eventually("the first lines are there", || {
+        let said = skerry("logs a");
+        said.out == "one\n" && said.err == "wrong\n"
+    });
+    skerry_reads("attach a", b"go\n");
     let said = skerry("logs a");
     assert_eq!((said.out.as_str(), said.err.as_str()), ("one\ntwo\nthree\n", "wrong\n"));
     assert_eq!(says("logs --tail 1 a"), "three");
@@ -58,7 +64,7 @@ fn logs_give_back_what_was_written() {
     assert_eq!(says(&format!("logs --until {} a", first[0])), "one");
     assert_eq!(says("logs --since 1h a"), "one\ntwo\nthree");
     assert!(fails("logs --tail few a", 1).contains("--tail \"few\""));
-    assert_eq!(fails("logs b", 1), "skerry: container \"b\": there is none (did you mean \"a\"?)");
+    assert_eq!(fails("logs x", 1), "skerry: container \"x\": there is none (did you mean \"a\"?)");
 }
 
 #[test]

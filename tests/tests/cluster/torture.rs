@@ -7,9 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tests::{Cluster, Result};
 
-/// What else the node has that pods might leave behind: addresses, rules, processes, mounts.
-const WHOLE: &str = "ip -brief address | grep -c . ; nft list ruleset | grep -c . ; grep -c . /proc/mounts; \
-     find /sys/fs/cgroup -type d | grep -v kubepods | grep -c .";
+/// What else the node has that pods might leave behind: links and addresses, mounts, cgroups, and what its tables say of
+/// its own pods and their ports; of other nodes and of Services they say more as those come and go.
+const WHOLE: &str = "nft list ruleset | tr , '\\n' | grep -v / | grep -c -e ' 20[0-9][0-9][0-9] ' -e PODS; \
+     ip -brief address | grep -c . ; grep -c . /proc/mounts; find /sys/fs/cgroup -type d | grep -v kubepods | grep -c .";
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -31,7 +32,10 @@ fn pods_come_and_go_while_our_programs_are_killed() -> Result {
     cluster.kubectl("create namespace torture")?;
     cluster.run_until("kubectl -n torture get serviceaccount default")?;
     cluster.kubectl("-n torture create configmap some --from-literal=a=b")?;
-    let (traces, whole) = (node.run(&format!("{TRACES} || :"))?, node.run(WHOLE)?);
+    let subnet = cluster.kubectl("get node torture -o jsonpath={.spec.podCIDR}")?;
+    let of_pods = subnet.trim_end_matches("0/24").replace('.', "[.]");
+    let look_whole = WHOLE.replace("PODS", &of_pods);
+    let (traces, whole) = (node.run(&format!("{TRACES} || :"))?, node.run(&look_whole)?);
     let (mut there, mut killed) = (BTreeSet::new(), Instant::now());
     for round in 0..rounds {
         if there.is_empty() || below(2) == 0 {
@@ -65,8 +69,11 @@ fn pods_come_and_go_while_our_programs_are_killed() -> Result {
     node.run_until(&format!("[ $(pgrep -cxf 'sleep 500000') = {count} ]"))?;
     cluster.kubectl("-n torture delete pod --all --timeout=120s")?;
     node.run_until(&format!("[ \"$({TRACES})\" = '{}' ] || {{ {TRACES}; exit 1; }} >&2", traces.trim()))?;
-    node.run_until(&format!("[ \"$({WHOLE})\" = '{}' ] || {{ {WHOLE}; exit 1; }} >&2", whole.trim()))
-        .map(drop)
+    node.run_until(&format!(
+        "[ \"$({look_whole})\" = '{}' ] || {{ {look_whole}; exit 1; }} >&2",
+        whole.trim()
+    ))
+    .map(drop)
 }
 
 fn pod(number: u64) -> String {
