@@ -6,6 +6,7 @@
 mod begin;
 mod credentials;
 mod end;
+mod environment;
 mod hooks;
 mod isolate;
 mod logs;

@@ -3,10 +3,13 @@
 //! `envFrom` comes first, then `env`, in order; a later one of the same name wins. Services of the namespace
 //! stand below both. What refers to something that is not there, and is not optional, is an error.
 
-use super::{fields, next};
+use super::{env_file, fields, next};
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+/// What files of volumes say, by the volume and the path in it, if they are there.
+pub type Files = BTreeMap<(String, String), Option<String>>;
 
 /// What values may refer to.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub struct Sources<'a> {
     pub config_maps: &'a BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// Secrets, alike.
     pub secrets: &'a BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Files of the pod's volumes.
+    pub files: &'a Files,
     /// Variables of Services.
     pub services: &'a BTreeMap<String, String>,
     /// The pod's addresses.
@@ -59,6 +64,13 @@ pub fn needed(container: &Container) -> Vec<Needed> {
     needed.sort();
     needed.dedup();
     needed
+}
+
+/// Files of volumes that a container's environment refers to: the volume and the path in it.
+pub fn files(container: &Container) -> BTreeSet<(String, String)> {
+    let from =
+        container.env.iter().flatten().filter_map(|one| one.value_from.as_ref()?.file_key_ref.as_ref());
+    from.map(|own| (own.volume_name.clone(), own.path.clone())).collect()
 }
 
 /// A container's environment.
@@ -117,6 +129,17 @@ fn value(
         let container = other.map_or(container, |(_, container)| container);
         let divisor = resource.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
         return fields::resource(pod, container, &resource.resource, divisor, from.allocatable).map(Some);
+    }
+    if let Some(own) = &source.file_key_ref {
+        let (volume, path, key) = (&own.volume_name, &own.path, &own.key);
+        let text = from.files.get(&(volume.clone(), path.clone())).and_then(Option::as_deref);
+        let found = text.map_or(Ok(None), |text| env_file::value(text, key));
+        return match found.map_err(|reason| format!("{path} of volume \"{volume}\": {reason}"))? {
+            None if own.optional != Some(true) => Err(format!(
+                "environment variable key \"{key}\" not found in file \"{path}\" of volume \"{volume}\""
+            )),
+            found => Ok(found),
+        };
     }
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let (kind, name, key, optional, all) = match (&source.config_map_key_ref, &source.secret_key_ref) {
@@ -191,6 +214,10 @@ mod tests {
         let sources = Sources {
             config_maps: &BTreeMap::from([("map".to_owned(), data("k", "v"))]),
             secrets: &BTreeMap::from([("key".to_owned(), data("s", "x"))]),
+            files: &Files::from([
+                (("v".to_owned(), "env".to_owned()), Some("K='file'".to_owned())),
+                (("v".to_owned(), "none".to_owned()), None),
+            ]),
             services: &BTreeMap::from([("KUBERNETES_SERVICE_HOST".to_owned(), "10.96.0.1".to_owned())]),
             pod: &["10.1.0.2".parse().unwrap()],
             node: &["192.0.2.1".parse().unwrap()],
@@ -232,6 +259,19 @@ mod tests {
         assert_eq!(key("map", "no").unwrap_err(), "couldn't find key no in ConfigMap n/map");
         let from = made(json!({ "name": "m", "envFrom": [{ "secretRef": { "name": "no" } }] }));
         assert_eq!(from.unwrap_err(), "secret \"no\" not found");
+    }
+
+    #[test]
+    fn values_come_from_files_of_volumes() {
+        let of = |path: &str, key: &str, optional| {
+            let own = json!({ "volumeName": "v", "path": path, "key": key, "optional": optional });
+            made(json!({ "name": "m", "env": [{ "name": "A", "valueFrom": { "fileKeyRef": own } }] }))
+                .map(|env| env.get("A").cloned())
+        };
+        assert_eq!(of("env", "K", false), Ok(Some("file".to_owned())));
+        assert_eq!((of("env", "L", true), of("none", "K", true)), (Ok(None), Ok(None)));
+        assert!(of("env", "L", false).unwrap_err().contains("key \"L\" not found in file \"env\""));
+        assert!(of("none", "K", false).unwrap_err().contains("not found in file \"none\""));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod allocation;
 pub mod cgroup;
 pub mod container;
 pub mod env;
+pub mod env_file;
 pub mod fields;
 pub mod names;
 pub mod next;

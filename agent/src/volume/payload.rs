@@ -234,6 +234,7 @@ mod tests {
         let sources = Sources {
             config_maps: &all,
             secrets: &all,
+            files: &BTreeMap::new(),
             services: &BTreeMap::new(),
             pod: &[],
             node: &[],

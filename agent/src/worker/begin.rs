@@ -5,7 +5,6 @@ use super::{Wanted, Worker, container, logs};
 use crate::monitor::Error;
 use crate::pod::cgroup;
 use crate::pod::container::{self as words, Parts};
-use crate::pod::env::{self, Sources};
 use crate::pod::next::Kind;
 use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
@@ -31,7 +30,7 @@ const PROFILES: &str = "/var/lib/kubelet/seccomp";
 const HOOK: Duration = Duration::from_secs(3600);
 
 /// How long it may take to open parts of volumes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is to begin.
 #[derive(Debug)]
@@ -236,32 +235,6 @@ impl Worker {
                 Err(Some(Obstacle(failure.reason, message, 10)))
             }
         }
-    }
-
-    async fn environment(
-        &mut self,
-        pod: &Pod,
-        sandbox: &Sandbox,
-        container: &Container,
-    ) -> Result<BTreeMap<String, String>, String> {
-        let context = self.context.clone();
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        let (maps, secrets) =
-            match context.sources.data(&context.api, &namespace, &env::needed(container)).await {
-                Ok(read) => self.read.entry(container.name.clone()).insert_entry(read).get().clone(),
-                // It began with this before, and begins so again while the API server is away.
-                Err(reason) => self.read.get(&container.name).cloned().ok_or(reason)?,
-            };
-        let on_node = sandbox.network.is_none();
-        let from = Sources {
-            config_maps: &maps,
-            secrets: &secrets,
-            services: &self.service_env(pod)?,
-            pod: if on_node { &context.own.addresses } else { &sandbox.addresses },
-            node: &context.own.addresses,
-            allocatable: context.allocatable(),
-        };
-        env::environment(pod, container, &from)
     }
 
     /// The volumes that the container sees. A part of one may lie on a server that does not answer.

@@ -2,7 +2,7 @@
 
 use super::begin::deleted;
 use super::{Worker, now};
-use crate::pod::env::Sources;
+use crate::pod::env::{Files, Sources};
 use crate::pod::{admission, names};
 use crate::sandbox;
 use crate::static_pods::is_static;
@@ -154,6 +154,7 @@ impl Worker {
             let from = Sources {
                 config_maps: &maps,
                 secrets: &secrets,
+                files: &Files::new(),
                 services: &BTreeMap::new(),
                 pod: &addresses,
                 node: &context.own.addresses,

@@ -114,16 +114,22 @@ fn configuration_and_secrets_are_in_variables_and_files() -> Result {
     let image = place.cluster.push("busybox")?;
     place.kubectl("create configmap settings --from-literal=color=blue")?;
     place.kubectl("create secret generic key --from-literal=word=open")?;
-    let more = "    env:\n    - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}\n    \
+    let env = "    env:\n    - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}\n    \
         - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}\n    \
+        - {name: WRITTEN, valueFrom: {fileKeyRef: {volumeName: empty, path: env, key: WORD}}}\n    \
         volumeMounts:\n    - {name: key, mountPath: /key}\n    - {name: empty, mountPath: /empty}\n  \
         restartPolicy: Never\n  volumes:\n  - {name: key, secret: {secretName: key, defaultMode: 256}}\n  \
         - {name: empty, emptyDir: {medium: Memory}}\n";
-    let line = "echo $COLOR $NODE $(cat /key/word); echo x >/empty/x; \
+    let more = format!(
+        "{env}  initContainers:\n  - name: writes\n    image: {image}\n    \
+         command: [sh, -c, \"echo \\\"WORD='from $(id -u)'\\\" >/empty/env\"]\n    \
+         volumeMounts: [{{name: empty, mountPath: /empty}}]\n"
+    );
+    let line = "echo $COLOR $NODE $WRITTEN $(cat /key/word); echo x >/empty/x; \
         ls /var/run/secrets/kubernetes.io/serviceaccount | tr '\\n' ' '";
-    place.apply(&pod("reads", &image, more, line))?;
+    place.apply(&pod("reads", &image, &more, line))?;
     place.phase("reads", "Succeeded")?;
-    assert_eq!(place.kubectl("logs reads")?, "blue worker open\nca.crt namespace token ");
+    assert_eq!(place.kubectl("logs reads")?, "blue worker from 0 open\nca.crt namespace token ");
     Ok(())
 }
 
