@@ -39,6 +39,8 @@ struct Pods {
     /// Static pods, as the folder has them now.
     own: Static,
     mirrors: watch::Sender<Known>,
+    /// Who was in the list that is being read.
+    listed: BTreeSet<String>,
 }
 
 /// Looks after the node's pods for ever. Those that were here and static ones go on at once; the API server's are this
@@ -57,6 +59,7 @@ pub async fn keep(
         ended: sender,
         own: Static::default(),
         mirrors,
+        listed: BTreeSet::new(),
     };
     // Workers must see what runs before they begin anything.
     let mut trouble = Trouble::default();
@@ -70,38 +73,38 @@ pub async fn keep(
     }
     before.into_iter().for_each(|pod| pods.take(Arc::unwrap_or_clone(pod)));
     pods.have_static(&own.borrow_and_update());
-    while registered.borrow_and_update().is_none() {
-        tokio::select! {
-            Ok(()) = registered.changed() => {}
-            Ok(()) = own.changed() => pods.have_static(&own.borrow_and_update()),
-            Some(uid) = ended.recv() => pods.let_go(&uid),
-            Some((uid, ending)) = evicted.recv() => pods.end(&uid, ending),
-            else => return,
+    let (sender, mut seen) = mpsc::channel(1);
+    let look = async {
+        // It fails only with whoever tells of it, and then there is nothing to look after.
+        if registered.wait_for(Option::is_some).await.is_ok() {
+            follow(&context, &sender).await;
         }
-    }
+    };
+    let hear = async {
+        loop {
+            tokio::select! {
+                Some(event) = seen.recv() => pods.see(event),
+                Ok(()) = own.changed() => pods.have_static(&own.borrow_and_update()),
+                Some(uid) = ended.recv() => pods.let_go(&uid),
+                Some((uid, ending)) = evicted.recv() => pods.end(&uid, ending),
+                else => return,
+            }
+        }
+    };
+    tokio::join!(look, hear);
+}
+
+/// Tells what the API server says of the node's pods, for ever; what is done for them does not wait for it.
+async fn follow(context: &Context, seen: &mpsc::Sender<Event<Pod>>) {
     let mut trouble = Trouble::default();
     loop {
         let config = watcher::Config::default().fields(&format!("spec.nodeName={}", context.own.name));
         let mut events = objects::watch::<Pod>(context.api.client(), None, config);
-        let mut listed = BTreeSet::new();
-        let replaced = context.api.replaced();
-        let mut replaced = std::pin::pin!(replaced);
+        let mut replaced = std::pin::pin!(context.api.replaced());
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
                 () = &mut replaced => break,
-                Ok(()) = own.changed() => {
-                    pods.have_static(&own.borrow_and_update());
-                    continue;
-                }
-                Some(uid) = ended.recv() => {
-                    pods.let_go(&uid);
-                    continue;
-                }
-                Some((uid, ending)) = evicted.recv() => {
-                    pods.end(&uid, ending);
-                    continue;
-                }
             };
             match event {
                 None => break,
@@ -110,7 +113,9 @@ pub async fn keep(
                     if !matches!(event, Event::Init | Event::InitApply(_)) {
                         let _ = trouble.of("watch pods", Ok(()));
                     }
-                    pods.see(event, &mut listed);
+                    if seen.send(event).await.is_err() {
+                        return;
+                    }
                 }
                 Some(Err(error)) => {
                     trouble.of::<()>("watch pods", Err(words(&error)));
@@ -141,23 +146,23 @@ fn recorded() -> Vec<Pod> {
 }
 
 impl Pods {
-    fn see(&mut self, event: Event<Pod>, listed: &mut BTreeSet<String>) {
+    fn see(&mut self, event: Event<Pod>) {
         let Some(event) = self.picture(event) else { return };
         match event {
-            Event::Init => listed.clear(),
+            Event::Init => self.listed.clear(),
             Event::InitApply(pod) => {
-                listed.extend(pod.metadata.uid.clone());
+                self.listed.extend(pod.metadata.uid.clone());
                 self.take(pod);
             }
             Event::InitDone => {
                 let gone: Vec<String> = self
                     .hands
                     .iter()
-                    .filter(|(uid, hand)| !listed.contains(*uid) && !is_static(&hand.borrow().pod))
+                    .filter(|(uid, hand)| !self.listed.contains(*uid) && !is_static(&hand.borrow().pod))
                     .map(|(uid, _)| uid.clone())
                     .collect();
                 gone.iter().for_each(|uid| self.gone(uid));
-                self.end_strays(listed);
+                self.end_strays();
             }
             Event::Apply(pod) => self.take(pod),
             Event::Delete(pod) => self.gone(pod.metadata.uid.as_deref().unwrap_or_default()),
@@ -277,11 +282,11 @@ impl Pods {
     }
 
     /// Containers of pods that nobody names, and whose record is gone.
-    fn end_strays(&mut self, listed: &BTreeSet<String>) {
+    fn end_strays(&mut self) {
         let table = self.context.table.subscribe().borrow().clone();
         for uid in table
             .keys()
-            .filter(|uid| !listed.contains(*uid) && !self.hands.contains_key(*uid))
+            .filter(|uid| !self.listed.contains(*uid) && !self.hands.contains_key(*uid))
             .cloned()
             .collect::<Vec<_>>()
         {
