@@ -18,8 +18,8 @@ usage: skerry-image build RECIPE -o FOLDER [--bin-dir FOLDER]
   -h, --help             this text
   -V, --version          the version
 
-SOURCE_DATE_EPOCH, when set, is the image's time in place of the newest of what
-goes in. Kernels are cached in ${XDG_CACHE_HOME:-~/.cache}/skerry/kernel.
+SOURCE_DATE_EPOCH, when set, is the image's time in place of when the kernel was
+built. Kernels are cached in ${XDG_CACHE_HOME:-~/.cache}/skerry/kernel.
 ";
 
 /// What is asked for.

@@ -31,8 +31,8 @@ pub struct Body {
     pub modules: Modules,
     /// The node's configuration, a `node.toml`.
     pub config: Option<Spanned<PathBuf>>,
-    /// Which of our programs the root carries; all without it.
-    #[serde(default = "all_programs")]
+    /// Which of our programs the root carries; network, monitor and runtime without it.
+    #[serde(default = "usual_programs")]
     pub programs: Vec<Program>,
     /// Container images by the name that the node knows them by: archives or
     /// layout folders.
@@ -104,7 +104,7 @@ impl Program {
     }
 }
 
-fn all_programs() -> Vec<Program> {
+fn usual_programs() -> Vec<Program> {
     vec![Program::Network, Program::Monitor, Program::Runtime]
 }
 
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_recipe_of_one_line_is_whole() {
         let recipe = parse("kernel.debian = \"linux-image-cloud-amd64\"\n").unwrap();
-        assert_eq!(recipe.body.programs, all_programs());
+        assert_eq!(recipe.body.programs, usual_programs());
         assert!(recipe.body.modules.initramfs.is_none() && !recipe.body.modules.strip_signatures);
     }
 

@@ -13,6 +13,7 @@
 //! `module_blacklist=` name modules that stay out, `MODULE.OPTION=VALUE` gives a
 //! module an option; everything else is the kernel's.
 
+use spec::nearest::nearest;
 use std::time::Duration;
 
 /// How a block device is named.
@@ -137,7 +138,10 @@ impl CommandLine {
                     _ => return Err(wrong("on or off")),
                 }
             }
-            _ => return Err(format!("skerry.{key}: unknown; nearest is skerry.{}", nearest(key))),
+            _ => {
+                let near = nearest(key, KNOWN).map(|own| format!("; nearest is skerry.{own}"));
+                return Err(format!("skerry.{key}: unknown{}", near.unwrap_or_default()));
+            }
         }
         Ok(())
     }
@@ -182,24 +186,6 @@ fn unquote(word: &str) -> String {
         }
         _ => word.to_owned(),
     }
-}
-
-fn nearest(word: &str) -> &'static str {
-    KNOWN.into_iter().min_by_key(|known| distance(word, known)).unwrap_or(KNOWN[0])
-}
-
-/// Levenshtein's edit distance.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, b) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

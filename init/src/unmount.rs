@@ -6,6 +6,7 @@
 
 use crate::clock;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use spec::mountinfo::unescape;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -37,19 +38,6 @@ fn parse_line(line: &[u8]) -> Option<Mounted> {
     let target = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     Some(Mounted { target, kind: String::from_utf8_lossy(kind).into_owned(), major })
-}
-
-/// Space, tab, newline and backslash are written in octal: `\040`.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-    let mut parts = text.split(|byte| *byte == b'\\');
-    let mut out = parts.next().unwrap_or_default().to_vec();
-    for part in parts {
-        let code = part.get(..3).and_then(octal);
-        out.extend(code);
-        out.extend_from_slice(if code.is_some() { &part[3..] } else { part });
-    }
-    out
 }
 
 /// What to unmount, in order: the latest first; not the root, nor what PID 1

@@ -116,11 +116,6 @@ impl Machine {
         Self { network, ..self }
     }
 
-    /// Leaves out the random number generator.
-    pub fn without_rng(self) -> Self {
-        Self { rng: false, ..self }
-    }
-
     /// Adds an i6300esb watchdog, which resets the machine.
     pub fn watchdog(self) -> Self {
         Self { watchdog: true, ..self }

@@ -170,15 +170,6 @@ impl Vm {
         self.blame(self.qmp.execute("system_powerdown", json!({}))).map(drop)
     }
 
-    /// Presses the reset button.
-    ///
-    /// # Errors
-    ///
-    /// When the machine has ended.
-    pub fn reset_button(&self) -> Result<(), Error> {
-        self.blame(self.qmp.execute("system_reset", json!({}))).map(drop)
-    }
-
     /// Waits until the guest has switched the machine off.
     ///
     /// # Errors
@@ -203,7 +194,7 @@ impl Vm {
     }
 
     /// Waits for the `nth` reset since power-on, counted from 1, whoever asked
-    /// for it: the guest, its watchdog or [`Vm::reset_button`].
+    /// for it: the guest, or its watchdog.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::net_devices;
 use crate::perform::{self, Around, Performer};
 use crate::plan::{self, Birth, Given, Plan, Step};
 use crate::rdt;
-use crate::record::{self, Place, Record, replace};
+use crate::record::{self, Place, Record};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use spec::bundle::{Config, NamespaceKind, Process, Status};
@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::SystemTime;
+use sys::file::replace;
 
 /// A container that was made. Its first process waits.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use sys::file;
 
 /// What a container's folder holds.
 const FILES: [&str; 4] = ["state.json", "config.json", "start.sock", "created"];
@@ -157,7 +158,7 @@ impl Place {
     pub fn write(&self, record: &Record) -> Result<()> {
         let words = || format!("write {}", self.file("state.json").display());
         let text = serde_json::to_vec(record).context(words)?;
-        replace(&self.file("state.json"), &text).context(words)
+        file::replace(&self.file("state.json"), &text).context(words)
     }
 
     /// The configuration that the container was created with.
@@ -265,16 +266,4 @@ impl Record {
             annotations: self.annotations.clone(),
         }
     }
-}
-
-/// Replaces a file as a whole: it is never half there.
-///
-/// # Errors
-/// Those of writing and renaming.
-pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    fs::write(&new, text)?;
-    fs::rename(new, path)
 }

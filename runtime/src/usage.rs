@@ -6,7 +6,7 @@ use crate::cgroup::scope::{Scope, properties};
 use crate::cgroup::{folder, freezer, resources, stats, systemd};
 use crate::error::{Cause, Context, Error, Result};
 use crate::output;
-use crate::record::{Place, replace};
+use crate::record::Place;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use spec::bundle::{Resources, Status};
@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use sys::file::replace;
 
 /// The cgroup of a container that has not stopped.
 fn cgroup(root: &Path, id: &str) -> Result<String> {

@@ -13,6 +13,7 @@ pub mod ext4_template;
 pub mod fuzz;
 pub mod manifest;
 pub mod monitor;
+pub mod mountinfo;
 pub mod nearest;
 pub mod network;
 pub mod node;

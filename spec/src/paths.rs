@@ -1,4 +1,4 @@
-//! Where things are on a node. Programs name a path through here or not at all.
+//! Where things are on a node. What two programs share is named here, and nowhere else.
 //!
 //! ```text
 //! /                      the root: erofs, read-only

@@ -44,13 +44,12 @@ pub fn parse(text: &str) -> Option<u64> {
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let mut clock = clock.splitn(3, ':').map(number);
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().unwrap_or(Some(0))?);
-    let valid = (1970..=2500).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !valid || hour > 24 || minute > 59 || second > 60 {
+    if year > 2500 || hour > 24 || minute > 59 || second > 60 {
         return None;
     }
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     let seconds =
-        i64::try_from(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second).ok()? - offset;
+        i64::try_from(days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second).ok()? - offset;
     u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(number(&digits)?)
 }
 
@@ -69,13 +68,22 @@ fn number(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// The reverse of [`civil`].
-fn days(year: u64, month: u64, day: u64) -> u64 {
+/// A month's number, from 1, by the first three letters of its English name.
+pub fn month(name: &str) -> Option<u64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    MONTHS.find(name).filter(|at| at % 3 == 0 && name.len() == 3).map(|at| at as u64 / 3 + 1)
+}
+
+/// Days from 1970 to a day of the Gregorian calendar up to the year 9999.
+pub fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
     let year = if month > 2 { year } else { year - 1 };
     let (era, year_of_era) = (year / 400, year % 400);
     let from_march = (month + 9) % 12;
     let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    Some(era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468)
 }
 
 #[cfg(test)]

@@ -62,14 +62,6 @@ pub fn set_ambient(set: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the permitted set over a change of user (`PR_SET_KEEPCAPS`).
-///
-/// # Errors
-/// None that this process can cause.
-pub fn keep_over_setuid(keep: bool) -> io::Result<()> {
-    prctl(libc::PR_SET_KEEPCAPS, u64::from(keep), 0).map(drop)
-}
-
 /// False for a capability that the kernel does not know (`EINVAL`).
 fn prctl(option: i32, first: u64, second: u64) -> io::Result<bool> {
     // SAFETY: these options take integers alone.

@@ -7,9 +7,12 @@ use super::place;
 use super::writer::{self, Owner};
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolume, Pod, Volume};
 use nix::mount::{MsFlags, mount};
+use spec::mountinfo::unescape;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
@@ -140,30 +143,10 @@ pub fn mounts_of(path: &Path, is_of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         line.split_once(" - ").is_some_and(|(_, after)| is_of(after.split(' ').next().unwrap_or_default()))
     };
     let points = table.lines().filter(is_of).filter_map(|line| line.split(' ').nth(4));
-    let points = points.map(|point| PathBuf::from(plain(point)));
+    let points = points.map(|point| PathBuf::from(OsString::from_vec(unescape(point.as_bytes()))));
     let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(path)).collect();
     below.reverse();
     below
-}
-
-/// A path without the escapes of the kernel's tables, `\040` for a blank.
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (first, code.and_then(|digits| u8::from_str_radix(digits, 8).ok())) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A tmpfs on a folder.
@@ -313,9 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_the_kernel_are_read() {
-        assert_eq!(plain("/a\\040b\\134c"), "/a b\\c");
-        assert_eq!(plain("/a\\"), "/a\\");
+    fn mount_points_below_a_folder_are_found() {
         assert!(mounts_below(Path::new("/")).contains(&PathBuf::from("/proc")));
         assert!(mounts_of(Path::new("/"), |kind| kind == "proc").contains(&PathBuf::from("/proc")));
         assert!(mounts_of(Path::new("/"), |kind| kind == "none such").is_empty());

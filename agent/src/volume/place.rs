@@ -4,6 +4,7 @@
 //! /var/lib/kubelet/pods/UID/
 //! ├── pod.json                              the pod as it was wanted last
 //! ├── resources.json                        what it was allocated
+//! ├── services.json                         the environment of Services that its containers had last
 //! ├── cni.json                              what plugins gave it
 //! ├── etc-hosts, resolv.conf, hostname      mounted into its containers
 //! ├── users                                 the first of its own users
@@ -12,8 +13,8 @@
 //! ├── image-volumes/NAME/                   what is known of a volume that is an image
 //! └── volume-subpaths/NAME/CONTAINER/N      a part of one, opened beneath it and mounted here
 //! /run/skerry/agent/pods/UID/               of this boot: sandbox.json, the namespaces ipc, uts and pid, shm
-//! /var/log/pods/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log    leads to the monitor's log
-//! /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log        leads to that
+//! /var/log/pods/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log    the log itself; the monitor's leads to it
+//! /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log        leads to that, too
 //! ```
 
 use k8s_openapi::api::core::v1::Pod;

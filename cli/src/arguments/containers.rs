@@ -128,7 +128,7 @@ pub struct List {
     /// The newest
     #[arg(short, long)]
     pub latest: bool,
-    /// Only these: name=, id=, status=, label=, origin=
+    /// Only these: name=, id=, status=, label=, origin=, health=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Names}}'

@@ -1,6 +1,8 @@
 //! What a kernel image says of itself, when it is a bzImage (the kernel's
 //! `Documentation/arch/x86/boot.rst`).
 
+use spec::timestamp;
+
 /// The words of a bzImage that the builder reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BzImage {
@@ -37,26 +39,20 @@ pub fn time(version: &str) -> Option<u64> {
         return seconds(parts.next()??, parts.next()??, parts.next()??, 0);
     }
     let [.., month, day, clock, _zone] = before else { return None };
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = MONTHS.find(month).filter(|_| month.len() == 3)? as u64 / 3 + 1;
     let mut parts = clock.split(':').map(|part| part.parse::<u64>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    seconds(last.parse().ok()?, month, day.parse().ok()?, hour * 3600 + minute * 60 + second)
+    seconds(
+        last.parse().ok()?,
+        timestamp::month(month)?,
+        day.parse().ok()?,
+        hour * 3600 + minute * 60 + second,
+    )
 }
 
-/// Seconds from 1970 to a day of the Gregorian calendar and a time of that day.
+/// Seconds from 1970 to a day and a time of that day.
 fn seconds(year: u64, month: u64, day: u64, of_day: u64) -> Option<u64> {
-    if !(1970..10_000).contains(&year)
-        || !(1..=12).contains(&month)
-        || !(1..=31).contains(&day)
-        || of_day >= 86_400
-    {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    (days * 86_400 + of_day).checked_sub(719_468 * 86_400)
+    let day = timestamp::days(year, month, day).filter(|_| of_day < 86_400)?;
+    Some(day * 86_400 + of_day)
 }
 
 #[cfg(test)]

@@ -10,9 +10,12 @@ use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{chdir, chroot, fchdir, pivot_root};
-use std::ffi::CString;
+use spec::mountinfo::unescape;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use sys::fs_context::FsContext;
 use sys::{descriptors, mount_tree};
 
@@ -47,22 +50,15 @@ pub fn private_parent(root: &str) -> Result<()> {
 fn make_parent_private(root: &str) -> io::Result<()> {
     let root = std::fs::canonicalize(root)?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let point = |fields: &[&str]| PathBuf::from(OsString::from_vec(unescape(fields[4].as_bytes())));
     // ID, parent, device, root, mount point, options, optional fields (proc(5)).
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let above = fields.filter(|fields| fields.len() > 6 && root.starts_with(unescape(fields[4])));
+    let above = fields.filter(|fields| fields.len() > 6 && root.starts_with(point(fields)));
     let Some(parent) = above.max_by_key(|fields| fields[4].len()) else { return Ok(()) };
     if !parent[6..].iter().take_while(|field| **field != "-").any(|field| field.starts_with("shared:")) {
         return Ok(());
     }
-    let point = unescape(parent[4]);
-    Ok(mount_at(None::<&str>, point.as_str(), None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
-}
-
-/// Blanks, tabs, newlines and backslashes are octal in mountinfo.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
+    Ok(mount_at(None::<&str>, &point(&parent), None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
 }
 
 /// What mounts leave for the next ones.

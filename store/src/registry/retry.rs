@@ -1,6 +1,7 @@
 //! When a request is made again, and after how long.
 
 use super::Settings;
+use spec::timestamp::{days, month as month_of};
 use std::time::Duration;
 
 /// A server that wants longer waits than this is given up.
@@ -29,27 +30,15 @@ pub(crate) fn after(header: &str, now: u64) -> Option<Duration> {
 
 /// `Wed, 21 Oct 2015 07:28:00 GMT` in seconds since 1970.
 fn date(text: &str) -> Option<u64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let words: Vec<&str> = text.split_whitespace().collect();
     let [_, day, month, year, time, "GMT"] = words[..] else {
         return None;
     };
-    let month = MONTHS.find(month).filter(|at| at % 3 == 0 && month.len() == 3)? as u64 / 3 + 1;
     let time = time.split(':').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
     let (&[hour, minute, second], year, day) = (&time[..], year.parse().ok()?, day.parse().ok()?) else {
         return None;
     };
-    Some(((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// Days from 1970 to a date; years run from March here, so that a leap day ends one.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leaps = year / 4 - year / 100 + year / 400;
-    Some(year * 365 + leaps + (153 * month + 2) / 5 + day - 1 - 719_468)
+    Some(((days(year, month_of(month)?, day)? * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 #[cfg(test)]

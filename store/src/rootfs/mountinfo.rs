@@ -1,6 +1,7 @@
 //! What is mounted: `/proc/self/mountinfo` (proc(5)).
 
 use crate::error::{Result, io_error};
+use spec::mountinfo::unescape;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -37,32 +38,11 @@ pub(super) fn parse(text: &str) -> Vec<Mount> {
         let mut words = after.split(' ');
         let kind = words.next()?.to_owned();
         let mut fields = before.split(' ').skip(4);
-        let point = OsString::from_vec(unescape(fields.next()?)).into();
+        let point = OsString::from_vec(unescape(fields.next()?.as_bytes())).into();
         let is_mapped = fields.next()?.split(',').any(|option| option == "idmapped");
-        Some(Mount { point, kind, is_mapped, options: unescape(words.nth(1).unwrap_or_default()) })
+        Some(Mount { point, kind, is_mapped, options: unescape(words.nth(1).unwrap_or_default().as_bytes()) })
     };
     text.lines().filter_map(mount).collect()
-}
-
-/// Takes `\040` and its like back to bytes.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal =
-            tail.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match (first, octal) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{Store, check};
 use crate::compression;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
-use crate::layer;
+use crate::layer::{self, Limits};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use sys::cause::cause;
@@ -75,7 +75,7 @@ impl Store {
         let unpacked = compression::unpack(input).map_err(content)?;
         let mut archive = Hashed::new(unpacked, diff_id);
         let input = BufReader::with_capacity(BUFFER, &mut archive);
-        let converted = layer::convert_by(input, output, scratch, diff_id.prefix(), &self.limits);
+        let converted = layer::convert_by(input, output, scratch, diff_id.prefix(), &Limits::default());
         let (_, report) = converted.map_err(|error| match error {
             layer::Error::Image(crate::erofs::Error::Write(error)) => {
                 Fault::Output(io_error("write", &self.layer_path(diff_id))(error))

@@ -57,7 +57,6 @@ pub use read::{Image, Layer, Listed};
 pub(crate) use read::{resolve_digest_in, resolve_in};
 
 use crate::error::{Result, io_error};
-use crate::layer::Limits;
 use crate::oci::Platform;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +67,6 @@ pub struct Store {
     root: PathBuf,
     writable: bool,
     platform: Platform,
-    limits: Limits,
     keeps_packed: bool,
 }
 
@@ -91,25 +89,13 @@ impl Store {
     }
 
     fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            writable: false,
-            platform: Platform::host(),
-            limits: Limits::default(),
-            keeps_packed: true,
-        }
+        Self { root: root.to_owned(), writable: false, platform: Platform::host(), keeps_packed: true }
     }
 
     /// Chooses for another platform than this program's own when an image has several variants.
     #[must_use]
     pub fn for_platform(self, platform: Platform) -> Self {
         Self { platform, ..self }
-    }
-
-    /// Changes what a layer may hold.
-    #[must_use]
-    pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
     }
 
     /// Keeps no layer as it came, only its erofs file: images that come from now on take less

@@ -10,6 +10,7 @@ use super::import::Documented;
 use super::read::parse;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::layer::Limits;
 use crate::oci::{self, ConfigFile, Descriptor, Reference};
 use crate::progress::Progress;
 use crate::registry::{Failure, Origins, Registries, Stop};
@@ -135,8 +136,8 @@ impl Store {
         let config = config.map_err(|why| format!("configuration {}: {why}", parsed.config.digest))?;
         let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;
         check_contents(&parsed.layers, &rootfs.diff_ids)?;
-        if let Some(layer) = parsed.layers.iter().find(|layer| layer.size > self.limits.bytes) {
-            let limit = self.limits.bytes;
+        let limit = Limits::default().bytes;
+        if let Some(layer) = parsed.layers.iter().find(|layer| layer.size > limit) {
             return Err(format!("layer {}: {} bytes, more than {limit}", layer.digest, layer.size).into());
         }
         let media_type = oci::media_type(&found.media_type, &parsed);

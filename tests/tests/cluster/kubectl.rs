@@ -188,7 +188,7 @@ fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
 
 /// By an unmodified metrics-server, which asks the node's agent and extends the API server.
 #[test]
-#[ignore = "builds metrics-server"]
+#[ignore = "long"]
 fn kubectl_top_tells_what_nodes_and_pods_use() -> Result {
     let place = Place::new("top")?;
     let image = place.cluster.push("busybox")?;

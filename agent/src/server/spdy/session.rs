@@ -20,7 +20,6 @@ const WINDOW: i64 = 64 * 1024;
 mod status {
     pub const INVALID: u32 = 2;
     pub const REFUSED: u32 = 3;
-    pub const CANCEL: u32 = 5;
 }
 
 /// What a client did.
@@ -208,13 +207,6 @@ impl Session {
     pub fn refuse(&mut self, stream: u32) {
         if self.remove(stream) {
             frame::reset(&mut self.out, stream, status::REFUSED);
-        }
-    }
-
-    /// Has nothing more to do with a stream.
-    pub fn cancel(&mut self, stream: u32) {
-        if self.remove(stream) {
-            frame::reset(&mut self.out, stream, status::CANCEL);
         }
     }
 

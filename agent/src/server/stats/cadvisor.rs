@@ -11,7 +11,7 @@ use bytes::Bytes;
 type OfCgroup =
     (&'static str, Kind, &'static str, &'static [(&'static str, &'static str)], fn(&Usage) -> f64);
 
-fn seconds(microseconds: u64) -> f64 {
+pub(super) fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 

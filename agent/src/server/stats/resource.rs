@@ -1,13 +1,9 @@
 //! `/metrics/resource`: what metrics-server reads, and so `kubectl top` and autoscalers.
 
+use super::cadvisor::seconds;
 use super::exposition::{Family, Kind::Counter, Kind::Gauge};
 use super::snapshot::Snapshot;
 use bytes::Bytes;
-
-/// Microseconds as seconds.
-fn seconds(microseconds: u64) -> f64 {
-    microseconds as f64 / 1e6
-}
 
 /// The families, one after the other.
 pub fn families(all: Snapshot) -> impl Iterator<Item = Bytes> {
