@@ -11,6 +11,7 @@ use crate::api::{self, Api};
 use crate::evict;
 use crate::objects;
 use crate::pod::next::Ending;
+use crate::pod::status;
 use crate::say::{Trouble, say};
 use crate::static_pods::{is_static, mirrored};
 use crate::volume::place;
@@ -71,6 +72,7 @@ pub async fn keep(
     for own in before.iter().filter_map(worker::allocated_before) {
         context.allocations.all().put(&own);
     }
+    context.allocations.weigh();
     before.into_iter().for_each(|pod| pods.take(Arc::unwrap_or_clone(pod)));
     pods.have_static(&own.borrow_and_update());
     let (sender, mut seen) = mpsc::channel(1);
@@ -258,6 +260,10 @@ impl Pods {
             });
             return;
         }
+        // Nothing of it is here any more, and somebody's finalizer keeps it: what was told of it is its last word.
+        if is_kept(&pod) && !place::pod(&uid).exists() {
+            return;
+        }
         let (wanted, receiver) =
             watch::channel(Wanted { pod, gone: false, picture: String::new(), ending: None });
         let (context, ended, own) = (self.context.clone(), self.ended.clone(), uid.clone());
@@ -299,6 +305,13 @@ impl Pods {
             self.gone(&uid);
         }
     }
+}
+
+/// It is over, and only a finalizer keeps it at the API server.
+fn is_kept(pod: &Pod) -> bool {
+    let metadata = &pod.metadata;
+    let deleted = metadata.deletion_timestamp.is_some() && metadata.deletion_grace_period_seconds == Some(0);
+    deleted && status::is_terminal(pod)
 }
 
 fn full_name(pod: &Pod) -> (Option<&str>, Option<&str>) {

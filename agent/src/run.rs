@@ -8,6 +8,7 @@ use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::{facts, lease, report};
+use crate::pod::cgroup;
 use crate::policies::Isolation;
 use crate::say::{Trouble, say};
 use crate::server::pods as shown;
@@ -78,6 +79,9 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         board: shown::Pods::default(),
         stats: Stats::new(&own.name),
     });
+    if let Err(reason) = cgroup::make_classes() {
+        say(format_args!("{reason}"));
+    }
     // Pods that are here go on while the API server is away.
     let registered = async {
         let node = report::register(&own, &api, &first).await;

@@ -189,7 +189,12 @@ fn hostname(pod: &Pod, cluster: &names::Cluster) -> Result<String, String> {
     let whole = pod.spec.as_ref().is_some_and(|spec| spec.set_hostname_as_fqdn == Some(true));
     match names::fqdn(pod, cluster).filter(|_| whole) {
         Some(full) if full.len() > 64 => {
-            Err(format!("setHostnameAsFQDN: {full} is longer than 64 characters"))
+            // A kubelet's words.
+            let length = full.len();
+            Err(format!(
+                "failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long (64 is the max, \
+                 {length} characters requested)"
+            ))
         }
         Some(full) => Ok(full),
         None => Ok(container::hostname(pod)),

@@ -52,6 +52,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How often tokens are looked at, whether they are too old.
 const REFRESH: Duration = Duration::from_secs(60);
 
+/// Labels and annotations.
+type Described = (Option<BTreeMap<String, String>>, Option<BTreeMap<String, String>>);
+
 /// Services by namespace and name.
 pub type Services = BTreeMap<(String, String), Arc<Service>>;
 
@@ -177,7 +180,9 @@ struct Worker {
     freed: watch::Receiver<()>,
     /// IDs of containers whose crashes people were told of, while they wait.
     crashed: BTreeSet<String>,
-    /// Until when the pod may take that is deleted.
+    /// Labels and annotations, as files of volumes say them.
+    described: Described,
+    /// Until when the pod may take that ends.
     until: Option<i64>,
     /// Until when each container that is being stopped may take.
     stopping: BTreeMap<String, i64>,
@@ -222,6 +227,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         addresses: Vec::new(),
         users: BTreeMap::new(),
         crashed: BTreeSet::new(),
+        described: Described::default(),
         until: None,
         stopping: BTreeMap::new(),
         hooks: BTreeMap::new(),
@@ -269,7 +275,9 @@ impl Worker {
         if sandbox.is_some() && ending.is_none() {
             self.follow_sources(&pod);
         }
-        if std::mem::take(&mut self.resources.fresh) {
+        let described = (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+        let changed = std::mem::replace(&mut self.described, described.clone()) != described;
+        if std::mem::take(&mut self.resources.fresh) || changed {
             self.refresh_downward().await;
         }
         self.resources.measure(&pod, &containers);
@@ -278,7 +286,7 @@ impl Worker {
             self.actuate(&pod, &containers).await;
         }
         let health = self.probes.health();
-        let view = View {
+        let mut view = View {
             pod: &pod,
             sandbox: sandbox.as_ref(),
             containers: &containers,
@@ -286,8 +294,15 @@ impl Worker {
             health: &health,
             restarting: self.resources.restarting(),
             ending: ending.as_ref(),
+            until: self.until,
             now: now(),
         };
+        if let Some(grace) = next::grace(&view) {
+            // It runs from the beginning of the end, whoever's turn comes when.
+            let until = view.now + grace;
+            view.until = Some(self.until.map_or(until, |before| before.min(until)));
+            self.until = view.until;
+        }
         let action = if self.refused.is_some() { Action::Done } else { next::next(&view) };
         let known = Known {
             node: &self.context.own.addresses,
@@ -311,6 +326,10 @@ impl Worker {
         self.back_off(&pod, &status);
         match action {
             Action::MakeSandbox => self.make_sandbox(&pod).await,
+            // As with a kubelet nobody begins while another ends, but who looks into the pod.
+            Action::Run { kind, .. } if kind != Kind::Ephemeral && !self.stopping.is_empty() => {
+                self.wait(self.resources.again).await;
+            }
             Action::Run { container, kind, attempt, streak } => {
                 let Some(sandbox) = sandbox else { return Turn::Again };
                 let order = begin::Order { container, kind, attempt, streak };
@@ -318,7 +337,8 @@ impl Worker {
             }
             Action::Stop { ids, grace, anew, later } => {
                 self.stop(&pod, &containers, &end::Order { ids, grace, anew, later });
-                self.wait(self.resources.again).await;
+                let overdue = self.until.filter(|until| *until > now());
+                self.wait(soonest(self.resources.again, overdue)).await;
             }
             Action::TearDown => self.tear_down(&pod).await,
             Action::Wait(until) => {
@@ -336,7 +356,7 @@ impl Worker {
             let until = now() + grace;
             let until = self.until.map_or(until, |before| before.min(until));
             self.until = Some(until);
-            return Some(Ending::Deleted { until });
+            return Some(Ending::Deleted);
         }
         if wanted.ending.is_some() {
             return wanted.ending.clone();
@@ -406,7 +426,7 @@ impl Worker {
         let at = self.refreshed + REFRESH;
         let due = async { if has_tokens { sleep_until(at).await } else { std::future::pending().await } };
         tokio::select! {
-            _ = self.wanted.changed() => self.refresh_downward().await,
+            _ = self.wanted.changed() => {}
             Ok(()) = self.freed.changed(), if self.resources.waits() => {}
             () = self.used.changed() => self.sources_changed().await,
             () = changed(&mut self.table, &self.uid) => {}

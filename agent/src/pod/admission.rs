@@ -1,11 +1,13 @@
 //! Whether a pod fits: the scheduler has said so, but it may not have known all, and static pods never asked it.
 //! What is refused has failed, and is not tried again.
 
+use super::next::{self, Kind};
 use super::{qos, status};
 use crate::node::eviction::{self, Pressures};
 use crate::pod::env::Allocatable;
 use crate::static_pods::is_static;
 use k8s_openapi::api::core::v1::Pod;
+use std::net::IpAddr;
 
 /// Why a pod is refused, given those that are here: the reason of its status, and the message.
 pub fn refusal<'a>(
@@ -16,6 +18,7 @@ pub fn refusal<'a>(
 ) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
     let (mut count, mut cpu, mut memory, mut disk) = (0_u32, 0_i128, 0_i128, 0_i128);
+    let mut taken = false;
     let asks = |spec, key| qos::pod_request(spec, key).unwrap_or(0);
     for other in here.filter(|other| other.metadata.uid != pod.metadata.uid && !status::is_terminal(other)) {
         count += 1;
@@ -23,6 +26,7 @@ pub fn refusal<'a>(
             cpu += asks(spec, "cpu");
             memory += asks(spec, "memory");
             disk += asks(spec, "ephemeral-storage");
+            taken |= ports(other).any(|theirs| ports(pod).any(|own| own.excludes(&theirs)));
         }
     }
     if count >= most {
@@ -33,12 +37,41 @@ pub fn refusal<'a>(
         ("memory", asks(spec, "memory"), memory, i128::from(node.memory) * 1000),
         ("ephemeral-storage", asks(spec, "ephemeral-storage"), disk, i128::from(node.disk) * 1000),
     ];
-    table.into_iter().find(|(_, own, used, all)| *own > 0 && own + used > *all).map(
-        |(name, own, used, all)| {
-            let unit = if name == "cpu" { 1 } else { 1000 };
-            (format!("OutOf{name}"), short(name, own / unit, used / unit, all / unit))
-        },
-    )
+    let short_of = table.into_iter().find(|(_, own, used, all)| *own > 0 && own + used > *all);
+    if let Some((name, own, used, all)) = short_of {
+        let unit = if name == "cpu" { 1 } else { 1000 };
+        return Some((format!("OutOf{name}"), short(name, own / unit, used / unit, all / unit)));
+    }
+    // A kubelet's words: whoever made the pod makes it anew.
+    let words = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+    taken.then(|| ("NodePorts".to_owned(), words.to_owned()))
+}
+
+/// A port of the node that leads to a pod, or is one of its own.
+struct HostPort<'a> {
+    /// None is all of the node's.
+    address: Option<IpAddr>,
+    protocol: &'a str,
+    number: i32,
+}
+
+impl HostPort<'_> {
+    fn excludes(&self, other: &Self) -> bool {
+        let same = |one: IpAddr| other.address.is_none_or(|other| other == one);
+        (self.protocol, self.number) == (other.protocol, other.number) && self.address.is_none_or(same)
+    }
+}
+
+fn ports(pod: &Pod) -> impl Iterator<Item = HostPort<'_>> {
+    let running = pod.spec.iter().flat_map(next::containers).filter(|(kind, _)| *kind != Kind::Init);
+    running.flat_map(|(_, container)| container.ports.iter().flatten()).filter_map(|port| {
+        let address = port.host_ip.as_deref().and_then(|own| own.parse::<IpAddr>().ok());
+        Some(HostPort {
+            address: address.filter(|own| !own.is_unspecified()),
+            protocol: port.protocol.as_deref().unwrap_or("TCP"),
+            number: port.host_port.filter(|own| *own > 0)?,
+        })
+    })
 }
 
 /// The words of what there is not enough of.
@@ -109,6 +142,27 @@ mod tests {
             )
         );
         assert_eq!(refusal(&pod("a", "1", "Pending"), here.iter(), 3, node), None, "itself is not beside it");
+    }
+
+    #[test]
+    fn a_port_of_the_node_is_given_once() {
+        let pod = |uid: &str, ports: serde_json::Value| -> Pod {
+            let spec = json!({ "containers": [{ "name": "m", "ports": ports }] });
+            serde_json::from_value(json!({ "metadata": { "uid": uid }, "spec": spec })).unwrap()
+        };
+        let node = Allocatable::default();
+        let here = [pod("a", json!([{ "containerPort": 80, "hostPort": 8080, "hostIP": "192.0.2.1" }]))];
+        let of = |ports| refusal(&pod("new", ports), here.iter(), 9, node).map(|(reason, _)| reason);
+        for (own, is) in [
+            (json!([{ "containerPort": 1, "hostPort": 8080 }]), true),
+            (json!([{ "containerPort": 1, "hostPort": 8080, "hostIP": "0.0.0.0" }]), true),
+            (json!([{ "containerPort": 1, "hostPort": 8080, "hostIP": "192.0.2.1" }]), true),
+            (json!([{ "containerPort": 1, "hostPort": 8080, "hostIP": "192.0.2.2" }]), false),
+            (json!([{ "containerPort": 1, "hostPort": 8080, "protocol": "UDP" }]), false),
+            (json!([{ "containerPort": 8080 }]), false),
+        ] {
+            assert_eq!(of(own.clone()), is.then(|| "NodePorts".to_owned()), "{own}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! that fits gets it: by priority, then the class, then who has waited the longest (KEP-1287). A pod may be told of
 //! room that one before it in line needs: it waits on, and the other takes it when its own turn comes.
 
-use super::{admission, qos, quantity, status};
+use super::{admission, cgroup, qos, quantity, status};
 use crate::pod::env::Allocatable;
+use crate::say::say;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,13 @@ impl Allocations {
         had || waited
     }
 
+    /// Thousandths of a processor that pods of the class `Burstable` ask for together.
+    fn burstable(&self) -> i128 {
+        let of_class =
+            |pod: &&Arc<Pod>| pod.spec.as_ref().is_some_and(|spec| qos::class(spec) == qos::Class::Burstable);
+        self.pods.values().filter(of_class).map(|pod| asked(pod)[0]).sum()
+    }
+
     /// A pod wants nothing but what it has; says whether it did.
     pub fn contented(&mut self, uid: &str) -> bool {
         self.wishes.remove(uid).is_some()
@@ -199,6 +207,14 @@ impl Shared {
     /// To look and to change.
     pub fn all(&self) -> MutexGuard<'_, Allocations> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shares the processors out by what is allocated by now.
+    pub fn weigh(&self) {
+        let burstable = self.all().burstable();
+        if let Err(reason) = cgroup::weigh(qos::Class::Burstable, burstable) {
+            say(format_args!("{reason}"));
+        }
     }
 
     /// Tells those that wait that there may be room.

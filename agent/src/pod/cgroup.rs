@@ -84,6 +84,28 @@ pub fn make(pod: &Pod) -> Result<(), String> {
     limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))
 }
 
+/// Makes the cgroups of all classes. Whoever asks for nothing weighs the least, however many there are.
+///
+/// # Errors
+/// Which file, and why, in words.
+pub fn make_classes() -> Result<(), String> {
+    pass_on(Path::new(spec::paths::CGROUP))?;
+    for class in Class::ALL {
+        let at = path(class.cgroup());
+        fs::create_dir_all(&at).map_err(|error| format!("make {}: {}", at.display(), cause(&error)))?;
+        pass_on(&at)?;
+    }
+    weigh(Class::BestEffort, 0)
+}
+
+/// Gives a class the weight of what its pods ask for together, in thousandths of a processor.
+///
+/// # Errors
+/// Which file, and why, in words. A kernel that does not share out is none.
+pub fn weigh(class: Class, millicpu: i128) -> Result<(), String> {
+    put(&path(class.cgroup()), "cpu.weight", &weight(Some(millicpu)).to_string())
+}
+
 /// Writes a file of a cgroup.
 ///
 /// # Errors

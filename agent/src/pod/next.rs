@@ -27,11 +27,8 @@ pub enum Kind {
 /// Why a pod is to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Somebody deletes it: it may take so many seconds from then on, in seconds since 1970.
-    Deleted {
-        /// When the last of it is killed.
-        until: i64,
-    },
+    /// Somebody deletes it.
+    Deleted,
     /// It has failed by a word of its own: `Evicted`, `DeadlineExceeded`, ….
     Failed {
         /// `status.reason`
@@ -95,6 +92,8 @@ pub struct View<'a> {
     pub restarting: &'a BTreeSet<String>,
     /// Why it is to end.
     pub ending: Option<&'a Ending>,
+    /// When the last of it is killed, once it ends, in seconds since 1970.
+    pub until: Option<i64>,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -171,9 +170,7 @@ pub fn is_over(view: &View<'_>, spec: &PodSpec) -> bool {
 /// What is to be done next.
 pub fn next(view: &View<'_>) -> Action {
     let Some(spec) = &view.pod.spec else { return Action::Done };
-    let over = is_over(view, spec);
-    // What has come to its end never begins again, whatever is left to be seen of it.
-    if view.ending.is_some() || over || super::status::is_terminal(view.pod) {
+    if ends(view, spec) {
         return end(view, spec);
     }
     let Some(sandbox) = view.sandbox else {
@@ -211,6 +208,21 @@ pub fn next(view: &View<'_>) -> Action {
         }
     }
     Action::Wait(soonest.0)
+}
+
+/// What has come to its end never begins again, whatever is left to be seen of it.
+fn ends(view: &View<'_>, spec: &PodSpec) -> bool {
+    view.ending.is_some() || is_over(view, spec) || super::status::is_terminal(view.pod)
+}
+
+/// Seconds that a pod may take to end by itself or by a word of this node's, if it does.
+pub fn grace(view: &View<'_>) -> Option<i64> {
+    let spec = view.pod.spec.as_ref()?;
+    match view.ending {
+        Some(Ending::Deleted) => None,
+        Some(Ending::Failed { grace, .. }) => Some(*grace),
+        None => ends(view, spec).then(|| spec.termination_grace_period_seconds.unwrap_or(30)),
+    }
 }
 
 /// The earliest of several times.
@@ -293,17 +305,17 @@ fn end(view: &View<'_>, spec: &PodSpec) -> Action {
         .map(|(_, container)| container.name.as_str())
         .collect();
     let running: Vec<&Instance> = view.containers.all().filter(|one| one.runs()).collect();
-    let grace = match view.ending {
-        Some(Ending::Deleted { until }) => (until - view.now).max(0),
-        Some(Ending::Failed { grace, .. }) => *grace,
-        None => spec.termination_grace_period_seconds.unwrap_or(30),
-    };
+    let grace = view.until.map_or_else(|| self::grace(view), |until| Some((until - view.now).max(0)));
+    let grace = grace.unwrap_or(0);
     let mains = running.iter().filter(|one| !sidecars.contains(&one.container.as_str()));
     let mut ids: Vec<String> = mains.map(|one| one.id.clone()).collect();
     // The last of them first.
     let later = sidecars.iter().rev().filter_map(|name| running.iter().find(|one| one.container == *name));
     let mut later: Vec<String> = later.map(|one| one.id.clone()).collect();
-    if ids.is_empty() && !later.is_empty() {
+    if grace == 0 {
+        // Nobody's turn is waited for any more.
+        ids.append(&mut later);
+    } else if ids.is_empty() && !later.is_empty() {
         ids.push(later.remove(0));
     }
     match ids.is_empty() {

@@ -37,6 +37,7 @@ struct Given {
     waiting: BTreeMap<String, Waiting>,
     health: BTreeMap<String, Health>,
     ending: Option<Ending>,
+    until: Option<i64>,
     restarting: BTreeSet<String>,
 }
 
@@ -49,12 +50,17 @@ impl Given {
             waiting: BTreeMap::new(),
             health: BTreeMap::new(),
             ending: None,
+            until: None,
             restarting: BTreeSet::new(),
         }
     }
 
     fn at(&self, now: i64) -> Action {
-        next(&View {
+        self.with(now, next)
+    }
+
+    fn with<T>(&self, now: i64, of: impl FnOnce(&View<'_>) -> T) -> T {
+        of(&View {
             pod: &self.pod,
             sandbox: self.sandbox.as_ref(),
             containers: &self.containers,
@@ -62,6 +68,7 @@ impl Given {
             health: &self.health,
             restarting: &self.restarting,
             ending: self.ending.as_ref(),
+            until: self.until,
             now,
         })
     }
@@ -183,7 +190,7 @@ fn a_deleted_pod_ends_with_its_sidecars_in_reverse() {
     });
     let deleted = |instances: &[Instance]| {
         let mut given = Given::of(spec.clone(), instances.iter().cloned());
-        given.ending = Some(Ending::Deleted { until: 30 });
+        (given.ending, given.until) = (Some(Ending::Deleted), Some(30));
         given
     };
     let (s, t) = (instance("s", 0, 0, UP), instance("t", 0, 0, UP));
@@ -195,9 +202,27 @@ fn a_deleted_pod_ends_with_its_sidecars_in_reverse() {
     };
     let all = [s.clone(), t.clone(), instance("m", 0, 0, UP)];
     assert_eq!(deleted(&all).at(10), before("m.0", 20, &["t.0", "s.0"]));
-    assert_eq!(deleted(&[s.clone(), t]).at(12), before("t.0", 18, &["s.0"]));
+    assert_eq!(deleted(&[s.clone(), t.clone()]).at(12), before("t.0", 18, &["s.0"]));
+    let overdue =
+        Action::Stop { ids: vec!["t.0".into(), "s.0".into()], grace: 0, anew: false, later: vec![] };
+    assert_eq!(deleted(&[s.clone(), t]).at(30), overdue, "nobody's turn is waited for any more");
     assert_eq!(deleted(&[s]).at(99), stop("s.0", 0));
     assert_eq!(deleted(&[]).at(13), Action::TearDown);
+}
+
+#[test]
+fn a_pod_that_ends_by_itself_has_its_time_once() {
+    let spec = json!({
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 20,
+        "initContainers": [{ "name": "s", "image": "i", "restartPolicy": "Always" }],
+        "containers": [{ "name": "m", "image": "i" }],
+    });
+    let mut given = Given::of(spec, [instance("s", 0, 0, UP), instance("m", 0, 0, exited(0, 0, 1))]);
+    assert_eq!(given.with(1, super::grace), Some(20));
+    given.until = Some(21);
+    assert_eq!(given.at(15), stop("s.0", 6), "it runs from the beginning of the end");
+    given.ending = Some(Ending::Deleted);
+    assert_eq!(given.with(15, super::grace), None);
 }
 
 #[test]

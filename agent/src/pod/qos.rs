@@ -142,6 +142,10 @@ pub fn shares(millicpu: i128) -> u64 {
 /// Who is killed first when the node's memory runs out (`oom_score_adj`). What a pod asks for beyond its containers
 /// is theirs in equal parts.
 pub fn oom_score_adj(spec: &PodSpec, container: &Container, capacity: u64) -> i32 {
+    // The node's own come last, whatever they ask for.
+    if spec.priority_class_name.as_deref() == Some("system-node-critical") {
+        return -997;
+    }
     match class(spec) {
         Class::Guaranteed => -997,
         Class::BestEffort => 1000,
@@ -149,7 +153,15 @@ pub fn oom_score_adj(spec: &PodSpec, container: &Container, capacity: u64) -> i3
             let together = total(spec, |one| request(one, "memory"), false).unwrap_or(0);
             let asked = pod_request(spec, "memory").unwrap_or(0);
             let part = (asked - together).max(0) / spec.containers.len().max(1) as i128;
-            let request = (request(container, "memory").unwrap_or(0) + part) / 1000;
+            let of = |one: &Container| request(one, "memory").unwrap_or(0);
+            let mut own = of(container);
+            if container.restart_policy.as_deref() == Some("Always")
+                && spec.init_containers.iter().flatten().any(|init| init.name == container.name)
+            {
+                // A sidecar is not killed before those that need it.
+                own = own.max(spec.containers.iter().map(of).min().unwrap_or(0));
+            }
+            let request = (own + part) / 1000;
             let share = 1000 - request * 1000 / i128::from(capacity.max(1));
             i32::try_from(share).unwrap_or(999).clamp(3, 999)
         }
@@ -203,6 +215,14 @@ mod tests {
             oom_score_adj(&spec, &spec.containers[0], 1 << 30)
         };
         assert_eq!((of("512Mi"), of("1Gi"), of("1Ki")), (500, 3, 999));
+        let mut spec = spec(json!({
+            "initContainers": [{ "name": "s", "restartPolicy": "Always" }],
+            "containers": [{ "name": "a", "resources": { "requests": { "memory": "512Mi" } } }],
+        }));
+        let sidecar = spec.init_containers.as_ref().unwrap()[0].clone();
+        assert_eq!(oom_score_adj(&spec, &sidecar, 1 << 30), 500, "as those that need it");
+        spec.priority_class_name = Some("system-node-critical".to_owned());
+        assert_eq!(oom_score_adj(&spec, &sidecar, 1 << 30), -997);
     }
 
     #[test]

@@ -72,7 +72,11 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
             )
         })
         .collect();
-    let main: Vec<_> = spec.containers.iter().map(|container| one(Kind::Main, container)).collect();
+    let mut main: Vec<_> = spec.containers.iter().map(|container| one(Kind::Main, container)).collect();
+    let over = matches!(phase.as_str(), "Succeeded" | "Failed");
+    if over && known.refused.is_none() && is_initialized(view, spec) {
+        main.iter_mut().for_each(end_unseen);
+    }
     let ephemeral: Vec<_> = spec
         .ephemeral_containers
         .iter()
@@ -101,7 +105,7 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         _ => (before.reason.clone(), before.message.clone()),
     };
     let mut conditions = conditions(view, spec, &before, &phase, &init, &main);
-    if !matches!(phase.as_str(), "Succeeded" | "Failed") {
+    if !over {
         conditions.extend(known.resizing.conditions());
     }
     let resources = spec.resources.as_ref();
@@ -143,6 +147,8 @@ fn container_status(
     };
     if let Some(latest) = latest {
         status.container_id = Some(format!("{SCHEME}{}", latest.id));
+        // What it was made of, whatever the specification says by now.
+        status.image.clone_from(&latest.image);
         status.image_id = image_id(latest);
         status.restart_count = latest.attempt.try_into().unwrap_or(i32::MAX);
     }
@@ -187,6 +193,21 @@ fn container_status(
         Kind::Sidecar | Kind::Main => runs && health.started && health.ready,
     };
     status
+}
+
+/// Of a pod that is over nobody waits for a container any more; one that nobody has seen end is told as failed, in a
+/// kubelet's words.
+fn end_unseen(status: &mut ContainerStatus) {
+    if status.state.as_ref().is_some_and(|state| state.terminated.is_some()) {
+        return;
+    }
+    let terminated = ContainerStateTerminated {
+        reason: Some("ContainerStatusUnknown".to_owned()),
+        message: Some("The container could not be located when the pod was terminated".to_owned()),
+        exit_code: 137,
+        ..ContainerStateTerminated::default()
+    };
+    status.state = Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() });
 }
 
 /// An init container that was told to have ended well stays so while it runs once more, after a reboot: an API server

@@ -77,6 +77,7 @@ impl Given {
             health: &self.health,
             restarting: &self.restarting,
             ending: self.ending.as_ref(),
+            until: None,
             now: 5,
         };
         let node = ["192.0.2.1".parse().unwrap()];
@@ -143,6 +144,16 @@ fn a_containers_user_is_told_while_it_is_there() {
     let mut next = Given::of("Always", [instance("m", 1, UP), instance("m", 0, exited(0))]);
     next.pod.status = Some(told);
     assert_eq!(of(&next.told()), None, "this is another one");
+}
+
+#[test]
+fn the_image_is_that_of_the_container_until_there_is_another() {
+    let mut given = Given::of("Always", [instance("m", 0, UP)]);
+    given.pod.spec.as_mut().unwrap().containers[0].image = Some("registry:5000/web:2".into());
+    let told = given.told();
+    let images = |list: &Option<Vec<ContainerStatus>>| list.as_ref().unwrap()[0].image.clone();
+    assert_eq!(images(&told.container_statuses), "registry:5000/web:1");
+    assert_eq!(images(&told.init_container_statuses), "registry:5000/web:1", "what it will be, before it is");
 }
 
 #[test]
@@ -252,6 +263,20 @@ fn what_keeps_it_from_being_made_is_told() {
 }
 
 #[test]
+fn nobody_waits_in_a_pod_that_is_over() {
+    let deleted = |instances: &[Instance]| {
+        let mut given = Given::of("Always", instances.iter().cloned());
+        given.ending = Some(Ending::Deleted);
+        given.told()
+    };
+    let status = deleted(&[instance("i", 0, exited(0))]);
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    let state = main_state(&status).terminated.as_ref().unwrap();
+    assert_eq!((state.exit_code, state.reason.as_deref()), (137, Some("ContainerStatusUnknown")));
+    assert!(main_state(&deleted(&[])).waiting.is_some(), "it has not come that far");
+}
+
+#[test]
 fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
     let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, UP)]);
     given.ending = Some(Ending::Failed {
@@ -265,7 +290,7 @@ fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
     let status = given.told();
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
     assert_eq!(condition(&status, "DisruptionTarget"), ("True".into(), Some("TerminationByKubelet".into())));
-    given.ending = Some(Ending::Deleted { until: 0 });
+    given.ending = Some(Ending::Deleted);
     assert_eq!(given.told().phase.as_deref(), Some("Succeeded"));
     given.containers = Containers::default();
     assert_eq!(given.told().phase.as_deref(), Some("Failed"), "it never ran");
@@ -314,6 +339,6 @@ fn resources_are_told_as_they_hold_and_a_resize_while_it_goes_on() {
         resources,
         "what does not run has what it will get"
     );
-    given.ending = Some(Ending::Deleted { until: 5 });
+    given.ending = Some(Ending::Deleted);
     assert_eq!(progress(&given.told()), None, "what is over is not resized");
 }

@@ -96,6 +96,7 @@ impl Worker {
         let most = self.context.own.cluster.max_pods;
         let refusal = self.context.allocations.all().admit(pod, most, self.context.allocatable());
         if refusal.is_none() {
+            self.context.allocations.weigh();
             self.allocate(pod);
         }
         refusal

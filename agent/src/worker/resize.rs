@@ -177,6 +177,7 @@ impl Worker {
         let (reason, message) = match answer {
             Answer::Yes => {
                 self.allocate(wanted);
+                allocations.weigh();
                 self.resources.fresh = true;
                 self.resources.resizing.begin(generation, now());
                 let words = told::words("Pod resize started", wanted, generation, "");
@@ -200,6 +201,7 @@ impl Worker {
     pub(super) fn give_back(&mut self) {
         self.resources.over = true;
         if self.context.allocations.all().remove(&self.uid) {
+            self.context.allocations.weigh();
             self.context.allocations.tell();
         }
     }
