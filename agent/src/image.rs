@@ -2,9 +2,11 @@
 //! the agent speaks to no registry and a pull that is killed takes nothing along.
 
 pub mod collect;
+mod shown;
 
+use shown::Shown;
 use spec::paths;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use store::{Layer, Reference, Store, Stores};
@@ -14,6 +16,9 @@ use tokio::sync::Semaphore;
 
 /// The command that pulls.
 const SKERRY: &str = "/sbin/skerry";
+
+/// Whom registries have given the images that are here.
+const SHOWN: &str = "/var/lib/skerry/images-shown.json";
 
 /// Pulls at a time.
 const AT_ONCE: usize = 2;
@@ -69,6 +74,7 @@ pub fn policy(image: &str, said: Option<&str>) -> Policy {
 #[derive(Debug)]
 pub struct Images {
     stores: Stores,
+    shown: Shown,
     room: Semaphore,
 }
 
@@ -77,7 +83,7 @@ impl Images {
     pub fn open() -> Self {
         let store = |path| Store::open_read_only(Path::new(path));
         let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
-        Self { stores, room: Semaphore::new(AT_ONCE) }
+        Self { stores, shown: Shown::open(Path::new(SHOWN)), room: Semaphore::new(AT_ONCE) }
     }
 
     /// An image that is there.
@@ -114,8 +120,13 @@ impl Images {
         by_digest.into_values().take(MOST).collect()
     }
 
-    /// An image, fetched if its policy says so. `docker` is the folder of a `config.json`
-    /// with credentials. `begun` is called when a pull begins.
+    /// Digests of all images that are here.
+    fn digests(&self) -> BTreeSet<String> {
+        self.stores.list().unwrap_or_default().iter().map(|one| one.digest.to_string()).collect()
+    }
+
+    /// An image, fetched if its policy says so, or if what is here was fetched with others' credentials alone. `docker`
+    /// is the folder of a `config.json` with credentials. `begun` is called when a pull begins.
     ///
     /// # Errors
     /// There is none, and why.
@@ -132,27 +143,37 @@ impl Images {
             );
             return Err(Failure { reason: "InvalidImageName", message });
         }
-        if policy != Policy::Always
-            && let Some(found) = self.find(name)
-        {
-            return Ok(found);
-        }
-        if policy == Policy::Never {
-            let message = format!("Container image \"{name}\" is not present with pull policy of Never");
-            return Err(Failure { reason: "ErrImageNeverPull", message });
+        let credentials = shown::credentials(docker);
+        let here = self.find(name).filter(|_| policy != Policy::Always);
+        let allowed = |found: &Found| self.shown.allows(name, &found.digest, credentials.as_deref());
+        match here {
+            Some(found) if allowed(&found) => return Ok(found),
+            _ if policy != Policy::Never => {}
+            here => {
+                let is = if here.is_some() { "only for pods with other pull secrets" } else { "not present" };
+                let message = format!("Container image \"{name}\" is {is} with pull policy of Never");
+                return Err(Failure { reason: "ErrImageNeverPull", message });
+            }
         }
         let _permit = self.room.acquire().await;
         begun();
         let failed = |message: String| Failure { reason: "ErrImagePull", message };
-        pull(name, docker).await.map_err(failed)?;
-        self.find(name).ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))
+        self.shown.begin(name).map_err(failed)?;
+        if let Err(reason) = pull(name, docker).await {
+            self.shown.fail(name);
+            return Err(failed(reason));
+        }
+        let found = self.find(name);
+        let found = found.ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))?;
+        self.shown.end(name, &found.digest, credentials, &self.digests()).map_err(failed)?;
+        Ok(found)
     }
 }
 
 async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(SKERRY);
     // The pod's back-off is longer than any of ours, and others wait for their turn meanwhile.
-    command.args(["pull", "--quiet", "--retry=1", "--", name]);
+    command.args(["pull", "--quiet", "--retry=1", "--confirm", "--", name]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     if let Some(folder) = docker {
         command.env("DOCKER_CONFIG", folder);

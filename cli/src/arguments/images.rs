@@ -39,6 +39,9 @@ pub struct Pull {
     /// How often in a row a request that fails is made again, later each time
     #[arg(long, value_name = "TIMES", default_value_t = Settings::RETRIES)]
     pub retry: u32,
+    /// The registry is asked for NAME@DIGEST, too, that is here already: whether it gives it to us
+    #[arg(long)]
+    pub confirm: bool,
 }
 
 /// `skerry push`

@@ -17,6 +17,7 @@ const HUB: &str = "docker.io";
 pub fn pull(node: &Node<'_>, asked: &Pull) -> Result<()> {
     let mut settings = settings()?.with_passwords_of_user();
     settings.attempts = asked.retry.saturating_add(1);
+    settings.confirms = asked.confirm;
     let registries = Registries::new(settings);
     for name in &asked.images {
         let pulled = fetch(node, &registries, name, asked.platform.as_deref(), asked.quiet)?;

@@ -63,4 +63,9 @@ impl Registries {
     pub fn new(settings: Settings) -> Self {
         Self { settings, connections: Connections::default() }
     }
+
+    /// Whether what is here by its digest is asked for, too ([`Settings::confirms`]).
+    pub(crate) fn confirms(&self) -> bool {
+        self.settings.confirms
+    }
 }

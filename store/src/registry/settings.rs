@@ -27,6 +27,8 @@ pub struct Settings {
     pub attempts: u32,
     /// Before the second try; doubled with each.
     pub pause: Duration,
+    /// Ask the registry also for an image that is pulled by its digest and is here: whether it is given to us.
+    pub confirms: bool,
 }
 
 /// What is particular to a host.
@@ -62,6 +64,7 @@ impl Default for Settings {
             patience: Duration::from_secs(30),
             attempts: 1 + Self::RETRIES,
             pause: Duration::from_millis(500),
+            confirms: false,
         }
     }
 }

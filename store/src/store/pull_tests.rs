@@ -532,7 +532,12 @@ fn a_name_by_digest_is_a_name_of_its_own() {
     let by_digest = format!("{name}@{digest}");
     let pulled = store.pull(&registries(), &by_digest, &()).unwrap();
     assert_eq!((pulled.up_to_date, pulled.new_layers), (false, 0));
+    let asked = fake.asked().len();
     assert!(store.pull(&registries(), &by_digest, &()).unwrap().up_to_date);
+    assert_eq!(fake.asked().len(), asked, "it is here, and cannot be another");
+    let confirming = Registries::new(Settings { confirms: true, ..settings() });
+    assert!(store.pull(&confirming, &by_digest, &()).unwrap().up_to_date);
+    assert_eq!(fake.asked().len(), asked + 2, "its manifest and its configuration are given to us");
     store.remove(&name).unwrap();
     assert_eq!(store.resolve(&by_digest).unwrap().digest, digest);
     let other = Digest::sha256(b"other");

@@ -1,0 +1,147 @@
+//! Who has shown that it may have an image: what one pod's pull secrets have fetched is handed to no pod without them
+//! (a kubelet's `KubeletEnsureSecretPulledImages`, KEP-2535). An image that no pod has fetched is everybody's: it was
+//! here before them, by `node.toml` or by a person.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use store::Digest;
+use sys::cause::cause;
+
+/// What is known of those whom a registry gave an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// It gives it to whoever asks.
+    anyone: bool,
+    /// Digests of the credentials that it was given for.
+    credentials: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// By the digest of the manifest.
+    images: BTreeMap<String, Known>,
+    /// Names that are being fetched: an agent that is killed leaves images of which it has not said whose they are.
+    fetching: BTreeSet<String>,
+}
+
+/// What registries have given to pods of this node.
+#[derive(Debug)]
+pub struct Shown {
+    path: PathBuf,
+    record: Mutex<Record>,
+}
+
+/// The digest of a pod's credentials, none without any.
+pub fn credentials(docker: Option<&Path>) -> Option<String> {
+    let text = std::fs::read(docker?.join("config.json")).unwrap_or_default();
+    Some(Digest::sha256(&text).to_string())
+}
+
+impl Shown {
+    /// As it was written to this file; nothing when there is none.
+    pub fn open(path: &Path) -> Self {
+        let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Self { path: path.to_owned(), record: Mutex::new(read.unwrap_or_default()) }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pod with these credentials may have an image that is here.
+    pub fn allows(&self, name: &str, digest: &str, credentials: Option<&str>) -> bool {
+        let record = self.record();
+        match record.images.get(digest) {
+            Some(known) => known.anyone || credentials.is_some_and(|own| known.credentials.contains(own)),
+            None => !record.fetching.contains(name),
+        }
+    }
+
+    /// A name is about to be fetched.
+    ///
+    /// # Errors
+    /// It cannot be written, in words.
+    pub fn begin(&self, name: &str) -> Result<(), String> {
+        self.change(|record| {
+            record.fetching.insert(name.to_owned());
+        })
+    }
+
+    /// A registry has not given it.
+    pub fn fail(&self, name: &str) {
+        // What stays on record is asked for once more.
+        let _ = self.change(|record| {
+            record.fetching.remove(name);
+        });
+    }
+
+    /// A registry has given it for these credentials, or without any; what is not `here` any more is forgotten.
+    ///
+    /// # Errors
+    /// It cannot be written, in words.
+    pub fn end(
+        &self,
+        name: &str,
+        digest: &str,
+        credentials: Option<String>,
+        here: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        self.change(|record| {
+            record.images.retain(|digest, _| here.contains(digest));
+            let known = record.images.entry(digest.to_owned()).or_default();
+            match credentials {
+                Some(own) => {
+                    known.credentials.insert(own);
+                }
+                None => known.anyone = true,
+            }
+            record.fetching.remove(name);
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), String> {
+        let mut record = self.record();
+        let mut next = record.clone();
+        change(&mut next);
+        if next != *record {
+            let text = serde_json::to_vec(&next).unwrap_or_default();
+            sys::file::replace_durably(&self.path, &text, 0o600)
+                .map_err(|error| format!("write {}: {}", self.path.display(), cause(&error)))?;
+            *record = next;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_secret_has_fetched_is_for_those_who_have_it() {
+        let path = std::env::temp_dir().join(format!("skerry-shown-{}", std::process::id()));
+        let here = ["a", "b"].map(str::to_owned).into();
+        let secret = || Some("secret".to_owned());
+        let shown = Shown::open(&path);
+        assert!(shown.allows("web", "a", None), "no pod has fetched it");
+        shown.begin("web").unwrap();
+        assert!(!Shown::open(&path).allows("web", "a", None), "it was being fetched when the agent ended");
+        shown.end("web", "a", secret(), &here).unwrap();
+        let again = Shown::open(&path);
+        assert!(again.allows("web", "a", Some("secret")) && again.allows("other", "b", None));
+        assert!(!again.allows("web", "a", None) && !again.allows("web", "a", Some("other")));
+        again.begin("other").unwrap();
+        again.fail("other");
+        assert!(again.allows("other", "b", None));
+        again.end("web", "a", None, &here).unwrap();
+        assert!(
+            Shown::open(&path).allows("web", "a", Some("other")),
+            "the registry gives it to whoever asks"
+        );
+        again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
+        assert_eq!(again.record().images.len(), 1, "what is gone is forgotten");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
