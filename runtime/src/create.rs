@@ -219,6 +219,9 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
     if plan.namespaces.has_own_time() {
         make_time_namespace(plan)?;
     }
+    if plan.namespaces.has_users() {
+        perform::raise_limits(&plan.steps);
+    }
     let flags = plan.namespaces.at_clone().bits() as u32;
     if plan.namespaces.is_born_in_sight() {
         prctl::set_dumpable(false).context(|| "close this process".into())?;

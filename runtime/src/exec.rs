@@ -129,6 +129,7 @@ fn join_and_fork(
     cgroup: Option<Cgroup>,
 ) -> Result<i32> {
     let mut kinds = kinds(config);
+    let has_users = kinds.contains(CloneFlags::CLONE_NEWUSER);
     // Before the process is known to be the container's still.
     let root = root_of(record, kinds)?;
     let held = record.process.and_then(|process| process.open());
@@ -137,6 +138,9 @@ fn join_and_fork(
     prctl::set_dumpable(false).context(|| "close this process".into())?;
     if kinds.contains(CloneFlags::CLONE_NEWPID) {
         kinds = kinds - join_processes(&held, kinds)?;
+    }
+    if has_users {
+        perform::raise_limits(steps);
     }
     let agent = Agent::connect(config)?;
     let (parent, child) = Channel::pair()?;

@@ -27,7 +27,7 @@ use mount::Mounts;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::personality::{self, Persona};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid, setsid};
 use place::Parent;
@@ -267,6 +267,20 @@ fn rlimit(limit: &crate::plan::Rlimit) -> Result<()> {
     let resource = RESOURCES.get(limit.resource as usize).ok_or_else(|| Error(words()))?;
     setrlimit(*resource, limit.soft, limit.hard)
         .map_err(|error| Error(format!("{}: {}", words(), error.cause())))
+}
+
+/// Raises this process's own hard limits to those of the steps: who is born of it has them, and in a user namespace
+/// none can be raised (setrlimit(2)). One that cannot be raised here either is told of by its step.
+pub fn raise_limits(steps: &[Step]) {
+    for step in steps {
+        let Step::Rlimit(limit) = step else { continue };
+        let Some(resource) = RESOURCES.get(limit.resource as usize) else { continue };
+        if let Ok((soft, hard)) = getrlimit(*resource)
+            && hard < limit.hard
+        {
+            let _ = setrlimit(*resource, soft, limit.hard);
+        }
+    }
 }
 
 /// By their number.

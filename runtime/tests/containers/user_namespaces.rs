@@ -1,7 +1,9 @@
 //! Containers whose root is nobody on the host.
 
-use crate::support::{Bundle, Container, Peer, fails, finish, leftovers, read};
+use crate::support::{Bundle, Container, Peer, begin, fails, finish, leftovers, read};
 use serde_json::json;
+use std::io::Write;
+use std::process::Command;
 
 #[test]
 fn root_is_root_inside_and_100000_outside() {
@@ -72,7 +74,7 @@ fn a_bind_mount_keeps_the_flags_that_are_locked() {
     }
     // A mount that is nosuid, nodev, noexec on the host cannot lose that in a user namespace.
     let bundle = Bundle::new().user_namespace();
-    let mut mount = std::process::Command::new("sh");
+    let mut mount = Command::new("sh");
     mount.args(["-c", "mkdir /run/locked && mount -t tmpfs -o nosuid,nodev,noexec locked /run/locked"]);
     finish(mount).ok();
     let bundle =
@@ -101,6 +103,32 @@ fn another_user_and_groups_are_mapped() {
         return;
     }
     assert_eq!(container.sh("id -u; id -G"), "1000\n1000 2000\n");
+}
+
+/// The capability without which no hard limit is raised.
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
+#[test]
+fn hard_limits_above_the_callers_are_set() {
+    if sys::capability::permitted().unwrap() & CAP_SYS_RESOURCE == 0 {
+        let _ = writeln!(std::io::stderr(), "left out: raised limits: there is no CAP_SYS_RESOURCE here");
+        return;
+    }
+    let limits = json!([{ "type": "RLIMIT_NOFILE", "soft": 300, "hard": 400 }]);
+    let bundle = Bundle::new().user_namespace().set("/process/rlimits", limits).long();
+    let low = |command: Command| {
+        let mut low = Command::new("prlimit");
+        low.arg("--nofile=200:200").arg(command.get_program()).args(command.get_args());
+        low
+    };
+    let container = bundle.created(begin(low(bundle.command("create", &[]))));
+    container.start().ok();
+    let mut exec = container.command("exec", &[]);
+    exec.args(["cat", "/proc/self/limits"]);
+    for text in [read(container.proc("limits")), finish(low(exec)).ok().stdout] {
+        let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>(), ["300", "400"], "{text}");
+    }
 }
 
 #[test]
@@ -179,7 +207,7 @@ fn a_network_of_the_host_is_joined_by_a_container_with_new_users() {
         return;
     }
     let bundle = Bundle::new().user_namespace();
-    let mut keeper = std::process::Command::new("sh");
+    let mut keeper = Command::new("sh");
     let inside = "echo 77 > /proc/sys/net/core/somaxconn; ip link add made0 type veth peer name other0";
     keeper.args(["-c", &format!("touch /run/net && unshare --net=/run/net sh -c '{inside}'")]);
     finish(keeper).ok();
