@@ -330,9 +330,7 @@ fn gone() -> Error {
 }
 
 fn undo(place: &Place, record: &Record) {
-    if let Some(cgroup) = &record.cgroup {
-        let _ = folder::clear(cgroup);
-    }
+    let _ = record.clear_cgroup(place);
     let _ = record.stop_scope();
     let _ = record.unmount();
     let _ = record.rdt.as_ref().map(rdt::Held::remove);

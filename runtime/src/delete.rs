@@ -1,6 +1,5 @@
 //! `delete`: removes what is left of a container.
 
-use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
 use crate::perform;
 use crate::record::{Place, Record};
@@ -45,7 +44,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
 /// Something does not end or could not be removed.
 pub fn remove(place: &Place, record: &Record, hooks: &Hooks) -> Result<Vec<Error>> {
     end_process(record)?;
-    record.cgroup.as_deref().map_or(Ok(()), folder::clear)?;
+    record.clear_cgroup(place)?;
     record.stop_scope()?;
     record.unmount()?;
     record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.remove())?;

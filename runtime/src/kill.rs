@@ -16,7 +16,10 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
     let status = record.status(&place);
-    if all && let Some(cgroup) = &record.cgroup {
+    if all
+        && let Some(cgroup) = &record.cgroup
+        && record.has_own_cgroup(&place)
+    {
         folder::processes(cgroup).into_iter().for_each(|pid| drop(sys::process::kill(pid, signal)));
         return Ok(());
     }

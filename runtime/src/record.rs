@@ -243,6 +243,26 @@ impl Record {
         self.mount_before.map_or(Ok(()), |before| perform::let_go_of_root(&self.rootfs, before))
     }
 
+    /// Whether the cgroup on record is this container's: before the lock is made, it may be another's that is there.
+    pub fn has_own_cgroup(&self, place: &Place) -> bool {
+        self.process.is_some() || place.file("created").exists()
+    }
+
+    /// Removes the cgroup, with what is in it if that is this container's.
+    ///
+    /// # Errors
+    /// Something does not end.
+    pub fn clear_cgroup(&self, place: &Place) -> Result<()> {
+        match &self.cgroup {
+            Some(path) if self.has_own_cgroup(place) => folder::clear(path),
+            Some(path) => {
+                folder::clear_empty(path);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Stops the scope; one that nobody knows to be this container's only if it is empty.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ fn running(root: &Path, id: &str) -> Result<(String, Option<Scope>)> {
     let none = || Error(format!("container {id:?}: it has no cgroup"));
     match record.status(&place) {
         Status::Stopped => Err(Error(format!("container {id:?}: container not running"))),
+        _ if !record.has_own_cgroup(&place) => Err(none()),
         _ => Ok((record.cgroup.ok_or_else(none)?, record.scope)),
     }
 }

@@ -63,8 +63,23 @@ pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
         Err(error) if !cgroup.is_named && is_denied(&error) && caller::is_rootless() => {
             lacking(cgroup).map(|()| None)
         }
-        made => made.context(words).and_then(|()| limit(&cgroup.path, cgroup)).map(Some),
+        made => {
+            if !made.context(words)? {
+                check_free(&cgroup.path)?;
+            }
+            limit(&cgroup.path, cgroup).map(Some)
+        }
     }
+}
+
+/// One that was there before may be this container's, but for what others live in.
+fn check_free(path: &str) -> Result<()> {
+    let why = match (tells(path, "populated 1"), is_frozen(path)) {
+        (true, _) => "has processes",
+        (_, true) => "is frozen",
+        _ => return Ok(()),
+    };
+    Err(Error(format!("linux.cgroupsPath: {} is there already and {why}", of(path).display())))
 }
 
 fn is_denied(error: &io::Error) -> bool {
@@ -123,18 +138,19 @@ pub fn set(path: &str, writes: &[Write]) -> Result<()> {
 }
 
 /// Makes each folder down to the container's, and in each above it lets the next one
-/// have controllers.
-fn delegate(path: &str, needed: &[&str]) -> io::Result<()> {
+/// have controllers. Whether the last one was not there before.
+fn delegate(path: &str, needed: &[&str]) -> io::Result<bool> {
     let mut folder = PathBuf::from(HIERARCHY);
+    let mut is_new = false;
     for name in Path::new(path) {
         enable(&folder, needed);
         folder.push(name);
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
+        is_new = match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            made => made.map(|()| true)?,
+        };
     }
-    Ok(())
+    Ok(is_new)
 }
 
 /// A controller that cannot be enabled is told of when its file is missed.
@@ -189,8 +205,13 @@ fn write_existing(path: &Path, value: &str) -> io::Result<()> {
 
 /// Whether the container is frozen.
 pub fn is_frozen(path: &str) -> bool {
+    tells(path, "frozen 1")
+}
+
+/// Whether the cgroup's events have this line (cgroup-v2.rst, "Core Interface Files").
+fn tells(path: &str, event: &str) -> bool {
     let events = kernel_file::read(of(path).join("cgroup.events")).unwrap_or_default();
-    events.lines().any(|line| line == "frozen 1")
+    events.lines().any(|line| line == event)
 }
 
 /// Every process in the cgroup and those below it.
@@ -240,6 +261,13 @@ pub fn clear(path: &str) -> Result<()> {
     match fs::remove_dir(of(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => kill(path).and_then(|()| remove(path)),
         _ => Ok(()),
+    }
+}
+
+/// Removes the cgroup if nothing is in it and nothing keeps it.
+pub fn clear_empty(path: &str) {
+    if !is_frozen(path) {
+        let _ = fs::remove_dir(of(path));
     }
 }
 

@@ -1,9 +1,10 @@
 //! From `create` to `delete`.
 
 use crate::support::{
-    Bundle, Peer, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
+    Bundle, Peer, Running, STATE, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
 };
 use serde_json::{Value, json};
+use std::fs::create_dir_all;
 use std::path::Path;
 use std::process::Command;
 
@@ -278,4 +279,64 @@ fn two_who_ask_at_once_get_the_same_answer() {
         lock.lock_shared().unwrap();
         assert_eq!(container.status(), "running", "another asks too");
     }
+}
+
+/// A process in the cgroup that a bundle names.
+fn lodger(bundle: &Bundle) -> Running {
+    let mut lodger = Command::new("sh");
+    let script = "mkdir /sys/fs/cgroup/$0/below -p && echo $$ >/sys/fs/cgroup/$0/below/cgroup.procs && exec sleep 1000";
+    lodger.args(["-ec", script, &bundle.id]);
+    let lodger = begin(lodger);
+    let members = format!("/sys/fs/cgroup/{}/below/cgroup.procs", bundle.id);
+    eventually("it is in", || std::fs::read_to_string(&members).is_ok_and(|text| !text.is_empty()));
+    lodger
+}
+
+#[test]
+fn a_cgroup_that_others_live_in_is_refused_and_left_alone() {
+    if fails(Peer::Crun, "1.8.1 takes it over and kills them") || fails(Peer::Runc, "1.1.5 warns of it alone")
+    {
+        return;
+    }
+    let bundle = Bundle::new();
+    let mut lodger = lodger(&bundle);
+    let error = bundle.try_create().error();
+    assert!(error.contains("cgroup"), "{error}");
+    // A create that was killed before it saw them.
+    let place = format!("{STATE}/{}", bundle.id);
+    create_dir_all(&place).unwrap();
+    let record = json!({
+        "id": bundle.id, "process": null, "complete": false, "bundle": bundle.path(), "rootfs": bundle.rootfs(),
+        "cgroup": bundle.id, "created": "", "owner": 0, "annotations": {},
+    });
+    if Peer::tested() == Peer::Ours {
+        std::fs::write(format!("{place}/state.json"), record.to_string()).unwrap();
+        finish(runtime(["kill", "--all", &bundle.id, "KILL"])).error();
+    }
+    finish(runtime(["delete", "--force", &bundle.id]));
+    assert!(lodger.child.try_wait().unwrap().is_none(), "it lives");
+    lodger.child.kill().unwrap();
+    lodger.child.wait().unwrap();
+}
+
+#[test]
+fn a_cgroup_that_is_empty_is_taken() {
+    let bundle = Bundle::new().sh("cat /sys/fs/cgroup/cgroup.procs");
+    std::fs::create_dir(format!("/sys/fs/cgroup/{}", bundle.id)).unwrap();
+    assert!(bundle.says().starts_with("1\n"));
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_cgroup_that_is_frozen_is_refused() {
+    if fails(Peer::Crun, "1.8.1 waits in it for ever") {
+        return;
+    }
+    let bundle = Bundle::new();
+    let folder = format!("/sys/fs/cgroup/{}", bundle.id);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(format!("{folder}/cgroup.freeze"), "1").unwrap();
+    let error = bundle.try_create().error();
+    assert!(error.contains("frozen"), "{error}");
+    std::fs::remove_dir(&folder).unwrap();
 }
