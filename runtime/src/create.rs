@@ -179,7 +179,7 @@ fn build(
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(TOLD));
     performer.joined = open_namespaces(plan)?;
-    performer.idmapped = perform::idmapped(&plan.steps)?;
+    performer.made = perform::parents_mounts(&plan.steps, plan.namespaces.has_users_and_mounts())?;
     performer.console = console;
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();

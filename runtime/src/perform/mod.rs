@@ -7,16 +7,16 @@ mod credentials;
 mod files;
 mod guard;
 mod hooks;
-mod idmap;
 mod mount;
+mod parents_mounts;
 mod place;
 mod program;
 mod scheduling;
 mod selinux;
 
 pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
-pub use idmap::trees as idmapped;
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
+pub use parents_mounts::trees as parents_mounts;
 pub use scheduling::affinity as set_affinity;
 pub use selinux::check as check_selinux;
 
@@ -45,8 +45,8 @@ pub struct Performer {
     pub channel: Channel,
     /// Namespaces to join, by kind and path.
     pub joined: Vec<(CloneFlags, String, File)>,
-    /// Idmapped mounts, made by the parent, by their JSON path.
-    pub idmapped: Vec<(String, OwnedFd)>,
+    /// Bind mounts that the parent has made, by their JSON path.
+    pub made: Vec<(String, OwnedFd)>,
     /// The container's root; paths are resolved in it.
     pub root: Option<OwnedFd>,
     /// Where the terminal is sent.
@@ -73,7 +73,7 @@ impl Performer {
         Self {
             channel,
             joined: Vec::new(),
-            idmapped: Vec::new(),
+            made: Vec::new(),
             root: None,
             console: None,
             listener: None,
@@ -111,7 +111,7 @@ impl Performer {
             Step::Root(path) => mount::root(path, false).map(|root| self.root = Some(root)),
             Step::SharedRoot(path) => mount::root(path, true).map(|root| self.root = Some(root)),
             Step::Mount(mount) => {
-                mount::mount(&mut self.mounts, root(self.root.as_ref())?, mount, &self.idmapped)
+                mount::mount(&mut self.mounts, root(self.root.as_ref())?, mount, &self.made)
             }
             Step::Device { node, bound } => {
                 files::device(root(self.root.as_ref())?, &mut self.parent, node, *bound)

@@ -88,12 +88,12 @@ impl Mounts {
     }
 }
 
-/// Mounts one element of `mounts`; those that are idmapped are there already.
+/// Mounts one element of `mounts`; those that the parent has made are there already.
 pub fn mount(
     mounts: &mut Mounts,
     root: BorrowedFd<'_>,
     mount: &Mount,
-    idmapped: &[(String, OwnedFd)],
+    made: &[(String, OwnedFd)],
 ) -> Result<()> {
     let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
     if let Source::There { whole } = mount.source {
@@ -103,8 +103,12 @@ pub fn mount(
         return Ok(());
     }
     let tree = match &mount.source {
-        Source::Bind { path, recursive } => bind(path, *recursive, &mount.options),
-        Source::Mapped { .. } => already(&mount.name, idmapped),
+        Source::Bind { path, recursive } => {
+            already(&mount.name, made).unwrap_or_else(|| bind(path, *recursive, &mount.options))
+        }
+        Source::Mapped { .. } => {
+            already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
+        }
         Source::New { kind, device } => new(mounts, kind, device, &mount.options),
         Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
         Source::There { .. } => return Ok(()),
@@ -148,9 +152,9 @@ fn writable(options: &Options) -> Options {
 }
 
 /// What the parent has made for a mount of this JSON path.
-fn already(name: &str, idmapped: &[(String, OwnedFd)]) -> Result<OwnedFd> {
-    let tree = idmapped.iter().find(|(known, _)| known == name);
-    tree.map_or_else(|| Err(Error::new("it was not made")), |(_, tree)| tree.try_clone().map_err(plain))
+fn already(name: &str, made: &[(String, OwnedFd)]) -> Option<Result<OwnedFd>> {
+    let (_, tree) = made.iter().find(|(known, _)| known == name)?;
+    Some(tree.try_clone().map_err(plain))
 }
 
 /// Changes a mount that is there, and the file system itself when `whole`. What the options do not name stays.

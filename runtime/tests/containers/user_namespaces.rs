@@ -1,6 +1,6 @@
 //! Containers whose root is nobody on the host.
 
-use crate::support::{Bundle, Container, Peer, begin, fails, finish, leftovers, read};
+use crate::support::{Bundle, Container, Peer, begin, capabilities, fails, finish, leftovers, read, sh};
 use serde_json::json;
 use std::io::Write;
 use std::process::Command;
@@ -81,6 +81,24 @@ fn a_bind_mount_keeps_the_flags_that_are_locked() {
         bundle.bind("/run/locked", "/bound", &["bind", "ro"]).sh("grep ' /bound ' /proc/self/mountinfo");
     let said = bundle.says();
     assert!(said.contains(" ro,nosuid,nodev,noexec"), "{said}");
+}
+
+#[test]
+fn a_source_lies_where_its_root_may_not_go() {
+    let bundle = Bundle::new().user_namespace();
+    sh(
+        "mkdir -p /run/closed/data /run/open/late && chmod 700 /run/closed && echo seen >/run/closed/data/file \\
+        && ln -s /run/open /run/closed/link && mount --bind /run/open /run/open && mount --make-shared /run/open",
+    );
+    let bundle = bundle
+        .bind("/run/closed/data", "/data", &["rbind", "ro"])
+        .bind("/run/closed/data/file", "/file", &["bind"])
+        .bind("/run/closed/link", "/link", &["rbind"])
+        .set("/process/capabilities", capabilities(&["CAP_SYS_ADMIN"]));
+    let script = "cat /data/file /file; touch /data/new 2>/dev/null || echo refused; \
+        mount -t tmpfs mine /link/late && touch /link/late/mine && ls /link/late";
+    assert_eq!(bundle.sh(script).says(), "seen\nseen\nrefused\nmine\n");
+    assert_eq!(sh("ls /run/open/late"), "");
 }
 
 #[test]
