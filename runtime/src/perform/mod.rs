@@ -131,11 +131,11 @@ impl Performer {
             Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::Pivot { by_chroot, shared } => {
-                self.mounts.end();
+                self.mounts.end()?;
                 mount::pivot(self.root()?, *by_chroot, *shared)
             }
             Step::Chroot => {
-                self.mounts.end();
+                self.mounts.end()?;
                 mount::change_root(self.root()?)
             }
             Step::MakeFolder(path) => {

@@ -68,6 +68,8 @@ pub struct Mounts {
     spent: Vec<OwnedFd>,
     /// What covers folders, once it covers one.
     empty_folder: Option<OwnedFd>,
+    /// To be closed to writers once all is made that stands in them.
+    read_only: Vec<OwnedFd>,
 }
 
 /// Where limits are low, so many descriptors are still to be had.
@@ -75,9 +77,14 @@ const MOST_SPENT: usize = 64;
 
 impl Mounts {
     /// Nothing more is mounted.
-    pub fn end(&mut self) {
+    pub fn end(&mut self) -> Result<()> {
+        for mount in self.read_only.drain(..) {
+            mount_tree::set_attributes(mount.as_fd(), false, RDONLY, 0, 0)
+                .context(|| "close a mount to writers".into())?;
+        }
         descriptors::close_all(std::mem::take(&mut self.spent));
         self.empty_folder = None;
+        Ok(())
     }
 
     fn spend(&mut self, descriptors: impl IntoIterator<Item = OwnedFd>) {
@@ -102,6 +109,7 @@ pub fn mount(
         mounts.spend([target]);
         return Ok(());
     }
+    let is_filled = is_filled(mount);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => {
             already(&mount.name, made).unwrap_or_else(|| bind(path, *recursive, &mount.options))
@@ -109,7 +117,8 @@ pub fn mount(
         Source::Mapped { .. } => {
             already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
         }
-        Source::New { kind, device } => new(mounts, kind, device, &mount.options),
+        Source::New { kind, device } if !is_filled => new(mounts, kind, device, &mount.options),
+        Source::New { kind, device } => new(mounts, kind, device, &writable(&mount.options)),
         Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
         Source::There { .. } => return Ok(()),
     };
@@ -125,15 +134,26 @@ pub fn mount(
     let target = target.context(|| mount.name.clone())?;
     if matches!(mount.source, Source::Copy { .. }) {
         copy_up::fill(target.as_fd(), tree.as_fd(), &mount.options).context(words)?;
-        let read_only = (mount.options.set | mount.options.set_recursive) & RDONLY;
-        mount_tree::set_attributes(tree.as_fd(), false, read_only, 0, 0).context(words)?;
     }
     mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
     if let Some((flag, recursive)) = mount.options.propagation {
         mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)?;
     }
-    mounts.spend([tree, target]);
+    match is_filled && (mount.options.set | mount.options.set_recursive) & RDONLY != 0 {
+        true => mounts.read_only.push(tree),
+        false => mounts.spend([tree]),
+    }
+    mounts.spend([target]);
     Ok(())
+}
+
+/// Whether something is still made in it: points of later mounts, devices, a copy.
+fn is_filled(mount: &Mount) -> bool {
+    match &mount.source {
+        Source::New { kind, .. } => kind == "tmpfs" || mount.destination.trim_end_matches('/') == "/dev",
+        Source::Copy { .. } => true,
+        _ => false,
+    }
 }
 
 fn describe(source: &Source) -> &str {
@@ -145,7 +165,7 @@ fn describe(source: &Source) -> &str {
     }
 }
 
-/// A tmpfs is filled before it is closed to writers.
+/// What is filled is closed to writers later.
 fn writable(options: &Options) -> Options {
     let (set, set_recursive) = (options.set & !RDONLY, options.set_recursive & !RDONLY);
     Options { set, set_recursive, ..options.clone() }

@@ -104,6 +104,23 @@ fn a_tmpfs_has_its_size_and_mode() {
 }
 
 #[test]
+fn a_read_only_tmpfs_and_dev_hold_what_is_made_in_them() {
+    let mut bundle = source()
+        .mount("/mnt", "tmpfs", "tmpfs", &["ro", "mode=755"])
+        .bind("/run/source", "/mnt/inner", &["bind"])
+        .sh("for path in /mnt /dev; do touch $path/new 2>/dev/null || echo refused; done
+            cat /mnt/inner/file; test -c /dev/null -a -L /dev/stdin -a -d /dev/shm && echo all");
+    bundle.config["mounts"][1]["options"].as_array_mut().unwrap().push(json!("ro"));
+    assert_eq!(bundle.says(), "refused\nrefused\nfrom the host\nall\n");
+    let users = Bundle::new().user_namespace().mount("/mnt", "tmpfs", "tmpfs", &["ro"]);
+    let users = users.mount("/mnt/inner", "tmpfs", "tmpfs", &[]);
+    assert_eq!(
+        users.sh("touch /mnt/new 2>/dev/null || touch /mnt/inner/new && echo refused").says(),
+        "refused\n"
+    );
+}
+
+#[test]
 fn a_tmpfs_can_begin_with_a_copy_of_what_it_covers() {
     let copied =
         Bundle::new().file("data/sub/file", "kept\n").mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]);
