@@ -118,7 +118,11 @@ pub fn mount(
             already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
         }
         Source::New { kind, device } if !is_filled => new(mounts, kind, device, &mount.options),
-        Source::New { kind, device } => new(mounts, kind, device, &writable(&mount.options)),
+        Source::New { kind, device } => {
+            let mut options = writable(&mount.options);
+            options.parameters.extend(covered_mode(root, mount, kind));
+            new(mounts, kind, device, &options)
+        }
         Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
         Source::There { .. } => return Ok(()),
     };
@@ -154,6 +158,15 @@ fn is_filled(mount: &Mount) -> bool {
         Source::Copy { .. } => true,
         _ => false,
     }
+}
+
+/// The mode of the folder that a tmpfs covers, if none is asked for.
+fn covered_mode(root: BorrowedFd<'_>, mount: &Mount, kind: &str) -> Option<String> {
+    if kind != "tmpfs" || mount.options.parameters.iter().any(|parameter| parameter.starts_with("mode=")) {
+        return None;
+    }
+    let covered = fstat(place::open(root, &mount.destination).ok()?).ok()?;
+    Some(format!("mode={:o}", covered.st_mode & 0o7777))
 }
 
 fn describe(source: &Source) -> &str {

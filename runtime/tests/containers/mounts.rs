@@ -104,6 +104,21 @@ fn a_tmpfs_has_its_size_and_mode() {
 }
 
 #[test]
+fn a_tmpfs_without_a_mode_has_that_of_the_folder_that_it_covers() {
+    use std::os::unix::fs::PermissionsExt;
+    if fails(Peer::Crun, "1.8.1 gives it the kernel's") {
+        return;
+    }
+    let bundle = Bundle::new().folder("there");
+    let mode = std::fs::Permissions::from_mode(0o1710);
+    std::fs::set_permissions(bundle.rootfs().join("there"), mode).unwrap();
+    let bundle = bundle.mount("/there", "tmpfs", "tmpfs", &["size=1m"]).sh("stat -c %a /there");
+    assert_eq!(bundle.says(), "1710\n");
+    let given = bundle.mount("/there", "tmpfs", "tmpfs", &["mode=711"]).says();
+    assert!(given == "711\n" || fails(Peer::Runc, "1.1.5 sets the folder's all the same"), "{given}");
+}
+
+#[test]
 fn a_read_only_tmpfs_and_dev_hold_what_is_made_in_them() {
     let mut bundle = source()
         .mount("/mnt", "tmpfs", "tmpfs", &["ro", "mode=755"])
