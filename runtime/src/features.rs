@@ -123,6 +123,7 @@ mod tests {
     fn what_the_table_says_is_refused_by_that_path() {
         let mount = |options: Value| json!([{ "destination": "/a", "type": "proc", "options": options }]);
         let samples = [
+            ("mounts[].destination", "/mounts", json!([{ "destination": "/", "type": "tmpfs" }])),
             ("mounts[].options", "/mounts", mount(json!(["tmpcopyup"]))),
             ("mounts[].options", "/mounts", mount(json!(["idmap=uids=0-1-2"]))),
             ("linux.namespaces", "/linux/namespaces", json!([{ "type": "user" }])),

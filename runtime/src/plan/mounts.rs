@@ -88,6 +88,10 @@ fn plan(
         return Err(refuse::at(&format!("{name}.destination"), "is empty"));
     }
     let mut options = Options::new(&mount.options);
+    if is_root(&mount.destination) && !options.remount {
+        // What is resolved later is so in the root that it would cover.
+        return Err(refuse::at(&format!("{name}.destination"), "is the root, which root.path is for"));
+    }
     let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
     // The host's, in which root of the user namespace is nobody special (CVE-2023-25809).
     let is_hosts = is_cgroup && !has(linux, NamespaceKind::Cgroup);
@@ -199,4 +203,15 @@ fn covers_proc(destination: &str) -> bool {
     let path: std::path::PathBuf = Path::new("/").join(destination).components().collect();
     let below = path.strip_prefix("/proc").ok().filter(|below| !below.as_os_str().is_empty());
     below.is_some_and(|below| !MAY_BE_BOUND.iter().any(|known| below == Path::new(known)))
+}
+
+/// Whether a path leads to the root, symbolic links aside.
+fn is_root(destination: &str) -> bool {
+    use std::path::Component;
+    let step = |depth: usize, part: Component<'_>| match part {
+        Component::Normal(_) => depth + 1,
+        Component::ParentDir => depth.saturating_sub(1),
+        _ => depth,
+    };
+    Path::new(destination).components().fold(0, step) == 0
 }

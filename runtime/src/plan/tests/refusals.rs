@@ -62,6 +62,7 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "\"type\": \"proc\", \"source\": \"proc\", \"options\": [\"tmpcopyup\", ",
             "mounts[0].options: tmpcopyup goes with a tmpfs alone",
         ),
+        ("\"destination\": \"/dev\"", "\"destination\": \"/a/../.\"", "mounts[1].destination: is the root"),
         ("\"eth1\": {", "\"a b\": {", "linux.netDevices[\"a b\"]: no interface can have this name"),
         (
             "{\"type\": \"network\"}",
