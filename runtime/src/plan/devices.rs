@@ -11,6 +11,9 @@ use spec::bundle::{Config, Device, DeviceRule, Linux};
 const NODES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// Open to every container, without a node of these: console, ptmx, net/tun.
+const NO_NODES: [(u64, u64); 3] = [(5, 1), (5, 2), (10, 200)];
+
 /// Name below `/dev`, and what it leads to.
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -33,7 +36,7 @@ pub fn rules(given: &[DeviceRule]) -> Vec<DeviceRule> {
     let mut rules = given.to_vec();
     // A node may be made; opening it is another matter.
     rules.extend([rule("c", None, None, "m"), rule("b", None, None, "m")]);
-    let numbers = NODES.iter().map(|&(_, major, minor)| (major, minor)).chain([(5, 1), (5, 2)]);
+    let numbers = NODES.iter().map(|&(_, major, minor)| (major, minor)).chain(NO_NODES);
     rules.extend(numbers.map(|(major, minor)| rule("c", Some(major as i64), Some(minor as i64), "rwm")));
     rules.push(rule("c", Some(136), None, "rwm"));
     rules

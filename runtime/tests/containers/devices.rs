@@ -97,3 +97,16 @@ fn the_container_may_make_nodes_but_not_use_them() {
     let said = bundle.says();
     assert!(said.contains("not permitted") && said.ends_with("1\nnull\n"), "{said}");
 }
+
+#[test]
+fn tun_is_open_to_who_makes_its_node() {
+    if fails(Peer::Crun, "1.8.1 raises RLIMIT_MEMLOCK, which root is not everywhere allowed") {
+        return;
+    }
+    let rules = json!([{ "allow": false, "access": "rwm" }]);
+    let script = "for number in '10 200' '10 229'; do
+            mknod /tmp/node c $number; true 2>&1 </tmp/node | grep -o 'not permitted' || echo open; rm /tmp/node
+        done";
+    let said = Bundle::new().set("/linux/resources", json!({ "devices": rules })).sh(script).says();
+    assert_eq!(said, "open\nnot permitted\n");
+}
