@@ -1,6 +1,7 @@
 //! `features`: what this runtime can do (`features.md`), told from the tables
 //! that the code itself uses.
 
+use crate::cgroup::annotation::PREFIX;
 use crate::error::{Context, Result};
 use crate::plan::{memory_policy_flags, memory_policy_modes, mount_option_names};
 use crate::seccomp;
@@ -39,7 +40,7 @@ pub fn features() -> Result<String> {
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": [PREFIX],
     });
     serde_json::to_string_pretty(&features).context(|| "write the features".into())
 }
@@ -117,6 +118,22 @@ mod tests {
             assert_eq!(planned.is_ok(), enabled, "{feature}: {planned:?}");
             assert_eq!(refused().contains(&path), !enabled, "{feature}: {path} in docs/runtime.md");
         }
+    }
+
+    #[test]
+    fn annotations_that_are_obeyed_are_told() {
+        let given = Given { systemd_cgroup: true, ..GIVEN };
+        let mut config: spec::bundle::Config =
+            serde_json::from_str(include_str!("plan/tests/docker.json")).unwrap();
+        config.linux.as_mut().unwrap().cgroups_path.clear();
+        let properties = |config: &spec::bundle::Config| {
+            Plan::new(config, &given).unwrap().cgroup.scope.unwrap().properties
+        };
+        let before = properties(&config);
+        let told = told()["potentiallyUnsafeConfigAnnotations"].clone();
+        let prefix = told[0].as_str().filter(|prefix| prefix.ends_with('.')).unwrap().to_owned();
+        config.annotations.insert(format!("{prefix}CollectMode"), "'inactive'".to_owned());
+        assert_ne!(properties(&config), before);
     }
 
     #[test]

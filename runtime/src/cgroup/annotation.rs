@@ -6,7 +6,8 @@ use crate::bus::{Property, Value};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-const PREFIX: &str = "org.systemd.property.";
+/// What their names begin with.
+pub const PREFIX: &str = "org.systemd.property.";
 
 /// The properties.
 ///
