@@ -4,9 +4,9 @@ use super::place::{self, Missing, Parent};
 use crate::error::{Context, Error, Result};
 use crate::plan::Node;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, makedev, mknodat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat, write};
 use std::ffi::CString;
@@ -25,7 +25,13 @@ pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: boo
     let mode = Mode::from_bits_truncate(node.mode);
     let number = makedev(node.major, node.minor);
     match mknodat(folder, name, kind, mode, number) {
-        Err(Errno::EEXIST) => return Ok(()),
+        Err(Errno::EEXIST) if !node.is_asked_for => return Ok(()),
+        Err(Errno::EEXIST) => {
+            let there = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).context(words)?;
+            return is_same(&there, node)
+                .then_some(())
+                .ok_or_else(|| Error(format!("linux.devices: {}: something else is there", node.path)));
+        }
         // The caller itself is in a user namespace.
         Err(Errno::EPERM) => return bind_device(root, node).context(words),
         made => made.context(words)?,
@@ -33,9 +39,14 @@ pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: boo
     if (node.uid, node.gid) == (0, 0) {
         return Ok(());
     }
-    let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
     let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
-    fchownat(folder, name, owner.0, owner.1, flags).context(words)
+    fchownat(folder, name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW).context(words)
+}
+
+/// Whether a file is this device; FIFOs have no number.
+fn is_same(file: &FileStat, node: &Node) -> bool {
+    let number = node.kind == libc::S_IFIFO || file.st_rdev == makedev(node.major, node.minor);
+    file.st_mode & libc::S_IFMT == node.kind && number
 }
 
 fn bind_device(root: BorrowedFd<'_>, node: &Node) -> Result<()> {

@@ -59,6 +59,8 @@ pub struct Node {
     pub uid: u32,
     /// Group in the container.
     pub gid: u32,
+    /// config.json asks for it: nothing else may stand there.
+    pub is_asked_for: bool,
 }
 
 /// All nodes and links. A container whose `/dev` is the host's keeps it as it is.
@@ -67,7 +69,9 @@ pub fn steps(config: &Config, linux: &Linux, bound: bool) -> Result<Vec<Step>> {
         return Ok(Vec::new());
     }
     let own = linux.devices.iter().enumerate().map(|(place, device)| node(place, device));
-    let own: Vec<Node> = own.collect::<Result<_>>()?;
+    let mut own: Vec<Node> = own.collect::<Result<_>>()?;
+    // It is a link into the container's own devpts, and Docker asks for all that the host has.
+    own.retain(|node| node.path != "/dev/ptmx");
     let usual = NODES.iter().map(|&(name, major, minor)| usual(name, major, minor));
     // One that config.json describes is made as it says.
     let usual = usual.filter(|node| own.iter().all(|other| other.path != node.path));
@@ -93,7 +97,8 @@ fn has_hosts_dev(config: &Config) -> bool {
 }
 
 fn usual(name: &str, major: u64, minor: u64) -> Node {
-    Node { path: format!("/dev/{name}"), kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 }
+    let path = format!("/dev/{name}");
+    Node { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0, is_asked_for: false }
 }
 
 fn node(place: usize, device: &Device) -> Result<Node> {
@@ -124,5 +129,6 @@ fn node(place: usize, device: &Device) -> Result<Node> {
         mode: device.file_mode.unwrap_or(0o666) & 0o7777,
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
+        is_asked_for: true,
     })
 }

@@ -110,3 +110,34 @@ fn tun_is_open_to_who_makes_its_node() {
     let said = Bundle::new().set("/linux/resources", json!({ "devices": rules })).sh(script).says();
     assert_eq!(said, "open\nnot permitted\n");
 }
+
+#[test]
+fn what_stands_in_a_devices_place_must_be_it() {
+    if fails(Peer::Runc, "1.1.5 takes whatever is there")
+        || fails(Peer::Crun, "1.8.1 takes whatever is there")
+    {
+        return;
+    }
+    let asked = |path: &str| {
+        let path = format!("/{path}");
+        Bundle::new().set("/linux/devices", json!([node("c", &path, 1, 3), node("c", &path, 1, 3)]))
+    };
+    let there = asked("there").sh("echo x >/there && stat -c %t:%T /there");
+    assert_eq!(there.says(), "1:3\n");
+    assert_eq!(there.set("/linux/devices", json!([node("c", "/there", 1, 3)])).says(), "1:3\n");
+    for bundle in [asked("file").file("file", ""), asked("link").link("link", "/dev/null")] {
+        let error = bundle.try_create().error();
+        assert!(error.contains("linux.devices: /"), "{error}");
+    }
+    let other =
+        asked("other").set("/linux/devices", json!([node("c", "/other", 1, 3), node("b", "/other", 1, 3)]));
+    other.try_create().error();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn ptmx_is_the_containers_own_though_the_hosts_is_asked_for() {
+    let bundle = Bundle::new().set("/linux/devices", json!([node("c", "/dev/ptmx", 5, 2)]));
+    let said = bundle.sh("readlink /dev/ptmx").says();
+    assert!(said.contains("pts/ptmx"), "{said}");
+}
