@@ -114,7 +114,29 @@ pub fn limit(path: &str, cgroup: &plan::Cgroup) -> Result<File> {
             attached => attached.context(|| "linux.resources.devices: load the filter".into())?,
         }
     }
+    cgroup.owner.map_or(Ok(()), |owner| give(path, owner))?;
     Ok(open)
+}
+
+/// What is given where the kernel does not tell (before Linux 4.15).
+const USUALLY_GIVEN: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads";
+
+/// Lets a user make cgroups below and move processes between them, and change no limit (cgroup-v2.rst, "Model of
+/// Delegation").
+fn give(path: &str, owner: u32) -> Result<()> {
+    let files = kernel_file::read("/sys/kernel/cgroup/delegate");
+    let files = files.unwrap_or_else(|_| USUALLY_GIVEN.to_owned());
+    for name in std::iter::once("").chain(files.lines()) {
+        match std::os::unix::fs::chown(of(path).join(name), Some(owner), None) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It is another of the IDs that are a user's.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && caller::is_rootless() => {
+                return Ok(());
+            }
+            given => given.context(|| format!("give the cgroup {path} to the user {owner}"))?,
+        }
+    }
+    Ok(())
 }
 
 /// Lets a cgroup that is there have the controllers that these limits need, which others before them

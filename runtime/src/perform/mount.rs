@@ -143,7 +143,7 @@ pub fn mount(
     if let Some((flag, recursive)) = mount.options.propagation {
         mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)?;
     }
-    match is_filled && (mount.options.set | mount.options.set_recursive) & RDONLY != 0 {
+    match is_filled && mount.options.is_read_only() {
         true => mounts.read_only.push(tree),
         false => mounts.spend([tree]),
     }

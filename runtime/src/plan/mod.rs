@@ -95,6 +95,8 @@ pub struct Cgroup {
     pub writes: Vec<Write>,
     /// eBPF instructions.
     pub devices: Option<Vec<u64>>,
+    /// Who may make cgroups below, as the caller numbers users; root alone when none.
+    pub owner: Option<u32>,
 }
 
 /// What the command line adds to config.json.
@@ -129,7 +131,7 @@ impl Plan {
         let linux = config.linux.as_ref().unwrap_or(&none);
         let namespaces = Namespaces::new(linux)?;
         Ok(Self {
-            cgroup: cgroup(config, linux, given)?,
+            cgroup: cgroup(config, linux, &namespaces, given)?,
             selinux: selinux::needed(config.process.as_ref(), linux),
             rdt: rdt::group(linux, given.id)?,
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
@@ -148,20 +150,43 @@ pub fn rootfs(config: &Config, bundle: &str) -> String {
     Path::new(bundle).join(path).display().to_string()
 }
 
-fn cgroup(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Cgroup> {
+fn cgroup(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'_>) -> Result<Cgroup> {
     let none = Resources::default();
     let resources = linux.resources.as_ref().unwrap_or(&none);
     let writes = writes(resources)?;
     let devices = program(&devices::rules(&resources.devices))?;
+    let owner = owner(config, linux, namespaces);
     if !given.systemd_cgroup {
         let path = cgroup_path(linux, given.id)?;
         let is_named = !linux.cgroups_path.is_empty();
-        return Ok(Cgroup { path, is_named, scope: None, writes, devices });
+        return Ok(Cgroup { path, is_named, scope: None, writes, devices, owner });
     }
     let mut new = scope::plan(&linux.cgroups_path, given.id, (given.is_rootless)())?;
     new.properties.extend(scope::properties(&writes));
     new.properties.extend(annotation::properties(&config.annotations)?);
-    Ok(Cgroup { path: String::new(), is_named: true, scope: Some(new), writes, devices })
+    Ok(Cgroup { path: String::new(), is_named: true, scope: Some(new), writes, devices, owner })
+}
+
+/// The user of a container that is to see its cgroup alone, and to write to it (config-linux.md, Cgroup ownership).
+fn owner(config: &Config, linux: &Linux, namespaces: &Namespaces) -> Option<u32> {
+    let is_writable = config.mounts.iter().any(|mount| {
+        matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
+            && !Options::new(&mount.options).is_read_only()
+    });
+    if !is_writable || !namespaces.new.contains(&NamespaceKind::Cgroup) {
+        return None;
+    }
+    let uid = config.process.as_ref().map_or(0, |process| process.user.uid);
+    let owner = match (namespaces.has_users(), namespaces.maps_users()) {
+        (false, _) => Some(uid),
+        (_, true) => linux.uid_mappings.iter().find_map(|map| {
+            let offset = uid.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+            map.host_id.checked_add(offset)
+        }),
+        // What they are in a namespace that is joined is not known here.
+        _ => None,
+    };
+    owner.filter(|uid| *uid != 0)
 }
 
 fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {

@@ -98,6 +98,11 @@ impl Options {
         sorted
     }
 
+    /// Whether writers are kept out.
+    pub fn is_read_only(&self) -> bool {
+        (self.set | self.set_recursive) & RDONLY != 0
+    }
+
     /// Whatever the options say.
     pub fn read_only(&mut self) {
         self.add("ro");

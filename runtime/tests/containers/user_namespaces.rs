@@ -111,6 +111,38 @@ fn its_own_proc_sys_and_cgroup_are_mounted() {
 }
 
 #[test]
+fn a_writable_cgroup_is_the_users_own() {
+    if fails(Peer::Runc, "1.1.5 does so with systemd alone")
+        || fails(Peer::Crun, "1.8.1 gives it to its root")
+    {
+        return;
+    }
+    use std::os::unix::fs::MetadataExt;
+    let writable = |mut bundle: Bundle| {
+        bundle.config["mounts"][4]["options"] = json!(["nosuid", "noexec", "nodev"]);
+        bundle.set("/process/user/uid", json!(1000))
+    };
+    let owners = |bundle: Bundle, script: &str| {
+        let id = bundle.id.clone();
+        let container = bundle.long().start();
+        container.says("ready");
+        assert_eq!(container.sh(script), "");
+        let owner = |file: &str| std::fs::metadata(format!("/sys/fs/cgroup/{id}/{file}")).unwrap().uid();
+        let owners = ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.freeze"].map(owner);
+        container.delete_force().ok();
+        owners
+    };
+    let make = "cd /sys/fs/cgroup && mkdir below && echo 1 >below/cgroup.procs";
+    let users = writable(Bundle::new().user_namespace());
+    assert_eq!(owners(users, make), [101_000, 101_000, 101_000, 0]);
+    assert_eq!(owners(writable(Bundle::new()), make), [1000, 1000, 1000, 0]);
+    assert_eq!(owners(Bundle::new().user_namespace(), ""), [0; 4]);
+    let hosts = writable(Bundle::new().user_namespace()).namespace("cgroup", None);
+    assert_eq!(owners(hosts, ""), [0; 4]);
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn another_user_and_groups_are_mapped() {
     let user = json!({ "uid": 1000, "gid": 1000, "additionalGids": [2000] });
     let container = Bundle::new().user_namespace().set("/process/user", user).long().start();
