@@ -34,10 +34,14 @@ pub fn root(path: &str, shared: bool) -> Result<OwnedFd> {
     let place =
         open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).context(words)?;
     let root = mount_tree::copy(place.as_fd(), c"", true).context(words)?;
-    if shared {
-        mount_tree::set_attributes(root.as_fd(), true, 0, 0, libc::MS_PRIVATE).context(words)?;
-    }
+    let make_private = || match shared {
+        true => mount_tree::set_attributes(root.as_fd(), true, 0, 0, libc::MS_PRIVATE).context(words),
+        false => Ok(()),
+    };
+    make_private()?;
     mount_tree::attach(root.as_fd(), place.as_fd()).context(words)?;
+    // What is attached to a mount that is shared has become so itself.
+    make_private()?;
     Ok(root)
 }
 

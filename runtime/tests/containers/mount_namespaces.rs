@@ -59,6 +59,24 @@ fn without_one_nothing_stays_mounted() {
 }
 
 #[test]
+fn without_one_the_root_is_private_where_the_hosts_mounts_are_shared() {
+    if fails(Peer::Crun, "1.8.1 mounts all of it shared") {
+        return;
+    }
+    let bundle = shared().long();
+    sh("mount --make-rshared /run");
+    let container = bundle.start();
+    let mounted = mounted();
+    assert!(mounted.len() > 1 && !mounted[0].contains(" shared:"), "{mounted:?}");
+    container.delete_force().ok();
+    assert!(
+        self::mounted().is_empty() || fails(Peer::Runc, "1.1.5 leaves all of it"),
+        "{:?}",
+        self::mounted()
+    );
+}
+
+#[test]
 fn without_one_what_is_mounted_on_the_host_stays_there() {
     if fails(Peer::Runc, "1.1.5 leaves all of it") || fails(Peer::Crun, "1.8.1 leaves all of it") {
         return;
