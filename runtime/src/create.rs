@@ -209,14 +209,20 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
 
 /// Makes the first process, which performs the plan and does not return.
 fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
-    let mut own_pid = None;
+    // Hooks and the container's end are not in the namespaces that the first process is born into.
+    let mut own = Vec::new();
+    let mut keep = |file: &str, kind| {
+        own.push((File::open(file).context(|| format!("open {file}"))?, kind));
+        Ok(())
+    };
     if let Some(path) = plan.namespaces.joined_pid() {
         let words = || format!("linux.namespaces: join {path}");
-        own_pid = Some(File::open("/proc/self/ns/pid").context(|| "open the PID namespace".into())?);
+        keep("/proc/self/ns/pid", CloneFlags::CLONE_NEWPID)?;
         let namespace = File::open(path).context(words)?;
         setns(namespace, CloneFlags::CLONE_NEWPID).context(words)?;
     }
     if plan.namespaces.has_own_time() {
+        keep("/proc/self/ns/time", plan::flag(NamespaceKind::Time))?;
         make_time_namespace(plan)?;
     }
     if plan.namespaces.has_users() {
@@ -234,9 +240,8 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
     };
     match forked? {
         Some(pid) => {
-            // Hooks are born from here on.
-            if let Some(own_pid) = own_pid {
-                setns(own_pid, CloneFlags::CLONE_NEWPID).context(|| "return to the PID namespace".into())?;
+            for (namespace, kind) in own {
+                setns(namespace, kind).context(|| format!("return from a namespace {kind:?}"))?;
             }
             Ok((pid, parent))
         }

@@ -197,3 +197,21 @@ fn sysctls_of_the_host_are_refused() {
     refuse(Bundle::new().namespace("ipc", None), "kernel.shmmax");
     assert_eq!(leftovers(), [""; 0]);
 }
+
+#[test]
+fn hooks_of_the_host_do_not_live_in_the_containers_time() {
+    if fails(Peer::Runc, "1.1.5 has no time namespaces") || fails(Peer::Crun, "1.8.1 cannot make this one") {
+        return;
+    }
+    let note = "readlink /proc/self/ns/time /proc/self/ns/time_for_children >>/run/times";
+    let bundle = Bundle::new()
+        .namespace("time", Some(json!({ "type": "time" })))
+        .set("/linux/timeOffsets", json!({ "boottime": { "secs": 500_000_000, "nanosecs": 0 } }))
+        .hook_sh("createRuntime", note)
+        .hook_sh("poststart", note)
+        .hook_sh("poststop", note);
+    let said = bundle.sh("readlink /proc/self/ns/time; grep -c '^5[0-9]\\{8\\}' /proc/uptime").says();
+    let own = std::fs::read_link("/proc/1/ns/time").unwrap().display().to_string();
+    assert!(said.ends_with("]\n1\n") && !said.contains(&own), "{said}");
+    assert_eq!(read("/run/times"), format!("{own}\n").repeat(6));
+}
