@@ -113,6 +113,13 @@ pub fn mount(
         mounts.spend([target]);
         return Ok(());
     }
+    if let Source::New { kind, device } = &mount.source
+        && mount.options.parameters.iter().any(|parameter| parameter.len() > LONGEST_PARAMETER)
+    {
+        let target = at_once(root, mount, kind, device).context(words)?;
+        mounts.spend([target]);
+        return Ok(());
+    }
     let is_filled = is_filled(mount);
     let tree = match &mount.source {
         Source::Bind { path, recursive } => {
@@ -153,6 +160,28 @@ pub fn mount(
     }
     mounts.spend([target]);
     Ok(())
+}
+
+/// What fsconfig(2) takes surely.
+const LONGEST_PARAMETER: usize = 255;
+/// What mount(2) takes of all parameters together: it would cut off the rest without a word.
+const LONGEST_DATA: usize = 4095;
+
+/// By mount(2): overlays of many layers have parameters that are too long for fsconfig(2).
+fn at_once(root: BorrowedFd<'_>, mount: &Mount, kind: &str, device: &str) -> Result<OwnedFd> {
+    let options = &mount.options;
+    let data = options.parameters.join(",");
+    if data.len() > LONGEST_DATA {
+        return Err(Error::new("the options are longer than a page"));
+    }
+    let target = place::open_or_make(root, &mount.destination, Missing::Folder)?;
+    // The first four attributes have the same bits there; in force from the first moment.
+    let flags = MsFlags::from_bits_truncate((options.set | options.set_recursive) & 0xf);
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    mount_at(Some(device), &*path, Some(kind), flags, Some(&*data)).map_err(plain)?;
+    let mounted = place::open(root, &mount.destination).map_err(plain)?;
+    change(mounted.as_fd(), false, options)?;
+    Ok(target)
 }
 
 /// Whether something is still made in it: points of later mounts, devices, a copy.

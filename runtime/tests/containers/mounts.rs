@@ -155,6 +155,28 @@ fn a_later_mount_covers_an_earlier_one() {
 }
 
 #[test]
+fn an_overlay_of_many_layers_is_mounted() {
+    let bundle = Bundle::new();
+    let layer = |number: u32| {
+        let path = format!("/run/{}/{number}", "layers".repeat(12));
+        create_dir_all(&path).unwrap();
+        write(format!("{path}/{number}"), "").unwrap();
+        path
+    };
+    let lower = |count| (0..count).map(layer).collect::<Vec<_>>().join(":");
+    let overlay = |options: &[&str]| bundle.clone().mount("/mnt", "overlay", "overlay", options);
+    let few = lower(5);
+    let options = [&*format!("lowerdir={few}"), "nosuid", "ro", "noatime"];
+    let shown = overlay(&options).sh("ls /mnt; touch /mnt/new 2>/dev/null || echo refused");
+    assert_eq!(shown.says(), "0\n1\n2\n3\n4\nrefused\n");
+    let line = shown.mountinfo("/mnt");
+    assert!(line.contains(" ro,nosuid,noatime ") && line.contains(&few), "{line}");
+    let error = overlay(&[&*format!("lowerdir={}", lower(60))]).try_create().error();
+    assert!(error.contains("mnt"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn a_destination_through_a_link_stays_in_the_rootfs() {
     for target in ["/run/outside", "../../../../../../run/outside", "/inside/../../../run/outside"] {
         let bundle = source().folder("inside").folder("run/outside").link("link", target);
