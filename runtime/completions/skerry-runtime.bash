@@ -22,7 +22,7 @@ _skerry_runtime_options() {
                 "--l3-cache-schema --mem-bw-schema --cpu-rt-period --cpu-rt-runtime"
             ;;
         events) echo "--stats --interval" ;;
-        spec) echo "--bundle" ;;
+        spec) echo "--bundle --rootless" ;;
     esac
 }
 
@@ -36,7 +36,9 @@ _skerry_runtime() {
                 root=(--root "${COMP_WORDS[at + 1]}")
                 at=$((at + 1))
                 ;;
-            --log | --log-format | --rootless | --bundle | -b | --pid-file | --console-socket | --preserve-fds | --process | -p | \
+            # spec has an option of that name, without a value.
+            --rootless) [ -n "$command" ] || at=$((at + 1)) ;;
+            --log | --log-format | --bundle | -b | --pid-file | --console-socket | --preserve-fds | --process | -p | \
                 --user | -u | --additional-gids | -g | --cwd | --env | -e | --cap | -c | --apparmor | --process-label | --cgroup | --format | \
                 --resources | -r | --interval | --memory | --memory-swap | --memory-reservation | --pids-limit | \
                 --cpu-quota | --cpu-period | --cpu-burst | --cpu-share | --cpu-idle | --cpuset-cpus | --cpuset-mems | \
@@ -51,7 +53,7 @@ _skerry_runtime() {
         --root | --bundle | -b) COMPREPLY=($(compgen -d -- "$now")) && return ;;
         --log | --pid-file | --console-socket | --process | --resources | -r) COMPREPLY=($(compgen -f -- "$now")) && return ;;
         --log-format) COMPREPLY=($(compgen -W "text json" -- "$now")) && return ;;
-        --rootless) COMPREPLY=($(compgen -W "true false auto" -- "$now")) && return ;;
+        --rootless) [ -z "$command" ] && COMPREPLY=($(compgen -W "true false auto" -- "$now")) && return ;;
         --format) COMPREPLY=($(compgen -W "table json" -- "$now")) && return ;;
         --signal) COMPREPLY=($(compgen -A signal -- "$now")) && return ;;
         --cpu-idle) COMPREPLY=($(compgen -W "0 1" -- "$now")) && return ;;

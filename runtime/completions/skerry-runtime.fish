@@ -32,6 +32,7 @@ complete -c skerry-runtime -n __skerry_runtime_lacks_command -a spec -d 'write a
 complete -c skerry-runtime -n '__fish_seen_subcommand_from start state kill delete exec ps pause resume update events' -a '(skerry-runtime list --quiet 2>/dev/null)' -d container
 
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run spec' -s b -l bundle -r -a '(__fish_complete_directories)' -d 'folder with config.json'
+complete -c skerry-runtime -n '__fish_seen_subcommand_from spec' -l rootless -d 'for a user without root'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l pid-file -r -F -d 'where the process ID is written'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l console-socket -r -F -d 'socket that is sent the terminal'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run' -l no-pivot -d 'do without pivot_root'

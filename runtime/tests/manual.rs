@@ -114,6 +114,38 @@ fn every_command_is_told_with_an_example() {
     }
 }
 
+/// Long options in a command's part of the usage; `run` takes those of `create` besides.
+fn options_of(usage: &str, command: &str) -> BTreeSet<String> {
+    let list = usage.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
+    let all = format!("\n{list}").replace("\n  ", "\n").replace("\n  ", " ");
+    let part = all.lines().find(|line| line.split(' ').next() == Some(command)).unwrap();
+    let words = part.split([' ', ',', ';']).filter_map(|word| word.strip_prefix("--"));
+    words.map(|word| format!("--{word}")).collect()
+}
+
+#[test]
+fn every_option_is_told_of_its_command() {
+    let (usage, fish) = (usage(), read("completions/skerry-runtime.fish"));
+    let page = read("../docs/man/skerry-runtime.8").replace("\\-", "-");
+    for command in commands(&usage) {
+        let own = options_of(&usage, command);
+        let section = page.split("\n.S").find(|part| has(part.lines().next().unwrap(), command)).unwrap();
+        for option in &own {
+            assert!(has(section, option), "the manual page lacks {option} of {command}");
+            let line = format!(" -l {} ", &option[2..]);
+            let told = fish.lines().any(|one| one.contains(&line) && has(one, command));
+            assert!(told, "skerry-runtime.fish lacks {option} of {command}");
+        }
+        let created = options_of(&usage, if command == "run" { "create" } else { command });
+        let all: Vec<String> = own.union(&created).cloned().collect();
+        let offered = offered(&[env!("CARGO_BIN_EXE_skerry-runtime"), command, "--"]);
+        assert_eq!(offered, all, "{BASH}, {command}");
+    }
+    let program = env!("CARGO_BIN_EXE_skerry-runtime");
+    assert_eq!(offered(&[program, "spec", "--rootless", "--b"]), ["--bundle"]);
+    assert_eq!(offered(&[program, "--rootless", ""]), ["auto", "false", "true"]);
+}
+
 /// What bash offers for the last of these words, sorted.
 fn offered(words: &[&str]) -> Vec<String> {
     let script = r#"source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _skerry_runtime; printf '%s\n' "${COMPREPLY[@]}""#;
