@@ -84,6 +84,10 @@ pub fn create(
     plan.warnings.iter().cloned().chain(withheld).for_each(|warning| log.warn(&warning));
     plan.selinux.map_or(Ok(()), perform::check_selinux)?;
     let console = check_console(bundle, console)?;
+    let has_cgroups = plan.cgroup.scope.is_none() && folder::is_there();
+    if plan.cgroup.scope.is_none() && !has_cgroups && has_device_rules(&bundle.config) {
+        log.warn(&Error::new("linux.resources.devices: they do not hold on a host without cgroup v2"));
+    }
     let place = Place::claim(&globals.root, &arguments.id)?;
     let mut record = Record {
         id: arguments.id.clone(),
@@ -93,7 +97,7 @@ pub fn create(
         rdt: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
-        cgroup: (plan.cgroup.scope.is_none() && folder::is_there()).then(|| plan.cgroup.path.clone()),
+        cgroup: has_cgroups.then(|| plan.cgroup.path.clone()),
         scope: plan.cgroup.scope.as_ref().map(|new| new.scope.clone()),
         created: rfc3339(SystemTime::now()),
         owner: nix::unistd::getuid().as_raw(),
@@ -120,6 +124,12 @@ pub fn withheld(config: &Config, process: &Process) -> Vec<Error> {
         Ok(held) if !namespaces.any(|own| own.kind == NamespaceKind::User) => plan::withheld(process, held),
         _ => Vec::new(),
     }
+}
+
+/// Docker gives rules to every container: where they cannot hold, none is refused for them.
+fn has_device_rules(config: &Config) -> bool {
+    let mut resources = config.linux.iter().flat_map(|linux| &linux.resources);
+    resources.any(|resources| !resources.devices.is_empty())
 }
 
 /// What a service manager hands over for the program (sd_listen_fds(3)).

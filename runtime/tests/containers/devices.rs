@@ -1,6 +1,6 @@
 //! `/dev`: the default nodes and links, and those that are asked for.
 
-use crate::support::{Bundle, Peer, fails, leftovers};
+use crate::support::{Bundle, Peer, fails, finish, leftovers, runtime, sh};
 use serde_json::{Value, json};
 
 #[test]
@@ -140,4 +140,27 @@ fn ptmx_is_the_containers_own_though_the_hosts_is_asked_for() {
     let bundle = Bundle::new().set("/linux/devices", json!([node("c", "/dev/ptmx", 5, 2)]));
     let said = bundle.sh("readlink /dev/ptmx").says();
     assert!(said.contains("pts/ptmx"), "{said}");
+}
+
+#[test]
+fn rules_that_do_not_hold_are_warned_of() {
+    if fails(Peer::Runc, "1.1.5 needs cgroups") || fails(Peer::Crun, "1.8.1 needs cgroups") {
+        return;
+    }
+    let bundle = Bundle::new().sh("echo runs");
+    let runs = |bundle: &Bundle, log: &str| {
+        bundle.write();
+        let mut command = runtime(["--log", log, "run", "--bundle"]);
+        command.arg(bundle.path()).arg(&bundle.id);
+        assert_eq!(finish(command).ok().stdout, "runs\n");
+        std::fs::read_to_string(log).unwrap_or_default()
+    };
+    let ruled =
+        bundle.clone().set("/linux/resources", json!({ "devices": [{ "allow": false, "access": "rwm" }] }));
+    assert_eq!(runs(&ruled, "/run/log-with"), "");
+    sh("umount /sys/fs/cgroup");
+    assert_eq!(runs(&bundle, "/run/log-none"), "");
+    let warned = runs(&ruled, "/run/log-without");
+    assert!(warned.contains("level=warning") && warned.contains("linux.resources.devices"), "{warned}");
+    assert_eq!(warned.lines().count(), 1, "{warned}");
 }
