@@ -1,12 +1,15 @@
 //! Which path asks for what, and which right that takes: the paths of the kubelet's own server.
 
+use super::stats::CHECKS;
 use http::Method;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/healthz` and the checks below it.
+    /// `/healthz`, all checks together.
     Healthz,
+    /// One of the checks below `/healthz`.
+    Check,
     /// `/pods`.
     Pods,
     /// `/runningpods/`.
@@ -21,6 +24,8 @@ pub enum Route {
     CadvisorMetrics,
     /// `/metrics/probes`.
     ProbeMetrics,
+    /// `/metrics/slis`.
+    CheckMetrics,
     /// `/configz`.
     Configz,
     /// `/containerLogs/NAMESPACE/POD/CONTAINER`.
@@ -55,7 +60,8 @@ pub struct Target {
 pub fn route(method: &Method, path: &str) -> Route {
     let words: Vec<&str> = path.trim_start_matches('/').trim_end_matches('/').split('/').collect();
     let (found, posts) = match *words {
-        ["healthz"] | ["healthz", "ping" | "log" | "syncloop"] => (Route::Healthz, false),
+        ["healthz"] => (Route::Healthz, false),
+        ["healthz", check] if CHECKS.contains(&check) => (Route::Check, false),
         ["pods"] => (Route::Pods, false),
         ["runningpods"] => (Route::RunningPods, false),
         ["stats", "summary"] => (Route::Summary, true),
@@ -63,6 +69,7 @@ pub fn route(method: &Method, path: &str) -> Route {
         ["metrics", "resource"] => (Route::ResourceMetrics, false),
         ["metrics", "cadvisor"] => (Route::CadvisorMetrics, false),
         ["metrics", "probes"] => (Route::ProbeMetrics, false),
+        ["metrics", "slis"] => (Route::CheckMetrics, false),
         ["configz"] => (Route::Configz, false),
         ["containerLogs", namespace, pod, container] => {
             (Route::Logs(Target::of(namespace, pod, None, container)), false)
@@ -157,6 +164,10 @@ mod tests {
             (Method::DELETE, "/exec/ns/web-1/app", Route::WrongMethod),
             (Method::GET, "/runningpods/", Route::RunningPods),
             (Method::GET, "/stats/summary", Route::Summary),
+            (Method::GET, "/metrics/slis", Route::CheckMetrics),
+            (Method::GET, "/healthz", Route::Healthz),
+            (Method::GET, "/healthz/syncloop", Route::Check),
+            (Method::GET, "/healthz/other", Route::Unknown),
             (Method::GET, "/stats/../exec/ns/web-1/app", Route::Unknown),
             (Method::GET, "/exec/ns/web-1", Route::Unknown),
             (Method::GET, "/", Route::Unknown),
@@ -176,6 +187,7 @@ mod tests {
             (Method::GET, "/configz", "get", &["configz", "proxy"]),
             (Method::GET, "/stats/summary", "get", &["stats"]),
             (Method::GET, "/metrics/cadvisor", "get", &["metrics"]),
+            (Method::GET, "/metrics/slis", "get", &["metrics"]),
             (Method::GET, "/logs/kern.log", "get", &["log"]),
             (Method::POST, "/exec/ns/web-1/app", "create", &["proxy"]),
             (Method::GET, "/containerLogs/ns/web-1/app", "get", &["proxy"]),

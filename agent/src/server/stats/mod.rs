@@ -11,6 +11,7 @@
 
 mod cadvisor;
 pub mod cgroup;
+mod checks;
 mod exposition;
 mod network;
 mod own;
@@ -21,11 +22,13 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use checks::CHECKS;
 pub use own::{Probe, Probes};
 
-use super::answer::{Answer, pieces, text, with_type};
+use super::answer::{Answer, ok, pieces, text, with_type};
 use super::pods::Pods;
 use crate::storage::Storage;
+use checks::Checks;
 use exposition::TYPE;
 use http::StatusCode;
 use rates::Rates;
@@ -40,6 +43,7 @@ pub struct Stats {
     /// Where cgroups are.
     cgroups: PathBuf,
     rates: Rates,
+    checks: Checks,
     /// What probes have said.
     pub probes: Probes,
     /// What pods have written.
@@ -67,6 +71,7 @@ impl Stats {
             node: node.to_owned(),
             cgroups,
             rates: Rates::default(),
+            checks: Checks::default(),
             probes: Probes::default(),
             storage: Storage::default(),
             configuration: configuration.into(),
@@ -124,6 +129,17 @@ pub fn probes(stats: &Stats, pods: &Pods) -> Answer {
 /// Answers `/metrics`.
 pub fn metrics(stats: &Stats, pods: &Pods) -> Answer {
     with_type(StatusCode::OK, TYPE, own::metrics(&stats.node, &pods.all()))
+}
+
+/// Answers `/healthz`: who is answered at all sees that the agent's one thread goes on.
+pub fn healthz(stats: &Stats) -> Answer {
+    stats.checks.count();
+    ok("ok")
+}
+
+/// Answers `/metrics/slis`.
+pub fn checks(stats: &Stats) -> Answer {
+    with_type(StatusCode::OK, TYPE, stats.checks.text())
 }
 
 /// Answers `/configz`.

@@ -62,7 +62,7 @@ impl Probes {
 }
 
 /// When this process was started.
-fn started() -> String {
+pub fn started() -> String {
     let mut family = Family::new(
         "process_start_time_seconds",
         Gauge,

@@ -139,6 +139,24 @@ async fn probes_are_counted_while_their_pod_is_there() {
     fs::remove_dir_all(root).unwrap();
 }
 
+#[tokio::test]
+async fn checks_of_health_are_counted() {
+    let (stats, _, root) = node("checks");
+    let before = body(super::checks(&stats)).await;
+    assert!(before.contains("kubernetes_healthcheck{name=\"syncloop\",type=\"healthz\"} 1\n"), "{before}");
+    assert_eq!(body(super::healthz(&stats)).await, "ok");
+    let after = body(super::checks(&stats)).await;
+    for check in CHECKS {
+        let line = |count: u32| {
+            let labels = format!(r#"name="{check}",status="success",type="healthz""#);
+            format!("kubernetes_healthchecks_total{{{labels}}} {count}\n")
+        };
+        assert!(before.contains(&line(0)) && after.contains(&line(1)), "{before}{after}");
+    }
+    well_formed(&after);
+    fs::remove_dir_all(root).unwrap();
+}
+
 /// Each family stands once and together, each series once, and every value is a number.
 fn well_formed(text: &str) {
     let (mut families, mut series, mut current) = (BTreeSet::new(), BTreeSet::new(), "");

@@ -34,6 +34,8 @@ async fn who_has_a_name_needs_the_right() {
     assert!(status == 200 && answer.ends_with("\r\n\r\nok"), "{answer}");
     assert_eq!(fixture.get(known("g"), "/no/such", "").await.0, 404);
     assert_eq!(fixture.get(None, "/healthz", "Authorization: Bearer good\r\n").await.0, 200);
+    let (status, answer) = fixture.get(known("g"), "/metrics/slis", "").await;
+    assert!(status == 200 && answer.contains("kubernetes_healthchecks_total{"), "{answer}");
 }
 
 #[tokio::test]
