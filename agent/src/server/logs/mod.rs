@@ -22,11 +22,30 @@ use options::{Options, Refusal};
 use shape::Shape;
 use spec::monitor::{Request, Wait};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 use sys::cause::cause;
 use watch::Watch;
+
+/// The last bytes of what a log's last entries say. A piece of it is in memory at a time; a file that is not there says
+/// nothing.
+///
+/// # Errors
+/// Those of reading a file.
+pub fn last(path: &Path, entries: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut reader = Reader::new(path, Some(entries))?;
+    let mut shape = Shape::new(&Options::default());
+    let mut last = Vec::new();
+    loop {
+        let entries = reader.read()?;
+        if entries.is_empty() {
+            return Ok(last);
+        }
+        last.extend(shape.make(&entries));
+        last.drain(..last.len().saturating_sub(bytes));
+    }
+}
 
 /// Answers `/containerLogs`.
 pub async fn logs(host: &Host, query: &str, target: &Target) -> Answer {
