@@ -16,9 +16,12 @@ pub(super) fn seconds(microseconds: u64) -> f64 {
 }
 
 const CPU: &[(&str, &str)] = &[("cpu", "total")];
-const DEVICE: &[(&str, &str)] = &[("device", "")];
 
-const OF_CGROUPS: [OfCgroup; 22] = [
+/// Lines of one name stand one after the other.
+const OF_CGROUPS: &[OfCgroup] = &[
+    ("container_last_seen", Gauge, "Last time a container was seen by the exporter", &[], |own| {
+        (own.time / 1_000_000_000) as f64
+    }),
     ("container_cpu_usage_seconds_total", Counter, "Cumulative cpu time consumed in seconds.", CPU, |own| {
         seconds(own.cpu[0])
     }),
@@ -78,6 +81,13 @@ const OF_CGROUPS: [OfCgroup; 22] = [
         |own| own.faults[0] as f64,
     ),
     (
+        "container_memory_failures_total",
+        Counter,
+        "Cumulative count of memory allocation failures.",
+        &[("failure_type", "pgmajfault"), ("scope", "container")],
+        |own| own.faults[1] as f64,
+    ),
+    (
         "container_oom_events_total",
         Counter,
         "Count of out of memory events observed for the container",
@@ -87,20 +97,11 @@ const OF_CGROUPS: [OfCgroup; 22] = [
     ("container_processes", Gauge, "Number of processes running inside the container.", &[], |own| {
         own.pids as f64
     }),
-    ("container_fs_reads_bytes_total", Counter, "Cumulative count of bytes read", DEVICE, |own| {
-        own.io[0] as f64
-    }),
-    ("container_fs_writes_bytes_total", Counter, "Cumulative count of bytes written", DEVICE, |own| {
-        own.io[1] as f64
-    }),
-    ("container_fs_reads_total", Counter, "Cumulative count of reads completed", DEVICE, |own| {
-        own.io[2] as f64
-    }),
-    ("container_fs_writes_total", Counter, "Cumulative count of writes completed", DEVICE, |own| {
-        own.io[3] as f64
-    }),
     ("container_spec_memory_limit_bytes", Gauge, "Memory limit for the container.", &[], |own| {
         own.limits[0].unwrap_or(0) as f64
+    }),
+    ("container_spec_memory_swap_limit_bytes", Gauge, "Memory swap limit for the container.", &[], |own| {
+        own.limits[1].unwrap_or(0) as f64
     }),
     (
         "container_pressure_cpu_waiting_seconds_total",
@@ -110,11 +111,25 @@ const OF_CGROUPS: [OfCgroup; 22] = [
         |own| waited(own, 0),
     ),
     (
+        "container_pressure_cpu_stalled_seconds_total",
+        Counter,
+        "Total time duration no tasks in the container could make progress due to CPU congestion.",
+        &[],
+        |own| stalled(own, 0),
+    ),
+    (
         "container_pressure_memory_waiting_seconds_total",
         Counter,
         "Total time duration tasks in the container have waited due to memory congestion.",
         &[],
         |own| waited(own, 1),
+    ),
+    (
+        "container_pressure_memory_stalled_seconds_total",
+        Counter,
+        "Total time duration no tasks in the container could make progress due to memory congestion.",
+        &[],
+        |own| stalled(own, 1),
     ),
     (
         "container_pressure_io_waiting_seconds_total",
@@ -123,16 +138,37 @@ const OF_CGROUPS: [OfCgroup; 22] = [
         &[],
         |own| waited(own, 2),
     ),
+    (
+        "container_pressure_io_stalled_seconds_total",
+        Counter,
+        "Total time duration no tasks in the container could make progress due to IO congestion.",
+        &[],
+        |own| stalled(own, 2),
+    ),
 ];
 
 fn waited(own: &Usage, which: usize) -> f64 {
     own.pressure[which].map_or(0.0, |pressure| seconds(pressure.some.total))
 }
 
+fn stalled(own: &Usage, which: usize) -> f64 {
+    own.pressure[which].map_or(0.0, |pressure| seconds(pressure.full.total))
+}
+
+/// A metric of a disk: name, help, place in [`Usage::io`].
+type OfDisk = (&'static str, &'static str, usize);
+
+const OF_DISKS: &[OfDisk] = &[
+    ("container_fs_reads_bytes_total", "Cumulative count of bytes read", 0),
+    ("container_fs_writes_bytes_total", "Cumulative count of bytes written", 1),
+    ("container_fs_reads_total", "Cumulative count of reads completed", 2),
+    ("container_fs_writes_total", "Cumulative count of writes completed", 3),
+];
+
 /// A metric of an interface: name, help, value.
 type OfInterface = (&'static str, &'static str, fn(&Interface) -> u64);
 
-const OF_INTERFACES: [OfInterface; 8] = [
+const OF_INTERFACES: &[OfInterface] = &[
     ("container_network_receive_bytes_total", "Cumulative count of bytes received", |own| own.received[0]),
     ("container_network_receive_packets_total", "Cumulative count of packets received", |own| {
         own.received[1]
@@ -194,14 +230,26 @@ impl Who<'_> {
     }
 }
 
+/// What is made at once.
+enum Step {
+    Cgroups(&'static [OfCgroup]),
+    Disks(&'static OfDisk),
+    Interfaces(&'static OfInterface),
+    Others,
+}
+
 /// The families, one after the other.
 pub fn families(all: Snapshot) -> impl Iterator<Item = Bytes> {
-    let steps = OF_CGROUPS.len() + OF_INTERFACES.len() + 1;
-    (0..steps).map(move |step| {
-        let text = match step.checked_sub(OF_CGROUPS.len()) {
-            None => of_cgroups(&all, &OF_CGROUPS[step]),
-            Some(step) if step < OF_INTERFACES.len() => of_interfaces(&all, &OF_INTERFACES[step]),
-            Some(_) => others(&all),
+    let cgroups = OF_CGROUPS.chunk_by(|one, next| one.0 == next.0).map(Step::Cgroups);
+    let disks = OF_DISKS.iter().map(Step::Disks);
+    let interfaces = OF_INTERFACES.iter().map(Step::Interfaces);
+    let steps = cgroups.chain(disks).chain(interfaces).chain([Step::Others]);
+    steps.map(move |step| {
+        let text = match step {
+            Step::Cgroups(lines) => of_cgroups(&all, lines),
+            Step::Disks(own) => of_disks(&all, own),
+            Step::Interfaces(own) => of_interfaces(&all, own),
+            Step::Others => others(&all),
         };
         text.into()
     })
@@ -223,9 +271,24 @@ fn each(all: &Snapshot, mut visit: impl FnMut(&Who<'_>, &Usage)) {
     }
 }
 
-fn of_cgroups(all: &Snapshot, (name, kind, help, own, value): &OfCgroup) -> String {
+/// Lines of one name.
+fn of_cgroups(all: &Snapshot, lines: &[OfCgroup]) -> String {
+    let Some((name, kind, help, ..)) = lines.first() else { return String::new() };
     let mut family = Family::new(name, *kind, help);
-    each(all, |who, usage| family.add(&who.labels(own), value(usage), usage.time));
+    for (.., own, value) in lines {
+        each(all, |who, usage| family.add(&who.labels(own), value(usage), usage.time));
+    }
+    family.text()
+}
+
+fn of_disks(all: &Snapshot, (name, help, place): &OfDisk) -> String {
+    let mut family = Family::new(name, Counter, help);
+    each(all, |who, usage| {
+        for (number, counts) in &usage.io {
+            let device = all.disks.get(number).unwrap_or(number);
+            family.add(&who.labels(&[("device", device)]), counts[*place] as f64, usage.time);
+        }
+    });
     family.text()
 }
 

@@ -32,8 +32,8 @@ pub struct Usage {
     pub limits: [Option<u64>; 2],
     /// Processes and threads.
     pub pids: u64,
-    /// Bytes and operations, read and written: bytes read, bytes written, reads, writes.
-    pub io: [u64; 4],
+    /// By the numbers of the disk (`MAJOR:MINOR`): bytes read, bytes written, reads, writes.
+    pub io: BTreeMap<String, [u64; 4]>,
     /// Times that the kernel killed one of its processes for lack of memory.
     pub out_of_memory: u64,
     /// Time lost for lack of processor, memory, disk.
@@ -102,17 +102,20 @@ pub fn fields(text: &str) -> BTreeMap<String, u64> {
     text.lines().filter_map(pair).collect()
 }
 
-/// The sum over all devices.
-fn io(text: &str) -> [u64; 4] {
-    let mut sums = [0; 4];
+/// Some kernels write the numbers of disks without values before others in one line.
+fn io(text: &str) -> BTreeMap<String, [u64; 4]> {
+    let (mut disks, mut disk) = (BTreeMap::new(), "");
     for word in text.split_whitespace() {
-        let Some((name, value)) = word.split_once('=') else { continue };
+        let Some((name, value)) = word.split_once('=') else {
+            disk = word;
+            continue;
+        };
         let place = ["rbytes", "wbytes", "rios", "wios"].iter().position(|own| *own == name);
         if let (Some(place), Ok(value)) = (place, value.parse::<u64>()) {
-            sums[place] += value;
+            disks.entry(disk.to_owned()).or_insert([0; 4])[place] = value;
         }
     }
-    sums
+    disks
 }
 
 fn pressure(text: &str) -> Option<Pressure> {
@@ -146,7 +149,7 @@ mod tests {
             ("memory.events", "low 0\noom 1\noom_kill 3\n"),
             (
                 "io.stat",
-                "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0\n254:0 rbytes=10 wbytes=20 rios=30 wios=40\n",
+                "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0\n7:1 7:0 254:0 rbytes=10 wbytes=20 rios=30 wios=40\n",
             ),
             ("pids.current", "5\n"),
             (
@@ -160,7 +163,8 @@ mod tests {
         assert_eq!((usage.cpu, usage.throttled), ([500, 300, 200], [4, 1, 0]));
         assert_eq!((usage.memory, usage.working_set, usage.anonymous), (1000, 750, 600));
         assert_eq!((usage.limits, usage.faults, usage.pids), ([None, Some(77)], [9, 2], 5));
-        assert_eq!((usage.io, usage.out_of_memory, usage.swap), ([11, 22, 33, 44], 3, 0));
+        let disks = [("254:0".to_owned(), [10, 20, 30, 40]), ("8:0".to_owned(), [1, 2, 3, 4])];
+        assert_eq!((usage.io, usage.out_of_memory, usage.swap), (disks.into(), 3, 0));
         let memory = usage.pressure[1].unwrap();
         assert_eq!((memory.some.averages, memory.some.total, memory.full.total), ([1.5, 0.0, 0.25], 12, 3));
         assert_eq!(usage.pressure[0], None);

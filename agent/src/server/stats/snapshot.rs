@@ -5,6 +5,7 @@ use super::network::{self, Interface};
 use crate::server::pods::{Container, Pod};
 use crate::storage::Written;
 use nix::sys::statvfs::statvfs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -65,6 +66,8 @@ pub struct Snapshot {
     pub node: Node,
     /// The pods.
     pub pods: Vec<PodUsage>,
+    /// Paths of the disks in [`Usage::io`], by their numbers.
+    pub disks: BTreeMap<String, String>,
 }
 
 impl Snapshot {
@@ -75,7 +78,7 @@ impl Snapshot {
         let own: Vec<&Pod> = pods.iter().filter(|pod| pod.network.is_some()).collect();
         let mut networks =
             network::of(own.iter().filter_map(|pod| pod.network.clone()).collect()).into_iter();
-        let pods = pods
+        let pods: Vec<PodUsage> = pods
             .iter()
             .map(|pod| PodUsage {
                 usage: usage(cgroups, &pod.cgroup),
@@ -85,8 +88,27 @@ impl Snapshot {
                 pod: pod.clone(),
             })
             .collect();
-        Self { node: node(cgroups), pods }
+        let mut all = Self { node: node(cgroups), pods, disks: BTreeMap::new() };
+        all.disks = all.disks(Path::new("/sys/dev/block"));
+        all
     }
+}
+
+impl Snapshot {
+    fn disks(&self, folder: &Path) -> BTreeMap<String, String> {
+        let pods =
+            self.pods.iter().flat_map(|own| own.usage.iter().chain(own.containers.iter().map(|own| &own.1)));
+        let numbers: BTreeSet<&String> =
+            pods.chain([&self.node.usage]).flat_map(|own| own.io.keys()).collect();
+        numbers.into_iter().map(|number| (number.clone(), disk(folder, number))).collect()
+    }
+}
+
+/// A disk's path by its numbers (`DEVNAME` of its `uevent`); the numbers themselves for one that is gone.
+fn disk(folder: &Path, number: &str) -> String {
+    let text = fs::read_to_string(folder.join(number).join("uevent")).unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="));
+    name.map_or_else(|| number.to_owned(), |name| format!("/dev/{name}"))
 }
 
 fn usage(cgroups: &Path, own: &Path) -> Option<Usage> {
@@ -149,4 +171,22 @@ pub fn files(path: &Path) -> Option<Files> {
     let (inodes, left) = (found.files(), found.files_free());
     let used = all.saturating_sub(free);
     Some(Files { bytes: [all, available, used], inodes: [inodes, left, inodes.saturating_sub(left)] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_the_name_that_the_kernel_gave_it() {
+        let folder = std::env::temp_dir().join(format!("skerry-disks-{}", std::process::id()));
+        fs::create_dir_all(folder.join("254:0")).unwrap();
+        fs::write(folder.join("254:0/uevent"), "MAJOR=254\nMINOR=0\nDEVNAME=vda\nDEVTYPE=disk\n").unwrap();
+        let mut all = Snapshot::default();
+        all.node.usage.io = ["254:0", "8:0"].map(|number| (number.to_owned(), [0; 4])).into();
+        let disks = [("254:0", "/dev/vda"), ("8:0", "8:0")];
+        let disks = disks.map(|(number, path)| (number.to_owned(), path.to_owned()));
+        assert_eq!(all.disks(&folder), BTreeMap::from(disks));
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -18,13 +18,19 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
         fs::create_dir_all(&folder).unwrap();
         let cpu = format!("usage_usec {usec}\nuser_usec {usec}\nsystem_usec 0\n");
         fs::write(folder.join("cpu.stat"), cpu).unwrap();
-        fs::write(folder.join("memory.stat"), "anon 100\nfile 50\ninactive_file 500\n").unwrap();
+        fs::write(folder.join("memory.stat"), "anon 100\nfile 50\ninactive_file 500\npgmajfault 4\n")
+            .unwrap();
         fs::write(folder.join("pids.current"), "2\n").unwrap();
         if memory > 0 {
             fs::write(folder.join("memory.current"), format!("{memory}\n")).unwrap();
         }
     }
     fs::write(root.join(APP).join("memory.max"), "8000\n").unwrap();
+    // Numbers that no disk has.
+    fs::write(root.join(APP).join("io.stat"), "0:1 rbytes=7 wbytes=8\n0:2 rbytes=9\n").unwrap();
+    let pressure =
+        "some avg10=0 avg60=0 avg300=0 total=3000000\nfull avg10=0 avg60=0 avg300=0 total=1000000\n";
+    fs::write(root.join(APP).join("io.pressure"), pressure).unwrap();
     let container = |name: &str, running, cgroup: &str| Container {
         name: name.into(),
         instance: Some(format!("web-{name}")),
@@ -113,6 +119,17 @@ async fn cadvisors_metrics_have_its_labels() {
     let pod = r#"container="",id="/kubepods/pod1",image="",name="",namespace="ns",pod="web""#;
     assert!(text.contains(&format!("container_memory_working_set_bytes{{{pod}}} 2500 ")), "{text}");
     assert!(text.contains("machine_cpu_cores "), "{text}");
+    let of = |name: &str| {
+        let is = |line: &&str| line.starts_with(&format!("{name}{{container=\"app\","));
+        let value = |line: &str| line.rsplit_once("} ")?.1.split(' ').next().map(str::to_owned);
+        text.lines().filter(is).filter_map(value).collect::<Vec<_>>()
+    };
+    assert_eq!(of("container_fs_reads_bytes_total"), ["7", "9"], "a line for each disk");
+    assert!(text.contains(r#"container_fs_writes_bytes_total{container="app",device="0:1","#), "{text}");
+    assert_eq!(of("container_memory_failures_total"), ["0", "4"]);
+    assert_eq!(of("container_pressure_io_waiting_seconds_total"), ["3"]);
+    assert_eq!(of("container_pressure_io_stalled_seconds_total"), ["1"]);
+    assert_eq!(of("container_last_seen").len(), 1);
     well_formed(&text);
     fs::remove_dir_all(root).unwrap();
 }
