@@ -136,7 +136,7 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
         Route::ResourceMetrics => stats::resource(&host.stats, &host.pods).await,
         Route::CadvisorMetrics => stats::cadvisor(&host.stats, &host.pods).await,
         Route::ProbeMetrics => stats::probes(&host.stats, &host.pods),
-        Route::Metrics => stats::metrics(&host.stats, &host.pods),
+        Route::Metrics => stats::metrics(&host.stats, &host.pods).await,
         Route::Configz => stats::configz(&host.stats),
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -75,9 +75,29 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, Str
         if let Some(group) = group.filter(|_| is_local && !read_only) {
             give_once(pod, volume, &path, group)?;
         }
+        if is_local {
+            link(&place::pod(uid).join(place::LOCAL), &volume.name, &path)?;
+        }
         return Ok(Made { path, read_only, is_image: false });
     }
     Err(format!("volumes of this kind are not supported on this node: {}", kind(volume)))
+}
+
+/// The name of the claim that a volume of a pod is, or that is made for it.
+pub fn claim(pod: &Pod, volume: &Volume) -> Option<String> {
+    let made = || format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name);
+    let own = volume.persistent_volume_claim.as_ref().map(|own| own.claim_name.clone());
+    own.or_else(|| volume.ephemeral.as_ref().map(|_| made()))
+}
+
+/// Leaves a link to a volume of the node's, for who measures it: the API server is not asked again where it is.
+fn link(folder: &Path, name: &str, path: &Path) -> Result<(), String> {
+    let link = folder.join(name);
+    if link.is_symlink() {
+        return Ok(());
+    }
+    self::folder(folder, 0o750)?;
+    symlink(path, &link).map_err(|error| words("link", &link, &error))
 }
 
 /// The name of a volume's kind.
@@ -282,6 +302,16 @@ mod tests {
             (true, false, false)
         );
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_volume_of_the_node_is_linked_once() {
+        let base = std::env::temp_dir().join(format!("skerry-linked-{}", std::process::id()));
+        let links = base.join("links");
+        link(&links, "v", &base).unwrap();
+        link(&links, "v", &base).unwrap();
+        assert_eq!(fs::read_link(links.join("v")).unwrap(), base);
+        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]

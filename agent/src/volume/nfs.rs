@@ -103,7 +103,7 @@ pub async fn unmount(uid: &str) -> Result<(), String> {
 }
 
 /// Where something of this kind is mounted below a folder, parts of volumes among it.
-fn points(folder: &Path) -> Vec<PathBuf> {
+pub fn points(folder: &Path) -> Vec<PathBuf> {
     mounts_of(folder, |kind| kind == "nfs" || kind == "nfs4")
 }
 

@@ -10,6 +10,7 @@
 //! ├── users                                 the first of its own users
 //! ├── containers/NAME/ATTEMPT               what a container says when it ends
 //! ├── volumes/kubernetes.io~KIND/NAME/      volumes
+//! ├── local-volumes/NAME                    a link to a `local` volume that a claim leads to
 //! ├── image-volumes/NAME/                   what is known of a volume that is an image
 //! └── volume-subpaths/NAME/CONTAINER/N      a part of one, opened beneath it and mounted here
 //! /run/skerry/agent/pods/UID/               of this boot: sandbox.json, the namespaces ipc, uts and pid, shm
@@ -46,6 +47,9 @@ pub fn volume(uid: &str, kind: &str, name: &str) -> PathBuf {
 
 /// The folder, in that of a pod, of what is known of its volumes that are images.
 pub const IMAGES: &str = "image-volumes";
+
+/// The folder, in that of a pod, of links to its `local` volumes.
+pub const LOCAL: &str = "local-volumes";
 
 /// What is known of a volume that is an image.
 pub fn image(uid: &str, volume: &str) -> PathBuf {

@@ -171,12 +171,7 @@ impl Worker {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let mut claimed = BTreeMap::new();
         for one in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-            let generic = one
-                .ephemeral
-                .as_ref()
-                .map(|_| format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), one.name));
-            let claim = one.persistent_volume_claim.as_ref().map(|own| own.claim_name.clone()).or(generic);
-            if let Some(claim) = claim {
+            if let Some(claim) = make::claim(pod, one) {
                 claimed
                     .insert(one.name.clone(), sources::claimed(&self.context.api, &namespace, &claim).await?);
             }

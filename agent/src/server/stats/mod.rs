@@ -4,6 +4,7 @@
 //! ```text
 //! cgroups, /proc, namespaces ──▶ [snapshot] ──▶ [summary]   JSON
 //!                                          └──▶ [resource], [cadvisor]   text, family by family
+//! file systems of claims ──▶ [volumes] ──▶ [summary], [own]
 //! ```
 //!
 //! Nothing is measured unless somebody asks. What pods have written is in the summary alone: to count it, all of
@@ -21,6 +22,7 @@ pub mod snapshot;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 pub use checks::CHECKS;
 pub use own::{Probe, Probes};
@@ -28,6 +30,7 @@ pub use own::{Probe, Probes};
 use super::answer::{Answer, ok, pieces, text, with_type};
 use super::pods::Pods;
 use crate::storage::Storage;
+use crate::volume::place;
 use checks::Checks;
 use exposition::TYPE;
 use http::StatusCode;
@@ -35,6 +38,7 @@ use rates::Rates;
 use snapshot::Snapshot;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use volumes::Volumes;
 
 /// What measuring needs, shared.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub struct Stats {
     pub probes: Probes,
     /// What pods have written.
     pub storage: Storage,
+    volumes: Volumes,
     /// The configuration that `/configz` gives: a `KubeletConfiguration`.
     configuration: RwLock<serde_json::Value>,
 }
@@ -56,10 +61,10 @@ impl Stats {
     /// Of the node of this name.
     #[must_use]
     pub fn new(node: &str) -> Arc<Self> {
-        Self::at(node, spec::paths::CGROUP.into())
+        Self::at(node, spec::paths::CGROUP.into(), place::PODS.into())
     }
 
-    fn at(node: &str, cgroups: PathBuf) -> Arc<Self> {
+    fn at(node: &str, cgroups: PathBuf, pods: PathBuf) -> Arc<Self> {
         let configuration = serde_json::json!({
             "kind": "KubeletConfiguration",
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -74,6 +79,7 @@ impl Stats {
             checks: Checks::default(),
             probes: Probes::default(),
             storage: Storage::default(),
+            volumes: Volumes::new(pods),
             configuration: configuration.into(),
         })
     }
@@ -91,8 +97,13 @@ async fn snapshot(stats: &Arc<Stats>, pods: &Pods, with_storage: bool) -> Option
         stats.rates.keep(|path| path.as_os_str().is_empty() || stats.cgroups.join(path).exists());
         stats.storage.keep(&all);
         let mut taken = Snapshot::take(&all, &stats.cgroups);
-        let begun = taken.pods.iter_mut().filter(|own| with_storage && own.usage.is_some());
-        begun.for_each(|own| own.written = Some(stats.storage.of(&own.pod)));
+        if with_storage {
+            let mut claimed = stats.volumes.of(&all);
+            for own in taken.pods.iter_mut().filter(|own| own.usage.is_some()) {
+                own.written = Some(stats.storage.of(&own.pod));
+                own.claimed = claimed.remove(&own.pod.uid).unwrap_or_default();
+            }
+        }
         taken
     };
     tokio::task::spawn_blocking(take).await.ok()
@@ -127,8 +138,11 @@ pub fn probes(stats: &Stats, pods: &Pods) -> Answer {
 }
 
 /// Answers `/metrics`.
-pub fn metrics(stats: &Stats, pods: &Pods) -> Answer {
-    with_type(StatusCode::OK, TYPE, own::metrics(&stats.node, &pods.all()))
+pub async fn metrics(stats: &Arc<Stats>, pods: &Pods) -> Answer {
+    let (all, stats) = (pods.all(), stats.clone());
+    let make = move || own::metrics(&stats.node, &all) + &volumes::text(&all, &stats.volumes.of(&all));
+    let Ok(made) = tokio::task::spawn_blocking(make).await else { return trouble() };
+    with_type(StatusCode::OK, TYPE, made)
 }
 
 /// Answers `/healthz`: who is answered at all sees that the agent's one thread goes on.

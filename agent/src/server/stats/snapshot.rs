@@ -2,6 +2,7 @@
 
 use super::cgroup::{Usage, fields, now};
 use super::network::{self, Interface};
+use super::volumes::Claimed;
 use crate::server::pods::{Container, Pod};
 use crate::storage::Written;
 use nix::sys::statvfs::statvfs;
@@ -52,6 +53,8 @@ pub struct PodUsage {
     pub network: Vec<Interface>,
     /// What it has written, when that was asked for.
     pub written: Option<Arc<Written>>,
+    /// What its claims lead to, likewise.
+    pub claimed: Vec<Claimed>,
     /// Its containers that run.
     pub containers: Vec<(Container, Usage, Logs)>,
 }
@@ -84,6 +87,7 @@ impl Snapshot {
                 usage: usage(cgroups, &pod.cgroup),
                 network: pod.network.as_ref().and_then(|_| networks.next()).unwrap_or_default(),
                 written: None,
+                claimed: Vec::new(),
                 containers: containers(pod, cgroups),
                 pod: pod.clone(),
             })

@@ -4,6 +4,7 @@ use super::cgroup::{Pressure, Usage, Waited};
 use super::network::Interface;
 use super::rates::Rates;
 use super::snapshot::{Files, Node, PodUsage, Snapshot};
+use super::volumes::Claimed;
 use crate::storage::Taken;
 use serde_json::{Map, Value, json};
 use spec::timestamp::rfc3339_seconds;
@@ -81,7 +82,14 @@ fn pod(own: &PodUsage, files: Option<Files>, rates: &Rates) -> Value {
                 value["name"] = name.as_str().into();
                 value
             };
-            map.insert("volume".into(), written.volumes.iter().map(volume).collect());
+            let claimed = |own: &Claimed| {
+                let mut value = file_system(used, own.files, own.files.bytes[2]);
+                value["name"] = own.volume.as_str().into();
+                value["pvcRef"] = json!({ "name": own.claim, "namespace": namespace });
+                value
+            };
+            let volumes = written.volumes.iter().map(volume).chain(own.claimed.iter().map(claimed));
+            map.insert("volume".into(), volumes.collect());
             map.insert("ephemeral-storage".into(), taken(used, files, written.all()));
         }
         if !own.network.is_empty() {

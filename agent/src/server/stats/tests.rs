@@ -50,7 +50,7 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
         containers: vec![container("app", true, APP), container("old", false, "kubepods/pod1/old")],
         ..Pod::default()
     }]);
-    (Stats::at("worker-1", root.clone()), pods, root)
+    (Stats::at("worker-1", root.clone(), root.join("pods")), pods, root)
 }
 
 async fn body(answer: Answer) -> String {
@@ -147,7 +147,7 @@ async fn probes_are_counted_while_their_pod_is_there() {
     assert!(text.contains(&format!("prober_probe_total{{{labels}}} 3\n")), "{text}");
     assert!(!text.contains("u0"));
     well_formed(&text);
-    let own = body(super::metrics(&stats, &pods)).await;
+    let own = body(super::metrics(&stats, &pods).await).await;
     assert!(own.contains("kubelet_node_name{node=\"worker-1\"} 1\n"), "{own}");
     assert!(own.contains("kubelet_running_containers{container_state=\"running\"} 1\n"), "{own}");
     well_formed(&own);
@@ -171,6 +171,49 @@ async fn checks_of_health_are_counted() {
         assert!(before.contains(&line(0)) && after.contains(&line(1)), "{before}{after}");
     }
     well_formed(&after);
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
+async fn what_claims_lead_to_is_measured() {
+    let (stats, pods, root) = node("claims");
+    let object: k8s_openapi::api::core::v1::Pod = serde_json::from_value(serde_json::json!({
+        "metadata": { "name": "web" },
+        "spec": { "containers": [], "volumes": [
+            { "name": "data", "persistentVolumeClaim": { "claimName": "disk" } },
+            { "name": "made", "ephemeral": {} },
+            { "name": "path", "persistentVolumeClaim": { "claimName": "of-a-path" } },
+            { "name": "shared", "persistentVolumeClaim": { "claimName": "not-mounted" } },
+        ] },
+    }))
+    .unwrap();
+    let mut all = pods.all().to_vec();
+    all[0].object = Some(Arc::new(object));
+    // Another pod has one of them, too.
+    all.push(Pod { uid: "u2".into(), ..all[0].clone() });
+    pods.replace(all);
+    for uid in ["u1", "u2"] {
+        let links = root.join("pods").join(uid).join(place::LOCAL);
+        fs::create_dir_all(&links).unwrap();
+        fs::create_dir_all(root.join("pods").join(uid).join("volumes/kubernetes.io~nfs/shared")).unwrap();
+        for name in ["data", "made"] {
+            std::os::unix::fs::symlink(&root, links.join(name)).unwrap();
+        }
+    }
+    let text = body(super::metrics(&stats, &pods).await).await;
+    let claims = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+    for name in ["capacity_bytes", "available_bytes", "used_bytes", "inodes", "inodes_free", "inodes_used"] {
+        assert_eq!(claims(&format!("kubelet_volume_stats_{name}")), 2, "{text}");
+    }
+    let labels = r#"namespace="ns",persistentvolumeclaim="web-made""#;
+    assert!(text.contains(&format!("kubelet_volume_stats_capacity_bytes{{{labels}}} ")), "{text}");
+    well_formed(&text);
+    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods).await).await).unwrap();
+    let volumes = summary["pods"][0]["volume"].as_array().unwrap();
+    assert_eq!(volumes.len(), 2, "{volumes:?}");
+    assert_eq!(volumes[0]["name"], "data");
+    assert_eq!(volumes[0]["pvcRef"], serde_json::json!({ "name": "disk", "namespace": "ns" }));
+    assert!(volumes[0]["capacityBytes"].as_u64() > Some(0), "{volumes:?}");
     fs::remove_dir_all(root).unwrap();
 }
 
