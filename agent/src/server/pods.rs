@@ -18,8 +18,8 @@ pub struct Pod {
     pub name: String,
     /// `metadata.uid`.
     pub uid: String,
-    /// The file of its network namespace; none when it is the node's own.
-    pub network: Option<PathBuf>,
+    /// Where its ports are.
+    pub network: Network,
     /// The folder of its logs, `/var/log/pods/NAMESPACE_NAME_UID`: in it `CONTAINER/N.log`, N
     /// being [`Container::attempt`].
     pub logs: PathBuf,
@@ -31,6 +31,18 @@ pub struct Pod {
     pub containers: Vec<Container>,
     /// The pod with its status, as `/pods` gives it.
     pub object: Option<Arc<Object>>,
+}
+
+/// The network of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// None: it has no sandbox, not yet or not any more.
+    #[default]
+    Absent,
+    /// The node's (`hostNetwork`).
+    Node,
+    /// Its own, by the file of the namespace.
+    Own(PathBuf),
 }
 
 /// A container of a pod.
@@ -76,6 +88,17 @@ impl Pods {
             pod.namespace == namespace && pod.name == name && uid.is_none_or(|uid| pod.uid == uid)
         };
         self.all().iter().filter(is).max_by_key(|pod| pod.started).cloned()
+    }
+}
+
+impl Network {
+    /// The file of a network of its own.
+    #[must_use]
+    pub fn own(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Own(path) => Some(path),
+            Self::Absent | Self::Node => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::pod::next;
 use crate::pod::observed::{Containers, Instance, Sandbox, State};
 use crate::server::pods as shown;
 use crate::volume::place;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Worker {
             namespace: text(&metadata.namespace),
             name: text(&metadata.name),
             uid: self.uid.clone(),
-            network: sandbox.and_then(|own| own.network.clone()).map(Into::into),
+            network: network(&spec, sandbox),
             logs: place::logs(pod),
             cgroup: if sandbox.is_some() { group.clone().into() } else { PathBuf::new() },
             started: status
@@ -76,5 +76,36 @@ impl Worker {
             object: Some(Arc::new(object)),
         };
         self.context.show(&self.uid, Some(own));
+    }
+}
+
+/// Where its ports are. A pod without a sandbox has none; that it names no namespace of its own does not
+/// make them the node's.
+fn network(spec: &PodSpec, sandbox: Option<&Sandbox>) -> shown::Network {
+    match sandbox.map(|own| own.network.clone()) {
+        Some(Some(path)) => shown::Network::Own(path.into()),
+        Some(None) if spec.host_network == Some(true) => shown::Network::Node,
+        _ => shown::Network::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pod_that_asked_for_the_nodes_network_is_on_it() {
+        let spec = |on_node| PodSpec { host_network: on_node, ..PodSpec::default() };
+        let sandbox = |path: Option<&str>| Sandbox { network: path.map(Into::into), ..Sandbox::default() };
+        let own = || shown::Network::Own("/run/net".into());
+        for (on_node, made, expected) in [
+            (None, None, shown::Network::Absent),
+            (Some(true), None, shown::Network::Absent),
+            (None, Some(sandbox(None)), shown::Network::Absent),
+            (Some(true), Some(sandbox(None)), shown::Network::Node),
+            (None, Some(sandbox(Some("/run/net"))), own()),
+        ] {
+            assert_eq!(network(&spec(on_node), made.as_ref()), expected, "{on_node:?} {made:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Connects inside a pod's network namespace. A thread of its own enters it and is gone with the
 //! connection made: a namespace is a thread's, and the others' must not change.
 
+use crate::server::pods::{Network, Pod};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io;
@@ -26,6 +27,19 @@ pub struct Place {
     pub name: String,
     /// Its UID, for words.
     pub uid: String,
+}
+
+impl Place {
+    /// Where a pod's ports are. Nothing without a network: the node's own is nobody's but a pod's that
+    /// has asked for it, and on its loopback are programs that trust whoever comes there.
+    pub fn of(pod: Pod) -> Option<Self> {
+        let network = match pod.network {
+            Network::Absent => return None,
+            Network::Node => None,
+            Network::Own(path) => Some(path),
+        };
+        Some(Self { network, name: pod.name, uid: pod.uid })
+    }
 }
 
 /// A connection to a port of a pod's loopback, by IPv4 or else IPv6.

@@ -46,7 +46,9 @@ pub fn forward(host: &Host, mut request: Request<Incoming>, target: &Target) -> 
     let Some(pod) = host.pods.find(&target.namespace, &target.pod, target.uid.as_deref()) else {
         return text(StatusCode::NOT_FOUND, "pod does not exist");
     };
-    let place = Place { network: pod.network, name: pod.name, uid: pod.uid };
+    let Some(place) = Place::of(pod) else {
+        return text(StatusCode::NOT_FOUND, "pod has no network: it has ended, or not begun yet");
+    };
     let upgraded = match upgrade::wanted(request.method(), request.headers()) {
         None => return upgrade::required(),
         Some(Wanted::Spdy) => upgrade::spdy(request.headers(), &[PROTOCOL]).map(|(answer, _)| {

@@ -1,6 +1,6 @@
 //! Connections to ports of this machine, in place of a pod's.
 
-use crate::server::pods::Pod;
+use crate::server::pods::{Network, Pod};
 use crate::server::tests::NOWHERE;
 use crate::server::tests::clients::{Io, Spdy, upgrade};
 use crate::server::tests::fixture::Fixture;
@@ -17,8 +17,9 @@ const PATH: &str = "/portForward/ns/web";
 
 async fn fixture() -> Fixture {
     let fixture = Fixture::new(Path::new(NOWHERE)).await;
-    let gone = Pod { name: "gone".into(), network: Some("/nowhere/netns".into()), ..Pod::default() };
-    let pods = [Pod { name: "web".into(), uid: "u1".into(), ..Pod::default() }, gone];
+    let pod = |name: &str, network| Pod { name: name.into(), network, ..Pod::default() };
+    let web = Pod { uid: "u1".into(), ..pod("web", Network::Node) };
+    let pods = [web, pod("gone", Network::Own("/nowhere/netns".into())), pod("completed", Network::Absent)];
     fixture.host.pods.replace(pods.map(|pod| Pod { namespace: "ns".into(), ..pod }).to_vec());
     fixture
 }
@@ -128,6 +129,19 @@ async fn a_port_that_nobody_listens_at_is_told_in_words() {
     let (_, error) = open(&mut client, "0", port);
     client.send().await;
     client.until(error, "enter /nowhere/netns: no such file or directory").await;
+}
+
+#[tokio::test]
+async fn a_pod_without_a_sandbox_does_not_lead_to_the_node() {
+    let fixture = fixture().await;
+    for headers in [
+        "Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n",
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+    ] {
+        let head = upgrade(&fixture, "/portForward/ns/completed", headers).await.1;
+        assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+    }
 }
 
 #[tokio::test]

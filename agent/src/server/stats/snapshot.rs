@@ -78,14 +78,13 @@ impl Snapshot {
     /// serves.
     #[must_use]
     pub fn take(pods: &[Pod], cgroups: &Path) -> Self {
-        let own: Vec<&Pod> = pods.iter().filter(|pod| pod.network.is_some()).collect();
-        let mut networks =
-            network::of(own.iter().filter_map(|pod| pod.network.clone()).collect()).into_iter();
+        let own = pods.iter().filter_map(|pod| pod.network.own().cloned());
+        let mut networks = network::of(own.collect()).into_iter();
         let pods: Vec<PodUsage> = pods
             .iter()
             .map(|pod| PodUsage {
                 usage: usage(cgroups, &pod.cgroup),
-                network: pod.network.as_ref().and_then(|_| networks.next()).unwrap_or_default(),
+                network: pod.network.own().and_then(|_| networks.next()).unwrap_or_default(),
                 written: None,
                 claimed: Vec::new(),
                 containers: containers(pod, cgroups),
