@@ -12,7 +12,6 @@ use super::upgrade::Io;
 use crate::server::spdy::driver::{Driver, Happened};
 use crate::server::spdy::headers::Headers;
 use crate::server::spdy::session::Event;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The protocols over SPDY, best first. Without a number it is the first.
@@ -29,8 +28,6 @@ pub struct Spdy {
     streams: Streams,
     sizes: resize::Reader,
     structured: bool,
-    /// What came before all streams were there.
-    early: VecDeque<Event>,
 }
 
 /// The numbers of the streams that there are.
@@ -76,7 +73,6 @@ impl Spdy {
             streams: Streams::default(),
             sizes: resize::Reader::default(),
             structured: protocol == PROTOCOLS[0],
-            early: VecDeque::new(),
         };
         let resizes = PROTOCOLS[..2].contains(&protocol);
         let opened = tokio::time::timeout(PATIENCE, spdy.streams_open(options, resizes)).await;
@@ -85,7 +81,7 @@ impl Spdy {
 
     async fn streams_open(&mut self, options: &Options, resizes: bool) -> bool {
         while !self.streams.complete(options, resizes) {
-            match self.driver.next(true).await {
+            match self.driver.next_stream().await {
                 Happened::Event(Event::Opened(stream, headers)) => {
                     match self.streams.place(&headers, options, resizes) {
                         Some(place) => {
@@ -95,8 +91,7 @@ impl Spdy {
                         None => self.driver.session.refuse(stream),
                     }
                 }
-                Happened::Event(Event::Left) => return false,
-                Happened::Event(event) => self.early.push_back(event),
+                Happened::Event(_) => return false,
                 Happened::Sent => {}
             }
         }
@@ -106,12 +101,9 @@ impl Spdy {
     /// See [`super::carrier::Carrier::next`].
     pub async fn next(&mut self, listens: bool) -> FromClient {
         loop {
-            let event = match listens.then(|| self.early.pop_front()).flatten() {
-                Some(event) => event,
-                None => match self.driver.next(listens).await {
-                    Happened::Sent => return FromClient::Room,
-                    Happened::Event(event) => event,
-                },
+            let event = match self.driver.next(listens).await {
+                Happened::Sent => return FromClient::Room,
+                Happened::Event(event) => event,
             };
             if let Some(said) = self.take(event) {
                 return said;

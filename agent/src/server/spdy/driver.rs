@@ -43,12 +43,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// What happens next; sends meanwhile. What the client did is given only to who `listens`, that
     /// it has left, or speaks no SPDY, to everybody ([`Event::Left`]).
     pub async fn next(&mut self, listens: bool) -> Happened {
-        std::future::poll_fn(|context| self.poll(context, listens)).await
+        let take = if listens { Session::event } else { |_: &mut Session| None };
+        std::future::poll_fn(|context| self.poll(context, take)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, listens: bool) -> Poll<Happened> {
+    /// The same for who takes only streams, until all are there ([`Session::opening`]).
+    pub async fn next_stream(&mut self) -> Happened {
+        std::future::poll_fn(|context| self.poll(context, Session::opening)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, take: fn(&mut Session) -> Option<Event>) -> Poll<Happened> {
         loop {
-            if let Some(event) = listens.then(|| self.session.event()).flatten() {
+            if let Some(event) = take(&mut self.session) {
                 return Poll::Ready(Happened::Event(event));
             }
             let sent = match self.poll_send(context) {

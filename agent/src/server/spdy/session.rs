@@ -96,6 +96,13 @@ impl Session {
         event
     }
 
+    /// The next stream that the client has opened, or that it leaves. The rest stays where it is, and
+    /// so counts as backlog.
+    pub fn opening(&mut self) -> Option<Event> {
+        let next = self.events.iter().position(|event| matches!(event, Event::Opened(..) | Event::Left))?;
+        self.events.remove(next)
+    }
+
     /// Whether more may be read.
     #[must_use]
     pub fn reads(&self) -> bool {

@@ -1,8 +1,12 @@
 //! Frames as they lie on the wire, and sessions against a client of our own.
 
+use super::driver::{Driver, Happened};
 use super::frame::{Frame, Reader};
 use super::headers::tests::Client as Headers;
 use super::session::{Event, MOST_BACKLOG, MOST_WAITING, Session};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 /// Writes what a client sends.
 #[derive(Default)]
@@ -192,6 +196,33 @@ fn what_was_served_is_granted_again_and_what_waits_holds_the_reader() {
         .map(|frame| if let Frame::Window { more, .. } = frame { *more } else { 0 })
         .sum();
     assert_eq!(granted as usize, all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_all_streams_are_there_holds_the_reader() {
+    let (near, mut far) = tokio::io::duplex(16 * 1024);
+    let (mut client, mut driver) = (Client::default(), Driver::new(near));
+    let first = client.open(&[]);
+    let all = 4 * MOST_BACKLOG;
+    (0..all / 1024).for_each(|_| client.data(first, false, &[0; 1024]));
+    let second = client.open(&[]);
+    let sending = tokio::spawn(async move {
+        far.write_all(&client.bytes).await.unwrap();
+        far
+    });
+    assert_eq!(driver.next_stream().await, Happened::Event(Event::Opened(first, vec![])));
+    let waits = timeout(Duration::from_secs(30), driver.next_stream()).await;
+    assert!(waits.is_err() && !sending.is_finished(), "more was read than waits: {waits:?}");
+    // It is all there for who serves the streams.
+    let mut served = 0;
+    loop {
+        match driver.next(true).await {
+            Happened::Event(Event::Data(_, bytes)) => served += bytes.len(),
+            Happened::Event(event) => break assert_eq!(event, Event::Opened(second, vec![])),
+            Happened::Sent => {}
+        }
+    }
+    assert_eq!(served, all);
 }
 
 #[test]
