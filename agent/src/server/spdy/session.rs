@@ -103,10 +103,12 @@ impl Session {
         self.events.remove(next)
     }
 
-    /// Whether more may be read.
+    /// Whether more may be read: not while answers, such as those to pings, wait for a client that does
+    /// not read them. Streams' bytes alone never fill so much.
     #[must_use]
     pub fn reads(&self) -> bool {
-        self.backlog < MOST_BACKLOG && self.events.len() < 2 * STREAMS
+        let answers = self.out.len() < 2 * MOST_WAITING;
+        answers && self.backlog < MOST_BACKLOG && self.events.len() < 2 * STREAMS
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), Wrong> {

@@ -198,6 +198,26 @@ fn what_was_served_is_granted_again_and_what_waits_holds_the_reader() {
     assert_eq!(granted as usize, all);
 }
 
+#[test]
+fn answers_that_are_not_read_hold_the_reader_and_output_does_not() {
+    let mut session = Session::default();
+    let mut client = Client::default();
+    let stream = client.open(&[]);
+    client.tell(&mut session);
+    session.send(stream, vec![0; 4 * MOST_WAITING]);
+    assert!(session.reads(), "input comes while output waits");
+    let mut pings = 0;
+    while session.reads() && pings < 100_000 {
+        client.control(6, 0, &1_u32.to_be_bytes());
+        client.data(999, false, b"of no stream");
+        client.tell(&mut session);
+        pings += 1;
+    }
+    assert!(!session.reads(), "{} bytes wait", session.out.len());
+    session.out.clear();
+    assert!(session.reads());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_comes_before_all_streams_are_there_holds_the_reader() {
     let (near, mut far) = tokio::io::duplex(16 * 1024);
