@@ -11,6 +11,7 @@ use super::carrier::{FromClient, MOST_WAITING, Output};
 use super::resize;
 use super::status::End;
 use super::upgrade::Io;
+use crate::server::spdy::driver::{PARTING, STALLED};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -18,7 +19,8 @@ use futures::{Sink, Stream};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -37,9 +39,6 @@ pub const PROTOCOLS: [&str; 6] = [
 /// Greatest message that is taken, in bytes.
 const MOST_MESSAGE: usize = 1 << 20;
 
-/// How long a client may take to leave once it was told all.
-const PARTING: Duration = Duration::from_secs(5);
-
 const INPUT: u8 = 0;
 const STATUS: u8 = 3;
 const SIZES: u8 = 4;
@@ -47,8 +46,8 @@ const CLOSE: u8 = 255;
 
 /// A carrier over a WebSocket.
 #[derive(Debug)]
-pub struct WebSocket {
-    socket: WebSocketStream<Io>,
+pub struct WebSocket<T = Io> {
+    socket: WebSocketStream<T>,
     protocol: &'static str,
     sizes: resize::Reader,
     waiting: VecDeque<Message>,
@@ -74,9 +73,9 @@ pub fn normal_close() -> Message {
     Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
-impl WebSocket {
+impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// A carrier. The client is told that it stands by an empty message over `first`.
-    pub async fn open(io: Io, protocol: &'static str, first: Option<Output>) -> Self {
+    pub async fn open(io: T, protocol: &'static str, first: Option<Output>) -> Self {
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
         let sizes = resize::Reader::default();
         let waiting = VecDeque::new();
@@ -187,15 +186,28 @@ impl WebSocket {
             self.queue(STATUS, text.as_bytes());
         }
         self.waiting.push_back(normal_close());
-        // All goes out, then comes the client's own word that it closes.
-        let parting = async {
-            while self.next(true).await != FromClient::Left {}
+        self.send_all().await;
+        // Then comes the client's own word that it closes.
+        let closing = async {
             while let Some(Ok(_)) =
                 std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
             {
             }
         };
-        let _ = tokio::time::timeout(PARTING, parting).await;
+        let _ = timeout(PARTING, closing).await;
+    }
+
+    /// Sends all that waits, however long it takes as long as it goes on and the client stays.
+    async fn send_all(&mut self) {
+        let mut end = Instant::now() + STALLED;
+        while !self.waiting.is_empty() || self.unflushed {
+            match timeout_at(end, self.next(true)).await {
+                Ok(FromClient::Left) | Err(_) => return,
+                Ok(FromClient::Room) => end = Instant::now() + STALLED,
+                // Of no use any more.
+                Ok(_) => {}
+            }
+        }
     }
 }
 
@@ -204,5 +216,47 @@ fn channel(output: Output) -> u8 {
     match output {
         Output::Out => 1,
         Output::Err => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+    use std::time::Duration;
+    use tokio::io::DuplexStream;
+
+    type Client = WebSocketStream<DuplexStream>;
+
+    /// A carrier and its client.
+    async fn pair(protocol: &'static str, first: Option<Output>) -> (WebSocket<DuplexStream>, Client) {
+        let (near, far) = tokio::io::duplex(1024);
+        let client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        (WebSocket::open(near, protocol, first).await, client)
+    }
+
+    /// What the client gets: each channel's bytes, and how it is closed.
+    async fn all(client: &mut Client) -> ([Vec<u8>; 4], Option<CloseCode>) {
+        let mut got: [Vec<u8>; 4] = Default::default();
+        loop {
+            match client.next().await {
+                Some(Ok(Message::Binary(bytes))) => got[usize::from(bytes[0])].extend(&bytes[1..]),
+                Some(Ok(Message::Close(frame))) => return (got, frame.map(|frame| frame.code)),
+                other => panic!("{other:?} after {:?} bytes", got.map(|bytes| bytes.len())),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_pauses_is_told_all_once_it_goes_on() {
+        let (mut socket, mut client) = pair(PROTOCOLS[0], Some(Output::Out)).await;
+        (0..10).for_each(|_| socket.output(Output::Out, &[7; 10_000]));
+        let parting = tokio::spawn(async move { socket.part(&End::Exited(9)).await });
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let (got, closed) = all(&mut client).await;
+        assert_eq!((got[1].len(), closed), (100_000, Some(CloseCode::Normal)));
+        assert!(String::from_utf8_lossy(&got[3]).contains("NonZeroExitCode"));
+        tokio::time::sleep(PARTING + Duration::from_secs(1)).await;
+        assert!(parting.is_finished());
     }
 }

@@ -11,7 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 const PIECE: usize = 16 * 1024;
 
 /// How long a peer may take to leave once it was told all.
-const PARTING: Duration = Duration::from_secs(5);
+pub const PARTING: Duration = Duration::from_secs(5);
+
+/// How long it may take nothing of what is to be told: somebody reads in a pager, perhaps. As a
+/// kubelet's `streamingConnectionIdleTimeout`.
+pub const STALLED: Duration = Duration::from_secs(4 * 3600);
 
 /// A session on a connection.
 #[derive(Debug)]
@@ -126,20 +130,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Sends all that waits, then parts: what the client still sends is read and dropped, because a
     /// socket that is closed with bytes in it takes along what the other side has not read yet.
     pub async fn part(mut self) {
+        if !self.send_all().await {
+            return;
+        }
+        self.session.go_away();
+        if !self.send_all().await {
+            return;
+        }
         let parting = async {
-            while !self.session.out.is_empty() || !self.session.has_room() {
-                if self.next(false).await != Happened::Sent {
-                    return io::Result::Ok(());
-                }
-            }
-            self.session.go_away();
             self.io.write_all(&self.session.out).await?;
             self.io.flush().await?;
             self.io.shutdown().await?;
             let mut bytes = [0; 1024];
             while self.io.read(&mut bytes).await? > 0 {}
-            Ok(())
+            io::Result::Ok(())
         };
         let _ = tokio::time::timeout(PARTING, parting).await;
+    }
+
+    /// Sends all that waits, however long it takes as long as it goes on; says whether it has gone. The
+    /// status is last: a client that was cut off before it would take the program's end for a good one.
+    async fn send_all(&mut self) -> bool {
+        while !self.left && (!self.session.out.is_empty() || !self.session.has_room()) {
+            if tokio::time::timeout(STALLED, self.next(false)).await != Ok(Happened::Sent) {
+                return false;
+            }
+        }
+        true
     }
 }

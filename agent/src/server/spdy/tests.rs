@@ -5,8 +5,8 @@ use super::frame::{Frame, Reader};
 use super::headers::tests::Client as Headers;
 use super::session::{Event, MOST_BACKLOG, MOST_WAITING, Session};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 
 /// Writes what a client sends.
 #[derive(Default)]
@@ -243,6 +243,37 @@ async fn what_comes_before_all_streams_are_there_holds_the_reader() {
         }
     }
     assert_eq!(served, all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pauses_is_told_all_once_it_goes_on() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    let (mut client, mut driver) = (Client::default(), Driver::new(near));
+    let stream = client.open(&[]);
+    client.tell(&mut driver.session);
+    driver.session.send(stream, vec![7; 3 * MOST_WAITING]);
+    driver.session.finish(stream);
+    let parting = tokio::spawn(driver.part());
+    sleep(Duration::from_secs(3600)).await;
+    let mut reader = Reader::default();
+    let (mut got, mut ended, mut last) = (0, false, None);
+    while last != Some(Frame::GoAway) {
+        let mut bytes = [0; 1000];
+        let length = far.read(&mut bytes).await.unwrap();
+        assert_ne!(length, 0, "it parts after {got} bytes");
+        reader.push(&bytes[..length]);
+        while let Some(frame) = reader.frame().unwrap() {
+            if let Frame::Data { fin, bytes, .. } = &frame {
+                got += bytes.len();
+                ended |= fin;
+            }
+            last = Some(frame);
+        }
+    }
+    assert!(got == 3 * MOST_WAITING && ended, "{got} bytes");
+    // It need not wait for a client that stays.
+    sleep(Duration::from_secs(6)).await;
+    assert!(parting.is_finished());
 }
 
 #[test]
