@@ -21,6 +21,12 @@ pub fn ok(words: impl Into<String>) -> Answer {
     text(StatusCode::OK, words)
 }
 
+/// The last answer of a connection, which is closed then.
+pub fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    answer
+}
+
 /// Content that is made piece by piece, as the client takes it.
 pub fn pieces(kind: &'static str, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Answer {
     stream(kind, futures::stream::iter(pieces))

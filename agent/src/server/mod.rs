@@ -3,6 +3,7 @@
 //!
 //! | question | module |
 //! |---|---|
+//! | who finds a place | `places` |
 //! | who may ask | [`access`] |
 //! | which path asks for what, and what right that takes | [`mod@route`] |
 //! | which pod and container it names | [`pods`] |
@@ -25,6 +26,7 @@ pub mod stats;
 
 mod answer;
 mod list;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -32,11 +34,12 @@ pub use answer::Answer;
 
 use crate::monitor::Monitor;
 use access::{Gate, Tls};
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use places::{Place, Places};
 use pods::Pods;
 use route::{Route, route};
 use rustls::pki_types::CertificateDer;
@@ -45,17 +48,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-
-/// Most connections at a time.
-const CONNECTIONS: usize = 256;
 
 /// How long hands may be shaken, and a request's head may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Longest head of a request: a command that is run in a container is part of it.
 const LONGEST_HEAD: usize = 256 * 1024;
+
+/// The same for who shows no certificate that is believed: there may be a token in it.
+const STRANGERS_HEAD: usize = 32 * 1024;
 
 /// What the server answers from. Its parts are shared, and may be changed while it runs.
 #[derive(Clone, Debug)]
@@ -77,17 +79,12 @@ pub struct Host {
 /// # Errors
 /// Those of accept(2) that do not pass.
 pub async fn serve(listener: TcpListener, host: Host) -> std::io::Result<()> {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new();
     loop {
-        // Who comes when all places are taken waits in the kernel's queue.
-        let Ok(permit) = room.clone().acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let host = host.clone();
-                tokio::spawn(async move {
-                    connection(stream, host).await;
-                    drop(permit);
-                });
+                places.enter(address.ip(), |place| connection(stream, host, place));
             }
             // Too many open files, or a client that has left: the next one may fare better.
             Err(error) if passes(&error) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -103,7 +100,7 @@ fn passes(error: &std::io::Error) -> bool {
 }
 
 /// One client, until it leaves. What goes wrong with it is its own to say.
-async fn connection(stream: TcpStream, host: Host) {
+async fn connection(stream: TcpStream, host: Host, place: Place) {
     let _ = stream.set_nodelay(true);
     let acceptor = TlsAcceptor::from(host.tls.config());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
@@ -111,25 +108,41 @@ async fn connection(stream: TcpStream, host: Host) {
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         shown.iter().map(|certificate| certificate.clone().into_owned()).collect()
     };
+    // Who shows a good certificate is no stranger from here on; what it may do is looked at by and by.
+    let known = host.tls.believe(&chain).is_some() && place.known().is_some();
+    let longest = if known { LONGEST_HEAD } else { STRANGERS_HEAD };
+    let place = Arc::new(place);
     let service = service_fn(move |request| {
-        let (host, chain) = (host.clone(), chain.clone());
-        async move { Ok::<_, Infallible>(handle(&host, &chain, request).await) }
+        let (host, chain, place) = (host.clone(), chain.clone(), place.clone());
+        async move { Ok::<_, Infallible>(handle(&host, &chain, &place, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE)
-        .max_buf_size(LONGEST_HEAD)
+        .max_buf_size(longest)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let _ = served.await;
 }
 
-async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Incoming>) -> Answer {
+async fn handle(
+    host: &Host,
+    chain: &[CertificateDer<'_>],
+    place: &Place,
+    request: Request<Incoming>,
+) -> Answer {
     let subject = host.tls.believe(chain);
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (method, path) = (request.method(), request.uri().path());
-    if let Err(refusal) = host.gate.admit(subject, authorization, method, path).await {
-        return answer::text(refusal.status, refusal.message);
+    match host.gate.admit(subject, authorization, method, path).await {
+        Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
+            return answer::last(answer::text(refusal.status, refusal.message));
+        }
+        _ if place.known().is_none() => {
+            return answer::last(answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"));
+        }
+        Err(refusal) => return answer::text(refusal.status, refusal.message),
+        Ok(()) => {}
     }
     match route(method, path) {
         Route::Summary => stats::summary(&host.stats, &host.pods).await,
@@ -147,7 +160,7 @@ async fn handle(host: &Host, chain: &[CertificateDer<'_>], request: Request<Inco
         Route::Check => answer::ok("ok"),
         Route::Pods => list::pods(&host.pods, |_| true),
         Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),
-        Route::WrongMethod => answer::text(http::StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
-        Route::Unknown => answer::text(http::StatusCode::NOT_FOUND, "404 page not found\n"),
+        Route::WrongMethod => answer::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+        Route::Unknown => answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

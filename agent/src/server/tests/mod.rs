@@ -7,7 +7,10 @@ pub mod monitor;
 
 use fixture::{Authority, Fixture};
 use std::path::Path;
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 pub const NOWHERE: &str = "/nowhere/monitor.sock";
 
@@ -56,9 +59,35 @@ async fn certificates_are_replaced_while_the_server_runs() {
 }
 
 #[tokio::test]
+async fn strangers_who_stay_keep_nobody_out() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let mut strangers = Vec::new();
+    for _ in 0..300 {
+        strangers.push(TcpStream::connect(fixture.address).await.unwrap());
+    }
+    let known = fixture.get(Some(fixture.clients.sign("someone", "g")), "/healthz", "");
+    let answered = timeout(Duration::from_secs(5), known).await.expect("all places are taken");
+    assert_eq!(answered.0, 200);
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_once_and_with_a_short_head() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let mut stream = fixture.connect(None).await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: n\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let all = timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await;
+    assert!(all.is_ok() && answer.contains("connection: close"), "{answer}");
+    let long = format!("X: {}\r\n", "x".repeat(2 * super::STRANGERS_HEAD));
+    assert_eq!(fixture.get(None, "/healthz", &long).await.0, 431);
+    let known = || Some(fixture.clients.sign("someone", "g"));
+    assert_eq!(fixture.get(known(), "/healthz", &long).await.0, 200);
+}
+
+#[tokio::test]
 async fn what_is_no_tls_and_no_http_harms_nobody() {
     let fixture = Fixture::new(Path::new(NOWHERE)).await;
-    let mut plain = tokio::net::TcpStream::connect(fixture.address).await.unwrap();
+    let mut plain = TcpStream::connect(fixture.address).await.unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
     let (status, _) = fixture.get(None, "/healthz", "Broken header without a colon\r\n").await;
     assert_eq!(status, 400);
