@@ -110,12 +110,7 @@ async fn over_spdy(monitor: Monitor, asked: Asked, options: Options, protocol: &
 }
 
 async fn over_websocket(monitor: Monitor, asked: Asked, options: Options, protocol: &'static str, io: Io) {
-    let first = match (options.output, options.error) {
-        (true, _) => Some(Output::Out),
-        (false, true) => Some(Output::Err),
-        (false, false) => None,
-    };
-    let socket = websocket::WebSocket::open(io, protocol, first).await;
+    let socket = websocket::WebSocket::open(io, protocol, &options).await;
     run(&monitor, asked, &options, Carrier::WebSocket(Box::new(socket))).await;
 }
 

@@ -8,6 +8,7 @@
 //! of text.
 
 use super::carrier::{FromClient, MOST_WAITING, Output};
+use super::options::Options;
 use super::resize;
 use super::status::End;
 use super::upgrade::Io;
@@ -49,6 +50,8 @@ const CLOSE: u8 = 255;
 pub struct WebSocket<T = Io> {
     socket: WebSocketStream<T>,
     protocol: &'static str,
+    /// Whether output and error were asked for.
+    wanted: [bool; 2],
     sizes: resize::Reader,
     waiting: VecDeque<Message>,
     /// Bytes in them.
@@ -74,14 +77,29 @@ pub fn normal_close() -> Message {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
-    /// A carrier. The client is told that it stands by an empty message over `first`.
-    pub async fn open(io: T, protocol: &'static str, first: Option<Output>) -> Self {
+    /// A carrier. The client is told that it stands by an empty message over the first channel that
+    /// it reads.
+    pub async fn open(io: T, protocol: &'static str, options: &Options) -> Self {
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
         let sizes = resize::Reader::default();
         let waiting = VecDeque::new();
-        let mut own =
-            Self { socket, protocol, sizes, waiting, waiting_bytes: 0, unflushed: false, left: false };
-        own.queue(first.map_or(STATUS, channel), &[]);
+        let wanted = [options.output, options.error];
+        let mut own = Self {
+            socket,
+            protocol,
+            wanted,
+            sizes,
+            waiting,
+            waiting_bytes: 0,
+            unflushed: false,
+            left: false,
+        };
+        let first = match own.wanted {
+            [true, _] => channel(Output::Out),
+            [false, true] => channel(Output::Err),
+            [false, false] => STATUS,
+        };
+        own.queue(first, &[]);
         own
     }
 
@@ -160,7 +178,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
 
     /// See [`super::carrier::Carrier::output`].
     pub fn output(&mut self, which: Output, bytes: &[u8]) {
-        if !bytes.is_empty() {
+        let [out, err] = self.wanted;
+        let wanted = match which {
+            Output::Out => out,
+            Output::Err => err,
+        };
+        if wanted && !bytes.is_empty() {
             self.queue(channel(which), bytes);
         }
     }
@@ -229,10 +252,10 @@ mod tests {
     type Client = WebSocketStream<DuplexStream>;
 
     /// A carrier and its client.
-    async fn pair(protocol: &'static str, first: Option<Output>) -> (WebSocket<DuplexStream>, Client) {
+    async fn pair(protocol: &'static str, query: &str) -> (WebSocket<DuplexStream>, Client) {
         let (near, far) = tokio::io::duplex(1024);
         let client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
-        (WebSocket::open(near, protocol, first).await, client)
+        (WebSocket::open(near, protocol, &Options::of(query).unwrap()).await, client)
     }
 
     /// What the client gets: each channel's bytes, and how it is closed.
@@ -247,9 +270,25 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn only_outputs_that_were_asked_for_come() {
+        for (query, [out, err]) in
+            [("input=1", ["", ""]), ("error=1", ["", "err"]), ("output=1", ["out", ""])]
+        {
+            let (mut socket, mut client) = pair(PROTOCOLS[0], query).await;
+            socket.output(Output::Out, b"out");
+            socket.output(Output::Err, b"err");
+            let parting = tokio::spawn(async move { socket.part(&End::Exited(0)).await });
+            let (got, _) = all(&mut client).await;
+            assert_eq!(got[1..3], [out.as_bytes(), err.as_bytes()], "{query}");
+            drop(client);
+            parting.await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_pauses_is_told_all_once_it_goes_on() {
-        let (mut socket, mut client) = pair(PROTOCOLS[0], Some(Output::Out)).await;
+        let (mut socket, mut client) = pair(PROTOCOLS[0], "output=1").await;
         (0..10).for_each(|_| socket.output(Output::Out, &[7; 10_000]));
         let parting = tokio::spawn(async move { socket.part(&End::Exited(9)).await });
         tokio::time::sleep(Duration::from_secs(3600)).await;
