@@ -123,16 +123,16 @@ async fn run(monitor: &Monitor, asked: Asked, options: &Options, mut carrier: Ca
             (request, "attaching to container", !once)
         }
     };
-    let failed = |error: monitor::Error| End::Failed(format!("error {verb}: {error}"));
+    let failed = |reason: String| End::Failed(format!("error {verb}: {reason}"));
     let attached = matches!(request, Ask::Attach { .. });
     let end = match monitor.stream(&request).await {
-        Err(error) => failed(error),
+        Err(error) => failed(error.to_string()),
         Ok(streams) => match pump(streams, &mut carrier, stays).await {
             Ok(None) => return,
             // Who looked on was told all, however the program itself ended.
             Ok(Some(_)) if attached => End::Exited(0),
             Ok(Some(end)) => end,
-            Err(error) => failed(error),
+            Err(reason) => failed(reason),
         },
     };
     carrier.part(&end).await;
@@ -140,16 +140,13 @@ async fn run(monitor: &Monitor, asked: Asked, options: &Options, mut carrier: Ca
 
 /// Moves bytes both ways. Gives nothing when the client has left; the program goes on then. The
 /// input of a program that `stays` open does not end with the client's.
-async fn pump(
-    mut streams: Streams,
-    carrier: &mut Carrier,
-    stays: bool,
-) -> Result<Option<End>, monitor::Error> {
+async fn pump(mut streams: Streams, carrier: &mut Carrier, stays: bool) -> Result<Option<End>, String> {
+    let words = |error: monitor::Error| error.to_string();
     let mut ended = false;
     loop {
         let listens = ended || streams.takes_input();
         tokio::select! {
-            event = streams.next(), if carrier.has_room() => match event? {
+            event = streams.next(), if carrier.has_room() => match event.map_err(words)? {
                 Event::Output(bytes) => carrier.output(Output::Out, bytes),
                 Event::Error(bytes) => carrier.output(Output::Err, bytes),
                 Event::Room => {}
@@ -162,11 +159,12 @@ async fn pump(
                 FromClient::InputEnded => {
                     ended = true;
                     if !stays {
-                        streams.end_input()?;
+                        streams.end_input().map_err(words)?;
                     }
                 }
-                FromClient::Resize(size) => streams.resize(size)?,
+                FromClient::Resize(size) => streams.resize(size).map_err(words)?,
                 FromClient::Room => {}
+                FromClient::Refused(words) => return Err(words),
                 FromClient::Left => return Ok(None),
             },
         }

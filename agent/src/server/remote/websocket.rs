@@ -18,14 +18,15 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{Sink, Stream};
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 /// The protocols over a WebSocket.
 pub const PROTOCOLS: [&str; 6] = [
@@ -58,6 +59,8 @@ pub struct WebSocket<T = Io> {
     waiting_bytes: usize,
     unflushed: bool,
     left: bool,
+    /// How it is closed. With a message that is too long nothing more can be read.
+    code: CloseCode,
 }
 
 /// How a socket's memory is bounded.
@@ -70,10 +73,10 @@ pub fn bounds() -> WebSocketConfig {
         .max_frame_size(Some(MOST_MESSAGE))
 }
 
-/// The close that says that all is well: clients take one without a code for a failure.
+/// The close that says why: clients take one without a code for a failure.
 #[must_use]
-pub fn normal_close() -> Message {
-    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
+pub fn close(code: CloseCode) -> Message {
+    Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }))
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
@@ -93,6 +96,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             waiting_bytes: 0,
             unflushed: false,
             left: false,
+            code: CloseCode::Normal,
         };
         let first = match own.wanted {
             [true, _] => channel(Output::Out),
@@ -118,7 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             if self.left {
                 return Poll::Ready(FromClient::Left);
             }
-            if !listens {
+            if !listens || self.code == CloseCode::Size {
                 return Poll::Pending;
             }
             match std::task::ready!(Pin::new(&mut self.socket).poll_next(context)) {
@@ -126,6 +130,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
                     if let Some(said) = self.take(message) {
                         return Poll::Ready(said);
                     }
+                }
+                Some(Err(Error::Capacity(_))) => {
+                    self.code = CloseCode::Size;
+                    let words = format!("a message of more than {MOST_MESSAGE} bytes");
+                    return Poll::Ready(FromClient::Refused(words));
                 }
                 Some(Err(_)) | None => self.left = true,
             }
@@ -208,7 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         if !text.is_empty() {
             self.queue(STATUS, text.as_bytes());
         }
-        self.waiting.push_back(normal_close());
+        self.waiting.push_back(close(self.code));
         self.send_all().await;
         // Then comes the client's own word that it closes.
         let closing = async {
@@ -216,6 +225,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
                 std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
             {
             }
+            // The rest of what was too long: with bytes in it a socket takes along what was sent.
+            let mut bytes = [0; 1024];
+            while self.code == CloseCode::Size && self.socket.get_mut().read(&mut bytes).await? > 0 {}
+            io::Result::Ok(())
         };
         let _ = timeout(PARTING, closing).await;
     }
@@ -245,7 +258,7 @@ fn channel(output: Output) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt;
+    use futures::{SinkExt, StreamExt};
     use std::time::Duration;
     use tokio::io::DuplexStream;
 
@@ -259,7 +272,9 @@ mod tests {
     }
 
     /// What the client gets: each channel's bytes, and how it is closed.
-    async fn all(client: &mut Client) -> ([Vec<u8>; 4], Option<CloseCode>) {
+    async fn all(
+        client: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    ) -> ([Vec<u8>; 4], Option<CloseCode>) {
         let mut got: [Vec<u8>; 4] = Default::default();
         loop {
             match client.next().await {
@@ -268,6 +283,26 @@ mod tests {
                 other => panic!("{other:?} after {:?} bytes", got.map(|bytes| bytes.len())),
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_too_long_is_told() {
+        let (mut socket, client) = pair(PROTOCOLS[0], "input=1").await;
+        let (mut sending, mut reading) = client.split();
+        let send = async {
+            sending.send(Message::binary(vec![INPUT; MOST_MESSAGE])).await.unwrap();
+            let _ = sending.send(Message::binary(vec![INPUT; MOST_MESSAGE + 1])).await;
+        };
+        let serve = async {
+            while socket.next(true).await == FromClient::Room {}
+            let said = socket.next(true).await;
+            let words = "a message of more than 1048576 bytes".to_owned();
+            assert_eq!(said, FromClient::Refused(words.clone()));
+            socket.part(&End::Failed(words)).await;
+        };
+        let ((), (), (got, closed)) = tokio::join!(send, serve, all(&mut reading));
+        assert_eq!(closed, Some(CloseCode::Size));
+        assert!(String::from_utf8_lossy(&got[3]).contains("a message of more than"));
     }
 
     #[tokio::test]
