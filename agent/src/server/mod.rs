@@ -39,6 +39,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
 use places::{Place, Places};
 use pods::Pods;
 use route::{Route, route};
@@ -58,6 +59,13 @@ const LONGEST_HEAD: usize = 256 * 1024;
 
 /// The same for who shows no certificate that is believed: there may be a token in it.
 const STRANGERS_HEAD: usize = 32 * 1024;
+
+/// After so much silence, in seconds, a client is asked whether it is there, and every so many seconds
+/// again: as Go's programs do.
+const SILENCE: u32 = 15;
+
+/// So many questions without an answer end its connection.
+const QUESTIONS: u32 = 9;
 
 /// What the server answers from. Its parts are shared, and may be changed while it runs.
 #[derive(Clone, Debug)]
@@ -99,9 +107,19 @@ fn passes(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| passing.contains(&number))
 }
 
+/// Has the kernel notice a client that has vanished. `TCP_USER_TIMEOUT` is left alone: it would end those,
+/// too, that are there and read nothing for a while.
+fn ask_when_silent(stream: &TcpStream) -> nix::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &SILENCE)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &SILENCE)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &QUESTIONS)
+}
+
 /// One client, until it leaves. What goes wrong with it is its own to say.
 async fn connection(stream: TcpStream, host: Host, place: Place) {
     let _ = stream.set_nodelay(true);
+    let _ = ask_when_silent(&stream);
     let acceptor = TlsAcceptor::from(host.tls.config());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
     let chain: Arc<[CertificateDer<'static>]> = {

@@ -85,6 +85,19 @@ async fn a_stranger_is_told_once_and_with_a_short_head() {
 }
 
 #[tokio::test]
+async fn a_client_that_vanishes_is_noticed() {
+    use nix::sys::socket::{getsockopt, sockopt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    super::ask_when_silent(&stream).unwrap();
+    assert_eq!(getsockopt(&stream, sockopt::KeepAlive), Ok(true));
+    assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle), Ok(15));
+    assert_eq!(getsockopt(&stream, sockopt::TcpKeepInterval), Ok(15));
+    assert_eq!(getsockopt(&stream, sockopt::TcpKeepCount), Ok(9));
+}
+
+#[tokio::test]
 async fn what_is_no_tls_and_no_http_harms_nobody() {
     let fixture = Fixture::new(Path::new(NOWHERE)).await;
     let mut plain = TcpStream::connect(fixture.address).await.unwrap();
