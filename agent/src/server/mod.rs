@@ -87,7 +87,10 @@ pub struct Host {
 /// # Errors
 /// Those of accept(2) that do not pass.
 pub async fn serve(listener: TcpListener, host: Host) -> std::io::Result<()> {
-    let places = Places::new();
+    serve_in(&Places::new(places::KNOWN), listener, host).await
+}
+
+async fn serve_in(places: &Arc<Places>, listener: TcpListener, host: Host) -> std::io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
@@ -147,22 +150,27 @@ async fn handle(
     host: &Host,
     chain: &[CertificateDer<'_>],
     place: &Place,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Answer {
     let subject = host.tls.believe(chain);
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (method, path) = (request.method(), request.uri().path());
-    match host.gate.admit(subject, authorization, method, path).await {
+    let admitted = match host.gate.admit(subject, authorization, method, path).await {
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             return answer::last(answer::text(refusal.status, refusal.message));
         }
-        _ if place.known().is_none() => {
-            return answer::last(answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"));
-        }
-        Err(refusal) => return answer::text(refusal.status, refusal.message),
-        Ok(()) => {}
+        admitted => admitted,
+    };
+    let Some(known) = place.known() else {
+        return answer::last(answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"));
+    };
+    if let Err(refusal) = admitted {
+        return answer::text(refusal.status, refusal.message);
     }
-    match route(method, path) {
+    let asked = route(method, path);
+    // A stream keeps the place when the connection is its own.
+    request.extensions_mut().insert(known);
+    match asked {
         Route::Summary => stats::summary(&host.stats, &host.pods).await,
         Route::ResourceMetrics => stats::resource(&host.stats, &host.pods).await,
         Route::CadvisorMetrics => stats::cadvisor(&host.stats, &host.pods).await,

@@ -20,7 +20,7 @@ pub const STRANGERS: usize = 256;
 /// Most of them from one address: an API server may begin many streams at once.
 pub const EACH: usize = 128;
 
-/// Most connections of those who are known.
+/// Most connections of those who are known, streams among them.
 pub const KNOWN: usize = 256;
 
 /// All places.
@@ -56,10 +56,10 @@ pub struct Place {
 pub type Known = Arc<OwnedSemaphorePermit>;
 
 impl Places {
-    /// All of them free.
+    /// All of them free; so many are for who is known.
     #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { strangers: Mutex::default(), known: Arc::new(Semaphore::new(KNOWN)) })
+    pub fn new(known: usize) -> Arc<Self> {
+        Arc::new(Self { strangers: Mutex::default(), known: Arc::new(Semaphore::new(known)) })
     }
 
     /// Serves who comes from an address, in a task of its own, as a stranger at first.
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_make_room_for_each_other_and_not_for_who_is_known() {
-        let (places, (sender, mut left)) = (Places::new(), mpsc::unbounded_channel());
+        let (places, (sender, mut left)) = (Places::new(KNOWN), mpsc::unbounded_channel());
         enter(&places, "192.0.2.1", &sender, true);
         assert!(gone(&mut left).await.is_empty());
         (0..EACH).for_each(|_| enter(&places, "192.0.2.1", &sender, false));
@@ -170,14 +170,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_network_of_ipv6_is_one_address() {
-        let (places, (sender, mut left)) = (Places::new(), mpsc::unbounded_channel());
+        let (places, (sender, mut left)) = (Places::new(KNOWN), mpsc::unbounded_channel());
         (0..EACH + 2).for_each(|last| enter(&places, &format!("2001:db8::{last}"), &sender, false));
         assert_eq!(gone(&mut left).await, [0, 1]);
     }
 
     #[tokio::test]
     async fn places_of_who_is_known_are_free_again() {
-        let places = Places::new();
+        let places = Places::new(KNOWN);
         let place = |number| Place { places: places.clone(), number, known: OnceLock::new() };
         let mut all: Vec<Place> = (0..KNOWN as u64).map(place).collect();
         assert!(all.iter().all(|one| one.known().is_some() && one.known().is_some()));

@@ -1,13 +1,18 @@
 //! `exec` and `attach` as clients see them, with programs that are played.
 
+use crate::server::places::KNOWN;
 use crate::server::pods::{Container, Pod};
 use crate::server::tests::clients::{Socket, Spdy, upgrade};
 use crate::server::tests::fixture::Fixture;
 use crate::server::tests::monitor::Played;
 
 async fn fixture() -> (Fixture, Played) {
+    with_places(KNOWN).await
+}
+
+async fn with_places(known: usize) -> (Fixture, Played) {
     let monitor = Played::new();
-    let fixture = Fixture::new(&monitor.socket()).await;
+    let fixture = Fixture::with_places(&monitor.socket(), known).await;
     let container = |name: &str, running| Container {
         name: name.into(),
         instance: Some(format!("web-{name}")),
@@ -164,6 +169,25 @@ async fn what_there_is_not_is_told_before_the_upgrade() {
     ] {
         let head = upgrade(&fixture, path, headers).await.1;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {headers}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_has_a_place_until_it_ends() {
+    let (fixture, _monitor) = with_places(2).await;
+    let path = "/exec/ns/web/app?command=cat&input=1&output=1";
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut client = Socket::connect(&fixture, path, V5).await;
+        client.send(0, b"hello").await;
+        client.until(1, "hello").await;
+        streams.push(client);
+    }
+    let known = || Some(fixture.clients.sign("apiserver", "g"));
+    assert_eq!(fixture.get(known(), "/healthz", "").await.0, 503);
+    streams.pop();
+    while fixture.get(known(), "/healthz", "").await.0 == 503 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 

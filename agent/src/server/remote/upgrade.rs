@@ -2,6 +2,7 @@
 //! says so.
 
 use crate::server::answer::{Answer, text};
+use crate::server::places::Known;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -111,16 +112,18 @@ fn switching(to: &'static str) -> Answer {
     answer
 }
 
-/// Goes on with the connection once the answer has gone.
+/// Goes on with the connection once the answer has gone, in the request's place.
 pub fn go_on<F>(request: &mut Request<Incoming>, with: impl FnOnce(Io) -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send,
 {
-    let upgrade = hyper::upgrade::on(request);
+    let upgrade = hyper::upgrade::on(&mut *request);
+    let place = request.extensions_mut().remove::<Known>();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
             with(TokioIo::new(upgraded)).await;
         }
+        drop(place);
     });
 }
 

@@ -3,9 +3,10 @@
 use super::api::api_server;
 use crate::monitor::Monitor;
 use crate::server::access::{Gate, Tls};
+use crate::server::places::{KNOWN, Places};
 use crate::server::pods::Pods;
 use crate::server::stats::Stats;
-use crate::server::{Host, serve};
+use crate::server::{Host, serve_in};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -58,6 +59,11 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn new(monitor: &Path) -> Self {
+        Self::with_places(monitor, KNOWN).await
+    }
+
+    /// One with so many places for who is known.
+    pub async fn with_places(monitor: &Path, known: usize) -> Self {
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         let (chain, key) = servers.sign("worker-1", "");
         let tls = Tls::new(chain, key).unwrap();
@@ -73,7 +79,8 @@ impl Fixture {
             monitor: Monitor::new(monitor),
             stats: Stats::new("worker-1"),
         };
-        tokio::spawn(serve(listener, host.clone()));
+        let served = host.clone();
+        tokio::spawn(async move { serve_in(&Places::new(known), listener, served).await });
         Self { address, servers, clients, host }
     }
 
