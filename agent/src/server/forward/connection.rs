@@ -30,6 +30,8 @@ pub enum FromPod {
 pub struct Connection {
     to_pod: Option<mpsc::UnboundedSender<Vec<u8>>>,
     queue: VecDeque<Vec<u8>>,
+    /// Bytes in it.
+    waiting: usize,
     /// The pod has a piece that it has not taken yet.
     busy: bool,
     /// The client sends nothing more.
@@ -43,17 +45,22 @@ impl Connection {
         let (to_pod, pieces) = mpsc::unbounded_channel();
         let task = tokio::spawn(run(stream, place, port, pieces, to_us)).abort_handle();
         // The first piece goes with the connection made.
-        Self { to_pod: Some(to_pod), queue: VecDeque::new(), busy: false, ended: false, task }
+        Self { to_pod: Some(to_pod), queue: VecDeque::new(), waiting: 0, busy: false, ended: false, task }
     }
 
     /// Bytes that wait for the pod.
     pub fn waiting(&self) -> usize {
-        self.queue.iter().map(Vec::len).sum()
+        self.waiting
     }
 
     /// Gives the pod bytes, in their turn.
     pub fn push(&mut self, bytes: Vec<u8>) {
-        self.queue.push_back(bytes);
+        self.waiting += bytes.len();
+        match self.queue.back_mut() {
+            // One byte by itself takes more memory than it counts for.
+            Some(last) if last.len() + bytes.len() <= PIECE => last.extend(bytes),
+            _ => self.queue.push_back(bytes),
+        }
         self.go_on();
     }
 
@@ -74,7 +81,10 @@ impl Connection {
             return;
         }
         match (self.queue.pop_front(), &self.to_pod) {
-            (Some(piece), Some(to_pod)) => self.busy = to_pod.send(piece).is_ok(),
+            (Some(piece), Some(to_pod)) => {
+                self.waiting -= piece.len();
+                self.busy = to_pod.send(piece).is_ok();
+            }
             (None, Some(_)) if self.ended => self.to_pod = None,
             _ => {}
         }
@@ -134,4 +144,21 @@ async fn up(
         }
     }
     let _ = to_pod.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_pieces_wait_as_few_great_ones() {
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let (sender, mut pieces) = mpsc::unbounded_channel();
+        let queue = VecDeque::new();
+        let mut own = Connection { to_pod: Some(sender), queue, waiting: 0, busy: true, ended: false, task };
+        (0..3 * PIECE).for_each(|_| own.push(vec![7]));
+        assert_eq!((own.waiting(), own.queue.len()), (3 * PIECE, 3));
+        own.took();
+        assert_eq!((own.waiting(), pieces.recv().await.map(|piece| piece.len())), (2 * PIECE, Some(PIECE)));
+    }
 }

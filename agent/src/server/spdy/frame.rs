@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Greatest payload that is taken, in bytes. Go's side writes 32 KiB at once.
-pub const MOST: usize = 1 << 20;
+/// Greatest payload of a control frame, in bytes: they are taken as a whole, and hold headers at most.
+pub const MOST: usize = 64 * 1024;
 
 /// Bytes of a frame's head.
 const HEAD: usize = 8;
@@ -20,7 +20,7 @@ const NUMBER: u32 = 0x7fff_ffff;
 /// A frame, its headers still compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Bytes of a stream [2.2.2].
+    /// Bytes of a stream [2.2.2]: as many of a frame's as have come.
     Data {
         /// Which.
         stream: u32,
@@ -92,6 +92,15 @@ fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
 #[derive(Debug, Default)]
 pub struct Reader {
     bytes: Vec<u8>,
+    data: Option<Rest>,
+}
+
+/// What is still to come of a data frame.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    stream: u32,
+    fin: bool,
+    left: usize,
 }
 
 impl Reader {
@@ -100,35 +109,56 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next frame, when all of it is there.
+    /// The next frame, when all of it is there; of a data frame what is there, so that a long one takes
+    /// no memory.
     ///
     /// # Errors
     /// What comes is no SPDY; told before memory is taken for it.
     pub fn frame(&mut self) -> Result<Option<Frame>, Wrong> {
+        if let Some(rest) = self.data.take() {
+            return Ok(self.piece(rest));
+        }
         let Some((head, rest)) = self.bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
         let [a, b, c, d, flags, x, y, z] = *head;
         let length = u32::from_be_bytes([0, x, y, z]) as usize;
-        if length > MOST {
-            return wrong(format!("a frame of {length} bytes"));
+        if a & 0x80 == 0 {
+            let stream = u32::from_be_bytes([a, b, c, d]);
+            self.bytes.drain(..HEAD);
+            return Ok(self.piece(Rest { stream, fin: flags & FIN != 0, left: length }));
         }
-        let control = a & 0x80 != 0;
-        if control && u16::from_be_bytes([a & 0x7f, b]) != VERSION {
+        if length > MOST {
+            return wrong(format!("a control frame of {length} bytes"));
+        }
+        if u16::from_be_bytes([a & 0x7f, b]) != VERSION {
             return wrong(format!("version {}", u16::from_be_bytes([a & 0x7f, b])));
         }
         let Some(payload) = rest.get(..length) else { return Ok(None) };
-        let frame = match control {
-            true => parse(u16::from_be_bytes([c, d]), flags, payload)?,
-            false => {
-                let stream = u32::from_be_bytes([a, b, c, d]);
-                Frame::Data { stream, fin: flags & FIN != 0, bytes: payload.to_vec() }
-            }
-        };
+        let frame = parse(u16::from_be_bytes([c, d]), flags, payload)?;
         self.bytes.drain(..HEAD + length);
-        // What a great frame took is given back.
+        self.give_back();
+        Ok(Some(frame))
+    }
+
+    /// The next bytes of a data frame, when there are some or there are to be none.
+    fn piece(&mut self, rest: Rest) -> Option<Frame> {
+        let length = rest.left.min(self.bytes.len());
+        let left = rest.left - length;
+        if left > 0 {
+            self.data = Some(Rest { left, ..rest });
+        }
+        if length == 0 && left > 0 {
+            return None;
+        }
+        let bytes = self.bytes.drain(..length).collect();
+        self.give_back();
+        Some(Frame::Data { stream: rest.stream, fin: rest.fin && left == 0, bytes })
+    }
+
+    /// Gives back what a great frame took.
+    fn give_back(&mut self) {
         if self.bytes.is_empty() && self.bytes.capacity() > 1 << 16 {
             self.bytes = Vec::new();
         }
-        Ok(Some(frame))
     }
 }
 
@@ -237,7 +267,7 @@ fn control(out: &mut Vec<u8>, kind: u16, length: usize) {
     head(out, 0, length);
 }
 
-/// Flags and length. No payload that is written here is longer than [`MOST`].
+/// Flags and length, of 24 bits: what is written here is shorter.
 fn head(out: &mut Vec<u8>, flags: u8, length: usize) {
     let [_, x, y, z] = (length as u32).to_be_bytes();
     out.extend([flags, x, y, z]);

@@ -10,6 +10,9 @@ pub const MOST_BACKLOG: usize = 256 * 1024;
 /// At so many bytes that wait to be sent nothing more is taken for sending.
 pub const MOST_WAITING: usize = 64 * 1024;
 
+/// Pieces of a stream that wait are joined up to so many bytes.
+const PIECE: usize = 16 * 1024;
+
 /// Most streams at a time.
 const STREAMS: usize = 512;
 
@@ -149,7 +152,13 @@ impl Session {
         }
         if !bytes.is_empty() {
             self.backlog += bytes.len();
-            self.events.push_back(Event::Data(stream, bytes));
+            match self.events.back_mut() {
+                // One byte by itself takes more memory than it counts for.
+                Some(Event::Data(last, own)) if *last == stream && own.len() + bytes.len() <= PIECE => {
+                    own.extend(bytes);
+                }
+                _ => self.events.push_back(Event::Data(stream, bytes)),
+            }
         }
         self.ended(stream, fin);
     }

@@ -310,8 +310,35 @@ fn no_input_panics_or_takes_memory() {
 }
 
 #[test]
+fn a_long_frame_of_data_is_passed_on_as_it_comes() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[]);
+    client.tell(&mut session);
+    session.event();
+    // 16 MiB less one byte, and the last ones.
+    session.receive(&[&stream.to_be_bytes()[..], &[1, 0xff, 0xff, 0xff]].concat()).unwrap();
+    let mut served = 0;
+    while served < 0x00ff_ffff {
+        session.receive(&vec![7; (0x00ff_ffff - served).min(50_000)]).unwrap();
+        let Some(Event::Data(_, bytes)) = session.event() else { panic!("it waits for the rest") };
+        served += bytes.len();
+        assert!(session.reads());
+    }
+    assert_eq!(session.event(), Some(Event::Ended(stream)));
+}
+
+#[test]
+fn bytes_that_come_one_by_one_wait_together() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    let stream = client.open(&[]);
+    (0..10_000).for_each(|_| client.data(stream, false, b"x"));
+    client.tell(&mut session);
+    assert_eq!(events(&mut session)[1..], [Event::Data(stream, vec![b'x'; 10_000])]);
+}
+
+#[test]
 fn a_frame_that_is_too_long_is_refused_before_it_comes() {
     let mut session = Session::default();
-    assert!(session.receive(&[0, 0, 0, 1, 0, 0xff, 0xff, 0xff]).is_err());
+    assert!(session.receive(&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff]).is_err());
     assert!(Session::default().receive(&[0x80, 2, 0, 1, 0, 0, 0, 0]).is_err(), "of SPDY/2");
 }
