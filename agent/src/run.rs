@@ -30,9 +30,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often the images are looked at.
 const IMAGES: Duration = Duration::from_secs(30);
 
-/// What the API server lets be done to pods of a node only when the node says that it can (`status.declaredFeatures`).
-const FEATURES: [&str; 2] =
-    ["InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"];
+/// What the API server lets be done to pods of a node, or passes on to it, only when the node says that it can
+/// (`status.declaredFeatures`): in the order of the alphabet, without which the node is refused.
+const FEATURES: [&str; 3] = [
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+];
 
 /// Serves the cluster until the process is ended.
 ///
@@ -164,4 +168,15 @@ fn machine_id(identity: &Identity) -> Result<String, String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "");
     identity.write("machine-id", &id)?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_declares_what_its_server_can_in_order() {
+        assert!(FEATURES.is_sorted());
+        assert!(FEATURES.contains(&"ExtendWebSocketsToKubelet"), "see server::remote::websocket");
+    }
 }
