@@ -54,8 +54,9 @@ use tokio_rustls::TlsAcceptor;
 /// How long hands may be shaken, and a request's head may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Longest head of a request: a command that is run in a container is part of it.
-const LONGEST_HEAD: usize = 256 * 1024;
+/// Longest head of a request: a command that is run in a container is part of its URL, which has 64 KiB
+/// at most (a bound of the crate `http`).
+const LONGEST_HEAD: usize = 80 * 1024;
 
 /// The same for who shows no certificate that is believed: there may be a token in it.
 const STRANGERS_HEAD: usize = 32 * 1024;

@@ -98,6 +98,18 @@ async fn a_client_that_vanishes_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_command_may_have_64_kib() {
+    let fixture = Fixture::new(Path::new(NOWHERE)).await;
+    let known = || Some(fixture.clients.sign("someone", "g"));
+    let path = |length| format!("/exec/a/b/c?output=1&command={}", "x".repeat(length));
+    for (length, padding, status) in [(60, 0, 404), (66, 0, 414), (0, 70, 404), (60, 60, 431)] {
+        let header = format!("X: {}\r\n", "x".repeat(padding * 1024));
+        let answer = fixture.get(known(), &path(length * 1024), &header).await;
+        assert_eq!(answer.0, status, "{length} KiB and {padding} KiB");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_tls_and_no_http_harms_nobody() {
     let fixture = Fixture::new(Path::new(NOWHERE)).await;
     let mut plain = TcpStream::connect(fixture.address).await.unwrap();
