@@ -9,6 +9,7 @@
 
 pub mod carrier;
 pub mod options;
+mod pieces;
 pub mod resize;
 pub mod spdy;
 pub mod status;

@@ -9,6 +9,7 @@
 
 use super::carrier::{FromClient, MOST_WAITING, Output};
 use super::options::Options;
+use super::pieces::Pieces;
 use super::resize;
 use super::status::End;
 use super::upgrade::Io;
@@ -38,7 +39,7 @@ pub const PROTOCOLS: [&str; 6] = [
     "",
 ];
 
-/// Greatest message that is taken, in bytes.
+/// Greatest message that is taken as a whole, in bytes.
 const MOST_MESSAGE: usize = 1 << 20;
 
 const INPUT: u8 = 0;
@@ -49,7 +50,7 @@ const CLOSE: u8 = 255;
 /// A carrier over a WebSocket.
 #[derive(Debug)]
 pub struct WebSocket<T = Io> {
-    socket: WebSocketStream<T>,
+    socket: WebSocketStream<Pieces<T>>,
     protocol: &'static str,
     /// Whether output and error were asked for.
     wanted: [bool; 2],
@@ -83,7 +84,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// A carrier. The client is told that it stands by an empty message over the first channel that
     /// it reads.
     pub async fn open(io: T, protocol: &'static str, options: &Options) -> Self {
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
+        // Base64 cannot be cut anywhere.
+        let pieces = Pieces::new(io, !protocol.contains("base64."));
+        let socket = WebSocketStream::from_raw_socket(pieces, Role::Server, Some(bounds())).await;
         let sizes = resize::Reader::default();
         let waiting = VecDeque::new();
         let wanted = [options.output, options.error];
@@ -279,19 +282,43 @@ mod tests {
         loop {
             match client.next().await {
                 Some(Ok(Message::Binary(bytes))) => got[usize::from(bytes[0])].extend(&bytes[1..]),
+                Some(Ok(Message::Text(text))) => {
+                    let (channel, content) = text.split_at(1);
+                    let content = STANDARD.decode(content).unwrap();
+                    got[channel.parse::<usize>().unwrap()].extend(content);
+                }
                 Some(Ok(Message::Close(frame))) => return (got, frame.map(|frame| frame.code)),
                 other => panic!("{other:?} after {:?} bytes", got.map(|bytes| bytes.len())),
             }
         }
     }
 
+    #[tokio::test]
+    async fn a_long_message_is_input_as_it_comes() {
+        let (mut socket, mut client) = pair(PROTOCOLS[0], "input=1").await;
+        let long = 3 * MOST_MESSAGE;
+        let send = async { client.send(Message::binary(vec![INPUT; long + 1])).await.unwrap() };
+        let serve = async {
+            let mut came = 0;
+            while came < long {
+                match socket.next(true).await {
+                    FromClient::Input(bytes) => came += bytes.len(),
+                    other => assert_eq!(other, FromClient::Room),
+                }
+            }
+            came
+        };
+        assert_eq!(tokio::join!(send, serve).1, long);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_too_long_is_told() {
-        let (mut socket, client) = pair(PROTOCOLS[0], "input=1").await;
+        let (mut socket, client) = pair(PROTOCOLS[2], "input=1").await;
         let (mut sending, mut reading) = client.split();
         let send = async {
-            sending.send(Message::binary(vec![INPUT; MOST_MESSAGE])).await.unwrap();
-            let _ = sending.send(Message::binary(vec![INPUT; MOST_MESSAGE + 1])).await;
+            let message = |length| Message::text(format!("0{}", "A".repeat(length)));
+            sending.send(message(MOST_MESSAGE - 4)).await.unwrap();
+            let _ = sending.send(message(MOST_MESSAGE)).await;
         };
         let serve = async {
             while socket.next(true).await == FromClient::Room {}
