@@ -5,7 +5,7 @@
 //! ```
 //!
 //! API servers before 1.36 translate what kubectl speaks to SPDY; later ones pass WebSockets of
-//! version 5 through to nodes that declare `ExtendWebSocketsToKubelet`.
+//! version 5 through to nodes that declare `ExtendWebSocketsToKubelet`, as this one does.
 
 pub mod carrier;
 pub mod options;
