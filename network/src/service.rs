@@ -131,14 +131,16 @@ impl Service {
             attempt(format_args!("{name}: set mtu {mtu}"), self.kernel.change(link::mtu(*index, mtu)));
         }
         attempt(format_args!("{name}: switch on"), self.kernel.change(link::up(*index)));
-        for cidr in &plan.addresses {
+        let mut set = plan.addresses.clone();
+        set.retain(|cidr| {
             let request = address::replace(*index, cidr.address, cidr.prefix, None);
             let what = format_args!("{name}: set address {}/{}", cidr.address, cidr.prefix);
-            if attempt(what, self.kernel.change(request)) {
-                say(format_args!("{name}: {}/{} from the configuration", cidr.address, cidr.prefix));
-            }
-        }
+            attempt(what, self.kernel.change(request))
+        });
         plan.routes.iter().for_each(|route| self.route(*index, name, route));
+        for cidr in set {
+            say(format_args!("{name}: {}/{} from the configuration", cidr.address, cidr.prefix));
+        }
     }
 
     fn route(&mut self, index: u32, name: &str, route: &Route) {

@@ -278,8 +278,8 @@ impl Client {
     }
 
     fn refused(mut self, lease: Option<Lease>, nak: &Message, now: Duration) -> Next {
-        let mut actions = vec![Action::Report(Report::Refused(nak.text(option::TEXT)))];
-        actions.extend(lease.map(Action::Remove));
+        let mut actions: Vec<Action> = lease.map(Action::Remove).into_iter().collect();
+        actions.push(Action::Report(Report::Refused(nak.text(option::TEXT))));
         let pause = retry(self.refusals) / 2;
         self.refusals += 1;
         self.state = State::Pausing(now + self.random.around(pause));
@@ -289,12 +289,12 @@ impl Client {
     fn expire(mut self, lease: Lease, now: Duration) -> Next {
         self.complained = false;
         let (client, mut actions) = self.select(now);
-        actions.splice(0..0, [Action::Report(Report::Expired), Action::Remove(lease)]);
+        actions.splice(0..0, [Action::Remove(lease), Action::Report(Report::Expired)]);
         (client, actions)
     }
 
     fn expire_without_carrier(self, lease: Lease) -> Next {
-        let actions = vec![Action::Report(Report::Expired), Action::Remove(lease)];
+        let actions = vec![Action::Remove(lease), Action::Report(Report::Expired)];
         (Self { state: State::Off(None), ..self }, actions)
     }
 
