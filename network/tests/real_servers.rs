@@ -82,7 +82,7 @@ fn a_lease_is_renewed_and_when_the_server_is_gone_it_expires() {
     node.says("eth9: lease of 10.9.0.20 not renewed by 10.9.0.1, asking every DHCP server");
     node.says("eth9: lease expired");
     assert!(!place.run(ADDRESSES).contains("10.9.0.20"));
-    assert!(!place.run("cat /run/skerry/resolv.conf").contains("nameserver"));
+    place.wait_for("grep -c nameserver /run/skerry/resolv.conf || true", "0\n");
     let _server = udhcpd(&place, 8);
     node.says("eth9: 10.9.0.20/24 from DHCP server 10.9.0.1, lease 8 s");
     assert_eq!(node.said().matches("lease 8 s").count(), 2, "renewals are quiet:\n{}", node.said());
@@ -194,6 +194,7 @@ fn static_addresses_and_routers_are_set_and_nobody_is_asked() {
     let mut node = place.node();
     node.says("eth9: 10.9.0.7/24 from the configuration");
     node.says("eth9: 2001:db8:9::7/64 from the configuration");
+    place.wait_for("cat /run/skerry/resolv.conf 2>&1 || true", "nameserver");
     let shown = place.run("ip route; ip -6 route; ip link show eth9; cat /run/skerry/resolv.conf /proc/sys/net/ipv6/conf/eth9/accept_ra; hostname");
     for words in [
         "default via 10.9.0.1",
@@ -255,5 +256,7 @@ fn a_time_server_is_found_by_name_and_asked() {
     );
     let mut node = place.node();
     let line = node.says("seconds from 10.9.0.1");
-    assert!(line.starts_with("clock: +0.00") || line.starts_with("clock: -0.00"), "{line}");
+    let (off, _) = line.strip_prefix("clock: ").and_then(|line| line.split_once(' ')).expect(&line);
+    // A busy machine may think a while between asking and answering.
+    assert!(off.parse::<f64>().unwrap().abs() < 1.0, "{line}");
 }
