@@ -21,6 +21,10 @@ const HIERARCHY: &str = spec::paths::CGROUP;
 /// to read beside the limits.
 const USUAL: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
 
+/// So long removing a cgroup that is busy is tried again without a pause, then with one.
+const AT_ONCE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Whether the host has cgroup v2 where it should be.
 pub fn is_there() -> bool {
     statfs(HIERARCHY).is_ok_and(|about| about.filesystem_type() == CGROUP2_SUPER_MAGIC)
@@ -301,12 +305,14 @@ fn remove(path: &str) -> Result<()> {
 
 fn remove_all(folder: &Path) -> nix::Result<()> {
     folders(folder).iter().try_for_each(|below| remove_all(below))?;
-    let end = Instant::now() + Duration::from_secs(1);
+    let begin = Instant::now();
     loop {
         match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, folder, nix::unistd::UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            // A process that has ended leaves its cgroup a moment later than it tells.
-            Err(Errno::EBUSY) if Instant::now() < end => std::thread::yield_now(),
+            // A process that has ended leaves its cgroup a moment later than it tells, which is
+            // longer on a busy machine.
+            Err(Errno::EBUSY) if begin.elapsed() < AT_ONCE => std::thread::yield_now(),
+            Err(Errno::EBUSY) if begin.elapsed() < events::PATIENCE => std::thread::sleep(PAUSE),
             Err(error) => return Err(error),
         }
     }
