@@ -11,7 +11,7 @@ fn one_that_takes_too_long_is_killed() {
     let hook = json!({ "path": "/usr/bin/sleep", "args": ["sleep", "1000"], "timeout": 1 });
     let begin = Instant::now();
     Bundle::new().hook("createRuntime", hook).try_create().error();
-    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    assert!(begin.elapsed().as_secs() < 100, "{:?}", begin.elapsed());
     assert_eq!(leftovers(), [""; 0]);
 }
 

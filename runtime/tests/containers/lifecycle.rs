@@ -24,12 +24,13 @@ fn who_has_no_process_is_created_and_cannot_be_started() {
 
 #[test]
 fn a_container_goes_from_created_to_running_to_stopped_to_nothing() {
-    let bundle = Bundle::new().sh("echo here; sleep 0.2; exit 3");
+    let bundle = Bundle::new().sh("echo here; until [ -e /go ]; do sleep 0.02; done; exit 3");
     let container = bundle.create();
     assert_eq!(container.status(), "created");
     assert_eq!(container.stdout(), "", "the program waits for start");
     container.start().ok();
     assert_eq!(container.status(), "running");
+    std::fs::write(bundle.rootfs().join("go"), "").unwrap();
     container.wait();
     assert_eq!(container.stdout(), "here\n");
     container.delete().ok();

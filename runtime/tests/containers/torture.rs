@@ -16,6 +16,9 @@ use std::time::SystemTime;
 
 /// Rounds of an ordinary test.
 const USUAL_ROUNDS: u64 = 30;
+/// How often the steps of a verb are counted: on a busy machine it waits and asks again, which
+/// are steps more.
+const COUNTS: usize = 5;
 /// Containers at once.
 const MANY: usize = 200;
 
@@ -183,9 +186,14 @@ fn a_runtime_killed_at_any_step_leaves_what_a_forced_delete_removes() {
     let bundle = Bundle::new().long();
     let mounts = read("/proc/1/mountinfo");
     let whole = VERBS.map(|(verb, before)| {
-        prepare(&bundle, before);
-        let (steps, _) = Traced::begin(&command(&bundle, verb)).until(Victim::Caller, 0);
-        clean(&bundle, &mounts, verb);
+        let counts = [(); COUNTS].map(|()| {
+            prepare(&bundle, before);
+            let (steps, _) = Traced::begin(&command(&bundle, verb)).until(Victim::Caller, 0);
+            clean(&bundle, &mounts, verb);
+            steps
+        });
+        let least = |place: usize| counts.map(|steps| steps[place]).into_iter().min().unwrap_or(0);
+        let steps = [least(0), least(1)];
         assert!(steps[0] > 40, "{verb} takes {steps:?}");
         steps
     });
