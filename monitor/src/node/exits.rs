@@ -9,8 +9,10 @@ use std::time::Duration;
 use sys::cause::cause;
 use sys::process::{peek_ended, reap};
 
-/// How long PID 1 may take to tell how a process ended that was its child.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long PID 1 may take to tell how a process ended that was its child. On a busy node it
+/// takes seconds; what is given up is told of as an end that nobody knows, so only one that PID 1
+/// does not know either waits this long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Monitor {
     /// Takes in every child that has ended. A monitor killed in between leaves

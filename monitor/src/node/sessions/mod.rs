@@ -21,14 +21,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
 use sys::cause::cause;
 
 /// Digits of a session's ID.
 const ID: usize = 16;
-
-/// How long PID 1 may take to tell how a process ended that was its child.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Monitor {
     pub(super) fn exec(&mut self, number: usize, index: usize, exec: &Exec) -> Outcome {

@@ -3,7 +3,6 @@
 
 use super::super::talk::{Outcome, Talk, Then, failure};
 use super::super::{Monitor, exits};
-use super::PATIENCE;
 use crate::cells::Adopted;
 use crate::kernel;
 use crate::life::{End, Process, Time};
@@ -103,7 +102,7 @@ impl Monitor {
 
     /// A session's process that is PID 1's child has ended: PID 1 is about to tell how.
     pub(in crate::node) fn session_adopted_ended(&mut self, number: usize) {
-        let patience = if self.keeper.is_some() { PATIENCE } else { Duration::ZERO };
+        let patience = if self.keeper.is_some() { exits::PATIENCE } else { Duration::ZERO };
         let Some(session) = self.sessions.get_mut(&number) else { return };
         if let Some(adopted) = &mut session.adopted {
             let _ = self.poller.remove(adopted.pidfd.as_fd());
