@@ -26,7 +26,7 @@ async fn with_monitor<F: Future>(scripts: Vec<Vec<Step>>, ask: impl FnOnce(Monit
     let socket = folder.join("socket");
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).unwrap();
-    let monitor = Monitor::new(&socket).with_patience(Duration::from_millis(300));
+    let monitor = Monitor::new(&socket).with_patience(Duration::from_secs(30));
     let plays = async {
         for script in scripts {
             play(&listener, script).await;

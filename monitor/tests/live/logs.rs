@@ -1,7 +1,7 @@
 //! A container's log, read over the socket.
 
-use super::support::{Client, Node, busybox};
-use spec::monitor::{Logs, Reply, Request};
+use super::support::{Client, Node, Said, busybox};
+use spec::monitor::{Kind, Logs, Reply, Request};
 use spec::quantity::Bytes;
 
 fn logs(logs: Logs) -> Client {
@@ -15,7 +15,7 @@ fn lines(log: &[u8]) -> Vec<String> {
 #[test]
 fn the_end_a_part_and_all_of_it() {
     let node = Node::boot();
-    node.run("a", "for i in 1 2 3 4 5; do echo $i; sleep 0.02; done");
+    say_one_by_one(&node, 5);
     let said = logs(Logs { tail: Some(2), ..Logs::default() }).follow();
     assert_eq!((lines(&said.out), said.end), (vec!["4".to_owned(), "5".to_owned()], Some(Reply::Done)));
     // Follows one that is over: that is all.
@@ -27,6 +27,25 @@ fn the_end_a_part_and_all_of_it() {
     assert_eq!(lines(&since.out), ["3", "4", "5"]);
     let until = logs(Logs { until: Some(time), ..Logs::default() }).follow();
     assert_eq!(lines(&until.out), ["1", "2", "3"]);
+}
+
+/// Runs `a`, which writes the numbers to this one. Each is read apart from the one before it, so
+/// that their times differ.
+fn say_one_by_one(node: &Node, last: u32) {
+    let mut container = busybox("while read -r x; do echo $x; done");
+    container.stdin = true;
+    node.create("a", container);
+    let attach = Request::Attach { name: "a".into(), input: true, size: None, start: true };
+    let mut client = Client::ask(&attach).unwrap();
+    let mut said = Said::default();
+    for number in 1..=last {
+        let line = format!("{number}\n");
+        client.write(Kind::Input, line.as_bytes()).unwrap();
+        client.until(&mut said, &line);
+    }
+    client.say(&Request::InputEnded).unwrap();
+    while client.take(&mut said) {}
+    assert_eq!(said.status(), Some(0));
 }
 
 fn nanoseconds(stamp: &str) -> u64 {

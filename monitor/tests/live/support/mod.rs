@@ -6,7 +6,7 @@ mod node;
 mod place;
 
 pub use client::{Client, Said};
-pub use node::{Node, busybox};
+pub use node::{COUNT, Node, busybox, is_counted};
 #[allow(unused_imports, reason = "for the tests of the command")]
 pub use node::{archive, programs};
 #[allow(unused_imports, reason = "for the tests of the command")]

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::eventually;
 use super::place::Place;
-use spec::monitor::{Create, Reply, Request, Summary, Wait};
+use spec::monitor::{Create, Exec, Reply, Request, Summary, Wait};
 use spec::node::Container;
 use spec::paths;
 use std::fs;
@@ -67,6 +67,22 @@ pub fn busybox(line: &str) -> Container {
     container.restart = spec::node::Restart::No;
     container.stop_grace = spec::quantity::Span::seconds(2);
     container
+}
+
+/// A line of shell that counts, a hundred lines at once, until [`Node::enough`] is called, and
+/// says then that it is over.
+pub const COUNT: &str = "rm -f /enough; i=0; \
+    while [ ! -e /enough ] || [ $((i % 100)) != 0 ]; do \
+        i=$((i+1)); echo line $i; [ $((i % 100)) = 0 ] && sleep 0.05; \
+    done; echo over";
+
+/// Looks at what [`COUNT`] wrote: every line is there once.
+#[track_caller]
+pub fn is_counted(text: &str) {
+    let lines = text.lines().count().saturating_sub(1);
+    let expected: String = (1..=lines).map(|number| format!("line {number}\n")).collect();
+    assert!(lines > 0 && lines.is_multiple_of(100), "{lines} lines");
+    assert!(text == expected + "over\n", "a line is lost or repeated among {lines}");
 }
 
 impl Node {
@@ -181,6 +197,14 @@ impl Node {
         self.create(name, busybox(line));
         self.start(name);
         self.wait(name)
+    }
+
+    /// Lets [`COUNT`] end in a container.
+    #[track_caller]
+    pub fn enough(&self, name: &str) {
+        let command = ["touch", "/enough"].map(str::to_owned).into();
+        let touch = Exec { name: name.to_owned(), command, detach: true, ..Exec::default() };
+        self.done(&Request::Exec(Box::new(touch)));
     }
 
     pub fn list(&self) -> Vec<Summary> {
