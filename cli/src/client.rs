@@ -187,7 +187,8 @@ mod tests {
 
     /// A monitor that reads everything and gives these answers to one client.
     fn with_monitor<T>(answers: &[&str], ask: impl FnOnce(&Path) -> T) -> T {
-        let folder = std::env::temp_dir().join(format!("skerry-client-{:?}", std::thread::current().id()));
+        let own = (std::process::id(), std::thread::current().id());
+        let folder = std::env::temp_dir().join(format!("skerry-client-{}-{:?}", own.0, own.1));
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("socket");
         let _ = std::fs::remove_file(&socket);

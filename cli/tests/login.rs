@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -99,8 +98,12 @@ esac
 fn a_helper_keeps_the_password_and_forgets_it() {
     let (home, host) = (Home::new("helper"), registry());
     let helper = home.0.join("docker-credential-file");
-    fs::write(&helper, HELPER).unwrap();
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    // Another writes it: what a test beside this one starts meanwhile would have it open, and it could not be run.
+    let mut install = Command::new("install");
+    install.args(["-m", "755", "/dev/stdin"]).arg(&helper).stdin(Stdio::piped());
+    let mut install = install.spawn().unwrap();
+    install.stdin.take().unwrap().write_all(HELPER.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
     fs::write(home.0.join("config.json"), r#"{"credsStore":"file"}"#).unwrap();
     assert_eq!(home.login(&host), "Login succeeded; the password is in docker-credential-file\n");
     let expected = serde_json::json!({ "credsStore": "file", "auths": { &host: {} } });
