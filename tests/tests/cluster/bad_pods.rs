@@ -72,7 +72,7 @@ fn what_is_not_there_is_told_by_its_name() -> Result {
         cluster
             .run_until(&format!("kubectl -n missing wait --for=condition=Ready pod/{name} --timeout=1s"))?;
     }
-    cluster.kubectl("-n missing delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n missing delete pod --all --timeout=300s")?;
     is_clean(&node, &before)
 }
 
@@ -98,7 +98,7 @@ fn large_pods_run() -> Result {
     for name in ["wide", "long"] {
         cluster.run_until(&format!("kubectl -n large wait --for=condition=Ready pod/{name} --timeout=1s"))?;
     }
-    cluster.kubectl("-n large delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n large delete pod --all --timeout=300s")?;
     is_clean(&node, &before)
 }
 
@@ -114,7 +114,7 @@ fn a_probe_that_hangs_is_killed_with_all_that_it_started() -> Result {
     cluster.run_until(&format!("kubectl -n hangs get pod box -o jsonpath='{restarts}' | grep -x [1-9]"))?;
     // Those of a probe that has its time yet are two.
     node.run("[ $(pgrep -cxf 'sleep 400001') -le 2 ]")?;
-    cluster.kubectl("-n hangs delete pod box --timeout=60s")?;
+    cluster.kubectl("-n hangs delete pod box --timeout=300s")?;
     is_clean(&node, &before)
 }
 

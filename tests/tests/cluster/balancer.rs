@@ -38,7 +38,7 @@ fn a_node_says_whether_it_has_endpoints_of_a_service() -> Result {
         ))
     };
     says(1, 200)?;
-    cluster.kubectl("-n balanced delete pod web --timeout=60s")?;
+    cluster.kubectl("-n balanced delete pod web --timeout=300s")?;
     says(0, 503)?;
     cluster.kubectl(r#"-n balanced patch service web -p '{"spec":{"externalTrafficPolicy":"Cluster"}}'"#)?;
     cluster.run_until(&format!("! curl -s -m 1 {page}"))?;

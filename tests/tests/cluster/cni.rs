@@ -91,7 +91,7 @@ fn a_clusters_own_plugins_give_pods_their_network() -> Result {
     // A network whose file is gone is taken away as it was made.
     node.run("rm /etc/cni/net.d/10-pods.conflist")?;
     cluster.run_until(&format!("{words} | grep 'no network config found'"))?;
-    cluster.kubectl("-n plugs delete pod --all --timeout=100s")?;
+    cluster.kubectl("-n plugs delete pod --all --timeout=300s")?;
     node.run_until(&format!("[ -z \"$({LEFT})\" ] || {{ {LEFT}; exit 1; }} >&2"))?;
     cluster.kubectl("delete node plugs --wait=false").map(drop)
 }

@@ -84,6 +84,6 @@ fn prometheus_exporter_of_nodes_tells_of_the_node() -> Result {
             "{collector}"
         );
     }
-    cluster.kubectl("delete namespace monitoring --timeout=120s")?;
+    cluster.kubectl("delete namespace monitoring --timeout=300s")?;
     node.power_off()
 }

@@ -8,7 +8,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web, namespace: NAMESPACE }
 spec:
-  replicas: 3
+  replicas: 2
   selector: { matchLabels: { app: web } }
   strategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } }
   template:
@@ -35,7 +35,7 @@ metadata: { name: web, namespace: NAMESPACE }
 spec: { selector: { app: web }, ports: [{ port: 80, targetPort: 8080 }] }
 "#;
 
-/// A Deployment of three and its Service on nodes of the label `for=NAMESPACE`, and somebody who asks it from one of them.
+/// A Deployment of two and its Service on nodes of the label `for=NAMESPACE`, and somebody who asks it from one of them.
 struct Web<'a> {
     cluster: &'a Cluster,
     namespace: &'static str,
@@ -89,7 +89,7 @@ impl<'a> Web<'a> {
     }
 
     /// A node has just died. Until the cluster knows, some of the questions go to the dead pods: that is the API's own grace.
-    /// What was asked of the others is answered, and all three run on `stays` in the end.
+    /// What was asked of the others is answered, and both run on `stays` in the end.
     fn outlives(&self, dead: &str, stays: &str) -> Result {
         let died = Instant::now();
         self.begin_to_ask()?;
@@ -99,8 +99,8 @@ impl<'a> Web<'a> {
         self.cluster
             .run_until(&format!("! {slices} | grep -A 12 'ready: true' | grep 'nodeName: {dead}'"))?;
         let (well, _failed) = self.stop_asking()?;
-        assert!(well > 10, "nobody answered while the cluster did not know: {well}");
-        self.runs_on(stays, 3)?;
+        assert!(well > 3, "nobody answered while the cluster did not know: {well}");
+        self.runs_on(stays, 2)?;
         println!("{dead}: made again elsewhere after {:?}; {well} answers meanwhile", died.elapsed());
         // The dead are not asked any more.
         let address = &self.address;
@@ -111,14 +111,17 @@ impl<'a> Web<'a> {
 
     /// Nothing stays.
     fn end(&self) -> Result {
-        self.kubectl("delete deployment web --timeout=60s")?;
+        self.kubectl("delete deployment web --timeout=300s")?;
         self.cluster.run_until(&format!("! kubectl -n {} get pod --no-headers | grep .", self.namespace))?;
         self.kubectl("delete service web").map(drop)
     }
 }
 
+/// A node is ready, and the cluster has taken back that pods are kept off it.
 fn is_ready(cluster: &Cluster, node: &str) -> Result {
-    cluster.run_until(&format!("kubectl wait --for=condition=Ready node/{node} --timeout=1s")).map(drop)
+    cluster.run_until(&format!("kubectl wait --for=condition=Ready node/{node} --timeout=1s"))?;
+    let taints = format!("kubectl get node {node} -o jsonpath='{{.spec.taints[*].key}}'");
+    cluster.run_until(&format!("! {taints} | grep -e unreachable -e not-ready")).map(drop)
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_node_that_dies_is_done_without_and_used_again() -> Result {
     cluster.kubectl("delete node outlives falls --wait=false").map(drop)
 }
 
-/// As above with a machine that is killed; then from three pods to thirty and back, and a rolling update while somebody asks.
+/// As above with a machine that is killed; then from two pods to thirty and to three, and a rolling update while somebody asks.
 #[test]
 #[ignore = "long"]
 fn a_machine_that_dies_is_used_again_up_to_thirty_pods_and_a_rolling_update() -> Result {

@@ -122,12 +122,12 @@ fn pods_end_as_on_other_nodes() -> Result {
     assert_eq!((user.as_str(), mount.as_str()), ("0", "/kept"));
 
     // Whoever is deleted by force has its time all the same, and hooks of sidecars run from the beginning.
-    cluster.kubectl("-n endings delete pod forced --force --grace-period=0 --wait=true --timeout=60s")?;
+    cluster.kubectl("-n endings delete pod forced --force --grace-period=0 --wait=true --timeout=300s")?;
     node.run_until("grep -x 'side hook' /var/ends/said")?;
     node.run("! grep -q main /var/ends/said && touch /var/ends/go")?;
     node.run_until("grep -x 'main ended' /var/ends/said")?;
     node.run_until("! ls -d /var/log/pods/endings_forced_* 2>/dev/null")?;
-    cluster.kubectl("delete namespace endings --wait=true --timeout=90s")?;
+    cluster.kubectl("delete namespace endings --wait=true --timeout=300s")?;
     node.power_off()
 }
 

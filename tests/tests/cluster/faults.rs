@@ -120,7 +120,7 @@ fn half_of_them(proxy: &Proxy, fault: Fault, of: fn(&Asked) -> bool) {
 fn comes_and_goes(cluster: &Cluster, node: &Bare, place: &str) -> Result {
     cluster.apply(&pod(place, "guest", 200_001))?;
     cluster.run_until(&is_ready(&format!("-n {place} pod/guest")))?;
-    cluster.kubectl(&format!("-n {place} delete pod guest --timeout=60s"))?;
+    cluster.kubectl(&format!("-n {place} delete pod guest --timeout=300s"))?;
     cluster.kubectl(&format!("-n {place} delete configmap guest"))?;
     cluster.kubectl(&format!("-n {place} delete secret guest"))?;
     node.run_until("! pgrep -xf 'sleep 200001' && ! ls /var/lib/kubelet/pods | grep .").map(drop)

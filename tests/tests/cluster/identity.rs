@@ -17,7 +17,7 @@ fn a_certificate_is_replaced_before_it_ends_and_after() -> Result {
     let node = cluster.bare("brief", cluster.server())?;
     let ready = "kubectl wait --for=condition=Ready node/brief --timeout=1s";
     cluster.run_until(ready)?;
-    let soon = cluster.certificate_until("brief", SystemTime::now() + Duration::from_secs(30))?;
+    let soon = cluster.certificate_until("brief", SystemTime::now() + Duration::from_secs(90))?;
     begins_with(&node, &soon)?;
     let line = soon.lines().nth(1).unwrap_or_default();
     node.run_until(&format!("! grep -qF {line} {CERTIFICATE}"))?;
@@ -34,7 +34,7 @@ fn a_certificate_is_replaced_before_it_ends_and_after() -> Result {
     begins_with(&node, &late)?;
     node.wait_for_times("brief: has a certificate", before + 1)?;
     cluster.run_until("kubectl exec brief -- true")?;
-    cluster.kubectl("delete pod brief --timeout=60s").map(drop)
+    cluster.kubectl("delete pod brief --timeout=300s").map(drop)
 }
 
 #[test]
@@ -97,5 +97,5 @@ fn a_name_that_another_machine_has_is_not_taken() -> Result {
     let address = cluster.address_of("other-twin").to_string();
     cluster.run_until(&format!("{look} | grep -x {address}"))?;
     second.run_until("pgrep -x sleep")?;
-    cluster.kubectl("delete pod twin --timeout=60s").map(drop)
+    cluster.kubectl("delete pod twin --timeout=300s").map(drop)
 }

@@ -70,6 +70,6 @@ fn an_image_that_cannot_be_a_volume_is_told_by_the_containers_that_want_it() -> 
         cluster
             .run_until(&format!("kubectl -n unseen get pod {name} -o jsonpath='{reason}' | grep {word}"))?;
     }
-    cluster.kubectl("-n unseen delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n unseen delete pod --all --timeout=300s")?;
     is_clean(&node, &before)
 }

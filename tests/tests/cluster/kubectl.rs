@@ -165,7 +165,8 @@ fn a_pod_has_an_address_and_is_ready_when_its_probe_says_so() -> Result {
     place.phase("web", "Running")?;
     let ready = r#"get pod web -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}'"#;
     assert_eq!(place.kubectl(ready)?, "False");
-    place.kubectl("exec web -- touch /www/ready")?;
+    // It runs, and may not have made the folder yet.
+    place.kubectl("exec web -- sh -c 'until touch /www/ready 2>/dev/null; do sleep 0.1; done'")?;
     place.until(ready, "True")?;
     place.cluster.route_to_pods()?;
     let address: std::net::IpAddr = place.kubectl("get pod web -o jsonpath='{.status.podIP}'")?.parse()?;
@@ -180,8 +181,14 @@ fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
     let line = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     place.apply(&pod("polite", &image, "", line))?;
     place.until("logs polite", "up")?;
-    let follower = "timeout 100 kubectl -n deletion logs -f polite & kubectl -n deletion delete pod polite --wait >/dev/null; wait";
-    assert_eq!(place.cluster.run(follower)?, "up\nasked\n");
+    let log = place.cluster.scratch_file("polite", "")?;
+    let follower = format!(
+        "timeout 300 kubectl -n deletion logs -f polite >{0} & p=$!; \
+         until grep -q up {0}; do kill -0 $p || exit 1; sleep 0.1; done; \
+         kubectl -n deletion delete pod polite --wait >/dev/null; wait; cat {0}",
+        log.display()
+    );
+    assert_eq!(place.cluster.run(&follower)?, "up\nasked\n");
     assert_eq!(place.kubectl("get pods -o name")?, "");
     Ok(())
 }

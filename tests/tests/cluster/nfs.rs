@@ -74,7 +74,7 @@ fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
     let refused = pod("old", r#""nfs": { "server": "10.30.0.99", "path": "/data" }"#);
     cluster.apply(&refused)?;
     cluster.run_until("kubectl -n files get events | grep 'pod/old' | grep -q 'mount 10.30.0.99:/data: '")?;
-    cluster.kubectl("-n files delete pod old reads --timeout=120s")?;
+    cluster.kubectl("-n files delete pod old reads --timeout=300s")?;
     // A server that is gone holds up nobody but its pod, and that one not for ever.
     drop(server);
     cluster.kubectl("-n files delete pod claims --wait=false")?;
@@ -86,9 +86,9 @@ fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
         cluster.kubectl("get node clerk -o jsonpath='{.status.conditions[?(@.type==\"Ready\")].status}'")?,
         "True"
     );
-    cluster.kubectl("-n files delete pod other --timeout=120s")?;
+    cluster.kubectl("-n files delete pod other --timeout=300s")?;
     node.run_until("! ls /var/lib/kubelet/pods | grep .")?;
-    cluster.kubectl("delete namespace files --timeout=60s")?;
-    cluster.kubectl("delete pv far --timeout=60s")?;
+    cluster.kubectl("delete namespace files --timeout=300s")?;
+    cluster.kubectl("delete pv far --timeout=300s")?;
     node.power_off()
 }

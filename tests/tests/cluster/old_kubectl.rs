@@ -34,9 +34,18 @@ fn kubectl_of_debian_gets_into_pods() -> Result {
     let said = cluster.run(&typed)?;
     assert!(said.contains("typed\n") && said.contains("error\n") && said.ends_with("\n7\n"), "{said}");
     assert_eq!(old("logs box")?, "up\n");
-    assert_eq!(cluster.run(&format!("timeout 5 {kubectl} -n aged logs -f box; :"))?, "up\n");
-    let attached = format!("timeout 3 {kubectl} -n aged attach box 2>&1; echo $?");
-    assert!(cluster.run(&attached)?.ends_with("124\n"), "it is attached until it leaves");
+    // Who follows it, and who is attached, is told what it says, and stays until it leaves.
+    let stays = |verb: &str, word: &str, meanwhile: &str| {
+        let said = cluster.scratch_file("said", "")?.display().to_string();
+        cluster.run(&format!(
+            "{kubectl} -n aged {verb} box >{said} & p=$!; \
+             until grep -qx {word} {said}; do kill -0 $p || exit 1; {meanwhile}; sleep 0.1; done; \
+             sleep 1; kill $p && cat {said}"
+        ))
+    };
+    assert_eq!(stays("logs -f", "up", ":")?, "up\n");
+    let speaks = format!("{kubectl} -n aged exec box -- sh -c 'echo seen >/proc/1/fd/1'");
+    stays("attach", "seen", &speaks)?;
     let folder = cluster.scratch_file("sent", "there and back\n")?;
     let (sent, back) = (folder.display(), format!("{}.back", folder.display()));
     old(&format!("cp {sent} box:/tmp/sent"))?;
@@ -48,6 +57,6 @@ fn kubectl_of_debian_gets_into_pods() -> Result {
          curl -s -m 10 http://127.0.0.1:18080/page http://127.0.0.1:18080/sent; kill $p; wait"
     );
     assert_eq!(cluster.run(&forwarded)?, "page\nthere and back\n");
-    old("delete pod box --timeout=60s")?;
+    old("delete pod box --timeout=300s")?;
     is_clean(&node, &before)
 }

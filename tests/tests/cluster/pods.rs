@@ -89,7 +89,7 @@ fn a_pod_runs_from_its_first_container_to_its_last() -> Result {
         "kubectl -n whole get events -o custom-columns=R:.reason --no-headers | sort -u | grep Started",
     )?;
     assert!(events.contains("Started"), "{events}");
-    cluster.kubectl("-n whole delete pod web --wait=true --timeout=60s")?;
+    cluster.kubectl("-n whole delete pod web --wait=true --timeout=300s")?;
     node.power_off()
 }
 
@@ -145,7 +145,7 @@ fn a_pod_outlives_a_kill_of_any_part_of_ours() -> Result {
         assert_eq!(cluster.run_until(once)?, "once\n", "after a kill of {program}");
         assert_eq!(look()?, first, "after a kill of {program}");
     }
-    cluster.kubectl("-n killed delete pod counter --timeout=60s")?;
+    cluster.kubectl("-n killed delete pod counter --timeout=300s")?;
     node.run_until(&format!("[ \"$({TRACES})\" = '{before}' ]"))?;
     node.power_off()
 }
@@ -165,7 +165,7 @@ fn a_pod_runs_again_after_a_reboot_from_its_first_container_on() -> Result {
     let node = cluster.node("reboots")?.boot()?;
     cluster.run_until(&format!("{look} | grep -x 'True 1 1'"))?;
     assert_eq!(cluster.run_until("kubectl -n again exec counter -- cat /shared/once")?, "once\nonce\n");
-    cluster.kubectl("-n again delete pod counter --timeout=60s")?;
+    cluster.kubectl("-n again delete pod counter --timeout=300s")?;
     node.power_off()
 }
 
@@ -214,7 +214,7 @@ fn what_runs_when_the_power_goes_runs_again_only_by_its_policy() -> Result {
             .collect::<Vec<_>>(),
         ["1", "never", "2", "always", "1", "done"]
     );
-    cluster.kubectl("-n cut delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n cut delete pod --all --timeout=300s")?;
     node.power_off()
 }
 

@@ -91,7 +91,7 @@ fn a_policy_holds_between_pods_of_two_machines() -> Result {
     for (name, ..) in clients {
         answered(name, 9090)?;
     }
-    cluster.kubectl("-n guarded delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n guarded delete pod --all --timeout=300s")?;
     guards.power_off()?;
     asks.power_off()
 }
@@ -150,7 +150,7 @@ fn a_policy_holds_from_a_pods_first_instant() -> Result {
     cluster.kubectl("-n closed delete networkpolicy closed")?;
     cluster.apply(&hasty(PODS, &address))?;
     cluster.run_until(&format!("{phases} | grep Succeeded"))?;
-    cluster.kubectl("delete namespace closed --timeout=60s")?;
-    cluster.kubectl("delete pod open --timeout=60s")?;
+    cluster.kubectl("delete namespace closed --timeout=300s")?;
+    cluster.kubectl("delete pod open --timeout=300s")?;
     node.power_off()
 }

@@ -145,7 +145,7 @@ fn a_pod_gets_other_resources_while_it_runs() -> Result {
     own.cluster.run_until("kubectl wait --for=condition=Ready node/sizes --timeout=1s")?;
     own.told("main", "300m 34Mi 0")?;
     assert_eq!(own.cluster.run(&allocated)?, "150m");
-    own.cluster.kubectl("-n sized delete pod other --wait=true --timeout=60s")?;
+    own.cluster.kubectl("-n sized delete pod other --wait=true --timeout=300s")?;
     own.told("main", "400m 34Mi 0")?;
     own.is_quiet()?;
     assert_eq!(own.cgroup("300001", "cpu.max")?, "40000 100000");

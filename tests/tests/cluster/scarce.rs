@@ -50,7 +50,7 @@ fn a_container_goes_on_when_what_its_volumes_are_made_of_is_gone() -> Result {
     cluster.run_until(
         "kubectl -n robbed exec box -- sh -c 'cat /map/word /key/word /host/word' | grep -x againtoohere",
     )?;
-    cluster.kubectl("-n robbed delete pod box --timeout=60s")?;
+    cluster.kubectl("-n robbed delete pod box --timeout=300s")?;
     is_clean(&node, &before)
 }
 
@@ -98,7 +98,7 @@ fn a_full_disk_is_told_once_and_nothing_is_lost() -> Result {
     // What was not written then is written now: an agent that the API server does not answer knows both.
     node.run_until("grep -l 400000 /var/lib/kubelet/pods/*/pod.json | grep -c . | grep -x 2")?;
     node.run("[ -s /var/lib/skerry/agent/client.pem ]")?;
-    cluster.kubectl("-n full delete pod --all --timeout=60s")?;
+    cluster.kubectl("-n full delete pod --all --timeout=300s")?;
     node.run("umount /var/lib/kubelet && umount /var/lib/skerry/agent")?;
     is_clean(&node, &before)
 }

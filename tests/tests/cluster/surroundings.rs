@@ -146,7 +146,7 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
     within("part", "touch /end")?;
     cluster
         .run_until("kubectl -n seen exec mounts -c part -- sh -c '[ ! -e /end ] && ls /part/deep/file'")?;
-    cluster.kubectl("-n seen delete pod seen own mounts --timeout=60s")?;
+    cluster.kubectl("-n seen delete pod seen own mounts --timeout=300s")?;
     assert_eq!(node.run("ls /var/between/part/deep")?, "file\n");
     node.run("umount /var/between/a /var/between/b /var/between/part/deep")?;
     node.run_until(&format!("! {PAUSE} 2>/dev/null"))?;

@@ -67,7 +67,7 @@ fn pods_come_and_go_while_our_programs_are_killed() -> Result {
     assert_eq!(told.lines().map(str::to_owned).collect::<BTreeSet<_>>(), names);
     node.run_until(&format!("[ $(ls /var/lib/kubelet/pods | grep -c .) = {count} ]"))?;
     node.run_until(&format!("[ $(pgrep -cxf 'sleep 500000') = {count} ]"))?;
-    cluster.kubectl("-n torture delete pod --all --timeout=120s")?;
+    cluster.kubectl("-n torture delete pod --all --timeout=300s")?;
     node.run_until(&format!("[ \"$({TRACES})\" = '{}' ] || {{ {TRACES}; exit 1; }} >&2", traces.trim()))?;
     node.run_until(&format!(
         "[ \"$({look_whole})\" = '{}' ] || {{ {look_whole}; exit 1; }} >&2",
