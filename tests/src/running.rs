@@ -162,11 +162,18 @@ impl Running {
     ///
     /// When none comes in time.
     pub fn end_service(&self, program: &str, signal: &str) -> Result {
-        self.run_until(&format!("pidof {program}"))?;
-        let first = self.run(&format!("pidof {program}"))?;
+        // Children of PID 1 alone: what a service begins has its name for a moment. A monitor
+        // removes old files with another of its kind, which outlives it.
+        let all = format!(
+            "for p in $(pidof {program}); do \
+             [ \"$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2)\" = 1 ] && \
+             ! grep -q -e --remove /proc/$p/cmdline && echo $p; done 2>/dev/null"
+        );
+        let first = self.run(&format!("until {all} | head -n 1 | grep .; do sleep 0.2; done"))?;
+        let first = first.trim();
         let status = if program == "skerry-monitor" { format!("rm {STATUS}; ") } else { String::new() };
         self.run(&format!("{status}kill -{signal} {first}"))?;
-        self.run_until(&format!("pidof {program} | grep -vx {}", first.trim()))?;
+        self.run_until(&format!("{all} | grep -qvx {first}"))?;
         if status.is_empty() { Ok(()) } else { self.run_until(&format!("[ -e {STATUS} ]")) }
     }
 

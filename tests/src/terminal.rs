@@ -61,6 +61,21 @@ impl Terminal {
             .ok_or_else(|| Failure::new(format!("the command ended without {text:?}:\n{}", self.screen())))
     }
 
+    /// Waits for lines with these texts, in whichever order.
+    ///
+    /// # Errors
+    ///
+    /// When one does not come in time; everything that was on the screen is in it.
+    pub fn wait_for_all(&mut self, texts: &[&str]) -> Result {
+        let from = self.seen.len();
+        for text in texts {
+            if !self.seen[from..].iter().any(|line| line.contains(text)) {
+                self.wait_for(text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Presses a key.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ fn a_running_container_is_paused_looked_at_and_given_other_limits() -> Result {
     assert!(runtime("state a")?.contains("paused") && !runtime("list")?.contains("running"));
     assert_eq!(node.run(&format!("grep frozen {group}/cgroup.events"))?, "frozen 1\n");
     runtime("resume a")?;
-    let pid = node.container("a")?.pid;
+    let pid = node.life_of("a")?.0.pid;
     assert_eq!(runtime("ps --format json a")?, format!("[{pid}]\n"));
     let stats = runtime("events --stats a")?;
     assert!(stats.contains("\"limit\":33554432") && stats.contains("\"limit\":9"), "{stats}");
@@ -116,8 +116,7 @@ fn a_program_joins_a_container_that_has_given_its_controllers_on() -> Result {
     let node = Node::with_images()
         .config("[containers.a]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000000\"]\n")
         .boot()?;
-    node.console().wait_for("a: running")?;
-    let pid = node.container("a")?.pid;
+    let pid = node.life_of("a")?.0.pid;
     // As a container does that runs systemd, or containers of its own: a cgroup whose controllers
     // others below it have takes no process (cgroups(7), no internal processes).
     let below =

@@ -38,6 +38,7 @@ fn a_persons_container_outlives_monitor_and_boot_with_what_it_wrote() -> Result 
     first.power_off()?;
     let second = node()?;
     second.console().wait_for("kept: running")?;
+    second.run_until("/usr/libexec/skerry exec kept grep -c begun /log | grep -qx 2")?;
     assert_eq!(skerry(&second, "exec kept cat /log")?, "begun\nbegun\n");
     assert_eq!(
         skerry(&second, "ps -a --filter name=over --format '{{.Names}} {{.State}}'")?,

@@ -17,7 +17,8 @@ fn typed(node: &Running, line: &str) -> Result<String> {
     let now = node.console().from_now();
     node.console().send(format!("{line}\r"))?;
     // The prompt shows the line anew with each key, so this is what it is like at its end.
-    let said = now.after(&format!("{line}\x1b[K\n"))?;
+    // Somebody else may say a line before it goes to the next.
+    let said = now.after(&format!("{line}\x1b[K"))?.after("\n")?;
     let prompt = said.after(PROMPT)?;
     Ok(said.before(&prompt))
 }
@@ -27,7 +28,7 @@ fn containers_are_handled_at_the_prompt_of_the_console() -> Result {
     let node = node()?;
     let id = typed(&node, "run -d --name web --stop-signal KILL busybox sleep 1000000")?;
     // The monitor says on the same console what becomes of it.
-    assert!(id.contains("web: running"), "{id}");
+    node.console().wait_for("web: running")?;
     let is_id = |line: &&str| line.len() == 64 && line.bytes().all(|digit| digit.is_ascii_hexdigit());
     assert_eq!(id.lines().filter(is_id).count(), 1, "{id}");
     let listed = typed(&node, "ps --format '{{.Names}} {{.State}} {{.Image}}'")?;

@@ -48,8 +48,7 @@ fn make_itself_ends_well_after_ctrl_c() -> Result {
         script.current_dir(repository()),
         &format!("make run PORT={port} APPEND=skerry.set=hostname=typed"),
     )?;
-    terminal.wait_for("host name and loopback: typed")?;
-    terminal.wait_for(&format!("http://127.0.0.1:{port}"))?;
+    terminal.wait_for_all(&["host name and loopback: typed", &format!("http://127.0.0.1:{port}")])?;
     terminal.press(CTRL_C)?;
     assert!(terminal.end()?.success(), "{}", terminal.screen());
     Ok(())
@@ -66,8 +65,7 @@ fn an_image_of_ones_own_runs_whichever_kind_of_archive_it_is() -> Result {
     let port = free_port()?;
     let line = format!("IMAGE=nginx.tar PORT={port} tools/run boot");
     let mut terminal = Terminal::run(&mut checkout.command("script"), &line)?;
-    terminal.wait_for("app: running")?;
-    terminal.wait_for(&format!("http://127.0.0.1:{port}"))?;
+    terminal.wait_for_all(&["app: running", &format!("http://127.0.0.1:{port}")])?;
     terminal.press(CTRL_C)?;
     assert!(terminal.end()?.success(), "{}", terminal.screen());
     Ok(())
