@@ -25,7 +25,7 @@
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Program;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::descriptors;
 
 /// Longest error that is told whole, in bytes.
@@ -57,6 +57,12 @@ pub enum Message {
 impl From<OwnedFd> for Channel {
     fn from(socket: OwnedFd) -> Self {
         Self(socket)
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

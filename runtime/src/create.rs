@@ -184,8 +184,8 @@ fn build(
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
     performer.environment = bundle.config.process.iter().flat_map(|own| own.env.clone()).collect();
-    let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
-    drop(lock);
+    performer.lock = Some(lock);
+    let (pid, parent) = fork(plan, cgroup, performer, parent)?;
     record.process = record::Process::of(pid);
     let done = lead(place, record, plan, &parent, pid_file).and_then(|()| match starter {
         Starter::Other => parent.go(),
@@ -208,7 +208,7 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
 }
 
 /// Makes the first process, which performs the plan and does not return.
-fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
+fn fork(plan: &Plan, cgroup: Option<File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
     let mut own_pid = None;
     if let Some(path) = plan.namespaces.joined_pid() {
         let words = || format!("linux.namespaces: join {path}");
@@ -223,11 +223,11 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
     if plan.namespaces.is_born_in_sight() {
         prctl::set_dumpable(false).context(|| "close this process".into())?;
     }
-    let cgroup = cgroup.map(AsFd::as_fd);
+    let folder = cgroup.as_ref().map(AsFd::as_fd);
     let forked = match plan.namespaces.birth() {
-        Birth::Cloned => sys::fork::fork(u64::from(flags), cgroup)
+        Birth::Cloned => sys::fork::fork(u64::from(flags), folder)
             .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone())),
-        Birth::Between => between::fork(&plan.namespaces, cgroup),
+        Birth::Between => between::fork(&plan.namespaces, folder),
     };
     match forked? {
         Some(pid) => {
@@ -238,7 +238,7 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
             Ok((pid, parent))
         }
         None => {
-            drop(parent);
+            drop((parent, cgroup));
             performer.perform(&plan.steps)
         }
     }

@@ -161,7 +161,7 @@ fn join_and_fork(
             follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
         }
         None => {
-            drop(parent);
+            drop((parent, cgroup));
             if scope.is_some() && performer.channel.wait_for_go().is_err() {
                 sys::fork::exit_now(1);
             }

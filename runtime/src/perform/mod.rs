@@ -35,7 +35,8 @@ use program::Found;
 use spec::bundle::{Hooks, State};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 /// What the steps need beside what they say, and what they leave for each other.
@@ -53,6 +54,8 @@ pub struct Performer {
     pub console: Option<OwnedFd>,
     /// `start` connects here; without it the parent's next word starts the program.
     pub listener: Option<UnixListener>,
+    /// Held until the exec.
+    pub lock: Option<File>,
     /// What hooks are told.
     pub state: State,
     /// Hooks of the container's own moments.
@@ -77,6 +80,7 @@ impl Performer {
             root: None,
             console: None,
             listener: None,
+            lock: None,
             state,
             hooks: Hooks::default(),
             environment: Vec::new(),
@@ -130,14 +134,8 @@ impl Performer {
             Step::Hooks(moment) => self.run_hooks(*moment),
             Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
-            Step::Pivot { by_chroot, shared } => {
-                self.mounts.end();
-                mount::pivot(self.root()?, *by_chroot, *shared)
-            }
-            Step::Chroot => {
-                self.mounts.end();
-                mount::change_root(self.root()?)
-            }
+            Step::Pivot { by_chroot, shared } => mount::pivot(self.root()?, *by_chroot, *shared),
+            Step::Chroot => mount::change_root(self.root()?),
             Step::MakeFolder(path) => {
                 std::fs::create_dir_all(path).or_else(files::if_read_only).context(|| format!("make {path}"))
             }
@@ -169,9 +167,7 @@ impl Performer {
             Step::NoNewPrivileges => {
                 prctl::set_no_new_privs().context(|| "process.noNewPrivileges: set".into())
             }
-            Step::CloseFrom(first) => {
-                sys::descriptors::close_on_exec_from(*first).context(|| "close descriptors".into())
-            }
+            Step::CloseFrom(first) => self.close_from(*first),
             Step::Wait => self.wait(),
             Step::Seccomp(filter) if filter.has_listener() => self.channel.load(filter),
             Step::Seccomp(filter) => {
@@ -187,6 +183,22 @@ impl Performer {
 
     fn root(&self) -> Result<BorrowedFd<'_>> {
         root(self.root.as_ref())
+    }
+
+    /// Closes what is needed no more, which the caller has left open, or which lies where it said that it gives some.
+    fn close_from(&mut self, first: u32) -> Result<()> {
+        let mut own = self.mounts.end();
+        own.extend(mem::take(&mut self.parent).end());
+        own.extend(self.joined.drain(..).map(|(.., namespace)| namespace.into()));
+        own.extend(self.idmapped.drain(..).map(|(_, tree)| tree));
+        let (above, below) = own.into_iter().partition(|one| one.as_raw_fd().cast_unsigned() >= first);
+        sys::descriptors::close_all(below);
+        Vec::<OwnedFd>::into_iter(above).for_each(mem::forget);
+        let kept = [self.root.as_ref(), self.console.as_ref()].into_iter().flatten().map(AsFd::as_fd);
+        let kept =
+            kept.chain(self.listener.as_ref().map(AsFd::as_fd)).chain(self.lock.as_ref().map(AsFd::as_fd));
+        let kept: Vec<_> = kept.chain([self.channel.as_fd()]).collect();
+        sys::descriptors::close_from(first, &kept).context(|| "close descriptors".into())
     }
 
     fn terminal(&mut self, size: Option<(u16, u16)>, is_console: bool) -> Result<()> {

@@ -74,10 +74,9 @@ pub struct Mounts {
 const MOST_SPENT: usize = 64;
 
 impl Mounts {
-    /// Nothing more is mounted.
-    pub fn end(&mut self) {
-        descriptors::close_all(std::mem::take(&mut self.spent));
-        self.empty_folder = None;
+    /// Nothing more is mounted: what is left to close.
+    pub fn end(&mut self) -> Vec<OwnedFd> {
+        self.spent.drain(..).chain(self.empty_folder.take()).collect()
     }
 
     fn spend(&mut self, descriptors: impl IntoIterator<Item = OwnedFd>) {

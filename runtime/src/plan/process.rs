@@ -58,12 +58,13 @@ const RLIMITS: [&str; 16] = [
 pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
     let processors = scheduling::affinity(process)?.last;
-    let mut steps = vec![Step::Signals, Step::Session, Step::Undumpable];
+    let close = Step::CloseFrom(preserve_fds.saturating_add(3));
+    let mut steps = vec![close, Step::Signals, Step::Session, Step::Undumpable];
     steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
     steps.extend(memory_policy::step(linux)?);
-    steps.extend(before(process, preserve_fds, 0)?);
+    steps.extend(before(process, 0)?);
     steps.extend(after(process, linux.seccomp.as_ref())?);
     Ok(steps)
 }
@@ -79,7 +80,7 @@ pub(super) fn size(process: &Process) -> Option<(u16, u16)> {
 pub(super) const USUAL_UMASK: u32 = 0o022;
 
 /// What `create` still can say that it went wrong.
-pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<Vec<Step>> {
+pub(super) fn before(process: &Process, listen_fds: u32) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
     steps.extend(scheduling::steps(process)?);
@@ -106,7 +107,6 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom(preserve_fds.saturating_add(listen_fds).saturating_add(3)));
     Ok(steps)
 }
 

@@ -1,8 +1,10 @@
 //! What a container may not do.
 
+use crate::descriptors::after;
 use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 
 /// The sets of /proc/self/status by name.
 fn sets(bundle: Bundle) -> Vec<(String, u64)> {
@@ -134,6 +136,56 @@ fn a_working_directory_of_the_host_is_out_of_reach() {
         let cwd = format!("/proc/self/fd/{number}");
         let ran = container.exec_with(&["--cwd", &cwd], ["ls", "../../../../boot"]);
         assert_ne!(ran.code, 0, "{cwd}: {ran:?}");
+    }
+}
+
+/// Where the host's busybox would be, seen from a folder of the host that is open under this number.
+fn by_descriptor(number: u32) -> String {
+    format!("/proc/self/fd/{number}/../../../../../../../../run/busybox")
+}
+
+#[test]
+fn a_program_of_the_host_is_out_of_reach() {
+    // CVE-2024-21626, by what is executed: a path of config.json, or a link of the image.
+    let bundle = Bundle::new();
+    symlink(by_descriptor(9), bundle.rootfs().join("bin/escape")).unwrap();
+    let leak = "exec 9< /";
+    for program in (3..16).map(by_descriptor).chain(["escape".to_owned()]) {
+        let bundle = bundle.clone().args([&program, "echo", "escaped"]);
+        let ran = after(leak, &bundle, &[]);
+        if ran.stdout.contains("escaped") && fails(Peer::Crun, "1.8.1 closes at the exec") {
+            return;
+        }
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{program}: {ran:?}");
+    }
+    let container = bundle.clone().long().start();
+    for program in (3..16).map(by_descriptor).chain(["escape".to_owned()]) {
+        let inner = container.command("exec", &[]);
+        let mut exec = std::process::Command::new("sh");
+        exec.args(["-c", &format!("{leak}; exec \"$@\""), "sh"]).arg(inner.get_program());
+        exec.args(inner.get_args()).args([&program, "echo", "escaped"]);
+        let ran = finish(exec);
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{program}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_working_directory_is_not_made_on_the_host() {
+    // CVE-2024-21626: one that is not there is made.
+    for number in 3..16 {
+        let cwd = format!("/proc/self/fd/{number}/../../../../../../../../run/made");
+        after("exec 9< /", &Bundle::new().set("/process/cwd", json!(cwd)), &[]);
+        assert!(!std::path::Path::new("/run/made").exists(), "{cwd}");
+    }
+}
+
+#[test]
+fn descriptors_of_the_runtime_are_not_taken_for_the_callers() {
+    // The caller says that it gives more than it does.
+    for number in 3..16 {
+        let bundle = Bundle::new().args([&by_descriptor(number), "echo", "escaped"]);
+        let ran = finish(bundle.command("run", &["--preserve-fds", "20"]));
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{number}: {ran:?}");
     }
 }
 
