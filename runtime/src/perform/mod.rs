@@ -217,7 +217,7 @@ impl Performer {
                 hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, Around::Host)
             }
             Moment::StartContainer => {
-                let around = Around::Container(&self.environment);
+                let around = Around::Container(&self.environment, self.own_program);
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state, around)
             }
         }

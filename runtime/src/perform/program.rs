@@ -38,7 +38,7 @@ pub fn folder(path: &str) -> Result<()> {
 pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let name = program.args.first().map_or("", String::as_str);
     let path = look(name, &program.env)?;
-    if own.is_some_and(|own| guard::runs(own, &path)) && !is_first_process(&path) {
+    if own.is_some_and(|own| guard::runs(own, &path) && !is_first_process(own, &path)) {
         return Err(Error(format!("process.args[0]: {name:?} is the container runtime itself")));
     }
     let text = |text: &String, what: &str| {
@@ -58,11 +58,12 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
 }
 
 /// The runtime itself, bound in by its caller to be the container's first process. On a read-only mount
-/// no container can write to what it runs from (CVE-2019-5736), and a link is no mount.
-fn is_first_process(path: &Path) -> bool {
+/// no container can write to what it runs from (CVE-2019-5736). A link is no mount, and what a script is run by
+/// lies on another.
+fn is_first_process(own: Identity, path: &Path) -> bool {
     let is_file = || fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     let is_read_only = || statvfs(path).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
-    path == Path::new(reaper::NAME) && is_file() && is_read_only()
+    path == Path::new(reaper::NAME) && guard::is(own, path) && is_file() && is_read_only()
 }
 
 /// Callers tell by these words, runc's, that a program is missing.

@@ -206,6 +206,32 @@ fn the_runtime_cannot_be_overwritten_from_inside() {
 }
 
 #[test]
+fn the_runtime_is_no_interpreter_and_no_hook() {
+    // CVE-2019-5736: the kernel's name of an interpreter ends at a zero byte, and hooks are executed as well.
+    if fails(Peer::Runc, "runs a copy of itself") || fails(Peer::Crun, "runs a copy of itself") {
+        return;
+    }
+    let words = "is the container runtime itself";
+    let script = |text: &str, path: &str| {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let bundle = Bundle::new().link("bin/self", "/proc/self/exe");
+    script("#!/proc/self/exe\0x\n", bundle.rootfs().join("bin/script").to_str().unwrap());
+    let error = bundle.clone().args(["script", "--version"]).run().error();
+    assert!(error.contains(words), "{error}");
+    for path in ["/bin/self", "/bin/script", "/proc/self/exe"] {
+        let error = bundle.clone().hook("startContainer", json!({ "path": path })).run().error();
+        assert!(error.contains(words), "{path}: {error}");
+    }
+    script("#!/proc/self/exe\n", "/run/script");
+    let first =
+        Bundle::new().bind("/run/script", "/dev/init", &["bind", "ro"]).args(["/dev/init", "--", "true"]);
+    let error = first.run().error();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
 fn the_runtime_is_a_first_process_where_it_cannot_be_written() {
     if fails(Peer::Runc, "is no first process") || fails(Peer::Crun, "is no first process") {
         return;
