@@ -286,7 +286,7 @@ fn lead(
             Message::NetDevices => net_devices::move_to(pid, &plan.net_devices)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone | Message::Born(_) | Message::Listener => return Err(gone()),
+            Message::Gone | Message::NotRun(_) | Message::Born(_) | Message::Listener => return Err(gone()),
         }
         channel.go()?;
     }

@@ -158,7 +158,8 @@ fn join_and_fork(
                 parent.go()?;
             }
             record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
-            follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
+            let (state, program) = (record.state(Status::Running), process.args.first());
+            follow(pid, process, |pid| agent::hear(&parent, agent, pid, state, program))
         }
         None => {
             drop((parent, cgroup));

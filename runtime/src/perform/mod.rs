@@ -17,6 +17,7 @@ mod selinux;
 pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
 pub use idmap::trees as idmapped;
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
+pub use program::cannot_run;
 pub use scheduling::affinity as set_affinity;
 pub use selinux::check as check_selinux;
 
@@ -38,6 +39,7 @@ use std::fs::File;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use sys::trampoline::Trampoline;
 
 /// What the steps need beside what they say, and what they leave for each other.
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub struct Performer {
     /// The runtime's own file, which no container may run.
     pub own_program: Option<guard::Identity>,
     found: Option<Found>,
+    trampoline: Option<Trampoline>,
     /// The folder of device nodes and links.
     parent: Parent,
     mounts: Mounts,
@@ -86,6 +89,7 @@ impl Performer {
             environment: Vec::new(),
             own_program: guard::Identity::of_this_program(),
             found: None,
+            trampoline: None,
             parent: Parent::default(),
             mounts: Mounts::default(),
         }
@@ -146,6 +150,11 @@ impl Performer {
             Step::Scheduler(attributes) => scheduling::scheduler(attributes),
             Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
             Step::Affinity(processors) => scheduling::affinity("final", processors),
+            Step::Trampoline => {
+                // Where a machine wants no programs in memory the guard is all there is.
+                self.trampoline = Trampoline::new(self.channel.as_fd()).ok();
+                Ok(())
+            }
             Step::Rlimit(limit) => rlimit(limit),
             Step::Umask(mask) => {
                 umask(Mode::from_bits_truncate(*mask));
@@ -177,7 +186,7 @@ impl Performer {
                 credentials::capabilities(*effective, *permitted, *inheritable, *ambient)
             }
             Step::NoProgram => Err(Error::new("process: is missing, so there is nothing to start")),
-            Step::Exec => self.found.as_ref().map_or(Ok(()), Found::exec),
+            Step::Exec => self.found.as_ref().map_or(Ok(()), |found| found.exec(self.trampoline.as_ref())),
         }
     }
 
@@ -228,8 +237,7 @@ impl Performer {
         self.channel.ready()?;
         let Some(listener) = self.listener.take() else { return Ok(()) };
         let (connection, _) = listener.accept().context(|| "wait for start".into())?;
-        self.channel = Channel::from(OwnedFd::from(connection));
-        Ok(())
+        self.channel.become_other(&connection.into())
     }
 }
 

@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use sys::trampoline::Trampoline;
 
 /// Where programs are looked for when the environment does not say (execvp(3)).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -95,16 +96,21 @@ fn can_run(path: &Path) -> nix::Result<()> {
     if path.is_file() { Ok(()) } else { Err(Errno::EACCES) }
 }
 
+/// Why a program that was found did not become one.
+pub fn cannot_run(name: &str, error: Errno) -> Error {
+    let cause = match error {
+        Errno::ENOENT => "no such file or directory (or its interpreter is missing)".to_owned(),
+        error => error.cause(),
+    };
+    Error(format!("process.args[0]: exec: {name:?}: {cause}"))
+}
+
 impl Found {
     /// Becomes the program, with no signal blocked; returns only when it cannot.
-    pub fn exec(&self) -> Result<()> {
+    pub fn exec(&self, trampoline: Option<&Trampoline>) -> Result<()> {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-        match execve(&self.path, &self.args, &self.env) {
-            Err(Errno::ENOENT) => Err(Error(format!(
-                "process.args[0]: exec: {:?}: no such file or directory (or its interpreter is missing)",
-                self.path
-            ))),
-            Err(error) => Err(Error(format!("process.args[0]: exec: {:?}: {}", self.path, error.cause()))),
-        }
+        trampoline.map(|trampoline| trampoline.exec(&self.path, &self.args, &self.env));
+        let Err(error) = execve(&self.path, &self.args, &self.env);
+        Err(cannot_run(&self.path.to_string_lossy(), error))
     }
 }

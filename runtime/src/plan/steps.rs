@@ -113,6 +113,8 @@ pub enum Step {
     },
     /// sched_setaffinity(2), of what `exec` adds.
     Affinity(Vec<usize>),
+    /// Makes what the last step goes by (`sys::trampoline`).
+    Trampoline,
     /// setrlimit(2)
     Rlimit(Rlimit),
     /// umask(2)
@@ -214,7 +216,7 @@ pub fn steps(
     steps.extend(memory_policy::step(linux)?);
     match &config.process {
         Some(process) => {
-            steps.extend(process::before(process, given.listen_fds)?);
+            steps.extend(process::before(process, linux.seccomp.as_ref(), given.listen_fds)?);
             steps.push(Step::Wait);
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);

@@ -1,7 +1,7 @@
 //! What a container may not do.
 
 use crate::descriptors::after;
-use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read};
+use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read, sh};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -229,6 +229,53 @@ fn the_runtime_is_no_interpreter_and_no_hook() {
         Bundle::new().bind("/run/script", "/dev/init", &["bind", "ro"]).args(["/dev/init", "--", "true"]);
     let error = first.run().error();
     assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn a_program_that_is_exchanged_after_it_was_looked_at_is_not_the_runtime() {
+    // CVE-2019-5736: between `create` and `start` its path comes to lead to /proc/self/exe.
+    if fails(Peer::Runc, "runs a copy of itself") || fails(Peer::Crun, "runs a copy of itself") {
+        return;
+    }
+    let bundle = Bundle::new().file("bin/program", "").args(["program", "--version"]);
+    let program = bundle.rootfs().join("bin/program");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let container = bundle.create();
+    std::fs::remove_file(&program).unwrap();
+    symlink("/proc/self/exe", &program).unwrap();
+    finish(container.command("start", &[]));
+    container.wait();
+    assert!(!container.stdout().contains("runtime"), "{}", container.stdout());
+}
+
+#[test]
+fn why_a_program_that_was_found_cannot_run_is_told() {
+    if fails(Peer::Runc, "1.1.5 lets `start` succeed") || fails(Peer::Crun, "1.8.1 names no program") {
+        return;
+    }
+    let script = |bundle: &Bundle| {
+        let path = bundle.rootfs().join("bin/script");
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    // Also where a machine wants no programs in memory, or lets none be made.
+    for memfd_noexec in ["0", "1", "2"] {
+        sh(&format!("echo {memfd_noexec} > /proc/sys/vm/memfd_noexec"));
+        for (text, words) in [("#!/no/such\n", "o such file or directory"), ("\u{7f}ELF", "xec format error")]
+        {
+            let bundle = Bundle::new().file("bin/script", text).args(["script"]);
+            script(&bundle);
+            let error = bundle.run().error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+            let container = bundle.clone().long().start();
+            let error = container.exec(["script"]).error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+            let created = Bundle::new().file("bin/script", text).args(["script"]);
+            script(&created);
+            let error = created.create().start().error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+        }
+        assert_eq!(Bundle::new().args(["echo", "one", "two  three"]).says(), "one two  three\n");
+    }
 }
 
 #[test]
