@@ -151,6 +151,14 @@ impl Place {
         serde_json::from_slice(&text).context(|| format!("read {}", self.file("state.json").display()))
     }
 
+    /// Whether no record was ever written whole: then nothing runs. After a power cut it may be empty.
+    pub fn is_unwritten(&self) -> bool {
+        match fs::metadata(self.file("state.json")) {
+            Ok(about) => about.len() == 0,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
     /// Replaces the record.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! From `create` to `delete`.
 
 use crate::support::{
-    Bundle, Peer, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
+    Bundle, Peer, STATE, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -187,6 +187,35 @@ fn an_unknown_container_is_deleted_by_force_alone() {
         let error = finish(runtime([verb, "nobody"])).error();
         assert!(error.contains("exist") || error.contains("nobody"), "{error}");
     }
+}
+
+#[test]
+fn a_container_whose_record_cannot_be_read_is_not_forgotten() {
+    if fails(Peer::Runc, "has other records") || fails(Peer::Crun, "has other records") {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    let path = format!("{STATE}/{}/state.json", container.id);
+    let record = read(&path);
+    std::fs::write(&path, &record[..20]).unwrap();
+    let error = container.delete_force().error();
+    assert!(error.contains("state.json"), "{error}");
+    assert_eq!(read(&path), record[..20]);
+    std::fs::write(&path, record).unwrap();
+    assert_eq!(container.status(), "running");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+    // None that was ever written whole.
+    for id in ["none", "empty"] {
+        std::fs::create_dir_all(format!("{STATE}/{id}")).unwrap();
+        std::fs::write(
+            format!("{STATE}/{id}/{}", if id == "none" { "state.json.new" } else { "state.json" }),
+            "",
+        )
+        .unwrap();
+        finish(runtime(["delete", "--force", id])).ok();
+    }
+    assert_eq!(leftovers(), [""; 0]);
 }
 
 #[test]
