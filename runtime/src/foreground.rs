@@ -2,6 +2,7 @@
 //! signals, and plays the terminal's other side when nobody else does.
 
 use crate::error::{Context, Result};
+use crate::reaper;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc::{SIGCHLD, SIGURG, SIGWINCH};
@@ -11,8 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, read, write};
+use nix::unistd::{read, write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::terminal;
@@ -93,13 +93,8 @@ impl Foreground {
                 number => drop(sys::process::kill(pid, number)),
             }
         }
-        let ended = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG))
-            .context(|| "wait for the program".into())?;
-        Ok(match ended {
-            WaitStatus::Exited(_, status) => Some(status as u8),
-            WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32 as u8),
-            _ => None,
-        })
+        let ended = sys::process::reap_if_ended(pid).context(|| "wait for the program".into())?;
+        Ok(ended.map(reaper::code))
     }
 }
 

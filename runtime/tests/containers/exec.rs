@@ -22,6 +22,8 @@ fn it_gives_what_the_program_says_and_its_exit_code() {
     let ran = container.exec(["sh", "-c", "echo out; echo err >&2; exit 42"]);
     assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (42, "out\n", "err\n"));
     assert_eq!(container.exec(["sh", "-c", "kill -KILL $$"]).code, 128 + 9);
+    // A real-time signal, which has no name.
+    assert_eq!(container.exec(["sh", "-c", "kill -40 $$"]).code, 128 + 40);
     assert_eq!(container.exec(["true"]).code, 0);
 }
 
