@@ -60,7 +60,7 @@ pub fn exec(
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let cgroup = cgroup(&record, arguments.cgroup.as_deref())?;
     let pid = join_and_fork(&record, &config, &process, &steps, console, cgroup)?;
-    write_pid(arguments.pid_file.as_deref(), pid)?;
+    write_pid(arguments.pid_file.as_deref(), pid).inspect_err(|_| end(pid))?;
     Ok(pid)
 }
 
@@ -275,12 +275,10 @@ fn follow(pid: i32, process: &Process, hear: impl FnOnce(i32) -> Result<Message>
         Some(value) => crate::create::set_oom_score(pid, value),
         None => Ok(()),
     };
-    match outcome.and_then(|()| hear(pid)) {
+    let ran = match outcome.and_then(|()| hear(pid)) {
         Ok(Message::Gone) => Ok(pid),
-        Ok(Message::Failed(error)) | Err(error) => {
-            sys::process::reap(pid);
-            Err(error)
-        }
+        Ok(Message::Failed(error)) | Err(error) => Err(error),
         Ok(other) => Err(Error(format!("the new process said {other:?}"))),
-    }
+    };
+    ran.inspect_err(|_| end(pid))
 }

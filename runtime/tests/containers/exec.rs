@@ -153,6 +153,25 @@ fn a_detached_one_goes_on_and_its_pid_is_in_the_file() {
 }
 
 #[test]
+fn one_that_fails_late_leaves_no_program() {
+    let container = Bundle::new().long().start();
+    let error =
+        container.exec_with(&["--detach", "--pid-file", "/no/such/pid"], ["tail", "-f", "/dev/null"]).error();
+    assert!(error.contains("/no/such/"), "{error}");
+    let process = json!({
+        "args": ["tail", "-f", "/dev/null"], "cwd": "/", "env": ["PATH=/bin"], "user": { "uid": 0, "gid": 0 },
+        "oomScoreAdj": 5000,
+    });
+    write("/run/process.json", process.to_string()).unwrap();
+    let words = "takes it from config.json alone";
+    if !fails(Peer::Runc, words) && !fails(Peer::Crun, words) {
+        finish(container.command("exec", &["--detach", "--process", "/run/process.json"])).error();
+    }
+    let left = container.sh("pidof tail | wc -w");
+    assert!(left == "0\n" || fails(Peer::Crun, "1.8.1 leaves it"), "{left}");
+}
+
+#[test]
 fn a_container_that_does_not_run_is_refused() {
     let container = Bundle::new().start();
     container.wait();
