@@ -1,7 +1,7 @@
 //! From `create` to `delete`.
 
 use crate::support::{
-    Bundle, Peer, STATE, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
+    Bundle, Container, Peer, STATE, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -143,6 +143,37 @@ fn kill_all_reaches_every_process() {
     container.wait();
     container.delete().ok();
     assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn kill_ends_what_no_pid_namespace_does() {
+    let bundle = Bundle::new().namespace("pid", None).sh("sleep 1000 & sleep 1000 & echo ready; wait");
+    let left = |container: &Container| read(format!("/sys/fs/cgroup/{}/cgroup.procs", container.id));
+    let ends = |container: Container| {
+        eventually("all end", || left(&container).is_empty());
+        container.delete_force().ok();
+    };
+    let container = bundle.start();
+    container.says("ready");
+    container.kill("TERM").ok();
+    eventually("two are left", || left(&container).lines().count() == 2);
+    container.delete_force().ok();
+    let words = "kills the first process alone";
+    if fails(Peer::Runc, words) || fails(Peer::Crun, words) {
+        return;
+    }
+    let container = bundle.start();
+    container.says("ready");
+    container.kill("KILL").ok();
+    ends(container);
+    // Also those that are born all the time.
+    let many = "while :; do sh -c 'sleep 1000 & sleep 1000 &'; done & echo ready; sleep 0.1; wait";
+    let container = Bundle::new().namespace("pid", None).sh(many).start();
+    container.says("ready");
+    let mut kill = container.command("kill", &["--all"]);
+    kill.arg("KILL");
+    finish(kill).ok();
+    ends(container);
 }
 
 #[test]
