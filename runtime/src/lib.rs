@@ -46,6 +46,7 @@ use create::Starter;
 use error::Result;
 use foreground::Foreground;
 use log::Log;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -87,7 +88,10 @@ fn open_standard_descriptors() {
     let is_closed = |one: &&PollFd<'_>| one.revents().is_some_and(|seen| seen.contains(PollFlags::POLLNVAL));
     for _ in all.iter().filter(is_closed) {
         // It takes the lowest number that is free.
-        std::mem::forget(std::fs::File::options().read(true).write(true).open("/dev/null"));
+        let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else { return };
+        // It is the program's, too.
+        let _ = fcntl(&null, FcntlArg::F_SETFD(FdFlag::empty()));
+        std::mem::forget(null);
     }
 }
 
