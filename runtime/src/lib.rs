@@ -61,9 +61,11 @@ pub fn run() {
     }
     open_standard_descriptors();
     let arguments = std::env::args_os().skip(1);
-    let code = match arguments::parse(arguments, default_root()) {
-        Ok((globals, command)) => {
-            let log = Log::new(&globals);
+    let mut globals = Globals::of(default_root());
+    let command = arguments::parse(arguments, &mut globals);
+    let log = Log::new(&globals);
+    let code = match command {
+        Ok(command) => {
             let failed = if matches!(command, Command::Exec(_)) { EXEC_FAILED } else { 1 };
             perform(&globals, command, &log).unwrap_or_else(|error| {
                 log.error(&error);
@@ -71,7 +73,7 @@ pub fn run() {
             })
         }
         Err(error) => {
-            Log::default().error(&error);
+            log.error(&error);
             1
         }
     };
