@@ -88,6 +88,23 @@ fn no_new_privileges_is_set_or_not() {
 }
 
 #[test]
+fn a_nested_user_namespace_mounts_no_proc_without_masks() {
+    let script = "unshare -U -r -m -p -f mount -t proc proc /tmp 2> /dev/null && echo mounted; \
+                  unshare -U -r -n -m mount -t sysfs sysfs /tmp 2> /dev/null && echo mounted; cat /proc/self/comm";
+    let bundle = Bundle::new().sh(script);
+    assert_eq!(bundle.says(), "cat\n");
+    let said = finish(bundle.command("run", &["--no-pivot"])).ok().stdout;
+    assert!(said == "cat\n" || fails(Peer::Crun, "1.8.1 leaves the host's"), "{said}");
+    let users = Bundle::new().user_namespace().sh(script);
+    let ran = finish(users.command("run", &["--no-pivot"]));
+    let words = "leaves the host's in a user namespace";
+    assert!(ran.stdout == "cat\n" || fails(Peer::Crun, words) || fails(Peer::Runc, words), "{ran:?}");
+    let plain =
+        Bundle::new().set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([])).sh(script);
+    assert!(plain.says().starts_with("mounted\n"), "without masks there is nothing to keep");
+}
+
+#[test]
 fn masked_paths_are_empty_and_cannot_be_unmasked() {
     let bundle = Bundle::new()
         .folder("secret/inner")
