@@ -47,7 +47,7 @@ pub fn exec(
         }
     }
     let config = place.config()?;
-    let process = given.map_or_else(|| process(arguments, &config), Ok)?;
+    let process = given.map_or_else(|| process(arguments, &config), |given| Ok(filled(given, &config)))?;
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
@@ -72,6 +72,24 @@ pub fn given(arguments: &arguments::Exec) -> Result<Option<Process>> {
     let Some(path) = &arguments.process else { return Ok(None) };
     let text = fs::read(path).context(|| format!("--process: read {}", path.display()))?;
     bundle::parse(&text, path).map(Some)
+}
+
+/// What a file says; where it is silent about what keeps the program in bounds the container's holds, as with runc.
+fn filled(mut process: Process, config: &Config) -> Process {
+    let Some(own) = config.process.clone() else { return process };
+    if process.rlimits.is_empty() {
+        process.rlimits = own.rlimits;
+    }
+    let labels = [
+        (&mut process.apparmor_profile, own.apparmor_profile),
+        (&mut process.selinux_label, own.selinux_label),
+    ];
+    labels.into_iter().filter(|(label, _)| label.is_empty()).for_each(|(label, own)| *label = own);
+    process.capabilities = process.capabilities.or(own.capabilities);
+    process.scheduler = process.scheduler.or(own.scheduler);
+    process.io_priority = process.io_priority.or(own.io_priority);
+    process.exec_cpu_affinity = process.exec_cpu_affinity.or(own.exec_cpu_affinity);
+    process
 }
 
 /// What the command line says; the rest is the container's.

@@ -1,6 +1,6 @@
 //! A program more in a running container.
 
-use crate::support::{Bundle, Peer, begin, eventually, fails, finish, read, runtime};
+use crate::support::{Bundle, Peer, begin, capabilities, eventually, fails, finish, read, runtime};
 use serde_json::json;
 use std::fs::write;
 
@@ -108,6 +108,26 @@ fn a_file_describes_the_process() {
     assert_eq!(limits[4], "60");
     // The race is Go's (golang/go#46279).
     assert!(limits[3] == "50" || fails(Peer::Runc, "1.1.5 raises the soft limit now and then"), "{said}");
+}
+
+#[test]
+fn what_a_file_leaves_out_is_the_containers() {
+    let names = ["CAP_CHOWN", "CAP_KILL"];
+    let container = Bundle::new()
+        .set("/process/capabilities", capabilities(&names))
+        .set("/process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 70, "hard": 80 }]))
+        .long()
+        .start();
+    let process = json!({
+        "args": ["sh", "-c", "ulimit -Hn; grep CapEff /proc/self/status"],
+        "cwd": "/", "env": ["PATH=/bin"], "user": { "uid": 0, "gid": 0 },
+    });
+    write("/run/process.json", process.to_string()).unwrap();
+    let said = finish(container.command("exec", &["--process", "/run/process.json"])).ok().stdout;
+    let (limit, capabilities) = said.split_once('\n').unwrap();
+    assert_eq!(capabilities, "CapEff:\t0000000000000021\n");
+    let words = "leaves the caller's limits";
+    assert!(limit == "80" || fails(Peer::Runc, words) || fails(Peer::Crun, words), "{limit}");
 }
 
 #[test]
