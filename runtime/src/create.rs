@@ -90,6 +90,7 @@ pub fn create(
         process: None,
         complete: false,
         mount_before: None,
+        no_new_keyring: arguments.no_new_keyring,
         rdt: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,

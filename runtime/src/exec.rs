@@ -56,7 +56,8 @@ pub fn exec(
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
     plan::needs_selinux(Some(&process), &none).map_or(Ok(()), perform::check_selinux)?;
-    let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
+    let keyring = (!record.no_new_keyring).then_some(id.as_str());
+    let steps = plan::exec(&process, linux, arguments.preserve_fds, keyring)?;
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let cgroup = cgroup(&record, arguments.cgroup.as_deref())?;
     let pid = join_and_fork(&record, &config, &process, &steps, console, cgroup)?;

@@ -57,6 +57,9 @@ pub struct Record {
     /// the caller's mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_before: Option<u64>,
+    /// Its processes stay in the session keyring of who calls for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_new_keyring: bool,
     /// What systemd has made as the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,

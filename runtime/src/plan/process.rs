@@ -5,7 +5,7 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, memory_policy, personality, refuse, scheduling};
+use super::{Step, memory_policy, personality, refuse, scheduling, selinux};
 use crate::error::{Error, Result};
 use crate::seccomp;
 use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
@@ -52,15 +52,17 @@ const RLIMITS: [&str; 16] = [
     "RTTIME",
 ];
 
-/// The steps of a process that `exec` adds, once it is in the container.
+/// The steps of a process that `exec` adds, once it is in the container of this name, if it is to have a session keyring.
 ///
 /// # Errors
 /// What the process asks for and cannot have, by its JSON path.
-pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
+pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option<&str>) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
     let processors = scheduling::affinity(process)?.last;
     let close = Step::CloseFrom(preserve_fds.saturating_add(3));
-    let mut steps = vec![close, Step::Signals, Step::Session, Step::Undumpable];
+    let mut steps = vec![close, Step::Signals, Step::Session];
+    steps.extend(keyring.iter().flat_map(|id| selinux::keyring(id, &process.selinux_label)));
+    steps.push(Step::Undumpable);
     steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
@@ -261,6 +263,21 @@ mod tests {
             !has_trampoline(&root, Some(&serde_json::from_value(profile).unwrap()))
         };
         assert!(trampoline::CALLS.into_iter().all(refused) && !refused("read"));
+    }
+
+    #[test]
+    fn exec_leaves_the_callers_session_keyring() {
+        let mut process = Process { args: vec!["true".into()], cwd: "/".into(), ..Process::default() };
+        let keyrings = |process: &Process, name| {
+            let steps = exec(process, &Linux::default(), 0, name).unwrap().into_iter();
+            steps.filter(|step| matches!(step, Step::Keyring(_) | Step::KeyLabel(_))).collect::<Vec<_>>()
+        };
+        let own = Step::Keyring("_ses.abc".into());
+        assert!(keyrings(&process, Some("abc")).iter().eq([&own]));
+        assert_eq!(keyrings(&process, None), []);
+        process.selinux_label = "label".into();
+        let labelled = [Step::KeyLabel("label".into()), own, Step::KeyLabel(String::new())];
+        assert_eq!(keyrings(&process, Some("abc")), labelled);
     }
 
     #[test]

@@ -194,7 +194,7 @@ pub fn steps(
     let mut steps = vec![Step::Signals, Step::Session];
     if !given.no_new_keyring {
         let label = config.process.as_ref().map_or("", |process| process.selinux_label.as_str());
-        steps.extend(selinux::keyring(format!("_ses.{}", given.id), label));
+        steps.extend(selinux::keyring(given.id, label));
     }
     steps.extend((given.systemd_cgroup || namespaces.maps_users()).then_some(Step::AwaitParent));
     steps.extend(enter(namespaces));
