@@ -110,8 +110,9 @@ fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
         process.apparmor_profile.clone_from(profile);
     }
     if let Some(user) = &arguments.user {
-        (process.user.uid, process.user.gid) = user_of(user)?;
-        process.user.additional_gids.clear();
+        let (uid, gid) = user_of(user)?;
+        process.user.uid = uid;
+        process.user.gid = gid.unwrap_or(process.user.gid);
     }
     process.user.additional_gids.extend(&arguments.additional_gids);
     add_capabilities(&mut process, &arguments.cap);
@@ -119,9 +120,9 @@ fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
 }
 
 /// `UID` or `UID:GID`.
-fn user_of(text: &str) -> Result<(u32, u32)> {
-    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    match (uid.parse(), gid.parse()) {
+fn user_of(text: &str) -> Result<(u32, Option<u32>)> {
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    match (uid.parse(), gid.map(str::parse).transpose()) {
         (Ok(uid), Ok(gid)) => Ok((uid, gid)),
         _ => Err(Error(format!("--user {text:?}: neither UID nor UID:GID"))),
     }

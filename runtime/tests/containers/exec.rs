@@ -258,6 +258,18 @@ fn additional_groups_are_an_option() {
 }
 
 #[test]
+fn groups_that_are_not_named_are_the_containers() {
+    if fails(Peer::Crun, "1.8.1 has no such option") {
+        return;
+    }
+    let user = json!({ "uid": 0, "gid": 3000, "additionalGids": [3001] });
+    let container = Bundle::new().set("/process/user", user).long().start();
+    let groups = |options: &[&str]| container.exec_with(options, ["id", "-G"]).ok().stdout;
+    assert_eq!(groups(&["--user", "1000"]), "3000 3001\n");
+    assert_eq!(groups(&["--user", "1000:2000", "-g", "2001"]), "2000 2001 3001\n");
+}
+
+#[test]
 fn many_at_once() {
     let container = Bundle::new().long().start();
     let running: Vec<_> = (0..20)
