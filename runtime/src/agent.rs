@@ -6,7 +6,9 @@
 
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
+use crate::perform;
 use crate::seccomp::Listener;
+use nix::errno::Errno;
 use spec::bundle::{Config, ContainerProcessState, OCI_VERSION, State};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -48,12 +50,28 @@ impl Agent {
     }
 }
 
-/// What a process that loads its filter and becomes its program says in the end. The agent is
+/// What a process that loads its filter and becomes its program, which is called so, says in the end. The agent is
 /// told of the filter meanwhile.
 ///
 /// # Errors
 /// The agent cannot be told: the process ends.
-pub fn hear(channel: &Channel, agent: Option<Agent>, pid: i32, state: State) -> Result<Message> {
+pub fn hear(
+    channel: &Channel,
+    agent: Option<Agent>,
+    pid: i32,
+    state: State,
+    program: Option<&String>,
+) -> Result<Message> {
+    Ok(match last_word(channel, agent, pid, state)? {
+        Message::NotRun(number) => {
+            let name = program.map_or("", String::as_str);
+            Message::Failed(perform::cannot_run(name, Errno::from_raw(number)))
+        }
+        other => other,
+    })
+}
+
+fn last_word(channel: &Channel, agent: Option<Agent>, pid: i32, state: State) -> Result<Message> {
     let (message, listener) = channel.next_with_descriptor()?;
     let (Message::Listener, Some(listener)) = (&message, listener) else { return Ok(message) };
     let agent = agent.ok_or_else(|| Error::new("linux.seccomp: the filter asks an agent, and there is none"));

@@ -11,6 +11,7 @@
 //! R  all is set up                 records it
 //!                                ← G
 //! E… an error in words             undoes everything
+//! (4 bytes: its number)            the same
 //! L  a filter's descriptor         gives it to the agent (`agent`)
 //!                                ← G
 //! ```
@@ -24,8 +25,10 @@
 
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Program;
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::os::fd::{AsFd, OwnedFd};
+use nix::unistd::dup3;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::descriptors;
 
 /// Longest error that is told whole, in bytes.
@@ -46,6 +49,8 @@ pub enum Message {
     Ready,
     /// It did not work.
     Failed(Error),
+    /// Its program could not be run: `errno` of execve(2), by who was to become it last (`sys::trampoline`).
+    NotRun(i32),
     /// The process between has made the first process, which has this ID.
     Born(i32),
     /// A filter's descriptor comes along.
@@ -57,6 +62,12 @@ pub enum Message {
 impl From<OwnedFd> for Channel {
     fn from(socket: OwnedFd) -> Self {
         Self(socket)
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -90,6 +101,11 @@ impl Channel {
     pub fn load(&self, filter: &Program) -> Result<()> {
         sys::listener::load(&filter.program, filter.flags, self.0.as_fd(), b'L', b'G')
             .context(|| "linux.seccomp: load".into())
+    }
+
+    /// Is the end of another socket from now on, by the same number: a trampoline knows it by that.
+    pub fn become_other(&mut self, other: &OwnedFd) -> Result<()> {
+        dup3(other, &mut self.0, OFlag::O_CLOEXEC).context(|| "take a connection".into())
     }
 
     /// Has the parent run hooks.
@@ -149,6 +165,7 @@ impl Message {
             b"N" => Self::NetDevices,
             b"R" => Self::Ready,
             b"L" => Self::Listener,
+            [number, 0, 0, 0] => Self::NotRun(i32::from(*number)),
             [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),
             [b'B', digits @ ..] => {
                 str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).map_or(Self::Gone, Self::Born)
@@ -172,6 +189,7 @@ mod tests {
         assert_eq!(parent.next().unwrap(), Message::Failed(Error::new("mount proc: busy")));
         child.born(77);
         assert_eq!(parent.next().unwrap(), Message::Born(77));
+        assert_eq!(Message::read(&libc::EACCES.to_le_bytes()), Message::NotRun(libc::EACCES));
         drop(child);
         assert_eq!(parent.next().unwrap(), Message::Gone);
     }

@@ -94,6 +94,7 @@ pub fn create(
         process: None,
         complete: false,
         mount_before: None,
+        no_new_keyring: arguments.no_new_keyring,
         rdt: None,
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
@@ -194,8 +195,8 @@ fn build(
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
     performer.environment = bundle.config.process.iter().flat_map(|own| own.env.clone()).collect();
-    let (pid, parent) = fork(plan, cgroup.as_ref(), performer, parent)?;
-    drop(lock);
+    performer.lock = Some(lock);
+    let (pid, parent) = fork(plan, cgroup, performer, parent)?;
     record.process = record::Process::of(pid);
     let done = lead(place, record, plan, &parent, pid_file).and_then(|()| match starter {
         Starter::Other => parent.go(),
@@ -218,7 +219,7 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
 }
 
 /// Makes the first process, which performs the plan and does not return.
-fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
+fn fork(plan: &Plan, cgroup: Option<File>, performer: Performer, parent: Channel) -> Result<(i32, Channel)> {
     // Hooks and the container's end are not in the namespaces that the first process is born into.
     let mut own = Vec::new();
     let mut keep = |file: &str, kind| {
@@ -242,11 +243,11 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
     if plan.namespaces.is_born_in_sight() {
         prctl::set_dumpable(false).context(|| "close this process".into())?;
     }
-    let cgroup = cgroup.map(AsFd::as_fd);
+    let folder = cgroup.as_ref().map(AsFd::as_fd);
     let forked = match plan.namespaces.birth() {
-        Birth::Cloned => sys::fork::fork(u64::from(flags), cgroup)
+        Birth::Cloned => sys::fork::fork(u64::from(flags), folder)
             .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone())),
-        Birth::Between => between::fork(&plan.namespaces, cgroup),
+        Birth::Between => between::fork(&plan.namespaces, folder),
     };
     match forked? {
         Some(pid) => {
@@ -256,7 +257,7 @@ fn fork(plan: &Plan, cgroup: Option<&File>, performer: Performer, parent: Channe
             Ok((pid, parent))
         }
         None => {
-            drop(parent);
+            drop((parent, cgroup));
             performer.perform(&plan.steps)
         }
     }
@@ -304,7 +305,7 @@ fn lead(
             Message::NetDevices => net_devices::move_to(pid, &plan.net_devices)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone | Message::Born(_) | Message::Listener => return Err(gone()),
+            Message::Gone | Message::NotRun(_) | Message::Born(_) | Message::Listener => return Err(gone()),
         }
         channel.go()?;
     }

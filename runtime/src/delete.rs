@@ -22,7 +22,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
     let record = match place.read(id) {
         Ok(record) => record,
         // Killed before it wrote anything: there is only the name.
-        Err(_) if force => return place.remove().map(|()| Vec::new()),
+        Err(_) if force && place.is_unwritten() => return place.remove().map(|()| Vec::new()),
         Err(error) => return Err(error),
     };
     match record.status(&place) {

@@ -47,7 +47,7 @@ pub fn exec(
         }
     }
     let config = place.config()?;
-    let process = given.map_or_else(|| process(arguments, &config), Ok)?;
+    let process = given.map_or_else(|| process(arguments, &config), |given| Ok(filled(given, &config)))?;
     if process.terminal && console.is_none() {
         return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
     }
@@ -56,11 +56,12 @@ pub fn exec(
     let none = Linux::default();
     let linux = config.linux.as_ref().unwrap_or(&none);
     plan::needs_selinux(Some(&process), &none).map_or(Ok(()), perform::check_selinux)?;
-    let steps = plan::exec(&process, linux, arguments.preserve_fds)?;
+    let keyring = (!record.no_new_keyring).then_some(id.as_str());
+    let steps = plan::exec(&process, linux, arguments.preserve_fds, keyring)?;
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
     let cgroup = cgroup(&record, arguments.cgroup.as_deref())?;
     let pid = join_and_fork(&record, &config, &process, &steps, console, cgroup)?;
-    write_pid(arguments.pid_file.as_deref(), pid)?;
+    write_pid(arguments.pid_file.as_deref(), pid).inspect_err(|_| end(pid))?;
     Ok(pid)
 }
 
@@ -72,6 +73,24 @@ pub fn given(arguments: &arguments::Exec) -> Result<Option<Process>> {
     let Some(path) = &arguments.process else { return Ok(None) };
     let text = fs::read(path).context(|| format!("--process: read {}", path.display()))?;
     bundle::parse(&text, path).map(Some)
+}
+
+/// What a file says; where it is silent about what keeps the program in bounds the container's holds, as with runc.
+fn filled(mut process: Process, config: &Config) -> Process {
+    let Some(own) = config.process.clone() else { return process };
+    if process.rlimits.is_empty() {
+        process.rlimits = own.rlimits;
+    }
+    let labels = [
+        (&mut process.apparmor_profile, own.apparmor_profile),
+        (&mut process.selinux_label, own.selinux_label),
+    ];
+    labels.into_iter().filter(|(label, _)| label.is_empty()).for_each(|(label, own)| *label = own);
+    process.capabilities = process.capabilities.or(own.capabilities);
+    process.scheduler = process.scheduler.or(own.scheduler);
+    process.io_priority = process.io_priority.or(own.io_priority);
+    process.exec_cpu_affinity = process.exec_cpu_affinity.or(own.exec_cpu_affinity);
+    process
 }
 
 /// What the command line says; the rest is the container's.
@@ -91,8 +110,9 @@ fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
         process.apparmor_profile.clone_from(profile);
     }
     if let Some(user) = &arguments.user {
-        (process.user.uid, process.user.gid) = user_of(user)?;
-        process.user.additional_gids.clear();
+        let (uid, gid) = user_of(user)?;
+        process.user.uid = uid;
+        process.user.gid = gid.unwrap_or(process.user.gid);
     }
     process.user.additional_gids.extend(&arguments.additional_gids);
     add_capabilities(&mut process, &arguments.cap);
@@ -100,9 +120,9 @@ fn process(arguments: &arguments::Exec, config: &Config) -> Result<Process> {
 }
 
 /// `UID` or `UID:GID`.
-fn user_of(text: &str) -> Result<(u32, u32)> {
-    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    match (uid.parse(), gid.parse()) {
+fn user_of(text: &str) -> Result<(u32, Option<u32>)> {
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    match (uid.parse(), gid.map(str::parse).transpose()) {
         (Ok(uid), Ok(gid)) => Ok((uid, gid)),
         _ => Err(Error(format!("--user {text:?}: neither UID nor UID:GID"))),
     }
@@ -162,10 +182,11 @@ fn join_and_fork(
                 parent.go()?;
             }
             record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
-            follow(pid, process, |pid| agent::hear(&parent, agent, pid, record.state(Status::Running)))
+            let (state, program) = (record.state(Status::Running), process.args.first());
+            follow(pid, process, |pid| agent::hear(&parent, agent, pid, state, program))
         }
         None => {
-            drop(parent);
+            drop((parent, cgroup));
             if scope.is_some() && performer.channel.wait_for_go().is_err() {
                 sys::fork::exit_now(1);
             }
@@ -278,12 +299,10 @@ fn follow(pid: i32, process: &Process, hear: impl FnOnce(i32) -> Result<Message>
         Some(value) => crate::create::set_oom_score(pid, value),
         None => Ok(()),
     };
-    match outcome.and_then(|()| hear(pid)) {
+    let ran = match outcome.and_then(|()| hear(pid)) {
         Ok(Message::Gone) => Ok(pid),
-        Ok(Message::Failed(error)) | Err(error) => {
-            sys::process::reap(pid);
-            Err(error)
-        }
+        Ok(Message::Failed(error)) | Err(error) => Err(error),
         Ok(other) => Err(Error(format!("the new process said {other:?}"))),
-    }
+    };
+    ran.inspect_err(|_| end(pid))
 }

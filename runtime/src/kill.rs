@@ -3,7 +3,9 @@
 use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
 use crate::record::Place;
-use spec::bundle::Status;
+use spec::bundle::{Config, NamespaceKind, Status};
+use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -16,12 +18,13 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
     let status = record.status(&place);
+    // With a first process of its own a PID namespace ends whole.
+    let all = all || signal == libc::SIGKILL && !has_own_processes(&place.config()?);
     if all
         && let Some(cgroup) = &record.cgroup
         && record.has_own_cgroup(&place)
     {
-        folder::processes(cgroup).into_iter().for_each(|pid| drop(sys::process::kill(pid, signal)));
-        return Ok(());
+        return send_all(cgroup, signal).context(|| format!("container {id:?}: send signal {signal}"));
     }
     if !matches!(status, Status::Created | Status::Running | Status::Paused) {
         return Err(Error(format!("container {id:?}: container not running, it is {status}")));
@@ -29,6 +32,24 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     let process = record.process.and_then(|process| process.open());
     let process = process.ok_or_else(|| Error(format!("container {id:?}: container not running")))?;
     sys::pidfd::signal(process.as_fd(), signal).context(|| format!("container {id:?}: send signal {signal}"))
+}
+
+fn has_own_processes(config: &Config) -> bool {
+    let mut namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    namespaces.any(|one| one.kind == NamespaceKind::Pid && one.path.as_deref().unwrap_or_default().is_empty())
+}
+
+/// To every process of the cgroup, those that are born meanwhile too if it ends them (`cgroup.kill` of cgroups(7)).
+fn send_all(cgroup: &str, signal: i32) -> io::Result<()> {
+    if signal == libc::SIGKILL {
+        match fs::write(folder::of(cgroup).join("cgroup.kill"), "1") {
+            // Before Linux 5.14, or none of its processes is there any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    folder::processes(cgroup).into_iter().for_each(|pid| drop(sys::process::kill(pid, signal)));
+    Ok(())
 }
 
 /// A signal's number by its name, with or without `SIG`, or by itself; 0 asks whether there is

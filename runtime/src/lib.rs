@@ -46,6 +46,7 @@ use create::Starter;
 use error::Result;
 use foreground::Foreground;
 use log::Log;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -60,9 +61,11 @@ pub fn run() {
     }
     open_standard_descriptors();
     let arguments = std::env::args_os().skip(1);
-    let code = match arguments::parse(arguments, default_root()) {
-        Ok((globals, command)) => {
-            let log = Log::new(&globals);
+    let mut globals = Globals::of(default_root());
+    let command = arguments::parse(arguments, &mut globals);
+    let log = Log::new(&globals);
+    let code = match command {
+        Ok(command) => {
             let failed = if matches!(command, Command::Exec(_)) { EXEC_FAILED } else { 1 };
             perform(&globals, command, &log).unwrap_or_else(|error| {
                 log.error(&error);
@@ -70,7 +73,7 @@ pub fn run() {
             })
         }
         Err(error) => {
-            Log::default().error(&error);
+            log.error(&error);
             1
         }
     };
@@ -87,7 +90,10 @@ fn open_standard_descriptors() {
     let is_closed = |one: &&PollFd<'_>| one.revents().is_some_and(|seen| seen.contains(PollFlags::POLLNVAL));
     for _ in all.iter().filter(is_closed) {
         // It takes the lowest number that is free.
-        std::mem::forget(std::fs::File::options().read(true).write(true).open("/dev/null"));
+        let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else { return };
+        // It is the program's, too.
+        let _ = fcntl(&null, FcntlArg::F_SETFD(FdFlag::empty()));
+        std::mem::forget(null);
     }
 }
 

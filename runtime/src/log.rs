@@ -14,7 +14,7 @@ use std::time::SystemTime;
 const LONGEST: usize = 4096;
 
 /// Where lines go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Log {
     file: Option<PathBuf>,
     json: bool,

@@ -77,7 +77,7 @@ fn reap_all(child: i32) -> Option<u8> {
 }
 
 /// As a shell tells it.
-fn code(status: i32) -> u8 {
+pub fn code(status: i32) -> u8 {
     let number = match nix::libc::WIFSIGNALED(status) {
         true => 128 + nix::libc::WTERMSIG(status),
         false => nix::libc::WEXITSTATUS(status),
@@ -105,6 +105,6 @@ mod tests {
 
     #[test]
     fn an_end_has_a_shells_number() {
-        assert_eq!((code(3 << 8), code(9), code(255 << 8)), (3, 137, 255));
+        assert_eq!((code(3 << 8), code(9), code(255 << 8), code(64)), (3, 137, 255, 192));
     }
 }

@@ -57,6 +57,9 @@ pub struct Record {
     /// the caller's mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_before: Option<u64>,
+    /// Its processes stay in the session keyring of who calls for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_new_keyring: bool,
     /// What systemd has made as the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
@@ -149,6 +152,14 @@ impl Place {
             text => text.context(|| format!("read {}", self.file("state.json").display()))?,
         };
         serde_json::from_slice(&text).context(|| format!("read {}", self.file("state.json").display()))
+    }
+
+    /// Whether no record was ever written whole: then nothing runs. After a power cut it may be empty.
+    pub fn is_unwritten(&self) -> bool {
+        match fs::metadata(self.file("state.json")) {
+            Ok(about) => about.len() == 0,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Replaces the record.

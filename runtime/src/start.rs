@@ -45,7 +45,9 @@ fn run_program<T: Borrow<Channel>>(
     let agent = Agent::connect(config)?;
     let channel = begin().context(words)?;
     let pid = record.process.map_or(0, |process| process.pid);
-    let answer = agent::hear(channel.borrow(), agent, pid, record.state(Status::Created)).context(words)?;
+    let program = config.process.as_ref().and_then(|process| process.args.first());
+    let state = record.state(Status::Created);
+    let answer = agent::hear(channel.borrow(), agent, pid, state, program).context(words)?;
     if let Message::Failed(error) = answer {
         return Err(error);
     }

@@ -48,14 +48,27 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     Ok((message.bytes, descriptors))
 }
 
-/// Lets go at the next exec of every descriptor from `first` on
-/// (`close_range(2)` with `CLOSE_RANGE_CLOEXEC`).
+/// Closes every descriptor from `first` on but these (`close_range(2)`). For a process that is about to exec:
+/// whoever owns one of the others must neither use nor close it any more.
 ///
 /// # Errors
-/// `EINVAL` before Linux 5.11.
-pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes integers and closes nothing.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+/// `ENOSYS` before Linux 5.9.
+pub fn close_from(first: u32, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.iter().map(|one| one.as_raw_fd().cast_unsigned()).collect();
+    kept.sort_unstable();
+    let mut next = first;
+    for one in kept.into_iter().filter(|one| *one >= first) {
+        if next < one {
+            close_range(next, one - 1)?;
+        }
+        next = one + 1;
+    }
+    close_range(next, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: nobody uses what lies between, as `close_from` wants it of its caller.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -105,6 +118,24 @@ mod tests {
         send(here.as_fd(), b"0123456789", &[]).unwrap();
         let error = receive(there.as_fd(), &mut [0; 4]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    }
+
+    #[test]
+    fn all_but_some_close() {
+        // Numbers that no other test has.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        // SAFETY: the call takes integers alone.
+        let raise = |number: RawFd| unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number) };
+        let numbers: Vec<RawFd> = (700..704).map(raise).collect();
+        assert_eq!(numbers, [700, 701, 702, 703]);
+        drop(writer);
+        // SAFETY: they were made above, for this test alone.
+        let kept = [701, 703].map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+        close_from(700, &[kept[1].as_fd(), kept[0].as_fd(), reader.as_fd()]).unwrap();
+        let is_open = |number: i32| std::path::Path::new(&format!("/proc/self/fd/{number}")).exists();
+        assert_eq!(numbers.into_iter().map(is_open).collect::<Vec<_>>(), [false, true, false, true]);
+        drop(kept);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]

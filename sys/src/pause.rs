@@ -5,11 +5,12 @@
 //! ignores `SIGCHLD`, so the kernel reaps what is orphaned there (wait(2), NOTES), and ends the rest with it
 //! (pid_namespaces(7)).
 
+use crate::elf;
 use crate::process::{CloneArgs, clone3, reap};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 /// Its name in lists of processes, as other kubelets' first process of a pod has it.
@@ -20,44 +21,11 @@ const STACK: usize = 16 * 1024;
 /// pause(2), again whenever it returns: `mov eax, 34; syscall; jmp` to the first.
 const CODE: [u8; 9] = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
 
-const ELF_HEADER: u64 = 64;
-const PROGRAM_HEADER: u64 = 56;
-/// Where it lies in its own memory.
-const BASE: u64 = 0x40_0000;
-
-/// The program's file (elf(5)): a header, one segment to be read and executed, the code.
-fn program() -> Vec<u8> {
-    let (start, size) = (ELF_HEADER + PROGRAM_HEADER, ELF_HEADER + PROGRAM_HEADER + CODE.len() as u64);
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let half = |file: &mut Vec<u8>, all: &[u16]| file.extend(all.iter().flat_map(|one| one.to_le_bytes()));
-    let word = |file: &mut Vec<u8>, all: &[u32]| file.extend(all.iter().flat_map(|one| one.to_le_bytes()));
-    let long = |file: &mut Vec<u8>, all: &[u64]| file.extend(all.iter().flat_map(|one| one.to_le_bytes()));
-    // e_type ET_EXEC, e_machine EM_X86_64, e_version; e_entry, e_phoff, e_shoff; e_flags.
-    half(&mut file, &[2, 62]);
-    word(&mut file, &[1]);
-    long(&mut file, &[BASE + start, ELF_HEADER, 0]);
-    word(&mut file, &[0]);
-    // e_ehsize, e_phentsize, e_phnum; no sections.
-    half(&mut file, &[ELF_HEADER as u16, PROGRAM_HEADER as u16, 1, 0, 0, 0]);
-    // p_type PT_LOAD, p_flags PF_R | PF_X; p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align.
-    word(&mut file, &[1, 5]);
-    long(&mut file, &[0, BASE, BASE, size, size, 0x1000]);
-    file.extend(CODE);
-    file
-}
-
 /// The program in memory (memfd_create(2)).
 fn in_memory() -> io::Result<File> {
-    // SAFETY: the name is a static string.
-    let number = unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC) };
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor, for us alone.
-    let mut file = unsafe { File::from_raw_fd(number) };
-    file.write_all(&program())?;
+    let file = elf::in_memory(NAME, &CODE)?;
     // Opened anew, to be read: what somebody may write is not run.
-    File::open(format!("/proc/self/fd/{number}"))
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// What the child reads, in the memory it shares with its stopped parent.
@@ -134,7 +102,7 @@ mod tests {
     #[test]
     fn the_program_waits_until_it_is_killed() {
         let path = std::env::temp_dir().join(format!("skerry-pause-{}", std::process::id()));
-        std::fs::write(&path, program()).unwrap();
+        std::fs::write(&path, elf::program(&CODE)).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&path, mode).unwrap();
         let mut child = Command::new(&path).stdin(Stdio::null()).spawn().unwrap();

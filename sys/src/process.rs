@@ -263,6 +263,19 @@ pub fn reap(pid: i32) {
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
 }
 
+/// Reaps one child if it has ended; its wait status as wait(2) gives it, real-time signals too (`waitpid(2)` with `WNOHANG`).
+///
+/// # Errors
+/// `ECHILD` for who is no child.
+pub fn reap_if_ended(pid: i32) -> io::Result<Option<i32>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int through the pointer.
+    match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
+        ended if ended < 0 => Err(io::Error::last_os_error()),
+        ended => Ok((ended != 0).then_some(status)),
+    }
+}
+
 /// Sends a signal to a process; to every process but the caller and PID 1 when
 /// `pid` is -1, to the group when it is below (`kill(2)`).
 ///

@@ -182,23 +182,19 @@ pub struct Exec {
 /// Commands of runc that do not exist here: they take CRIU.
 const MISSING: [&str; 2] = ["checkpoint", "restore"];
 
-/// Reads the arguments behind the program's own name.
+impl Globals {
+    /// Nothing is said yet.
+    pub fn of(root: PathBuf) -> Self {
+        Self { root, log: None, log_json: false, log_only: false, systemd_cgroup: false, rootless: None }
+    }
+}
+
+/// Reads the arguments behind the program's own name. What stands before a mistake is in `globals`: it is to be told in the log.
 ///
 /// # Errors
 /// An unknown or incomplete option, a wrong value, a missing ID.
-pub fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-    default_root: PathBuf,
-) -> Result<(Globals, Command)> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>, globals: &mut Globals) -> Result<Command> {
     let mut parser = Parser::from_args(arguments);
-    let mut globals = Globals {
-        root: default_root,
-        log: None,
-        log_json: false,
-        log_only: false,
-        systemd_cgroup: false,
-        rootless: None,
-    };
     while let Some(argument) = next(&mut parser)? {
         match argument {
             Arg::Long("root") => globals.root = path(&mut parser)?,
@@ -209,15 +205,14 @@ pub fn parse(
             Arg::Long("debug") => flag(&mut parser)?,
             Arg::Long("rootless") => globals.rootless = rootless(&mut parser)?,
             Arg::Long("systemd-cgroup") => globals.systemd_cgroup = flag_value(&mut parser)?,
-            Arg::Short('v') | Arg::Long("version") => return Ok((globals, Command::Version)),
-            Arg::Short('h') | Arg::Long("help") => return Ok((globals, Command::Help)),
+            Arg::Short('v') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Value(name) => {
                 let rest = parser.raw_args().context(|| "arguments".to_owned())?;
-                let command = match rest.as_slice().first().and_then(|first| first.to_str()) {
-                    Some("-h" | "--help") => Command::Help,
-                    _ => command(&name.to_string_lossy(), &mut parser)?,
+                return match rest.as_slice().first().and_then(|first| first.to_str()) {
+                    Some("-h" | "--help") => Ok(Command::Help),
+                    _ => command(&name.to_string_lossy(), &mut parser),
                 };
-                return Ok((globals, command));
             }
             other => return Err(unexpected(&other)),
         }
@@ -348,7 +343,9 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<(Globals, Command)> {
-        parse(line.split_whitespace().map(OsString::from), "/run/x".into())
+        let mut globals = Globals::of("/run/x".into());
+        let command = parse(line.split_whitespace().map(OsString::from), &mut globals)?;
+        Ok((globals, command))
     }
 
     fn command_of(line: &str) -> Command {

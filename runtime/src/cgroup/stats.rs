@@ -11,10 +11,18 @@ pub fn read(path: &str) -> Value {
     json!({
         "cpu": cpu(&folder),
         "memory": memory(&folder),
-        "pids": { "current": number(&folder, "pids.current"), "limit": number(&folder, "pids.max") },
+        "pids": { "current": number(&folder, "pids.current"), "limit": pids_limit(&folder) },
         "blkio": { "ioServiceBytesRecursive": io(&folder, &["rbytes", "wbytes"], &["Read", "Write"]),
                    "ioServicedRecursive": io(&folder, &["rios", "wios"], &["Read", "Write"]) },
     })
+}
+
+/// None is 0, as runc has it: Docker and containerd's shim read it so.
+fn pids_limit(folder: &Path) -> u64 {
+    match number(folder, "pids.max") {
+        u64::MAX => 0,
+        limit => limit,
+    }
 }
 
 /// How often the kernel has killed for lack of memory.
@@ -93,4 +101,20 @@ fn flat(folder: &Path, file: &str) -> Map<String, Value> {
         Some((name.to_owned(), json!(number.trim().parse::<u64>().ok()?)))
     };
     text.lines().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limit_of_processes_is_0() {
+        let folder = std::env::temp_dir().join(format!("stats-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (text, limit) in [("max\n", 0), ("100\n", 100)] {
+            fs::write(folder.join("pids.max"), text).unwrap();
+            assert_eq!(pids_limit(&folder), limit);
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -43,7 +43,7 @@ pub fn config(text: &[u8]) {
     }
 }
 
-/// Once: root, then all that is in it, then pivot, then rights given up, then the wait, then exec.
+/// Once: root, then all that is in it, then the host's descriptors closed, then pivot, then rights given up, then the wait, then exec.
 fn ordered(steps: &[Step]) {
     let all = |wanted: fn(&Step) -> bool| {
         (0..steps.len()).filter(|&place| wanted(&steps[place])).collect::<Vec<_>>()
@@ -59,12 +59,12 @@ fn ordered(steps: &[Step]) {
     let undumpable = one(|step| matches!(step, Step::Undumpable));
     let wait = one(|step| matches!(step, Step::Wait));
     let order = match steps.last() {
-        Some(Step::NoProgram) => vec![root, pivot, undumpable, close, wait, steps.len() - 1],
+        Some(Step::NoProgram) => vec![root, close, pivot, undumpable, wait, steps.len() - 1],
         last => {
             assert_eq!(last, Some(&Step::Exec), "{steps:?}");
             let user = one(|step| matches!(step, Step::User(_)));
             let capabilities = one(|step| matches!(step, Step::Capabilities { .. }));
-            vec![root, pivot, undumpable, user, close, wait, capabilities, steps.len() - 1]
+            vec![root, close, pivot, undumpable, user, wait, capabilities, steps.len() - 1]
         }
     };
     assert!(order.is_sorted(), "{steps:?}");

@@ -32,11 +32,16 @@ impl Identity {
     }
 }
 
+/// Whether the file is the runtime, by whatever name.
+pub fn is(own: Identity, path: &Path) -> bool {
+    Identity::of(path) == Some(own)
+}
+
 /// Whether running the file would run the runtime.
 pub fn runs(own: Identity, path: &Path) -> bool {
     let mut path = path.to_owned();
     for _ in 0..DEEPEST {
-        if Identity::of(&path) == Some(own) {
+        if is(own, &path) {
             return true;
         }
         match interpreter(&path) {
@@ -54,6 +59,8 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
     let rest = line[..length].strip_prefix(b"#!")?;
     let rest = rest.split(|&byte| byte == b'\n').next()?;
     let name = rest.split(|&byte| byte == b' ' || byte == b'\t').find(|name| !name.is_empty())?;
+    // The kernel's name of it ends here, too.
+    let name = name.split(|&byte| byte == 0).next()?;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)))
 }
 
@@ -68,6 +75,8 @@ mod tests {
         let script = std::env::temp_dir().join(format!("guard-{}", std::process::id()));
         fs::write(&script, format!("#!\t{} -x\n", exe.display())).unwrap();
         assert!(runs(own, &exe) && runs(own, &script));
+        fs::write(&script, format!("#!{}\0x\n", exe.display())).unwrap();
+        assert!(runs(own, &script) && !is(own, &script));
         fs::write(&script, "#!/bin/sh\n").unwrap();
         assert!(!runs(own, &script) && !runs(own, Path::new("/no/such")));
         fs::remove_file(script).unwrap();

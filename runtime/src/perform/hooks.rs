@@ -1,6 +1,7 @@
 //! Hooks: programs run at moments of a container's life, with its state on their
 //! standard input (`config.md`, POSIX-platform Hooks).
 
+use super::guard::{self, Identity};
 use crate::error::{Cause, Context, Error, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -23,8 +24,8 @@ pub enum Around<'a> {
     /// In the bundle, with the runtime's environment: a program of the host has nothing from the image, whose variables
     /// could have it load the image's libraries (CVE-2025-23266).
     Host,
-    /// In the container, with this environment.
-    Container(&'a [String]),
+    /// In the container, with this environment; never the runtime itself (`guard`).
+    Container(&'a [String], Option<Identity>),
 }
 
 /// Runs hooks in order; the first that fails ends the list.
@@ -53,6 +54,9 @@ fn all<'a>(
 }
 
 fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
+    if matches!(around, Around::Container(_, Some(own)) if guard::runs(own, Path::new(&hook.path))) {
+        return Err(Error::new("it is the container runtime itself"));
+    }
     let text = serde_json::to_vec(state).context(|| "write the state".into())?;
     let mut input = memory("state")?;
     input.write_all(&text).and_then(|()| input.rewind()).context(|| "write the state".into())?;
@@ -61,7 +65,7 @@ fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
     command.args(hook.args.iter().skip(1));
     let env = match around {
         Around::Host => hook.env.as_deref(),
-        Around::Container(env) => Some(hook.env.as_deref().unwrap_or(env)),
+        Around::Container(env, _) => Some(hook.env.as_deref().unwrap_or(env)),
     };
     if let Some(env) = env {
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));

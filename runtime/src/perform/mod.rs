@@ -17,6 +17,7 @@ mod selinux;
 pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
 pub use parents_mounts::trees as parents_mounts;
+pub use program::cannot_run;
 pub use scheduling::affinity as set_affinity;
 pub use selinux::check as check_selinux;
 
@@ -35,8 +36,10 @@ use program::Found;
 use spec::bundle::{Hooks, State};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use sys::trampoline::Trampoline;
 
 /// What the steps need beside what they say, and what they leave for each other.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Performer {
     pub console: Option<OwnedFd>,
     /// `start` connects here; without it the parent's next word starts the program.
     pub listener: Option<UnixListener>,
+    /// Held until the exec.
+    pub lock: Option<File>,
     /// What hooks are told.
     pub state: State,
     /// Hooks of the container's own moments.
@@ -62,6 +67,7 @@ pub struct Performer {
     /// The runtime's own file, which no container may run.
     pub own_program: Option<guard::Identity>,
     found: Option<Found>,
+    trampoline: Option<Trampoline>,
     /// The folder of device nodes and links.
     parent: Parent,
     mounts: Mounts,
@@ -77,11 +83,13 @@ impl Performer {
             root: None,
             console: None,
             listener: None,
+            lock: None,
             state,
             hooks: Hooks::default(),
             environment: Vec::new(),
             own_program: guard::Identity::of_this_program(),
             found: None,
+            trampoline: None,
             parent: Parent::default(),
             mounts: Mounts::default(),
         }
@@ -131,11 +139,11 @@ impl Performer {
             Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::Pivot { by_chroot, shared } => {
-                self.mounts.end()?;
+                self.mounts.close_to_writers()?;
                 mount::pivot(self.root()?, *by_chroot, *shared)
             }
             Step::Chroot => {
-                self.mounts.end()?;
+                self.mounts.close_to_writers()?;
                 mount::change_root(self.root()?)
             }
             Step::MakeFolder(path) => {
@@ -148,6 +156,11 @@ impl Performer {
             Step::Scheduler(attributes) => scheduling::scheduler(attributes),
             Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
             Step::Affinity(processors) => scheduling::affinity("final", processors),
+            Step::Trampoline => {
+                // Where a machine wants no programs in memory the guard is all there is.
+                self.trampoline = Trampoline::new(self.channel.as_fd()).ok();
+                Ok(())
+            }
             Step::Rlimit(limit) => rlimit(limit),
             Step::Umask(mask) => {
                 umask(Mode::from_bits_truncate(*mask));
@@ -169,9 +182,7 @@ impl Performer {
             Step::NoNewPrivileges => {
                 prctl::set_no_new_privs().context(|| "process.noNewPrivileges: set".into())
             }
-            Step::CloseFrom(first) => {
-                sys::descriptors::close_on_exec_from(*first).context(|| "close descriptors".into())
-            }
+            Step::CloseFrom(first) => self.close_from(*first),
             Step::Wait => self.wait(),
             Step::Seccomp(filter) if filter.has_listener() => self.channel.load(filter),
             Step::Seccomp(filter) => {
@@ -181,12 +192,28 @@ impl Performer {
                 credentials::capabilities(*effective, *permitted, *inheritable, *ambient)
             }
             Step::NoProgram => Err(Error::new("process: is missing, so there is nothing to start")),
-            Step::Exec => self.found.as_ref().map_or(Ok(()), Found::exec),
+            Step::Exec => self.found.as_ref().map_or(Ok(()), |found| found.exec(self.trampoline.as_ref())),
         }
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>> {
         root(self.root.as_ref())
+    }
+
+    /// Closes what is needed no more, which the caller has left open, or which lies where it said that it gives some.
+    fn close_from(&mut self, first: u32) -> Result<()> {
+        let mut own = self.mounts.end();
+        own.extend(mem::take(&mut self.parent).end());
+        own.extend(self.joined.drain(..).map(|(.., namespace)| namespace.into()));
+        own.extend(self.made.drain(..).map(|(_, tree)| tree));
+        let (above, below) = own.into_iter().partition(|one| one.as_raw_fd().cast_unsigned() >= first);
+        sys::descriptors::close_all(below);
+        Vec::<OwnedFd>::into_iter(above).for_each(mem::forget);
+        let kept = [self.root.as_ref(), self.console.as_ref()].into_iter().flatten().map(AsFd::as_fd);
+        let kept =
+            kept.chain(self.listener.as_ref().map(AsFd::as_fd)).chain(self.lock.as_ref().map(AsFd::as_fd));
+        let kept: Vec<_> = kept.chain([self.channel.as_fd()]).collect();
+        sys::descriptors::close_from(first, &kept).context(|| "close descriptors".into())
     }
 
     fn terminal(&mut self, size: Option<(u16, u16)>, is_console: bool) -> Result<()> {
@@ -205,7 +232,7 @@ impl Performer {
                 hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, Around::Host)
             }
             Moment::StartContainer => {
-                let around = Around::Container(&self.environment);
+                let around = Around::Container(&self.environment, self.own_program);
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state, around)
             }
         }
@@ -216,8 +243,7 @@ impl Performer {
         self.channel.ready()?;
         let Some(listener) = self.listener.take() else { return Ok(()) };
         let (connection, _) = listener.accept().context(|| "wait for start".into())?;
-        self.channel = Channel::from(OwnedFd::from(connection));
-        Ok(())
+        self.channel.become_other(&connection.into())
     }
 }
 

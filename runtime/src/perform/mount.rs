@@ -15,7 +15,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use sys::fs_context::FsContext;
 use sys::{descriptors, mount_tree};
 
@@ -80,15 +80,19 @@ pub struct Mounts {
 const MOST_SPENT: usize = 64;
 
 impl Mounts {
-    /// Nothing more is mounted.
-    pub fn end(&mut self) -> Result<()> {
+    /// Nothing more is made in them.
+    pub fn close_to_writers(&mut self) -> Result<()> {
         for mount in self.read_only.drain(..) {
             mount_tree::set_attributes(mount.as_fd(), false, RDONLY, 0, 0)
                 .context(|| "close a mount to writers".into())?;
+            self.spent.push(mount);
         }
-        descriptors::close_all(std::mem::take(&mut self.spent));
-        self.empty_folder = None;
         Ok(())
+    }
+
+    /// Nothing more is mounted: what is left to close.
+    pub fn end(&mut self) -> Vec<OwnedFd> {
+        self.spent.drain(..).chain(self.empty_folder.take()).collect()
     }
 
     fn spend(&mut self, descriptors: impl IntoIterator<Item = OwnedFd>) {
@@ -353,6 +357,7 @@ pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool, shared: bool) -> Result<()> 
             // Or the host's root would be covered, too.
             mount_at(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE, None::<&str>).context(words)?;
         }
+        hide_whole(root).context(|| "hide the host's proc and sysfs".into())?;
         mount_at(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context(words)?;
         chroot(".").context(words)?;
     } else {
@@ -366,6 +371,35 @@ pub fn pivot(root: BorrowedFd<'_>, by_chroot: bool, shared: bool) -> Result<()> 
         umount2(".", MntFlags::MNT_DETACH).context(words)?;
     }
     chdir("/").context(words)
+}
+
+/// Covers what shows a procfs or sysfs whole, outside the root: it stays in the mount namespace, and as long as one is not
+/// covered the kernel lets a user namespace mount another, without the container's masks. To detach it might reach the
+/// host: what a mount lies on may still be shared.
+fn hide_whole(root: BorrowedFd<'_>) -> io::Result<()> {
+    let root = std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd()))?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    // ID, parent, device, root, mount point, …, "-", type (proc(5)).
+    for line in mounts.lines() {
+        let Some((mount, about)) = line.split_once(" - ") else { continue };
+        let is_whole = mount.split(' ').nth(3) == Some("/")
+            && ["proc ", "sysfs "].iter().any(|kind| about.starts_with(kind));
+        let point = mount.split(' ').nth(4).map(|point| OsString::from_vec(unescape(point.as_bytes())));
+        let point = point.map(PathBuf::from).filter(|point| is_whole && !point.starts_with(&root));
+        point.map_or(Ok(()), |point| hide(&point))?;
+    }
+    Ok(())
+}
+
+/// Covers a mount in this namespace alone.
+fn hide(point: &Path) -> nix::Result<()> {
+    let slave = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+    match mount_at(None::<&str>, point, None::<&str>, slave, None::<&str>) {
+        // Another is mounted over one above it.
+        Err(Errno::ENOENT | Errno::EINVAL) => Ok(()),
+        done => done
+            .and_then(|()| mount_at(Some("tmpfs"), point, Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>)),
+    }
 }
 
 /// Makes the root this process's.

@@ -92,6 +92,11 @@ impl Parent {
         };
         Ok((folder.as_fd(), name))
     }
+
+    /// Nothing more is made: what is left to close.
+    pub fn end(self) -> Option<OwnedFd> {
+        self.0.map(|(_, folder)| folder)
+    }
 }
 
 /// Opens with more flags, in the root all the same.

@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use sys::trampoline::Trampoline;
 
 /// Where programs are looked for when the environment does not say (execvp(3)).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,7 +39,7 @@ pub fn folder(path: &str) -> Result<()> {
 pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let name = program.args.first().map_or("", String::as_str);
     let path = look(name, &program.env)?;
-    if own.is_some_and(|own| guard::runs(own, &path)) && !is_first_process(&path) {
+    if own.is_some_and(|own| guard::runs(own, &path) && !is_first_process(own, &path)) {
         return Err(Error(format!("process.args[0]: {name:?} is the container runtime itself")));
     }
     let text = |text: &String, what: &str| {
@@ -58,11 +59,12 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
 }
 
 /// The runtime itself, bound in by its caller to be the container's first process. On a read-only mount
-/// no container can write to what it runs from (CVE-2019-5736), and a link is no mount.
-fn is_first_process(path: &Path) -> bool {
+/// no container can write to what it runs from (CVE-2019-5736). A link is no mount, and what a script is run by
+/// lies on another.
+fn is_first_process(own: Identity, path: &Path) -> bool {
     let is_file = || fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     let is_read_only = || statvfs(path).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
-    path == Path::new(reaper::NAME) && is_file() && is_read_only()
+    path == Path::new(reaper::NAME) && guard::is(own, path) && is_file() && is_read_only()
 }
 
 /// Callers tell by these words, runc's, that a program is missing.
@@ -94,16 +96,21 @@ fn can_run(path: &Path) -> nix::Result<()> {
     if path.is_file() { Ok(()) } else { Err(Errno::EACCES) }
 }
 
+/// Why a program that was found did not become one.
+pub fn cannot_run(name: &str, error: Errno) -> Error {
+    let cause = match error {
+        Errno::ENOENT => "no such file or directory (or its interpreter is missing)".to_owned(),
+        error => error.cause(),
+    };
+    Error(format!("process.args[0]: exec: {name:?}: {cause}"))
+}
+
 impl Found {
     /// Becomes the program, with no signal blocked; returns only when it cannot.
-    pub fn exec(&self) -> Result<()> {
+    pub fn exec(&self, trampoline: Option<&Trampoline>) -> Result<()> {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-        match execve(&self.path, &self.args, &self.env) {
-            Err(Errno::ENOENT) => Err(Error(format!(
-                "process.args[0]: exec: {:?}: no such file or directory (or its interpreter is missing)",
-                self.path
-            ))),
-            Err(error) => Err(Error(format!("process.args[0]: exec: {:?}: {}", self.path, error.cause()))),
-        }
+        trampoline.map(|trampoline| trampoline.exec(&self.path, &self.args, &self.env));
+        let Err(error) = execve(&self.path, &self.args, &self.env);
+        Err(cannot_run(&self.path.to_string_lossy(), error))
     }
 }

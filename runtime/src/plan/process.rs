@@ -5,11 +5,12 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, memory_policy, personality, refuse, scheduling};
+use super::{Step, memory_policy, personality, refuse, scheduling, selinux};
 use crate::error::{Error, Result};
 use crate::seccomp;
 use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
 use std::collections::BTreeSet;
+use sys::trampoline;
 
 /// A program as execve(2) takes it, not looked for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,19 +52,22 @@ const RLIMITS: [&str; 16] = [
     "RTTIME",
 ];
 
-/// The steps of a process that `exec` adds, once it is in the container.
+/// The steps of a process that `exec` adds, once it is in the container of this name, if it is to have a session keyring.
 ///
 /// # Errors
 /// What the process asks for and cannot have, by its JSON path.
-pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32) -> Result<Vec<Step>> {
+pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option<&str>) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
     let processors = scheduling::affinity(process)?.last;
-    let mut steps = vec![Step::Signals, Step::Session, Step::Undumpable];
+    let close = Step::CloseFrom(preserve_fds.saturating_add(3));
+    let mut steps = vec![close, Step::Signals, Step::Session];
+    steps.extend(keyring.iter().flat_map(|id| selinux::keyring(id, &process.selinux_label)));
+    steps.push(Step::Undumpable);
     steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
     steps.extend(memory_policy::step(linux)?);
-    steps.extend(before(process, preserve_fds, 0)?);
+    steps.extend(before(process, linux.seccomp.as_ref(), 0)?);
     steps.extend(after(process, linux.seccomp.as_ref())?);
     Ok(steps)
 }
@@ -79,9 +83,12 @@ pub(super) fn size(process: &Process) -> Option<(u16, u16)> {
 pub(super) const USUAL_UMASK: u32 = 0o022;
 
 /// What `create` still can say that it went wrong.
-pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<Vec<Step>> {
+pub(super) fn before(process: &Process, seccomp: Option<&Seccomp>, listen_fds: u32) -> Result<Vec<Step>> {
     let user = &process.user;
-    let mut steps: Vec<Step> = rlimits(process)?.into_iter().map(Step::Rlimit).collect();
+    // Before there may be no file any more, or none so large.
+    let mut steps: Vec<Step> =
+        has_trampoline(process, seccomp).then_some(Step::Trampoline).into_iter().collect();
+    steps.extend(rlimits(process)?.into_iter().map(Step::Rlimit));
     steps.extend(scheduling::steps(process)?);
     steps.push(Step::Umask(user.umask.unwrap_or(USUAL_UMASK)));
     if !process.selinux_label.is_empty() {
@@ -106,8 +113,24 @@ pub(super) fn before(process: &Process, preserve_fds: u32, listen_fds: u32) -> R
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom(preserve_fds.saturating_add(listen_fds).saturating_add(3)));
     Ok(steps)
+}
+
+/// AppArmor's profiles of Docker, Podman and containerd, which let every program be executed.
+const PERMISSIVE: [&str; 3] = ["docker-default", "containers-default-", "cri-containerd.apparmor.d"];
+/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`
+const ANY_PATH: u64 = 1 << 1 | 1 << 2;
+
+/// Whether two execs do what one does: nothing that is entered by the first refuses the second, and no capability
+/// that the path takes ends between them.
+fn has_trampoline(process: &Process, seccomp: Option<&Seccomp>) -> bool {
+    let profile = process.apparmor_profile.as_str();
+    let is_entered = !process.selinux_label.is_empty()
+        || !(profile.is_empty() || PERMISSIVE.iter().any(|known| profile.starts_with(known)));
+    let passes = |profile| trampoline::CALLS.iter().all(|call| seccomp::lets_through(profile, call));
+    let lost = bits(process, |sets| &sets.effective) & !bits(process, |sets| &sets.ambient);
+    let keeps = process.user.uid == 0 || lost & ANY_PATH == 0;
+    !is_entered && keeps && seccomp.is_none_or(passes)
 }
 
 /// Of a name that is there twice the last value counts, as with runc: `exec --env` is later than the container's.
@@ -209,6 +232,52 @@ mod tests {
     fn the_last_value_of_a_name_counts_in_its_place() {
         let env = ["A=1", "B=2", "A=3", "odd", "A=4=5"].map(str::to_owned);
         assert_eq!(environment(&env), ["B=2", "odd", "A=4=5"]);
+    }
+
+    #[test]
+    fn two_execs_take_the_place_of_one_where_they_do_the_same() {
+        let root = Process::default();
+        let with = |change: fn(&mut Process)| {
+            let mut process = root.clone();
+            change(&mut process);
+            has_trampoline(&process, None)
+        };
+        assert!(has_trampoline(&root, None));
+        assert!(with(|process| process.apparmor_profile = "docker-default".into()));
+        assert!(!with(|process| process.apparmor_profile = "own".into()));
+        assert!(!with(|process| process.selinux_label = "label".into()));
+        assert!(with(|process| process.user.uid = 1000));
+        let user = |names: &[&str], ambient: &[&str]| {
+            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let sets =
+                Capabilities { effective: own(names), ambient: own(ambient), ..Capabilities::default() };
+            let mut process = Process { capabilities: Some(sets), ..root.clone() };
+            process.user.uid = 1000;
+            has_trampoline(&process, None)
+        };
+        assert!(user(&["CAP_CHOWN"], &[]) && user(&["CAP_DAC_OVERRIDE"], &["CAP_DAC_OVERRIDE"]));
+        assert!(!user(&["CAP_DAC_OVERRIDE"], &[]));
+        let refused = |call: &str| {
+            let rule = serde_json::json!({ "names": [call], "action": "SCMP_ACT_NOTIFY" });
+            let profile = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+            !has_trampoline(&root, Some(&serde_json::from_value(profile).unwrap()))
+        };
+        assert!(trampoline::CALLS.into_iter().all(refused) && !refused("read"));
+    }
+
+    #[test]
+    fn exec_leaves_the_callers_session_keyring() {
+        let mut process = Process { args: vec!["true".into()], cwd: "/".into(), ..Process::default() };
+        let keyrings = |process: &Process, name| {
+            let steps = exec(process, &Linux::default(), 0, name).unwrap().into_iter();
+            steps.filter(|step| matches!(step, Step::Keyring(_) | Step::KeyLabel(_))).collect::<Vec<_>>()
+        };
+        let own = Step::Keyring("_ses.abc".into());
+        assert!(keyrings(&process, Some("abc")).iter().eq([&own]));
+        assert_eq!(keyrings(&process, None), []);
+        process.selinux_label = "label".into();
+        let labelled = [Step::KeyLabel("label".into()), own, Step::KeyLabel(String::new())];
+        assert_eq!(keyrings(&process, Some("abc")), labelled);
     }
 
     #[test]

@@ -13,8 +13,9 @@ pub fn needed(process: Option<&Process>, linux: &Linux) -> Option<&'static str> 
     labels.into_iter().find(|(_, asked)| *asked).map(|(path, _)| path)
 }
 
-/// A session keyring with the program's label.
-pub(super) fn keyring(name: String, label: &str) -> Vec<Step> {
+/// A session keyring of the container of this name, with the program's label.
+pub(super) fn keyring(id: &str, label: &str) -> Vec<Step> {
+    let name = format!("_ses.{id}");
     match label {
         "" => vec![Step::Keyring(name)],
         label => vec![Step::KeyLabel(label.to_owned()), Step::Keyring(name), Step::KeyLabel(String::new())],

@@ -113,6 +113,8 @@ pub enum Step {
     },
     /// sched_setaffinity(2), of what `exec` adds.
     Affinity(Vec<usize>),
+    /// Makes what the last step goes by (`sys::trampoline`).
+    Trampoline,
     /// setrlimit(2)
     Rlimit(Rlimit),
     /// umask(2)
@@ -136,7 +138,8 @@ pub enum Step {
     Find(Program),
     /// `PR_SET_NO_NEW_PRIVS`
     NoNewPrivileges,
-    /// Every descriptor from this one on is gone after the exec.
+    /// Closes every descriptor from this one on but those that later steps take: none of the host's is open when a
+    /// path is followed that may lead to it by `/proc/self/fd` (CVE-2024-21626).
     CloseFrom(u32),
     /// Tells the parent that all is set up, and waits for `start`.
     Wait,
@@ -191,7 +194,7 @@ pub fn steps(
     let mut steps = vec![Step::Signals, Step::Session];
     if !given.no_new_keyring {
         let label = config.process.as_ref().map_or("", |process| process.selinux_label.as_str());
-        steps.extend(selinux::keyring(format!("_ses.{}", given.id), label));
+        steps.extend(selinux::keyring(given.id, label));
     }
     steps.extend((given.systemd_cgroup || namespaces.maps_users()).then_some(Step::AwaitParent));
     steps.extend(enter(namespaces));
@@ -213,13 +216,13 @@ pub fn steps(
     steps.extend(memory_policy::step(linux)?);
     match &config.process {
         Some(process) => {
-            steps.extend(process::before(process, given.preserve_fds, given.listen_fds)?);
+            steps.extend(process::before(process, linux.seccomp.as_ref(), given.listen_fds)?);
             steps.push(Step::Wait);
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);
         }
         // It is needed by `start` alone (config.md, Process).
-        None => steps.extend([Step::Undumpable, Step::CloseFrom(3), Step::Wait, Step::NoProgram]),
+        None => steps.extend([Step::Undumpable, Step::Wait, Step::NoProgram]),
     }
     Ok(steps)
 }
@@ -306,13 +309,15 @@ fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
 
 /// The root becomes the only one, and is closed to writers last.
 fn closing(config: &Config, linux: &Linux, given: &Given<'_>) -> Result<Vec<Step>> {
-    let mut steps = match has(linux, NamespaceKind::Mount) {
+    let given_fds = given.preserve_fds.saturating_add(given.listen_fds);
+    let mut steps = vec![Step::CloseFrom(given_fds.saturating_add(3))];
+    steps.push(match has(linux, NamespaceKind::Mount) {
         true => {
             let (flag, recursive) = first_propagation(linux)?;
-            vec![Step::Pivot { by_chroot: given.no_pivot, shared: stays_shared(flag, recursive) }]
+            Step::Pivot { by_chroot: given.no_pivot, shared: stays_shared(flag, recursive) }
         }
-        false => vec![Step::Chroot],
-    };
+        false => Step::Chroot,
+    });
     steps.extend(config.process.as_ref().map(|process| Step::MakeFolder(process.cwd.clone())));
     steps.extend(propagation(linux)?.map(|(flag, recursive)| Step::RootPropagation(flag, recursive)));
     steps.extend(config.root.as_ref().is_some_and(|root| root.readonly).then_some(Step::ReadOnlyRoot));

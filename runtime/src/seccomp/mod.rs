@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 use assembler::{Assembler, Jump, Label};
 use calls::Abi;
 use decision::{Decision, Rules};
-use spec::bundle::Seccomp;
+use spec::bundle::{Action, Seccomp};
 use sys::packet::Instruction;
 
 pub use listener::Listener;
@@ -138,6 +138,17 @@ pub fn compile(profile: &Seccomp) -> Result<Program> {
         return Err(Error(format!("linux.seccomp: {} instructions, at most {MOST} can be", program.len())));
     }
     Ok(Program { program, flags })
+}
+
+/// Whether the profile lets a call of the machine's own through whatever its arguments are, and says so plainly.
+pub fn lets_through(profile: &Seccomp, name: &str) -> bool {
+    let allowed = profile.default_action == Action::Allow;
+    let mut rules = profile.syscalls.iter().filter(|rule| rule.names.iter().any(|known| known == name));
+    let mut always = allowed;
+    rules.all(|rule| {
+        always |= rule.args.is_empty();
+        rule.action == Action::Allow
+    }) && always
 }
 
 /// `SECCOMP_FILTER_FLAG_*` of seccomp(2).

@@ -134,6 +134,26 @@ fn the_log_is_appended_to() {
 }
 
 #[test]
+fn the_log_has_mistakes_of_the_command_line() {
+    // containerd's shim tells its user the last line.
+    if fails(Peer::Crun, "1.8.1 tells them on standard error alone") {
+        return;
+    }
+    let log = ["--log", "/run/log", "--log-format", "json"];
+    for (words, mistake) in
+        [(["create", "--fly"], "fly"), (["delete", "../abc"], "ID"), (["--fly", "state"], "fly")]
+    {
+        finish(runtime(log.into_iter().chain(words))).error();
+        if words[0] == "--fly" && fails(Peer::Runc, "1.1.5 has no log yet") {
+            return;
+        }
+        let log = read("/run/log");
+        let entry: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert!(entry["msg"].as_str().unwrap().contains(mistake), "{log}");
+    }
+}
+
+#[test]
 fn the_log_may_be_text() {
     finish(runtime(["--log", "/run/log", "--log-format", "text", "state", "nobody"])).error();
     assert!(

@@ -1,6 +1,6 @@
 //! What the program has open when it begins.
 
-use crate::support::{Bundle, Peer, Ran, fails, finish};
+use crate::support::{Bundle, Peer, Ran, fails, finish, read};
 use std::process::Command;
 
 #[test]
@@ -28,6 +28,17 @@ fn a_descriptor_that_the_caller_left_open_is_closed() {
     let bundle = Bundle::new().args(["ls", "/proc/self/fd"]);
     let said = after("exec 3< /etc/passwd 5< / 9< /dev/null", &bundle, &[]).ok().stdout;
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn what_the_caller_has_closed_is_dev_null() {
+    let bundle = Bundle::new().sh("kinds=$(cd /proc/$$/fd; stat -L -c %t:%T 0 1 2); echo $kinds > /kinds");
+    if fails(Peer::Runc, "1.1.5's Go opens them for itself") || fails(Peer::Crun, "1.8.1 leaves them closed")
+    {
+        return;
+    }
+    after("exec <&- >&- 2>&-", &bundle, &[]).ok();
+    assert_eq!(read(bundle.rootfs().join("kinds")), "1:3 1:3 1:3\n");
 }
 
 #[test]

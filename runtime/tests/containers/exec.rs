@@ -1,6 +1,6 @@
 //! A program more in a running container.
 
-use crate::support::{Bundle, Peer, begin, eventually, fails, finish, read, runtime};
+use crate::support::{Bundle, Peer, begin, capabilities, eventually, fails, finish, read, runtime};
 use serde_json::json;
 use std::fs::write;
 
@@ -22,6 +22,8 @@ fn it_gives_what_the_program_says_and_its_exit_code() {
     let ran = container.exec(["sh", "-c", "echo out; echo err >&2; exit 42"]);
     assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (42, "out\n", "err\n"));
     assert_eq!(container.exec(["sh", "-c", "kill -KILL $$"]).code, 128 + 9);
+    // A real-time signal, which has no name.
+    assert_eq!(container.exec(["sh", "-c", "kill -40 $$"]).code, 128 + 40);
     assert_eq!(container.exec(["true"]).code, 0);
 }
 
@@ -109,6 +111,26 @@ fn a_file_describes_the_process() {
 }
 
 #[test]
+fn what_a_file_leaves_out_is_the_containers() {
+    let names = ["CAP_CHOWN", "CAP_KILL"];
+    let container = Bundle::new()
+        .set("/process/capabilities", capabilities(&names))
+        .set("/process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 70, "hard": 80 }]))
+        .long()
+        .start();
+    let process = json!({
+        "args": ["sh", "-c", "ulimit -Hn; grep CapEff /proc/self/status"],
+        "cwd": "/", "env": ["PATH=/bin"], "user": { "uid": 0, "gid": 0 },
+    });
+    write("/run/process.json", process.to_string()).unwrap();
+    let said = finish(container.command("exec", &["--process", "/run/process.json"])).ok().stdout;
+    let (limit, capabilities) = said.split_once('\n').unwrap();
+    assert_eq!(capabilities, "CapEff:\t0000000000000021\n");
+    let words = "leaves the caller's limits";
+    assert!(limit == "80" || fails(Peer::Runc, words) || fails(Peer::Crun, words), "{limit}");
+}
+
+#[test]
 fn the_personality_is_the_containers() {
     if fails(Peer::Runc, "1.1.5 does not know linux.personality") {
         return;
@@ -148,6 +170,25 @@ fn a_detached_one_goes_on_and_its_pid_is_in_the_file() {
     assert_eq!(container.sh("pidof tail | wc -w").trim(), "1");
     container.delete_force().ok();
     eventually("it ends too", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn one_that_fails_late_leaves_no_program() {
+    let container = Bundle::new().long().start();
+    let error =
+        container.exec_with(&["--detach", "--pid-file", "/no/such/pid"], ["tail", "-f", "/dev/null"]).error();
+    assert!(error.contains("/no/such/"), "{error}");
+    let process = json!({
+        "args": ["tail", "-f", "/dev/null"], "cwd": "/", "env": ["PATH=/bin"], "user": { "uid": 0, "gid": 0 },
+        "oomScoreAdj": 5000,
+    });
+    write("/run/process.json", process.to_string()).unwrap();
+    let words = "takes it from config.json alone";
+    if !fails(Peer::Runc, words) && !fails(Peer::Crun, words) {
+        finish(container.command("exec", &["--detach", "--process", "/run/process.json"])).error();
+    }
+    let left = container.sh("pidof tail | wc -w");
+    assert!(left == "0\n" || fails(Peer::Crun, "1.8.1 leaves it"), "{left}");
 }
 
 #[test]
@@ -214,6 +255,18 @@ fn additional_groups_are_an_option() {
     let container = Bundle::new().long().start();
     let options = ["--user", "1000:1000", "-g", "2000", "-g", "2001"];
     assert_eq!(container.exec_with(&options, ["id", "-G"]).ok().stdout, "1000 2000 2001\n");
+}
+
+#[test]
+fn groups_that_are_not_named_are_the_containers() {
+    if fails(Peer::Crun, "1.8.1 has no such option") {
+        return;
+    }
+    let user = json!({ "uid": 0, "gid": 3000, "additionalGids": [3001] });
+    let container = Bundle::new().set("/process/user", user).long().start();
+    let groups = |options: &[&str]| container.exec_with(options, ["id", "-G"]).ok().stdout;
+    assert_eq!(groups(&["--user", "1000"]), "3000 3001\n");
+    assert_eq!(groups(&["--user", "1000:2000", "-g", "2001"]), "2000 2001 3001\n");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! From `create` to `delete`.
 
 use crate::support::{
-    Bundle, Peer, Running, STATE, begin, eventually, fails, finish, leftovers, read, runtime, stop_reaping,
+    Bundle, Container, Peer, Running, STATE, begin, eventually, fails, finish, leftovers, read, runtime,
+    stop_reaping,
 };
 use serde_json::{Value, json};
 use std::fs::create_dir_all;
@@ -148,6 +149,37 @@ fn kill_all_reaches_every_process() {
 }
 
 #[test]
+fn kill_ends_what_no_pid_namespace_does() {
+    let bundle = Bundle::new().namespace("pid", None).sh("sleep 1000 & sleep 1000 & echo ready; wait");
+    let left = |container: &Container| read(format!("/sys/fs/cgroup/{}/cgroup.procs", container.id));
+    let ends = |container: Container| {
+        eventually("all end", || left(&container).is_empty());
+        container.delete_force().ok();
+    };
+    let container = bundle.start();
+    container.says("ready");
+    container.kill("TERM").ok();
+    eventually("two are left", || left(&container).lines().count() == 2);
+    container.delete_force().ok();
+    let words = "kills the first process alone";
+    if fails(Peer::Runc, words) || fails(Peer::Crun, words) {
+        return;
+    }
+    let container = bundle.start();
+    container.says("ready");
+    container.kill("KILL").ok();
+    ends(container);
+    // Also those that are born all the time.
+    let many = "while :; do sh -c 'sleep 1000 & sleep 1000 &'; done & echo ready; sleep 0.1; wait";
+    let container = Bundle::new().namespace("pid", None).sh(many).start();
+    container.says("ready");
+    let mut kill = container.command("kill", &["--all"]);
+    kill.arg("KILL");
+    finish(kill).ok();
+    ends(container);
+}
+
+#[test]
 fn a_created_container_can_be_killed() {
     let container = Bundle::new().long().create();
     container.kill("KILL").ok();
@@ -189,6 +221,35 @@ fn an_unknown_container_is_deleted_by_force_alone() {
         let error = finish(runtime([verb, "nobody"])).error();
         assert!(error.contains("exist") || error.contains("nobody"), "{error}");
     }
+}
+
+#[test]
+fn a_container_whose_record_cannot_be_read_is_not_forgotten() {
+    if fails(Peer::Runc, "has other records") || fails(Peer::Crun, "has other records") {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    let path = format!("{STATE}/{}/state.json", container.id);
+    let record = read(&path);
+    std::fs::write(&path, &record[..20]).unwrap();
+    let error = container.delete_force().error();
+    assert!(error.contains("state.json"), "{error}");
+    assert_eq!(read(&path), record[..20]);
+    std::fs::write(&path, record).unwrap();
+    assert_eq!(container.status(), "running");
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+    // None that was ever written whole.
+    for id in ["none", "empty"] {
+        std::fs::create_dir_all(format!("{STATE}/{id}")).unwrap();
+        std::fs::write(
+            format!("{STATE}/{id}/{}", if id == "none" { "state.json.new" } else { "state.json" }),
+            "",
+        )
+        .unwrap();
+        finish(runtime(["delete", "--force", id])).ok();
+    }
+    assert_eq!(leftovers(), [""; 0]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What a container may not do.
 
-use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read};
+use crate::descriptors::after;
+use crate::support::{Bundle, Peer, controllers, fails, finish, leftovers, read, sh};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 
 /// The sets of /proc/self/status by name.
 fn sets(bundle: Bundle) -> Vec<(String, u64)> {
@@ -86,6 +88,23 @@ fn no_new_privileges_is_set_or_not() {
 }
 
 #[test]
+fn a_nested_user_namespace_mounts_no_proc_without_masks() {
+    let script = "unshare -U -r -m -p -f mount -t proc proc /tmp 2> /dev/null && echo mounted; \
+                  unshare -U -r -n -m mount -t sysfs sysfs /tmp 2> /dev/null && echo mounted; cat /proc/self/comm";
+    let bundle = Bundle::new().sh(script);
+    assert_eq!(bundle.says(), "cat\n");
+    let said = finish(bundle.command("run", &["--no-pivot"])).ok().stdout;
+    assert!(said == "cat\n" || fails(Peer::Crun, "1.8.1 leaves the host's"), "{said}");
+    let users = Bundle::new().user_namespace().sh(script);
+    let ran = finish(users.command("run", &["--no-pivot"]));
+    let words = "leaves the host's in a user namespace";
+    assert!(ran.stdout == "cat\n" || fails(Peer::Crun, words) || fails(Peer::Runc, words), "{ran:?}");
+    let plain =
+        Bundle::new().set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([])).sh(script);
+    assert!(plain.says().starts_with("mounted\n"), "without masks there is nothing to keep");
+}
+
+#[test]
 fn masked_paths_are_empty_and_cannot_be_unmasked() {
     let bundle = Bundle::new()
         .folder("secret/inner")
@@ -137,6 +156,56 @@ fn a_working_directory_of_the_host_is_out_of_reach() {
     }
 }
 
+/// Where the host's busybox would be, seen from a folder of the host that is open under this number.
+fn by_descriptor(number: u32) -> String {
+    format!("/proc/self/fd/{number}/../../../../../../../../run/busybox")
+}
+
+#[test]
+fn a_program_of_the_host_is_out_of_reach() {
+    // CVE-2024-21626, by what is executed: a path of config.json, or a link of the image.
+    let bundle = Bundle::new();
+    symlink(by_descriptor(9), bundle.rootfs().join("bin/escape")).unwrap();
+    let leak = "exec 9< /";
+    for program in (3..16).map(by_descriptor).chain(["escape".to_owned()]) {
+        let bundle = bundle.clone().args([&program, "echo", "escaped"]);
+        let ran = after(leak, &bundle, &[]);
+        if ran.stdout.contains("escaped") && fails(Peer::Crun, "1.8.1 closes at the exec") {
+            return;
+        }
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{program}: {ran:?}");
+    }
+    let container = bundle.clone().long().start();
+    for program in (3..16).map(by_descriptor).chain(["escape".to_owned()]) {
+        let inner = container.command("exec", &[]);
+        let mut exec = std::process::Command::new("sh");
+        exec.args(["-c", &format!("{leak}; exec \"$@\""), "sh"]).arg(inner.get_program());
+        exec.args(inner.get_args()).args([&program, "echo", "escaped"]);
+        let ran = finish(exec);
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{program}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_working_directory_is_not_made_on_the_host() {
+    // CVE-2024-21626: one that is not there is made.
+    for number in 3..16 {
+        let cwd = format!("/proc/self/fd/{number}/../../../../../../../../run/made");
+        after("exec 9< /", &Bundle::new().set("/process/cwd", json!(cwd)), &[]);
+        assert!(!std::path::Path::new("/run/made").exists(), "{cwd}");
+    }
+}
+
+#[test]
+fn descriptors_of_the_runtime_are_not_taken_for_the_callers() {
+    // The caller says that it gives more than it does.
+    for number in 3..16 {
+        let bundle = Bundle::new().args([&by_descriptor(number), "echo", "escaped"]);
+        let ran = finish(bundle.command("run", &["--preserve-fds", "20"]));
+        assert!(ran.code != 0 && !ran.stdout.contains("escaped"), "{number}: {ran:?}");
+    }
+}
+
 #[test]
 fn the_runtime_cannot_be_overwritten_from_inside() {
     // CVE-2019-5736: a program that is /proc/self/exe is the runtime's own file.
@@ -151,6 +220,79 @@ fn the_runtime_cannot_be_overwritten_from_inside() {
         container.exec(["true"]);
     }
     assert_eq!(std::fs::metadata(which()).unwrap().len(), before);
+}
+
+#[test]
+fn the_runtime_is_no_interpreter_and_no_hook() {
+    // CVE-2019-5736: the kernel's name of an interpreter ends at a zero byte, and hooks are executed as well.
+    if fails(Peer::Runc, "runs a copy of itself") || fails(Peer::Crun, "runs a copy of itself") {
+        return;
+    }
+    let words = "is the container runtime itself";
+    let script = |text: &str, path: &str| {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let bundle = Bundle::new().link("bin/self", "/proc/self/exe");
+    script("#!/proc/self/exe\0x\n", bundle.rootfs().join("bin/script").to_str().unwrap());
+    let error = bundle.clone().args(["script", "--version"]).run().error();
+    assert!(error.contains(words), "{error}");
+    for path in ["/bin/self", "/bin/script", "/proc/self/exe"] {
+        let error = bundle.clone().hook("startContainer", json!({ "path": path })).run().error();
+        assert!(error.contains(words), "{path}: {error}");
+    }
+    script("#!/proc/self/exe\n", "/run/script");
+    let first =
+        Bundle::new().bind("/run/script", "/dev/init", &["bind", "ro"]).args(["/dev/init", "--", "true"]);
+    let error = first.run().error();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn a_program_that_is_exchanged_after_it_was_looked_at_is_not_the_runtime() {
+    // CVE-2019-5736: between `create` and `start` its path comes to lead to /proc/self/exe.
+    if fails(Peer::Runc, "runs a copy of itself") || fails(Peer::Crun, "runs a copy of itself") {
+        return;
+    }
+    let bundle = Bundle::new().file("bin/program", "").args(["program", "--version"]);
+    let program = bundle.rootfs().join("bin/program");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let container = bundle.create();
+    std::fs::remove_file(&program).unwrap();
+    symlink("/proc/self/exe", &program).unwrap();
+    finish(container.command("start", &[]));
+    container.wait();
+    assert!(!container.stdout().contains("runtime"), "{}", container.stdout());
+}
+
+#[test]
+fn why_a_program_that_was_found_cannot_run_is_told() {
+    if fails(Peer::Runc, "1.1.5 lets `start` succeed") || fails(Peer::Crun, "1.8.1 names no program") {
+        return;
+    }
+    let script = |bundle: &Bundle| {
+        let path = bundle.rootfs().join("bin/script");
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    // Also where a machine wants no programs in memory, or lets none be made.
+    for memfd_noexec in ["0", "1", "2"] {
+        sh(&format!("echo {memfd_noexec} > /proc/sys/vm/memfd_noexec"));
+        for (text, words) in [("#!/no/such\n", "o such file or directory"), ("\u{7f}ELF", "xec format error")]
+        {
+            let bundle = Bundle::new().file("bin/script", text).args(["script"]);
+            script(&bundle);
+            let error = bundle.run().error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+            let container = bundle.clone().long().start();
+            let error = container.exec(["script"]).error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+            let created = Bundle::new().file("bin/script", text).args(["script"]);
+            script(&created);
+            let error = created.create().start().error();
+            assert!(error.contains("script") && error.contains(words), "{memfd_noexec}: {error}");
+        }
+        assert_eq!(Bundle::new().args(["echo", "one", "two  three"]).says(), "one two  three\n");
+    }
 }
 
 #[test]

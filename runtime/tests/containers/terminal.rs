@@ -1,7 +1,8 @@
 //! `process.terminal` and `--console-socket`.
 
-use crate::support::{Bundle, Console, Peer, fails, finish, leftovers, read};
+use crate::support::{Bundle, Console, Peer, Ran, fails, finish, leftovers, read};
 use serde_json::json;
+use std::process::Command;
 
 fn with_terminal() -> Bundle {
     Bundle::new().set("/process/terminal", json!(true))
@@ -139,4 +140,59 @@ fn exec_can_take_it_from_the_process_file() {
     let options = ["--detach", "--console-socket", &*console.path, "--process", "/run/process.json"];
     finish(container.command("exec", &options)).ok();
     console.terminal().says("12 34");
+}
+
+/// Who play the terminal's other side only when they have one themselves.
+fn wants_a_terminal() -> bool {
+    let words = "wants a terminal itself";
+    fails(Peer::Runc, words) || fails(Peer::Crun, words)
+}
+
+/// Runs it with what is typed as standard input, in a shell that then tells the time of its own processes (`times`).
+fn typed(typed: &str, command: &Command) -> Ran {
+    std::fs::write("/run/typed", typed).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$@\" < /run/typed; code=$?; times; exit $code", "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    finish(shell)
+}
+
+#[test]
+fn much_that_is_pasted_into_what_says_it_again_is_handed_on() {
+    if wants_a_terminal() {
+        return;
+    }
+    let lines = 3000;
+    let text = format!("{}\n", "x".repeat(79)).repeat(lines) + "\u{4}";
+    let ran = typed(&text, &with_terminal().args(["cat"]).command("run", &[])).ok();
+    // Once by the terminal's echo, which may be cut, once by the program.
+    let said = ran.stdout.lines().filter(|line| line.trim_end().len() == 79).count();
+    assert!(said >= lines, "{said} lines");
+}
+
+#[test]
+fn a_terminal_that_the_program_has_closed_takes_no_time() {
+    if wants_a_terminal() {
+        return;
+    }
+    let closed = "exec < /dev/null > /dev/null 2>&1; sleep 2; exec > /dev/console; echo again";
+    let ran = typed("", &with_terminal().sh(closed).command("run", &[])).ok();
+    let mut lines = ran.stdout.lines().rev();
+    let times = lines.next().unwrap();
+    // 0m0.010000s 0m0.020000s
+    let seconds = times.split([' ', 'm', 's']).filter_map(|number| number.parse::<f64>().ok());
+    assert!(seconds.sum::<f64>() < 0.5, "{times}");
+    assert!(ran.stdout.contains("again"), "{ran:?}");
+}
+
+#[test]
+fn it_ends_with_the_program_whoever_writes_on() {
+    if wants_a_terminal() {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    let script =
+        "(trap '' HUP; while :; do head -c 100000000 /dev/zero > /dev/pts/0; done) & sleep 0.1; exit 3";
+    let ran = container.exec_with(&["--tty"], ["sh", "-c", script]);
+    assert_eq!(ran.code, 3);
 }

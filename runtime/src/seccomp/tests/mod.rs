@@ -4,7 +4,7 @@
 use super::calls::{X32_BIT, names};
 use super::check::{ALLOW, ENOSYS, EPERM, KILL, Reading, run};
 use super::*;
-use spec::bundle::{Action, Argument, Operator, Syscalls};
+use spec::bundle::{Argument, Operator, Syscalls};
 
 mod docker;
 
@@ -52,6 +52,31 @@ fn agrees(profile: &Seccomp, arguments: &[[u64; 6]]) {
                 assert_eq!(got, expected, "arch {arch:#x} call {number:#x} args {args:x?} of {profile:?}");
             }
         }
+    }
+}
+
+#[test]
+fn what_is_let_through_is_let_through_whatever_its_arguments() {
+    const WRITE: u32 = 1;
+    let equal = [(0, Operator::EqualTo, 2, 0)];
+    let both = |default, first, second: &[_]| {
+        profile(default, vec![rule("write", Action::Allow, first), rule("read write", Action::Allow, second)])
+    };
+    for (profile, expected) in [
+        (docker::profile(), true),
+        (profile(Action::Allow, vec![]), true),
+        (profile(Action::Errno, vec![]), false),
+        (profile(Action::Log, vec![]), false),
+        (profile(Action::Allow, vec![rule("write", Action::Errno, &equal)]), false),
+        (profile(Action::Allow, vec![rule("write", Action::Trace, &[])]), false),
+        (profile(Action::Errno, vec![rule("write", Action::Allow, &equal)]), false),
+        (both(Action::Errno, &equal, &equal), false),
+        (both(Action::Errno, &equal, &[]), true),
+        (both(Action::Allow, &equal, &equal), true),
+    ] {
+        assert_eq!(lets_through(&profile, "write"), expected, "{profile:?}");
+        let results = [[0; 6], [2; 6], [3; 6]].map(|args| result(&profile, ARCH_X86_64, WRITE, args));
+        assert!(!expected || results == [ALLOW; 3], "{profile:?}");
     }
 }
 
