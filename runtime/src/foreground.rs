@@ -101,7 +101,7 @@ impl Foreground {
 fn wait_for_events(signals: &SignalFd, relay: Option<&Relay>) -> Result<()> {
     let stdin = io::stdin();
     let mut events = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    events.extend(relay.iter().flat_map(|relay| relay.events(stdin.as_fd())));
+    relay.into_iter().for_each(|relay| relay.events(stdin.as_fd(), &mut events));
     // A terminal that nobody has open is an event all the time.
     let timeout = if relay.is_some_and(|relay| relay.closed) { AGAIN.into() } else { PollTimeout::NONE };
     match poll(&mut events, timeout) {
@@ -141,16 +141,16 @@ impl Relay {
     }
 
     /// What is waited for: what can be read once the last is handed on, and who takes what is on its way.
-    fn events<'a>(&'a self, stdin: BorrowedFd<'a>) -> impl Iterator<Item = PollFd<'a>> {
+    fn events<'a>(&'a self, stdin: BorrowedFd<'a>, all: &mut Vec<PollFd<'a>>) {
+        let mut wait =
+            |one, flags: PollFlags| all.extend((!flags.is_empty()).then(|| PollFd::new(one, flags)));
         let when = |wanted: bool, flag| if wanted { flag } else { PollFlags::empty() };
-        let of_master =
-            when(self.said.is_empty(), PollFlags::POLLIN) | when(!self.typed.is_empty(), PollFlags::POLLOUT);
-        let all = [
-            (stdin, when(self.input && self.typed.is_empty(), PollFlags::POLLIN)),
-            (self.master.as_fd(), when(!self.closed, of_master)),
-            (self.output.as_fd(), when(!self.said.is_empty(), PollFlags::POLLOUT)),
-        ];
-        all.into_iter().filter(|(_, flags)| !flags.is_empty()).map(|(one, flags)| PollFd::new(one, flags))
+        wait(stdin, when(self.input && self.typed.is_empty(), PollFlags::POLLIN));
+        wait(self.output.as_fd(), when(!self.said.is_empty(), PollFlags::POLLOUT));
+        if !self.closed {
+            let read = when(self.said.is_empty(), PollFlags::POLLIN);
+            wait(self.master.as_fd(), read | when(!self.typed.is_empty(), PollFlags::POLLOUT));
+        }
     }
 
     /// Hands on what is there, in both directions.

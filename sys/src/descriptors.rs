@@ -54,10 +54,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
 /// # Errors
 /// `ENOSYS` before Linux 5.9.
 pub fn close_from(first: u32, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = kept.iter().map(|one| one.as_raw_fd().cast_unsigned()).collect();
-    kept.sort_unstable();
+    let kept = kept.iter().map(|one| one.as_raw_fd().cast_unsigned());
     let mut next = first;
-    for one in kept.into_iter().filter(|one| *one >= first) {
+    while let Some(one) = kept.clone().filter(|one| *one >= next).min() {
         if next < one {
             close_range(next, one - 1)?;
         }

@@ -209,10 +209,11 @@ impl Performer {
         let (above, below) = own.into_iter().partition(|one| one.as_raw_fd().cast_unsigned() >= first);
         sys::descriptors::close_all(below);
         Vec::<OwnedFd>::into_iter(above).for_each(mem::forget);
-        let kept = [self.root.as_ref(), self.console.as_ref()].into_iter().flatten().map(AsFd::as_fd);
-        let kept =
-            kept.chain(self.listener.as_ref().map(AsFd::as_fd)).chain(self.lock.as_ref().map(AsFd::as_fd));
-        let kept: Vec<_> = kept.chain([self.channel.as_fd()]).collect();
+        let mut kept = vec![self.channel.as_fd()];
+        kept.extend(self.root.as_ref().map(AsFd::as_fd));
+        kept.extend(self.console.as_ref().map(AsFd::as_fd));
+        kept.extend(self.listener.as_ref().map(AsFd::as_fd));
+        kept.extend(self.lock.as_ref().map(AsFd::as_fd));
         sys::descriptors::close_from(first, &kept).context(|| "close descriptors".into())
     }
 
