@@ -9,7 +9,7 @@ use tests::{Cluster, Result};
 
 /// What else the node has that pods might leave behind: links and addresses, mounts, cgroups, and what its tables say of
 /// its own pods and their ports; of other nodes and of Services they say more as those come and go.
-const WHOLE: &str = "nft list ruleset | tr , '\\n' | grep -v / | grep -c -e ' 20[0-9][0-9][0-9] ' -e PODS; \
+const WHOLE: &str = "nft list ruleset | tr , '\\n' | grep -v -e / -e '[0-9]-[0-9]' | grep -c -e ' 20[0-9][0-9][0-9] ' -e PODS; \
      ip -brief address | grep -c . ; grep -c . /proc/mounts; find /sys/fs/cgroup -type d | grep -v kubepods | grep -c .";
 
 fn number(variable: &str) -> Option<u64> {
