@@ -138,14 +138,8 @@ impl Performer {
             Step::Hooks(moment) => self.run_hooks(*moment),
             Step::Mask(path) => mount::mask(&mut self.mounts, root(self.root.as_ref())?, path),
             Step::ReadOnly(path) => mount::read_only(&mut self.mounts, root(self.root.as_ref())?, path),
-            Step::Pivot { by_chroot, shared } => {
-                self.mounts.close_to_writers()?;
-                mount::pivot(self.root()?, *by_chroot, *shared)
-            }
-            Step::Chroot => {
-                self.mounts.close_to_writers()?;
-                mount::change_root(self.root()?)
-            }
+            Step::Pivot { by_chroot, shared } => mount::pivot(self.root()?, *by_chroot, *shared),
+            Step::Chroot => mount::change_root(self.root()?),
             Step::MakeFolder(path) => {
                 std::fs::create_dir_all(path).or_else(files::if_read_only).context(|| format!("make {path}"))
             }
@@ -202,7 +196,7 @@ impl Performer {
 
     /// Closes what is needed no more, which the caller has left open, or which lies where it said that it gives some.
     fn close_from(&mut self, first: u32) -> Result<()> {
-        let mut own = self.mounts.end();
+        let mut own = self.mounts.end()?;
         own.extend(mem::take(&mut self.parent).end());
         own.extend(self.joined.drain(..).map(|(.., namespace)| namespace.into()));
         own.extend(self.made.drain(..).map(|(_, tree)| tree));

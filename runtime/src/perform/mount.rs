@@ -80,19 +80,13 @@ pub struct Mounts {
 const MOST_SPENT: usize = 64;
 
 impl Mounts {
-    /// Nothing more is made in them.
-    pub fn close_to_writers(&mut self) -> Result<()> {
-        for mount in self.read_only.drain(..) {
+    /// Nothing more is mounted, or made in what is: what is left to close.
+    pub fn end(&mut self) -> Result<Vec<OwnedFd>> {
+        for mount in &self.read_only {
             mount_tree::set_attributes(mount.as_fd(), false, RDONLY, 0, 0)
                 .context(|| "close a mount to writers".into())?;
-            self.spent.push(mount);
         }
-        Ok(())
-    }
-
-    /// Nothing more is mounted: what is left to close.
-    pub fn end(&mut self) -> Vec<OwnedFd> {
-        self.spent.drain(..).chain(self.empty_folder.take()).collect()
+        Ok(self.spent.drain(..).chain(self.read_only.drain(..)).chain(self.empty_folder.take()).collect())
     }
 
     fn spend(&mut self, descriptors: impl IntoIterator<Item = OwnedFd>) {
