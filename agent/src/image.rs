@@ -2,9 +2,9 @@
 //! the agent speaks to no registry and a pull that is killed takes nothing along.
 
 pub mod collect;
-mod shown;
+mod pulled;
 
-use shown::Shown;
+use pulled::Pulled;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 const SKERRY: &str = "/sbin/skerry";
 
 /// Whom registries have given the images that are here.
-const SHOWN: &str = "/var/lib/skerry/images-shown.json";
+const PULLED: &str = "/var/lib/skerry/images-pulled.json";
 
 /// Pulls at a time.
 const AT_ONCE: usize = 2;
@@ -74,7 +74,7 @@ pub fn policy(image: &str, said: Option<&str>) -> Policy {
 #[derive(Debug)]
 pub struct Images {
     stores: Stores,
-    shown: Shown,
+    pulled: Pulled,
     room: Semaphore,
 }
 
@@ -83,7 +83,7 @@ impl Images {
     pub fn open() -> Self {
         let store = |path| Store::open_read_only(Path::new(path));
         let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
-        Self { stores, shown: Shown::open(Path::new(SHOWN)), room: Semaphore::new(AT_ONCE) }
+        Self { stores, pulled: Pulled::open(Path::new(PULLED)), room: Semaphore::new(AT_ONCE) }
     }
 
     /// An image that is there.
@@ -143,9 +143,9 @@ impl Images {
             );
             return Err(Failure { reason: "InvalidImageName", message });
         }
-        let credentials = shown::credentials(docker);
+        let credentials = pulled::credentials(docker);
         let here = self.find(name).filter(|_| policy != Policy::Always);
-        let allowed = |found: &Found| self.shown.allows(name, &found.digest, credentials.as_deref());
+        let allowed = |found: &Found| self.pulled.allows(name, &found.digest, credentials.as_deref());
         match here {
             Some(found) if allowed(&found) => return Ok(found),
             _ if policy != Policy::Never => {}
@@ -158,14 +158,14 @@ impl Images {
         let _permit = self.room.acquire().await;
         begun();
         let failed = |message: String| Failure { reason: "ErrImagePull", message };
-        self.shown.begin(name).map_err(failed)?;
+        self.pulled.begin(name).map_err(failed)?;
         if let Err(reason) = pull(name, docker).await {
-            self.shown.fail(name);
+            self.pulled.fail(name);
             return Err(failed(reason));
         }
         let found = self.find(name);
         let found = found.ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))?;
-        self.shown.end(name, &found.digest, credentials, &self.digests()).map_err(failed)?;
+        self.pulled.end(name, &found.digest, credentials, &self.digests()).map_err(failed)?;
         Ok(found)
     }
 }

@@ -275,11 +275,7 @@ impl Worker {
         if sandbox.is_some() && ending.is_none() {
             self.follow_sources(&pod);
         }
-        let described = (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
-        let changed = std::mem::replace(&mut self.described, described.clone()) != described;
-        if std::mem::take(&mut self.resources.fresh) || changed {
-            self.refresh_downward().await;
-        }
+        self.follow_fields(&pod).await;
         self.resources.measure(&pod, &containers);
         self.resources.again = None;
         if sandbox.is_some() && ending.is_none() {
@@ -324,8 +320,20 @@ impl Worker {
             self.reporter.tell(&pod, status.clone());
         }
         self.back_off(&pod, &status);
+        self.act(action, &wanted, &pod, sandbox, &containers).await
+    }
+
+    /// Does the next thing.
+    async fn act(
+        &mut self,
+        action: Action,
+        wanted: &Wanted,
+        pod: &Arc<Pod>,
+        sandbox: Option<Sandbox>,
+        containers: &Containers,
+    ) -> Turn {
         match action {
-            Action::MakeSandbox => self.make_sandbox(&pod).await,
+            Action::MakeSandbox => self.make_sandbox(pod).await,
             // As with a kubelet nobody begins while another ends, but who looks into the pod.
             Action::Run { kind, .. } if kind != Kind::Ephemeral && !self.stopping.is_empty() => {
                 self.wait(self.resources.again).await;
@@ -333,21 +341,31 @@ impl Worker {
             Action::Run { container, kind, attempt, streak } => {
                 let Some(sandbox) = sandbox else { return Turn::Again };
                 let order = begin::Order { container, kind, attempt, streak };
-                self.begin(&pod, &sandbox, &containers, &order).await;
+                self.begin(pod, &sandbox, containers, &order).await;
             }
             Action::Stop { ids, grace, anew, later } => {
-                self.stop(&pod, &containers, &end::Order { ids, grace, anew, later });
+                self.stop(pod, containers, &end::Order { ids, grace, anew, later });
                 let overdue = self.until.filter(|until| *until > now());
                 self.wait(soonest(self.resources.again, overdue)).await;
             }
-            Action::TearDown => self.tear_down(&pod).await,
+            Action::TearDown => self.tear_down(pod).await,
             Action::Wait(until) => {
                 let until = soonest(until, self.resources.again);
-                self.wait(soonest(until, self.deadline(&pod))).await;
+                self.wait(soonest(until, self.deadline(pod))).await;
             }
-            Action::Done => return self.finish(&wanted, &containers).await,
+            Action::Done => return self.finish(wanted, containers).await,
         }
         Turn::Again
+    }
+
+    /// Files of volumes say what the pod's fields say by now.
+    async fn follow_fields(&mut self, pod: &Pod) {
+        let described = (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+        let changed = self.described != described;
+        self.described = described;
+        if std::mem::take(&mut self.resources.fresh) || changed {
+            self.refresh_downward().await;
+        }
     }
 
     /// Why it ends, if it does.

@@ -28,7 +28,7 @@ struct Record {
 
 /// What registries have given to pods of this node.
 #[derive(Debug)]
-pub struct Shown {
+pub struct Pulled {
     path: PathBuf,
     record: Mutex<Record>,
 }
@@ -39,7 +39,7 @@ pub fn credentials(docker: Option<&Path>) -> Option<String> {
     Some(Digest::sha256(&text).to_string())
 }
 
-impl Shown {
+impl Pulled {
     /// As it was written to this file; nothing when there is none.
     pub fn open(path: &Path) -> Self {
         let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -121,15 +121,15 @@ mod tests {
 
     #[test]
     fn what_a_secret_has_fetched_is_for_those_who_have_it() {
-        let path = std::env::temp_dir().join(format!("skerry-shown-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("skerry-pulled-{}", std::process::id()));
         let here = ["a", "b"].map(str::to_owned).into();
         let secret = || Some("secret".to_owned());
-        let shown = Shown::open(&path);
-        assert!(shown.allows("web", "a", None), "no pod has fetched it");
-        shown.begin("web").unwrap();
-        assert!(!Shown::open(&path).allows("web", "a", None), "it was being fetched when the agent ended");
-        shown.end("web", "a", secret(), &here).unwrap();
-        let again = Shown::open(&path);
+        let pulled = Pulled::open(&path);
+        assert!(pulled.allows("web", "a", None), "no pod has fetched it");
+        pulled.begin("web").unwrap();
+        assert!(!Pulled::open(&path).allows("web", "a", None), "it was being fetched when the agent ended");
+        pulled.end("web", "a", secret(), &here).unwrap();
+        let again = Pulled::open(&path);
         assert!(again.allows("web", "a", Some("secret")) && again.allows("other", "b", None));
         assert!(!again.allows("web", "a", None) && !again.allows("web", "a", Some("other")));
         again.begin("other").unwrap();
@@ -137,7 +137,7 @@ mod tests {
         assert!(again.allows("other", "b", None));
         again.end("web", "a", None, &here).unwrap();
         assert!(
-            Shown::open(&path).allows("web", "a", Some("other")),
+            Pulled::open(&path).allows("web", "a", Some("other")),
             "the registry gives it to whoever asks"
         );
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
