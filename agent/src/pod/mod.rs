@@ -6,6 +6,7 @@
 //! | what is to be done next | [`next`] |
 //! | whether and when it is tried again | [`restart`] |
 //! | what the API server is told of it | [`status`] |
+//! | what its containers' environment is | [`mod@env`], [`env_file`] |
 //! | how much it may have | [`qos`], [`quantity`] |
 //! | whether there is room for that, or for more | [`admission`], [`allocation`] |
 //! | how it comes to more or less while it runs | [`resize`] |

@@ -6,8 +6,10 @@
 //! | how their files change | [`writer`] |
 //! | how each kind is made | [`make`]; images: [`image`]; NFS: [`nfs`] |
 //! | what of them a container sees | [`mounts`] |
+//! | what a file in one says | [`mod@file`] |
 //! | where they are | [`place`] |
 
+pub mod file;
 pub mod group;
 pub mod image;
 pub mod make;
