@@ -1,7 +1,9 @@
-//! A tree as an erofs image.
+//! A tree as an erofs image. Our programs, the kernel's modules and what else is in memory are compressed: a root is
+//! small wherever it lies, and one that boots from memory lies there. What the workstation has, the layers of
+//! images above all, is stored as it is: a layer is a file system of its own, whose pages are the file's.
 
 use crate::error::{Error, Result};
-use crate::tree::{Kind, Node, Tree};
+use crate::tree::{Content, Kind, Node, Tree};
 use std::fs::File;
 use std::io::BufWriter;
 use store::erofs::{self, Device, Meta, Options, Time, Writer};
@@ -39,6 +41,7 @@ fn add(image: &mut Image, path: &[u8], node: &Node, time: Time) -> std::result::
         Kind::Directory => image.add_dir(path, &meta),
         Kind::Symlink(target) => image.add_symlink(path, &meta, target.as_bytes()),
         Kind::Character { major, minor } => image.add_device(path, &meta, Device::Character(*major, *minor)),
+        Kind::File(Content::Bytes(bytes)) => image.add_compressed_file(path, &meta, bytes),
         Kind::File(content) => {
             let unread = |error| erofs::Error::Read { path: path.to_vec(), error };
             let length = image.add_file(path, &meta, content.open().map_err(unread)?)?;

@@ -11,6 +11,9 @@ const SUPERBLOCK: usize = 1024;
 /// modification's.
 const FEATURE_COMPAT: u32 = 0x1 | 0x2;
 
+/// `LZ4_0PADDING`: what is compressed stands at the end of its block.
+const FEATURE_INCOMPAT: u32 = 0x1;
+
 /// Sizes of an inode's two forms.
 pub(super) const COMPACT: usize = 32;
 pub(super) const EXTENDED: usize = 64;
@@ -28,6 +31,8 @@ pub(super) struct Superblock<'a> {
     pub blocks: u32,
     /// First block of the metadata.
     pub metadata: u32,
+    /// Some file is.
+    pub compressed: bool,
 }
 
 /// Block 0: 1024 bytes for boot loaders, then the superblock.
@@ -47,6 +52,9 @@ pub(super) fn superblock(of: &Superblock<'_>) -> [u8; BLOCK] {
     put(40, &of.metadata.to_le_bytes());
     put(48, &of.uuid);
     put(64, of.label.as_bytes());
+    if of.compressed {
+        put(80, &FEATURE_INCOMPAT.to_le_bytes());
+    }
     let checksum = crc32c::update(!0, &block[SUPERBLOCK..]);
     block[SUPERBLOCK + 4..][..4].copy_from_slice(&checksum.to_le_bytes());
     block
@@ -54,15 +62,21 @@ pub(super) fn superblock(of: &Superblock<'_>) -> [u8; BLOCK] {
 
 /// Values of `i_format`'s data layout.
 const PLAIN: u16 = 0;
+const COMPRESSED_FULL: u16 = 1;
 const INLINE: u16 = 2;
 
 /// Writes an inode without what follows it.
 pub(super) fn inode(node: &Node, placed: &Placed, body: &[u8], number: u32, bytes: &mut Vec<u8>) {
-    let layout = if placed.inline { INLINE } else { PLAIN };
+    let layout = match node.content {
+        Content::Compressed { .. } => COMPRESSED_FULL,
+        _ if placed.inline => INLINE,
+        _ => PLAIN,
+    };
     let extended = u16::from(!placed.compact);
     let mode = node.mode | type_bits(&node.content);
-    let union = match node.content {
-        Content::Device(device) => device_number(device),
+    let union = match &node.content {
+        Content::Device(device) => device_number(*device),
+        Content::Compressed { extents, .. } => extents.len() as u32,
         _ => placed.block,
     };
     bytes.extend_from_slice(&(layout << 1 | extended).to_le_bytes());
@@ -94,7 +108,7 @@ pub(super) fn inode(node: &Node, placed: &Placed, body: &[u8], number: u32, byte
 fn type_bits(content: &Content) -> u16 {
     match content {
         Content::Directory(_) => 0o040_000,
-        Content::File { .. } | Content::Gone => 0o100_000,
+        Content::File { .. } | Content::Compressed { .. } | Content::Gone => 0o100_000,
         Content::Symlink(_) => 0o120_000,
         Content::Device(Device::Character(..)) => 0o020_000,
         Content::Device(Device::Block(..)) => 0o060_000,
@@ -106,7 +120,7 @@ fn type_bits(content: &Content) -> u16 {
 /// The type in a directory entry, the kernel's `FT_*`.
 pub(super) fn file_type(content: &Content) -> u8 {
     match content {
-        Content::File { .. } | Content::Gone => 1,
+        Content::File { .. } | Content::Compressed { .. } | Content::Gone => 1,
         Content::Directory(_) => 2,
         Content::Device(Device::Character(..)) => 3,
         Content::Device(Device::Block(..)) => 4,

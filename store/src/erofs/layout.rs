@@ -6,7 +6,7 @@
 
 use super::format::{COMPACT, EXTENDED, SLOT};
 use super::tree::{Content, Id, Node, ROOT, Time, Tree};
-use super::{BLOCK, Error, directory};
+use super::{BLOCK, Error, compressed, directory};
 use std::collections::BTreeMap;
 
 /// How many of the latest gaps are remembered.
@@ -90,7 +90,7 @@ fn visit(
     placed.inline = match &node.content {
         Content::File { tail, .. } => tail.is_some(),
         Content::Directory(_) | Content::Symlink(_) => tail > 0 && head + tail <= BLOCK,
-        Content::Device(_) | Content::Gone => false,
+        Content::Compressed { .. } | Content::Device(_) | Content::Gone => false,
     };
     if let Content::Directory(_) | Content::Symlink(_) = node.content {
         let whole = if placed.inline { placed.size - tail as u64 } else { placed.size };
@@ -100,7 +100,11 @@ fn visit(
             .and_then(|blocks| layout.blocks.checked_add(blocks))
             .ok_or_else(|| Error::Image("directories of more than 2^32 blocks".into()))?;
     }
-    placed.offset = space.take(if placed.inline { head + tail } else { head });
+    placed.offset = space.take(match &node.content {
+        Content::Compressed { size, .. } => compressed::with_index(head, *size),
+        _ if placed.inline => head + tail,
+        _ => head,
+    });
     layout.index[id as usize] = layout.placed.len() as u32;
     layout.placed.push(placed);
     Ok(())
@@ -115,7 +119,9 @@ fn shape(tree: &Tree, node: &Node, id: Id, parent: Id, time: Time) -> Placed {
             let folders = children.values().filter(|&&child| is_directory(tree, child)).count();
             (directory::size(names), 2 + folders as u32, 0)
         }
-        Content::File { start, size, .. } => (*size, node.links, *start),
+        Content::File { start, size, .. } | Content::Compressed { start, size, .. } => {
+            (*size, node.links, *start)
+        }
         Content::Symlink(target) => (target.len() as u64, node.links, 0),
         Content::Device(_) | Content::Gone => (0, node.links, 0),
     };

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! What is chosen where the format leaves a choice:
-//! - Blocks of 4096 bytes. Nothing is compressed: a page of a file is a page of
-//!   the image, and the image is what a download compresses.
+//! - Blocks of 4096 bytes. A file of [`Writer::add_file`] is not compressed: a page of it is a page of
+//!   the image, and the image is what a download compresses. One of [`Writer::add_compressed_file`] is,
+//!   by LZ4, in blocks of 4096 bytes with a full index.
 //! - An inode is compact (32 bytes) when its owner, size and link count fit and
 //!   its time is the image's, which is the most common one of all inodes.
 //! - The tail of a file lies behind its inode (`FLAT_INLINE`) when both fit into
@@ -25,12 +26,13 @@
 //! - The same calls give the same bytes; nothing is taken from the clock, the
 //!   host or a hash's order.
 //!
-//! Left out on purpose: compression, chunks, extra devices, block sizes other
+//! Left out on purpose: other compression, chunks, extra devices, block sizes other
 //! than 4096. A path that is added again replaces what was there (a directory
 //! over a directory keeps its entries); the replaced bytes stay in the image.
 //!
 //! Source: the kernel's `Documentation/filesystems/erofs.rst` and `fs/erofs/erofs_fs.h`.
 
+mod compressed;
 mod directory;
 mod error;
 mod format;

@@ -75,6 +75,45 @@ fn files_of_every_size_read_back() {
     }
 }
 
+/// What compresses, with what does not in between, in runs of many lengths.
+fn mixed(length: usize) -> Vec<u8> {
+    let noise = bytes(length);
+    let words = b"a page of a program that says the same thing again ".iter().cycle();
+    let mixed = noise.iter().zip(words).enumerate();
+    mixed.map(|(at, (&noise, &word))| if at / 7001 % 3 == 1 { noise } else { word }).collect()
+}
+
+#[test]
+fn compressed_files_read_back_and_are_smaller() {
+    let scratch = Scratch::new("compressed");
+    let path = scratch.0.join("image");
+    let sizes = SIZES.into_iter().chain([8191, 8192, 8193, 100_000, 3_000_000]);
+    let of = |kind, size| match kind {
+        "mixed" => mixed(size),
+        "noise" => bytes(size),
+        _ => vec![0; size],
+    };
+    let of_size = |size| ["mixed", "noise", "zero"].map(|kind| (format!("d/{kind}-{size}"), of(kind, size)));
+    let all = || sizes.clone().flat_map(of_size);
+    let attributed = Meta { xattrs: vec![(b"user.x".to_vec(), b"value".to_vec())], ..meta(0o755) };
+    let summary = image(&path, |writer| {
+        for (name, bytes) in all() {
+            writer.add_compressed_file(name.as_bytes(), &meta(0o644), &bytes).unwrap();
+        }
+        writer.add_compressed_file(b"attributed", &attributed, &mixed(50_000)).unwrap();
+    });
+    let plain: usize = all().map(|(_, bytes)| bytes.len()).sum();
+    assert!((summary.blocks as usize) < plain / BLOCK * 2 / 3, "{} of {}", summary.blocks, plain / BLOCK);
+    let out = scratch.0.join("out");
+    if extract(&path, &out).is_none() {
+        return;
+    }
+    for (name, bytes) in all() {
+        assert!(fs::read(out.join(&name)).unwrap() == bytes, "{name}");
+    }
+    assert!(fs::read(out.join("attributed")).unwrap() == mixed(50_000));
+}
+
 #[test]
 fn every_kind_of_inode_reads_back() {
     let scratch = Scratch::new("kinds");

@@ -1,6 +1,7 @@
 //! What an image will list: a tree of inodes in memory, without their bytes.
 
 use super::Error;
+use super::compressed::Extent;
 use super::tails::Tail;
 use std::collections::BTreeMap;
 
@@ -87,6 +88,12 @@ pub(super) enum Content {
         start: u32,
         size: u64,
         tail: Option<Tail>,
+    },
+    /// Extents of a block each, from `start` on.
+    Compressed {
+        start: u32,
+        size: u64,
+        extents: Box<[Extent]>,
     },
     /// A target of `None` lies in the block `start`, because it does not fit behind the inode.
     Symlink(Box<[u8]>),

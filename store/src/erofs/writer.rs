@@ -5,7 +5,7 @@ use super::layout::{self, Layout, Placed};
 use super::output::Output;
 use super::tails::{Tail, Tails};
 use super::tree::{self, Content, Device, Id, Kind, Meta, Time, Tree};
-use super::{BLOCK, Error, directory, xattr};
+use super::{BLOCK, Error, compressed, directory, xattr};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -50,6 +50,8 @@ pub struct Writer<W> {
     bodies: Vec<Box<[u8]>>,
     body_index: BTreeMap<Box<[u8]>, u32>,
     tails: Tails,
+    /// Some file is.
+    compressed: bool,
     buffer: Vec<u8>,
 }
 
@@ -71,6 +73,7 @@ impl<W: Write + Seek> Writer<W> {
             bodies: vec![Box::default()],
             body_index: BTreeMap::new(),
             tails: Tails::default(),
+            compressed: false,
             buffer: vec![0; CHUNK],
         })
     }
@@ -131,6 +134,22 @@ impl<W: Write + Seek> Writer<W> {
         };
         self.link_new(path, tree::node(meta, xattrs, Content::File { start, size, tail }))?;
         Ok(size)
+    }
+
+    /// Adds a regular file of these bytes, compressed where that saves a block.
+    ///
+    /// # Errors
+    /// As [`Self::add_dir`].
+    pub fn add_compressed_file(&mut self, path: &[u8], meta: &Meta, bytes: &[u8]) -> Result<(), Error> {
+        let Some((extents, blocks)) = compressed::pack(bytes) else {
+            return self.add_file(path, meta, bytes).map(|_| ());
+        };
+        let xattrs = self.body(path, meta)?;
+        let start = self.output.block()?;
+        self.output.write(&blocks)?;
+        self.compressed = true;
+        let size = bytes.len() as u64;
+        self.link_new(path, tree::node(meta, xattrs, Content::Compressed { start, size, extents }))
     }
 
     /// Adds a symbolic link. The target is stored as it is given.
@@ -221,7 +240,7 @@ impl<W: Write + Seek> Writer<W> {
     fn kind(&self, id: Id) -> Option<Kind<'_>> {
         Some(match &self.tree.node(id).content {
             Content::Directory(_) => Kind::Directory,
-            Content::File { size, .. } => Kind::File(*size),
+            Content::File { size, .. } | Content::Compressed { size, .. } => Kind::File(*size),
             Content::Symlink(target) => Kind::Symlink(target),
             Content::Device(device) => Kind::Device(*device),
             Content::Gone => return None,
@@ -256,6 +275,7 @@ impl<W: Write + Seek> Writer<W> {
             inodes: layout.placed.len() as u64,
             blocks,
             metadata,
+            compressed: self.compressed,
         });
         let summary = Summary { inodes: layout.placed.len() as u64, blocks };
         Ok((self.output.finish(&superblock)?, summary))
@@ -279,6 +299,9 @@ impl<W: Write + Seek> Writer<W> {
             match &node.content {
                 Content::File { tail: Some(tail), .. } => {
                     self.tails.read(*tail, &mut bytes).map_err(Error::Write)?;
+                }
+                Content::Compressed { start, size, extents } => {
+                    compressed::index(bytes.len(), extents, *size, *start, &mut bytes);
                 }
                 _ if placed.inline => {
                     let content = content(&self.tree, layout, placed.id);
