@@ -30,9 +30,11 @@ impl Node {
     /// When something cannot be built, or the node is not ready in time.
     pub fn start(cluster: &Cluster, kind: &str, round: usize) -> Result<(Self, Duration)> {
         let name = format!("{kind}{round}");
+        let ready = cluster.when_ready(&name)?;
+        let ready = || ready.join().map_err(|_| Failure::new("who waited for the node panicked"))?;
         if kind == KUBELET {
-            let (node, ready) = cluster.kubelet_timed(&name)?;
-            return Ok((Self { name, machine: Machine::Kubelet(node) }, ready));
+            let (node, begin) = cluster.kubelet_since(&name)?;
+            return Ok((Self { name, machine: Machine::Kubelet(node) }, ready()? - begin));
         }
         let image = match tuned_kernel("vmlinux") {
             Ok(kernel) => Image::worker().probe().kernel(kernel),
@@ -42,9 +44,7 @@ impl Node {
         machine.prepare()?;
         let begin = Instant::now();
         let node = machine.boot()?;
-        cluster.run_until(&format!("kubectl wait --for=create node/{name} --timeout=60s"))?;
-        cluster.run_until(&format!("kubectl wait --for=condition=Ready node/{name} --timeout=60s"))?;
-        Ok((Self { name, machine: Machine::Skerry(node) }, begin.elapsed()))
+        Ok((Self { name, machine: Machine::Skerry(node) }, ready()? - begin))
     }
 
     /// Runs a shell command in it.

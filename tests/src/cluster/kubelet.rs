@@ -10,7 +10,7 @@ use qemu::{Disk, Machine, Network, Vm};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The node; it ends with this value.
 pub struct Kubelet {
@@ -28,15 +28,15 @@ impl Cluster {
     ///
     /// When something cannot be built, or the node is not ready in time.
     pub fn kubelet(&self, name: &str) -> Result<Kubelet> {
-        self.kubelet_timed(name).map(|(node, _)| node)
+        self.kubelet_since(name).map(|(node, _)| node)
     }
 
-    /// As [`Cluster::kubelet`]; also how long it took from the switch until it was ready.
+    /// As [`Cluster::kubelet`]; also when it was switched on.
     ///
     /// # Errors
     ///
     /// The same.
-    pub fn kubelet_timed(&self, name: &str) -> Result<(Kubelet, Duration)> {
+    pub fn kubelet_since(&self, name: &str) -> Result<(Kubelet, Instant)> {
         self.push("tests/control-plane/images/pause")?;
         let (tap, mac) = self.card(name)?;
         let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
@@ -62,7 +62,7 @@ impl Cluster {
             self.run_until(&format!("kubectl get node {name} -o jsonpath='{{.spec.podCIDR}}' | grep /"))?;
         node.run(&network_file(pods.trim()))?;
         self.run_until(&format!("kubectl wait --for=condition=Ready node/{name} --timeout=1s"))?;
-        Ok((node, begin.elapsed()))
+        Ok((node, begin))
     }
 
     /// The drive with what does not belong to Debian.

@@ -37,12 +37,13 @@ use pki::{Pki, Subject};
 use registry::Registry;
 use station::Stations;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use bare::Bare;
@@ -199,6 +200,27 @@ impl Cluster {
     /// When it does not exit with status 0; its own words.
     pub fn run(&self, command: &str) -> Result<String> {
         self.blame(said(self.shell(command)?.stderr(Stdio::piped())))
+    }
+
+    /// Whoever joins it gets the moment when the API server says that this node is ready. That is looked for from now
+    /// on, by a kubectl that runs already when the node is switched on.
+    ///
+    /// # Errors
+    ///
+    /// When kubectl cannot be started; for who joins, when the node is not ready within ten minutes.
+    pub fn when_ready(&self, name: &str) -> Result<JoinHandle<Result<Instant>>> {
+        let shown = r#"{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}"#;
+        let command = format!("exec kubectl get nodes --watch --request-timeout=600s -o jsonpath='{shown}'");
+        let mut kubectl = self.shell(&command)?.stdout(Stdio::piped()).spawn()?;
+        let said = kubectl.stdout.take().map(BufReader::new);
+        let ready = format!("{name} True");
+        Ok(thread::spawn(move || {
+            let mut lines = said.into_iter().flat_map(BufRead::lines);
+            let found = lines.any(|line| line.is_ok_and(|line| line == ready)).then(Instant::now);
+            kubectl.kill()?;
+            kubectl.wait()?;
+            found.ok_or_else(|| Failure::new(format!("kubectl's watch has ended without \"{ready}\"")))
+        }))
     }
 
     /// Runs a shell command twice a second until it succeeds, for what nothing announces.
