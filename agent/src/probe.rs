@@ -102,11 +102,7 @@ impl Probes {
 
     /// Begins to look at a container that runs.
     pub fn begin(&mut self, subject: Subject) {
-        let first = subject.before.unwrap_or(Health {
-            started: subject.container.startup_probe.is_none(),
-            ready: subject.container.readiness_probe.is_none(),
-            ..Health::default()
-        });
+        let first = first(&subject.container, subject.before);
         self.board.change(&subject.id, |own| *own = first);
         let (id, board) = (subject.id.clone(), self.board.clone());
         self.tasks.insert(id, tokio::spawn(look(subject, board, first.started)));
@@ -133,6 +129,17 @@ impl Probes {
 impl Drop for Probes {
     fn drop(&mut self) {
         self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// What holds of a container before its probes have said anything: what an agent before this one knew, and what a probe
+/// would say that it does not have.
+fn first(container: &Container, before: Option<Health>) -> Health {
+    let before = before.unwrap_or_default();
+    Health {
+        started: before.started || container.startup_probe.is_none(),
+        ready: before.ready || container.readiness_probe.is_none(),
+        ..Health::default()
     }
 }
 
@@ -290,6 +297,28 @@ mod tests {
             Some(("ProbeWarning", "Liveness probe warning: w".to_owned()))
         );
         assert_eq!(told(Outcome::Bad(words())), Some(("Unhealthy", "Liveness probe failed: w".to_owned())));
+    }
+
+    #[test]
+    fn a_probe_that_is_not_there_passes_whatever_was_told_before() {
+        let of = |probes: serde_json::Value, before: Option<(bool, bool)>| {
+            let mut container = serde_json::json!({ "name": "m" });
+            container.as_object_mut().unwrap().extend(probes.as_object().unwrap().clone());
+            let before = before.map(|(started, ready)| Health { started, ready, ..Health::default() });
+            let first = first(&serde_json::from_value(container).unwrap(), before);
+            (first.started, first.ready)
+        };
+        let (none, startup, readiness) = (
+            serde_json::json!({}),
+            serde_json::json!({ "startupProbe": {} }),
+            serde_json::json!({ "readinessProbe": {} }),
+        );
+        // It was not ready only because it had not started.
+        assert_eq!(of(startup.clone(), Some((false, false))), (false, true));
+        assert_eq!(of(none, Some((false, false))), (true, true));
+        assert_eq!(of(readiness.clone(), Some((true, false))), (true, false));
+        assert_eq!(of(readiness.clone(), Some((true, true))), (true, true));
+        assert_eq!((of(startup, None), of(readiness, None)), ((false, true), (true, false)));
     }
 
     #[test]
