@@ -25,8 +25,8 @@ use std::fs;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// Static pods by UID.
-pub type Static = Arc<BTreeMap<String, Arc<Pod>>>;
+/// Static pods by UID; none before their folder could be read.
+pub type Static = Option<Arc<BTreeMap<String, Arc<Pod>>>>;
 
 /// Pictures of static pods at the API server, by their own UID; none before its first word.
 pub type Known = Option<Arc<BTreeMap<String, Arc<Pod>>>>;
@@ -217,7 +217,7 @@ impl Pods {
     /// Static pods are those of the folder, and no others. One that takes another's name waits until that one has
     /// ended, as one does that is there again while it ends.
     fn take_static(&mut self) {
-        let own = self.own.clone();
+        let Some(own) = self.own.clone() else { return };
         let gone: Vec<String> = self
             .hands
             .iter()

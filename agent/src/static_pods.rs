@@ -17,7 +17,8 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use sys::cause::cause;
@@ -37,42 +38,89 @@ const LONGEST: u64 = 1 << 20;
 /// Between two attempts while the API server is away.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How often the folder is read though nothing tells of a change: a link that is made there is no event, and it may
+/// be that none comes at all.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// Reads the folder for ever, and tells which pods there are.
 pub async fn read(context: &Context, found: &watch::Sender<Static>) {
-    let Some(folder) = context.own.cluster.static_pods.clone() else { return };
-    let folder = Path::new(&folder);
-    let mut trouble = Trouble::default();
+    match &context.own.cluster.static_pods {
+        Some(folder) => follow(Path::new(folder), &context.own.name, found).await,
+        None => drop(found.send_replace(Some(Arc::default()))),
+    }
+}
+
+/// Tells which pods a folder has, for ever. What cannot be read says nothing: the pods that are here go on.
+async fn follow(folder: &Path, node: &str, found: &watch::Sender<Static>) {
+    let (mut watching, mut reading) = (Trouble::default(), Trouble::default());
+    let mut faults = BTreeMap::new();
     loop {
         let opened = crate::folder::watch(folder);
-        let Some(mut changes) = trouble.of(&format!("watch {}", folder.display()), opened) else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
+        let mut changes = watching.of(&format!("watch {}", folder.display()), opened);
         loop {
-            found.send_replace(Arc::new(pods(folder, &context.own.name)));
-            if changes.changed().await.is_err() {
+            let read = Found::read(folder, node).map_err(|error| cause(&error));
+            if let Some(read) = reading.of(&format!("read {}", folder.display()), read) {
+                for (path, reason) in read.faults.iter().filter(|(path, own)| faults.get(*path) != Some(*own))
+                {
+                    say(format_args!("{}: {reason}", path.display()));
+                }
+                faults = read.faults;
+                let pods = Some(Arc::new(read.pods));
+                found.send_if_modified(|own| {
+                    let changes = *own != pods;
+                    *own = pods;
+                    changes
+                });
+            }
+            let Some(changes) = &mut changes else {
+                tokio::time::sleep(LOOK).await;
+                break;
+            };
+            if let Ok(Err(_)) = timeout(LOOK, changes.changed()).await {
                 break;
             }
         }
     }
 }
 
-/// The pods of a folder, by UID. A file that is none is told, and no reason to end others.
-fn pods(folder: &Path, node: &str) -> BTreeMap<String, Arc<Pod>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if hidden || !entry.metadata().is_ok_and(|own| own.is_file() && own.len() <= LONGEST) {
-            continue;
+/// What a folder has.
+#[derive(Debug, Default)]
+struct Found {
+    /// By UID.
+    pods: BTreeMap<String, Arc<Pod>>,
+    /// Files that are no pods, and why: no reason to end others.
+    faults: BTreeMap<PathBuf, String>,
+}
+
+impl Found {
+    fn read(folder: &Path, node: &str) -> io::Result<Self> {
+        let mut found = Self::default();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if hidden || !fs::metadata(&path).is_ok_and(|own| own.is_file() && own.len() <= LONGEST) {
+                continue;
+            }
+            let text = match fs::read(&path) {
+                // It has just gone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text?,
+            };
+            let text = String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned());
+            match text.and_then(|text| pod(&path.display().to_string(), &text, node)) {
+                Ok(pod) => {
+                    drop(found.pods.insert(pod.metadata.uid.clone().unwrap_or_default(), Arc::new(pod)))
+                }
+                Err(reason) => drop(found.faults.insert(path, reason)),
+            }
         }
-        let text = fs::read_to_string(&path).map_err(|error| cause(&error));
-        match text.and_then(|text| pod(&path.display().to_string(), &text, node)) {
-            Ok(pod) => drop(found.insert(pod.metadata.uid.clone().unwrap_or_default(), Arc::new(pod))),
-            Err(reason) => say(format_args!("{}: {reason}", path.display())),
-        }
+        Ok(found)
     }
-    found
 }
 
 /// The pod of a file.
@@ -127,7 +175,7 @@ pub async fn keep_mirrors(
         let (pods, there) = (found.borrow_and_update().clone(), known.borrow_and_update().clone());
         let owner = owner.borrow().clone();
         let mut again = false;
-        if let (Some(owner), Some(there)) = (owner, there) {
+        if let (Some(owner), Some(pods), Some(there)) = (owner, pods, there) {
             for step in steps(&pods, &there) {
                 let done = perform(context, &step, &owner).await.map_err(|error| api::words(&error));
                 again |= trouble.of("mirror static pods", done).is_none();
@@ -215,6 +263,40 @@ mod tests {
         }
         let json = r#"{ "metadata": { "name": "j", "namespace": "k" }, "spec": { "containers": [{ "name": "m" }] } }"#;
         assert_eq!(pod("/m/j", json, "n1").unwrap().metadata.namespace.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn a_folder_is_read_as_a_whole_or_not_at_all() {
+        let folder = std::env::temp_dir().join(format!("skerry-static-{}", std::process::id()));
+        let file = folder.join("elsewhere/web.yaml");
+        assert!(Found::read(&folder, "n1").unwrap().pods.is_empty(), "a folder that is not there has none");
+        fs::create_dir_all(folder.join("elsewhere")).unwrap();
+        fs::write(&file, FILE).unwrap();
+        std::os::unix::fs::symlink(&file, folder.join("web.yaml")).unwrap();
+        fs::write(folder.join("no.yaml"), b"\xff").unwrap();
+        fs::write(folder.join(".web.swp"), FILE).unwrap();
+        let found = Found::read(&folder, "n1").unwrap();
+        assert_eq!(
+            (found.pods.len(), found.faults),
+            (1, BTreeMap::from([(folder.join("no.yaml"), "it is not UTF-8".to_owned())]))
+        );
+        assert!(Found::read(&file, "n1").is_err(), "it cannot be known which pods it has");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_ends_nothing() {
+        let folder = std::env::temp_dir().join(format!("skerry-static-read-{}", std::process::id()));
+        // No folder, so there is nothing to be watched either.
+        fs::write(&folder, "").unwrap();
+        let (sender, mut found) = watch::channel(Static::default());
+        let path = folder.clone();
+        tokio::spawn(async move { follow(&path, "n1", &sender).await });
+        assert!(timeout(3 * LOOK, found.changed()).await.is_err(), "{found:?}");
+        fs::remove_file(&folder).unwrap();
+        found.changed().await.unwrap();
+        assert_eq!(*found.borrow(), Some(Arc::default()));
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
