@@ -13,7 +13,7 @@ use crate::objects;
 use crate::pod::next::Ending;
 use crate::pod::status;
 use crate::say::{Trouble, say};
-use crate::static_pods::{is_static, mirrored};
+use crate::static_pods::{disown, is_static, mirrored};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
@@ -149,7 +149,10 @@ fn recorded() -> Vec<Pod> {
 
 impl Pods {
     fn see(&mut self, event: Event<Pod>) {
-        let Some(event) = self.picture(event) else { return };
+        let Some(mut event) = self.picture(event) else { return };
+        if let Event::InitApply(pod) | Event::Apply(pod) = &mut event {
+            disown(pod);
+        }
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(pod) => {

@@ -163,6 +163,13 @@ pub fn is_static(pod: &Pod) -> bool {
         .is_some_and(|notes| notes.get(SOURCE).is_some_and(|source| source == "file"))
 }
 
+/// A pod of the API server is none of the node's own, whatever it says of itself: people copy what `kubectl` shows of a
+/// static one.
+pub fn disown(pod: &mut Pod) {
+    let source = pod.metadata.annotations.as_mut().and_then(|notes| notes.get_mut(SOURCE));
+    source.into_iter().for_each(|source| "api".clone_into(source));
+}
+
 /// Keeps pictures of static pods at the API server, for ever; `known` are those that are there.
 pub async fn keep_mirrors(
     context: &Context,
@@ -263,6 +270,16 @@ mod tests {
         }
         let json = r#"{ "metadata": { "name": "j", "namespace": "k" }, "spec": { "containers": [{ "name": "m" }] } }"#;
         assert_eq!(pod("/m/j", json, "n1").unwrap().metadata.namespace.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn only_a_file_makes_a_static_pod() {
+        let mut copied = pod("/m/web.yaml", FILE, "n1").unwrap();
+        disown(&mut copied);
+        assert!(!is_static(&copied));
+        let mut plain = Pod::default();
+        disown(&mut plain);
+        assert_eq!(plain, Pod::default());
     }
 
     #[test]
