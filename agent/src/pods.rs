@@ -247,18 +247,18 @@ impl Pods {
     }
 
     /// A pod as it is wanted by now.
-    fn take(&mut self, pod: Pod) {
+    fn take(&mut self, mut pod: Pod) {
         let Some(uid) = pod.metadata.uid.clone() else { return };
-        let pod = Arc::new(pod);
         if let Some(hand) = self.hands.get(&uid) {
             hand.send_if_modified(|wanted| {
+                remember(&wanted.pod, &mut pod);
                 // The rest of its status is ours: what the API server says of it is an echo.
                 let echo = wanted.pod.spec == pod.spec
                     && wanted.pod.metadata.deletion_timestamp == pod.metadata.deletion_timestamp
                     && wanted.pod.metadata.labels == pod.metadata.labels
                     && wanted.pod.metadata.annotations == pod.metadata.annotations
                     && conditions(&wanted.pod) == conditions(&pod);
-                wanted.pod = pod;
+                wanted.pod = Arc::new(pod);
                 !echo
             });
             return;
@@ -267,6 +267,7 @@ impl Pods {
         if is_kept(&pod) && !place::pod(&uid).exists() {
             return;
         }
+        let pod = Arc::new(pod);
         let (wanted, receiver) =
             watch::channel(Wanted { pod, gone: false, picture: String::new(), ending: None });
         let (context, ended, own) = (self.context.clone(), self.ended.clone(), uid.clone());
@@ -307,6 +308,14 @@ impl Pods {
             self.take(pod);
             self.gone(&uid);
         }
+    }
+}
+
+/// A file says nothing of what became of its pod: that stays as it is on record. One that never ran may have been
+/// refused, and is asked for anew.
+fn remember(before: &Pod, pod: &mut Pod) {
+    if pod.status.is_none() {
+        pod.status = before.status.clone().filter(|own| !status::is_over(own) || status::has_run(own));
     }
 }
 
@@ -388,5 +397,36 @@ pub async fn mirror<K, V>(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_became_of_a_static_pod_is_remembered() {
+        let pod = |status: serde_json::Value| -> Pod {
+            serde_json::from_value(json!({ "metadata": { "uid": "u" }, "status": status })).unwrap()
+        };
+        let of = |before: serde_json::Value| {
+            let mut file = Pod::default();
+            remember(&pod(before), &mut file);
+            file.status.and_then(|own| own.phase)
+        };
+        let ran = json!([{ "name": "m", "containerID": "skerry://1", "ready": true }]);
+        let never = json!([{ "name": "m", "ready": false }]);
+        assert_eq!(of(json!({ "phase": "Running", "containerStatuses": ran })).as_deref(), Some("Running"));
+        assert_eq!(of(json!({ "phase": "Pending", "containerStatuses": never })).as_deref(), Some("Pending"));
+        assert_eq!(of(json!({ "phase": "Failed", "containerStatuses": ran })).as_deref(), Some("Failed"));
+        assert_eq!(of(json!({ "phase": "Failed", "containerStatuses": never })), None, "it was refused");
+        let mut own = pod(json!({ "phase": "Failed" }));
+        remember(&pod(json!({ "phase": "Running" })), &mut own);
+        assert_eq!(
+            own.status.and_then(|own| own.phase).as_deref(),
+            Some("Failed"),
+            "the API server says more"
+        );
     }
 }

@@ -266,6 +266,7 @@ impl Worker {
         let containers = self.table.borrow_and_update().get(&self.uid).cloned().unwrap_or_default();
         let ending = self.ending(&wanted);
         let pod = self.allocated(&wanted.pod, &containers, ending.is_some());
+        let pod = self.reporter.remember(pod);
         let sandbox = sandbox::find(&pod);
         self.reconsider(&wanted.pod);
         self.read_messages(&pod, &containers);

@@ -481,6 +481,12 @@ pub fn is_over(status: &PodStatus) -> bool {
     matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
 }
 
+/// A container of the pod has been there.
+pub fn has_run(status: &PodStatus) -> bool {
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    lists.into_iter().flatten().flatten().any(|own| own.container_id.is_some())
+}
+
 #[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;

@@ -40,10 +40,18 @@ impl Reporter {
         Self { latest, sent, task, picture: String::new(), again }
     }
 
-    /// Tells it, unless it is known.
+    /// A static pod with what was told of it last, which the API server says of others: it has but a picture of this one.
+    pub fn remember(&self, pod: Arc<Pod>) -> Arc<Pod> {
+        match &*self.latest.borrow() {
+            Some(told) if is_static(&pod) => Arc::new(Pod { status: Some(told.clone()), ..Pod::clone(&pod) }),
+            _ => pod,
+        }
+    }
+
+    /// Tells it, unless it is known. A picture that comes is told all anew.
     pub fn tell(&mut self, pod: &Pod, status: PodStatus) {
         let known = |status: &PodStatus| {
-            let before = pod.status.as_ref();
+            let before = pod.status.as_ref().filter(|_| !is_static(pod));
             self.latest.borrow().is_none() && before.is_some_and(|before| same(before, status))
         };
         if known(&status) {
