@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -48,7 +49,7 @@ impl Worker {
     /// Makes a container and lets it run; whoever deletes the pod meanwhile need not wait for its image.
     pub(super) async fn begin(
         &mut self,
-        pod: &Pod,
+        pod: &Arc<Pod>,
         sandbox: &Sandbox,
         containers: &Containers,
         order: &Order,
@@ -209,11 +210,11 @@ impl Worker {
             begun.store(true, Ordering::Relaxed);
             events.say(pod, of, true, "Pulling", format!("Pulling image \"{name}\""));
         });
-        let (uid, ended) = (&self.uid, deleted(self.wanted.clone()));
+        let (uid, ended) = (&self.uid, ended(self.wanted.clone()));
         let found = tokio::select! {
             found = pull => found,
             () = ended => {
-                crate::say::say(format_args!("pod {uid}: deleted while image \"{name}\" was fetched"));
+                crate::say::say(format_args!("pod {uid}: ended while image \"{name}\" was fetched"));
                 return Err(None);
             }
         };
@@ -331,7 +332,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn start(&mut self, pod: &Pod, sandbox: &Sandbox, container: &Container, id: &str) {
+    async fn start(&mut self, pod: &Arc<Pod>, sandbox: &Sandbox, container: &Container, id: &str) {
         let events = self.context.events.clone();
         let of = Some(container.name.as_str());
         match self.context.monitor.ask(&Request::Start { name: id.to_owned() }).await {
@@ -339,10 +340,11 @@ impl Worker {
             Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
+        self.show_running(pod, sandbox).await;
         let done = tokio::select! {
             done = hook_of(&self.context, self.address(Some(sandbox)), container, id, hook, HOOK) => done,
             // Its end does not wait for a beginning.
-            () = deleted(self.wanted.clone()) => return,
+            () = ended(self.wanted.clone()) => return,
         };
         if let Err(reason) = done {
             events.say(pod, of, false, "FailedPostStartHook", format!("PostStartHook failed: {reason}"));
@@ -404,12 +406,12 @@ fn images<'a>(
         .filter(move |own| mounts(own.0))
 }
 
-/// Returns once the pod is to end.
-pub(super) async fn deleted(mut wanted: watch::Receiver<Wanted>) {
+/// Returns once the pod is to end, by whoever's word.
+pub(super) async fn ended(mut wanted: watch::Receiver<Wanted>) {
     loop {
         let ends = {
             let wanted = wanted.borrow_and_update();
-            wanted.gone || wanted.pod.metadata.deletion_timestamp.is_some()
+            wanted.gone || wanted.ending.is_some() || wanted.pod.metadata.deletion_timestamp.is_some()
         };
         if ends || wanted.changed().await.is_err() {
             return;
@@ -433,4 +435,29 @@ fn profile(pod: &Pod, container: &Container) -> Result<Option<Seccomp>, String> 
     let text =
         fs::read(&path).map_err(|error| format!("read {}: {}", path.display(), sys::cause::cause(&error)))?;
     serde_json::from_slice(&text).map(Some).map_err(|error| format!("read {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::next::Ending;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_ends_a_pod_is_heard_while_it_begins() {
+        let failed =
+            Ending::Failed { reason: String::new(), message: String::new(), grace: 1, disrupted: true };
+        let mut deleted = Pod::default();
+        deleted.metadata.deletion_timestamp = Some(crate::pod::status::time(1));
+        let wanted = Wanted { pod: Arc::default(), gone: false, picture: String::new(), ending: None };
+        for (next, ends) in [
+            (Wanted { picture: "p".into(), ..wanted.clone() }, false),
+            (Wanted { gone: true, ..wanted.clone() }, true),
+            (Wanted { pod: Arc::new(deleted), ..wanted.clone() }, true),
+            (Wanted { ending: Some(failed), ..wanted.clone() }, true),
+        ] {
+            let (sender, receiver) = watch::channel(wanted.clone());
+            sender.send_replace(next.clone());
+            assert_eq!(timeout(HOOK, ended(receiver)).await.is_ok(), ends, "{next:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! [`Isolation`]: crate::policies::Isolation
 
 use super::Worker;
-use super::begin::deleted;
+use super::begin::ended;
 use crate::pod::observed::Sandbox;
 use crate::volume;
 use k8s_openapi::api::core::v1::Pod;
@@ -40,7 +40,7 @@ impl Worker {
         tokio::select! {
             () = self.context.isolation.holds(&pod, &self.addresses) => {}
             () = sleep(PATIENCE) => return Err(Some("network policies do not hold for the pod yet".to_owned())),
-            () = deleted(self.wanted.clone()) => return Err(None),
+            () = ended(self.wanted.clone()) => return Err(None),
         }
         let written = sys::file::replace(&note, sandbox.id.as_bytes());
         written.map_err(|error| Some(format!("write {}: {}", note.display(), sys::cause::cause(&error))))

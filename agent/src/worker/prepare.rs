@@ -1,6 +1,6 @@
 //! What a pod's containers stand on: volumes and sandbox.
 
-use super::begin::deleted;
+use super::begin::ended;
 use super::{Worker, now};
 use crate::pod::env::{Files, Sources};
 use crate::pod::{admission, names};
@@ -120,7 +120,7 @@ impl Worker {
                     let words = "NFS knows no ID-mapped mounts: a pod with its own users (hostUsers: false) cannot have it";
                     return Err(failed(Some(&one.name), words));
                 }
-                let ended = deleted(self.wanted.clone());
+                let ended = ended(self.wanted.clone());
                 let mounted = nfs::mount(&self.uid, &one.name, &share, ended).await;
                 mounted.map_err(|reason| failed(Some(&one.name), &reason))?;
             }

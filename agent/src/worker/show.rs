@@ -10,6 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 impl Worker {
+    /// A container runs, and the turn that began it goes on: it can be looked into, measured and evicted meanwhile.
+    pub(super) async fn show_running(&self, pod: &Arc<Pod>, sandbox: &Sandbox) {
+        let _ = self.context.table.refresh().await;
+        let containers = self.table.borrow().get(&self.uid).cloned().unwrap_or_default();
+        let told = self.recorded.as_ref().map(|(_, status)| status.clone()).unwrap_or_default();
+        self.show(pod, Some(sandbox), &containers, &told);
+    }
+
     /// What the server shows of it.
     pub(super) fn show(
         &self,
