@@ -101,8 +101,10 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
     };
     let (reason, message) = match view.ending {
         _ if known.refused.is_some() => known.refused.cloned().unzip(),
-        Some(Ending::Failed { reason, message, .. }) => (Some(reason.clone()), Some(message.clone())),
-        _ => (before.reason.clone(), before.message.clone()),
+        _ if is_over(&before) => (before.reason.clone(), before.message.clone()),
+        // While something of it runs, it may go on: an agent that comes after this one knows nothing of its end.
+        Some(Ending::Failed { reason, message, .. }) if over => (Some(reason.clone()), Some(message.clone())),
+        _ => (None, None),
     };
     let mut conditions = conditions(view, spec, &before, &phase, &init, &main);
     if !over {
@@ -425,7 +427,7 @@ fn conditions(
     ];
     // Who decides on its end by the node's needs says so (KEP-3329).
     let disrupted = match view.ending {
-        Some(Ending::Failed { message, disrupted: true, .. }) => {
+        Some(Ending::Failed { message, disrupted: true, .. }) if over.is_some() => {
             Some(("DisruptionTarget", (true, "TerminationByKubelet", message.clone())))
         }
         _ => None,

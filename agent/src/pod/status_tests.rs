@@ -285,7 +285,10 @@ fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
         grace: 0,
         disrupted: true,
     });
-    assert_eq!(given.told().phase.as_deref(), Some("Running"));
+    let running = given.told();
+    assert_eq!((running.phase.as_deref(), running.reason), (Some("Running"), None));
+    let is_target = |one: &PodCondition| one.type_ == "DisruptionTarget";
+    assert!(!running.conditions.unwrap().iter().any(is_target), "it may go on yet");
     given.containers = Containers::of([instance("i", 0, exited(0)), instance("m", 0, exited(0))]);
     let status = given.told();
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("Evicted")));
@@ -294,6 +297,26 @@ fn who_is_deleted_or_evicted_ends_once_nothing_runs() {
     assert_eq!(given.told().phase.as_deref(), Some("Succeeded"));
     given.containers = Containers::default();
     assert_eq!(given.told().phase.as_deref(), Some("Failed"), "it never ran");
+}
+
+#[test]
+fn a_reason_is_that_of_an_end() {
+    let with = |phase: &str, instances: &[Instance]| {
+        let mut given = Given::of("Always", instances.iter().cloned());
+        given.pod.status =
+            Some(serde_json::from_value(json!({ "phase": phase, "reason": "Evicted" })).unwrap());
+        given.ending = Some(Ending::Failed {
+            reason: "DeadlineExceeded".into(),
+            message: String::new(),
+            grace: 0,
+            disrupted: false,
+        });
+        given.told().reason
+    };
+    let up = [instance("i", 0, exited(0)), instance("m", 0, UP)];
+    assert_eq!(with("Running", &up), None, "an agent before this one began to end it, and this one does not");
+    assert_eq!(with("Running", &[]).as_deref(), Some("DeadlineExceeded"));
+    assert_eq!(with("Failed", &[]).as_deref(), Some("Evicted"), "what is over has its last word");
 }
 
 #[test]
