@@ -76,7 +76,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     let own_ipc = spec.host_ipc != Some(true);
     if own_ipc && !make::is_mounted(&folder.join("shm")) {
         fs::create_dir_all(folder.join("shm")).map_err(|error| words("make", &folder, &error))?;
-        make::in_memory(&folder.join("shm"), Some(SHM), 0o1777)?;
+        make::in_memory(&folder.join("shm"), Some(SHM), 0o1777, None)?;
     }
     let pid = processes::are_shared(pod).then(|| folder.join("pid"));
     if let Some(path) = &pid {

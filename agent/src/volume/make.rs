@@ -139,7 +139,7 @@ fn files(
     let path = place::volume(uid, kind, &volume.name);
     folder(&path, 0o755)?;
     if kind != "configmap" && !is_mounted(&path) {
-        in_memory(&path, Some(16 << 20), 0o755)?;
+        in_memory(&path, Some(16 << 20), 0o755, None)?;
     }
     let user = Some(kind).filter(|kind| *kind == "projected").and_then(|_| payload::owner(pod));
     writer::write(&path, payload, Owner { user, group }).map_err(|error| words("write", &path, &error))?;
@@ -169,13 +169,14 @@ pub fn mounts_of(path: &Path, is_of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     below
 }
 
-/// A tmpfs on a folder.
+/// A tmpfs on a folder, of a group's if need be.
 ///
 /// # Errors
 /// It cannot be mounted; the message names it.
-pub fn in_memory(path: &Path, size: Option<u64>, mode: u32) -> Result<(), String> {
+pub fn in_memory(path: &Path, size: Option<u64>, mode: u32, group: Option<u32>) -> Result<(), String> {
     let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
-    let options = format!("mode={mode:o}{size}");
+    let group = group.map(|group| format!(",gid={group}")).unwrap_or_default();
+    let options = format!("mode={mode:o}{size}{group}");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options.as_str()))
         .map_err(|error| words("mount a tmpfs on", path, &error.into()))
@@ -183,33 +184,44 @@ pub fn in_memory(path: &Path, size: Option<u64>, mode: u32) -> Result<(), String
 
 fn empty(uid: &str, name: &str, own: &EmptyDirVolumeSource, group: Option<u32>) -> Result<PathBuf, String> {
     let path = place::volume(uid, "empty-dir", name);
-    if path.exists() && (own.medium.as_deref() != Some("Memory") || is_mounted(&path)) {
-        return Ok(path);
-    }
-    folder(&path, 0o777)?;
     match own.medium.as_deref() {
-        None | Some("") => {}
+        None | Some("") => on_disk(&path, group)?,
+        Some("Memory") if is_mounted(&path) => {}
         Some("Memory") => {
             let size = own
                 .size_limit
                 .as_ref()
                 .and_then(|size| crate::pod::container::bytes(&size.0))
                 .filter(|size| *size > 0);
-            in_memory(&path, size, 0o1777)?;
+            folder(&path, 0o777)?;
+            in_memory(&path, size, 0o1777 | group.map_or(0, |_| SHARED), group)?;
         }
         Some(other) => return Err(format!("emptyDir: there is no medium {other:?} on this node")),
     }
-    share(&path, group)?;
     Ok(path)
 }
 
-/// Whoever is of a group may write, and what is made there is the group's.
+/// A folder that is there is all made: what becomes of it then is the pod's.
+fn on_disk(path: &Path, group: Option<u32>) -> Result<(), String> {
+    if path.exists() {
+        return Ok(());
+    }
+    let new = path.with_added_extension("new");
+    folder(&new, 0o777)?;
+    share(&new, group)?;
+    fs::rename(&new, path).map_err(|error| words("make", path, &error))
+}
+
+/// Whoever is of the group may write, and what is made there is the group's.
+const SHARED: u32 = 0o2770;
+
+/// Gives a folder to a group ([`SHARED`]).
 fn share(path: &Path, group: Option<u32>) -> Result<(), String> {
     let Some(group) = group else { return Ok(()) };
     let give = || -> io::Result<()> {
         chown(path, None, Some(group))?;
         let mode = fs::metadata(path)?.permissions().mode();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o2770))
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | SHARED))
     };
     give().map_err(|error| words("give to its group", path, &error))
 }
@@ -302,6 +314,21 @@ mod tests {
             (true, false, false)
         );
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_empty_folder_is_made_whole_and_then_the_pods() {
+        let base = std::env::temp_dir().join(format!("skerry-empty-{}", std::process::id()));
+        let path = base.join("v");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        // Whoever began it was killed.
+        folder(&base.join("v.new"), 0o755).unwrap();
+        on_disk(&path, None).unwrap();
+        assert_eq!((mode(), base.join("v.new").exists()), (0o777, false));
+        folder(&path, 0o700).unwrap();
+        on_disk(&path, None).unwrap();
+        assert_eq!(mode(), 0o700, "the pod has changed it");
+        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]

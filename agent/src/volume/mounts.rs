@@ -7,13 +7,16 @@ use super::make::Made;
 use super::place;
 use crate::pod::env::expand_path;
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use spec::bundle::Mount;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::cause::cause;
 use sys::mount_tree;
@@ -132,33 +135,44 @@ fn open(folder: &Path, part: &Path) -> io::Result<OwnedFd> {
     for one in part.components() {
         let Component::Normal(name) = one else { continue };
         let next = match openat2(current.as_fd(), name, how) {
-            Err(nix::errno::Errno::ENOENT) => {
-                mkdirat(current.as_fd(), name, Mode::from_bits_truncate(0o750))?;
-                openat2(current.as_fd(), name, how)?
-            }
+            Err(nix::errno::Errno::ENOENT) => make(&current, name, how)?,
             opened => opened?,
         };
-        // As its volume: whoever may write there may write here.
-        let parent = File::from(current.try_clone()?).metadata()?;
-        use std::os::unix::fs::MetadataExt;
-        let _ = nix::unistd::fchownat(
-            next.as_fd(),
-            "",
-            None,
-            Some(nix::unistd::Gid::from_raw(parent.gid())),
-            AtFlags::AT_EMPTY_PATH,
-        );
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&next));
-        fs::set_permissions(path, parent.permissions())?;
         current = next;
     }
     Ok(current)
+}
+
+/// So much of a folder's name stands in the one that it has at first, in bytes: none is longer than 255.
+const LONGEST: usize = 240;
+
+/// Makes a folder as the one that it lies in: whoever may write there may write here. It has its name once all is done.
+fn make(parent: &OwnedFd, name: &OsStr, how: OpenHow) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::MetadataExt;
+    let start = &name.as_bytes()[..name.len().min(LONGEST)];
+    let new = [b".", start, b".new"].concat();
+    let new = OsStr::from_bytes(&new);
+    // Of whoever was killed here; what is not empty is somebody else's.
+    match unlinkat(parent.as_fd(), new, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    mkdirat(parent.as_fd(), new, Mode::from_bits_truncate(0o750))?;
+    let made = openat2(parent.as_fd(), new, how.flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW))?;
+    let like = File::from(parent.try_clone()?).metadata()?;
+    let group = Some(nix::unistd::Gid::from_raw(like.gid()));
+    let _ = nix::unistd::fchownat(made.as_fd(), "", None, group, AtFlags::AT_EMPTY_PATH);
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&made));
+    fs::set_permissions(path, like.permissions())?;
+    renameat(parent.as_fd(), new, parent.as_fd(), name)?;
+    Ok(made)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn nothing_is_opened_outside_a_volume() {
@@ -168,6 +182,19 @@ mod tests {
         std::os::unix::fs::symlink("a/b", volume.join("in")).unwrap();
         open(&volume, Path::new("a/b")).unwrap();
         assert!(volume.join("a/b").is_dir(), "what is not there is made");
+        // Whoever began this one was killed.
+        let mode = |path: &str, mode| {
+            fs::set_permissions(volume.join(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode("", 0o1777);
+        mode("a", 0o700);
+        fs::create_dir(volume.join(".c.new")).unwrap();
+        open(&volume, Path::new("c")).unwrap();
+        open(&volume, Path::new("a/d")).unwrap();
+        let of = |path: &str| fs::metadata(volume.join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((of("c"), of("a/d")), (0o1777, 0o700), "each as what it lies in");
+        assert_eq!(of("a"), 0o700, "what was there stays as it was");
+        assert_eq!(fs::read_dir(&volume).unwrap().count(), 4, "a, c, in and out");
         assert!(open(&volume, Path::new("in")).is_ok());
         assert!(open(&volume, Path::new("out/passwd")).is_err());
         assert!(open(&volume, Path::new("out/new/x")).is_err());

@@ -34,9 +34,10 @@ pub struct Owner {
 /// Those of making files and links.
 pub fn write(volume: &Path, payload: &Payload, owner: Owner) -> io::Result<bool> {
     if is_there(volume, payload) {
+        // Whoever put it there may have been killed before it was all done.
+        show(volume, payload)?;
         return Ok(false);
     }
-    let before = fs::read_link(volume.join(DATA)).ok();
     let new = fresh();
     let folder = volume.join(&new);
     fs::DirBuilder::new().mode(0o755).create(&folder)?;
@@ -49,9 +50,6 @@ pub fn write(volume: &Path, payload: &Payload, owner: Owner) -> io::Result<bool>
     symlink(&new, &link)?;
     fs::rename(&link, volume.join(DATA))?;
     show(volume, payload)?;
-    if let Some(before) = before.filter(|before| *before != new) {
-        fs::remove_dir_all(volume.join(before))?;
-    }
     Ok(true)
 }
 
@@ -81,7 +79,7 @@ fn put(folder: &Path, path: &str, bytes: &[u8], mode: u32, owner: Owner) -> io::
     fs::set_permissions(&path, fs::Permissions::from_mode(mode | shared))
 }
 
-/// Links to what is there, and none to what is not.
+/// Links to what is there, and none to what is not, which goes.
 fn show(volume: &Path, payload: &Payload) -> io::Result<()> {
     let tops: BTreeSet<&str> = payload.keys().filter_map(|path| path.split('/').next()).collect();
     for top in &tops {
@@ -90,11 +88,17 @@ fn show(volume: &Path, payload: &Payload) -> io::Result<()> {
             symlink(Path::new(DATA).join(top), &link)?;
         }
     }
+    let now = fs::read_link(volume.join(DATA))?;
     for entry in fs::read_dir(volume)?.flatten() {
         let name = entry.file_name();
-        let stays = name.to_str().is_some_and(|name| name.starts_with("..") || tops.contains(name));
-        if !stays {
-            fs::remove_file(entry.path())?;
+        let stays =
+            name == *now.as_os_str() || name.to_str().is_some_and(|name| name == DATA || tops.contains(name));
+        if stays {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
         }
     }
     Ok(())
@@ -148,6 +152,24 @@ mod tests {
         assert!(!volume.join(first).exists() && names.len() == 4 && names[2..] == ["a", "c"], "{names:?}");
         assert!(write(&volume, &Payload::new(), Owner::default()).unwrap());
         assert_eq!(fs::read_dir(&volume).unwrap().count(), 2);
+        fs::remove_dir_all(&volume).unwrap();
+    }
+
+    #[test]
+    fn what_was_put_there_by_half_is_made_whole() {
+        let volume = std::env::temp_dir().join(format!("skerry-volume-half-{}", std::process::id()));
+        fs::create_dir_all(&volume).unwrap();
+        let own = payload(&[("a", "1"), ("d/b", "2")]);
+        assert!(write(&volume, &own, Owner::default()).unwrap());
+        // As it lies between the rename and what comes after it.
+        fs::remove_file(volume.join("a")).unwrap();
+        symlink(Path::new(DATA).join("old"), volume.join("old")).unwrap();
+        fs::create_dir_all(volume.join("..1.0/d")).unwrap();
+        symlink("..1.0", volume.join("..data_new")).unwrap();
+        assert!(!write(&volume, &own, Owner::default()).unwrap());
+        assert_eq!(fs::read_to_string(volume.join("a")).unwrap(), "1");
+        let left = fs::read_dir(&volume).unwrap().count();
+        assert_eq!(left, 4, "..data, its folder, a and d");
         fs::remove_dir_all(&volume).unwrap();
     }
 }
