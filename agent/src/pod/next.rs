@@ -259,8 +259,9 @@ fn advance(
         State::Running { .. } => {
             let asked = container.image.as_deref().unwrap_or_default();
             let failed = view.health.get(&latest.id).filter(|health| health.failed.is_some());
-            // Who fails its probe may well end with 0, and has not done its work.
-            let anew = latest.image != asked
+            // What prepares the pod is left to its end: half of it may be worse than the old image's work. Who fails its
+            // probe may well end with 0, and has not done its work.
+            let anew = (kind != Kind::Init && latest.image != asked)
                 || view.restarting.contains(&latest.id)
                 || (failed.is_some() && has_policy(spec, container));
             let wrong = anew || failed.is_some() || latest.sandbox != sandbox.id;

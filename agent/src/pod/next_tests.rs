@@ -263,6 +263,22 @@ fn what_its_probe_or_its_image_says_is_wrong_is_stopped() {
 }
 
 #[test]
+fn an_init_container_runs_to_its_end_whatever_image_it_is_to_have() {
+    let spec = json!({
+        "initContainers": [{ "name": "a", "image": "j" }],
+        "containers": [{ "name": "m", "image": "i" }],
+    });
+    let given = |kind: serde_json::Value| {
+        let mut given = Given::of(spec.clone(), [instance("a", 0, 0, UP)]);
+        let init = &mut given.pod.spec.as_mut().unwrap().init_containers.as_mut().unwrap()[0];
+        init.restart_policy = kind.as_str().map(str::to_owned);
+        given
+    };
+    assert_eq!(given(json!(null)).at(0), Action::Wait(None));
+    assert_eq!(given(json!("Always")).at(0), stop_anew("a.0", 30), "a sidecar is as the others");
+}
+
+#[test]
 fn who_looks_into_a_pod_need_not_wait_until_it_is_up() {
     let spec = json!({
         "initContainers": [{ "name": "a", "image": "i" }],
