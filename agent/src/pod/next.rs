@@ -182,9 +182,10 @@ pub fn next(view: &View<'_>) -> Action {
     let mut soonest = Soonest(None);
     // Who looks into a pod that does not come up need not wait until it does.
     for ephemeral in spec.ephemeral_containers.iter().flatten() {
-        if view.containers.latest(&ephemeral.name).is_none() && is_due(view, &ephemeral.name, 0, &mut soonest)
-        {
-            return run(spec, &ephemeral.name, Kind::Ephemeral, None);
+        let latest = view.containers.latest(&ephemeral.name);
+        let begins = latest.is_none_or(|one| one.state == State::Created);
+        if begins && is_due(view, &ephemeral.name, 0, &mut soonest) {
+            return run(spec, sandbox, &ephemeral.name, Kind::Ephemeral, latest);
         }
     }
     let begun = spec.containers.iter().any(|one| in_sandbox(view, sandbox, &one.name).is_some());
@@ -253,7 +254,7 @@ fn advance(
 ) -> Option<Action> {
     let name = &container.name;
     let Some(latest) = view.containers.latest(name) else {
-        return is_due(view, name, 0, soonest).then(|| run(spec, name, kind, None));
+        return is_due(view, name, 0, soonest).then(|| run(spec, sandbox, name, kind, None));
     };
     match &latest.state {
         State::Running { .. } => {
@@ -270,13 +271,13 @@ fn advance(
             wrong.then(|| Action::Stop { ids: vec![latest.id.clone()], grace, anew, later: Vec::new() })
         }
         // Its start did not come to its end: whoever did it was killed.
-        State::Created => Some(run(spec, name, kind, Some(latest))),
+        State::Created => Some(run(spec, sandbox, name, kind, Some(latest))),
         State::Exited { .. } => {
             let again = restart_at(spec, kind, latest, view.restarting.contains(&latest.id));
             // In another sandbox what has ended for good stays so, but for what prepares the pod.
             let anew = latest.sandbox != sandbox.id && (kind == Kind::Init || again.is_some());
             let at = if anew { 0 } else { again? };
-            is_due(view, name, at, soonest).then(|| run(spec, name, kind, Some(latest)))
+            is_due(view, name, at, soonest).then(|| run(spec, sandbox, name, kind, Some(latest)))
         }
     }
 }
@@ -290,11 +291,13 @@ fn is_due(view: &View<'_>, name: &str, at: i64, soonest: &mut Soonest) -> bool {
     at <= view.now
 }
 
-fn run(spec: &PodSpec, name: &str, kind: Kind, before: Option<&Instance>) -> Action {
+fn run(spec: &PodSpec, sandbox: &Sandbox, name: &str, kind: Kind, before: Option<&Instance>) -> Action {
     let (attempt, streak) = match before {
         None => (0, 0),
-        // The same one once more: its container is there already.
-        Some(one) if one.state == State::Created => (one.attempt, one.streak),
+        // The same one once more: its container is there already, unless it stands elsewhere and has never run.
+        Some(one) if one.state == State::Created => {
+            (one.attempt + u32::from(one.sandbox != sandbox.id), one.streak)
+        }
         Some(one) => (one.attempt + 1, streak_after(spec, one)),
     };
     Action::Run { container: name.to_owned(), kind, attempt, streak }

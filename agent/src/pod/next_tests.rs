@@ -288,7 +288,9 @@ fn who_looks_into_a_pod_need_not_wait_until_it_is_up() {
     let hangs = instance("a", 0, 0, UP);
     assert_eq!(Given::of(spec.clone(), [hangs.clone()]).at(0), begins("e", Kind::Ephemeral));
     let ended = instance("e", 0, 0, exited(0, 0, 1));
-    assert_eq!(Given::of(spec, [hangs, ended]).at(2), Action::Wait(None), "and begins once");
+    assert_eq!(Given::of(spec.clone(), [hangs.clone(), ended]).at(2), Action::Wait(None), "and begins once");
+    let made = instance("e", 0, 0, State::Created);
+    assert_eq!(Given::of(spec, [hangs, made]).at(0), begins("e", Kind::Ephemeral), "who made it was killed");
 }
 
 #[test]
@@ -304,7 +306,10 @@ fn an_end_is_for_ever() {
 #[test]
 fn a_container_that_was_made_and_not_started_is_the_one_that_starts() {
     let spec = json!({ "containers": [{ "name": "m", "image": "i" }] });
-    assert_eq!(Given::of(spec, [instance("m", 2, 1, State::Created)]).at(0), again("m", Kind::Main, 2, 1));
+    let mut given = Given::of(spec, [instance("m", 2, 1, State::Created)]);
+    assert_eq!(given.at(0), again("m", Kind::Main, 2, 1));
+    given.sandbox.as_mut().unwrap().id = "other".into();
+    assert_eq!(given.at(0), again("m", Kind::Main, 3, 1), "what it was made for is there no more");
 }
 
 /// Whatever ends how and when, a pod always comes to rest, and no init container is run after a main one began.

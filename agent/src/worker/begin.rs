@@ -55,7 +55,8 @@ impl Worker {
         order: &Order,
     ) {
         let Some((_, container)) = container(pod, &order.container) else { return };
-        let existing = containers.latest(&order.container).filter(|one| one.state == State::Created);
+        let latest = containers.latest(&order.container);
+        let existing = latest.filter(|one| one.state == State::Created && one.sandbox == sandbox.id);
         let made = match existing {
             Some(one) => Ok(one.id.clone()),
             None => self.create(pod, sandbox, &container, order).await,
@@ -76,6 +77,7 @@ impl Worker {
             }
         };
         self.waiting.remove(&order.container);
+        logs::link(pod, &container.name, order.attempt, &id);
         self.start(pod, sandbox, &container, &id).await;
         for one in containers.outlived() {
             logs::unlink(pod, one);
@@ -142,7 +144,6 @@ impl Worker {
             }
             Err(other) => return Err(error(other.to_string())),
         };
-        logs::link(pod, &container.name, order.attempt, &id);
         self.context.events.say(
             pod,
             Some(&container.name),
