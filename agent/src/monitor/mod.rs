@@ -87,6 +87,27 @@ impl Monitor {
         Ok(self.begin(request).await?.1)
     }
 
+    /// Starts a container; says whether it runs. A monitor that is killed over it may have started it, or does when it is
+    /// back.
+    ///
+    /// # Errors
+    /// See [`Error`]; never [`Error::Gone`].
+    pub async fn run(&self, id: &str) -> Result<bool> {
+        loop {
+            let Err(error) = self.ask(&Request::Start { name: id.to_owned() }).await else { return Ok(true) };
+            let state = match self.ask(&Request::Inspect { name: id.to_owned() }).await {
+                Ok(Reply::Container { summary, .. }) => summary.status.state,
+                _ => String::new(),
+            };
+            match (state.as_str(), error) {
+                ("running" | "paused" | "stopping", _) => return Ok(true),
+                ("created", Error::Gone) => tokio::time::sleep(PAUSE).await,
+                (_, Error::Gone) => return Ok(false),
+                (_, error) => return Err(error),
+            }
+        }
+    }
+
     /// Asks for streams: `logs`, `attach`, `exec`, `resume`.
     ///
     /// # Errors

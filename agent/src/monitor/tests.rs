@@ -1,7 +1,8 @@
 //! Against a socket that plays the monitor, script by script: one per connection.
 
 use super::*;
-use spec::monitor::{Code, Exec, Reader};
+use serde_json::json;
+use spec::monitor::{Code, Exec, Reader, Status};
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -99,6 +100,39 @@ async fn a_monitor_that_is_killed_is_asked_again_when_that_does_no_harm() {
     let start = Request::Start { name: "web".into() };
     let answer = with_monitor(vec![killed()], async |monitor| monitor.ask(&start).await).await;
     assert_eq!(answer, Err(Error::Gone));
+}
+
+/// What a container is that is in such a state.
+fn inspected(state: &str) -> &'static str {
+    let summary = json!({
+        "id": "ab", "name": "web", "image": "i", "digest": null, "command": [], "created": 0, "configured": false,
+        "status": Status { state: state.into(), ..Status::default() }, "ports": [], "networks": {}, "labels": {},
+        "tty": false,
+    });
+    let reply = json!({
+        "reply": "container", "summary": summary, "container": { "image": "i" }, "config": null, "root": null,
+        "log": "", "written": "", "attached": null,
+    });
+    reply.to_string().leak()
+}
+
+#[tokio::test]
+async fn a_container_runs_though_the_monitor_is_killed_over_its_start() {
+    let killed = || vec![Say(HELLO), Hear("start")];
+    let is = |state| vec![Say(HELLO), Hear("inspect"), Say(inspected(state))];
+    let done = || vec![Say(HELLO), Hear("start"), Say(r#"{"reply":"done"}"#)];
+    let failed = r#"{"reply":"failed","code":"state","message":"no"}"#;
+    let no = || vec![Say(HELLO), Hear("start"), Say(failed)];
+    for (scripts, expected) in [
+        (vec![done()], Ok(true)),
+        (vec![killed(), is("running")], Ok(true)),
+        (vec![killed(), is("created"), done()], Ok(true)),
+        (vec![killed(), is("created"), no(), is("running")], Ok(true)),
+        (vec![killed(), is("exited")], Ok(false)),
+        (vec![no(), is("exited")], Err(Error::Failed(Failure { code: Code::State, message: "no".into() }))),
+    ] {
+        assert_eq!(with_monitor(scripts, async |monitor| monitor.run("web").await).await, expected);
+    }
 }
 
 #[tokio::test]

@@ -336,8 +336,11 @@ impl Worker {
     async fn start(&mut self, pod: &Arc<Pod>, sandbox: &Sandbox, container: &Container, id: &str) {
         let events = self.context.events.clone();
         let of = Some(container.name.as_str());
-        match self.context.monitor.ask(&Request::Start { name: id.to_owned() }).await {
-            Ok(_) => events.say(pod, of, true, "Started", format!("Container started: {}", container.name)),
+        match self.context.monitor.run(id).await {
+            Ok(true) => {
+                events.say(pod, of, true, "Started", format!("Container started: {}", container.name));
+            }
+            Ok(false) => return,
             Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
