@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// How often a probe that could not be tried is tried again at once.
 const TRIES: u32 = 3;
@@ -195,12 +195,18 @@ async fn watch(
     // It counts from the container's start, however long the startup probe took.
     let ago = u64::try_from(crate::worker::now() - subject.started).unwrap_or(0);
     sleep(seconds(probe.initial_delay_seconds, 0, 0).saturating_sub(Duration::from_secs(ago))).await;
+    if subject.before.is_some() {
+        // With an agent that has just begun, those of all its containers would be at once.
+        sleep(period.mul_f64(share(&subject.id))).await;
+    }
+    let mut ticks = ticks(period);
     let mut run = Run {
         failures: threshold(probe.failure_threshold, 3),
         successes: threshold(probe.success_threshold, 1),
         ..Run::default()
     };
     loop {
+        ticks.tick().await;
         if kind == "Readiness" || !board.ending.load(Ordering::Relaxed) {
             let outcome = attempt(subject, probe, limit).await;
             subject.count(kind, &outcome);
@@ -213,8 +219,20 @@ async fn watch(
                 return;
             }
         }
-        sleep(period).await;
     }
+}
+
+/// One at once, and one in each period: what takes longer than that is tried again as soon as it is over.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+/// A part of 1, another for each container.
+fn share(id: &str) -> f64 {
+    let digits = id.get(..4).and_then(|own| u16::from_str_radix(own, 16).ok()).unwrap_or(0);
+    f64::from(digits) / f64::from(u16::MAX)
 }
 
 /// What people are told of an outcome: a reason and a message.
@@ -319,6 +337,25 @@ mod tests {
         assert_eq!(of(readiness.clone(), Some((true, false))), (true, false));
         assert_eq!(of(readiness.clone(), Some((true, true))), (true, true));
         assert_eq!((of(startup, None), of(readiness, None)), ((false, true), (true, false)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_has_its_period_however_long_it_takes() {
+        let begins = async |takes: &[u64]| {
+            let mut ticks = ticks(Duration::from_secs(5));
+            let begun = tokio::time::Instant::now();
+            let mut all = Vec::new();
+            for seconds in takes {
+                ticks.tick().await;
+                all.push(begun.elapsed().as_secs());
+                sleep(Duration::from_secs(*seconds)).await;
+            }
+            all
+        };
+        assert_eq!(begins(&[0, 1, 4, 0]).await, [0, 5, 10, 15]);
+        assert_eq!(begins(&[5, 5, 5, 0]).await, [0, 5, 10, 15], "not the sum of both");
+        assert_eq!(begins(&[7, 0, 0, 0]).await, [0, 7, 10, 15]);
+        assert_eq!((share("0000"), share("ffffaa"), share("")), (0.0, 1.0, 0.0));
     }
 
     #[test]
