@@ -14,10 +14,12 @@ use k8s_openapi::api::core::v1::{
 use kube::api::PostParams;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long what was read is good for others: pods of one kind that begin together.
 const FRESH: Duration = Duration::from_secs(2);
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// ConfigMaps or Secrets by name.
 pub type Data = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
@@ -31,7 +33,25 @@ pub struct Sources {
     /// What volumes of pods are made of.
     pub watches: watched::Watches,
     known: Mutex<BTreeMap<(String, Needed), Read>>,
-    tokens: Mutex<BTreeMap<(String, TokenKey), (Instant, String)>>,
+    tokens: Mutex<BTreeMap<(String, TokenKey), Token>>,
+}
+
+/// A token that was given.
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    /// When it came, by this node's clock, which goes on while a virtual machine is suspended.
+    made: SystemTime,
+    /// What was given, which may be less than was asked for.
+    life: Duration,
+}
+
+impl Token {
+    /// It is to be replaced: at 80 % of its life, or after a day. So it is when the clock was turned back.
+    fn is_old(&self, now: SystemTime) -> bool {
+        let most = self.life.mul_f64(0.8).min(DAY);
+        now.duration_since(self.made).map_or(true, |age| age >= most)
+    }
 }
 
 impl Sources {
@@ -73,7 +93,7 @@ impl Sources {
         Ok(data)
     }
 
-    /// Tokens of a pod's service account, bound to the pod; each is replaced at 80 % of its life or after a day.
+    /// Tokens of a pod's service account, bound to the pod, none of them old.
     ///
     /// # Errors
     /// The API server gives none, in words.
@@ -82,22 +102,17 @@ impl Sources {
         let mut tokens = Tokens::new();
         for key in keys {
             let kept = self.tokens.lock().ok().and_then(|all| all.get(&(uid.clone(), key.clone())).cloned());
-            let life = Duration::from_secs(u64::try_from(key.seconds).unwrap_or(0));
-            let token = match kept {
-                Some((made, token))
-                    if made.elapsed() < life.mul_f64(0.8).min(Duration::from_secs(86_400)) =>
-                {
-                    token
-                }
-                _ => {
+            let token = match kept.filter(|token| !token.is_old(SystemTime::now())) {
+                Some(token) => token,
+                None => {
                     let token = request(api, pod, key).await?;
                     if let Ok(mut all) = self.tokens.lock() {
-                        all.insert((uid.clone(), key.clone()), (Instant::now(), token.clone()));
+                        all.insert((uid.clone(), key.clone()), token.clone());
                     }
                     token
                 }
             };
-            tokens.insert(key.clone(), token);
+            tokens.insert(key.clone(), token.text);
         }
         Ok(tokens)
     }
@@ -139,7 +154,7 @@ async fn read(
     }
 }
 
-async fn request(api: &Api, pod: &Pod, key: &TokenKey) -> Result<String, String> {
+async fn request(api: &Api, pod: &Pod, key: &TokenKey) -> Result<Token, String> {
     let metadata = &pod.metadata;
     let account =
         pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
@@ -161,9 +176,14 @@ async fn request(api: &Api, pod: &Pod, key: &TokenKey) -> Result<String, String>
     let made = accounts.create_token_request(account, &PostParams::default(), &request).await;
     let made =
         made.map_err(|error| format!("token of service account \"{account}\": {}", api::words(&error)))?;
-    made.status
-        .and_then(|status| status.token)
-        .ok_or_else(|| format!("token of service account \"{account}\": none came"))
+    given(made, key).ok_or_else(|| format!("token of service account \"{account}\": none came"))
+}
+
+/// What an API server has given, which says in the request's place what it made of it.
+fn given(made: TokenRequest, key: &TokenKey) -> Option<Token> {
+    let seconds = made.spec.and_then(|spec| spec.expiration_seconds).unwrap_or(key.seconds);
+    let life = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    made.status.and_then(|status| status.token).map(|text| Token { text, made: SystemTime::now(), life })
 }
 
 /// What a claim leads to.
@@ -182,4 +202,30 @@ pub async fn claimed(api: &Api, namespace: &str, name: &str) -> Result<Persisten
         .get(&volume)
         .await
         .map_err(|error| format!("persistent volume \"{volume}\": {}", api::words(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_token_is_replaced_by_what_was_given() {
+        let key = TokenKey { audience: None, seconds: 172_800 };
+        let token = |seconds: u64| {
+            let spec = json!({ "audiences": [], "expirationSeconds": seconds });
+            let status = json!({ "token": "t", "expirationTimestamp": "2026-01-01T00:00:00Z" });
+            given(serde_json::from_value(json!({ "spec": spec, "status": status })).unwrap(), &key).unwrap()
+        };
+        let hour = token(3600);
+        let after = |token: &Token, seconds| token.is_old(token.made + Duration::from_secs(seconds));
+        assert_eq!(
+            (after(&hour, 2879), after(&hour, 2880)),
+            (false, true),
+            "an hour, whatever was asked for"
+        );
+        let long = token(172_800);
+        assert_eq!((after(&long, 86_399), after(&long, 86_400)), (false, true));
+        assert!(hour.is_old(hour.made - DAY), "the clock was turned back");
+    }
 }
