@@ -152,11 +152,26 @@ async fn page(
         target(address, action.host.as_deref(), &action.port, ports).map_err(Outcome::Unknown)?;
     let secure = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
-    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    let path = encoded(&if path.starts_with('/') { path } else { format!("/{path}") });
     match timeout(limit, follow(action, &host, port, secure, path)).await {
         Ok(page) => page.map_err(Outcome::Bad),
         Err(_) => Err(Outcome::Bad(format!("Get \"{host}:{port}\": context deadline exceeded"))),
     }
+}
+
+/// A path and query as they stand in a request: what no URL may have is written by its numbers.
+fn encoded(path: &str) -> String {
+    let bytes = path.split('#').next().unwrap_or_default().as_bytes();
+    let is_escape =
+        |at: usize| bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    let one = |(at, byte): (usize, &u8)| match byte {
+        b'%' if !is_escape(at) => "%25".to_owned(),
+        b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => {
+            char::from(*byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    bytes.iter().enumerate().map(one).collect()
 }
 
 /// What a server answers.
@@ -287,11 +302,7 @@ async fn check(authority: &str, service: &str) -> Result<u64, String> {
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(words)?;
     let driver = tokio::spawn(connection);
-    // HealthCheckRequest { service: 1 }, behind a flag for compression and a length.
-    let length =
-        u8::try_from(service.len()).ok().filter(|own| *own < 125).ok_or("service: its name is too long")?;
-    let message = if length == 0 { Vec::new() } else { [&[0x0a, length][..], service.as_bytes()].concat() };
-    let body = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    let body = question(service).ok_or("service: its name is too long")?;
     let request = Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -316,6 +327,23 @@ async fn check(authority: &str, service: &str) -> Result<u64, String> {
     let status = asked.await;
     driver.abort();
     status
+}
+
+/// HealthCheckRequest { service: 1 }, behind a flag for compression and a length.
+fn question(service: &str) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    if !service.is_empty() {
+        message.push(0x0a);
+        let mut length = service.len();
+        while length >= 0x80 {
+            message.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        message.push(length as u8);
+        message.extend_from_slice(service.as_bytes());
+    }
+    let length = u32::try_from(message.len()).ok()?;
+    Some([&[0][..], &length.to_be_bytes(), &message].concat())
 }
 
 /// HealthCheckResponse { status: 1 }; a field that is not there is 0.
@@ -449,6 +477,29 @@ mod tests {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let refused = tcp(address, &action(closed), None, LIMIT).await;
         assert_eq!(refused, Outcome::Bad(format!("dial tcp 127.0.0.1:{closed}: connection refused")));
+    }
+
+    #[test]
+    fn a_path_is_written_as_a_url_has_it() {
+        for (path, expected) in [
+            ("/healthz?a=b&c=%20d", "/healthz?a=b&c=%20d"),
+            ("/health check", "/health%20check"),
+            ("/q?name=a b", "/q?name=a%20b"),
+            ("/ä\n\"<>\\^`{|}", "/%C3%A4%0A%22%3C%3E%5C%5E%60%7B%7C%7D"),
+            ("/100%", "/100%25"),
+            ("/a#b", "/a"),
+        ] {
+            assert_eq!(encoded(path), expected);
+            assert!(Request::get(expected).body(()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_services_name_is_as_long_as_it_is() {
+        assert_eq!(question("").unwrap(), [0; 5]);
+        assert_eq!(question("ab").unwrap(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
+        let long = question(&"x".repeat(300)).unwrap();
+        assert_eq!((&long[..8], long.len()), (&[0, 0, 0, 1, 0x2f, 0x0a, 0xac, 2][..], 308));
     }
 
     #[test]
