@@ -46,8 +46,40 @@ pub fn field(pod: &Pod, path: &str, from: &Sources<'_>) -> Result<String, String
 
 /// `key="value"` a line, in the order of the keys.
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
-    let lines = map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}"));
+    let lines = map.into_iter().flatten().map(|(key, value)| format!("{key}={}", quoted(value)));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A text as Go and C write it, which is how everybody reads these files. What joins the sign before it, as accents and
+/// the parts of an emoji do, stands as it is.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for sign in text.chars() {
+        match sign {
+            '"' | '\\' => quoted.extend(['\\', sign]),
+            '\x07' => quoted.push_str("\\a"),
+            '\x08' => quoted.push_str("\\b"),
+            '\x0b' => quoted.push_str("\\v"),
+            '\x0c' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\0'..='\x1f' | '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(sign))),
+            sign if is_printed(sign) => quoted.push(sign),
+            '\0'..='\u{ffff}' => quoted.push_str(&format!("\\u{:04x}", u32::from(sign))),
+            _ => quoted.push_str(&format!("\\U{:08x}", u32::from(sign))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A sign is seen, or belongs to one that is: Rust escapes an accent only where no letter is before it. It takes some
+/// signs for accents that are but instructions (joiners, tags).
+fn is_printed(sign: char) -> bool {
+    let text: String = ['a', sign].iter().collect();
+    let instructs = matches!(sign, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}');
+    !instructs && text.escape_debug().count() == 2
 }
 
 /// A container's limit or request in multiples of a divisor, rounded up; a limit that is not set is
@@ -118,5 +150,15 @@ mod tests {
     fn labels_are_lines() {
         let map = BTreeMap::from([("b".to_owned(), "2\n".to_owned()), ("a".to_owned(), "\"".to_owned())]);
         assert_eq!(lines(Some(&map)), "a=\"\\\"\"\nb=\"2\\n\"");
+        for (text, expected) in [
+            ("❤\u{fe0f} {}", "❤\u{fe0f} {}"),
+            ("e\u{301}\u{fe0f}", "e\u{301}\u{fe0f}"),
+            ("\u{301}", "\u{301}"),
+            ("\x1b[1m\0\x07\x7f", r"\x1b[1m\x00\a\x7f"),
+            ("\u{200b}\u{200d}\u{a0}\u{e0001}", r"\u200b\u200d\u00a0\U000e0001"),
+        ] {
+            let map = BTreeMap::from([("a".to_owned(), text.to_owned())]);
+            assert_eq!(lines(Some(&map)), format!("a=\"{expected}\""));
+        }
     }
 }
