@@ -5,6 +5,7 @@ use super::nfs;
 use super::payload::{self, Payload};
 use super::place;
 use super::writer::{self, Owner};
+use crate::pod::qos;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolume, Pod, Volume};
 use nix::mount::{MsFlags, mount};
 use spec::mountinfo::unescape;
@@ -35,6 +36,8 @@ pub struct Given<'a> {
     pub payloads: &'a BTreeMap<String, Payload>,
     /// What claims lead to, by the volume's name.
     pub claimed: &'a BTreeMap<String, PersistentVolume>,
+    /// Memory that pods of the node may have together, in bytes.
+    pub memory: u64,
 }
 
 fn words(what: &str, path: &Path, error: &io::Error) -> String {
@@ -57,7 +60,7 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, Str
         });
     }
     if let Some(own) = &volume.empty_dir {
-        return made(empty(uid, &volume.name, own, group)?);
+        return made(empty(uid, &volume.name, own, size(pod, own, given.memory), group)?);
     }
     if let Some(own) = &volume.host_path {
         return made(host_path(own)?);
@@ -182,19 +185,28 @@ pub fn in_memory(path: &Path, size: Option<u64>, mode: u32, group: Option<u32>) 
         .map_err(|error| words("mount a tmpfs on", path, &error.into()))
 }
 
-fn empty(uid: &str, name: &str, own: &EmptyDirVolumeSource, group: Option<u32>) -> Result<PathBuf, String> {
+/// Bytes that an `emptyDir` in memory holds: no more than was asked for, than its pod may have, and than all pods may.
+fn size(pod: &Pod, own: &EmptyDirVolumeSource, most: u64) -> u64 {
+    let asked = own.size_limit.as_ref().and_then(|size| crate::pod::container::bytes(&size.0));
+    let of_pod = pod.spec.as_ref().and_then(|spec| qos::pod_limit(spec, "memory"));
+    let of_pod = of_pod.and_then(|millis| u64::try_from(millis / 1000).ok());
+    [asked, of_pod].into_iter().flatten().filter(|size| *size > 0).fold(most, u64::min)
+}
+
+fn empty(
+    uid: &str,
+    name: &str,
+    own: &EmptyDirVolumeSource,
+    size: u64,
+    group: Option<u32>,
+) -> Result<PathBuf, String> {
     let path = place::volume(uid, "empty-dir", name);
     match own.medium.as_deref() {
         None | Some("") => on_disk(&path, group)?,
         Some("Memory") if is_mounted(&path) => {}
         Some("Memory") => {
-            let size = own
-                .size_limit
-                .as_ref()
-                .and_then(|size| crate::pod::container::bytes(&size.0))
-                .filter(|size| *size > 0);
             folder(&path, 0o777)?;
-            in_memory(&path, size, 0o1777 | group.map_or(0, |_| SHARED), group)?;
+            in_memory(&path, Some(size), 0o1777 | group.map_or(0, |_| SHARED), group)?;
         }
         Some(other) => return Err(format!("emptyDir: there is no medium {other:?} on this node")),
     }
@@ -332,6 +344,23 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_in_memory_is_as_large_as_its_pod_may_be() {
+        let of = |asked: serde_json::Value, limit: serde_json::Value| {
+            let limits = json!({ "limits": { "memory": limit } });
+            let limits = if limit.is_null() { json!({}) } else { limits };
+            let spec = json!({ "containers": [{ "name": "m", "resources": limits }] });
+            let pod = serde_json::from_value(json!({ "spec": spec })).unwrap();
+            let own = json!({ "medium": "Memory", "sizeLimit": asked });
+            size(&pod, &serde_json::from_value(own).unwrap(), 800 << 20) >> 20
+        };
+        assert_eq!(of(json!(null), json!(null)), 800);
+        assert_eq!(of(json!("0"), json!("600Mi")), 600);
+        assert_eq!(of(json!("1Gi"), json!("600Mi")), 600);
+        assert_eq!(of(json!("16Mi"), json!("600Mi")), 16);
+        assert_eq!(of(json!("2Gi"), json!("1Gi")), 800);
+    }
+
+    #[test]
     fn a_volume_of_the_node_is_linked_once() {
         let base = std::env::temp_dir().join(format!("skerry-linked-{}", std::process::id()));
         let links = base.join("links");
@@ -345,7 +374,7 @@ mod tests {
     fn what_is_not_supported_is_named() {
         let pod = Pod::default();
         let own: Volume = serde_json::from_value(json!({ "name": "v", "csi": { "driver": "x" } })).unwrap();
-        let given = Given { payloads: &BTreeMap::new(), claimed: &BTreeMap::new() };
+        let given = Given { payloads: &BTreeMap::new(), claimed: &BTreeMap::new(), memory: 0 };
         assert_eq!(
             volume(&pod, &own, &given).unwrap_err(),
             "volumes of this kind are not supported on this node: csi"

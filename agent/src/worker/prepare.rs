@@ -110,7 +110,8 @@ impl Worker {
             payloads.insert(name, files);
         }
         let claimed = self.claimed(pod).await.map_err(|reason| failed(None, &reason))?;
-        let given = Given { payloads: &payloads, claimed: &claimed };
+        let memory = self.context.allocatable().memory;
+        let given = Given { payloads: &payloads, claimed: &claimed, memory };
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
         // Images are fetched when a container wants them: they are what its state speaks of.
         let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
@@ -266,7 +267,7 @@ fn write(pod: &Pod, mut payloads: BTreeMap<String, Result<Payload, String>>) -> 
         let files = payloads.remove(&volume.name)?;
         let made = files.and_then(|files| {
             let payloads = BTreeMap::from([(volume.name.clone(), files)]);
-            make::volume(pod, volume, &Given { payloads: &payloads, claimed: &BTreeMap::new() })
+            make::volume(pod, volume, &Given { payloads: &payloads, claimed: &BTreeMap::new(), memory: 0 })
         });
         made.err().map(|reason| failed(Some(&volume.name), &reason))
     };
