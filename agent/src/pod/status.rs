@@ -177,7 +177,8 @@ fn container_status(
         },
         (_, wait) => ContainerState { waiting: Some(wait.unwrap_or_default()), ..ContainerState::default() },
     });
-    if kind == Kind::Init && spec.restart_policy.as_deref().is_some_and(|own| own != "Always") {
+    // The API has one rule for all containers: as if it were one that may run again after an end with 0.
+    if kind == Kind::Init && !super::restart::is_restarted(spec, Kind::Main, &container.name, 0) {
         keep_end(&mut status, view.pod);
     }
     let is_waiting = status.state.as_ref().is_some_and(|state| state.waiting.is_some());

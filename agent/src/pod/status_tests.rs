@@ -237,15 +237,21 @@ fn no_end_is_told_that_would_have_to_be_taken_back() {
     assert_eq!(last.terminated.as_ref().unwrap().exit_code, 0, "it is still to be seen");
 
     // After a reboot what prepares the pod runs again.
-    let of = |policy: &str| {
+    let of = |policy: &str, own: Option<&str>| {
         let mut given = Given::of(policy, [instance("i", 0, exited(0))]);
+        let init = given.pod.spec.as_mut().unwrap().init_containers.as_mut().unwrap();
+        init[0].restart_policy = own.map(str::to_owned);
         given.pod.status = Some(given.told());
         given.containers = Containers::of([instance("i", 1, UP), instance("i", 0, exited(0))]);
         given.told().init_container_statuses.unwrap().remove(0)
     };
-    let state = of("OnFailure").state.unwrap();
-    assert_eq!((state.terminated.unwrap().exit_code, state.running), (0, None));
-    assert!(of("Always").state.unwrap().running.is_some());
+    for (policy, own, stays) in
+        [("OnFailure", None, true), ("Always", Some("Never"), true), ("Always", None, false)]
+    {
+        let state = of(policy, own).state.unwrap();
+        assert_eq!(state.terminated.map(|own| own.exit_code), stays.then_some(0), "{policy} {own:?}");
+        assert_eq!(state.running.is_none(), stays, "{policy} {own:?}");
+    }
 }
 
 #[test]
