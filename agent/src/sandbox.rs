@@ -168,7 +168,8 @@ fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) 
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| words("write", &path, &error))
     };
-    if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster) {
+    let known = fs::read_to_string("/etc/hosts").ok();
+    if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster, known.as_deref()) {
         put("etc-hosts", hosts)?;
     }
     match names::resolver(pod, cluster, &node) {

@@ -18,12 +18,13 @@ pub struct Cluster {
     pub servers: Option<Vec<IpAddr>>,
 }
 
-/// The pod's `/etc/hosts`; none when it has the node's own.
-pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster) -> Option<String> {
+/// The pod's `/etc/hosts`, from the node's own; none when it is that.
+pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster, node: Option<&str>) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let mut text = if spec.host_network == Some(true) {
         spec.host_aliases.as_ref()?;
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
+        let plain = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+        format!("# Kubernetes-managed hosts file (host network).\n{}", node.unwrap_or(plain))
     } else {
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn hosts_names_the_pod_and_its_aliases() {
         let own = ["10.1.0.2".parse().unwrap()];
-        let of = |spec| hosts(&pod(spec), &own, &cluster());
+        let of = |spec| hosts(&pod(spec), &own, &cluster(), Some("127.0.1.1\tn1\n"));
         let text = of(json!({ "containers": [], "subdomain": "web", "hostAliases": [{ "ip": "1.2.3.4", "hostnames": ["a", "b"] }] })).unwrap();
         assert!(text.contains("10.1.0.2\tweb-0.web.n.svc.cluster.local\tweb-0\n"), "{text}");
         assert!(text.ends_with("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
@@ -191,6 +192,11 @@ mod tests {
         let whole = json!({ "containers": [], "subdomain": "web", "hostnameOverride": "a.example.com" });
         assert!(of(whole).unwrap().contains("10.1.0.2\ta.example.com\n"), "it is whole as it is");
         assert_eq!(of(json!({ "containers": [], "hostNetwork": true })), None);
+        let aliases = json!([{ "ip": "1.2.3.4", "hostnames": ["a"] }]);
+        assert_eq!(
+            of(json!({ "containers": [], "hostNetwork": true, "hostAliases": aliases })).unwrap(),
+            "# Kubernetes-managed hosts file (host network).\n127.0.1.1\tn1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\n"
+        );
     }
 
     #[test]
