@@ -75,6 +75,7 @@ pub async fn keep(
     context.allocations.weigh();
     before.into_iter().for_each(|pod| pods.take(Arc::unwrap_or_clone(pod)));
     pods.have_static(&own.borrow_and_update());
+    let mut leaving = context.allocations.leaving();
     let (sender, mut seen) = mpsc::channel(1);
     let look = async {
         // It fails only with whoever tells of it, and then there is nothing to look after.
@@ -89,6 +90,7 @@ pub async fn keep(
                 Ok(()) = own.changed() => pods.have_static(&own.borrow_and_update()),
                 Some(uid) = ended.recv() => pods.let_go(&uid),
                 Some((uid, ending)) = evicted.recv() => pods.end(&uid, ending),
+                Ok(()) = leaving.changed() => pods.make_room(&leaving.borrow_and_update()),
                 else => return,
             }
         }
@@ -288,6 +290,25 @@ impl Pods {
     fn end(&mut self, uid: &str, ending: Ending) {
         if let Some(hand) = self.hands.get(uid) {
             hand.send_modify(|wanted| wanted.ending = Some(ending));
+        }
+    }
+
+    /// These end so that one of the cluster's own has room.
+    fn make_room(&mut self, leaving: &BTreeSet<String>) {
+        let ending = |pod: &Pod| Ending::Failed {
+            reason: worker::PREEMPTING.0.to_owned(),
+            message: worker::PREEMPTING.1.to_owned(),
+            grace: worker::of_spec(pod),
+            disrupted: true,
+        };
+        for hand in leaving.iter().filter_map(|uid| self.hands.get(uid)) {
+            hand.send_if_modified(|wanted| {
+                let ends = wanted.ending.is_none();
+                if ends {
+                    wanted.ending = Some(ending(&wanted.pod));
+                }
+                ends
+            });
         }
     }
 

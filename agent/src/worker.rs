@@ -41,6 +41,7 @@ use crate::volume::payload;
 use crate::{sandbox, volume};
 use k8s_openapi::api::core::v1::{ContainerUser, Pod, PodStatus, Service};
 use k8s_openapi::jiff::Timestamp;
+pub use prepare::PREEMPTING;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,7 @@
 //! Who has written more to the disk than it may ("Local ephemeral storage" of Kubernetes' documentation), as a function
 //! of values. A pod that has goes, and nobody else is to blame: it gets no condition `DisruptionTarget`, as with a kubelet.
 
-use crate::node::eviction::CRITICAL;
-use crate::pod::{qos, quantity};
-use crate::static_pods::is_static;
+use crate::pod::{admission, qos, quantity};
 use crate::storage::{Taken, Written};
 use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
 use std::collections::BTreeMap;
@@ -13,8 +11,8 @@ const KEY: &str = "ephemeral-storage";
 /// A pod has some limit of what it may write, and may be evicted for it.
 pub fn is_limited(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
-    let critical = is_static(pod) || spec.priority.unwrap_or(0) >= CRITICAL;
-    !critical && (qos::sum_of_limits(spec, KEY).is_some() || volumes(spec).next().is_some())
+    !admission::is_critical(pod)
+        && (qos::sum_of_limits(spec, KEY).is_some() || volumes(spec).next().is_some())
 }
 
 /// What a pod has too much of, in the kubelet's words.
@@ -53,6 +51,7 @@ fn volumes(spec: &PodSpec) -> impl Iterator<Item = (&Volume, i128, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::eviction::CRITICAL;
     use serde_json::json;
 
     const MI: u64 = 1 << 20;

@@ -74,6 +74,21 @@ fn ports(pod: &Pod) -> impl Iterator<Item = HostPort<'_>> {
     })
 }
 
+/// A pod that the cluster or the node cannot do without: it goes before others.
+pub fn is_critical(pod: &Pod) -> bool {
+    is_static(pod) || priority(pod) >= eviction::CRITICAL
+}
+
+/// A pod's priority; without one it is 0.
+pub(super) fn priority(pod: &Pod) -> i32 {
+    pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0)
+}
+
+/// It is for lack of something that a pod is refused: who ends may leave room.
+pub fn is_lack(reason: &str) -> bool {
+    reason.starts_with("OutOf")
+}
+
 /// The words of what there is not enough of.
 pub(super) fn short(name: &str, own: i128, used: i128, all: i128) -> String {
     format!("Node didn't have enough resource: {name}, requested: {own}, used: {used}, capacity: {all}")
@@ -83,7 +98,6 @@ pub(super) fn short(name: &str, own: i128, used: i128, all: i128) -> String {
 /// is short, any while something else is. The cluster's own pods begin.
 pub fn refusal_under(pod: &Pod, pressures: Pressures) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
-    let critical = spec.priority.unwrap_or(0) >= eviction::CRITICAL;
     let tolerates = || {
         spec.tolerations.iter().flatten().any(|one| {
             let key = one.key.as_deref().unwrap_or_default();
@@ -98,7 +112,7 @@ pub fn refusal_under(pod: &Pod, pressures: Pressures) -> Option<(String, String)
         ("PIDPressure", pressures.pids),
     ];
     let names: Vec<&str> = all.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
-    if critical || is_static(pod) || names.is_empty() {
+    if is_critical(pod) || names.is_empty() {
         return None;
     }
     Some(("Evicted".to_owned(), format!("The node had condition: [{}].", names.join(" "))))

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -87,6 +87,8 @@ struct Wish {
 pub struct Allocations {
     pods: BTreeMap<String, Arc<Pod>>,
     wishes: BTreeMap<String, Wish>,
+    /// UIDs of those that end so that another has room.
+    leaving: BTreeSet<String>,
 }
 
 const KEYS: [&str; 2] = ["cpu", "memory"];
@@ -111,6 +113,47 @@ impl Allocations {
         refusal
     }
 
+    /// Who ends so that a pod has room that others cannot keep it from: as few as it takes, by class, then by priority.
+    /// Nobody, when those that end already are enough; none, when all would not be.
+    fn leave(&mut self, pod: &Arc<Pod>, most: u32, node: Allocatable) -> Option<Vec<Arc<Pod>>> {
+        let refusal = |out: &BTreeSet<String>| {
+            let here = self.pods.iter().filter(|(uid, _)| !out.contains(*uid));
+            admission::refusal(pod, here.map(|(_, one)| &**one), most, node)
+        };
+        let mut line: Vec<(&String, &Arc<Pod>)> = self
+            .pods
+            .iter()
+            .filter(|(uid, one)| !self.leaving.contains(*uid) && !admission::is_critical(one))
+            .collect();
+        line.sort_by_key(|(_, one)| {
+            let class = one.spec.as_ref().map_or(qos::Class::BestEffort, qos::class);
+            (Reverse(class as u8), admission::priority(one), Reverse(asked(one)))
+        });
+        let mut out = self.leaving.clone();
+        let mut chosen = Vec::new();
+        for (uid, one) in line {
+            if !refusal(&out).is_some_and(|(reason, _)| admission::is_lack(&reason)) {
+                break;
+            }
+            out.insert(uid.clone());
+            chosen.push((uid.clone(), one.clone()));
+        }
+        if refusal(&out).is_some() {
+            return None;
+        }
+        // The dearest stays, if it is not needed.
+        for at in (0..chosen.len()).rev() {
+            out.remove(&chosen[at].0);
+            if refusal(&out).is_some() {
+                out.insert(chosen[at].0.clone());
+            } else {
+                chosen.remove(at);
+            }
+        }
+        self.leaving = out;
+        Some(chosen.into_iter().map(|(_, one)| one).collect())
+    }
+
     /// A pod has this much.
     pub fn put(&mut self, pod: &Arc<Pod>) {
         if !status::is_terminal(pod) {
@@ -120,6 +163,7 @@ impl Allocations {
 
     /// A pod has nothing any more; says whether it had.
     pub fn remove(&mut self, uid: &str) -> bool {
+        self.leaving.remove(uid);
         let (had, waited) = (self.pods.remove(uid).is_some(), self.wishes.remove(uid).is_some());
         had || waited
     }
@@ -201,6 +245,7 @@ impl Allocations {
 pub struct Shared {
     all: Mutex<Allocations>,
     freed: watch::Sender<()>,
+    leaving: watch::Sender<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -215,6 +260,20 @@ impl Shared {
         if let Err(reason) = cgroup::weigh(qos::Class::Burstable, burstable) {
             say(format_args!("{reason}"));
         }
+    }
+
+    /// Has others end so that a pod has room, which asks again then; gives those that do from now on, and none when that
+    /// leaves no room.
+    pub fn make_room(&self, pod: &Arc<Pod>, most: u32, node: Allocatable) -> Option<Vec<Arc<Pod>>> {
+        let mut all = self.all();
+        let chosen = all.leave(pod, most, node)?;
+        self.leaving.send_replace(all.leaving.clone());
+        Some(chosen)
+    }
+
+    /// Hears of the UIDs of pods that end so that another has room.
+    pub fn leaving(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.leaving.subscribe()
     }
 
     /// Tells those that wait that there may be room.
@@ -279,6 +338,36 @@ mod tests {
         assert_eq!(all.admit(&plain("c", "1m"), 10, NODE).unwrap().0, "OutOfcpu");
         assert!(all.remove("a") && !all.remove("a"));
         assert_eq!(all.admit(&plain("c", "1m"), 10, NODE), None);
+    }
+
+    #[test]
+    fn the_cheapest_leave_room_for_the_clusters_own() {
+        let full = json!({ "cpu": "300m", "memory": "1Mi" });
+        let full = json!({ "containers": [{ "name": "m", "resources": { "limits": full } }] });
+        let pods = [
+            pod("guaranteed", "0", full),
+            pod("high", "300m", json!({ "priority": 5 })),
+            plain("low", "200m"),
+            pod("own", "200m", json!({ "priority": 2_000_000_000 })),
+            pod("none", "0", json!({ "containers": [{ "name": "m" }] })),
+        ];
+        let leave = |cpu: &str, most| {
+            let mut all = with(&pods);
+            let new = pod("new", cpu, json!({ "priority": 2_000_000_000 }));
+            let chosen = all.leave(&new, most, NODE);
+            assert_eq!(
+                all.leave(&new, most, NODE).map(|own| own.len()),
+                chosen.as_ref().map(|_| 0),
+                "they go"
+            );
+            chosen.map(|own| own.iter().map(|one| uid(one)).collect::<Vec<_>>())
+        };
+        assert_eq!(leave("0", 5).unwrap(), ["none"], "who asks for nothing makes one pod less");
+        assert_eq!(leave("100m", 9).unwrap(), ["low"]);
+        assert_eq!(leave("300m", 9).unwrap(), ["high"], "and the other one is not needed then");
+        assert_eq!(leave("500m", 9).unwrap(), ["low", "high"]);
+        assert_eq!(leave("800m", 9).unwrap(), ["low", "high", "guaranteed"]);
+        assert_eq!(leave("900m", 9), None);
     }
 
     #[test]

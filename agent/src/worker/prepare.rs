@@ -16,10 +16,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// Why a pod ends that makes room for one of the cluster's own: the reason and a kubelet's words.
+pub const PREEMPTING: (&str, &str) = ("Preempting", "Preempted in order to admit critical pod");
+
 impl Worker {
     pub(super) async fn make_sandbox(&mut self, pod: &Arc<Pod>) {
         let events = self.context.events.clone();
         if let Some((reason, message)) = self.refusal(pod) {
+            if admission::is_critical(pod) && admission::is_lack(&reason) && self.make_room(pod) {
+                self.waiting.remove("");
+                self.postpone("", "ContainerCreating", message, 1);
+                return;
+            }
             events.say(pod, None, false, &reason, message.clone());
             self.refused = Some((reason, message));
             return;
@@ -100,6 +108,16 @@ impl Worker {
             self.allocate(pod);
         }
         refusal
+    }
+
+    /// Has others end in place of a pod that is refused for lack of something; says whether that helps.
+    fn make_room(&self, pod: &Arc<Pod>) -> bool {
+        let (context, most) = (&self.context, self.context.own.cluster.max_pods);
+        let chosen = context.allocations.make_room(pod, most, context.allocatable());
+        for one in chosen.iter().flatten() {
+            context.events.say(one, None, false, PREEMPTING.0, PREEMPTING.1);
+        }
+        chosen.is_some()
     }
 
     /// Makes all volumes; those that are made are found.
