@@ -10,6 +10,7 @@
 use crate::api::{self, Api};
 use crate::evict;
 use crate::objects;
+use crate::pod::affinity::Marks;
 use crate::pod::next::Ending;
 use crate::pod::status;
 use crate::say::{Trouble, say};
@@ -17,7 +18,7 @@ use crate::static_pods::{disown, is_static, mirrored};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::watcher::{self, Event};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +81,10 @@ pub async fn keep(
     let look = async {
         // It fails only with whoever tells of it, and then there is nothing to look after.
         if registered.wait_for(Option::is_some).await.is_ok() {
-            follow(&context, &sender).await;
+            let own = watcher::Config::default().fields(&format!("metadata.name={}", context.own.name));
+            let marks = |node: Node| Some(Marks::of(&node));
+            let node = mirror(&context.api, "watch this node", own, marks, &context.allocations.node);
+            tokio::join!(follow(&context, &sender), node);
         }
     };
     let hear = async {

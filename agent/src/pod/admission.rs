@@ -9,13 +9,16 @@ use crate::static_pods::is_static;
 use k8s_openapi::api::core::v1::Pod;
 use std::net::IpAddr;
 
-/// Why a pod is refused, given those that are here: the reason of its status, and the message.
+/// Why a pod is refused: the reason of its status, and the message.
+pub type Refusal = (String, String);
+
+/// Why a pod is refused, given those that are here.
 pub fn refusal<'a>(
     pod: &Pod,
     here: impl Iterator<Item = &'a Pod>,
     most: u32,
     node: Allocatable,
-) -> Option<(String, String)> {
+) -> Option<Refusal> {
     let spec = pod.spec.as_ref()?;
     let (mut count, mut cpu, mut memory, mut disk) = (0_u32, 0_i128, 0_i128, 0_i128);
     let mut taken = false;
@@ -96,7 +99,7 @@ pub(super) fn short(name: &str, own: i128, used: i128, all: i128) -> String {
 
 /// Why a pod does not begin on a node that is short of something (`Evicted`): one that asks for no memory while that
 /// is short, any while something else is. The cluster's own pods begin.
-pub fn refusal_under(pod: &Pod, pressures: Pressures) -> Option<(String, String)> {
+pub fn refusal_under(pod: &Pod, pressures: Pressures) -> Option<Refusal> {
     let spec = pod.spec.as_ref()?;
     let tolerates = || {
         spec.tolerations.iter().flatten().any(|one| {

@@ -4,6 +4,7 @@
 //! that fits gets it: by priority, then the class, then who has waited the longest (KEP-1287). A pod may be told of
 //! room that one before it in line needs: it waits on, and the other takes it when its own turn comes.
 
+use super::affinity::Marks;
 use super::{admission, cgroup, qos, quantity, status};
 use crate::pod::env::Allocatable;
 use crate::say::say;
@@ -245,6 +246,8 @@ impl Allocations {
 pub struct Shared {
     all: Mutex<Allocations>,
     freed: watch::Sender<()>,
+    /// The node, by the API server's word.
+    pub node: watch::Sender<Arc<BTreeMap<(String, String), Marks>>>,
     leaving: watch::Sender<BTreeSet<String>>,
 }
 
@@ -252,6 +255,11 @@ impl Shared {
     /// To look and to change.
     pub fn all(&self) -> MutexGuard<'_, Allocations> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the cluster has put on the node; none before the API server has told of it.
+    pub fn marks(&self) -> Option<Marks> {
+        self.node.borrow().values().next().cloned()
     }
 
     /// Shares the processors out by what is allocated by now.

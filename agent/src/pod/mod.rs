@@ -9,9 +9,11 @@
 //! | what its containers' environment is | [`mod@env`], [`env_file`] |
 //! | how much it may have | [`qos`], [`quantity`] |
 //! | whether there is room for that, or for more | [`admission`], [`allocation`] |
+//! | whether it asks for a node like this one | [`affinity`] |
 //! | how it comes to more or less while it runs | [`resize`] |
 
 pub mod admission;
+pub mod affinity;
 pub mod allocation;
 pub mod cgroup;
 pub mod container;

@@ -2,15 +2,17 @@
 
 use super::begin::ended;
 use super::{Worker, now};
+use crate::pod::admission::{self, Refusal};
+use crate::pod::affinity::Marks;
 use crate::pod::env::{Files, Sources};
-use crate::pod::{admission, names};
+use crate::pod::names;
 use crate::sandbox;
 use crate::static_pods::is_static;
 use crate::volume::make::{self, Given, Made};
 use crate::volume::nfs;
 use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
-use k8s_openapi::api::core::v1::{AppArmorProfile, PersistentVolume, Pod, Volume};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Node, PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub const PREEMPTING: (&str, &str) = ("Preempting", "Preempted in order to admit
 impl Worker {
     pub(super) async fn make_sandbox(&mut self, pod: &Arc<Pod>) {
         let events = self.context.events.clone();
-        if let Some((reason, message)) = self.refusal(pod) {
+        if let Some((reason, message)) = self.refusal(pod).await {
             if admission::is_critical(pod) && admission::is_lack(&reason) && self.make_room(pod) {
                 self.waiting.remove("");
                 self.postpone("", "ContainerCreating", message, 1);
@@ -91,7 +93,7 @@ impl Worker {
     }
 
     /// Why this node does not run a pod that has not begun.
-    fn refusal(&mut self, pod: &Arc<Pod>) -> Option<(String, String)> {
+    async fn refusal(&mut self, pod: &Arc<Pod>) -> Option<Refusal> {
         if self.has_run() {
             return None;
         }
@@ -101,6 +103,9 @@ impl Worker {
         if let Some(refusal) = admission::refusal_under(pod, self.context.standing.borrow().pressures) {
             return Some(refusal);
         }
+        if let Some(refusal) = self.unsuited(pod).await {
+            return Some(refusal);
+        }
         let most = self.context.own.cluster.max_pods;
         let refusal = self.context.allocations.all().admit(pod, most, self.context.allocatable());
         if refusal.is_none() {
@@ -108,6 +113,18 @@ impl Worker {
             self.allocate(pod);
         }
         refusal
+    }
+
+    /// Why a pod asks for another node. Before the API server has told of this one, nobody knows better than who sent it.
+    async fn unsuited(&self, pod: &Pod) -> Option<Refusal> {
+        let marks = self.context.allocations.marks()?;
+        if marks.suits(pod) {
+            return marks.refusal(pod);
+        }
+        // It may have been given a label for this pod just now.
+        let nodes: kube::Api<Node> = kube::Api::all(self.context.api.client());
+        let now = nodes.get(&self.context.own.name).await;
+        now.map_or(marks, |node| Marks::of(&node)).refusal(pod)
     }
 
     /// Has others end in place of a pod that is refused for lack of something; says whether that helps.
