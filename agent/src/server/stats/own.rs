@@ -68,17 +68,26 @@ pub fn started() -> String {
         Gauge,
         "Start time of the process since unix epoch in seconds.",
     );
-    let booted = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let booted = booted.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok());
-    if let (Some(booted), Some(ticks)) = (booted, stat(21)) {
-        family.add(&[], booted + ticks / per_second(), 0);
+    if let Some(started) = started_of("self") {
+        family.add(&[], started, 0);
     }
     family.text()
 }
 
-/// A field of `/proc/self/stat` (proc(5)), counted from 0.
+/// When a process was started, in seconds since 1970.
+pub fn started_of(process: &str) -> Option<f64> {
+    let booted = fs::read_to_string("/proc/stat").ok()?;
+    let booted = booted.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok())?;
+    Some(booted + stat_of(process, 21)? / per_second())
+}
+
 fn stat(field: usize) -> Option<f64> {
-    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    stat_of("self", field)
+}
+
+/// A field of `/proc/PID/stat` (proc(5)), counted from 0.
+fn stat_of(process: &str, field: usize) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is a name in parentheses, which may have blanks.
     text.rsplit_once(") ")?.1.split(' ').nth(field.checked_sub(2)?)?.parse().ok()
 }

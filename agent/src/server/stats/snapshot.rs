@@ -2,6 +2,7 @@
 
 use super::cgroup::{Usage, fields, now};
 use super::network::{self, Interface};
+use super::own;
 use super::volumes::Claimed;
 use crate::server::pods::{Container, Pod};
 use crate::storage::Written;
@@ -31,6 +32,38 @@ pub struct Node {
     pub files: Option<Files>,
     /// Most process IDs, and processes that there are.
     pub processes: [u64; 2],
+    /// Its own parts.
+    pub system: Vec<System>,
+}
+
+/// A part of the node that is no pod: what a kubelet calls a system container.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// The kubelet's name of it.
+    pub name: &'static str,
+    /// Its cgroup, below the hierarchy.
+    pub cgroup: &'static Path,
+    /// When it began, seconds since 1970.
+    pub started: u64,
+    /// What it uses.
+    pub usage: Usage,
+}
+
+/// Names and cgroups: this agent, the monitor, all pods together.
+const SYSTEM: [(&str, &str); 3] =
+    [("kubelet", "system/agent"), ("runtime", "system/monitor"), ("pods", "kubepods")];
+
+/// Parts of the node, as far as they have cgroups: they have none where its own PID 1 is not at work.
+fn system(cgroups: &Path, booted: u64) -> Vec<System> {
+    let part = |(name, cgroup): (&'static str, &'static str)| {
+        let folder = cgroups.join(cgroup);
+        let usage = Usage::read(&folder)?;
+        let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        let started = processes.lines().filter_map(own::started_of).min_by(f64::total_cmp);
+        let started = started.map_or(booted, |own| own as u64);
+        Some(System { name, cgroup: Path::new(cgroup), started, usage })
+    };
+    SYSTEM.into_iter().filter_map(part).collect()
 }
 
 /// A file system.
@@ -142,12 +175,14 @@ fn node(cgroups: &Path) -> Node {
     usage.working_set = usage.memory.saturating_sub(kilobytes("Inactive(file)"));
     usage.swap = kilobytes("SwapTotal").saturating_sub(kilobytes("SwapFree"));
     let stat = fields(&fs::read_to_string("/proc/stat").unwrap_or_default());
+    let booted = stat.get("btime").copied().unwrap_or(0);
     Node {
         memory: [kilobytes("MemTotal"), kilobytes("MemTotal").saturating_sub(usage.working_set)],
         swap: kilobytes("SwapTotal"),
         usage,
         processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
-        booted: stat.get("btime").copied().unwrap_or(0),
+        booted,
+        system: system(cgroups, booted),
         network: (network::here(), network::default()),
         files: files(Path::new(spec::paths::DATA)),
         processes: [number("/proc/sys/kernel/pid_max"), processes()],

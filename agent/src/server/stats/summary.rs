@@ -3,7 +3,7 @@
 use super::cgroup::{Pressure, Usage, Waited};
 use super::network::Interface;
 use super::rates::Rates;
-use super::snapshot::{Files, Node, PodUsage, Snapshot};
+use super::snapshot::{Files, Node, PodUsage, Snapshot, System};
 use super::volumes::Claimed;
 use crate::storage::Taken;
 use serde_json::{Map, Value, json};
@@ -36,6 +36,8 @@ fn node(own: &Node, name: &str, rates: &Rates) -> Value {
         if let Some(swap) = map.get_mut("swap").and_then(Value::as_object_mut) {
             swap.insert("swapAvailableBytes".into(), own.swap.saturating_sub(own.usage.swap).into());
         }
+        let parts = own.system.iter().map(|part| system(part, rates));
+        map.insert("systemContainers".into(), parts.collect());
         let (interfaces, default) = &own.network;
         map.insert("network".into(), network(&own.usage, interfaces, default.as_deref()));
         if let Some(files) = own.files {
@@ -45,6 +47,14 @@ fn node(own: &Node, name: &str, rates: &Rates) -> Value {
         }
     }
     value
+}
+
+fn system(own: &System, rates: &Rates) -> Value {
+    let mut map = Map::new();
+    map.insert("name".into(), own.name.into());
+    map.insert("startTime".into(), rfc3339_seconds(own.started).into());
+    usage(&mut map, &own.usage, own.cgroup, own.started, rates);
+    map.into()
 }
 
 fn pod(own: &PodUsage, files: Option<Files>, rates: &Rates) -> Value {

@@ -13,7 +13,13 @@ const APP: &str = "kubepods/pod1/app";
 /// A node with one pod of one container.
 fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
     let root = std::env::temp_dir().join(format!("skerry-stats-{name}-{}", std::process::id()));
-    for (cgroup, usec, memory) in [("", 9_000_000, 0), (POD, 3_000_000, 3000), (APP, 2_000_000, 2000)] {
+    for (cgroup, usec, memory) in [
+        ("", 9_000_000, 0),
+        ("kubepods", 4_000_000, 4000),
+        (POD, 3_000_000, 3000),
+        (APP, 2_000_000, 2000),
+        ("system/agent", 1_000_000, 1000),
+    ] {
         let folder = root.join(cgroup);
         fs::create_dir_all(&folder).unwrap();
         let cpu = format!("usage_usec {usec}\nuser_usec {usec}\nsystem_usec 0\n");
@@ -26,6 +32,7 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
         }
     }
     fs::write(root.join(APP).join("memory.max"), "8000\n").unwrap();
+    fs::write(root.join("system/agent/cgroup.procs"), format!("{}\n", std::process::id())).unwrap();
     // Numbers that no disk has.
     fs::write(root.join(APP).join("io.stat"), "0:1 rbytes=7 wbytes=8\n0:2 rbytes=9\n").unwrap();
     let pressure =
@@ -71,6 +78,12 @@ async fn a_summary_has_what_is_used_by_whom() {
         own["memory"]["availableBytes"].as_u64() > Some(0) && own["fs"]["capacityBytes"].as_u64() > Some(0)
     );
     assert!(own["rlimit"]["curproc"].as_u64() > Some(0), "{own}");
+    let parts = own["systemContainers"].as_array().unwrap();
+    let part = |at: usize| (&parts[at]["name"], parts[at]["memory"]["usageBytes"].as_u64());
+    assert_eq!(parts.len(), 2, "there is no monitor");
+    assert_eq!((part(0), part(1)), ((&"kubelet".into(), Some(1000)), (&"pods".into(), Some(4000))));
+    assert_eq!(parts[1]["startTime"], own["startTime"], "nobody is in it himself");
+    assert!(parts[0]["startTime"].as_str() > own["startTime"].as_str(), "{own}");
     let pod = &summary["pods"][0];
     assert_eq!(pod["podRef"], serde_json::json!({ "name": "web", "namespace": "ns", "uid": "u1" }));
     assert_eq!(pod["startTime"], "2023-11-14T22:13:20Z");
