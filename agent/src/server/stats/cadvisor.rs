@@ -5,6 +5,7 @@ use super::cgroup::Usage;
 use super::exposition::{Family, Kind, Kind::Counter, Kind::Gauge};
 use super::network::Interface;
 use super::snapshot::Snapshot;
+use crate::pod::{cgroup, qos};
 use bytes::Bytes;
 
 /// A metric of a cgroup: name, kind, help, label of its own, value.
@@ -60,6 +61,16 @@ const OF_CGROUPS: &[OfCgroup] = &[
         &[],
         |own| seconds(own.throttled[2]),
     ),
+    ("container_cpu_cfs_burst_periods_total", Counter, "Number of periods when burst occurs.", &[], |own| {
+        own.burst[0] as f64
+    }),
+    (
+        "container_cpu_cfs_burst_seconds_total",
+        Counter,
+        "Total time duration the container has been bursted.",
+        &[],
+        |own| seconds(own.burst[1]),
+    ),
     (
         "container_memory_usage_bytes",
         Gauge,
@@ -71,6 +82,26 @@ const OF_CGROUPS: &[OfCgroup] = &[
         own.working_set as f64
     }),
     ("container_memory_rss", Gauge, "Size of RSS in bytes.", &[], |own| own.anonymous as f64),
+    ("container_memory_max_usage_bytes", Gauge, "Maximum memory usage recorded in bytes", &[], |own| {
+        own.peak as f64
+    }),
+    ("container_memory_failcnt", Counter, "Number of memory usage hits limits", &[], |own| own.hits as f64),
+    ("container_memory_kernel_usage", Gauge, "Size of kernel memory allocated in bytes.", &[], |own| {
+        own.kinds[0] as f64
+    }),
+    ("container_memory_mapped_file", Gauge, "Size of memory mapped files in bytes.", &[], |own| {
+        own.kinds[1] as f64
+    }),
+    ("container_memory_total_active_file_bytes", Gauge, "Current total active file in bytes.", &[], |own| {
+        own.kinds[2] as f64
+    }),
+    (
+        "container_memory_total_inactive_file_bytes",
+        Gauge,
+        "Current total inactive file in bytes.",
+        &[],
+        |own| own.kinds[3] as f64,
+    ),
     ("container_memory_cache", Gauge, "Number of bytes of page cache memory.", &[], |own| own.file as f64),
     ("container_memory_swap", Gauge, "Container swap usage in bytes.", &[], |own| own.swap as f64),
     (
@@ -97,6 +128,23 @@ const OF_CGROUPS: &[OfCgroup] = &[
     ("container_processes", Gauge, "Number of processes running inside the container.", &[], |own| {
         own.pids as f64
     }),
+    ("container_threads", Gauge, "Number of threads running inside the container", &[], |own| {
+        own.pids as f64
+    }),
+    (
+        "container_threads_max",
+        Gauge,
+        "Maximum number of threads allowed inside the container, infinity if value is zero",
+        &[],
+        |own| own.most_pids.unwrap_or(0) as f64,
+    ),
+    (
+        "container_spec_memory_reservation_limit_bytes",
+        Gauge,
+        "Memory reservation limit for the container.",
+        &[],
+        |own| own.kept as f64,
+    ),
     ("container_spec_memory_limit_bytes", Gauge, "Memory limit for the container.", &[], |own| {
         own.limits[0].unwrap_or(0) as f64
     }),
@@ -154,6 +202,18 @@ fn waited(own: &Usage, which: usize) -> f64 {
 fn stalled(own: &Usage, which: usize) -> f64 {
     own.pressure[which].map_or(0.0, |pressure| seconds(pressure.full.total))
 }
+
+/// A metric that not every cgroup has: name, help, value.
+type OfSome = (&'static str, &'static str, fn(&Usage) -> Option<u64>);
+
+const OF_SOME: &[OfSome] = &[
+    ("container_spec_cpu_period", "CPU period of the container.", |own| Some(own.quota?[1])),
+    ("container_spec_cpu_quota", "CPU quota of the container.", |own| Some(own.quota?[0])),
+    ("container_spec_cpu_shares", "CPU share of the container.", |own| {
+        // Several have one weight; a whole processor's is the most of them.
+        Some(qos::shares(i128::from(cgroup::request(own.weight? + 1)) - 1))
+    }),
+];
 
 /// A metric of a disk: name, help, place in [`Usage::io`].
 type OfDisk = (&'static str, &'static str, usize);
@@ -233,7 +293,9 @@ impl Who<'_> {
 /// What is made at once.
 enum Step {
     Cgroups(&'static [OfCgroup]),
+    Some(&'static OfSome),
     Disks(&'static OfDisk),
+    Devices,
     Interfaces(&'static OfInterface),
     Others,
 }
@@ -243,11 +305,15 @@ pub fn families(all: Snapshot) -> impl Iterator<Item = Bytes> {
     let cgroups = OF_CGROUPS.chunk_by(|one, next| one.0 == next.0).map(Step::Cgroups);
     let disks = OF_DISKS.iter().map(Step::Disks);
     let interfaces = OF_INTERFACES.iter().map(Step::Interfaces);
-    let steps = cgroups.chain(disks).chain(interfaces).chain([Step::Others]);
+    let some = OF_SOME.iter().map(Step::Some);
+    let steps = cgroups.chain(some).chain(disks).chain([Step::Devices]).chain(interfaces);
+    let steps = steps.chain([Step::Others]);
     steps.map(move |step| {
         let text = match step {
             Step::Cgroups(lines) => of_cgroups(&all, lines),
+            Step::Some(own) => of_some(&all, own),
             Step::Disks(own) => of_disks(&all, own),
+            Step::Devices => of_devices(&all),
             Step::Interfaces(own) => of_interfaces(&all, own),
             Step::Others => others(&all),
         };
@@ -278,6 +344,37 @@ fn of_cgroups(all: &Snapshot, lines: &[OfCgroup]) -> String {
     for (.., own, value) in lines {
         each(all, |who, usage| family.add(&who.labels(own), value(usage), usage.time));
     }
+    family.text()
+}
+
+fn of_some(all: &Snapshot, (name, help, value): &OfSome) -> String {
+    let mut family = Family::new(name, Gauge, help);
+    each(all, |who, usage| {
+        if let Some(value) = value(usage) {
+            family.add(&who.labels(&[]), value as f64, usage.time);
+        }
+    });
+    family.text()
+}
+
+/// Bytes read and written once more, by the disks' numbers.
+fn of_devices(all: &Snapshot) -> String {
+    let mut family = Family::new("container_blkio_device_usage_total", Counter, "Blkio Device bytes usage");
+    each(all, |who, usage| {
+        for (number, counts) in &usage.io {
+            let device = all.disks.get(number).unwrap_or(number);
+            let (major, minor) = number.split_once(':').unwrap_or((number, ""));
+            for (operation, bytes) in [("Read", counts[0]), ("Write", counts[1])] {
+                let more = [
+                    ("device", device.as_str()),
+                    ("major", major),
+                    ("minor", minor),
+                    ("operation", operation),
+                ];
+                family.add(&who.labels(&more), bytes as f64, usage.time);
+            }
+        }
+    });
     family.text()
 }
 
@@ -329,5 +426,8 @@ fn others(all: &Snapshot) -> String {
     cores.add(&[], all.node.processors as f64, 0);
     let mut memory = Family::new("machine_memory_bytes", Gauge, "Amount of memory installed on the machine.");
     memory.add(&[], all.node.memory[0] as f64, 0);
-    starts.text() + &cores.text() + &memory.text()
+    let mut swap =
+        Family::new("machine_swap_bytes", Gauge, "Amount of swap memory available on the machine.");
+    swap.add(&[], all.node.swap as f64, 0);
+    [starts, cores, memory, swap].map(Family::text).concat()
 }

@@ -16,14 +16,28 @@ pub struct Usage {
     /// Periods of the processor's limit that there were, and in which it was reached; microseconds
     /// that it has cost.
     pub throttled: [u64; 3],
+    /// Periods in which more was had than the limit, and microseconds of that.
+    pub burst: [u64; 2],
+    /// Microseconds that may be had in a period, and those of a period; none without a limit.
+    pub quota: Option<[u64; 2]>,
+    /// Its share among others (`cpu.weight`).
+    pub weight: Option<u64>,
     /// Memory in bytes, page cache included.
     pub memory: u64,
+    /// The most that this ever was.
+    pub peak: u64,
+    /// Times that it would have been more than the limit.
+    pub hits: u64,
+    /// Memory that is kept for it before others' is taken.
+    pub kept: u64,
     /// Memory that cannot be dropped at once: without the inactive pages of files.
     pub working_set: u64,
     /// Memory that is no file's.
     pub anonymous: u64,
     /// Memory that is files'.
     pub file: u64,
+    /// Memory of the kernel's; files' that is mapped, in use, and not in use.
+    pub kinds: [u64; 4],
     /// Page faults, and those that waited for a disk.
     pub faults: [u64; 2],
     /// Swap in bytes.
@@ -32,6 +46,8 @@ pub struct Usage {
     pub limits: [Option<u64>; 2],
     /// Processes and threads.
     pub pids: u64,
+    /// Most of them.
+    pub most_pids: Option<u64>,
     /// By the numbers of the disk (`MAJOR:MINOR`): bytes read, bytes written, reads, writes.
     pub io: BTreeMap<String, [u64; 4]>,
     /// Times that the kernel killed one of its processes for lack of memory.
@@ -69,7 +85,7 @@ impl Usage {
     pub fn read(folder: &Path) -> Option<Self> {
         let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
         let cpu = fields(&fs::read_to_string(folder.join("cpu.stat")).ok()?);
-        let memory = fields(&text("memory.stat"));
+        let (memory, events) = (fields(&text("memory.stat")), fields(&text("memory.events")));
         let number = |name: &str| text(name).trim().parse().ok();
         let of = |map: &BTreeMap<String, u64>, name: &str| map.get(name).copied().unwrap_or(0);
         let used = number("memory.current").unwrap_or(0);
@@ -77,16 +93,24 @@ impl Usage {
             time: now(),
             cpu: ["usage_usec", "user_usec", "system_usec"].map(|name| of(&cpu, name)),
             throttled: ["nr_periods", "nr_throttled", "throttled_usec"].map(|name| of(&cpu, name)),
+            burst: ["nr_bursts", "burst_usec"].map(|name| of(&cpu, name)),
+            quota: quota(&text("cpu.max")),
+            weight: number("cpu.weight"),
             memory: used,
+            peak: number("memory.peak").unwrap_or(0),
+            hits: of(&events, "max"),
+            kept: number("memory.low").unwrap_or(0),
             working_set: used.saturating_sub(of(&memory, "inactive_file")),
             anonymous: of(&memory, "anon"),
             file: of(&memory, "file"),
+            kinds: ["kernel", "file_mapped", "active_file", "inactive_file"].map(|name| of(&memory, name)),
             faults: ["pgfault", "pgmajfault"].map(|name| of(&memory, name)),
             swap: number("memory.swap.current").unwrap_or(0),
             limits: ["memory.max", "memory.swap.max"].map(number),
             pids: number("pids.current").unwrap_or(0),
+            most_pids: number("pids.max"),
             io: io(&text("io.stat")),
-            out_of_memory: of(&fields(&text("memory.events")), "oom_kill"),
+            out_of_memory: of(&events, "oom_kill"),
             pressure: ["cpu", "memory", "io"].map(|name| pressure(&text(&format!("{name}.pressure")))),
         })
     }
@@ -100,6 +124,12 @@ pub fn fields(text: &str) -> BTreeMap<String, u64> {
         Some((name.trim_end_matches(':').to_owned(), number))
     };
     text.lines().filter_map(pair).collect()
+}
+
+/// `QUOTA PERIOD` of `cpu.max`.
+fn quota(text: &str) -> Option<[u64; 2]> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some([quota.parse().ok()?, period.parse().ok()?])
 }
 
 /// Some kernels write the numbers of disks without values before others in one line.
@@ -141,12 +171,17 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("skerry-usage-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         for (name, text) in [
-            ("cpu.stat", "usage_usec 500\nuser_usec 300\nsystem_usec 200\nnr_periods 4\nnr_throttled 1\n"),
+            (
+                "cpu.stat",
+                "usage_usec 500\nuser_usec 300\nsystem_usec 200\nnr_periods 4\nnr_throttled 1\nnr_bursts 6\n",
+            ),
+            ("cpu.max", "50000 100000\n"),
             ("memory.current", "1000\n"),
             ("memory.max", "max\n"),
             ("memory.swap.max", "77\n"),
             ("memory.stat", "anon 600\nfile 300\ninactive_file 250\npgfault 9\npgmajfault 2\n"),
-            ("memory.events", "low 0\noom 1\noom_kill 3\n"),
+            ("memory.events", "low 0\nmax 8\noom 1\noom_kill 3\n"),
+            ("pids.max", "max\n"),
             (
                 "io.stat",
                 "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0\n7:1 7:0 254:0 rbytes=10 wbytes=20 rios=30 wios=40\n",
@@ -163,6 +198,9 @@ mod tests {
         assert_eq!((usage.cpu, usage.throttled), ([500, 300, 200], [4, 1, 0]));
         assert_eq!((usage.memory, usage.working_set, usage.anonymous), (1000, 750, 600));
         assert_eq!((usage.limits, usage.faults, usage.pids), ([None, Some(77)], [9, 2], 5));
+        assert_eq!((usage.burst, usage.quota, usage.weight), ([6, 0], Some([50_000, 100_000]), None));
+        assert_eq!((usage.kinds, usage.hits, usage.most_pids), ([0, 0, 0, 250], 8, None));
+        assert_eq!(quota("max 100000\n"), None);
         let disks = [("254:0".to_owned(), [10, 20, 30, 40]), ("8:0".to_owned(), [1, 2, 3, 4])];
         assert_eq!((usage.io, usage.out_of_memory, usage.swap), (disks.into(), 3, 0));
         let memory = usage.pressure[1].unwrap();

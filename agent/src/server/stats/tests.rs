@@ -33,6 +33,8 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
     }
     fs::write(root.join(APP).join("memory.max"), "8000\n").unwrap();
     fs::write(root.join("system/agent/cgroup.procs"), format!("{}\n", std::process::id())).unwrap();
+    fs::write(root.join(APP).join("cpu.max"), "50000 100000\n").unwrap();
+    fs::write(root.join(APP).join("cpu.weight"), "100\n").unwrap();
     // Numbers that no disk has.
     fs::write(root.join(APP).join("io.stat"), "0:1 rbytes=7 wbytes=8\n0:2 rbytes=9\n").unwrap();
     let pressure =
@@ -139,6 +141,17 @@ async fn cadvisors_metrics_have_its_labels() {
     };
     assert_eq!(of("container_fs_reads_bytes_total"), ["7", "9"], "a line for each disk");
     assert!(text.contains(r#"container_fs_writes_bytes_total{container="app",device="0:1","#), "{text}");
+    let disk = r#"device="0:1",id="/kubepods/pod1/app",image="nginx",major="0",minor="1""#;
+    assert!(text.contains(&format!(r#"usage_total{{container="app",{disk},name="web-app""#)), "{text}");
+    assert_eq!(of("container_blkio_device_usage_total"), ["7", "8", "9", "0"]);
+    assert_eq!(
+        (of("container_spec_cpu_quota"), of("container_spec_cpu_period")),
+        (vec!["50000".to_owned()], vec!["100000".to_owned()])
+    );
+    assert_eq!(text.matches("container_spec_cpu_quota{").count(), 1, "the pod has no limit of its own");
+    assert_eq!(of("container_spec_cpu_shares"), ["1024"]);
+    assert_eq!(of("container_memory_total_inactive_file_bytes"), ["500"]);
+    assert!(text.contains("machine_swap_bytes "), "{text}");
     assert_eq!(of("container_memory_failures_total"), ["0", "4"]);
     assert_eq!(of("container_pressure_io_waiting_seconds_total"), ["3"]);
     assert_eq!(of("container_pressure_io_stalled_seconds_total"), ["1"]);
