@@ -10,6 +10,8 @@
 //! | programs' streams: `exec`, `attach` | [`remote`] |
 //! | connections to pods' ports | [`forward`] |
 //! | containers' logs | [`logs`] |
+//! | the node's logs | `node_files` |
+//! | what this agent is | `zpages` |
 //! | what is used by whom | [`stats`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
@@ -26,9 +28,11 @@ pub mod stats;
 
 mod answer;
 mod list;
+mod node_files;
 mod places;
 #[cfg(test)]
 mod tests;
+mod zpages;
 
 pub use answer::Answer;
 
@@ -171,6 +175,7 @@ async fn handle(
     let asked = route(method, path);
     // A stream keeps the place when the connection is its own.
     request.extensions_mut().insert(known);
+    let of = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     match asked {
         Route::Summary => stats::summary(&host.stats, &host.pods).await,
         Route::ResourceMetrics => stats::resource(&host.stats, &host.pods).await,
@@ -178,6 +183,9 @@ async fn handle(
         Route::ProbeMetrics => stats::probes(&host.stats, &host.pods),
         Route::Metrics => stats::metrics(&host.stats, &host.pods).await,
         Route::Configz => stats::configz(&host.stats),
+        Route::Statusz => zpages::statusz(of(header::ACCEPT)),
+        Route::Flagz => zpages::flagz(of(header::ACCEPT), &host.stats.configuration()),
+        Route::Files => node_files::files(request.uri().path(), of(header::RANGE)).await,
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),
         Route::Logs(target) => logs::logs(host, request.uri().query().unwrap_or_default(), &target).await,

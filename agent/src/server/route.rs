@@ -28,6 +28,12 @@ pub enum Route {
     CheckMetrics,
     /// `/configz`.
     Configz,
+    /// `/statusz`.
+    Statusz,
+    /// `/flagz`.
+    Flagz,
+    /// `/logs` and all below it.
+    Files,
     /// `/containerLogs/NAMESPACE/POD/CONTAINER`.
     Logs(Target),
     /// `/exec/NAMESPACE/POD[/UID]/CONTAINER`.
@@ -71,6 +77,9 @@ pub fn route(method: &Method, path: &str) -> Route {
         ["metrics", "probes"] => (Route::ProbeMetrics, false),
         ["metrics", "slis"] => (Route::CheckMetrics, false),
         ["configz"] => (Route::Configz, false),
+        ["statusz"] => (Route::Statusz, false),
+        ["flagz"] => (Route::Flagz, false),
+        ["logs", ..] => (Route::Files, false),
         ["containerLogs", namespace, pod, container] => {
             (Route::Logs(Target::of(namespace, pod, None, container)), false)
         }
@@ -165,6 +174,11 @@ mod tests {
             (Method::GET, "/runningpods/", Route::RunningPods),
             (Method::GET, "/stats/summary", Route::Summary),
             (Method::GET, "/metrics/slis", Route::CheckMetrics),
+            (Method::GET, "/logs", Route::Files),
+            (Method::HEAD, "/logs/pods/a%20b/0.log", Route::Files),
+            (Method::POST, "/logs/", Route::WrongMethod),
+            (Method::GET, "/statusz", Route::Statusz),
+            (Method::GET, "/flagz/more", Route::Unknown),
             (Method::GET, "/healthz", Route::Healthz),
             (Method::GET, "/healthz/syncloop", Route::Check),
             (Method::GET, "/healthz/other", Route::Unknown),

@@ -88,6 +88,11 @@ impl Stats {
     pub fn configure(&self, configuration: serde_json::Value) {
         *self.configuration.write().unwrap_or_else(PoisonError::into_inner) = configuration;
     }
+
+    /// That one.
+    pub fn configuration(&self) -> serde_json::Value {
+        self.configuration.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Measures, on a thread that may wait.
@@ -107,6 +112,11 @@ async fn snapshot(stats: &Arc<Stats>, pods: &Pods, with_storage: bool) -> Option
         taken
     };
     tokio::task::spawn_blocking(take).await.ok()
+}
+
+/// When this agent began, in seconds since 1970.
+pub fn began() -> Option<u64> {
+    own::started_of("self").map(|own| own as u64)
 }
 
 fn trouble() -> Answer {
@@ -158,7 +168,6 @@ pub fn checks(stats: &Stats) -> Answer {
 
 /// Answers `/configz`.
 pub fn configz(stats: &Stats) -> Answer {
-    let configuration = stats.configuration.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let value = serde_json::json!({ "kubeletconfig": configuration });
+    let value = serde_json::json!({ "kubeletconfig": stats.configuration() });
     with_type(StatusCode::OK, "application/json", value.to_string())
 }
