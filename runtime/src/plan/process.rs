@@ -5,10 +5,10 @@
 //! after the filter is loaded when the program may gain privileges (the kernel
 //! wants `CAP_SYS_ADMIN` for the filter then), and before it when it may not.
 
-use super::{Step, memory_policy, personality, refuse, scheduling, selinux};
+use super::{Step, has, memory_policy, personality, refuse, scheduling, selinux};
 use crate::error::{Error, Result};
 use crate::seccomp;
-use spec::bundle::{CAPABILITIES, Capabilities, Linux, Process, Seccomp};
+use spec::bundle::{CAPABILITIES, Capabilities, Linux, NamespaceKind, Process, Seccomp};
 use std::collections::BTreeSet;
 use sys::trampoline;
 
@@ -60,7 +60,10 @@ pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option
     refuse::check_process(process)?;
     let processors = scheduling::affinity(process)?.last;
     let close = Step::CloseFrom(preserve_fds.saturating_add(3));
-    let mut steps = vec![close, Step::Signals, Step::Session];
+    let mut steps = vec![close];
+    // Who comes from outside is nobody there, and so is the terminal that it makes.
+    steps.extend(has(linux, NamespaceKind::User).then_some(Step::BecomeRoot));
+    steps.extend([Step::Signals, Step::Session]);
     steps.extend(keyring.iter().flat_map(|id| selinux::keyring(id, &process.selinux_label)));
     steps.push(Step::Undumpable);
     steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));

@@ -122,6 +122,19 @@ fn exec_has_one_of_its_own() {
 }
 
 #[test]
+fn that_of_exec_belongs_to_the_user_in_a_user_namespace_too() {
+    if wants_a_terminal() {
+        return;
+    }
+    let container = Bundle::new().user_namespace().long().start();
+    for (user, owner) in [("0", "0 5"), ("1000", "1000 5")] {
+        let script = "stat -c '%u %g' $(tty); echo through stdout > /dev/stdout; exit 0";
+        let said = container.exec_with(&["--tty", "--user", user], ["sh", "-c", script]).ok().stdout;
+        assert!(said.contains(owner) && said.contains("through stdout"), "{user}: {said}");
+    }
+}
+
+#[test]
 fn exec_can_take_it_from_the_process_file() {
     if fails(Peer::Crun, "1.8.1 sets the size when the program may have begun") {
         return;
