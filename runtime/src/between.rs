@@ -1,11 +1,11 @@
-//! The way into a user namespace that there is already, and into other namespaces when the user
-//! namespace is new.
+//! The way into a user namespace that there is already, into other namespaces when the user
+//! namespace is new, and into all of a container's for `exec`.
 //!
 //! Namespaces belong to the user namespace of who makes them, so the container's first
 //! process is born of one that has joined it. Rights over what the caller has made end in a new
-//! user namespace, so there too all is joined before. That one is the parent's child, and so, by
-//! `CLONE_PARENT` of clone(2), is the first process: the one between says what its ID is,
-//! and ends.
+//! user namespace, so there too all is joined before. In a PID namespace a process is seen from its birth on, and by
+//! `/proc/PID` its mounts and its network: what `exec` adds has the container's by then. The one between is the parent's
+//! child, and so, by `CLONE_PARENT` of clone(2), is the process that it makes: it says what that one's ID is, and ends.
 
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
@@ -26,20 +26,37 @@ type Joined = (CloneFlags, String, File);
 pub fn fork(namespaces: &Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<i32>> {
     let joined = open(namespaces)?;
     let (here, there) = Channel::pair()?;
-    let between = sys::fork::fork(0, None).context(|| "make a process that joins namespaces".into())?;
-    if let Some(between) = between {
-        drop(there);
-        let said = here.next();
-        sys::process::reap(between);
-        return match said? {
-            Message::Born(pid) => Ok(Some(pid)),
-            Message::Failed(error) => Err(error),
-            _ => Err(Error::new("the process that joins namespaces ended without a word")),
-        };
+    match sys::fork::fork(0, None).context(|| "make a process that joins namespaces".into())? {
+        Some(between) => {
+            drop(there);
+            born(&here, between).map(Some)
+        }
+        None => {
+            drop(here);
+            make(there, || join(&joined).and_then(|()| clone(namespaces, cgroup)));
+            Ok(None)
+        }
     }
-    drop(here);
-    match join(&joined).and_then(|()| clone(namespaces, cgroup)) {
-        Ok(None) => return Ok(None),
+}
+
+/// The parent's side: the ID of the process that the one between has made.
+///
+/// # Errors
+/// What the one between could not do.
+pub fn born(here: &Channel, between: i32) -> Result<i32> {
+    let said = here.next();
+    sys::process::reap(between);
+    match said? {
+        Message::Born(pid) => Ok(pid),
+        Message::Failed(error) => Err(error),
+        _ => Err(Error::new("the process that joins namespaces ended without a word")),
+    }
+}
+
+/// The side of the one between, which makes a process, tells of it, and ends. Returns in the process that was made.
+pub fn make(there: Channel, clone: impl FnOnce() -> Result<Option<i32>>) {
+    match clone() {
+        Ok(None) => return,
         Ok(Some(pid)) => there.born(pid),
         Err(error) => there.fail(&error),
     }

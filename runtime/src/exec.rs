@@ -2,6 +2,7 @@
 
 use crate::agent::{self, Agent};
 use crate::arguments;
+use crate::between;
 use crate::bundle;
 use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
@@ -11,7 +12,6 @@ use crate::log::Log;
 use crate::perform::{self, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
@@ -148,22 +148,19 @@ fn join_and_fork(
     console: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
 ) -> Result<i32> {
-    let mut kinds = kinds(config);
-    let has_users = kinds.contains(CloneFlags::CLONE_NEWUSER);
+    let kinds = kinds(config);
     // Before the process is known to be the container's still.
     let root = root_of(record, kinds)?;
     let held = record.process.and_then(|process| process.open());
     let held = held.ok_or_else(|| Error(format!("container {:?}: it has stopped", record.id)))?;
     // The new process is seen in the container from its first moment on.
     prctl::set_dumpable(false).context(|| "close this process".into())?;
-    if kinds.contains(CloneFlags::CLONE_NEWPID) {
-        kinds = kinds - join_processes(&held, kinds)?;
-    }
-    if has_users {
+    if kinds.contains(CloneFlags::CLONE_NEWUSER) {
         perform::raise_limits(steps);
     }
     let agent = Agent::connect(config)?;
     let (parent, child) = Channel::pair()?;
+    let (here, there) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(Status::Running));
     performer.console = console;
     performer.root = root;
@@ -175,22 +172,24 @@ fn join_and_fork(
         forked = sys::fork::fork(0, None);
     }
     match forked.context(|| "make a process in the container's cgroup".into())? {
-        Some(pid) => {
-            drop(performer);
+        Some(between) => {
+            drop((performer, there));
             if let Some(scope) = scope {
-                systemd::attach(scope, pid).inspect_err(|_| end(pid))?;
+                systemd::attach(scope, between).inspect_err(|_| end(between))?;
                 parent.go()?;
             }
+            let pid = between::born(&here, between)?;
             record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
             let (state, program) = (record.state(Status::Running), process.args.first());
             follow(pid, process, |pid| agent::hear(&parent, agent, pid, state, program))
         }
         None => {
-            drop((parent, cgroup));
+            drop((parent, here, cgroup, agent));
             if scope.is_some() && performer.channel.wait_for_go().is_err() {
                 sys::fork::exit_now(1);
             }
-            inside(performer, &held, kinds, steps)
+            between::make(there, || enter(&mut performer, held, kinds));
+            performer.perform(steps)
         }
     }
 }
@@ -219,7 +218,7 @@ fn cgroup(record: &Record, below: Option<&str>) -> Result<Option<Cgroup>> {
     Ok(Some(Cgroup { folder, named: below.is_some() }))
 }
 
-/// Forks into the container's cgroup, or into its first process's: one that has given its
+/// Forks the process between into the container's cgroup, or into its first process's: one that has given its
 /// controllers on to others below it takes no process itself.
 fn fork(record: &Record, cgroup: Option<&Cgroup>) -> io::Result<Option<i32>> {
     let named = cgroup.is_some_and(|own| own.named);
@@ -242,20 +241,6 @@ fn root_of(record: &Record, kinds: CloneFlags) -> Result<Option<OwnedFd>> {
     open(&*path, flags, Mode::empty()).map(Some).context(|| "open the container's root".into())
 }
 
-/// The new process is born into the PID namespace. A user has the right to it by the user
-/// namespace alone, which is joined along. Returns what has been joined.
-fn join_processes(held: &OwnedFd, kinds: CloneFlags) -> Result<CloneFlags> {
-    let words = || "join the container's PID namespace".to_owned();
-    let users = CloneFlags::CLONE_NEWUSER;
-    match setns(held, CloneFlags::CLONE_NEWPID) {
-        Err(Errno::EPERM) if kinds.contains(users) => {
-            let both = CloneFlags::CLONE_NEWPID | users;
-            setns(held, both).context(words).map(|()| both)
-        }
-        joined => joined.context(words).map(|()| CloneFlags::CLONE_NEWPID),
-    }
-}
-
 fn end(pid: i32) {
     let _ = sys::process::kill(pid, libc::SIGKILL);
     sys::process::reap(pid);
@@ -267,30 +252,17 @@ fn kinds(config: &Config) -> CloneFlags {
     plan::flags(namespaces.map(|namespace| namespace.kind))
 }
 
-fn join(container: &OwnedFd, kinds: CloneFlags) -> Result<()> {
-    match kinds.is_empty() {
-        true => Ok(()),
-        false => setns(container, kinds).context(|| "join the container's namespaces".into()),
+/// The process between: joins all namespaces at once, and makes the new process, which is the container's from its birth
+/// on.
+fn enter(performer: &mut Performer, container: OwnedFd, kinds: CloneFlags) -> Result<Option<i32>> {
+    if !kinds.is_empty() {
+        setns(&container, kinds).context(|| "join the container's namespaces".into())?;
     }
-}
-
-/// The new process: joins the rest, all at once, and performs its steps.
-fn inside(mut performer: Performer, container: &OwnedFd, kinds: CloneFlags, steps: &[Step]) -> ! {
-    let joined = join(container, kinds)
-        .and_then(|()| performer.root.as_ref().map_or(Ok(()), |root| perform::change_root(root.as_fd())))
-        .and_then(|()| {
-            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-            let root = open("/", flags, Mode::empty()).context(|| "open the container's root".into())?;
-            performer.root = Some(root);
-            Ok(())
-        });
-    match joined {
-        Ok(()) => performer.perform(steps),
-        Err(error) => {
-            performer.channel.fail(&error);
-            sys::fork::exit_now(1)
-        }
-    }
+    drop(container);
+    performer.root.as_ref().map_or(Ok(()), |root| perform::change_root(root.as_fd()))?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    performer.root = Some(open("/", flags, Mode::empty()).context(|| "open the container's root".into())?);
+    sys::fork::fork_sibling(0, None).context(|| "make a process in the container".into())
 }
 
 /// Waits until the program runs or could not be run.

@@ -33,22 +33,23 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// `EOPNOTSUPP` for a cgroup that takes no process. `EDEADLK` when this process
 /// has a second thread: its locks would be held for ever in the child.
 pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<i32>> {
+    if threads()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
     clone(namespaces, libc::SIGCHLD as u64, cgroup)
 }
 
 /// As [`fork`], but the child is a child of this process's parent, which reaps it
-/// (`CLONE_PARENT` of clone(2)); its end is told by the same signal as this process's.
+/// (`CLONE_PARENT` of clone(2)); its end is told by the same signal as this process's. For one that was
+/// forked itself: whether it has threads is not asked, as its `/proc` may be of another PID namespace.
 ///
 /// # Errors
-/// As [`fork`]; `EINVAL` for the first process of a PID namespace.
+/// Those of clone3; `EINVAL` for the first process of a PID namespace.
 pub fn fork_sibling(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<i32>> {
     clone(namespaces | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
 fn clone(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<i32>> {
-    if threads()? != 1 {
-        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
-    }
     let mut args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;

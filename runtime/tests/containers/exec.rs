@@ -1,6 +1,6 @@
 //! A program more in a running container.
 
-use crate::support::{Bundle, Peer, begin, capabilities, eventually, fails, finish, read, runtime};
+use crate::support::{Bundle, Peer, begin, capabilities, eventually, fails, finish, read, runtime, sh};
 use serde_json::json;
 use std::fs::write;
 
@@ -203,6 +203,38 @@ fn a_container_that_does_not_run_is_refused() {
 fn a_program_without_words_is_refused() {
     let container = Bundle::new().long().start();
     finish(container.command("exec", &[])).error();
+}
+
+#[test]
+fn it_shows_nothing_of_the_host_from_its_birth_on() {
+    if fails(Peer::Crun, "1.8.1 has a descriptor that leads to the host") {
+        return;
+    }
+    sh("mount -t tmpfs of-the-host /mnt; touch /mnt/marker");
+    // Its first process keeps whoever comes from going on, and looks.
+    let script = r#"
+        echo ready
+        while :; do
+            for one in /proc/[0-9]*; do
+                pid=${one#/proc/}
+                [ $pid = 1 ] && continue
+                kill -STOP $pid
+                while read line; do
+                    case "$line" in *of-the-host*) echo seen in mountinfo;; esac
+                done < $one/mountinfo
+                for way in $one/root $one/cwd $one/fd/*; do
+                    [ -e $way/../../../../mnt/marker ] && echo seen by $way
+                done
+                kill -CONT $pid
+            done
+        done 2>/dev/null"#;
+    let container =
+        Bundle::new().set("/process/capabilities", capabilities(&["CAP_SYS_PTRACE"])).sh(script).start();
+    container.says("ready");
+    for _ in 0..100 {
+        container.exec(["true"]).ok();
+    }
+    assert_eq!(container.stdout(), "ready\n");
 }
 
 #[test]
