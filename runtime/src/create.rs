@@ -287,7 +287,7 @@ fn lead(
         let path = systemd::start(new, pid)?;
         record.cgroup = Some(path.clone());
         place.write(record)?;
-        folder::limit(&path, &plan.cgroup)?;
+        folder::limit(&path, &folder::open(&path)?, &plan.cgroup)?;
     }
     record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;
     if let Some(value) = plan.oom_score_adj {

@@ -47,8 +47,8 @@ pub fn of_process(pid: i32) -> io::Result<PathBuf> {
     path.map(of).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-/// Makes the folder with its limits and opens it. A host without cgroup v2 runs
-/// containers that ask for no limit, without one.
+/// Makes the folder with its limits and opens it, locked: no other container is made in it before this one's first
+/// process is there. A host without cgroup v2 runs containers that ask for no limit, without one.
 ///
 /// # Errors
 /// The limit that cannot be had, and what is missing for it.
@@ -68,12 +68,29 @@ pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
             lacking(cgroup).map(|()| None)
         }
         made => {
-            if !made.context(words)? {
+            let is_new = made.context(words)?;
+            let folder = open(&cgroup.path)?;
+            if folder.try_lock().is_err() {
+                return Err(taken(&cgroup.path, "another container is made in it"));
+            }
+            if !is_new {
                 check_free(&cgroup.path)?;
             }
-            limit(&cgroup.path, cgroup).map(Some)
+            limit(&cgroup.path, &folder, cgroup).map(|()| Some(folder))
         }
     }
+}
+
+/// Opens a folder that is there.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open(path: &str) -> Result<File> {
+    File::open(of(path)).context(|| format!("open the cgroup {path}"))
+}
+
+fn taken(path: &str, why: &str) -> Error {
+    Error(format!("linux.cgroupsPath: {} is there already and {why}", of(path).display()))
 }
 
 /// One that was there before may be this container's, but for what others live in.
@@ -83,7 +100,7 @@ fn check_free(path: &str) -> Result<()> {
         (_, true) => "is frozen",
         _ => return Ok(()),
     };
-    Err(Error(format!("linux.cgroupsPath: {} is there already and {why}", of(path).display())))
+    Err(taken(path, why))
 }
 
 fn is_denied(error: &io::Error) -> bool {
@@ -102,15 +119,14 @@ fn lacking(cgroup: &plan::Cgroup) -> Result<()> {
     }
 }
 
-/// Limits what is in a folder that is there, and opens it.
+/// Limits what is in a folder that is there.
 ///
 /// # Errors
 /// The limit that cannot be had, and what is missing for it.
-pub fn limit(path: &str, cgroup: &plan::Cgroup) -> Result<File> {
+pub fn limit(path: &str, folder: &File, cgroup: &plan::Cgroup) -> Result<()> {
     set(path, &cgroup.writes)?;
-    let open = File::open(of(path)).context(|| format!("open the cgroup {path}"))?;
     if let Some(program) = &cgroup.devices {
-        let attached = sys::device_filter::attach(open.as_fd(), program);
+        let attached = sys::device_filter::attach(folder.as_fd(), program);
         match attached {
             // Who may not load it cannot make a device either: the container has those that the
             // caller has.
@@ -118,8 +134,7 @@ pub fn limit(path: &str, cgroup: &plan::Cgroup) -> Result<File> {
             attached => attached.context(|| "linux.resources.devices: load the filter".into())?,
         }
     }
-    cgroup.owner.map_or(Ok(()), |owner| give(path, owner))?;
-    Ok(open)
+    cgroup.owner.map_or(Ok(()), |owner| give(path, owner))
 }
 
 /// What is given where the kernel does not tell (before Linux 4.15).
@@ -290,9 +305,10 @@ pub fn clear(path: &str) -> Result<()> {
     }
 }
 
-/// Removes the cgroup if nothing is in it and nothing keeps it.
+/// Removes the cgroup if nothing is in it, nothing keeps it, and no container is made in it.
 pub fn clear_empty(path: &str) {
-    if !is_frozen(path) {
+    let Ok(folder) = open(path) else { return };
+    if folder.try_lock().is_ok() && !is_frozen(path) {
         let _ = fs::remove_dir(of(path));
     }
 }

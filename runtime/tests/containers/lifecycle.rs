@@ -402,3 +402,43 @@ fn a_cgroup_that_is_frozen_is_refused() {
     assert!(error.contains("frozen"), "{error}");
     std::fs::remove_dir(&folder).unwrap();
 }
+
+#[test]
+fn a_cgroup_is_one_containers_whoever_else_is_made_meanwhile() {
+    let words = "takes what another is made in";
+    if fails(Peer::Crun, words) || fails(Peer::Runc, words) {
+        return;
+    }
+    for _ in 0..20 {
+        let one = Bundle::new().long();
+        let path = one.config["linux"]["cgroupsPath"].clone();
+        let other = Bundle::new().set("/linux/cgroupsPath", path).long();
+        let mut both = [&one, &other].map(|bundle| begin(bundle.command("run", &["--detach"])));
+        let ran = both.each_mut().map(Running::wait);
+        let refused: Vec<_> = ran.into_iter().filter(|ran| ran.code != 0).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].stderr.contains("cgroupsPath"), "{refused:?}");
+        let left = [&one, &other].map(|bundle| finish(runtime(["delete", "--force", &bundle.id])));
+        left.into_iter().for_each(|ran| drop(ran.ok()));
+        assert_eq!(leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_cgroup_that_another_container_is_made_in_is_refused_and_left_alone() {
+    let words = "takes what another is made in";
+    if fails(Peer::Crun, words) || fails(Peer::Runc, words) {
+        return;
+    }
+    let bundle = Bundle::new();
+    let folder = format!("/sys/fs/cgroup/{}", bundle.id);
+    std::fs::create_dir(&folder).unwrap();
+    let lock = std::fs::File::open(&folder).unwrap();
+    lock.lock().unwrap();
+    let error = bundle.try_create().error();
+    assert!(error.contains("another container is made in it"), "{error}");
+    assert!(Path::new(&folder).exists());
+    drop(lock);
+    bundle.run().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
