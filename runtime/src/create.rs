@@ -194,7 +194,6 @@ fn build(
     performer.console = console;
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
-    performer.environment = bundle.config.process.iter().flat_map(|own| own.env.clone()).collect();
     performer.lock = Some(lock);
     let (pid, parent) = fork(plan, cgroup, performer, parent)?;
     record.process = record::Process::of(pid);

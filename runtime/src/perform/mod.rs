@@ -62,8 +62,6 @@ pub struct Performer {
     pub state: State,
     /// Hooks of the container's own moments.
     pub hooks: Hooks,
-    /// The environment of its program, `NAME=value`.
-    pub environment: Vec<String>,
     /// The runtime's own file, which no container may run.
     pub own_program: Option<guard::Identity>,
     found: Option<Found>,
@@ -86,7 +84,6 @@ impl Performer {
             lock: None,
             state,
             hooks: Hooks::default(),
-            environment: Vec::new(),
             own_program: guard::Identity::of_this_program(),
             found: None,
             trampoline: None,
@@ -227,7 +224,8 @@ impl Performer {
                 hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, Around::Host)
             }
             Moment::StartContainer => {
-                let around = Around::Container(&self.environment, self.own_program);
+                let env = self.found.as_ref().map(Found::environment).unwrap_or_default();
+                let around = Around::Container(&env, self.own_program);
                 hooks::run(&self.hooks.start_container, "hooks.startContainer", &self.state, around)
             }
         }

@@ -106,6 +106,11 @@ pub fn cannot_run(name: &str, error: Errno) -> Error {
 }
 
 impl Found {
+    /// `NAME=value`, `HOME` among it.
+    pub fn environment(&self) -> Vec<String> {
+        self.env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect()
+    }
+
     /// Becomes the program, with no signal blocked; returns only when it cannot.
     pub fn exec(&self, trampoline: Option<&Trampoline>) -> Result<()> {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);

@@ -12,8 +12,9 @@
 //! hooks: prestart, createRuntime   ⇆  hooks: createContainer
 //!                                     masks, root, rlimits, user, program found
 //! record "created", PID file       ⇆  waits for `start`
+//!                                     seccomp, capabilities
 //!                                     hooks: startContainer
-//!                                     seccomp, capabilities, exec
+//!                                     exec
 //! ```
 
 mod devices;

@@ -72,6 +72,7 @@ pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option
     steps.extend(memory_policy::step(linux)?);
     steps.extend(before(process, linux.seccomp.as_ref(), 0)?);
     steps.extend(after(process, linux.seccomp.as_ref())?);
+    steps.push(Step::Exec);
     Ok(steps)
 }
 
@@ -145,14 +146,13 @@ fn environment(all: &[String]) -> Vec<String> {
     env
 }
 
-/// What comes last.
+/// What bounds the program, and hooks of the image's.
 pub(super) fn after(process: &Process, seccomp: Option<&Seccomp>) -> Result<Vec<Step>> {
     let mut steps = vec![capabilities(process)];
     if let Some(profile) = seccomp {
         let filter = Step::Seccomp(seccomp::compile(profile)?);
         steps.insert(usize::from(process.no_new_privileges), filter);
     }
-    steps.push(Step::Exec);
     Ok(steps)
 }
 

@@ -218,8 +218,9 @@ pub fn steps(
         Some(process) => {
             steps.extend(process::before(process, linux.seccomp.as_ref(), given.listen_fds)?);
             steps.push(Step::Wait);
-            steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.extend(process::after(process, linux.seccomp.as_ref())?);
+            steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
+            steps.push(Step::Exec);
         }
         // It is needed by `start` alone (config.md, Process).
         None => steps.extend([Step::Undumpable, Step::Wait, Step::NoProgram]),

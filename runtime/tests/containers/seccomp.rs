@@ -1,6 +1,6 @@
 //! `linux.seccomp`
 
-use crate::support::{Bundle, leftovers};
+use crate::support::{Bundle, Peer, fails, leftovers};
 use serde_json::{Value, json};
 
 fn seccomp(rules: Value) -> Value {
@@ -83,4 +83,25 @@ fn seccomp_holds_for_exec_too() {
     let container = Bundle::new().set("/linux/seccomp", seccomp(json!([rule]))).long().start();
     let ran = container.exec(["mkdir", "/new"]);
     assert!(ran.code != 0 && ran.stderr.contains("not permitted"), "{ran:?}");
+}
+
+#[test]
+fn a_start_container_hook_is_filtered_too() {
+    let early = "returns from start before the hooks have run";
+    if fails(Peer::Runc, early) || fails(Peer::Crun, early) {
+        return;
+    }
+    for privileges in [false, true] {
+        let rule = json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS" });
+        let container = Bundle::new()
+            .set("/process/noNewPrivileges", json!(privileges))
+            .set("/linux/seccomp", seccomp(json!([rule])))
+            .sh("sleep 100")
+            .hook_sh("startContainer", "exec mkdir /new")
+            .create();
+        let error = container.start().error();
+        assert!(error.contains("signal 31"), "{error}");
+        container.delete_force().ok();
+        assert_eq!(leftovers(), [""; 0]);
+    }
 }
