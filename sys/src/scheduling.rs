@@ -65,6 +65,19 @@ pub fn set(attributes: &Attributes) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets this thread run on every processor that its cpuset has, whatever who started it may
+/// (sched_setaffinity(2)).
+///
+/// # Errors
+/// Those of sched_setaffinity.
+pub fn run_anywhere() -> io::Result<()> {
+    // More than any kernel has: it reads as much as it knows.
+    let all = [u64::MAX; 128];
+    // SAFETY: the kernel reads no more than the size that is told, of memory that lives through the call.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&all), all.as_ptr().cast()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets this thread's I/O class, `IOPRIO_CLASS_*`, and its priority from 0, the best,
 /// to 7 (ioprio_set(2)).
 ///

@@ -146,6 +146,11 @@ impl Performer {
             Step::MemoryPolicy { mode, nodes } => scheduling::memory(*mode, nodes),
             Step::Scheduler(attributes) => scheduling::scheduler(attributes),
             Step::IoPriority { class, priority } => scheduling::io_priority(*class, *priority),
+            Step::EveryProcessor => {
+                // Who is not let is where its caller is.
+                let _ = sys::scheduling::run_anywhere();
+                Ok(())
+            }
             Step::Affinity(processors) => scheduling::affinity("final", processors),
             Step::Trampoline => {
                 // Where a machine wants no programs in memory the guard is all there is.

@@ -58,7 +58,7 @@ const RLIMITS: [&str; 16] = [
 /// What the process asks for and cannot have, by its JSON path.
 pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option<&str>) -> Result<Vec<Step>> {
     refuse::check_process(process)?;
-    let processors = scheduling::affinity(process)?.last;
+    let processors = scheduling::affinity(process)?;
     let close = Step::CloseFrom(preserve_fds.saturating_add(3));
     let mut steps = vec![close];
     // Who comes from outside is nobody there, and so is the terminal that it makes.
@@ -66,7 +66,11 @@ pub fn exec(process: &Process, linux: &Linux, preserve_fds: u32, keyring: Option
     steps.extend([Step::Signals, Step::Session]);
     steps.extend(keyring.iter().flat_map(|id| selinux::keyring(id, &process.selinux_label)));
     steps.push(Step::Undumpable);
-    steps.extend((!processors.is_empty()).then_some(Step::Affinity(processors)));
+    match (processors.initial.is_empty(), processors.last.is_empty()) {
+        (_, false) => steps.push(Step::Affinity(processors.last)),
+        (true, true) => steps.push(Step::EveryProcessor),
+        (false, true) => {}
+    }
     steps.extend(process.terminal.then(|| Step::Terminal { size: size(process), is_console: false }));
     steps.extend(personality::step(linux)?);
     steps.extend(memory_policy::step(linux)?);

@@ -111,6 +111,8 @@ pub enum Step {
         /// 0, the best, to 7.
         priority: u32,
     },
+    /// All that the cpuset has: the caller's own are not the container's.
+    EveryProcessor,
     /// sched_setaffinity(2), of what `exec` adds.
     Affinity(Vec<usize>),
     /// Makes what the last step goes by (`sys::trampoline`).
@@ -191,7 +193,7 @@ pub fn steps(
     namespaces: &Namespaces,
     given: &Given<'_>,
 ) -> Result<Vec<Step>> {
-    let mut steps = vec![Step::Signals, Step::Session];
+    let mut steps = vec![Step::Signals, Step::Session, Step::EveryProcessor];
     if !given.no_new_keyring {
         let label = config.process.as_ref().map_or("", |process| process.selinux_label.as_str());
         steps.extend(selinux::keyring(given.id, label));

@@ -231,3 +231,24 @@ fn a_container_without_process_can_be_created_but_not_started() {
         finish(runtime(["start", &bundle.id])).error();
     }
 }
+
+#[test]
+fn the_callers_processors_are_not_the_containers() {
+    let words = "keeps the caller's";
+    if fails(Peer::Runc, words) || fails(Peer::Crun, words) {
+        return;
+    }
+    let status = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+    let on_one = |command: &Command| {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+        finish(taskset).ok().stdout
+    };
+    let bundle = Bundle::new().args(status);
+    let all = bundle.says();
+    assert_eq!(on_one(&bundle.command("run", &[])), all);
+    let container = Bundle::new().long().start();
+    let mut exec = container.command("exec", &[]);
+    exec.args(status);
+    assert_eq!(on_one(&exec), all);
+}
