@@ -174,7 +174,8 @@ fn run_container(
 
 fn run_exec(globals: &Globals, arguments: &arguments::Exec, log: &Log) -> Result<u8> {
     let given = exec::given(arguments)?;
-    let terminal = arguments.tty || given.as_ref().is_some_and(|process| process.terminal);
+    // As with runc, a file that says nothing of a terminal has none.
+    let terminal = given.as_ref().map_or(arguments.tty, |process| process.terminal);
     let (foreground, console) = console(arguments.detach, arguments.console_socket.as_deref(), terminal)?;
     let pid = exec::exec(&globals.root, arguments, given, console, log)?;
     foreground.map_or(Ok(0), |foreground| foreground.wait(pid))

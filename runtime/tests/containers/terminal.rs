@@ -155,6 +155,20 @@ fn exec_can_take_it_from_the_process_file() {
     console.terminal().says("12 34");
 }
 
+#[test]
+fn exec_has_none_that_the_process_file_does_not_ask_for() {
+    if fails(Peer::Crun, "1.8.1 waits for one") {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    let process = json!({
+        "args": ["sh", "-c", "echo here; exit 3"], "cwd": "/", "env": ["PATH=/bin"], "user": { "uid": 0, "gid": 0 },
+    });
+    std::fs::write("/run/process.json", process.to_string()).unwrap();
+    let ran = finish(container.command("exec", &["--tty", "--process", "/run/process.json"]));
+    assert_eq!((ran.code, &*ran.stdout), (3, "here\n"), "{ran:?}");
+}
+
 /// Who play the terminal's other side only when they have one themselves.
 fn wants_a_terminal() -> bool {
     let words = "wants a terminal itself";
