@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 
 /// What a new process is to be.
@@ -213,6 +215,21 @@ unsafe fn place(list: *mut RawFd, count: usize) -> bool {
     }
     // SAFETY: as above.
     (0..count).all(|target| unsafe { libc::dup2(*list.add(target), target as c_int) } >= 0)
+}
+
+/// Has the program of a command begin with no signal blocked: `std` hands on what its caller blocks.
+pub fn unblock_signals(command: &mut Command) {
+    let unblock = || {
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the set is filled before it is read, and none of the old one is asked for.
+        let result = unsafe {
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: two calls that may be made after fork(2), without memory or locks of the parent's.
+    unsafe { command.pre_exec(unblock) };
 }
 
 /// A child that has ended and is still a zombie.

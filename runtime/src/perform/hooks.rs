@@ -81,6 +81,8 @@ fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
     let copy = output.try_clone().context(|| "open its output".into())?;
     let other = output.try_clone().context(|| "open its output".into())?;
     command.stdin(Stdio::from(input)).stdout(Stdio::from(copy)).stderr(Stdio::from(other));
+    // `run` blocks them all.
+    sys::process::unblock_signals(&mut command);
     let child = command.spawn().map_err(|error| Error(error.cause()))?;
     match wait(child, hook.timeout)? {
         status if status.success() => Ok(()),

@@ -150,6 +150,18 @@ fn each_runs_in_its_namespaces() {
 }
 
 #[test]
+fn each_can_be_sent_signals() {
+    let mut bundle = shared(Bundle::new());
+    for kind in KINDS {
+        bundle = bundle.hook_sh(kind, &format!("grep SigBlk /proc/self/status > {}/{kind}", place(kind)));
+    }
+    bundle.run().ok();
+    for kind in KINDS {
+        assert_eq!(read(format!("/run/shared/{kind}")), "SigBlk:\t0000000000000000\n", "{kind}");
+    }
+}
+
+#[test]
 fn create_hooks_see_the_mounts_of_the_container() {
     // Nvidia's hook depends on this: it changes the rootfs of a container that is mounted but not entered.
     let bundle = Bundle::new().sh("cat /tmp/fromhook /late");
