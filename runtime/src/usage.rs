@@ -10,8 +10,10 @@ use crate::record::Place;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 use spec::bundle::{Resources, Status};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, stdin};
+use std::mem;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -126,13 +128,12 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     let path = place.file("config.json");
     let words = || format!("read {}", path.display());
     let mut config: Value = serde_json::from_slice(&fs::read(&path).context(words)?).context(words)?;
-    let mut given = serde_json::to_value(file.map_or_else(|| Ok(given.clone()), read)?).context(words)?;
+    let mut given = file.map_or_else(|| Ok(given.clone()), read)?;
     // Devices stay as they were created, as with runc: engines hand the old ones over again.
-    given.as_object_mut().map(|given| given.remove("devices"));
+    given.devices.clear();
     let kept = member(&mut config, "linux").and_then(|linux| member(linux, "resources"));
     let kept = kept.ok_or_else(|| Error(format!("{}: linux: not an object", words())))?;
-    merge(kept, given);
-    let merged: Resources = serde_json::from_value(kept.clone()).context(|| "linux.resources".into())?;
+    let merged = merged(kept, given)?;
     check_memory(&group, &merged)?;
     let writes = resources::writes(&merged)?;
     match scope {
@@ -176,6 +177,29 @@ fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Value> {
     Some(object.as_object_mut()?.entry(key).or_insert(Value::Null))
 }
 
+/// What holds from now on, which is kept: what is given, over what was. Of a file that `unified` named before, a limit
+/// that is given now tells.
+fn merged(kept: &mut Value, mut given: Resources) -> Result<Resources> {
+    let words = || "linux.resources".to_owned();
+    let read = |kept: &Value| serde_json::from_value::<Resources>(kept.clone()).context(words);
+    // Without a limit of memory there is none of swap, unless it is given, too.
+    if let Some(memory) = given.memory.as_mut().filter(|memory| memory.limit == Some(-1)) {
+        memory.swap.get_or_insert(0);
+    }
+    merge(kept, serde_json::to_value(&given).context(words)?);
+    let unified = mem::take(&mut given.unified);
+    let told = match resources::writes(&given) {
+        Ok(told) => told,
+        // A limit that cannot stand alone stands with the others.
+        Err(_) => resources::writes(&Resources { unified: BTreeMap::new(), ..read(kept)? })?,
+    };
+    if let Some(old) = kept.get_mut("unified").and_then(Value::as_object_mut) {
+        let told = told.iter().map(|one| &one.file).filter(|file| !unified.contains_key(*file));
+        told.for_each(|file| drop(old.remove(file)));
+    }
+    read(kept)
+}
+
 /// Objects are merged, everything else is replaced.
 fn merge(kept: &mut Value, given: Value) {
     match (kept, given) {
@@ -210,6 +234,29 @@ mod tests {
         let table = "UID   PID CMD\nroot  7 a 9\nroot  9 b\n";
         assert_eq!(select(table, &[9]).unwrap(), "UID   PID CMD\nroot  9 b");
         assert!(select("CMD\na\n", &[9]).is_err());
+    }
+
+    #[test]
+    fn what_is_given_last_of_a_file_tells() {
+        let mut kept = json!({ "memory": { "limit": 50, "swap": 92 }, "unified": { "memory.max": "64", "cpu.max": "max" } });
+        let mut update = |given: Value| {
+            let merged = merged(&mut kept, serde_json::from_value(given).unwrap()).unwrap();
+            let writes = resources::writes(&merged).unwrap().into_iter();
+            writes.map(|write| format!("{} {}", write.file, write.value)).collect::<Vec<_>>()
+        };
+        let given = json!({ "pids": { "limit": 3 } });
+        assert_eq!(
+            update(given),
+            ["pids.max 3", "memory.swap.max 42", "memory.max 50", "cpu.max max", "memory.max 64"]
+        );
+        let given = json!({ "memory": { "limit": 70 } });
+        assert_eq!(update(given), ["pids.max 3", "memory.swap.max 22", "memory.max 70", "cpu.max max"]);
+        let given = json!({ "unified": { "memory.swap.max": "1" } });
+        assert_eq!(update(given).last().unwrap(), "memory.swap.max 1");
+        let given = json!({ "memory": { "swap": 80 } });
+        assert_eq!(update(given), ["pids.max 3", "memory.swap.max 10", "memory.max 70", "cpu.max max"]);
+        let given = json!({ "memory": { "limit": -1 } });
+        assert_eq!(update(given), ["pids.max 3", "memory.swap.max max", "memory.max max", "cpu.max max"]);
     }
 
     #[test]

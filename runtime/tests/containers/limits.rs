@@ -103,6 +103,30 @@ fn an_update_holds_at_once_and_for_what_it_names() {
 }
 
 #[test]
+fn of_a_limit_and_a_file_what_is_told_last_holds() {
+    if lacks(&["cpu", "memory"]) {
+        return;
+    }
+    let words = "writes the files of config.json again";
+    if fails(Peer::Crun, words) || fails(Peer::Runc, words) {
+        return;
+    }
+    let files = ["memory.max", "memory.swap.max", "cpu.max"];
+    let container = limited(json!({ "unified": { "memory.max": "64M" } })).long().start();
+    container.says("ready");
+    let update = |options: &[&str]| {
+        finish(container.command("update", options)).ok();
+        holds(&container, &files)
+    };
+    std::fs::write("/run/file.json", json!({ "unified": { "cpu.max": "max 50000" } }).to_string()).unwrap();
+    assert_eq!(update(&["--resources", "/run/file.json"]), ["67108864", "max", "max 50000"]);
+    assert_eq!(update(&["--memory", "50M"]), ["52428800", "max", "max 50000"]);
+    assert_eq!(update(&["--cpu-quota", "30000"]), ["52428800", "max", "30000 100000"]);
+    assert_eq!(update(&["--memory-swap", "92M"]), ["52428800", "44040192", "30000 100000"]);
+    assert_eq!(update(&["--memory", "-1"]), ["max", "max", "30000 100000"]);
+}
+
+#[test]
 fn a_limit_that_the_kernel_refuses_is_named_and_leaves_nothing() {
     if lacks(&["cpuset", "memory", "pids"]) {
         return;
