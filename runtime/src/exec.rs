@@ -20,7 +20,7 @@ use spec::bundle::{Capabilities, Config, Linux, Process, Status};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs a program in a container and returns its process ID; a terminal is sent to
 /// `console`.
@@ -214,7 +214,14 @@ fn cgroup(record: &Record, below: Option<&str>) -> Result<Option<Cgroup>> {
         return Err(Error(format!("--cgroup {name:?}: it leads out of the container's")));
     }
     let words = || format!("open the cgroup {path}/{name}");
-    let folder = File::open(folder::of(path).join(name)).context(words)?;
+    let folder = match File::open(folder::of(path).join(name)) {
+        // Its processes have moved to another, and that one is gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && below.is_none() => {
+            File::open(first_processes(record).context(words)?)
+        }
+        opened => opened,
+    };
+    let folder = folder.context(words)?;
     Ok(Some(Cgroup { folder, named: below.is_some() }))
 }
 
@@ -224,11 +231,15 @@ fn fork(record: &Record, cgroup: Option<&Cgroup>) -> io::Result<Option<i32>> {
     let named = cgroup.is_some_and(|own| own.named);
     match sys::fork::fork(0, cgroup.map(|own| own.folder.as_fd())) {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) && !named => {
-            let below = folder::of_process(record.process.map_or(0, |process| process.pid))?;
-            sys::fork::fork(0, Some(File::open(below)?.as_fd()))
+            sys::fork::fork(0, Some(File::open(first_processes(record)?)?.as_fd()))
         }
         forked => forked,
     }
+}
+
+/// The folder of the cgroup that its first process is in.
+fn first_processes(record: &Record) -> io::Result<PathBuf> {
+    folder::of_process(record.process.map_or(0, |process| process.pid))
 }
 
 /// The container's root, which its mount namespace leads to if there is one.

@@ -85,6 +85,21 @@ fn a_cgroup_below_the_containers_is_an_option() {
 }
 
 #[test]
+fn it_follows_the_first_process_when_the_containers_cgroup_is_gone() {
+    let words = "wants the one that it made";
+    if fails(Peer::Runc, words) || fails(Peer::Crun, words) {
+        return;
+    }
+    let container = Bundle::new().args(["sleep", "1000"]).start();
+    let id = &container.id;
+    let script = format!("mkdir {id}-other; echo {} > {id}-other/cgroup.procs; rmdir {id}", container.pid);
+    sh(&format!("cd /sys/fs/cgroup; {script}"));
+    container.exec(["true"]).ok();
+    container.exec_with(&["--detach"], ["sleep", "1000"]).ok();
+    assert_eq!(read(format!("/sys/fs/cgroup/{id}-other/cgroup.procs")).lines().count(), 2);
+}
+
+#[test]
 fn a_file_describes_the_process() {
     let container = Bundle::new().long().start();
     let process = json!({
