@@ -34,6 +34,7 @@ complete -c skerry-runtime -n '__fish_seen_subcommand_from start state kill dele
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run spec' -s b -l bundle -r -a '(__fish_complete_directories)' -d 'folder with config.json'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from spec' -l rootless -d 'for a user without root'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l pid-file -r -F -d 'where the process ID is written'
+complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l pidfd-socket -r -F -d 'socket that is sent a descriptor of the process'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l console-socket -r -F -d 'socket that is sent the terminal'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run' -l no-pivot -d 'do without pivot_root'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run' -l no-new-keyring -d 'stay in the session keyring'

@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::SystemTime;
+use sys::descriptors;
 use sys::file::replace;
 
 /// A container that was made. Its first process waits.
@@ -88,6 +89,7 @@ pub fn create(
     if plan.cgroup.scope.is_none() && !has_cgroups && has_device_rules(&bundle.config) {
         log.warn(&Error::new("linux.resources.devices: they do not hold on a host without cgroup v2"));
     }
+    let asked = Asked::new(arguments.pid_file.as_deref(), arguments.pidfd_socket.as_deref())?;
     let place = Place::claim(&globals.root, &arguments.id)?;
     let mut record = Record {
         id: arguments.id.clone(),
@@ -104,8 +106,7 @@ pub fn create(
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.config.annotations.clone(),
     };
-    let pid_file = arguments.pid_file.as_deref();
-    match build(&place, &mut record, &plan, bundle, console, starter, pid_file) {
+    match build(&place, &mut record, &plan, bundle, console, starter, &asked) {
         Ok(channel) => Ok(Created { place, record, channel }),
         Err(error) => {
             undo(&place, &record);
@@ -150,17 +151,51 @@ fn check_console(bundle: &Bundle, console: Option<OwnedFd>) -> Result<Option<Own
     }
 }
 
-/// The socket that `--console-socket` names.
+/// The socket that an option names.
 ///
 /// # Errors
 /// Nobody listens there.
-pub fn connect_console(path: Option<&Path>) -> Result<Option<OwnedFd>> {
+pub fn connect(option: &str, path: Option<&Path>) -> Result<Option<OwnedFd>> {
     let connect = |path: &Path| {
         UnixStream::connect(path)
             .map(OwnedFd::from)
-            .context(|| format!("--console-socket: connect to {}", path.display()))
+            .context(|| format!("{option}: connect to {}", path.display()))
     };
     path.map(connect).transpose()
+}
+
+/// Who wants to know the new process.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// `--pid-file`
+    file: Option<&'a Path>,
+    /// `--pidfd-socket`
+    socket: Option<OwnedFd>,
+}
+
+impl<'a> Asked<'a> {
+    /// Connects to the socket.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn new(file: Option<&'a Path>, socket: Option<&Path>) -> Result<Self> {
+        connect("--pidfd-socket", socket).map(|socket| Self { file, socket })
+    }
+
+    /// Sends a descriptor of the process, with the word that runc has for its kind, and writes its ID.
+    ///
+    /// # Errors
+    /// Those of sending a message and of writing a file.
+    pub fn tell(&self, pid: i32, kind: &str) -> Result<()> {
+        if let Some(socket) = &self.socket {
+            sys::pidfd::open(pid)
+                .and_then(|held| descriptors::send(socket.as_fd(), kind.as_bytes(), &[held.as_fd()]))
+                .context(|| "--pidfd-socket: send a descriptor of the process".into())?;
+        }
+        let Some(path) = self.file else { return Ok(()) };
+        let words = || format!("--pid-file: write {}", path.display());
+        replace(path, pid.to_string().as_bytes()).context(words)
+    }
 }
 
 fn build(
@@ -170,7 +205,7 @@ fn build(
     bundle: &Bundle,
     console: Option<OwnedFd>,
     starter: Starter,
-    pid_file: Option<&Path>,
+    asked: &Asked<'_>,
 ) -> Result<Channel> {
     if plan.steps.iter().any(|step| matches!(step, Step::SharedRoot(_))) {
         record.mount_before = Some(perform::mount_number(&record.rootfs)?);
@@ -197,7 +232,7 @@ fn build(
     performer.lock = Some(lock);
     let (pid, parent) = fork(plan, cgroup, performer, parent)?;
     record.process = record::Process::of(pid);
-    let done = lead(place, record, plan, &parent, pid_file).and_then(|()| match starter {
+    let done = lead(place, record, plan, &parent, asked).and_then(|()| match starter {
         Starter::Other => parent.go(),
         Starter::Creator => Ok(()),
     });
@@ -272,13 +307,7 @@ fn make_time_namespace(plan: &Plan) -> Result<()> {
 }
 
 /// Does for the first process what only the parent can, until the container is created.
-fn lead(
-    place: &Place,
-    record: &mut Record,
-    plan: &Plan,
-    channel: &Channel,
-    pid_file: Option<&Path>,
-) -> Result<()> {
+fn lead(place: &Place, record: &mut Record, plan: &Plan, channel: &Channel, asked: &Asked<'_>) -> Result<()> {
     let Some(record::Process { pid, .. }) = record.process else { return Err(gone()) };
     place.write(record)?;
     if let Some(new) = &plan.cgroup.scope {
@@ -310,7 +339,7 @@ fn lead(
     }
     record.complete = true;
     place.write(record)?;
-    write_pid(pid_file, pid)
+    asked.tell(pid, "standard")
 }
 
 /// Without `CAP_SYS_RESOURCE` the value can only be raised: the container runs all the
@@ -327,15 +356,6 @@ fn run_hooks(record: &Record, plan: &Plan) -> Result<()> {
     let state = record.state(TOLD);
     perform::run_hooks(&plan.hooks.prestart, "hooks.prestart", &state, Around::Host)?;
     perform::run_hooks(&plan.hooks.create_runtime, "hooks.createRuntime", &state, Around::Host)
-}
-
-/// Writes a process ID where the caller wants it.
-///
-/// # Errors
-/// Those of writing a file.
-pub fn write_pid(path: Option<&Path>, pid: i32) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    replace(path, pid.to_string().as_bytes()).context(|| format!("--pid-file: write {}", path.display()))
 }
 
 fn gone() -> Error {

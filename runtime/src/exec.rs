@@ -6,7 +6,7 @@ use crate::between;
 use crate::bundle;
 use crate::cgroup::{folder, systemd};
 use crate::channel::{Channel, Message};
-use crate::create::{withheld, write_pid};
+use crate::create::{Asked, withheld};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
 use crate::perform::{self, Performer};
@@ -59,9 +59,10 @@ pub fn exec(
     let keyring = (!record.no_new_keyring).then_some(id.as_str());
     let steps = plan::exec(&process, linux, arguments.preserve_fds, keyring)?;
     perform::set_affinity("initial", &plan::affinity(&process)?.initial)?;
+    let asked = Asked::new(arguments.pid_file.as_deref(), arguments.pidfd_socket.as_deref())?;
     let cgroup = cgroup(&record, arguments.cgroup.as_deref())?;
     let pid = join_and_fork(&record, &config, &process, &steps, console, cgroup)?;
-    write_pid(arguments.pid_file.as_deref(), pid).inspect_err(|_| end(pid))?;
+    asked.tell(pid, "setns").inspect_err(|_| end(pid))?;
     Ok(pid)
 }
 

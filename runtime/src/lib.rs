@@ -112,7 +112,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     match command {
         Command::Create(arguments) => {
             let bundle = Bundle::open(&arguments.bundle)?;
-            let console = create::connect_console(arguments.console_socket.as_deref())?;
+            let console = create::connect("--console-socket", arguments.console_socket.as_deref())?;
             create::create(globals, &arguments, &bundle, console, Starter::Other, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
@@ -187,7 +187,7 @@ fn console(
     socket: Option<&std::path::Path>,
     terminal: bool,
 ) -> Result<(Option<Foreground>, Option<OwnedFd>)> {
-    let given = create::connect_console(socket)?;
+    let given = create::connect("--console-socket", socket)?;
     if detach {
         return Ok((None, given));
     }

@@ -10,6 +10,7 @@ pub fn create(parser: &mut Parser, run: bool) -> Result<Command> {
         match argument {
             Arg::Short('b') | Arg::Long("bundle") => create.bundle = path(parser)?,
             Arg::Long("pid-file") => create.pid_file = Some(path(parser)?),
+            Arg::Long("pidfd-socket") => create.pidfd_socket = Some(path(parser)?),
             Arg::Long("console-socket") => create.console_socket = Some(path(parser)?),
             Arg::Long("no-pivot") => flag(parser).map(|()| create.no_pivot = true)?,
             Arg::Long("no-new-keyring") => flag(parser).map(|()| create.no_new_keyring = true)?,
@@ -75,6 +76,7 @@ pub fn exec(parser: &mut Parser) -> Result<Command> {
             Arg::Short('d') | Arg::Long("detach") => flag(parser).map(|()| exec.detach = true)?,
             Arg::Long("ignore-paused") => flag(parser).map(|()| exec.ignore_paused = true)?,
             Arg::Long("pid-file") => exec.pid_file = Some(path(parser)?),
+            Arg::Long("pidfd-socket") => exec.pidfd_socket = Some(path(parser)?),
             Arg::Long("console-socket") => exec.console_socket = Some(path(parser)?),
             Arg::Long("preserve-fds") => exec.preserve_fds = number(parser, "--preserve-fds")?,
             Arg::Value(value) if id.is_none() => {

@@ -128,6 +128,8 @@ pub struct Create {
     pub bundle: PathBuf,
     /// Where the process ID is written.
     pub pid_file: Option<PathBuf>,
+    /// The socket that is sent a descriptor of the process.
+    pub pidfd_socket: Option<PathBuf>,
     /// The socket that is sent the terminal.
     pub console_socket: Option<PathBuf>,
     /// Do without `pivot_root`.
@@ -173,6 +175,8 @@ pub struct Exec {
     pub ignore_paused: bool,
     /// Where the process ID is written.
     pub pid_file: Option<PathBuf>,
+    /// The socket that is sent a descriptor of the process.
+    pub pidfd_socket: Option<PathBuf>,
     /// The socket that is sent the terminal.
     pub console_socket: Option<PathBuf>,
     /// Descriptors from 3 on that the program keeps.

@@ -1,11 +1,12 @@
 //! From `create` to `delete`.
 
 use crate::support::{
-    Bundle, Container, Peer, Running, STATE, begin, eventually, fails, finish, leftovers, read, runtime,
-    stop_reaping,
+    Bundle, Console, Container, Peer, Running, STATE, begin, eventually, fails, finish, leftovers, read,
+    runtime, stop_reaping,
 };
 use serde_json::{Value, json};
 use std::fs::create_dir_all;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
@@ -441,4 +442,26 @@ fn a_cgroup_that_another_container_is_made_in_is_refused_and_left_alone() {
     drop(lock);
     bundle.run().ok();
     assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_descriptor_of_the_process_is_sent_where_it_is_asked_for() {
+    if fails(Peer::Runc, "1.1.5 has no such option") || fails(Peer::Crun, "1.8.1 has no such option") {
+        return;
+    }
+    let (socket, other) = (Console::new(), Console::new());
+    let container = Bundle::new().long().create_with(&["--pidfd-socket", &socket.path]);
+    let (word, first) = socket.message();
+    container.start().ok();
+    container.exec_with(&["--detach", "--pidfd-socket", &other.path], ["sleep", "1000"]).ok();
+    let (other_word, added) = other.message();
+    assert_eq!((&*word, &*other_word), ("standard", "setns"));
+    let ends = |held: &OwnedFd| sys::pidfd::signal(held.as_fd(), nix::libc::SIGKILL).unwrap();
+    ends(&added);
+    eventually("it ends", || container.sh("pidof sleep | wc -w") == "0\n");
+    assert_eq!(container.status(), "running");
+    ends(&first);
+    container.wait();
+    let error = finish(Bundle::new().command("create", &["--pidfd-socket", "/no/such"])).error();
+    assert!(error.contains("--pidfd-socket"), "{error}");
 }

@@ -4,7 +4,7 @@ use super::{eventually, place};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,17 +22,23 @@ impl Console {
         Self { listener: UnixListener::bind(&path).unwrap(), path }
     }
 
-    /// The terminal that one SCM_RIGHTS message brings, which waits in the socket.
+    /// The terminal that was sent.
     #[track_caller]
     pub fn terminal(&self) -> Terminal {
+        Terminal { master: self.message().1.into(), said: String::new() }
+    }
+
+    /// The text and the descriptor of one SCM_RIGHTS message, which waits in the socket.
+    #[track_caller]
+    pub fn message(&self) -> (String, OwnedFd) {
         self.listener.set_nonblocking(true).unwrap();
         let (connection, _) = self.listener.accept().expect("the runtime has connected");
         connection.set_nonblocking(true).unwrap();
         let mut words = [0; 4096];
-        let (_, mut descriptors) =
+        let (length, mut descriptors) =
             sys::descriptors::receive(connection.as_fd(), &mut words).expect("there is a message");
         assert_eq!(descriptors.len(), 1, "one descriptor");
-        Terminal { master: descriptors.remove(0).into(), said: String::new() }
+        (String::from_utf8_lossy(&words[..length]).into_owned(), descriptors.remove(0))
     }
 }
 
