@@ -116,7 +116,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
             create::create(globals, &arguments, &bundle, console, Starter::Other, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
-        Command::Start(id) => start::start(root, &id)?,
+        Command::Start(id) => start::start(root, &id, log)?,
         Command::State(id) => print(list::state(root, &id)?)?,
         Command::Kill { id, signal, all } => kill::kill(root, &id, &signal, all)?,
         Command::Delete { id, force } => warn(delete::delete(root, &id, force)?),

@@ -5,18 +5,20 @@ use crate::channel::{Channel, Message};
 use crate::create::Created;
 use crate::delete;
 use crate::error::{Context, Error, Result};
+use crate::log::Log;
 use crate::perform::{self, Around};
 use crate::record::{Place, Record};
 use spec::bundle::{Config, Status};
 use std::borrow::Borrow;
 use std::path::Path;
 
-/// Starts it. A poststart hook that fails stops it again (`runtime.md`, Lifecycle 9).
+/// Starts it. With a hook that fails it is gone, and its poststop hooks have run (`runtime.md`, Lifecycle 7 and 9); who
+/// does not become its program has stopped.
 ///
 /// # Errors
 /// The container is not created, its program could not be run, no agent decides on its system
 /// calls, or a hook failed.
-pub fn start(root: &Path, id: &str) -> Result<()> {
+pub fn start(root: &Path, id: &str, log: &Log) -> Result<()> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
     match record.status(&place) {
@@ -25,7 +27,13 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
         status => return Err(Error(format!("container {id:?}: cannot start one that is {status}"))),
     }
     let config = place.config()?;
-    run_program(&place, &record, &config, || place.connect())
+    run_program(&place, &record, &config, || place.connect()).inspect_err(|error| {
+        if error.0.starts_with("hooks.") {
+            let hooks = config.hooks.clone().unwrap_or_default();
+            let failed = delete::remove(&place, &record, &hooks).unwrap_or_else(|error| vec![error]);
+            failed.iter().for_each(|error| log.warn(error));
+        }
+    })
 }
 
 /// Starts one that this process has created. Errors are those of [`start`].
