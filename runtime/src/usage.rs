@@ -57,12 +57,17 @@ pub fn resume(root: &Path, id: &str) -> Result<()> {
     freezer::set(&cgroup, false).context(|| format!("container {id:?}"))
 }
 
-/// The container's processes: their numbers as JSON, or the lines that ps(1) has of them.
+/// The container's processes: their numbers as JSON, or the lines that ps(1) has of them; none once all have ended.
 ///
 /// # Errors
-/// It does not run; there is no `ps`.
+/// It has no cgroup; there is no `ps`.
 pub fn ps(root: &Path, id: &str, json: bool, options: &[String]) -> Result<String> {
-    let members = folder::processes(&cgroup(root, id)?);
+    let place = Place::of(root, id);
+    let record = place.read(id)?;
+    let members = match &record.cgroup {
+        Some(path) if record.has_own_cgroup(&place) => folder::processes(path),
+        _ => folder::processes(&cgroup(root, id)?),
+    };
     if json {
         return serde_json::to_string(&members).context(|| "write the list".into());
     }

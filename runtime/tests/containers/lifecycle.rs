@@ -445,6 +445,19 @@ fn a_cgroup_that_another_container_is_made_in_is_refused_and_left_alone() {
 }
 
 #[test]
+fn the_processes_of_a_stopped_container_are_none() {
+    if fails(Peer::Crun, "1.8.1 has no ps") {
+        return;
+    }
+    let container = Bundle::new().start();
+    container.wait();
+    let said = finish(container.command("ps", &[])).ok().stdout;
+    assert!(said.lines().count() == 1 && said.contains("PID"), "{said}");
+    let said = finish(container.command("ps", &["--format", "json"])).ok().stdout;
+    assert!(["[]", "null"].contains(&said.trim()), "{said}");
+}
+
+#[test]
 fn a_descriptor_of_the_process_is_sent_where_it_is_asked_for() {
     if fails(Peer::Runc, "1.1.5 has no such option") || fails(Peer::Crun, "1.8.1 has no such option") {
         return;
