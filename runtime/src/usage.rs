@@ -91,23 +91,23 @@ fn select(table: &str, members: &[i32]) -> Result<String> {
     Ok([heading].into_iter().chain(own).collect::<Vec<_>>().join("\n"))
 }
 
-/// Prints what the container uses, once or every so many seconds, and each time the kernel
+/// Prints what the container uses, once or every so often, and each time the kernel
 /// has killed for lack of memory, until it has stopped.
 ///
 /// # Errors
 /// It does not run.
-pub fn events(root: &Path, id: &str, every: Option<u64>) -> Result<()> {
+pub fn events(root: &Path, id: &str, every: Option<Duration>) -> Result<()> {
     let print = |kind: &str, data: Value| {
         output::print(&format!("{}\n", json!({ "type": kind, "id": id, "data": data })))
     };
     let group = cgroup(root, id)?;
-    let Some(seconds) = every else {
+    let Some(every) = every else {
         return print("stats", stats::read(&group));
     };
     let place = Place::of(root, id);
     let process = place.read(id)?.process.and_then(|process| process.open());
     let process = process.ok_or_else(|| Error(format!("container {id:?}: container not running")))?;
-    let interval = PollTimeout::try_from(Duration::from_secs(seconds)).unwrap_or(PollTimeout::MAX);
+    let interval = PollTimeout::try_from(every).unwrap_or(PollTimeout::MAX);
     let mut killed = stats::out_of_memory(&group);
     loop {
         let ended = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], interval) == Ok(1);

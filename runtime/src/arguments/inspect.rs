@@ -50,31 +50,32 @@ pub fn ps(parser: &mut Parser) -> Result<Command> {
 
 /// The arguments of `events`.
 pub fn events(parser: &mut Parser) -> Result<Command> {
-    let (mut id, mut once, mut seconds) = (None, false, 5);
+    let (mut id, mut once, mut every) = (None, false, 5000);
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Long("stats") => flag(parser).map(|()| once = true)?,
-            Arg::Long("interval") => seconds = interval(&text(parser)?)?,
+            Arg::Long("interval") => every = interval(&text(parser)?)?,
             Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
             other => return Err(unexpected(&other)),
         }
     }
-    Ok(Command::Events { id: needed(id)?, every: (!once).then_some(seconds) })
+    Ok(Command::Events { id: needed(id)?, every: (!once).then(|| Duration::from_millis(every)) })
 }
 
-/// Seconds, as Go writes durations: `5s`, `1m`.
+/// Milliseconds, as Go writes durations: `100ms`, `5s`, `1m`.
 fn interval(text: &str) -> Result<u64> {
     let (number, unit) =
         text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let unit = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
         _ => 0,
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(seconds @ 1..) => Ok(seconds),
-        _ => Err(Error(format!("--interval {text:?}: not whole seconds, minutes or hours above zero"))),
+        Some(milliseconds @ 1..) => Ok(milliseconds),
+        _ => Err(Error(format!("--interval {text:?}: not whole ms, s, m or h above zero"))),
     }
 }
 

@@ -12,6 +12,7 @@ use spec::bundle::Resources;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What stands before the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +91,8 @@ pub enum Command {
     Events {
         /// Which container.
         id: String,
-        /// Again and again, with so many seconds between; once when `None`.
-        every: Option<u64>,
+        /// Again and again, with so much time between; once when `None`.
+        every: Option<Duration>,
     },
     /// Changes the container's limits.
     Update {
@@ -401,6 +402,16 @@ mod tests {
         );
         assert_eq!(command_of("exec abc -- ls"), command_of("exec abc ls"));
         assert_eq!(command_of("exec --help"), Command::Help);
+    }
+
+    #[test]
+    fn times_are_as_go_writes_them() {
+        for (text, milliseconds) in [("100ms", 100), ("5", 5000), ("2m", 120_000)] {
+            let every = Some(Duration::from_millis(milliseconds));
+            let events = Command::Events { id: "abc".into(), every };
+            assert_eq!(command_of(&format!("events --interval {text} abc")), events);
+        }
+        assert!(read("events --interval 0ms abc").is_err() && read("events --interval 1us abc").is_err());
     }
 
     #[test]
