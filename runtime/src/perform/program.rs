@@ -46,6 +46,8 @@ pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
         CString::new(text.as_str()).map_err(|_| Error(format!("{what}: {text:?} has a zero byte")))
     };
     let mut env = program.env.clone();
+    // Images say so where they mean nothing.
+    env.retain(|entry| entry != "HOME=");
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         // By the container's passwd(5), as runc does.
         let home = passwd::home(nix::unistd::getuid().as_raw());

@@ -40,6 +40,11 @@ fn home_comes_from_the_containers_passwd_when_it_is_not_set() {
     if !fails(Peer::Crun, "1.8.1 leaves HOME empty when passwd lacks the user") {
         assert_eq!(home(77), "/\n");
     }
+    let known = "leaves it empty";
+    if !fails(Peer::Runc, known) && !fails(Peer::Crun, known) {
+        let bundle = Bundle::new().set("/process/env", json!(["PATH=/bin", "HOME="]));
+        assert_eq!(bundle.args(["cat", "/proc/self/environ"]).says(), "PATH=/bin\0HOME=/root\0");
+    }
 }
 
 #[test]
