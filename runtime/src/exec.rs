@@ -88,6 +88,8 @@ fn filled(mut process: Process, config: &Config) -> Process {
     ];
     labels.into_iter().filter(|(label, _)| label.is_empty()).for_each(|(label, own)| *label = own);
     process.capabilities = process.capabilities.or(own.capabilities);
+    process.oom_score_adj = process.oom_score_adj.or(own.oom_score_adj);
+    process.user.umask = process.user.umask.or(own.user.umask);
     process.scheduler = process.scheduler.or(own.scheduler);
     process.io_priority = process.io_priority.or(own.io_priority);
     process.exec_cpu_affinity = process.exec_cpu_affinity.or(own.exec_cpu_affinity);
