@@ -1,7 +1,7 @@
 //! What config.json may ask for and does not get, by JSON path.
 
 use crate::error::{Error, Result};
-use spec::bundle::{Config, Linux, NamespaceKind, Process};
+use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Process};
 use std::collections::BTreeSet;
 
 /// An error about a place in config.json.
@@ -24,7 +24,27 @@ pub fn check(config: &Config) -> Result<()> {
     if let Some(linux) = &config.linux {
         check_linux(linux)?;
     }
+    config.hooks.as_ref().map_or(Ok(()), check_hooks)?;
     names(config)
+}
+
+/// A path that is not absolute would be looked for in `PATH`, or from wherever the hook begins.
+fn check_hooks(hooks: &Hooks) -> Result<()> {
+    let kinds = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (kind, hooks) in kinds {
+        if let Some(place) = hooks.iter().position(|hook| !hook.path.starts_with('/')) {
+            let path = format!("hooks.{kind}[{place}].path");
+            return Err(at(&path, &format!("{:?} is not an absolute path", hooks[place].path)));
+        }
+    }
+    Ok(())
 }
 
 fn version(text: &str) -> Result<()> {

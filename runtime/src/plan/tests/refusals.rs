@@ -46,6 +46,11 @@ fn what_makes_no_sense_is_refused_by_its_path() {
         ("{\"type\": \"ipc\"}", "{\"type\": \"pid\"}", "linux.namespaces[2]: pid is there twice"),
         ("{\"type\": \"uts\"}", "{\"type\": \"time\"}", "hostname: there is no uts namespace"),
         (
+            "\"hostname\"",
+            "\"hooks\": {\"poststop\": [{\"path\": \"/x\"}, {\"path\": \"true\"}]}, \"hostname\"",
+            "hooks.poststop[1].path: \"true\" is not an absolute path",
+        ),
+        (
             "{\"type\": \"mount\"}",
             "{\"type\": \"user\"}",
             "linux.namespaces: a user namespace has no right to mount",
