@@ -240,8 +240,9 @@ impl Record {
             None => Status::Creating,
             Some(process) if !process.is_alive() => Status::Stopped,
             Some(_) if !self.complete => Status::Creating,
-            Some(_) if place.waits_for_start() => Status::Created,
+            // Also before its start, which it could not hear.
             Some(_) if self.cgroup.as_deref().is_some_and(folder::is_frozen) => Status::Paused,
+            Some(_) if place.waits_for_start() => Status::Created,
             Some(_) => Status::Running,
         }
     }

@@ -445,6 +445,22 @@ fn a_cgroup_that_another_container_is_made_in_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_created_container_that_is_paused_is_started_once_it_goes_on() {
+    if fails(Peer::Crun, "1.8.1 waits for ever") {
+        return;
+    }
+    let container = Bundle::new().long().create();
+    finish(container.command("pause", &[])).ok();
+    assert_eq!(container.status(), "paused");
+    let error = container.start().error();
+    assert!(error.contains("paused"), "{error}");
+    finish(container.command("resume", &[])).ok();
+    assert_eq!(container.status(), "created");
+    container.start().ok();
+    container.says("ready");
+}
+
+#[test]
 fn the_processes_of_a_stopped_container_are_none() {
     if fails(Peer::Crun, "1.8.1 has no ps") {
         return;
