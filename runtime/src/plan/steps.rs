@@ -211,7 +211,7 @@ pub fn steps(
     if !hooks.create_container.is_empty() {
         steps.push(Step::Hooks(Moment::CreateContainer));
     }
-    steps.extend(linux.masked_paths.iter().cloned().map(Step::Mask));
+    steps.extend(once(&linux.masked_paths).cloned().map(Step::Mask));
     steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
     steps.extend(closing(config, linux, given)?);
     steps.extend(personality::step(linux)?);
@@ -286,6 +286,12 @@ fn first_propagation(linux: &Linux) -> Result<(u64, bool)> {
 /// Mounts of the host are: all of them, or those below `/`.
 fn stays_shared(flag: u64, recursive: bool) -> bool {
     flag == libc::MS_SHARED || !recursive
+}
+
+/// Each path once, where it is first.
+fn once(paths: &[String]) -> impl Iterator<Item = &String> {
+    let is_first = |place: usize, path: &String| !paths[..place].contains(path);
+    paths.iter().enumerate().filter(move |(place, path)| is_first(*place, path)).map(|(_, path)| path)
 }
 
 fn names(config: &Config) -> Vec<Step> {

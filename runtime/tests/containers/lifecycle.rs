@@ -284,8 +284,11 @@ fn the_list_has_every_container() {
     let mut expected = [&*one.id, &*two.id];
     expected.sort_unstable();
     assert_eq!(ids, expected);
-    let listed: Value =
-        serde_json::from_str(&finish(runtime(["list", "--format", "json"])).ok().stdout).unwrap();
+    let text = finish(runtime(["list", "--format", "json"])).ok().stdout;
+    let places = ["ociVersion", "id", "pid", "status", "bundle"].map(|key| text.find(&format!("\"{key}\":")));
+    let known = fails(Peer::Crun, "1.8.1 has an order of its own");
+    assert!(known || places.is_sorted() && places[0].is_some(), "runc's order: {text}");
+    let listed: Value = serde_json::from_str(&text).unwrap();
     let entry = |id: &str| listed.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap().clone();
     assert_eq!(entry(&one.id)["status"], "running");
     assert_eq!(entry(&two.id)["status"], "created");

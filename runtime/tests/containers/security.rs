@@ -115,6 +115,18 @@ fn masked_paths_are_empty_and_cannot_be_unmasked() {
 }
 
 #[test]
+fn a_path_that_is_masked_twice_is_covered_once() {
+    let twice = json!(["/secret", "/secret.txt", "/secret", "/secret.txt"]);
+    let bundle = Bundle::new()
+        .folder("secret")
+        .file("secret.txt", "secret\n")
+        .set("/linux/maskedPaths", twice)
+        .sh("grep -c ' /secret' /proc/self/mountinfo");
+    let words = "covers it twice";
+    assert!(bundle.says() == "2\n" || fails(Peer::Runc, words) || fails(Peer::Crun, words));
+}
+
+#[test]
 fn read_only_paths_are_read_and_not_written() {
     let bundle = Bundle::new()
         .file("folder/file", "kept\n")

@@ -12,11 +12,11 @@ pub struct State {
     pub oci_version: String,
     /// The container's name.
     pub id: String,
-    /// Where it is in its life.
-    pub status: Status,
     /// Process ID in the runtime's PID namespace; absent when stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
+    /// Where it is in its life.
+    pub status: Status,
     /// Absolute path of the bundle.
     pub bundle: String,
     /// From config.json.
