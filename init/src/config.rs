@@ -191,7 +191,8 @@ fn text_of(bytes: Vec<u8>, origin: &str) -> Result<String> {
     })
 }
 
-/// Reads the first drive that has a `node.toml`. A cloud's own drive of that label has none.
+/// Reads the first drive that has a `node.toml`. A cloud's own drive of that label has none. That one which is
+/// awaited does not come is a fault.
 fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Result<Option<Layer>> {
     load_for_scsi(modules);
     let awaited = line.drive == Drive::Wait;
@@ -206,12 +207,12 @@ fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>
             layer => return Ok(layer),
         }
     }
-    if awaited {
-        let labels = paths::CONFIG_LABELS.join(" or ");
-        let seconds = line.timeout.as_secs();
-        say!("configuration: no drive labelled {labels} with node.toml after {seconds} s; {}", disks::seen());
+    if !awaited {
+        return Ok(None);
     }
-    Ok(None)
+    // Less than was asked for: the last good configuration is more.
+    let (labels, seconds) = (paths::CONFIG_LABELS.join(" or "), line.timeout.as_secs());
+    Err(Error(format!("no drive labelled {labels} with node.toml after {seconds} s; {}", disks::seen())))
 }
 
 /// A CD-ROM needs a module that the root alone has, since it does not lie on one. The step that loads

@@ -112,3 +112,23 @@ fn the_last_good_one_is_used_when_the_new_one_is_bad() -> Result {
     assert_eq!(bad.run("hostname")?, "good\n");
     Ok(())
 }
+
+#[test]
+fn a_drive_that_is_awaited_in_vain_leaves_the_last_good_one_in_force() -> Result {
+    let image = Image::empty().with("[data]\ndisk = \"serial:data\"\n", "").probe();
+    let folder = tests::Scratch::new()?;
+    let data = Disk::new(folder.blank_disk(64)?).serial("data");
+    let good = Node::new().image(image.clone()).disk(data.clone()).config("hostname = \"good\"\n").boot()?;
+    assert_eq!(good.run("hostname")?, "good\n");
+    good.power_off()?;
+    // Twice: the first must not have kept anything in its place.
+    for _ in 0..2 {
+        let node = Node::new().image(image.clone()).disk(data.clone());
+        let node = node.append("skerry.config=wait skerry.timeout=2").boot()?;
+        node.console().wait_for("configuration: no drive labelled SKERRY")?;
+        node.console().wait_for("configuration in force: the last good one")?;
+        assert_eq!(node.run("hostname")?, "good\n");
+        node.power_off()?;
+    }
+    Ok(())
+}
