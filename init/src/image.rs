@@ -5,6 +5,7 @@ use crate::root::Root;
 use spec::manifest::{self, Manifest};
 use spec::paths;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The image's manifest; a tiny image may have none.
 pub fn manifest() -> Result<Option<Manifest>> {
@@ -32,27 +33,42 @@ fn machine_memory(iomem: &str) -> u64 {
     iomem.lines().filter_map(size).sum::<u64>().div_ceil(1 << 20)
 }
 
-/// A host name from the first interface's address, so that one image makes many nodes.
+/// A host name from the first network card's address, so that one image makes many nodes.
 pub fn name_by_address() -> String {
-    let mut names: Vec<String> = fs::read_dir("/sys/class/net")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name != "lo")
-        .collect();
-    names.sort();
-    let address = |name: &String| fs::read_to_string(format!("/sys/class/net/{name}/address")).ok();
-    let address = names.iter().find_map(address).unwrap_or_default();
+    let address = first_address(Path::new("/sys/class/net")).unwrap_or_default();
     match address.trim().replace(':', "") {
         digits if digits.is_empty() => "skerry".to_owned(),
         digits => format!("skerry-{digits}"),
     }
 }
 
+/// Interfaces that no device is behind, which the kernel makes by itself, have a new address at each boot.
+fn first_address(interfaces: &Path) -> Option<String> {
+    let entries = fs::read_dir(interfaces).ok()?.flatten().map(|entry| entry.path());
+    let mut cards: Vec<PathBuf> = entries.filter(|path| path.join("device").exists()).collect();
+    cards.sort();
+    cards.iter().find_map(|card| fs::read_to_string(card.join("address")).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_card_gives_the_address_and_what_the_kernel_made_does_not() {
+        let folder = std::env::temp_dir().join(format!("skerry-init-net-{}", std::process::id()));
+        for (name, address) in [("bond0", "02:00:00:00:00:01"), ("eth1", "52:01"), ("eth0", "52:00")] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("address"), format!("{address}\n")).unwrap();
+        }
+        fs::write(folder.join("bonding_masters"), "bond0\n").unwrap();
+        assert_eq!(first_address(&folder), None);
+        for card in ["eth0", "eth1"] {
+            fs::create_dir(folder.join(card).join("device")).unwrap();
+        }
+        assert_eq!(first_address(&folder).as_deref(), Some("52:00\n"));
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn the_machines_memory_is_the_sum_of_its_ranges() {

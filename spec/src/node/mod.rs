@@ -47,7 +47,7 @@ use std::str::FromStr;
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Node {
     /// The node's name; without it the name from DHCP, else `skerry-` and the
-    /// MAC address of the first interface.
+    /// MAC address of the first network card.
     pub hostname: Option<Name>,
     /// What the console shows.
     pub console: Console,
