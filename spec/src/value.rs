@@ -240,7 +240,9 @@ impl<'a> MapAccess<'a> for Entries<'a> {
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let value = self.value.take().ok_or_else(|| Fault::custom("a value without a key"))?;
-        seed.deserialize(Value(value))
+        let span = value.span();
+        // What a type of ours refuses of a word that it was given has no place yet.
+        seed.deserialize(Value(value)).map_err(|fault| fault.at(span))
     }
 }
 
@@ -251,7 +253,9 @@ impl<'a> SeqAccess<'a> for Items<'a> {
     type Error = Fault;
 
     fn next_element_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        self.0.next().map(|value| seed.deserialize(Value(value))).transpose()
+        let Some(value) = self.0.next() else { return Ok(None) };
+        let span = value.span();
+        seed.deserialize(Value(value)).map(Some).map_err(|fault| fault.at(span))
     }
 }
 

@@ -145,6 +145,10 @@ mod tests {
         assert!(error.starts_with("l0:2:8: invalid type: integer `7`"), "{error}");
         let error = refused(&["[containers.web]\nimage = \"w\"\nmemory = \"much\"\n"]);
         assert!(error.starts_with("l0:3:10: \"much\" is not a size"), "{error}");
+        let error = refused(&["[data]\nmemory = 1\ndisk = \"sda\"\n"]);
+        assert!(error.starts_with("l0:3:8: \"sda\" is neither serial:TEXT nor"), "{error}");
+        let error = refused(&["[modules]\nload = [\"a\",\n  \"/\"]\n"]);
+        assert!(error.starts_with("l0:3:3: \"/\" is not a name"), "{error}");
         let error = refused(&["a = \u{1}"]);
         assert!(error.starts_with("l0:1:5: "), "{error}");
         let error = refused(&["[containers.\"../x\"]\nimage = \"w\"\n"]);
