@@ -69,7 +69,7 @@ fn wanted(line: &CommandLine, config: &node::Data) -> Option<(Want, bool)> {
     Some(match (&config.disk, &config.label) {
         (Some(node::Disk::Serial(serial)), _) => (Want::Serial(serial.clone()), true),
         (Some(node::Disk::Path(path)), _) => (Want::Path(path.clone()), true),
-        (None, Some(label)) => (Want::Label(label.clone()), true),
+        (None, Some(label)) => (Want::Label(label.to_string()), true),
         (None, None) => (Want::Label(paths::DATA_LABEL.to_owned()), false),
     })
 }

@@ -160,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_no_disk_or_every_disk_could_have_is_refused() {
+        for text in ["", "seventeen letters", "a ", "a\\u0000"] {
+            let error = refused(&[&format!("[data]\nlabel = \"{text}\"\n")]);
+            assert!(error.starts_with("l0:2:9: ") && error.contains("is not a label"), "{error}");
+        }
+        let node = load(&[layer("a", "[data]\nlabel = \"sixteen letters.\"\n")]).unwrap();
+        assert_eq!(node.data.label.as_deref(), Some("sixteen letters."));
+    }
+
+    #[test]
     fn errors_are_one_line_even_for_noise() {
         let noise: String = (0..1_000_000_u32)
             .map(|n| char::from((n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x7f))

@@ -39,6 +39,7 @@ use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 /// The whole of `node.toml`. Every key has a default, so an empty file is a
@@ -96,7 +97,7 @@ pub struct Data {
     /// The one disk that may be formatted: `serial:TEXT` or a path below `/dev`.
     pub disk: Option<Disk>,
     /// Volume label to look for; [`crate::paths::DATA_LABEL`] without it.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// When the disk that `disk` names is formatted.
     pub format: Format,
     /// Size of the tmpfs when there is no data disk; half of memory without it.
@@ -123,6 +124,29 @@ impl FromStr for Disk {
             Some(name) if !name.is_empty() && !name.contains("..") => Ok(Self::Path(text.to_owned())),
             _ => Err(format!("{text:?} is neither serial:TEXT nor a path below /dev")),
         }
+    }
+}
+
+/// A volume's label that an ext4 can have: 1 to 16 bytes. Without any it would be found on every disk that
+/// nobody has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label(String);
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = (1..=16).contains(&text.len()) && !text.contains('\0') && text.trim_end() == text;
+        fits.then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("{text:?} is not a label: 1 to 16 bytes, no space at the end"))
+    }
+}
+
+impl Deref for Label {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -323,4 +347,4 @@ macro_rules! serialize_display {
 
 serialize_display!(Cidr, Restart, Name, Security, Ulimit);
 
-deserialize_from_str!(Disk, Cidr, Restart, Name, Security, Ulimit);
+deserialize_from_str!(Disk, Label, Cidr, Restart, Name, Security, Ulimit);
