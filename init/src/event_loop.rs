@@ -251,10 +251,11 @@ fn in_words(how: Shutdown) -> &'static str {
 /// Starts this program once more, to unmount; without it, PID 1 does it itself.
 fn start_unmount() -> Option<i32> {
     let argv = [c"/proc/self/exe".to_owned(), CString::new(unmount::ARGUMENT).unwrap_or_default()];
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null").ok()?;
-    let descriptors = [null.as_fd(); 3];
-    let started =
-        spawn(&Spawn { argv: &argv, env: &[], descriptors: &descriptors, cgroup: None, oom_score_adj: None });
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let started = null.and_then(|null| {
+        let descriptors = &[null.as_fd(); 3];
+        spawn(&Spawn { argv: &argv, env: &[], descriptors, cgroup: None, oom_score_adj: None })
+    });
     match started {
         Ok(pid) => Some(pid),
         Err(error) => {

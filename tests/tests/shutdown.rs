@@ -128,3 +128,20 @@ fn a_second_request_hurries_a_container_that_does_not_end() -> Result {
     assert!(begin.elapsed() < Duration::from_secs(40), "{} s", begin.elapsed().as_secs());
     Ok(())
 }
+
+#[test]
+fn what_unmounts_needs_no_dev_null() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(64)?;
+    let node = Node::new()
+        .config("[data]\ndisk = \"serial:data\"\n")
+        .ends_at_reset()
+        .disk(Disk::new(&file).serial("data"))
+        .boot()?;
+    node.run("echo written >/var/note")?;
+    node.begin("rm /dev/null; kill -USR2 1")?;
+    node.console().wait_for("start the process that unmounts: ")?;
+    node.console().wait_for("skerry: all file systems unmounted; power off")?;
+    node.machine().wait_off()?;
+    is_clean(&file)
+}
