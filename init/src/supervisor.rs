@@ -162,6 +162,7 @@ impl Supervisor {
                 let result = unit.spawn(index as u32, null.as_fd(), poller);
                 if let Err(error) = &result {
                     say!("{}: {error}", unit.name);
+                    unit.cgroup = None;
                 }
                 let event = if result.is_ok() { Event::Started } else { Event::NotStarted };
                 return self.tell(index, event, poller);
@@ -420,9 +421,18 @@ fn open_output(index: u32, poller: &Poller) -> Result<(PipeReader, PipeWriter)> 
 /// A new cgroup. One in which something was killed is not used again: Linux 6.18 kills whoever is
 /// born there by a process whose own cgroup never was. Without cgroups a service still runs.
 fn open_cgroup(path: &str) -> Option<File> {
-    let _ = fs::remove_dir(path);
+    remove_cgroup(Path::new(path));
     let _ = fs::create_dir(path);
     File::open(path).ok()
+}
+
+/// Removes a cgroup with those that its processes have made in it: nobody can be born into one that
+/// gives its controllers on (Documentation/admin-guide/cgroup-v2.rst, "No Internal Process Constraint").
+fn remove_cgroup(path: &Path) {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.for_each(|folder| remove_cgroup(&folder.path()));
+    let _ = fs::remove_dir(path);
 }
 
 /// A wait status as people say it.
@@ -441,6 +451,15 @@ mod tests {
     fn a_wait_status_is_said_in_words() {
         assert_eq!(in_words(0x0300), "ended with status 3");
         assert_eq!(in_words(0x8b), "ended by signal 11");
+    }
+
+    #[test]
+    fn a_cgroup_goes_with_those_in_it() {
+        let folder = std::env::temp_dir().join(format!("skerry-init-cgroup-{}", std::process::id()));
+        fs::create_dir_all(folder.join("own/deeper")).unwrap();
+        fs::create_dir(folder.join("other")).unwrap();
+        remove_cgroup(&folder);
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -134,6 +134,22 @@ fn a_service_that_dies_takes_what_it_started_along() -> Result {
 }
 
 #[test]
+fn a_service_with_cgroups_of_its_own_is_started_again() -> Result {
+    let node = Node::new()
+        .config(
+            r#"
+            [services.nest]
+            command = ["/usr/libexec/probe/busybox", "sh", "-c", "cd /sys/fs/cgroup/system/nest && mkdir -p own/deeper && echo 0 >own/cgroup.procs && echo +pids >cgroup.subtree_control && echo nest has cgroups; exit 1"]
+            restart = "on-failure:2"
+            "#,
+        )
+        .boot()?;
+    node.console().from_start().wait_for_part("nest: ended\n")?;
+    assert_eq!(node.console().text().matches("nest: nest has cgroups").count(), 3);
+    Ok(())
+}
+
+#[test]
 fn a_watchdog_resets_a_node_whose_pid_1_stands_still() -> Result {
     let node = Node::new().watchdog().config("[watchdog]\ntimeout = \"10s\"\n").boot()?;
     node.console().wait_for("probe: ready")?;
