@@ -1,8 +1,8 @@
 //! Descriptors that travel with a packet over a unix socket (unix(7),
 //! `SCM_RIGHTS`).
 
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use std::io::{self, IoSlice, IoSliceMut};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Most descriptors that one packet carries (`SCM_MAX_FD`).
@@ -23,29 +23,65 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[BorrowedFd<'_>
     Ok(())
 }
 
+/// Room for what comes along with a packet (cmsg(3)).
+// SAFETY: the call reckons with a length.
+const SPACE: usize = unsafe { libc::CMSG_SPACE((MOST * size_of::<RawFd>()) as u32) } as usize;
+
 /// Receives one packet into `buffer`, with the descriptors that came along,
 /// close-on-exec (`recvmsg(2)`). Zero bytes mean that the peer closed.
 ///
 /// # Errors
-/// `EAGAIN` on a non-blocking or timed-out socket; `EMSGSIZE` when the packet or
-/// its descriptors did not fit: what came of them is closed.
+/// `EAGAIN` on a non-blocking or timed-out socket; `EMSGSIZE` when the packet or its descriptors did
+/// not fit, into `buffer` or into what this process may open: what came of them is closed.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; MOST]);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    let mut descriptors = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = control {
-            // SAFETY: the kernel made these descriptors for us with this very
-            // packet, and this is the only place that looks at it.
-            descriptors.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
-        }
-    }
-    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+    receive_with(socket, buffer, &mut [0; SPACE.div_ceil(size_of::<u64>())])
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    space: &mut [u64],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: of zeros it is a header that names nothing.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+    (header.msg_control, header.msg_controllen) = (space.as_mut_ptr().cast(), size_of_val(space));
+    // SAFETY: the kernel writes no more than the lengths say to what the header names, which outlives the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just filled it in, and this is the only place that looks at it.
+    let descriptors = unsafe { owned(&header) };
+    if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }
-    Ok((message.bytes, descriptors))
+    Ok((length, descriptors))
+}
+
+/// The descriptors that a header names. Not nix's, which gives none of them when some did not fit: those
+/// would stay open.
+///
+/// # Safety
+/// `recvmsg` has filled in the header and what it names, and nobody owns the descriptors.
+unsafe fn owned(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut descriptors = Vec::new();
+    // SAFETY: the macro looks at a header that was filled in.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: null, or within the space that the header names, which is aligned as a `u64` is.
+    while let Some(message) = unsafe { at.as_ref() } {
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: its data begins within the same space, at such an alignment.
+            let data = unsafe { libc::CMSG_DATA(at) }.cast::<RawFd>();
+            let bytes = message.cmsg_len - (data.addr() - at.addr());
+            for place in 0..bytes / size_of::<RawFd>() {
+                // SAFETY: so many descriptors lie there, and the kernel made them for us with this very packet.
+                descriptors.push(unsafe { OwnedFd::from_raw_fd(data.add(place).read()) });
+            }
+        }
+        // SAFETY: as above; what follows is still in the same header's space.
+        at = unsafe { libc::CMSG_NXTHDR(header, at) };
+    }
+    descriptors
 }
 
 /// Closes every descriptor from `first` on but these (`close_range(2)`). For a process that is about to exec:
@@ -117,6 +153,20 @@ mod tests {
         send(here.as_fd(), b"0123456789", &[]).unwrap();
         let error = receive(there.as_fd(), &mut [0; 4]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+    }
+
+    #[test]
+    fn what_came_of_descriptors_that_do_not_fit_is_closed() {
+        let (here, there) = pair();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        // SAFETY: the call takes integers alone.
+        unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        send(here.as_fd(), b"store x", &[writer.as_fd(); 3]).unwrap();
+        drop(writer);
+        // Room for two of them, as for a process that may open two more.
+        let error = receive_with(there.as_fd(), &mut [0; 64], &mut [0; 3]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "a writer is left");
     }
 
     #[test]
