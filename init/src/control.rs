@@ -18,11 +18,11 @@ use std::ops::Bound;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::descriptors;
 
-/// Most names in the store of descriptors, so that a client gone wild cannot
-/// take all that PID 1 may open.
-const MOST_NAMES: usize = 4096;
-/// What PID 1 may open: several descriptors under each name.
+/// What PID 1 may open. The store of descriptors has no more than half of it, so that a client gone
+/// wild cannot take all.
 const MOST_OPEN: u64 = 32 * 1024;
+/// Most clients.
+const MOST_CLIENTS: usize = 256;
 
 #[derive(Debug)]
 struct Client {
@@ -37,6 +37,7 @@ pub struct Control {
     clients: BTreeMap<u32, Client>,
     next_client: u32,
     kept: BTreeMap<String, Vec<OwnedFd>>,
+    most_kept: usize,
     buffer: Vec<u8>,
 }
 
@@ -62,14 +63,13 @@ impl Control {
         listen(&socket, Backlog::new(64).unwrap_or(Backlog::MAXCONN)).context(doing)?;
         poller.add(&socket, Token::Control)?;
         // A thousand containers are more than the kernel's usual limit.
-        sys::process::may_open(MOST_OPEN);
-        Ok(Self {
-            socket,
-            clients: BTreeMap::new(),
-            next_client: 0,
-            kept: BTreeMap::new(),
-            buffer: Vec::new(),
-        })
+        let most_kept = sys::process::may_open(MOST_OPEN) / 2;
+        Ok(Self::new(socket, most_kept as usize))
+    }
+
+    fn new(socket: OwnedFd, most_kept: usize) -> Self {
+        let (clients, kept) = (BTreeMap::new(), BTreeMap::new());
+        Self { socket, clients, next_client: 0, kept, most_kept, buffer: Vec::new() }
     }
 
     /// Takes a new client, if it is root's.
@@ -77,6 +77,16 @@ impl Control {
         let Ok(client) = sys::socket::accept(self.socket.as_fd()) else { return };
         if !getsockopt(&client, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0) {
             return;
+        }
+        self.admit(client, poller);
+    }
+
+    /// Where there are too many, the first that waits for no exits gives way: it has had its answer.
+    fn admit(&mut self, client: OwnedFd, poller: &Poller) {
+        if self.clients.len() >= MOST_CLIENTS {
+            let idle = self.clients.iter().find(|(_, client)| !client.subscribed);
+            let Some(number) = idle.map(|(number, _)| *number) else { return };
+            self.clients.remove(&number);
         }
         if poller.add(&client, Token::Client(self.next_client)).is_ok() {
             self.clients.insert(self.next_client, Client { socket: client, subscribed: false });
@@ -163,8 +173,9 @@ impl Control {
         if descriptors.is_empty() || descriptors.len() > MAX_DESCRIPTORS {
             return Err(format!("store takes 1 to {MAX_DESCRIPTORS} descriptors, not {}", descriptors.len()));
         }
-        if self.kept.len() >= MOST_NAMES && !self.kept.contains_key(&name) {
-            return Err(format!("{MOST_NAMES} names are kept already"));
+        let others = self.kept.iter().filter(|(other, _)| **other != name).map(|(_, kept)| kept.len());
+        if others.sum::<usize>() + descriptors.len() > self.most_kept {
+            return Err(format!("no more than {} descriptors are kept", self.most_kept));
         }
         self.kept.insert(name, descriptors);
         Ok(())
@@ -208,6 +219,33 @@ fn list(answer: &mut String, lines: impl Iterator<Item = impl fmt::Display>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::socketpair;
+
+    fn end() -> OwnedFd {
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap().0
+    }
+
+    #[test]
+    fn the_store_counts_descriptors_and_not_names() {
+        let mut control = Control::new(end(), 3);
+        let mut store =
+            |name: &str, count| control.store(name.to_owned(), (0..count).map(|_| end()).collect()).is_ok();
+        assert!(store("a", 2) && !store("b", 2) && store("b", 1) && !store("c", 1));
+        assert!(store("a", 2), "in place of what was there");
+        assert!(!store("a", 3));
+    }
+
+    #[test]
+    fn of_too_many_clients_the_first_that_waits_for_nothing_gives_way() {
+        let (mut control, poller) = (Control::new(end(), 0), Poller::new().unwrap());
+        control.admit(end(), &poller);
+        control.clients.get_mut(&0).unwrap().subscribed = true;
+        for _ in 0..MOST_CLIENTS + 1 {
+            control.admit(end(), &poller);
+        }
+        let numbers: Vec<u32> = control.clients.keys().copied().collect();
+        assert_eq!((numbers.len(), numbers[0], numbers[1]), (MOST_CLIENTS, 0, 3));
+    }
 
     #[test]
     fn a_list_ends_with_the_packet() {

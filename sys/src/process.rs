@@ -303,21 +303,22 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Lets this process open so many files, or as many as it may (`RLIMIT_NOFILE` of setrlimit(2)). A greater
-/// limit stays.
-pub fn may_open(most: u64) {
+/// Lets this process open so many files, or as many as it may (`RLIMIT_NOFILE` of setrlimit(2)), and returns
+/// how many. A greater limit stays.
+pub fn may_open(most: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit through the pointer.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 || limit.rlim_cur >= most {
-        return;
+        return limit.rlim_cur;
     }
     for hard in [limit.rlim_max.max(most), limit.rlim_max] {
         let wanted = libc::rlimit { rlim_cur: most.min(hard), rlim_max: hard };
         // SAFETY: the kernel reads one rlimit through the pointer.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {
-            return;
+            return wanted.rlim_cur;
         }
     }
+    limit.rlim_cur
 }
 
 /// How many files a program of ours may open at most, for a process that may not raise that
