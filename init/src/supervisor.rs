@@ -303,9 +303,6 @@ impl Unit {
 
     fn configured(name: &str, service: &spec::node::Service) -> Result<Self> {
         let no_zero = || Error("a zero byte in its command or environment".to_owned());
-        if !service.command.first().is_some_and(|program| program.starts_with('/')) {
-            return Err(Error("command must begin with an absolute path".to_owned()));
-        }
         let argv: std::result::Result<Vec<CString>, _> =
             service.command.iter().map(|word| CString::new(word.as_str())).collect();
         let env: std::result::Result<Vec<CString>, _> =

@@ -1,6 +1,6 @@
 //! `resources` and `rlimits`: how much the container may have.
 
-use spec::bundle::{Cpu, Memory, Pids, Resources, Rlimit};
+use spec::bundle::{Cpu, Memory, Pids, RLIMITS, Resources, Rlimit};
 use spec::node::Container;
 use spec::quantity::Bytes;
 
@@ -10,26 +10,6 @@ const PERIOD: u64 = 100_000;
 /// Open files: a modest soft limit, because some programs walk all up to it, and how far a
 /// program may raise it.
 const FILES: (u64, u64) = (1024, 524_288);
-
-/// The names of setrlimit(2), without `RLIMIT_`.
-const NAMES: [&str; 16] = [
-    "AS",
-    "CORE",
-    "CPU",
-    "DATA",
-    "FSIZE",
-    "LOCKS",
-    "MEMLOCK",
-    "MSGQUEUE",
-    "NICE",
-    "NOFILE",
-    "NPROC",
-    "RSS",
-    "RTPRIO",
-    "RTTIME",
-    "SIGPENDING",
-    "STACK",
-];
 
 /// Limits of its cgroup.
 pub fn resources(container: &Container) -> Result<Resources, String> {
@@ -83,7 +63,7 @@ pub fn rlimits(container: &Container, most_files: Option<u64>) -> Result<Vec<Rli
     let mut limits = Vec::new();
     for (name, limit) in &container.ulimits {
         let upper = name.to_ascii_uppercase();
-        if !NAMES.contains(&upper.as_str()) {
+        if !RLIMITS.contains(&upper.as_str()) {
             return Err(format!("ulimits.{name}: there is no such limit"));
         }
         limits.push(Rlimit { kind: format!("RLIMIT_{upper}"), soft: limit.soft, hard: limit.hard });

@@ -8,7 +8,7 @@
 use super::{Step, has, memory_policy, personality, refuse, scheduling, selinux};
 use crate::error::{Error, Result};
 use crate::seccomp;
-use spec::bundle::{CAPABILITIES, Capabilities, Linux, NamespaceKind, Process, Seccomp};
+use spec::bundle::{CAPABILITIES, Capabilities, Linux, NamespaceKind, Process, RLIMITS, Seccomp};
 use std::collections::BTreeSet;
 use sys::trampoline;
 
@@ -31,26 +31,6 @@ pub struct Rlimit {
     /// Ceiling.
     pub hard: u64,
 }
-
-/// Names of limits by their number.
-const RLIMITS: [&str; 16] = [
-    "CPU",
-    "FSIZE",
-    "DATA",
-    "STACK",
-    "CORE",
-    "RSS",
-    "NPROC",
-    "NOFILE",
-    "MEMLOCK",
-    "AS",
-    "LOCKS",
-    "SIGPENDING",
-    "MSGQUEUE",
-    "NICE",
-    "RTPRIO",
-    "RTTIME",
-];
 
 /// The steps of a process that `exec` adds, once it is in the container of this name, if it is to have a session keyring.
 ///

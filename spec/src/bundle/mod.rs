@@ -20,7 +20,9 @@ pub use linux::{
     Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice, Personality,
     TimeOffset,
 };
-pub use process::{Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, Rlimit, Scheduler, User};
+pub use process::{
+    Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, RLIMITS, Rlimit, Scheduler, User,
+};
 pub use resources::{
     BlockIo, Cpu, DeviceRule, HugepageLimit, InterfacePriority, Memory, NetworkClass, Pids, Rdma, Resources,
     ThrottleDevice, WeightDevice,

@@ -306,6 +306,11 @@ impl Mount {
             Self::Bind { target, .. } | Self::Tmpfs { target, .. } | Self::Volume { target, .. } => target,
         }
     }
+
+    /// What of the node it shows, by its path.
+    pub fn source(&self) -> Option<&str> {
+        if let Self::Bind { source, .. } = self { Some(source) } else { None }
+    }
 }
 
 /// Whose namespace it is.

@@ -1,6 +1,7 @@
 //! Layers of configuration: each checked by itself, then merged.
 
 use super::Node;
+use super::check::{Wrong, check};
 use crate::value::{self, Fault};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -53,10 +54,34 @@ impl Error {
         Self { position, ..Self::of_the_whole(layer, fault) }
     }
 
+    /// The value's place in the last layer that has it; of what no layer says, that of the table above it.
+    fn refused(layers: &[Layer], wrong: &Wrong) -> Self {
+        let found = (1..=wrong.keys.len()).rev().find_map(|depth| place(layers, &wrong.keys[..depth]));
+        let layer = found.as_ref().map(|(layer, _)| *layer).or(layers.last());
+        Self {
+            origin: layer.map(|layer| layer.origin.clone()).unwrap_or_default(),
+            position: found.map(|(layer, start)| position(&layer.text, start)),
+            message: wrong.to_string(),
+        }
+    }
+
     /// Its place, if it has one, is in the text of some layer, nobody knows which.
     fn of_the_whole(layer: &Layer, fault: &Fault) -> Self {
         Self { origin: layer.origin.clone(), position: None, message: fault.to_string() }
     }
+}
+
+/// The last layer that has a key, and where its value begins, or of a table its name.
+fn place<'l>(layers: &'l [Layer], keys: &[String]) -> Option<(&'l Layer, usize)> {
+    layers.iter().rev().find_map(|layer| {
+        let root = DeTable::parse(&layer.text).ok()?;
+        let (last, way) = keys.split_last()?;
+        let table =
+            way.iter().try_fold(root.get_ref(), |table, key| table.get(&**key)?.get_ref().as_table())?;
+        let (key, value) = table.get_key_value(&**last)?;
+        let span = if value.get_ref().is_table() { key.span() } else { value.span() };
+        Some((layer, span.start))
+    })
 }
 
 /// Line and column of a byte offset, both counted from 1, columns in characters.
@@ -74,16 +99,19 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
 ///
 /// A layer may leave out what another gives (a container's `image`, say), so
 /// what is missing is judged in the merged whole and named with the last layer.
+/// So are ranges, and values that must go with one another, each named with the last layer that has it.
 ///
 /// # Errors
-/// The first layer that is not TOML, has an unknown key, a wrong type or a
-/// value out of range; or the last one when the whole is incomplete.
+/// The first layer that is not TOML, has an unknown key or a wrong type; the last one when the whole
+/// is incomplete; that with a value out of range.
 pub fn load(layers: &[Layer]) -> Result<Node, Error> {
-    load_part(layers)
+    let node = load_part(layers)?;
+    check(&node).map_err(|wrong| Error::refused(layers, &wrong))?;
+    Ok(node)
 }
 
 /// As [`load`], for a program that needs a few of the keys and is small for it: `T`
-/// names those; the rest PID 1 has checked before it wrote the layers.
+/// names those; the rest, and ranges, PID 1 has checked before it wrote the layers.
 ///
 /// # Errors
 /// As [`load`], of the keys that `T` knows.

@@ -2,7 +2,7 @@
 //!
 //! One strict file: an unknown key, a wrong type or a value out of range is an
 //! error with line and column. It may come in layers (image, drive, command
-//! line); [`load`] checks each by itself and merges them. `docs/configuration.md`
+//! line); [`load`] merges them and judges the whole. `docs/configuration.md`
 //! tells users the same.
 
 /// Makes a type that has `FromStr` readable from a TOML string.
@@ -21,6 +21,7 @@ pub(crate) use deserialize_from_str;
 
 mod attachment;
 mod bridge;
+mod check;
 mod cluster;
 mod container;
 mod layers;
