@@ -47,8 +47,11 @@ fn start() {
         crash::install_hook();
         boot::run();
     }
-    if std::env::args().nth(1).as_deref() == Some(unmount::ARGUMENT) {
-        return unmount::run();
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next().as_deref().and_then(|word| word.to_str()), arguments.next()) {
+        (Some(unmount::ARGUMENT), None) => return unmount::run(),
+        (Some(unmount::DETACH), Some(target)) => return unmount::detach(&target),
+        _ => {}
     }
     eprintln!("init: this is PID 1 of a Skerry node and does nothing as any other process");
     std::process::exit(1);

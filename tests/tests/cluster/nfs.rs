@@ -92,3 +92,27 @@ fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
     cluster.kubectl("delete pv far --timeout=300s")?;
     node.power_off()
 }
+
+#[test]
+#[ignore = "long"]
+fn a_file_server_that_is_gone_does_not_hold_a_nodes_own_disk_at_its_end() -> Result {
+    let cluster = Cluster::shared()?;
+    let server = cluster.file_server()?;
+    let node = cluster.node("archivist")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/archivist --timeout=1s")?;
+    cluster.kubectl("create namespace archive")?;
+    cluster.run_until("kubectl -n archive get serviceaccount default")?;
+    // It writes to the end, so that something waits for the server.
+    let writes = pod("writes", r#""nfs": { "server": "10.30.0.1", "path": "/data" }"#)
+        .replace("until [ -e /end ]", "while echo more >>/data/log")
+        .replace("clerk", "archivist")
+        .replace("\"files\"", "\"archive\"");
+    cluster.apply(&writes)?;
+    cluster.run_until("kubectl -n archive wait --for=condition=Ready pod/writes --timeout=1s")?;
+    drop(server);
+    node.machine().power_button()?;
+    node.console().wait_for("skerry: all file systems unmounted; power off")?;
+    node.machine().wait_off()?;
+    cluster.kubectl("delete namespace archive --timeout=300s --wait=false")?;
+    Ok(())
+}
