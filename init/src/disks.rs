@@ -3,13 +3,17 @@
 use crate::command_line::Want;
 use crate::modules::Modules;
 use crate::uevent::Socket;
-use crate::volume::{HEAD, Volume, identify};
+use crate::volume::{HEAD, Volume, identify, label_in, root_directory};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
+
+/// How much of a vfat's root directory is looked at.
+const ROOT_DIRECTORY: usize = 64 << 10;
 
 /// A block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +121,17 @@ fn read_volume(mut file: File) -> Option<Volume> {
     file.read_exact(&mut head[..4096]).ok()?;
     let second = 32 * 1024;
     let _ = file.seek(SeekFrom::Start(second as u64)).and_then(|_| file.read_exact(&mut head[second..]));
-    identify(&head)
+    let volume = identify(&head)?;
+    let own = (volume.kind == "vfat").then(|| read_root_label(&file, &head)).flatten();
+    Some(Volume { label: own.unwrap_or(volume.label), ..volume })
+}
+
+/// The label in a vfat's root directory.
+fn read_root_label(file: &File, head: &[u8]) -> Option<String> {
+    let (offset, length) = root_directory(head)?;
+    let mut directory = vec![0; length.min(ROOT_DIRECTORY)];
+    file.read_exact_at(&mut directory, offset).ok()?;
+    label_in(&directory)
 }
 
 /// The wanted disk, if it is there.

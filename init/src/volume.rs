@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | erofs | `e2 e1 f5 e0` at 1024 | 16 bytes at 1088 |
 //! | ext4 | `53 ef` at 1080 | 16 bytes at 1144 |
-//! | vfat | `FAT` at 82 or 54, `55 aa` at 510 | 11 bytes at 71 or 43 |
+//! | vfat | `FAT` at 82 or 54, `55 aa` at 510 | of the root directory, else 11 bytes at 71 or 43 |
 //! | iso9660 | `CD001` at 32769 | 32 bytes at 32808 |
+//!
+//! Windows writes a vfat's label into the root directory alone: an entry with the attribute 08 (Microsoft's
+//! "FAT: General Overview of On-Disk Format", 6).
 
 /// Bytes from the start that [`identify`] looks at.
 pub const HEAD: usize = 32_808 + 32;
@@ -43,6 +46,36 @@ pub fn identify(head: &[u8]) -> Option<Volume> {
     }
 }
 
+/// Where the root directory of the vfat that begins with `head` lies, and its length; of FAT32, that of
+/// its first cluster.
+pub fn root_directory(head: &[u8]) -> Option<(u64, usize)> {
+    let number = |offset: usize, length: usize| {
+        let bytes = head.get(offset..offset + length)?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let (sector, cluster, entries) = (number(11, 2)?, number(13, 1)?, number(17, 2)?);
+    let table = match number(22, 2)? {
+        0 => number(36, 4)?,
+        short => short,
+    };
+    let tables = number(14, 2)? + number(16, 1)? * table;
+    match entries {
+        0 => {
+            let before = number(44, 4)?.checked_sub(2)? * cluster;
+            Some(((tables + before) * sector, (cluster * sector) as usize))
+        }
+        entries => Some((tables * sector, entries as usize * 32)),
+    }
+}
+
+/// The label that a vfat's root directory has.
+pub fn label_in(directory: &[u8]) -> Option<String> {
+    let mut entries = directory.chunks_exact(32).take_while(|entry| entry[0] != 0);
+    // A part of a long name has the attributes of a label, too; a removed entry begins with e5.
+    let is_label = |entry: &&[u8]| entry[0] != 0xe5 && entry[11] & 0x18 == 0x08 && entry[11] & 0x3f != 0x0f;
+    entries.find(is_label).map(|label| String::from_utf8_lossy(&label[..11]).trim_end().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +101,40 @@ mod tests {
         for (kind, parts) in cases {
             assert_eq!(identify(&head(parts)), Some(Volume { kind, label: "LABEL".into() }));
         }
+    }
+
+    #[test]
+    fn the_root_directory_of_a_vfat_is_found() {
+        // Sectors of 512 bytes, 4 a cluster, 32 of them before two tables.
+        let fat16 = head(&[(11, &[0, 2, 4, 32, 0, 2, 0, 2]), (22, &[9, 0])]);
+        assert_eq!(root_directory(&fat16), Some(((32 + 18) * 512, 512 * 32)));
+        let fat32 = head(&[(11, &[0, 2, 4, 32, 0, 2, 0, 0]), (36, &[0, 1, 0, 0]), (44, &[3])]);
+        assert_eq!(root_directory(&fat32), Some(((32 + 512 + 4) * 512, 4 * 512)));
+        let noise = vec![0xff; HEAD];
+        assert!(root_directory(&noise).is_some_and(|(offset, length)| offset > 0 && length <= 1 << 24));
+        assert_eq!(root_directory(&[0; 40]), None);
+        assert_eq!(root_directory(&[0; HEAD]), None);
+    }
+
+    #[test]
+    fn a_label_is_told_from_files_and_parts_of_long_names() {
+        let entry = |name: &[u8; 11], attributes: u8| {
+            let mut entry = vec![0; 32];
+            entry[..11].copy_from_slice(name);
+            entry[11] = attributes;
+            entry
+        };
+        let before = [
+            entry(b"\xe5LD        ", 0x08),
+            entry(b"Along name.", 0x0f),
+            entry(b"FILE    TXT", 0x20),
+            entry(b"FOLDER     ", 0x10),
+        ];
+        let with = [&before[..], &[entry(b"SKERRY     ", 0x08)]].concat().concat();
+        assert_eq!(label_in(&with).as_deref(), Some("SKERRY"));
+        assert_eq!(label_in(&before.concat()), None);
+        let behind_the_end = [entry(&[0; 11], 0), entry(b"SKERRY     ", 0x28)].concat();
+        assert_eq!(label_in(&behind_the_end), None);
     }
 
     #[test]
