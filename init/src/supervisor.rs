@@ -349,6 +349,10 @@ impl Unit {
             self.cgroup = open_cgroup(&self.cgroup_path());
         }
         let ready = self.asks_ready.then(std::io::pipe).transpose().context(|| "create a pipe")?;
+        // A process that runs is never counted as one that could not be started.
+        if let Some((reader, _)) = &ready {
+            poller.add(reader, Token::Ready(index))?;
+        }
         let Some((_, writer)) = &self.output else { return Ok(()) };
         let mut descriptors = vec![null, writer.as_fd(), writer.as_fd()];
         descriptors.extend(ready.as_ref().map(|(_, writer)| writer.as_fd()));
@@ -361,10 +365,7 @@ impl Unit {
             oom_score_adj: (!self.prefixed).then_some(c"-900"),
         });
         self.pid = Some(pid.context(|| format!("start {}", self.argv[0].to_string_lossy()))?);
-        if let Some((reader, _)) = ready {
-            poller.add(&reader, Token::Ready(index))?;
-            self.ready = Some(reader);
-        }
+        self.ready = ready.map(|(reader, _)| reader);
         Ok(())
     }
 
