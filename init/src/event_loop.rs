@@ -73,7 +73,7 @@ impl Machine {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let progress = self.progress.as_ref().map(|progress| progress.deadline);
+        let progress = self.progress.as_ref().and_then(Progress::due);
         let watchdog = self.watchdog.as_ref().map(Watchdog::deadline);
         let next = [self.supervisor.deadline(), progress, watchdog].into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_sub(now()))
@@ -225,7 +225,8 @@ impl Machine {
     }
 
     fn off(&mut self, how: Shutdown) {
-        if let Some(watchdog) = self.watchdog.take() {
+        let stays = how == Shutdown::Reboot && self.watchdog.as_mut().is_some_and(Watchdog::outlast_reboot);
+        if !stays && let Some(watchdog) = self.watchdog.take() {
             watchdog.disarm();
         }
         let left = unmount::left(&unmount::mounted());

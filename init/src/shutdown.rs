@@ -54,6 +54,11 @@ impl Progress {
         self.deadline = self.deadline.min(now + limit(self.phase, true));
     }
 
+    /// When there is something to do, whatever happens; never once all is done.
+    pub fn due(&self) -> Option<Duration> {
+        (self.phase != Phase::Off).then_some(self.deadline)
+    }
+
     /// Goes on when the phase's work is done or its time is over. Returns the
     /// phase that begins, and whether the one before ran out of time.
     pub fn step(&mut self, done: bool, now: Duration) -> Option<(Phase, bool)> {
@@ -98,8 +103,10 @@ mod tests {
         let mut progress = Progress::begin(Shutdown::PowerOff, at(0));
         assert_eq!(progress.step(false, at(1)), None);
         for phase in [Phase::Terminate, Phase::Kill, Phase::Unmount, Phase::Off] {
+            assert_eq!(progress.due(), Some(progress.deadline));
             assert_eq!(progress.step(true, at(1)), Some((phase, false)));
         }
+        assert_eq!(progress.due(), None, "a machine that does not go off waits");
         assert_eq!(progress.step(true, at(1)), None);
     }
 

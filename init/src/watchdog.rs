@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 const DEVICE: &str = "/dev/watchdog";
+/// How long a reboot may take, the firmware's part included.
+const REBOOT: u32 = 600;
 
 /// An armed watchdog.
 #[derive(Debug)]
@@ -47,9 +49,22 @@ impl Watchdog {
     /// Pings if it is due.
     pub fn tick(&mut self) {
         if now() >= self.due {
-            let _ = self.device.write_all(b"\0");
-            self.due = now() + self.period;
+            self.ping();
         }
+    }
+
+    fn ping(&mut self) {
+        let _ = self.device.write_all(b"\0");
+        self.due = now() + self.period;
+    }
+
+    /// From now on it resets a machine that hangs on its way to the next boot. One that cannot wait so
+    /// long might reset the firmware again and again: that is said by `false`.
+    pub fn outlast_reboot(&mut self) -> bool {
+        let waits =
+            sys::watchdog::set_timeout(self.device.as_fd(), REBOOT).is_ok_and(|seconds| seconds >= REBOOT);
+        self.ping();
+        waits
     }
 
     /// Disarms it (the "magic close" of the watchdog API).

@@ -97,7 +97,8 @@ fn a_request_at_the_control_socket_halts() -> Result {
 
 #[test]
 fn a_node_that_reboots_comes_up_again() -> Result {
-    let node = Node::new().boot()?;
+    // Armed for the reboot: the next boot is none that it ends.
+    let node = Node::new().watchdog().boot()?;
     node.console().wait_for("probe: ready")?;
     let later = node.console().from_now();
     node.begin("kill -TERM 1")?;
