@@ -210,6 +210,7 @@ fn assemble(boot: Boot) -> Result<Machine> {
         signals,
         control,
         exits: Exits::default(),
+        some_ended: false,
         modules: boot.modules,
         devices: boot.devices,
         button: None,

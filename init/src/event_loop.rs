@@ -23,6 +23,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 use sys::process::{Spawn, has_children, kill, peek_ended, reap, spawn};
 
+/// How many are reaped before all else has its turn again: who makes orphans without end would keep
+/// PID 1 from its clients and its watchdog.
+const AT_ONCE: usize = 256;
+
 /// Everything that PID 1 looks after.
 pub struct Machine {
     /// What it waits for.
@@ -35,6 +39,8 @@ pub struct Machine {
     pub control: Option<Control>,
     /// Orphans' ends.
     pub exits: Exits,
+    /// Whether there may be processes that have ended and are not reaped yet.
+    pub some_ended: bool,
     /// Kernel modules for devices that come.
     pub modules: Modules,
     /// Devices that come.
@@ -73,6 +79,9 @@ impl Machine {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        if self.some_ended {
+            return Some(Duration::ZERO);
+        }
         let progress = self.progress.as_ref().and_then(Progress::due);
         let watchdog = self.watchdog.as_ref().map(Watchdog::deadline);
         let next = [self.supervisor.deadline(), progress, watchdog].into_iter().flatten().min();
@@ -81,7 +90,7 @@ impl Machine {
 
     fn handle(&mut self, token: Token) {
         match token {
-            Token::Signals => self.take_signals(),
+            Token::Signals => self.take_signal(),
             Token::Control => self.with_control(|control, machine| control.accept(&machine.poller)),
             Token::Client(number) => self.serve(number),
             Token::Output(index) => self.supervisor.output(index),
@@ -96,6 +105,9 @@ impl Machine {
     }
 
     fn tick(&mut self) {
+        if self.some_ended {
+            self.reap_some();
+        }
         self.supervisor.tick(&self.poller);
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.tick();
@@ -103,19 +115,22 @@ impl Machine {
         self.go_down();
     }
 
-    fn take_signals(&mut self) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            let signal = info.ssi_signo as i32;
-            match power::asked_by(signal) {
-                Some(how) => self.shut_down(how),
-                None => self.reap_all(),
-            }
+    /// Takes one; the next is a turn of its own.
+    fn take_signal(&mut self) {
+        let Ok(Some(info)) = self.signals.read_signal() else { return };
+        match power::asked_by(info.ssi_signo as i32) {
+            Some(how) => self.shut_down(how),
+            None => self.some_ended = true,
         }
     }
 
     /// The one place that reaps.
-    fn reap_all(&mut self) {
-        while let Some(ended) = peek_ended() {
+    fn reap_some(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(ended) = peek_ended() else {
+                self.some_ended = false;
+                return;
+            };
             let helper = self.helper.as_mut().filter(|helper| helper.0 == ended.pid);
             if let Some(helper) = helper {
                 helper.1 = true;
