@@ -48,6 +48,8 @@ pub struct Socket(OwnedFd);
 
 /// The group in which the kernel itself speaks.
 const KERNEL: u32 = 1;
+/// How many messages are taken before all else has its turn again.
+const AT_ONCE: usize = 1024;
 
 impl Socket {
     /// Opens it without blocking, with room for a burst of events.
@@ -63,21 +65,33 @@ impl Socket {
         opened.map(Self).context(|| "listen to device events")
     }
 
-    /// Everything that has come. A burst that did not fit is said; what was lost
-    /// of it is found by the next look at the devices.
+    /// What has come, so much at a time. Of a burst that did not fit, what was lost is found by a look at the devices.
     pub fn drain(&self) -> Vec<Event> {
-        let mut events = Vec::new();
         let mut buffer = [0; 8192];
-        loop {
-            match recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut buffer) {
-                // Others may send here; the kernel's own messages come from port 0.
-                Ok((length, Some(from))) if from.pid() == 0 => events.extend(parse(&buffer[..length])),
-                Err(Errno::ENOBUFS) => say!("device events were lost: too many at once"),
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return events,
-            }
+        collect(|| {
+            let (length, from) = recvfrom::<NetlinkAddr>(self.0.as_raw_fd(), &mut buffer)?;
+            // Others may send here; the kernel's own messages come from port 0.
+            Ok(from.filter(|from| from.pid() == 0).and_then(|_| parse(&buffer[..length])))
+        })
+    }
+}
+
+fn collect(mut next: impl FnMut() -> nix::Result<Option<Event>>) -> Vec<Event> {
+    let (mut events, mut lost) = (Vec::new(), false);
+    for _ in 0..AT_ONCE {
+        match next() {
+            Ok(event) => events.extend(event),
+            Err(Errno::ENOBUFS) => lost = true,
+            Err(Errno::EINTR) => {}
+            Err(_) => break,
         }
     }
+    if lost {
+        say!("device events were lost: too many at once; looking at all devices");
+        let aliases = present_devices().into_iter();
+        events.extend(aliases.map(|alias| Event { modalias: Some(alias), ..Event::default() }));
+    }
+    events
 }
 
 impl AsFd for Socket {
@@ -134,6 +148,20 @@ mod tests {
     fn a_name_that_is_no_text_harms_nothing_else() {
         let event = parse(b"add@/devices/x\0ACTION=add\0NAME=\"\xff\"\0MODALIAS=usb:v1\0").unwrap();
         assert_eq!(event.modalias.as_deref(), Some("usb:v1"));
+    }
+
+    #[test]
+    fn what_was_lost_is_looked_for() {
+        let mut answers = vec![Err(Errno::EAGAIN), Ok(parse(b"add@/x\0ACTION=add\0")), Err(Errno::ENOBUFS)];
+        let events = collect(|| answers.pop().unwrap());
+        assert_eq!(events[0].action, "add");
+        let looked: Vec<_> = events[1..].iter().filter_map(|event| event.modalias.clone()).collect();
+        assert_eq!(looked, present_devices());
+    }
+
+    #[test]
+    fn a_storm_of_events_has_an_end() {
+        assert_eq!(collect(|| Ok(parse(b"add@/x\0ACTION=add\0"))).len(), AT_ONCE);
     }
 
     #[test]
