@@ -1,5 +1,6 @@
 //! A clock that is certainly wrong is set to the latest time that is certainly
-//! past: the image's own, or that of the last shutdown.
+//! past: the image's own, or that of the last shutdown. A clock that was far ahead then must not make
+//! every later one wrong, so [`MOST`] bounds what counts.
 
 use crate::error::{Context, Result};
 use nix::sys::time::TimeSpec;
@@ -9,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970 at the last shutdown, on the data disk.
 const FILE: &str = "/var/lib/skerry/clock";
+/// How long an image is used at most: 15 years, in seconds.
+const MOST: u64 = 15 * 31_557_600;
 
 /// Seconds since 1970.
 pub fn seconds() -> u64 {
@@ -18,7 +21,11 @@ pub fn seconds() -> u64 {
 /// Sets the clock when it is behind; returns by how much it was, in seconds.
 pub fn raise(image_time: Option<u64>) -> Result<Option<u64>> {
     let kept = fs::read_to_string(FILE).ok().and_then(|text| text.trim().parse().ok());
-    let Some(floor) = image_time.max(kept) else { return Ok(None) };
+    let counts = kept.filter(|kept| *kept <= latest(image_time));
+    if counts != kept {
+        say!("clock: the time of the last shutdown does not count: it is years after the image's");
+    }
+    let Some(floor) = image_time.max(counts) else { return Ok(None) };
     let behind = floor.saturating_sub(seconds());
     if behind == 0 {
         return Ok(None);
@@ -26,6 +33,11 @@ pub fn raise(image_time: Option<u64>) -> Result<Option<u64>> {
     let time = TimeSpec::from(Duration::from_secs(floor));
     clock_settime(ClockId::CLOCK_REALTIME, time).context(|| "set the clock")?;
     Ok(Some(behind))
+}
+
+/// The latest time that can be past; without an image's, the end of 32 bits.
+fn latest(image_time: Option<u64>) -> u64 {
+    image_time.map_or(u32::MAX.into(), |time| time.saturating_add(MOST))
 }
 
 /// Keeps the time for the next boot.
@@ -56,6 +68,15 @@ fn format_utc(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_far_after_the_image_does_not_count() {
+        let built = 1_795_000_000;
+        assert_eq!(format_utc(built), "2026-11-18T11:06:40Z");
+        assert_eq!(format_utc(latest(Some(built))), "2041-11-18T05:06:40Z");
+        assert_eq!(format_utc(latest(None)), "2106-02-07T06:28:15Z");
+        assert_eq!(latest(Some(u64::MAX)), u64::MAX);
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {
