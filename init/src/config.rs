@@ -93,7 +93,7 @@ impl Config {
             let origins: Vec<&str> = self.layers.iter().map(|(_, layer)| &*layer.origin).collect();
             return if origins.is_empty() { "defaults".to_owned() } else { origins.join(", ") };
         }
-        let kept = read_layers(paths::LAST_GOOD_CONFIG);
+        let kept = read_layers(Path::new(paths::LAST_GOOD_CONFIG)).unwrap_or_default();
         if !kept.is_empty()
             && let Ok(node) = load_named(&kept)
         {
@@ -110,7 +110,8 @@ impl Config {
     /// whole and `keep` says that the data outlives this boot, as the last good ones.
     pub fn publish(&self, keep: bool) -> Result<()> {
         write_layers(paths::CONFIG_LAYERS, &self.layers)?;
-        if !keep || !self.whole || same(&read_layers(paths::LAST_GOOD_CONFIG), &self.layers) {
+        let kept = read_layers(Path::new(paths::LAST_GOOD_CONFIG));
+        if !keep || !self.whole || kept.is_some_and(|kept| same(&kept, &self.layers)) {
             return Ok(());
         }
         let (kept, fresh) = (paths::LAST_GOOD_CONFIG, format!("{}.new", paths::LAST_GOOD_CONFIG));
@@ -150,19 +151,19 @@ fn write_layers(folder: &str, layers: &[(String, Layer)]) -> Result<()> {
     Ok(())
 }
 
-fn read_layers(folder: &str) -> Vec<(String, Layer)> {
-    let mut layers: Vec<(String, Layer)> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok().filter(|name| name.ends_with(".toml"))?;
-            let path = format!("{folder}/{name}");
-            read_limited(&path, &path).ok().flatten().map(|layer| (name, layer))
-        })
-        .collect();
-    layers.sort_by(|one, other| one.0.cmp(&other.0));
-    layers
+/// Nothing when one cannot be read: what is left without it was never in force.
+fn read_layers(folder: &Path) -> Option<Vec<(String, Layer)>> {
+    let mut layers = Vec::new();
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.ends_with(".toml") {
+            let path = entry.path().display().to_string();
+            let layer = read_limited(&path, &path).map_err(|error| say!("configuration: {error}")).ok()?;
+            layers.extend(layer.map(|layer| (name, layer)));
+        }
+    }
+    layers.sort_by(|one: &(String, Layer), other| one.0.cmp(&other.0));
+    Some(layers)
 }
 
 /// A file's text, or nothing when there is no such file.
@@ -327,6 +328,21 @@ mod tests {
     fn noise_is_refused_with_line_and_column() {
         let error = text_of(b"a = 1\nb = \xff".to_vec(), "f").unwrap_err();
         assert_eq!(error.0, "f:2:5: not UTF-8");
+    }
+
+    #[test]
+    fn layers_of_which_one_cannot_be_read_are_none() {
+        let folder = std::env::temp_dir().join(format!("skerry-init-layers-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, bytes) in [("10-drive.toml", &b"a = 1"[..]), ("00-image.toml", b""), ("note", b"\xff")] {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+        let names: Vec<String> = read_layers(&folder).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["00-image.toml", "10-drive.toml"]);
+        fs::write(folder.join("10-drive.toml"), b"a = \xff").unwrap();
+        assert!(read_layers(&folder).is_none());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(read_layers(&folder).is_none());
     }
 
     #[test]
