@@ -90,6 +90,29 @@ fn only_what_differs_is_written_and_others_routes_stay() {
 }
 
 #[test]
+fn a_way_that_went_with_the_nodes_address_is_made_again() {
+    let cluster = joined(SAME_SUBNET, SAME);
+    let list = || cluster.run("ip route show proto 83");
+    let before = list();
+    cluster.run("ip address del 192.0.2.2/24 dev up0; ip address add 192.0.2.2/24 dev up0");
+    assert!(!list().contains("10.244.2.0/24"), "the kernel drops it: {}", list());
+    cluster.apply("routes", &routes(1, SAME[0], 2, SAME[1]));
+    assert_eq!(list(), before);
+}
+
+#[test]
+fn a_way_that_the_kernel_refuses_is_told_and_the_others_are_made() {
+    let cluster = joined(SAME_SUBNET, SAME);
+    cluster.run("ip link add up1 type veth peer name up2; ip address add 203.0.113.1/24 dev up1");
+    let odd = r#"{"name": "odd", "subnets": ["10.244.9.0/24"], "addresses": ["203.0.113.2"]}, "#;
+    let wanted = routes(1, SAME[0], 4, SAME[1])
+        .replace(r#"[{"name": "other""#, &format!(r#"[{odd}{{"name": "other""#));
+    let said = cluster.apply("routes", &wanted);
+    assert_eq!(said, "set the route to 10.244.9.0/24: network is down\n");
+    assert!(cluster.run("ip route show proto 83").contains("10.244.4.0/24 via 192.0.2.3 dev up0"));
+}
+
+#[test]
 fn what_is_for_no_pod_is_refused() {
     let cluster = joined(SAME_SUBNET, SAME);
     let said = cluster.ask("node", "10.244.1.77", 80, "tcp");

@@ -25,40 +25,43 @@ const ID: u32 = 83;
 /// RFC 7348, section 8.
 const PORT: u16 = 4789;
 
-/// Makes the node's ways so; writes only what differs. Gives a line for each node to which none leads.
+/// Makes the node's ways so; writes only what differs. Gives a line for each node to which none leads, or of which
+/// the kernel refused something: what is wrong with one is no trouble of the others.
 ///
 /// # Errors
-/// What the kernel refused, in words.
+/// What the kernel refused of this node's own, in words.
 pub fn settle(wanted: &Routes) -> Result<Vec<String>, String> {
     let _lock = folder::lock()?;
     let failed = |error: io::Error| format!("list interfaces and routes: {}", cause(&error));
     let mut kernel = Netlink::route().map_err(failed)?;
     let observed = observe(&mut kernel).map_err(failed)?;
-    let plan = plan(wanted, &observed);
+    let mut plan = plan(wanted, &observed);
     forwarding::switch_on()?;
     let tunnel = make_tunnel(&mut kernel, wanted, &plan, &observed)?;
     if let Some(index) = tunnel {
         let set = set_entries(&mut kernel, index, &plan.entries);
-        set.map_err(|error| format!("set where {NAME} leads: {}", cause(&error)))?;
+        plan.faults.extend(set.map_err(|error| format!("list where {NAME} leads: {}", cause(&error)))?);
     }
     let mut there = Vec::new();
     kernel
         .dump(route::list(), |kind, body| there.extend(route::way(kind, body, PROTOCOL)))
         .map_err(failed)?;
     let (gone, new) = difference(&there, &routes(&plan, tunnel));
-    for way in gone {
-        match kernel.change(way.remove(PROTOCOL)) {
-            // With its interface, since it was listed.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-            result => result.map_err(|error| {
-                format!("remove the route to {}/{}: {}", way.network, way.prefix, cause(&error))
-            })?,
+    for (verb, ways) in [("remove", gone), ("set", new)] {
+        for way in ways {
+            let request = if verb == "set" { way.set(PROTOCOL) } else { way.remove(PROTOCOL) };
+            match kernel.change(request) {
+                // With its interface, since it was listed.
+                Err(error) if verb == "remove" && error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(error) => plan.faults.push(format!(
+                    "{verb} the route to {}/{}: {}",
+                    way.network,
+                    way.prefix,
+                    cause(&error)
+                )),
+                Ok(()) => {}
+            }
         }
-    }
-    for way in new {
-        kernel
-            .change(way.set(PROTOCOL))
-            .map_err(|error| format!("set the route to {}/{}: {}", way.network, way.prefix, cause(&error)))?;
     }
     if tunnel.is_none() {
         remove_tunnel(&mut kernel, &observed)?;
@@ -125,17 +128,18 @@ fn settle_tunnel(kernel: &mut Netlink, subnets: &[Cidr]) -> io::Result<u32> {
     Ok(link.index)
 }
 
-fn set_entries(kernel: &mut Netlink, index: u32, wanted: &BTreeSet<Neighbour>) -> io::Result<()> {
+/// Gives a line for each that the kernel refused.
+fn set_entries(kernel: &mut Netlink, index: u32, wanted: &BTreeSet<Neighbour>) -> io::Result<Vec<String>> {
     let mut there = BTreeSet::new();
     for tunnel in [false, true] {
         kernel
             .dump(neighbour::list(tunnel), |kind, body| there.extend(neighbour::parse(kind, body, index)))?;
     }
-    for entry in there.difference(wanted) {
-        kernel.change(entry.remove(index))?;
-    }
-    for entry in wanted.difference(&there) {
-        kernel.change(entry.set(index))?;
-    }
-    Ok(())
+    let gone = there.difference(wanted).map(|entry| (entry, entry.remove(index)));
+    let new = wanted.difference(&there).map(|entry| (entry, entry.set(index)));
+    let refused = gone.chain(new).filter_map(|(entry, request)| {
+        let error = kernel.change(request).err()?;
+        Some(format!("set where {NAME} leads to {}: {}", entry.address, cause(&error)))
+    });
+    Ok(refused.collect())
 }

@@ -2,14 +2,14 @@
 
 use super::Routes;
 use crate::containers::links::{Observed, PREFIX};
-use crate::containers::subnet::{contains, host, longest};
+use crate::containers::subnet::{contains, host, overlap};
 use crate::netlink::address::octets;
 use crate::netlink::neighbour::Neighbour;
 use crate::netlink::route::Way;
 use spec::crc32c;
 use spec::node::Cidr;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A destination and where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +49,21 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     plan.ways.extend(wanted.subnets.iter().map(|&subnet| (host(subnet, 0), subnet.prefix, To::Nowhere)));
     let local = tunnel_end(&wanted.addresses);
+    let mut taken = BTreeSet::new();
     for other in &wanted.others {
+        let addresses: Vec<IpAddr> =
+            other.addresses.iter().copied().filter(|&address| is_anothers(address, observed)).collect();
         for &subnet in &other.subnets {
-            let direct = other.addresses.iter().find_map(|&address| on_link(address, subnet, observed));
-            let to = match (direct, local, local.and_then(|local| same_family(local, &other.addresses))) {
+            if is_ours(subnet, wanted, observed) {
+                plan.faults.push(format!("pods {subnet} of node {:?} would be this node itself", other.name));
+                continue;
+            }
+            if !taken.insert((octets(host(subnet, 0)), subnet.prefix)) {
+                plan.faults.push(format!("pods {subnet} of node {:?} are another node's", other.name));
+                continue;
+            }
+            let direct = addresses.iter().find_map(|&address| on_link(address, subnet, observed));
+            let to = match (direct, local, local.and_then(|local| same_family(local, &addresses))) {
                 (Some(direct), _, _) if !wanted.tunnel_only => direct,
                 (_, Some(local), Some(node)) => {
                     let mac = mac(node);
@@ -71,6 +82,32 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
         }
     }
     plan
+}
+
+/// Whether another machine can have an address: it is none of this node's, as one that moves between nodes may be for
+/// a while, and neither the first nor the last of a subnet.
+fn is_anothers(address: IpAddr, observed: &Observed) -> bool {
+    let is_end = |&(_, own, prefix): &(u32, IpAddr, u8)| match (own, address) {
+        (IpAddr::V4(_), IpAddr::V4(v4))
+            if prefix < 31 && contains(Cidr { address: own, prefix }, address) =>
+        {
+            let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            [0, hosts].contains(&(v4.to_bits() & hosts))
+        }
+        _ => false,
+    };
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast)
+        && observed.addresses.iter().all(|there| there.1 != address && !is_end(there))
+}
+
+/// Whether a subnet holds pods or addresses of this node: all that it sends would go to the other one.
+fn is_ours(subnet: Cidr, wanted: &Routes, observed: &Observed) -> bool {
+    let is_bridge =
+        |index: u32| observed.links.iter().any(|link| link.index == index && link.name.starts_with(PREFIX));
+    let own = observed.addresses.iter().filter(|(index, ..)| !is_bridge(*index)).map(|(_, own, _)| own);
+    wanted.subnets.iter().any(|&pods| overlap(pods, subnet))
+        || own.chain(&wanted.addresses).any(|&own| contains(subnet, own))
 }
 
 /// A router's address at the tunnel's other end. IPv6 wants one that no route leads elsewhere by now.
@@ -98,10 +135,7 @@ fn on_link(address: IpAddr, subnet: Cidr, observed: &Observed) -> Option<To> {
     let near = |&&(index, own, prefix): &&(u32, IpAddr, u8)| {
         let named =
             |link: &&crate::netlink::link::Link| link.index == index && !link.name.starts_with(PREFIX);
-        prefix < longest(own)
-            && own != address
-            && contains(Cidr { address: own, prefix }, address)
-            && observed.links.iter().any(|link| named(&link))
+        contains(Cidr { address: own, prefix }, address) && observed.links.iter().any(|link| named(&link))
     };
     let found = observed.addresses.iter().find(near)?;
     (address.is_ipv4() == subnet.address.is_ipv4()).then_some(To::Direct(address, found.0))
@@ -155,7 +189,6 @@ mod tests {
                 address(2, "192.0.2.2", 24),
                 address(2, "2001:db8::2", 64),
                 address(3, "10.244.1.1", 24),
-                address(2, "203.0.113.9", 32),
             ],
         }
     }
@@ -189,8 +222,6 @@ mod tests {
             (&["2001:db8::3", "198.51.100.3"], [inside, direct6]),
             (&["192.0.2.3"], [direct, inside6("c000:203")]),
             (&["198.51.100.3"], [inside, inside6("c633:6403")]),
-            // An address of a network of its own alone is nobody's neighbour.
-            (&["203.0.113.9"], [inside, inside6("cb00:7109")]),
             (&["10.244.1.7"], [inside, inside6("af4:107")]),
         ] {
             assert_eq!(ways(&wanted(addresses, &both)), expected, "{addresses:?}");
@@ -214,6 +245,28 @@ mod tests {
         let plan = plan(&wanted(&["2001:db8:9::3"], &["10.244.2.0/24"]), &observed());
         assert_eq!(plan.faults, ["no way to pods 10.244.2.0/24 of node \"two\""]);
         assert_eq!(plan.ways.len(), 1, "but for the one to nowhere");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_node_is_no_trouble_of_the_others() {
+        let mut observed = observed();
+        // An address that moves between nodes is here at the moment.
+        observed.addresses.push((2, [192, 0, 2, 7].into(), 24));
+        let mut wanted = wanted(&["192.0.2.7"], &["10.244.2.0/24"]);
+        for (name, address, subnet) in [
+            ("broadcast", "192.0.2.255", "10.244.3.0/24"),
+            ("everything", "192.0.2.4", "0.0.0.0/0"),
+            ("ours", "192.0.2.5", "10.244.0.0/16"),
+            ("itself", "192.0.2.6", "192.0.2.0/28"),
+            ("well", "192.0.2.8", "10.244.8.0/24"),
+            ("well's", "192.0.2.9", "10.244.8.0/24"),
+        ] {
+            let (addresses, subnets) = (vec![address.parse().unwrap()], vec![subnet.parse().unwrap()]);
+            wanted.others.push(Other { name: name.into(), addresses, subnets });
+        }
+        let plan = plan(&wanted, &observed);
+        assert_eq!(plan.ways[1..], [([10, 244, 8, 0].into(), 24, To::Direct([192, 0, 2, 8].into(), 2))]);
+        assert_eq!((plan.tunnel, plan.faults.len()), (None, 6), "{:?}", plan.faults);
     }
 
     #[test]
