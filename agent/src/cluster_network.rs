@@ -8,7 +8,7 @@ mod proxy;
 use crate::api::Api;
 use crate::node::report::{Own, Standing};
 use crate::pods::mirror;
-use crate::say::Trouble;
+use crate::say::{Trouble, say};
 use crate::worker::Services as Known;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -26,10 +26,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Between two attempts at what the kernel has refused.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How often the ways are looked at: with an interface's last address, as when its lease ends, the kernel takes all
+/// that lead by it.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Changes of Services that come so close together are one.
 const GATHER: Duration = Duration::from_millis(20);
@@ -121,38 +125,55 @@ fn place(node: &Node) -> Place {
 }
 
 /// The pods' network of this node and the ways to others'.
-async fn pods(own: &Own, mut places: watch::Receiver<Arc<Places>>, standing: &watch::Sender<Standing>) {
+async fn pods(own: &Own, places: watch::Receiver<Arc<Places>>, standing: &watch::Sender<Standing>) {
     if own.cluster.pod_network == By::Cluster {
         return crate::cni::keep(standing).await;
     }
-    let mut trouble = Trouble::default();
-    let mut made: Option<Arc<Places>> = None;
+    let make = |network: Option<&PodNetwork>, routes: &Routes| {
+        network.map_or(Ok(()), |network| define(network).map(drop))?;
+        settle(routes)
+    };
+    follow(own, places, standing, make).await;
+}
+
+/// Makes the network and the ways with each change of nodes, and the ways again from time to time.
+async fn follow(
+    own: &Own,
+    mut places: watch::Receiver<Arc<Places>>,
+    standing: &watch::Sender<Standing>,
+    make: impl Fn(Option<&PodNetwork>, &Routes) -> Result<Vec<String>, String> + Copy + Send + 'static,
+) {
+    let (mut trouble, mut said) = (Trouble::default(), Vec::new());
+    let mut made: Option<(Arc<Places>, Instant)> = None;
     loop {
         let now = places.borrow_and_update().clone();
         let mine = now.get(&(String::new(), own.name.clone())).cloned().unwrap_or_default();
+        let known = made.as_ref().is_some_and(|(before, _)| *before == now);
+        let fresh = known && made.as_ref().is_some_and(|(_, when)| when.elapsed() < LOOK);
         if mine.subnets.is_empty() {
+            made = None;
             let words = "the cluster has given this node no podCIDR yet".to_owned();
             standing
                 .send_if_modified(|standing| standing.unready.replace(words.clone()) != Some(words.clone()));
-        } else if made.as_ref() != Some(&now) {
+        } else if !fresh {
             let (network, routes) = wanted(own, &mine, &now);
-            let done = tokio::task::spawn_blocking(move || {
-                define(&network)?;
-                settle(&routes)
-            });
+            let done = tokio::task::spawn_blocking(move || make(Some(&network).filter(|_| !known), &routes));
             let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
-            let worked = trouble.of("make the pods' network", done.clone());
-            let unready = done.err().map(|reason| format!("pod network: {reason}"));
+            let unready = done.as_ref().err().map(|reason| format!("pod network: {reason}"));
             standing.send_if_modified(|standing| {
                 std::mem::replace(&mut standing.unready, unready.clone()) != unready
             });
-            if worked.is_none() {
+            let Some(faults) = trouble.of("make the pods' network", done) else {
                 let _ = timeout(PAUSE, places.changed()).await;
                 continue;
-            }
-            made = Some(now);
+            };
+            let new = faults.iter().filter(|fault| !said.contains(*fault));
+            new.for_each(|fault| say(format_args!("pod network: {fault}")));
+            said = faults;
+            made = Some((now, Instant::now()));
         }
-        if places.changed().await.is_err() {
+        let left = made.as_ref().map_or(LOOK, |(_, when)| LOOK.saturating_sub(when.elapsed()));
+        if matches!(timeout(left, places.changed()).await, Ok(Err(_))) {
             return;
         }
     }
@@ -436,6 +457,28 @@ mod tests {
         for (label, is) in [(OTHERS, 1), (HEADLESS, 0), ("other", 1)] {
             assert_eq!(parts(json!([labelled(own.clone(), label)])).len(), is, "{label}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ways_are_looked_at_again_though_no_node_has_changed() {
+        static MADE: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+        let own = Own {
+            cluster: Default::default(),
+            name: "a".into(),
+            addresses: Vec::new(),
+            machine: Default::default(),
+        };
+        let place = Place { subnets: vec!["10.1.0.0/24".parse().unwrap()], ..Place::default() };
+        let places = watch::Sender::new(Arc::new(Places::from([((String::new(), "a".into()), place)])));
+        let standing = watch::Sender::default();
+        let make = |network: Option<&PodNetwork>, _: &Routes| {
+            MADE.lock().unwrap().push(network.is_some());
+            Ok(vec!["no way to pods of node \"b\"".to_owned()])
+        };
+        let followed = follow(&own, places.subscribe(), &standing, make);
+        assert!(timeout(LOOK * 7 / 2, followed).await.is_err());
+        assert_eq!(*MADE.lock().unwrap(), [true, false, false, false]);
+        assert_eq!(standing.borrow().unready, None, "another node's trouble is not this one's");
     }
 
     #[test]
