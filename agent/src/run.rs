@@ -18,6 +18,8 @@ use crate::table::Table;
 use crate::worker::Context;
 use crate::{cluster_network, config, evict, folder, join, pods, policies, serving, static_pods};
 use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +28,9 @@ use tokio::time::sleep;
 
 /// Between two looks for an address.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is looked at whether the node still has its address.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How often the images are looked at.
 const IMAGES: Duration = Duration::from_secs(30);
@@ -41,7 +46,8 @@ const FEATURES: [&str; 3] = [
 /// Serves the cluster until the process is ended.
 ///
 /// # Errors
-/// What the agent cannot do without.
+/// What the agent cannot do without; and that the node has another address by now, which all that it says of itself
+/// follows from. Who starts it again has it begin with that one.
 pub async fn run(node: config::Node) -> Result<(), String> {
     let cluster = node.cluster;
     let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
@@ -49,11 +55,13 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     if let Err(reason) = folder::make_all() {
         say(format_args!("{reason}"));
     }
-    let address = address(&server).await;
+    let host = host(&server);
+    let address = address(&host).await;
     let hostname = node.hostname.map(|name| name.to_string());
     let name = name(&identity, hostname.as_deref())?;
     let machine = facts::machine(&machine_id(&identity)?);
     let addresses = vec![cluster.node_ip.unwrap_or(address)];
+    let follows = cluster.node_ip.is_none();
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
     let own = Arc::new(Own { cluster, name, addresses, machine });
     let unready = Some("the pod network is not ready".to_owned());
@@ -96,22 +104,29 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             report::keep(&own, &api, &context.events, &node, &mut standing)
         );
     };
-    tokio::join!(
-        registered,
-        join::rotate(&identity, &own.cluster, &server, &own.name, &api),
-        events::keep(&api, &own.name, waiting),
-        context.table.keep(),
-        static_pods::read(&context, &found),
-        static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
-        pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),
-        evict::keep(&context, &sender, orders.clone()),
-        evict::keep_limits(&context, orders),
-        cluster_network::keep(&api, &own, &services, &sender),
-        policies::keep(&api, &own, &context.isolation),
-        images(&context, &sender),
-        serving::keep(&context, &identity, &server),
-    );
-    Ok(())
+    let all = async {
+        tokio::join!(
+            registered,
+            join::rotate(&identity, &own.cluster, &server, &own.name, &api),
+            events::keep(&api, &own.name, waiting),
+            context.table.keep(),
+            static_pods::read(&context, &found),
+            static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
+            pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),
+            evict::keep(&context, &sender, orders.clone()),
+            evict::keep_limits(&context, orders),
+            cluster_network::keep(&api, &own, &services, &sender),
+            policies::keep(&api, &own, &context.isolation),
+            images(&context, &sender),
+            serving::keep(&context, &identity, &server),
+        );
+    };
+    tokio::select! {
+        () = all => Ok(()),
+        new = moved(&host, address), if follows => {
+            Err(format!("this node's address is {new} by now, in place of {address}: all begins anew with it"))
+        }
+    }
 }
 
 /// The Node object names the images that are there.
@@ -127,21 +142,47 @@ async fn images(context: &Context, standing: &watch::Sender<Standing>) {
     }
 }
 
-/// The address of this node, once there is a way to the API server.
-async fn address(server: &str) -> std::net::IpAddr {
+/// The API server as `HOST:PORT`.
+fn host(server: &str) -> String {
     let host = server.trim_start_matches("https://").trim_end_matches('/');
-    let host = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+    if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         host.to_owned()
     } else {
         format!("{host}:443")
-    };
+    }
+}
+
+/// The address of this node, once there is a way to the API server.
+async fn address(host: &str) -> IpAddr {
     let mut trouble = Trouble::default();
     loop {
-        if let Some(address) = trouble.of("wait for the network", facts::address_towards(&host)) {
+        if let Some(address) = trouble.of("wait for the network", facts::address_towards(host)) {
             return address;
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Returns once the node has no longer the address that it is known by, but another: that one.
+async fn moved(host: &str, known: IpAddr) -> IpAddr {
+    loop {
+        sleep(LOOK).await;
+        if is_own(known) {
+            continue;
+        }
+        let host = host.to_owned();
+        // It may wait for a name server.
+        let found = tokio::task::spawn_blocking(move || facts::address_towards(&host)).await;
+        match found {
+            Ok(Ok(address)) if address != known => return address,
+            _ => {}
+        }
+    }
+}
+
+/// Whether an address is one of this machine's, as far as the kernel tells.
+fn is_own(address: IpAddr) -> bool {
+    !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }
 
 /// The Node object's name: what the configuration says, else that of the first time.
@@ -173,6 +214,15 @@ fn machine_id(identity: &Identity) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_follows_its_address_when_that_is_gone() {
+        let (own, another) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+        assert!(is_own(own) && !is_own(another));
+        assert_eq!(moved("127.0.0.1:1", another).await, own);
+        let stays = tokio::time::timeout(LOOK * 3, moved("127.0.0.1:1", own));
+        assert!(stays.await.is_err());
+    }
 
     #[test]
     fn the_node_declares_what_its_server_can_in_order() {
