@@ -278,6 +278,18 @@ for _ in range(2):
 }
 
 #[test]
+fn a_connection_that_one_side_has_closed_is_tracked_for_an_hour() {
+    let (cluster, pods, _servers) = scene();
+    cluster.apply("services", &line(&service(VIP, "TCP", &endpoints(&pods[..1], ""))));
+    let read = "cd /proc/sys/net/netfilter; cat nf_conntrack_tcp_timeout_close_wait nf_conntrack_tcp_timeout_established";
+    assert_eq!(cluster.run(read), "3600\n86400\n");
+    // Somebody has chosen another.
+    cluster.run("echo 7200 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established");
+    cluster.apply("services", &line(""));
+    assert_eq!(cluster.run(read), "3600\n7200\n");
+}
+
+#[test]
 fn changes_touch_only_what_is_theirs_and_established_connections_go_on() {
     let (cluster, pods, _servers) = scene();
     let other = service(VIP, "TCP", &endpoints(&pods[..2], ""))

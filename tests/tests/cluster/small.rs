@@ -20,6 +20,8 @@ fn a_worker_of_64_mib_is_ready_and_runs_a_pod() -> Result {
     ))?;
     cluster.run_until("kubectl -n small wait --for=condition=Ready pod/box --timeout=1s")?;
     assert_eq!(cluster.run_until("kubectl -n small exec box -- echo here")?, "here\n");
+    // However little memory there is, a busy Service's connections fit.
+    assert_eq!(node.run("cat /proc/sys/net/netfilter/nf_conntrack_max")?, "131072\n");
     let ours: u32 = node.run(OURS)?.trim().parse()?;
     assert!(ours < 20 * 1024, "our programs take {ours} kB");
     node.power_off()

@@ -6,7 +6,8 @@
 //!        ├─ place     pure: what of the table's elements goes and comes
 //!        ├─ table     our table, its rules and its maps
 //!        ├─ kernel    what the table holds, and the change as one batch
-//!        └─ stale     what was decided by what is no longer so: kept clients, UDP's connections
+//!        ├─ stale     what was decided by what is no longer so: kept clients, UDP's connections
+//!        └─ tracking  how many connections the kernel tracks
 //! ```
 //!
 //! A packet's cost does not grow with the number of Services, and a change's not with the number of those
@@ -19,6 +20,7 @@ mod kernel;
 mod place;
 mod stale;
 mod table;
+mod tracking;
 
 pub use content::Front;
 
@@ -251,6 +253,7 @@ impl Services {
             return Ok(None);
         }
         modules::load().and_then(|()| modules::load_these(&MODULES)).map_err(io::Error::other)?;
+        tracking::make_room();
         kernel::read()
     }
 
