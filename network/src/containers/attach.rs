@@ -6,7 +6,7 @@ use super::grant::{There, grant};
 use super::host::{Host, deafen, observe};
 use super::record::Record;
 use super::subnet::longest;
-use super::{configured, detach, forwarding, modules, namespace, occupied, told};
+use super::{configured, datagrams, detach, forwarding, modules, namespace, occupied, told};
 use crate::netlink::route::{Origin, Route};
 use crate::netlink::{address, link, route};
 use spec::network::{Attach, Attached, Interface, Network};
@@ -93,6 +93,8 @@ fn realize(
     let all: Vec<Record> = others.iter().chain([record]).cloned().collect();
     host.reconcile(networks, &all)?;
     host.filter(networks, &all)?;
+    // At worst they are forgotten when their clients have been silent for a while.
+    let _ = datagrams::forget_early(&record.ports, &host.addresses());
     if !record.interfaces.is_empty() {
         forwarding::switch_on()?;
     }

@@ -5,15 +5,11 @@ use super::attach::others;
 use super::folder::{all_records, lock, records};
 use super::host::Host;
 use super::record::Record;
-use super::{namespace, told};
-use crate::netlink::conntrack::{self, Tracked};
-use spec::network::{Network, Protocol};
+use super::{datagrams, namespace, told};
+use spec::network::Network;
 use spec::node::Name;
 use spec::paths;
-use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use sys::netlink::Netlink;
 
 /// Detaches a container.
 ///
@@ -40,26 +36,9 @@ pub fn detach(container: &Name) -> Result<(), String> {
 pub fn undo(host: &mut Host, networks: &[Network], others: &[Record], record: &Record) -> Result<(), String> {
     let forgotten = records().remove(&record.container);
     let result = forgotten.and(rest(host, networks, others, &PathBuf::from(&record.netns)));
-    if record.ports.iter().any(|port| port.protocol == Protocol::Udp) {
-        // At worst they are forgotten when their clients have been silent for a while.
-        let _ = forget(record);
-    }
+    // At worst they are forgotten when their clients have been silent for a while.
+    let _ = datagrams::forget_led(record);
     result
-}
-
-/// Has the kernel forget where datagrams to the container's ports were led. A client that goes on with its
-/// socket would be led there for as long as it does.
-fn forget(record: &Record) -> io::Result<()> {
-    let own: Vec<IpAddr> =
-        record.interfaces.iter().flat_map(|one| &one.addresses).map(|cidr| cidr.address).collect();
-    let stale = |one: &Tracked| {
-        one.protocol == Protocol::Udp.number()
-            && own.contains(&one.answers.ip())
-            && one.answers != one.destination
-    };
-    let (mut kernel, mut list) = (Netlink::netfilter()?, Vec::new());
-    kernel.dump(conntrack::list(), |kind, body| list.extend(conntrack::parse(kind, body).filter(stale)))?;
-    list.iter().try_for_each(|connection| kernel.change(conntrack::forget(connection)))
 }
 
 fn rest(host: &mut Host, networks: &[Network], others: &[Record], netns: &Path) -> Result<(), String> {

@@ -13,6 +13,7 @@ use spec::node::Cidr;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use sys::cause::cause;
 use sys::netlink::Netlink;
@@ -71,6 +72,11 @@ impl Host {
     /// The link of a name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.observed.link(name)
+    }
+
+    /// The node's addresses.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.observed.addresses.iter().map(|(_, address, _)| *address).collect()
     }
 
     /// Makes one end of a pair for a container in the namespace that `there` is.

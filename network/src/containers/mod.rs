@@ -15,6 +15,7 @@
 //!                      ├─ folder     the files
 //!                      ├─ host       links, addresses and our table as they are, and made as they should be
 //!                      ├─ namespace  the container's side
+//!                      ├─ datagrams  where they were led
 //!                      ├─ forwarding the kernel's switches
 //!                      ├─ occupied   who has a port already
 //!                      ├─ modules    what the kernel needs loaded
@@ -24,6 +25,7 @@
 mod attach;
 pub mod command;
 pub mod configured;
+mod datagrams;
 mod detach;
 pub mod folder;
 pub mod forwarding;

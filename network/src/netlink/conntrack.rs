@@ -1,7 +1,9 @@
 //! Connections that the kernel tracks (`linux/netfilter/nfnetlink_conntrack.h`), listed and forgotten.
 
 use super::address::from_octets;
+use std::io;
 use std::net::SocketAddr;
+use sys::netlink::Netlink;
 use sys::netlink::wire::{Nest, Request, attributes};
 
 /// Subsystem of connection tracking in nfnetlink, the upper byte of a message's type.
@@ -54,6 +56,23 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Tracked> {
         family: body[0],
         original: original.to_vec(),
     })
+}
+
+/// Has the kernel forget those of a kind.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn forget_those(kernel: &mut Netlink, stale: impl Fn(&Tracked) -> bool) -> io::Result<()> {
+    let mut list = Vec::new();
+    kernel.dump(self::list(), |kind, body| list.extend(parse(kind, body).filter(&stale)))?;
+    for connection in list {
+        match kernel.change(forget(&connection)) {
+            // Over by itself meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// Has the kernel forget one.

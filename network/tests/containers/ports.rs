@@ -46,6 +46,34 @@ fn a_container_reaches_a_published_port_of_its_own_and_of_its_neighbours() {
 }
 
 #[test]
+fn a_datagram_client_that_goes_on_sending_reaches_the_next_container() {
+    let scene = Scene::new();
+    let script = "
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.bind((\"192.0.2.1\", 5000))
+client.settimeout(0.2)
+while True:
+    client.sendto(b\"?\", (\"192.0.2.2\", 514))
+    try: print(client.recv(100).decode(), flush=True)
+    except OSError: print(\"nothing\", flush=True)
+";
+    scene.run(&format!("cat > /run/client <<'END'\n{script}\nEND"));
+    // Connections are tracked while there is a container.
+    scene.publish("other", "");
+    let mut client = scene.world("python3 /run/client");
+    client.says("nothing");
+    for name in ["one", "two"] {
+        scene.publish(name, r#""514:80/udp""#);
+        let _server = scene.serve(name, 80);
+        client.says(&format!("{name} to 192.0.2.1"));
+        scene.detach(name);
+        client.says("nothing");
+        client.says("nothing");
+    }
+}
+
+#[test]
 fn a_port_of_one_address_is_not_on_the_others() {
     let scene = Scene::new();
     scene.run("ip address add 192.0.2.3/24 dev up0");

@@ -102,21 +102,11 @@ fn is_stale(connection: &Tracked, changed: &Ends, own: &BTreeSet<IpAddr>) -> boo
 }
 
 fn forget_connections(kernel: &mut Netlink, changed: &Ends) -> io::Result<()> {
-    let (mut own, mut stale) = (BTreeSet::new(), Vec::new());
+    let mut own = BTreeSet::new();
     Netlink::route()?.dump(address::list(), |kind, body| {
         own.extend(address::any(kind, body).map(|(_, address, _)| address));
     })?;
-    kernel.dump(conntrack::list(), |kind, body| {
-        stale.extend(conntrack::parse(kind, body).filter(|connection| is_stale(connection, changed, &own)));
-    })?;
-    for connection in stale {
-        match kernel.change(conntrack::forget(&connection)) {
-            // Over by itself meanwhile.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            result => result?,
-        }
-    }
-    Ok(())
+    conntrack::forget_those(kernel, |connection| is_stale(connection, changed, &own))
 }
 
 fn forget_clients(kernel: &mut Netlink, v4: bool, changed: &Ends) -> io::Result<()> {
