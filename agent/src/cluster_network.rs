@@ -216,8 +216,7 @@ async fn lead(
 ) {
     let ruled = Arc::new(Mutex::new(services::Services::new()));
     let (mut trouble, mut before) = (Trouble::default(), None::<(Arc<Known>, Arc<Slices>, Here)>);
-    // The first word of each is a whole list; before that nothing is known to be gone.
-    if known.changed().await.is_err() || slices.changed().await.is_err() {
+    if listed(&mut known, &mut slices, &mut places).await.is_err() {
         return;
     }
     loop {
@@ -253,6 +252,17 @@ async fn lead(
         }
         sleep(GATHER).await;
     }
+}
+
+/// Waits for the first word of each, which is a whole list: before that nothing is known to be gone, nor who is a pod.
+async fn listed(
+    known: &mut watch::Receiver<Arc<Known>>,
+    slices: &mut watch::Receiver<Arc<Slices>>,
+    places: &mut watch::Receiver<Arc<Places>>,
+) -> Result<(), watch::error::RecvError> {
+    known.changed().await?;
+    slices.changed().await?;
+    places.changed().await
 }
 
 fn here(own: &Own, places: &Places) -> Here {
@@ -457,6 +467,19 @@ mod tests {
         for (label, is) in [(OTHERS, 1), (HEADLESS, 0), ("other", 1)] {
             assert_eq!(parts(json!([labelled(own.clone(), label)])).len(), is, "{label}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_led_before_nodes_are_known() {
+        let (known, slices) = (watch::Sender::default(), watch::Sender::default());
+        let places = watch::Sender::<Arc<Places>>::default();
+        let receivers = (&mut known.subscribe(), &mut slices.subscribe(), &mut places.subscribe());
+        let mut waits = std::pin::pin!(listed(receivers.0, receivers.1, receivers.2));
+        known.send_replace(Arc::default());
+        slices.send_replace(Arc::default());
+        assert!(timeout(PAUSE, &mut waits).await.is_err(), "every pod would be a stranger");
+        places.send_replace(Arc::default());
+        assert!(waits.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
