@@ -214,6 +214,32 @@ fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
 }
 
 #[test]
+fn a_client_is_free_though_whoever_freed_it_was_killed_before() {
+    let (cluster, pods, _servers) = scene();
+    let with = |more: &str, pods: &[[String; 2]]| {
+        line(&service(&format!("{VIP}{more}"), "TCP", &endpoints(pods, "")))
+    };
+    let sticky = r#", "affinity-seconds": 10800"#;
+    let element = |front: &str, end: &str| {
+        let client = &pods[2][0];
+        cluster.run(&format!(
+            "nft add element inet skerry-services kept4 {{ {front} . {client} : {end} . 80 }}"
+        ));
+    };
+    // The endpoint has gone; the change is written already.
+    cluster.apply("services", &with(sticky, &pods[..1]));
+    element("10.96.0.10 . tcp . 8000", &pods[1][0]);
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").starts_with("b to "));
+    cluster.apply("services", &with(sticky, &pods[..1]));
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").starts_with("a to "));
+    // Nobody is kept any more.
+    cluster.apply("services", &with("", &pods[..2]));
+    element("10.96.0.10 . tcp . 8000", &pods[1][0]);
+    cluster.apply("services", &with("", &pods[..2]));
+    assert_eq!(answers(&cluster, "client", "10.96.0.10", 8000, "tcp", 20).len(), 2);
+}
+
+#[test]
 fn a_client_that_was_kept_elsewhere_comes_to_this_nodes_endpoints_when_the_policy_says_so() {
     let (cluster, pods, _servers) = scene();
     let _third = cluster.serve("client", 80);

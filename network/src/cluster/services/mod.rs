@@ -242,7 +242,8 @@ impl Services {
             true => (before, after),
             false => self.replace(found).map_err(failed)?,
         };
-        let forgotten = stale::forget(&before, &after);
+        let swept = if quick { Ok(()) } else { stale::sweep(&after) };
+        let forgotten = swept.and_then(|()| stale::forget(&before, &after));
         self.known = forgotten.is_ok();
         forgotten.map_err(|error| format!("forget connections of before: {}", cause(&error)))
     }

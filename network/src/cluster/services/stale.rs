@@ -3,7 +3,8 @@
 //! A TCP connection to an endpoint that has gone ends by itself. A UDP client may go on with the same port for ever,
 //! and as long as it does the kernel leads it where it led the first datagram: nowhere. A client that is kept at
 //! an endpoint would come back to it. Both are forgotten: a kept client when nobody new is led to its endpoint, a
-//! connection when its endpoint serves no more.
+//! connection when its endpoint serves no more. What was before is not always known, as when an agent was killed between
+//! a change and this: then every kept client is looked at.
 
 use super::Protocol;
 use super::content::{Front, View};
@@ -12,7 +13,7 @@ use super::place::{Placed, end, key};
 use super::table::{Map, TABLE};
 use crate::netlink::address;
 use crate::netlink::conntrack::{self, Tracked};
-use crate::netlink::nft::message::{self, Element};
+use crate::netlink::nft::message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,23 @@ use sys::netlink::Netlink;
 
 /// Endpoints by front.
 type Ends = BTreeMap<Front, BTreeSet<SocketAddr>>;
+
+/// Forgets whoever is kept where nobody is led by now; `after` is all there is.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn sweep(after: &Placed) -> io::Result<()> {
+    let (ends, sticky) = (ends(after), sticky(after));
+    let ends = by_key(ends.iter().filter(|(front, _)| sticky.contains(front)));
+    let mut kernel = Netlink::netfilter()?;
+    for v4 in [true, false] {
+        forget_clients(&mut kernel, v4, |front, end| {
+            let ends = ends.get(front);
+            ends.is_none_or(|ends| end.is_none_or(|end| !ends.contains(&end)))
+        })?;
+    }
+    Ok(())
+}
 
 /// Forgets what no longer leads to an endpoint of its front.
 ///
@@ -41,7 +59,11 @@ pub fn forget(before: &Placed, after: &Placed) -> io::Result<()> {
                 .any(|((_, front), lead)| front.v4 == v4 && lead.seconds > 0)
         };
         if !clients.is_empty() && kept() {
-            forget_clients(&mut kernel, v4, &clients)?;
+            let clients = by_key(&clients);
+            forget_clients(&mut kernel, v4, |front, end| {
+                let ends = clients.get(front);
+                ends.is_some_and(|ends| end.is_none_or(|end| !ends.contains(&end)))
+            })?;
         }
     }
     match connections.is_empty() {
@@ -73,11 +95,20 @@ fn changed(had: &Ends, have: &Ends) -> Ends {
 
 /// Fronts whose clients were kept and are no more.
 fn no_longer_sticky(before: &Placed, after: &Placed) -> impl Iterator<Item = Front> {
-    let sticky = |placed: &Placed| -> BTreeSet<Front> {
-        placed.leads.iter().filter(|(_, lead)| lead.seconds > 0).map(|((_, front), _)| *front).collect()
-    };
     let left = sticky(after);
     sticky(before).into_iter().filter(move |front| !left.contains(front))
+}
+
+/// Fronts whose clients are kept.
+fn sticky(placed: &Placed) -> BTreeSet<Front> {
+    placed.leads.iter().filter(|(_, lead)| lead.seconds > 0).map(|((_, front), _)| *front).collect()
+}
+
+/// Endpoints by the key that a front has in the table.
+fn by_key<'a>(
+    ends: impl IntoIterator<Item = (&'a Front, &'a BTreeSet<SocketAddr>)>,
+) -> BTreeMap<Vec<u8>, &'a BTreeSet<SocketAddr>> {
+    ends.into_iter().map(|(front, ends)| (key(*front), ends)).collect()
 }
 
 /// To where new clients are led, however a front is seen.
@@ -109,16 +140,18 @@ fn forget_connections(kernel: &mut Netlink, changed: &Ends) -> io::Result<()> {
     conntrack::forget_those(kernel, |connection| is_stale(connection, changed, &own))
 }
 
-fn forget_clients(kernel: &mut Netlink, v4: bool, changed: &Ends) -> io::Result<()> {
-    let ends: BTreeMap<Vec<u8>, &BTreeSet<SocketAddr>> =
-        changed.iter().filter(|(front, _)| front.v4 == v4).map(|(front, ends)| (key(*front), ends)).collect();
-    let gone = |element: &Element| {
-        let front = element.key.get(..element.key.len() - if v4 { 4 } else { 16 })?;
-        Some(ends.get(front).is_some_and(|ends| end(&element.data).is_none_or(|end| !ends.contains(&end))))
-    };
+/// Forgets kept clients of a family by their front's key and their endpoint.
+fn forget_clients(
+    kernel: &mut Netlink,
+    v4: bool,
+    gone: impl Fn(&[u8], Option<SocketAddr>) -> bool,
+) -> io::Result<()> {
     let map = Map::Kept.shape(v4);
     let mut list = elements(kernel, map.name)?;
-    list.retain(|element| gone(element) == Some(true));
+    list.retain(|element| {
+        let front = element.key.len().checked_sub(if v4 { 4 } else { 16 });
+        front.is_some_and(|length| gone(&element.key[..length], end(&element.data)))
+    });
     for element in list {
         let changes = message::delete_elements(TABLE, &map, &[element]);
         match kernel.batch(message::batch(changes)) {
