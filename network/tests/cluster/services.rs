@@ -214,6 +214,27 @@ fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
 }
 
 #[test]
+fn a_client_is_kept_at_an_endpoint_that_is_the_node_itself() {
+    let (cluster, pods, _servers) = scene();
+    let mut server = cluster.start("exec python3 /run/echo 80 node 2>&1");
+    server.says("listening");
+    let spec = format!(r#"{VIP}, "affinity-seconds": 10800"#);
+    let node = endpoint("192.0.2.2", "one", "");
+    let all = [vec![node.clone()], endpoints(&pods[..2], "")].concat();
+    cluster.apply("services", &line(&service(&spec, "TCP", &[node])));
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").starts_with("node to "));
+    assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("node to "));
+    cluster.apply("services", &line(&service(&spec, "TCP", &all)));
+    for (who, host, port) in [("client", "10.96.0.10", 8000), ("world", "192.0.2.2", 30080)] {
+        let kept = answers(&cluster, who, host, port, "tcp", 10);
+        assert!(
+            kept.len() == 1 && kept.first().is_some_and(|said| said.starts_with("node")),
+            "{who}: {kept:?}"
+        );
+    }
+}
+
+#[test]
 fn a_client_is_free_though_whoever_freed_it_was_killed_before() {
     let (cluster, pods, _servers) = scene();
     let with = |more: &str, pods: &[[String; 2]]| {

@@ -6,8 +6,8 @@
 //! outside                        direct, then who is left → masked
 //! common, masked                 a client that is kept goes where it went; else by `pick-N` to one of so many, or to
 //!                                the only one there is. The masked are marked: no endpoint answers them directly
-//! postrouting           nat      where a client got is written down by `keep-SECONDS`;
-//!                                who is marked gets the node's address
+//! postrouting, input    nat      where a client got is written down by `keep-SECONDS`
+//! postrouting           nat      who is marked gets the node's address
 //! forward, output, input filter  a front without endpoints is refused, and what is no Service's port of its address
 //!
 //! count4, direct-count4          front : pick-N, where there are several
@@ -349,13 +349,16 @@ fn outside() -> Vec<Vec<Nest>> {
     dispatch(View::Direct, false).into_iter().chain(dropped).chain([rest]).collect()
 }
 
+fn keeping() -> Vec<Vec<Nest>> {
+    KEYS.map(|key| [key.load_original(), vec![mapped(Map::Sticky.name(key.v4), FIRST, VERDICT)]].concat())
+        .to_vec()
+}
+
 fn leaving() -> Vec<Vec<Nest>> {
-    let kept = KEYS
-        .map(|key| [key.load_original(), vec![mapped(Map::Sticky.name(key.v4), FIRST, VERDICT)]].concat());
     let marked = |bits| vec![meta(Meta::Mark, FIRST), mask(bits, FIRST), not_zero(FIRST)];
     let unmarked = mark(MASKED | BY_NODE, 0, MARK).to_vec();
     let masked = [marked(MASKED), unmarked.clone(), vec![masquerade_at_random()]].concat();
-    kept.into_iter().chain([masked, [marked(BY_NODE), unmarked].concat()]).collect()
+    keeping().into_iter().chain([masked, [marked(BY_NODE), unmarked].concat()]).collect()
 }
 
 fn refusal() -> Vec<Vec<Nest>> {
@@ -401,6 +404,8 @@ fn rules() -> Vec<Request> {
         ("output", hook("nat", 3, -100), jump("services")),
         // Before others give them another address: where a client has got is written down under its own.
         ("postrouting", hook("nat", 4, 99), leaving()),
+        // This node itself is the endpoint, and whoever asks is another.
+        ("input", hook("nat", 1, 99), keeping()),
         // Before other tables' filters, which would drop what is to be refused.
         ("refuse-forwarded", hook("filter", 2, -10), jump("refusal")),
         ("refuse-own", hook("filter", 3, -10), jump("refusal")),
