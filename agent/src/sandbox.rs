@@ -385,6 +385,10 @@ mod tests {
             of(json!({ "containerPort": 53, "hostPort": 53, "protocol": "UDP", "hostIP": "::1" })),
             ["[::1]:53:53/udp"]
         );
+        assert_eq!(
+            of(json!({ "containerPort": 5060, "hostPort": 5060, "protocol": "SCTP" })),
+            ["5060:5060/sctp"]
+        );
     }
 
     #[test]

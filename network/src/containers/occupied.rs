@@ -37,6 +37,8 @@ fn take(protocol: Protocol, address: SocketAddr) -> io::Result<()> {
     match protocol {
         Protocol::Tcp => TcpListener::bind(address).map(drop),
         Protocol::Udp => UdpSocket::bind(address).map(drop),
+        // What listens there itself is passed by, as by a Service's port.
+        Protocol::Sctp => Ok(()),
     }
 }
 
@@ -101,6 +103,8 @@ fn waiting(text: &str, protocol: Protocol, port: u16) -> impl Iterator<Item = (&
     let waits = match protocol {
         Protocol::Tcp => "0A",
         Protocol::Udp => "07",
+        // The kernel lists them otherwise, and nobody asks.
+        Protocol::Sctp => "",
     };
     let port = format!("{port:04X}");
     text.lines().filter_map(move |line| {

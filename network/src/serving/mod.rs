@@ -201,6 +201,7 @@ impl Serving {
             let socket = match place.protocol {
                 Protocol::Tcp => Listening::Tcp(socket),
                 Protocol::Udp => Listening::Udp(socket.into()),
+                Protocol::Sctp => return Err(ErrorKind::Unsupported.into()),
             };
             self.poller.add(Source::Listener(place), socket.as_fd(), EpollFlags::EPOLLIN)?;
             self.listeners.insert(place, Listener { role, socket, flows: Flows::default() });
@@ -312,6 +313,7 @@ impl Serving {
             (Role::Relay { to, .. }, Protocol::Udp) => self.forth(place, to, now),
             (Role::Names, Protocol::Tcp) => self.admit_asker(place, now),
             (Role::Names, Protocol::Udp) => self.take_question(place, now),
+            (_, Protocol::Sctp) => {}
         }
     }
 

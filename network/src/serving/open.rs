@@ -16,6 +16,7 @@ fn open(protocol: Protocol, address: SocketAddr) -> nix::Result<OwnedFd> {
     let kind = match protocol {
         Protocol::Tcp => SockType::Stream,
         Protocol::Udp => SockType::Datagram,
+        Protocol::Sctp => return Err(Errno::EPROTONOSUPPORT),
     };
     socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
 }

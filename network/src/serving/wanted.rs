@@ -42,7 +42,11 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> BTreeMap<Place, Role>
     names.chain(ports.flat_map(|(record, port)| relays(record, port))).collect()
 }
 
+/// The relay knows TCP and UDP.
 fn relays(record: &Record, port: Port) -> Vec<(Place, Role)> {
+    if port.protocol == Protocol::Sctp {
+        return Vec::new();
+    }
     let each = port.pairs().flat_map(|(outside, inside)| {
         addresses(port.address, record.relayed).into_iter().filter_map(move |address| {
             // The container may have no address of this family, and the relay does not mind.
@@ -98,6 +102,7 @@ mod tests {
         assert_eq!(places("192.0.2.1:8080:80", false), Vec::<String>::new());
         assert_eq!(places("192.0.2.1:8080:80", true), ["tcp 192.0.2.1:8080 to 10.210.0.2:80"]);
         assert_eq!(places("127.0.0.2:8080-8081:80-81", false).len(), 2);
+        assert_eq!(places("5060:5060/sctp", true), Vec::<String>::new());
     }
 
     #[test]

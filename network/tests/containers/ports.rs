@@ -74,6 +74,15 @@ while True:
 }
 
 #[test]
+fn a_port_may_be_of_sctp() {
+    let scene = Scene::new();
+    scene.publish("web", r#""5060:5061/sctp""#);
+    let [v4, _] = scene.addresses("web");
+    let map = scene.run("nft list map inet skerry any4");
+    assert!(map.contains(&format!("sctp . 5060 : {v4} . 5061")), "{map}");
+}
+
+#[test]
 fn a_port_of_one_address_is_not_on_the_others() {
     let scene = Scene::new();
     scene.run("ip address add 192.0.2.3/24 dev up0");

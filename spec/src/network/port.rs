@@ -12,6 +12,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
@@ -20,6 +22,7 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+            Self::Sctp => 132,
         }
     }
 }
@@ -29,17 +32,18 @@ impl fmt::Display for Protocol {
         out.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }
 
-/// Ports of the node that lead to a container: `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/udp]`.
+/// Ports of the node that lead to a container: `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/udp|/sctp]`.
 /// An IPv6 address stands in brackets. Without an address, every one of the node's leads there;
 /// without a port of the node, it chooses one. A range leads to a range of as many ports, or, to
 /// a single port, from the first of it that is free (docker-run(1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
-    /// TCP without `/udp`.
+    /// TCP without `/udp` or `/sctp`.
     pub protocol: Protocol,
     /// The node's address; every one without it.
     pub address: Option<IpAddr>,
@@ -80,6 +84,7 @@ impl FromStr for Port {
             None => (text, Protocol::Tcp),
             Some((ports, "tcp")) => (ports, Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((ports, "sctp")) => (ports, Protocol::Sctp),
             Some(_) => return Err(wrong()),
         };
         let (rest, container) = ports.rsplit_once(':').unwrap_or(("", ports));
@@ -145,6 +150,7 @@ impl fmt::Display for Port {
         match self.protocol {
             Protocol::Tcp => Ok(()),
             Protocol::Udp => out.write_str("/udp"),
+            Protocol::Sctp => out.write_str("/sctp"),
         }
     }
 }
@@ -179,6 +185,7 @@ mod tests {
             "[2001:db8::1]:8000-8001:1-2/udp",
             "80",
             "80-82/udp",
+            "5060:5060/sctp",
             "127.0.0.1::80",
             "[::1]::53/udp",
         ] {
@@ -228,7 +235,7 @@ mod tests {
             "::80",
             "::1:80:80",
             "[127.0.0.1]:1:1",
-            "80:80/sctp",
+            "80:80/dccp",
             "0-1:0-1",
             "0-65535:0-65535",
         ] {
