@@ -12,6 +12,10 @@ use std::time::Duration;
 
 const DNS_PORT: u16 = 53;
 
+/// Name servers of an interface's routers that are kept, and as many domains: RFC 8106 has three in mind, and anybody on
+/// the link can advertise more.
+const MOST: usize = 16;
+
 /// A name server; one with a link-local address is reached through an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameServer {
@@ -52,6 +56,12 @@ pub struct Advertised {
 enum What {
     Server(IpAddr),
     Domain(String),
+}
+
+impl What {
+    fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
 }
 
 impl fmt::Display for Advertised {
@@ -126,7 +136,9 @@ impl Names {
         let servers = advertisement.dns.into_iter().map(|address| What::Server(address.into()));
         for what in servers.chain(advertisement.search.into_iter().map(What::Domain)) {
             source.advertised.retain(|entry| entry.what != what && entry.end > now);
-            if end > now {
+            let same = source.advertised.iter().filter(|entry| entry.what.is_server() == what.is_server());
+            // Who came first stays as long as he says so.
+            if end > now && same.count() < MOST {
                 source.advertised.push(Advertised { end, what });
             }
         }
@@ -286,6 +298,25 @@ mod tests {
         let mut names = told();
         names.expire(Duration::from_secs(160));
         assert_eq!((names.servers().len(), names.deadline()), (1, None));
+    }
+
+    #[test]
+    fn of_many_that_are_advertised_the_first_are_kept() {
+        let mut names = told();
+        let first = names.servers();
+        for number in 0..10_000_u32 {
+            let mut one = advertisement(u64::from(u32::MAX));
+            one.dns = vec![std::net::Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(number + 100))];
+            one.search = vec![format!("n{number}.example")];
+            names.advertise(one, Duration::from_secs(101));
+        }
+        assert!(names.servers().starts_with(&first) && names.servers().len() <= 1 + MOST);
+        assert!(names.search().len() <= 2 + MOST, "{}", names.search().len());
+        // It has ended, and so there is room.
+        let before = names.servers().len();
+        names.expire(Duration::from_secs(160));
+        names.advertise(advertisement(60), Duration::from_secs(161));
+        assert_eq!(names.servers().len(), before);
     }
 
     #[test]
