@@ -64,7 +64,7 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Tracked> {
 /// What the kernel answered.
 pub fn forget_those(kernel: &mut Netlink, stale: impl Fn(&Tracked) -> bool) -> io::Result<()> {
     let mut list = Vec::new();
-    kernel.dump(self::list(), |kind, body| list.extend(parse(kind, body).filter(&stale)))?;
+    kernel.skim(self::list(), |kind, body| list.extend(parse(kind, body).filter(&stale)))?;
     for connection in list {
         match kernel.change(forget(&connection)) {
             // Over by itself meanwhile.

@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use wire::{HEADER, Request, messages, number};
+use wire::{HEADER, Message, Request, messages, number};
 
 /// The kernel's datagrams to us are not longer than this.
 pub const LARGEST: usize = 32 * 1024;
@@ -19,6 +19,11 @@ const ERROR: u16 = libc::NLMSG_ERROR as u16;
 const DONE: u16 = libc::NLMSG_DONE as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
+/// What is listed has changed meanwhile, and something may be missing.
+const INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
+
+/// How often a list is asked for that changes while it is told.
+const TRIES: usize = 10;
 
 /// A batch of elements is one datagram; the usual limit would be 200 KiB.
 const BATCH: usize = 4 << 20;
@@ -99,16 +104,33 @@ impl Netlink {
     /// What the kernel answered.
     pub fn change(&mut self, request: Request) -> io::Result<()> {
         self.send(request, ACK)?;
-        self.answers(|_, _| {})
+        self.answers(|_, _| {}).map(drop)
     }
 
-    /// Asks for everything of a kind; `each` gets the types and bodies.
+    /// Asks for everything of a kind; `each` gets the types and bodies, of a list that is whole.
+    ///
+    /// # Errors
+    /// What the kernel answered; `EINTR` when it has changed as often as it was asked for.
+    pub fn dump(&mut self, request: Request, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        for _ in 0..TRIES {
+            self.send(request.clone(), DUMP)?;
+            let mut list = Vec::new();
+            if self.answers(|kind, body| list.push((kind, body.to_vec())))? {
+                list.iter().for_each(|(kind, body)| each(*kind, body));
+                return Ok(());
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EINTR))
+    }
+
+    /// Asks for everything of a kind, of which there may be much: nothing is kept, and what has changed meanwhile may be
+    /// missing.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn dump(&mut self, request: Request, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub fn skim(&mut self, request: Request, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         self.send(request, DUMP)?;
-        self.answers(each)
+        self.answers(each).map(drop)
     }
 
     fn send(&mut self, request: Request, flags: u16) -> io::Result<()> {
@@ -118,19 +140,35 @@ impl Netlink {
         Ok(())
     }
 
-    fn answers(&self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
-        let mut buffer = vec![0; LARGEST];
+    /// Reads to the end; tells whether that is all.
+    fn answers(&self, mut each: impl FnMut(u16, &[u8])) -> io::Result<bool> {
+        let (mut buffer, mut whole) = (vec![0; LARGEST], true);
         loop {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-            for message in messages(&buffer[..length]).filter(|message| message.sequence == self.sequence) {
-                match message.kind {
-                    DONE => return Ok(()),
-                    ERROR => return outcome(message.body),
-                    kind => each(kind, message.body),
-                }
+            let ours = messages(&buffer[..length]).filter(|message| message.sequence == self.sequence);
+            if let Some(result) = take(ours, &mut whole, &mut each) {
+                return result.map(|()| whole);
             }
         }
     }
+}
+
+/// Takes answers; gives how it came out when the last of them is among these. A list ends with an error, too.
+fn take<'a>(
+    answers: impl Iterator<Item = Message<'a>>,
+    whole: &mut bool,
+    each: &mut impl FnMut(u16, &[u8]),
+) -> Option<io::Result<()>> {
+    for message in answers {
+        *whole &= message.flags & INTERRUPTED == 0;
+        match message.kind {
+            // Old kernels end it without a word.
+            DONE if message.body.is_empty() => return Some(Ok(())),
+            DONE | ERROR => return Some(outcome(message.body)),
+            kind => each(kind, message.body),
+        }
+    }
+    None
 }
 
 /// The error number that leads an `NLMSG_ERROR`, negative; 0 says "done".
@@ -147,6 +185,27 @@ const _: () = assert!(HEADER == size_of::<libc::nlmsghdr>());
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_ends_in_an_error_or_has_changed_is_not_whole() {
+        let taken = |parts: &[(u16, u16, &[u8])]| {
+            let bytes: Vec<u8> = parts
+                .iter()
+                .flat_map(|&(kind, flags, body)| Request::new(kind, flags, body).finish(1))
+                .collect();
+            let (mut whole, mut seen) = (true, 0);
+            let result = take(messages(&bytes), &mut whole, &mut |_, _| seen += 1);
+            (result.map(|result| result.map_err(|error| error.raw_os_error())), whole, seen)
+        };
+        let (one, done): (_, (u16, u16, &[u8])) = ((20, 2, &[0; 8][..]), (DONE, 2, &[0; 4]));
+        assert_eq!(taken(&[one, one]), (None, true, 2));
+        assert_eq!(taken(&[one, done]), (Some(Ok(())), true, 1));
+        assert_eq!(taken(&[one, (DONE, 2, &[])]), (Some(Ok(())), true, 1));
+        let failed = (-libc::ENOMEM).to_ne_bytes();
+        assert_eq!(taken(&[one, (DONE, 2, &failed)]), (Some(Err(Some(libc::ENOMEM))), true, 1));
+        assert_eq!(taken(&[(20, 2 | INTERRUPTED, &[0; 8]), done]), (Some(Ok(())), false, 1));
+        assert_eq!(taken(&[one, (DONE, 2 | INTERRUPTED, &[0; 4])]), (Some(Ok(())), false, 1));
+    }
 
     #[test]
     fn an_outcome_is_an_error_number_or_nothing() {

@@ -114,6 +114,8 @@ fn pad(bytes: &mut Vec<u8>) {
 pub struct Message<'a> {
     /// `RTM_*` or `NLMSG_*`.
     pub kind: u16,
+    /// `NLM_F_*`.
+    pub flags: u16,
     /// The number of the request it answers; 0 for a notice.
     pub sequence: u32,
     /// What follows the header.
@@ -126,9 +128,9 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
         let length = number(bytes, 0)? as usize;
         let message = bytes.get(..length)?;
         let body = message.get(HEADER..)?;
-        let (kind, sequence) = (number16(message, 4)?, number(message, 8)?);
+        let (kind, flags, sequence) = (number16(message, 4)?, number16(message, 6)?, number(message, 8)?);
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message { kind, sequence, body })
+        Some(Message { kind, flags, sequence, body })
     })
 }
 
