@@ -124,6 +124,11 @@ impl Names {
         }
     }
 
+    /// The lease of an interface.
+    pub fn lease(&self, index: u32) -> Option<&Lease> {
+        self.sources.get(&index)?.lease.as_ref()
+    }
+
     /// A router has told something; gives the whole list of its interface, to be
     /// written down.
     pub fn advertise(

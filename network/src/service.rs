@@ -7,7 +7,7 @@
 use crate::config::Node;
 use crate::dhcp::action::{Action, Event, Identity, To};
 use crate::dhcp::client::Client;
-use crate::dhcp::lease::Lease;
+use crate::dhcp::lease::{self, Lease};
 use crate::dhcp::message::{Message, Side};
 use crate::dhcp::socket::Socket;
 use crate::interface::{self, Interface, Progress};
@@ -235,20 +235,24 @@ impl Service {
             format_args!("{name}: set address {}/{}", lease.address, lease.prefix),
             self.kernel.change(request),
         );
-        for route in &lease.routes {
-            self.route(
-                index,
-                &name,
-                &Route {
-                    network: route.network.into(),
-                    prefix: route.prefix,
-                    gateway: route.gateway.map(Into::into),
-                    source: Some(lease.address.into()),
-                    origin: Origin::Dhcp,
-                },
-            );
+        let before = self.names.lease(index).filter(|before| before.address == lease.address).cloned();
+        if let Some(before) = before.as_ref().filter(|before| before.prefix != lease.prefix) {
+            let removed = self.remove_address(index, before);
+            attempt(format_args!("{name}: remove address {}/{}", before.address, before.prefix), removed);
+        }
+        lease.routes.iter().for_each(|one| self.route(index, &name, &leased(one, lease)));
+        for gone in before.iter().flat_map(|before| withdrawn(before, lease)) {
+            let what = format_args!("{name}: remove route to {}/{}", gone.network, gone.prefix);
+            // The kernel may have been first: it goes with its router's link.
+            attempt(what, or_gone(self.kernel.change(route::remove(index, &gone)), libc::ESRCH));
         }
         self.names.set_lease(index, Some(lease.clone()));
+    }
+
+    /// The kernel may have been first: it knows the lease's end, too.
+    fn remove_address(&mut self, index: u32, lease: &Lease) -> io::Result<()> {
+        let request = address::delete(index, lease.address.into(), lease.prefix);
+        or_gone(self.kernel.change(request), libc::EADDRNOTAVAIL)
     }
 
     /// Takes the address away, then forgets the lease.
@@ -256,12 +260,7 @@ impl Service {
         let Some(interface) = self.interfaces.get_mut(&index) else { return };
         interface.progress = Progress::Hopeful;
         let name = interface.link.name.clone();
-        let request = address::delete(index, lease.address.into(), lease.prefix);
-        // The kernel may have been first: it knows the lease's end, too.
-        let result = self.kernel.change(request).or_else(|error| match error.raw_os_error() {
-            Some(libc::EADDRNOTAVAIL) => Ok(()),
-            _ => Err(error),
-        });
+        let result = self.remove_address(index, lease);
         attempt(format_args!("{name}: remove address {}", lease.address), result);
         attempt(format_args!("{name}: forget the lease"), self.state.drop_lease(&name));
         self.names.set_lease(index, None);
@@ -343,6 +342,33 @@ impl Service {
 
     fn name(&self, index: u32) -> &str {
         self.interfaces.get(&index).map_or("", |interface| &interface.link.name)
+    }
+}
+
+/// A route of a lease.
+fn leased(route: &lease::Route, lease: &Lease) -> Route {
+    Route {
+        network: route.network.into(),
+        prefix: route.prefix,
+        gateway: route.gateway.map(Into::into),
+        source: Some(lease.address.into()),
+        origin: Origin::Dhcp,
+    }
+}
+
+/// Routes that a lease had and its renewal has not; one to the same network by another router replaces the old one.
+fn withdrawn<'a>(before: &'a Lease, now: &'a Lease) -> impl Iterator<Item = Route> + 'a {
+    let stays = |route: &lease::Route| {
+        now.routes.iter().any(|own| (own.network, own.prefix) == (route.network, route.prefix))
+    };
+    before.routes.iter().filter(move |route| !stays(route)).map(|route| leased(route, before))
+}
+
+/// That what is to be removed is not there is no error.
+fn or_gone(result: io::Result<()>, absent: i32) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(absent) => Ok(()),
+        result => result,
     }
 }
 

@@ -165,6 +165,30 @@ fn classless_routes_take_the_place_of_the_router() {
 }
 
 #[test]
+fn a_renewal_replaces_prefix_and_routes() {
+    let place = Place::new(NAMED);
+    let range = |mask: &str, routes: &str| {
+        format!(
+            "--dhcp-range=10.9.0.20,10.9.0.20,{mask},2m --dhcp-authoritative --dhcp-option=option:T1,3 --dhcp-option=option:T2,60 \
+             --dhcp-option=121,0.0.0.0/0,10.9.0.1{routes}"
+        )
+    };
+    let server = dnsmasq(&place, &range("255.255.255.0", ",192.168.7.0/24,10.9.0.8,192.168.8.0/24,10.9.0.8"));
+    let mut node = place.node();
+    node.says("eth9: 10.9.0.20/24 from DHCP server");
+    place.wait_for("ip route", "192.168.8.0/24 via 10.9.0.8 ");
+    server.kill();
+    place.run("ip -n srv address add 10.9.0.1/16 dev srv0; ip -n srv address del 10.9.0.1/24 dev srv0");
+    let _server = dnsmasq(&place, &range("255.255.0.0", ",192.168.8.0/24,10.9.0.9"));
+    place.wait_for("ip route", "192.168.8.0/24 via 10.9.0.9 ");
+    let shown = place.wait_for("ip -4 -br address show dev eth9; ip route", "10.9.0.20/16");
+    for gone in ["10.9.0.20/24", "192.168.7.0", "10.9.0.8", "10.9.0.0/24"] {
+        assert!(!shown.contains(gone), "{gone} in {shown}");
+    }
+    assert!(shown.contains("default via 10.9.0.1 dev eth9 proto dhcp src 10.9.0.20"), "{shown}");
+}
+
+#[test]
 fn a_router_gives_addresses_and_name_servers_that_outlive_a_kill() {
     let place = Place::new("[network.interfaces.eth9]\ndhcp = false");
     let _server = dnsmasq(

@@ -70,10 +70,12 @@ pub fn settle(index: u32, address: IpAddr, prefix: u8) -> Request {
     replace(index, address, prefix, None).with(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes())
 }
 
-/// Takes an address away, and with it the routes that prefer it as source.
+/// Takes an address of this prefix away, and with its last one the routes that prefer it as source.
 pub fn delete(index: u32, address: IpAddr, prefix: u8) -> Request {
     let (family, bytes) = octets(address);
-    Request::new(libc::RTM_DELADDR, 0, &body(family, prefix, index)).with(libc::IFA_LOCAL, &bytes)
+    Request::new(libc::RTM_DELADDR, 0, &body(family, prefix, index))
+        .with(libc::IFA_LOCAL, &bytes)
+        .with(libc::IFA_ADDRESS, &bytes)
 }
 
 /// `struct ifa_cacheinfo`: preferred, valid, and two times that the kernel fills in.

@@ -41,6 +41,15 @@ const REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
 /// The router counts as reachable even when no address's network contains it
 /// (`RTNH_F_ONLINK`): clouds give addresses alone on their network.
 pub fn replace(index: u32, route: &Route) -> Request {
+    request(libc::RTM_NEWROUTE, REPLACE, index, route)
+}
+
+/// Takes a route of an interface away.
+pub fn remove(index: u32, route: &Route) -> Request {
+    request(libc::RTM_DELROUTE, 0, index, route)
+}
+
+fn request(kind: u16, flags: u16, index: u32, route: &Route) -> Request {
     let (family, network) = octets(route.network);
     let protocol = match route.origin {
         Origin::Static => libc::RTPROT_STATIC,
@@ -54,7 +63,7 @@ pub fn replace(index: u32, route: &Route) -> Request {
     if route.gateway.is_some() {
         body[8..].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
     }
-    let mut request = Request::new(libc::RTM_NEWROUTE, REPLACE, &body)
+    let mut request = Request::new(kind, flags, &body)
         .with(libc::RTA_OIF, &index.to_ne_bytes())
         .with(libc::RTA_PRIORITY, &(METRIC + index).to_ne_bytes());
     if route.prefix > 0 {
