@@ -158,6 +158,26 @@ fn an_external_policy_of_local_keeps_the_clients_address() {
 }
 
 #[test]
+fn an_internal_policy_of_local_answers_nobody_where_there_is_no_endpoint() {
+    let (cluster, pods, _servers) = scene();
+    let spec = format!(r#"{VIP}, "internal-local": true"#);
+    let away = pods[0].each_ref().map(|address| endpoint(address, "two", ""));
+    cluster.apply("services", &line(&service(&spec, "TCP", &away)));
+    for (who, host) in [("client", "10.96.0.10"), ("client", "fd96::10"), ("node", "10.96.0.10")] {
+        cluster.hears_nothing(who, host, 8000, "tcp");
+        assert!(cluster.ask(who, host, 8000, "tcp").contains("timed out"), "{who} {host}");
+    }
+    assert!(
+        cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("a to "),
+        "outside it is another policy's"
+    );
+    cluster.apply("services", &line(&service(&spec, "TCP", &endpoints(&pods[1..2], ""))));
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").starts_with("b to "));
+    cluster.apply("services", &line(&service(&spec, "TCP", &[])));
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").contains("refused"));
+}
+
+#[test]
 fn without_endpoints_a_service_refuses_and_so_do_ports_that_it_has_not() {
     let (cluster, pods, _servers) = scene();
     let refused = |who: &str, host: &str, port: u16| {

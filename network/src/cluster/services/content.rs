@@ -48,6 +48,8 @@ pub struct Content {
     pub refused: BTreeSet<Front>,
     /// Fronts that get no answer from here, but may from another node.
     pub dropped: BTreeSet<Front>,
+    /// Fronts at which nobody is answered here: all their endpoints are other nodes'.
+    pub silent: BTreeSet<Front>,
     /// Addresses at which nothing but Services' ports is answered.
     pub addresses: BTreeSet<IpAddr>,
     /// Fronts that are for these clients alone.
@@ -58,7 +60,7 @@ impl Content {
     /// Every front, once.
     pub fn fronts(&self) -> impl Iterator<Item = Front> {
         let common = self.leads.keys().filter(|(view, _)| *view == View::Common).map(|(_, front)| *front);
-        let all: BTreeSet<Front> = common.chain(self.refused.iter().copied()).collect();
+        let all: BTreeSet<Front> = common.chain(self.refused.iter().chain(&self.silent).copied()).collect();
         all.into_iter()
     }
 
@@ -68,6 +70,7 @@ impl Content {
         self.serving.retain(|front, _| !taken.contains(front));
         self.refused.retain(|front| !taken.contains(front));
         self.dropped.retain(|front| !taken.contains(front));
+        self.silent.retain(|front| !taken.contains(front));
         self.guarded.retain(|front, _| !taken.contains(front));
     }
 }
@@ -128,9 +131,10 @@ fn port_content(
     for address in inside {
         let (front, ends) = (at(address, port.port), if service.internal_local { &ours } else { &all });
         stay(front);
-        match ends.is_empty() {
-            true => drop(content.refused.insert(front)),
-            false => lead(View::Common, front, ends),
+        match (ends.is_empty(), all.is_empty()) {
+            (false, _) => lead(View::Common, front, ends),
+            (true, false) => drop(content.silent.insert(front)),
+            (true, true) => drop(content.refused.insert(front)),
         }
     }
     for front in external {
@@ -189,7 +193,7 @@ mod tests {
     const TWO: &str =
         r#"{"address": "10.244.1.2", "node": "me"}, {"address": "10.244.2.2", "node": "other"}"#;
 
-    /// `view address ends`, one a line; refused and dropped fronts, too.
+    /// `view address ends`, one a line; refused, dropped and silent fronts, too.
     fn lines(content: &Content) -> Vec<String> {
         let at = |front: &Front| front.address.map_or("node".to_owned(), |address| address.to_string());
         let leads = content.leads.iter().map(|((view, front), lead)| {
@@ -198,7 +202,8 @@ mod tests {
         });
         let refused = content.refused.iter().map(|front| format!("refused {}", at(front)));
         let dropped = content.dropped.iter().map(|front| format!("dropped {}", at(front)));
-        leads.chain(refused).chain(dropped).collect()
+        let silent = content.silent.iter().map(|front| format!("silent {}", at(front)));
+        leads.chain(refused).chain(dropped).chain(silent).collect()
     }
 
     #[test]
@@ -226,7 +231,8 @@ mod tests {
             "{away:?}"
         );
         let nobody = lines(&both(&internal, r#"{"address": "10.244.2.2", "node": "other"}"#));
-        assert!(nobody.contains(&"refused 10.96.0.1".to_owned()), "{nobody:?}");
+        assert!(nobody.contains(&"silent 10.96.0.1".to_owned()), "{nobody:?}");
+        assert!(lines(&both(&internal, "")).contains(&"refused 10.96.0.1".to_owned()));
     }
 
     #[test]

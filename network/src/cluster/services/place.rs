@@ -25,6 +25,8 @@ pub struct Placed {
     pub refused: BTreeSet<Front>,
     /// Fronts that are not answered.
     pub dropped: BTreeSet<Front>,
+    /// Fronts at which nobody is answered.
+    pub silent: BTreeSet<Front>,
     /// Services' addresses.
     pub addresses: BTreeSet<IpAddr>,
     /// Fronts that are for these clients alone.
@@ -34,18 +36,19 @@ pub struct Placed {
 impl Placed {
     /// Places a content where a front's endpoints have had their numbers before.
     pub fn of(content: Content, before: &Self) -> Self {
-        let Content { leads, serving, refused, dropped, addresses, guarded } = content;
+        let Content { leads, serving, refused, dropped, silent, addresses, guarded } = content;
         let place = |(at, lead): ((View, Front), Lead<BTreeSet<SocketAddr>>)| {
             let had = before.leads.get(&at).map(|lead| &*lead.ends).unwrap_or_default();
             (at, Lead { seconds: lead.seconds, ends: arrange(had, lead.ends) })
         };
-        Self { leads: leads.into_iter().map(place).collect(), serving, refused, dropped, addresses, guarded }
+        let leads = leads.into_iter().map(place).collect();
+        Self { leads, serving, refused, dropped, silent, addresses, guarded }
     }
 
-    /// Every front that is led or refused.
+    /// Every front that is led, refused or silent.
     pub fn fronts(&self) -> impl Iterator<Item = Front> + use<> {
         let led = self.leads.keys().map(|(_, front)| *front);
-        let all: BTreeSet<Front> = led.chain(self.refused.iter().copied()).collect();
+        let all: BTreeSet<Front> = led.chain(self.refused.iter().chain(&self.silent).copied()).collect();
         all.into_iter()
     }
 
@@ -55,6 +58,7 @@ impl Placed {
         self.serving.extend(other.serving);
         self.refused.extend(other.refused);
         self.dropped.extend(other.dropped);
+        self.silent.extend(other.silent);
         self.addresses.extend(other.addresses);
         self.guarded.extend(other.guarded);
     }
@@ -62,7 +66,8 @@ impl Placed {
     /// The kinds of chains that it needs.
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {
         let each = self.leads.iter().map(|(&(view, _), lead)| kinds(view, lead));
-        each.flat_map(|(pick, keep)| pick.into_iter().chain(keep))
+        let silence = (!self.silent.is_empty()).then_some(Kind::Silence);
+        each.flat_map(|(pick, keep)| pick.into_iter().chain(keep)).chain(silence)
     }
 
     /// Everything as elements, by map and family.
@@ -87,6 +92,9 @@ impl Placed {
         }
         for (map, fronts) in [(Map::Refused, &self.refused), (Map::Dropped, &self.dropped)] {
             fronts.iter().for_each(|front| put(map, front.v4, key(*front), Vec::new()));
+        }
+        for &front in &self.silent {
+            put(Map::Count(View::Common), front.v4, key(front), Kind::Silence.name().into_bytes());
         }
         for (&front, clients) in &self.guarded {
             put(Map::Guarded, front.v4, key(front), Vec::new());
@@ -218,7 +226,9 @@ mod tests {
         assert_eq!(maps(placed(&[1], 9)), [Map::Ends(View::Common), Map::Sticky]);
         let both = placed(&[1, 2], 9).kinds().collect::<Vec<_>>();
         assert_eq!(both, [Kind::Pick(View::Common, 2), Kind::Keep(9)]);
-        assert!(both.iter().all(|kind| Kind::of(kind.name().as_bytes()) == Some(*kind)));
+        assert!(
+            both.iter().chain([&Kind::Silence]).all(|kind| Kind::of(kind.name().as_bytes()) == Some(*kind))
+        );
     }
 
     #[test]

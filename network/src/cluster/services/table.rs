@@ -10,7 +10,8 @@
 //! postrouting           nat      who is marked gets the node's address
 //! forward, output, input filter  a front without endpoints is refused, and what is no Service's port of its address
 //!
-//! count4, direct-count4          front : pick-N, where there are several
+//! count4, direct-count4          front : pick-N, where there are several, or `silence`, where all are other nodes' and
+//!                                may not be led to
 //! ends4, direct-ends4            front . number : endpoint, counted from 0
 //! sticky4                        front : keep-SECONDS
 //! kept4                          front . client : endpoint, for so many seconds
@@ -37,6 +38,9 @@ const BY_NODE: u32 = 0x2000;
 /// Clients that are kept at their endpoints, of a family.
 const MOST_KEPT: u32 = 1 << 17;
 
+/// The name of the chain that answers nobody.
+const SILENCE: &str = "silence";
+
 /// A chain that is there while something leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -44,6 +48,8 @@ pub enum Kind {
     Pick(View, u32),
     /// Keeps clients for so many seconds.
     Keep(u32),
+    /// Answers nobody.
+    Silence,
 }
 
 impl Kind {
@@ -53,12 +59,16 @@ impl Kind {
             Self::Pick(View::Common, count) => format!("pick-{count}"),
             Self::Pick(View::Direct, count) => format!("direct-pick-{count}"),
             Self::Keep(seconds) => format!("keep-{seconds}"),
+            Self::Silence => SILENCE.to_owned(),
         }
     }
 
     /// The chain of a name.
     pub fn of(name: &[u8]) -> Option<Self> {
         let name = str::from_utf8(name).ok()?;
+        if name == SILENCE {
+            return Some(Self::Silence);
+        }
         let (what, number) = name.rsplit_once('-')?;
         let number = number.parse().ok()?;
         match what {
@@ -165,6 +175,7 @@ pub fn add_kind(kind: Kind) -> Vec<Request> {
     let rules = match kind {
         Kind::Pick(view, count) => pick(view, count),
         Kind::Keep(seconds) => KEYS.into_iter().map(|key| keep(key, seconds)).collect(),
+        Kind::Silence => vec![vec![verdict(Verdict::Drop)]],
     };
     let filled = rules.into_iter().map(|steps| rule(TABLE, &name, &steps));
     [chain(TABLE, &name, None)].into_iter().chain(filled).collect()
@@ -382,7 +393,7 @@ pub fn make() -> Vec<Request> {
 
 /// The comment of the table that this program makes: another's has other rules.
 pub fn version() -> String {
-    let kinds = [Kind::Pick(View::Common, 7), Kind::Pick(View::Direct, 7), Kind::Keep(7)];
+    let kinds = [Kind::Pick(View::Common, 7), Kind::Pick(View::Direct, 7), Kind::Keep(7), Kind::Silence];
     let sum = rules()
         .into_iter()
         .chain(kinds.into_iter().flat_map(add_kind))
