@@ -41,11 +41,13 @@ type Labels = BTreeMap<String, String>;
 /// What of a pod policies are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    name: String,
     labels: Labels,
     here: bool,
     pod: policies::Pod,
 }
 
+/// By namespace and name; this node's own pods by namespace and UID, since one may end here whose name is another's by now.
 type All<T> = BTreeMap<(String, String), T>;
 
 /// All that is looked at.
@@ -123,6 +125,7 @@ fn described(pod: &Pod, addresses: Vec<IpAddr>, here: bool) -> Known {
         });
     let ports = ports.collect();
     Known {
+        name: pod.metadata.name.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
         here,
         pod: policies::Pod { addresses, ports },
@@ -198,11 +201,16 @@ async fn apply(
     }
 }
 
-/// Pods as the API server tells of them, but this node's as it knows them itself.
+/// Pods as the API server tells of them, but this node's as it knows them itself. One that is told of at another node, or
+/// that is another own one, has the name alone in common: both are there.
 fn overlaid(mut pods: Arc<All<Known>>, own: &All<Known>) -> Arc<All<Known>> {
-    for (key, known) in own {
-        if pods.get(key) != Some(known) {
-            Arc::make_mut(&mut pods).insert(key.clone(), known.clone());
+    for ((namespace, uid), known) in own {
+        let named = (namespace.clone(), known.name.clone());
+        let told = pods.get(&named).filter(|told| *told != known);
+        let is_another = told.is_some_and(|told| !told.here || own.values().any(|one| one == told));
+        let key = if is_another { (namespace.clone(), uid.clone()) } else { named };
+        if pods.get(&key) != Some(known) {
+            Arc::make_mut(&mut pods).insert(key, known.clone());
         }
     }
     pods
@@ -324,7 +332,7 @@ mod tests {
 
     fn pod(namespace: &str, name: &str, app: &str, address: &str, node: &str) -> ((String, String), Known) {
         let pod: Pod = serde_json::from_value(json!({
-            "metadata": { "labels": { "app": app } },
+            "metadata": { "name": name, "labels": { "app": app } },
             "spec": { "nodeName": node, "containers": [{ "name": "m", "ports": [{ "name": "http", "containerPort": 80 }] }] },
             "status": { "podIPs": [{ "ip": address }] },
         }))
@@ -390,12 +398,24 @@ mod tests {
     fn a_nodes_own_pods_are_as_it_knows_them() {
         let told: All<Known> =
             [pod("n", "a", "a", "10.1.0.2", "here"), pod("n", "b", "b", "10.1.0.3", "there")].into();
-        let own: All<Known> = [pod("n", "a", "a", "10.1.0.9", "here")].into();
+        let of_uid = |uid: &str, ((namespace, _), known): ((String, String), Known)| {
+            ((namespace, uid.to_owned()), known)
+        };
+        let own: All<Known> = [of_uid("1", pod("n", "a", "a", "10.1.0.9", "here"))].into();
         let told = Arc::new(told);
         let all = overlaid(told.clone(), &own);
         let of = |name: &str| all[&("n".to_owned(), name.to_owned())].pod.addresses[0].to_string();
         assert_eq!((of("a"), of("b")), ("10.1.0.9".into(), "10.1.0.3".into()));
         assert!(Arc::ptr_eq(&overlaid(all.clone(), &own), &all), "nothing is copied for what is known");
+        // Those that end here while their names are others' by now, at another node and at this one.
+        let ends = [("2", "b", "10.1.0.7"), ("3", "a", "10.1.0.8")];
+        let ends = ends.map(|(uid, name, address)| of_uid(uid, pod("n", name, name, address, "here")));
+        let own: All<Known> = own.into_iter().chain(ends).collect();
+        let all = overlaid(told, &own);
+        let mut addresses: Vec<String> = all.values().map(|own| own.pod.addresses[0].to_string()).collect();
+        addresses.sort();
+        assert_eq!(addresses, ["10.1.0.3", "10.1.0.7", "10.1.0.8", "10.1.0.9"]);
+        assert!(Arc::ptr_eq(&overlaid(all.clone(), &own), &all));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Isolation {
 
 fn key(pod: &Pod) -> (String, String) {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    (text(&pod.metadata.namespace), text(&pod.metadata.name))
+    (text(&pod.metadata.namespace), text(&pod.metadata.uid))
 }
 
 #[cfg(test)]
@@ -74,7 +74,8 @@ mod tests {
         let isolation =
             Isolation { own: watch::Sender::default(), held: watch::Sender::default(), is_ours: true };
         let pod: Pod =
-            serde_json::from_value(json!({ "metadata": { "namespace": "n", "name": "db" } })).unwrap();
+            serde_json::from_value(json!({ "metadata": { "namespace": "n", "name": "db", "uid": "1" } }))
+                .unwrap();
         let (old, new): (IpAddr, IpAddr) = ("10.1.0.2".parse().unwrap(), "10.1.0.9".parse().unwrap());
         let holds = async |address| {
             let (own, short) = ([address], Duration::from_millis(1));
@@ -89,9 +90,15 @@ mod tests {
         apply();
         assert!(holds(new).await && !holds(old).await);
         isolation.forget(&pod, &[old]);
-        assert!(isolation.own.borrow().contains_key(&key(&pod)), "another has its name by now");
+        assert!(isolation.own.borrow().contains_key(&key(&pod)), "it has another by now");
         isolation.forget(&pod, &[new]);
         assert!(isolation.own.borrow().is_empty());
+        // One of the same name that ends is another.
+        isolation.tell(&pod, &[old]);
+        let mut next = pod.clone();
+        next.metadata.uid = Some("2".to_owned());
+        isolation.tell(&next, &[new]);
+        assert_eq!(isolation.own.borrow().len(), 2);
         let not_ours = Isolation { is_ours: false, ..isolation };
         not_ours.holds(&pod, &[new]).await;
     }
