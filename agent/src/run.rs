@@ -60,8 +60,8 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let hostname = node.hostname.map(|name| name.to_string());
     let name = name(&identity, hostname.as_deref())?;
     let machine = facts::machine(&machine_id(&identity)?);
-    let addresses = vec![cluster.node_ip.unwrap_or(address)];
-    let follows = cluster.node_ip.is_none();
+    let follows = cluster.node_ip.is_empty();
+    let addresses = if follows { vec![address] } else { cluster.node_ip.clone() };
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
     let own = Arc::new(Own { cluster, name, addresses, machine });
     let unready = Some("the pod network is not ready".to_owned());

@@ -1,7 +1,8 @@
 //! `[cluster]`: the Kubernetes cluster whose worker this node is.
 
 use crate::quantity::{Bytes, Span};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -23,8 +24,10 @@ pub struct Cluster {
     pub labels: BTreeMap<String, String>,
     /// Taints that the Node object has when it is made.
     pub taints: Vec<Taint>,
-    /// Address of the node as the cluster knows it; else that of the interface which leads to the API server.
-    pub node_ip: Option<IpAddr>,
+    /// Addresses of the node as the cluster knows it, at most one per family, the first of which it prefers; else that
+    /// of the interface which leads to the API server.
+    #[serde(deserialize_with = "node_ip")]
+    pub node_ip: Vec<IpAddr>,
     /// Most pods.
     pub max_pods: u32,
     /// Memory that pods cannot have, in bytes.
@@ -72,7 +75,7 @@ impl Default for Cluster {
             token: None,
             labels: BTreeMap::new(),
             taints: Vec::new(),
-            node_ip: None,
+            node_ip: Vec::new(),
             max_pods: 110,
             reserved_memory: Bytes(24 << 20),
             reserved_cpus: 0.0,
@@ -92,6 +95,38 @@ impl Default for Cluster {
             pod_network: By::Node,
             static_pods: None,
         }
+    }
+}
+
+/// An address, or a list of at most one per family.
+fn node_ip<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    from.deserialize_any(NodeIp)
+}
+
+struct NodeIp;
+
+impl<'de> Visitor<'de> for NodeIp {
+    type Value = Vec<IpAddr>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an address, or a list of one per family")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        text.parse()
+            .map(|address| vec![address])
+            .map_err(|_| E::custom(format!("{text:?} is not an address")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        while let Some(address) = list.next_element::<IpAddr>()? {
+            if addresses.iter().any(|own| own.is_ipv4() == address.is_ipv4()) {
+                return Err(de::Error::custom("a node has at most one address per family"));
+            }
+            addresses.push(address);
+        }
+        Ok(addresses)
     }
 }
 
@@ -169,6 +204,16 @@ mod tests {
         assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
         assert_eq!(own.taints[0].value.as_deref(), Some("c"));
         assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
+    }
+
+    #[test]
+    fn a_node_has_an_address_of_each_family() {
+        for (text, count) in [("\"10.0.0.1\"", 1), ("[\"2001:db8::1\", \"10.0.0.1\"]", 2), ("[]", 0)] {
+            assert_eq!(cluster(&format!("node-ip = {text}")).unwrap().node_ip.len(), count, "{text}");
+        }
+        for text in ["\"10.0.0\"", "7", "[\"10.0.0.1\", \"10.0.0.2\"]", "[\"x\"]"] {
+            assert!(cluster(&format!("node-ip = {text}")).is_err(), "{text}");
+        }
     }
 
     #[test]
