@@ -121,7 +121,7 @@ fn lower(layers: &[Layer], mounts: &Path, target: &Path) -> Result<Option<Vec<Pa
     }
     mapped::clear(&mounted, mounts)?;
     let mut points = Vec::new();
-    for layer in layers {
+    for layer in each_once(layers) {
         let point = mounts.join(mount_name(layer)?);
         if mounted.iter().all(|mount| mount.point != point) {
             layer::mount(&layer.path, &point)?;
@@ -129,6 +129,13 @@ fn lower(layers: &[Layer], mounts: &Path, target: &Path) -> Result<Option<Vec<Pa
         points.push(point);
     }
     visible(points).map(Some)
+}
+
+/// Each layer once, where it stands uppermost: what a copy further down has and hides, that one has and hides. The kernel
+/// refuses an overlay that lists a layer twice (ELOOP).
+fn each_once(layers: &[Layer]) -> Vec<&Layer> {
+    let is_last = |(place, layer): &(usize, &Layer)| !layers[place + 1..].contains(layer);
+    layers.iter().enumerate().filter(is_last).map(|(_, layer)| layer).collect()
 }
 
 fn mapped(lower: &[PathBuf], users: Option<BorrowedFd<'_>>) -> Result<Vec<Mapped>> {
@@ -304,6 +311,11 @@ fn escaped(path: &Path) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Digest;
+    use crate::layer::{Limits, convert};
+    use crate::tar::build::Archive;
+    use nix::sched::{CloneFlags, unshare};
+    use std::io::Cursor;
 
     #[test]
     fn layers_go_with_the_last_overlay_that_lists_them() {
@@ -313,6 +325,60 @@ mod tests {
             33 1 0:7 / /run/c/root rw - overlay overlay rw,lowerdir+=/run/layers/sha256-aa,upperdir=/u\n";
         let mounted = mountinfo::parse(text);
         assert_eq!(unlisted(&mounted, Path::new("/run/layers")), [Path::new("/run/layers/sha256-bb")]);
+    }
+
+    #[test]
+    fn a_layer_that_an_image_has_twice_is_mounted_where_it_stands_uppermost() {
+        let layer =
+            |content: &str| Layer { diff_id: Digest::sha256(content.as_bytes()), path: content.into() };
+        let layers = ["a", "empty", "b", "empty", "empty"].map(layer);
+        let names = each_once(&layers).into_iter().map(|layer| layer.path.display().to_string());
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "empty"]);
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn an_image_that_has_a_layer_twice_is_mounted() {
+        // The namespace ends with the test's thread.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let folder = std::env::temp_dir().join(format!("skerry-twice-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let layer = |archive: Archive| {
+            let image = convert(&archive.end()[..], Cursor::new(Vec::new()), [0; 16], &Limits::default());
+            let bytes = image.unwrap().0.into_inner();
+            let diff_id = Digest::sha256(&bytes);
+            let path = folder.join(diff_id.hex());
+            fs::write(&path, bytes).unwrap();
+            Layer { diff_id, path }
+        };
+        let one = layer(Archive::new().file("a", b"1").file("b", b"1"));
+        let other = layer(Archive::new().file(".wh.a", b"").file("c", b"2"));
+        let empty = layer(Archive::new());
+        let cases = [
+            (vec![&one, &empty, &other, &empty], vec!["b", "c"]),
+            (vec![&one, &other, &one], vec!["a", "b", "c"]),
+        ];
+        for (number, (layers, expected)) in cases.into_iter().enumerate() {
+            let layers: Vec<Layer> = layers.into_iter().cloned().collect();
+            let at = |name: &str| folder.join(format!("{name}{number}"));
+            let (mounts, dir, target) = (at("mounts"), at("dir"), at("root"));
+            mount(&Rootfs { layers: &layers, mounts: &mounts, dir: &dir, target: &target, users: None })
+                .unwrap();
+            let names = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            assert_eq!(names, expected);
+        }
+        nix::mount::umount2(&folder.join("root0"), MntFlags::MNT_DETACH).unwrap();
+        nix::mount::umount2(&folder.join("root1"), MntFlags::MNT_DETACH).unwrap();
+        for mounts in ["mounts0", "mounts1"] {
+            for point in fs::read_dir(folder.join(mounts)).unwrap() {
+                unmount_one(&point.unwrap().path()).unwrap();
+            }
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
