@@ -52,7 +52,7 @@ fn lock(file: File, path: &Path, waiting: &impl Fn()) -> Result<Flock<File>> {
 }
 
 /// True when the file still has this name.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (file.metadata(), fs::metadata(path)) {
         (Ok(own), Ok(named)) => inode(own) == inode(named),

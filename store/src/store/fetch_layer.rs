@@ -1,16 +1,16 @@
 //! The layers of an image that is pulled: some at a time, each by one program at a time.
 
 use super::Store;
-use super::download::{Claim, Failed};
+use super::download::{Claim, Failed, is_at};
 use super::intake::{Incoming, check_blob};
 use super::parallel::each;
 use super::session::Session;
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result, io_error};
-use crate::layer::Report;
 use crate::progress::{Progress, State, Told};
 use crate::registry::{Client, Download, Stop};
 use std::fs::{self, File};
+use std::io::{ErrorKind, Seek};
 
 /// A layer to be fetched.
 pub(super) struct Job<'j> {
@@ -57,11 +57,15 @@ impl Layers<'_> {
         let notes = if store.has(job.diff_id, job.digest) {
             claim.remove()?;
             None
-        } else if store.blob_path(job.digest).is_file() && self.convert_blob(job).is_ok() {
-            claim.remove()?;
-            Some(Vec::new())
         } else {
-            Some(self.download(job, claim, &told)?)
+            match self.convert_blob(job) {
+                Ok(None) => Some(self.download(job, claim, &told)?),
+                // The blob is here: nothing of it is to be downloaded.
+                converted => {
+                    claim.remove()?;
+                    converted?
+                }
+            }
         };
         told.say(job.size, if notes.is_some() { State::Done } else { State::Present });
         Ok(notes)
@@ -71,15 +75,26 @@ impl Layers<'_> {
         Told { layer: job.place, digest: job.digest, total: job.size, progress: self.progress }
     }
 
-    /// Makes a layer of a blob that is here. One that is damaged is removed.
-    fn convert_blob(&self, job: &Job<'_>) -> Result<Report> {
+    /// Makes a layer of a blob that is here. None: it is not, or was damaged, and is removed. A full disk is no
+    /// reason to remove it: nothing else may have what is in it.
+    fn convert_blob(&self, job: &Job<'_>) -> Result<Option<Vec<String>>> {
         let path = self.store.blob_path(job.digest);
-        let file = File::open(&path).map_err(io_error("open", &path))?;
-        let taken = self.store.take_layer(self.session, &job.incoming("blob"), file);
-        if taken.is_err() {
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(io_error("open", &path))?,
+        };
+        let error = match self.store.take_layer(self.session, &job.incoming("blob"), &file) {
+            Ok((_, report)) => return Ok(Some(report.notes)),
+            Err(error) => error,
+        };
+        let found = file.rewind().and_then(|()| Hashed::new(&file, job.digest).finish());
+        if found.is_ok_and(|found| found == *job.digest) {
+            return Err(error);
+        }
+        if is_at(&file, &path) {
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         }
-        Ok(taken?.1)
+        Ok(None)
     }
 
     fn download(&self, job: &Job<'_>, claim: Claim, told: &Told<'_>) -> Result<Vec<String>> {

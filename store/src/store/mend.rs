@@ -61,6 +61,8 @@ impl Store {
     fn bring_back(&self, registries: &Registries, listed: &Listed, progress: &dyn Progress) -> Result<()> {
         match self.unpack_again(&listed.name, progress) {
             Ok(true) => Ok(()),
+            // The disk, whoever sends the bytes.
+            Err(error @ Error::Io { .. }) => Err(error),
             _ => self.pull_again(registries, &listed.name, &listed.digest, progress).map(drop),
         }
     }

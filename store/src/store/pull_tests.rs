@@ -629,3 +629,34 @@ fn what_is_damaged_is_brought_back_from_here_or_from_the_registry() {
     let mended = mend(&store);
     assert!(matches!(&mended[..], [("blob", Outcome::Lost(_)), ("image", Outcome::Lost(_))]), "{mended:?}");
 }
+
+#[test]
+fn a_disk_that_takes_no_layer_costs_no_packed_one() {
+    let scratch = Scratch::new("no-room");
+    let (folder, entry) = image(&scratch, 50_000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app:latest", fake.host()));
+    store.pull(&registries(), &name, &()).unwrap();
+    drop(fake);
+    // What a layer's file is to be in is a file itself.
+    let layers = store.root().join("layers/sha256");
+    fs::remove_dir_all(&layers).unwrap();
+    fs::write(&layers, b"").unwrap();
+    let why = "missing".to_owned();
+    let checked = Checked {
+        bad: vec![Bad { kind: "image", name: name.clone(), why, file: None }],
+        ..Checked::default()
+    };
+    let mend = || store.mend(&registries(), &checked, &()).unwrap().remove(0);
+    let Outcome::Lost(why) = mend() else { panic!("there is no place for it") };
+    assert!(why.contains("layers/sha256") && !why.contains("registry"), "{why}");
+    assert!(store.blob_path(&big(&folder)).is_file());
+    assert!(tree(&store.root().join("downloads")).is_empty());
+    fs::remove_file(&layers).unwrap();
+    assert_eq!(mend(), Outcome::Mended);
+    // One that is damaged goes, and another one cannot be had.
+    fs::remove_dir_all(&layers).unwrap();
+    fs::write(store.blob_path(&big(&folder)), b"damaged").unwrap();
+    assert!(matches!(mend(), Outcome::Lost(_)));
+    assert!(!store.blob_path(&big(&folder)).exists());
+}
