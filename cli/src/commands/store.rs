@@ -1,13 +1,15 @@
 //! `store check`.
 
-use super::{Node, print, print_all, registry};
+use super::{Node, list, print, print_all, registry};
 use crate::arguments::Check;
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
 use crate::progress::Shown;
 use serde_json::{Value, json};
+use spec::monitor::Summary;
+use std::collections::BTreeMap;
 use std::path::Path;
-use store::{Bad, Checked, Outcome, Store};
+use store::{Bad, Checked, Digest, Outcome, Store};
 
 const COLUMNS: [(&str, &str); 4] =
     [("KIND", "Kind"), ("NAME", "Name"), ("PROBLEM", "Problem"), ("OUTCOME", "Outcome")];
@@ -41,9 +43,15 @@ fn own(node: &Node<'_>, asked: &Check) -> Result<(Checked, Vec<Outcome>)> {
     let checked = store.check(true)?;
     let outcomes = match checked.bad.is_empty() {
         true => Vec::new(),
-        false => store.mend(&registry::registries()?, &checked, &Shown::new("Pulling"))?,
+        false => store.mend(&registry::registries()?, &checked, &in_use(node), &Shown::new("Pulling"))?,
     };
     Ok((checked, outcomes))
+}
+
+/// The images of containers, whose names may have moved on. Without a monitor there is no container either.
+fn in_use(node: &Node<'_>) -> BTreeMap<Digest, String> {
+    let image = |one: Summary| Some((one.digest?.parse().ok()?, one.image));
+    list::all(node).unwrap_or_default().into_iter().filter_map(image).collect()
 }
 
 fn object(bad: &Bad, outcome: &Outcome) -> Value {

@@ -173,10 +173,15 @@ impl Store {
 
     /// Publishes an image's documents and its name, which makes it visible.
     pub(super) fn publish(&self, session: &Session, picked: &Documented<'_>, name: &Reference) -> Result<()> {
-        session.write(picked.config, &self.blob_path(picked.config_digest))?;
-        session.write(picked.manifest, &self.blob_path(picked.digest))?;
+        self.publish_documents(session, picked)?;
         let found = Name::new(picked.media_type, picked.digest, picked.manifest.len() as u64);
         session.write(found.text(name).as_bytes(), &self.name_path(name))
+    }
+
+    /// Publishes the documents of an image that has no name of its own, or has it already.
+    pub(super) fn publish_documents(&self, session: &Session, picked: &Documented<'_>) -> Result<()> {
+        session.write(picked.config, &self.blob_path(picked.config_digest))?;
+        session.write(picked.manifest, &self.blob_path(picked.digest))
     }
 }
 

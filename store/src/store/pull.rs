@@ -76,16 +76,17 @@ impl Store {
         if let Some(pulled) = self.unchanged(&name, Some(&image.digest))? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
-        self.take_image(&image, &name, &origins, &stop, progress).map_err(|error| error.within(&whole))
+        self.take_image(&image, &name, true, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 
-    /// Fetches what is missing of an image that the name has here, whatever the name means at the
-    /// registry by now.
+    /// Fetches what is missing of an image that is here, whatever its name means at the registry by now. `named`:
+    /// the name is to lead to it.
     pub(super) fn pull_again(
         &self,
         registries: &Registries,
         name: &Reference,
         digest: &Digest,
+        named: bool,
         progress: &dyn Progress,
     ) -> Result<Pulled> {
         let whole = format!("image {name}");
@@ -94,7 +95,7 @@ impl Store {
         let mut origins = registries.origins(name, &stop).map_err(within)?;
         let image = self.describe(&mut origins, name, Some(digest.clone()));
         let image = image.map_err(|failure| within(failure.words()))?;
-        self.take_image(&image, name, &origins, &stop, progress).map_err(|error| error.within(&whole))
+        self.take_image(&image, name, named, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 
     /// The image that the name has here, when it is this one and whole.
@@ -158,6 +159,7 @@ impl Store {
         &self,
         image: &Described,
         name: &Reference,
+        named: bool,
         origins: &Origins<'_>,
         stop: &Stop,
         progress: &dyn Progress,
@@ -169,7 +171,11 @@ impl Store {
         let layers = Layers { store: self, session: &session, clients: &origins.clients, stop, progress };
         let (new_layers, notes) = layers.take(&image.jobs())?;
         let Described { media_type, manifest, digest, config, config_digest, .. } = image;
-        self.publish(&session, &Documented { media_type, manifest, digest, config, config_digest }, name)?;
+        let documented = Documented { media_type, manifest, digest, config, config_digest };
+        match named {
+            true => self.publish(&session, &documented, name)?,
+            false => self.publish_documents(&session, &documented)?,
+        }
         let size = image.layers.iter().map(|layer| layer.size).sum();
         let notes = origins.notes.iter().cloned().chain(notes).collect();
         Ok(Pulled { size, new_layers, notes, ..Pulled::empty(name, digest) })

@@ -7,7 +7,7 @@ use crate::progress::{State, Update};
 use crate::registry::fake::{Answer, Asked, Fake};
 use crate::registry::{Credentials, Host, Registries, Settings};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -580,6 +580,16 @@ fn without_packed_layers_a_pull_keeps_the_converted_ones_alone() {
     assert_eq!(before, after);
 }
 
+/// Turns a bit over in the middle of a file.
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    // A sealed file cannot be written.
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
 fn what_is_damaged_is_brought_back_from_here_or_from_the_registry() {
     let scratch = Scratch::new("mend");
@@ -589,17 +599,9 @@ fn what_is_damaged_is_brought_back_from_here_or_from_the_registry() {
     let name = format!("{}/app", fake.host());
     let digest = store.pull(&registries(), &name, &()).unwrap().digest;
     let whole = tree(store.root());
-    let spoil = |path: &Path| {
-        let mut bytes = fs::read(path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        // A sealed file cannot be written.
-        fs::remove_file(path).unwrap();
-        fs::write(path, bytes).unwrap();
-    };
     let mend = |store: &Store| {
         let checked = store.check(true).unwrap();
-        let outcomes = store.mend(&registries(), &checked, &()).unwrap();
+        let outcomes = store.mend(&registries(), &checked, &BTreeMap::new(), &()).unwrap();
         checked.bad.iter().map(|bad| bad.kind).zip(outcomes).collect::<Vec<_>>()
     };
     assert_eq!(mend(&store), []);
@@ -647,7 +649,7 @@ fn a_disk_that_takes_no_layer_costs_no_packed_one() {
         bad: vec![Bad { kind: "image", name: name.clone(), why, file: None }],
         ..Checked::default()
     };
-    let mend = || store.mend(&registries(), &checked, &()).unwrap().remove(0);
+    let mend = || store.mend(&registries(), &checked, &BTreeMap::new(), &()).unwrap().remove(0);
     let Outcome::Lost(why) = mend() else { panic!("there is no place for it") };
     assert!(why.contains("layers/sha256") && !why.contains("registry"), "{why}");
     assert!(store.blob_path(&big(&folder)).is_file());
@@ -659,4 +661,34 @@ fn a_disk_that_takes_no_layer_costs_no_packed_one() {
     fs::write(store.blob_path(&big(&folder)), b"damaged").unwrap();
     assert!(matches!(mend(), Outcome::Lost(_)));
     assert!(!store.blob_path(&big(&folder)).exists());
+}
+
+#[test]
+fn what_a_container_is_made_of_is_brought_back_though_its_name_is_gone() {
+    let scratch = Scratch::new("mend-in-use");
+    let (folder, entry) = image(&scratch, 50_000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    let digest = store.pull(&registries(), &name, &()).unwrap().digest;
+    let layer = store.resolve(&name).unwrap().layers[1].path.clone();
+    store.remove(&name).unwrap();
+    let elsewhere = (Digest::sha256(b"an image of the node's root"), "app".to_owned());
+    let in_use = BTreeMap::from([(digest.clone(), name.clone()), elsewhere]);
+    let mend = |in_use: &BTreeMap<Digest, String>| {
+        let checked = store.check(true).unwrap();
+        store.mend(&registries(), &checked, in_use, &()).unwrap()
+    };
+    let asked = fake.asked().len();
+    spoil(&layer);
+    assert_eq!(mend(&in_use), [Outcome::Mended], "of its packed form");
+    assert_eq!(fake.asked().len(), asked);
+    for path in [&layer, &store.blob_path(&big(&folder)), &store.blob_path(&digest)] {
+        spoil(path);
+    }
+    assert_eq!(mend(&in_use), [Outcome::Mended, Outcome::Mended, Outcome::Mended]);
+    let stores = crate::Stores::new(vec![store.clone()]);
+    assert_eq!(stores.resolve_digest(&name, &digest).unwrap().layers.len(), 2);
+    assert!(store.list().unwrap().is_empty(), "the name stays gone");
+    spoil(&layer);
+    assert_eq!(mend(&BTreeMap::new()), [Outcome::Unneeded]);
 }

@@ -209,6 +209,14 @@ impl Store {
         self.described(&whole, name, found, &manifest).map(Some)
     }
 
+    /// The same by the digest of its manifest, whatever its name leads to; `name` is what it is called.
+    pub(super) fn documents_by_digest(&self, name: &Reference, digest: &Digest) -> Result<Documents> {
+        let whole = format!("image {name}");
+        let manifest = self.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
+        let found = Name::new("", digest, manifest.len() as u64);
+        self.described(&whole, name, found, &manifest)
+    }
+
     fn described(&self, whole: &str, name: &Reference, found: Name, manifest: &[u8]) -> Result<Documents> {
         let (manifest, file) = self.read_manifest(whole, manifest)?;
         Ok(Documents {
@@ -289,10 +297,7 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
     let has_it = |store: &&Store| store.blob_path(digest).is_file();
     let store = stores.iter().find(has_it);
     let store = store.ok_or_else(|| Error::NoImage(format!("{name} of the digest {digest}")))?;
-    let whole = format!("image {name}");
-    let manifest = store.blob(digest, MANIFEST_MAX).map_err(|error| error.within(&whole))?;
-    let found = Name::new("", digest, manifest.len() as u64);
-    with_layers(stores, store.described(&whole, &name, found, &manifest)?)
+    with_layers(stores, store.documents_by_digest(&name, digest)?)
 }
 
 fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
