@@ -4,6 +4,7 @@
 pub mod collect;
 mod pulled;
 
+use crate::say::say;
 use pulled::Pulled;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +93,11 @@ impl Images {
         Some(Found { digest: image.digest.to_string(), user: image.config.user })
     }
 
+    /// The digest of an image that is there, though some of it may be damaged or missing.
+    fn digest(&self, name: &str) -> Option<String> {
+        self.stores.digest(name).ok().flatten().map(|digest| digest.to_string())
+    }
+
     /// The layers of an image that is there, the lowest first.
     ///
     /// # Errors
@@ -167,6 +173,19 @@ impl Images {
         let found = found.ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))?;
         self.pulled.end(name, &found.digest, credentials, &self.digests()).map_err(failed)?;
         Ok(found)
+    }
+}
+
+/// Has what is damaged in the store brought back, as far as it can be had.
+async fn mend() {
+    let mut command = Command::new(SKERRY);
+    command.args(["store", "check"]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    match command.output().await {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            say(format_args!("images were checked: {}", text.lines().last().unwrap_or("nothing is said")));
+        }
+        Err(error) => say(format_args!("images: start {SKERRY}: {}", cause(&error))),
     }
 }
 

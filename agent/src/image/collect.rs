@@ -15,10 +15,22 @@ use std::time::{Duration, Instant};
 use store::{Digest, Listed, Store};
 use tokio::sync::Mutex;
 
-/// When each image was needed last, or seen first: what an agent that begins anew learns anew.
+/// How long after a check of the store another one may begin.
+const CHECK: Duration = Duration::from_secs(60 * 60);
+
+/// What is known of the images.
 #[derive(Debug, Default)]
 pub struct Collector {
-    needed: Mutex<(BTreeMap<String, Instant>, Trouble)>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When each was needed last, or seen first: what an agent that begins anew learns anew.
+    since: BTreeMap<String, Instant>,
+    trouble: Trouble,
+    /// When the store was checked because an image could not be read.
+    checked: Option<Instant>,
 }
 
 /// An image that may go.
@@ -45,18 +57,13 @@ impl Collector {
     /// Looks at the images, and removes some when the disk is full, or all that may go when `all`; says whether
     /// anything became free.
     pub async fn collect(&self, context: &Context, all: bool) -> bool {
-        let mut kept = self.needed.lock().await;
-        let (since, trouble) = &mut *kept;
-        let collected = collect(context, since, all).await;
-        trouble.of("remove images that nothing needs", collected).unwrap_or(false)
+        let mut known = self.known.lock().await;
+        let collected = collect(context, &mut known, all).await;
+        known.trouble.of("remove images that nothing needs", collected).unwrap_or(false)
     }
 }
 
-async fn collect(
-    context: &Context,
-    since: &mut BTreeMap<String, Instant>,
-    all: bool,
-) -> Result<bool, String> {
+async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool, String> {
     let containers = match context.monitor.ask(&Request::List).await {
         Ok(Reply::Containers { containers }) => containers,
         Ok(other) => return Err(format!("the monitor answered {other:?} to \"list\"")),
@@ -66,27 +73,35 @@ async fn collect(
     let needed = needed(context, &containers, &volumes);
     let store = Store::open(Path::new(paths::DATA_STORE)).map_err(|error| error.to_string())?;
     let listed = store.list().map_err(|error| error.to_string())?;
-    let unused = unused(&listed, &needed, since);
+    let unused = unused(&listed, &needed, &mut known.since);
     let cluster = &context.own.cluster;
     let space = files(Path::new(paths::DATA)).unwrap_or_default().bytes;
-    let mut excess = if all { u64::MAX } else { excess(cluster, space[0], space[2]) };
-    // That of a container whose name has moved on among them.
-    let kept = needed.iter().map(|digest| digest.parse()).collect::<Result<_, String>>()?;
-    let mut freed = false;
-    for image in order(unused, cluster.image_gc_age.0) {
-        if excess == 0 {
-            break;
-        }
-        let bytes = remove(&store, &image.names, &kept).await?;
-        say(format_args!(
-            "image {} is removed: {} MiB of the disk are free again",
-            image.names.join(", "),
-            bytes >> 20
-        ));
-        excess = excess.saturating_sub(bytes);
-        freed |= bytes > 0;
+    let excess = if all { u64::MAX } else { excess(cluster, space[0], space[2]) };
+    if excess == 0 {
+        return Ok(false);
     }
-    Ok(freed)
+    // That of a container whose name has moved on among them.
+    let kept: BTreeSet<Digest> = needed.iter().map(|digest| digest.parse()).collect::<Result<_, String>>()?;
+    let unused = order(unused, cluster.image_gc_age.0);
+    // A thread of its own waits for the disk.
+    let freed = tokio::task::spawn_blocking(move || make_room(&store, unused, &kept, excess));
+    match freed.await.map_err(|error| error.to_string())? {
+        Ok(bytes) => Ok(bytes > 0),
+        Err(error) => {
+            known.mend();
+            Err(error.to_string())
+        }
+    }
+}
+
+impl Known {
+    /// Has the store checked, for an image that cannot be read keeps the files of all others there. Nobody waits for it.
+    fn mend(&mut self) {
+        if self.checked.is_none_or(|last| last.elapsed() >= CHECK) {
+            self.checked = Some(Instant::now());
+            tokio::spawn(super::mend());
+        }
+    }
 }
 
 /// Digests of manifests that somebody needs.
@@ -94,7 +109,7 @@ fn needed(context: &Context, containers: &[Summary], volumes: &[image::Image]) -
     let shown = context.board.all();
     let of_pods = shown.iter().flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
     let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods);
-    let found = names.filter_map(|name| context.images.find(name)).map(|found| found.digest);
+    let found = names.filter_map(|name| context.images.digest(name));
     let mounted = volumes.iter().map(|own| own.digest.clone());
     containers.iter().filter_map(|own| own.digest.clone()).chain(mounted).chain(found).collect()
 }
@@ -122,19 +137,37 @@ fn unused(
     unused
 }
 
-/// Removes an image and what of it no other needs; gives the bytes. A thread of its own waits for the disk.
-async fn remove(store: &Store, names: &[String], kept: &BTreeSet<Digest>) -> Result<u64, String> {
-    let (store, names, kept) = (store.clone(), names.to_vec(), kept.clone());
-    let removed = tokio::task::spawn_blocking(move || {
-        names.iter().try_for_each(|name| store.remove(name))?;
-        store.collect(&kept).map(|collected| collected.bytes)
-    });
-    removed.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+/// Makes room for so many bytes: first what has no name, which shows, too, that everything that stays can be read; then
+/// one image after the other. Gives the bytes that are free again.
+fn make_room(store: &Store, unused: Vec<Unused>, kept: &BTreeSet<Digest>, excess: u64) -> store::Result<u64> {
+    let is_damaged = |image: &Unused| image.names.iter().any(|name| store.resolve(name).is_err());
+    let (damaged, whole): (Vec<_>, Vec<_>) = unused.into_iter().partition(is_damaged);
+    for image in &damaged {
+        image.names.iter().try_for_each(|name| store.remove(name))?;
+        say(format_args!("image {} is removed: it is damaged", image.names.join(", ")));
+    }
+    let mut freed = store.collect(kept)?.bytes;
+    for image in whole {
+        if freed >= excess {
+            break;
+        }
+        image.names.iter().try_for_each(|name| store.remove(name))?;
+        let bytes = store.collect(kept)?.bytes;
+        say(format_args!(
+            "image {} is removed: {} MiB of the disk are free again",
+            image.names.join(", "),
+            bytes >> 20
+        ));
+        freed += bytes;
+    }
+    Ok(freed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+    use store::Platform;
 
     #[test]
     fn images_go_once_the_disk_is_full_until_it_is_not() {
@@ -163,5 +196,56 @@ mod tests {
         let gone = unused(&listed, &BTreeSet::new(), &mut since);
         let first = &order(gone, Duration::ZERO)[0].names;
         assert_eq!(first, &["docker.io/library/b:latest"], "the longest unused first");
+    }
+
+    /// An image without layers, as an OCI layout has it; gives its digest.
+    fn import(store: &Store, name: &str) -> Digest {
+        let layout = store.root().with_file_name(name);
+        std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+        let blob = |kind: &str, value: Value| {
+            let bytes = value.to_string();
+            let digest = Digest::sha256(bytes.as_bytes());
+            std::fs::write(layout.join("blobs/sha256").join(digest.hex()), &bytes).unwrap();
+            let media_type = format!("application/vnd.oci.image.{kind}.v1+json");
+            (json!({ "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len() }), digest)
+        };
+        let own =
+            json!({ "os": "linux", "architecture": "amd64", "author": name, "rootfs": { "diff_ids": [] } });
+        let (config, _) = blob("config", own);
+        let (entry, digest) = blob("manifest", json!({ "schemaVersion": 2, "config": config, "layers": [] }));
+        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
+        std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+        store.import(&layout, name).unwrap();
+        digest
+    }
+
+    #[test]
+    fn no_name_goes_while_no_file_can() {
+        let folder = std::env::temp_dir().join(format!("skerry-make-room-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+        let store = Store::open(&folder.join("store")).unwrap().for_platform(platform);
+        let (needed, idle) = (import(&store, "needed"), import(&store, "idle"));
+        let kept = BTreeSet::from([needed.clone()]);
+        let make_room = || {
+            let unused = vec![Unused { names: vec!["idle".into()], since: Duration::ZERO }];
+            make_room(&store, unused, &kept, u64::MAX).ok().map(|bytes| bytes > 0)
+        };
+        let names = || store.list().unwrap().len();
+        let path = |digest: &Digest| store.root().join("blobs/sha256").join(digest.hex());
+        let whole = std::fs::read(path(&needed)).unwrap();
+        std::fs::write(path(&needed), b"{}").unwrap();
+        assert_eq!((make_room(), names()), (None, 2), "nobody knows what the damaged one needs");
+        std::fs::write(path(&needed), whole).unwrap();
+        assert_eq!((make_room(), names()), (Some(true), 1));
+        import(&store, "idle");
+        std::fs::write(path(&idle), b"{}").unwrap();
+        assert_eq!(
+            (make_room(), names()),
+            (Some(true), 1),
+            "one that nobody needs and can use stops nothing"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
