@@ -34,6 +34,8 @@ impl<'c> Download<'c> {
         at: u64,
         trouble: &'c (dyn Fn(&str) + Sync),
     ) -> Self {
+        let away = clients.iter().take_while(|client| client.is_away()).count();
+        let clients = &clients[away..];
         Self { clients, digest, size, at, body: None, failures: 0, since: at, trouble }
     }
 

@@ -8,6 +8,7 @@ use super::{Failure, Registries, Stop, challenge, failure, retry};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ureq::http::{self, Method};
@@ -15,6 +16,9 @@ use ureq::{BodyReader, SendBody};
 
 /// How many redirects one request may follow.
 const REDIRECTS_MAX: usize = 5;
+
+/// Tries of a request to a mirror, one when it asks for time: the registry itself has the same.
+const MIRROR_ATTEMPTS: u32 = 2;
 
 /// How often one request may be refused for want of proof.
 const REFUSALS_MAX: usize = 3;
@@ -29,6 +33,8 @@ pub(crate) struct Client<'r> {
     repository: String,
     session: Mutex<Session>,
     pub stop: &'r Stop,
+    /// It is a mirror that did not answer: nobody waits for it again.
+    away: AtomicBool,
 }
 
 /// What the server accepted, and the user's credentials once they were looked up: those before `current` were refused.
@@ -93,11 +99,17 @@ impl<'r> Client<'r> {
         let mut session = Session::default();
         session.auth.scopes.extend(scopes.iter().cloned());
         let repository = repository.to_owned();
-        let mut client = Self { registries, endpoint, repository, session: Mutex::new(session), stop };
+        let (session, away) = (Mutex::new(session), AtomicBool::new(false));
+        let mut client = Self { registries, endpoint, repository, session, stop, away };
         if client.endpoint.either && !client.speaks_tls()? {
             client.endpoint.url.secure = false;
         }
         Ok(client)
+    }
+
+    /// True of a mirror that did not answer.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
     /// The server's name as settings have it.
@@ -151,7 +163,9 @@ impl<'r> Client<'r> {
 
     /// Waits before the next try. It is an error when there is none.
     pub fn pause(&self, failures: u32, words: String, asked: Option<Duration>) -> Result<(), Failure> {
-        match retry::pause(&self.registries.settings, failures, asked) {
+        let settings = &self.registries.settings;
+        let enough = self.endpoint.is_mirror && (failures >= MIRROR_ATTEMPTS || asked.is_some());
+        match retry::pause(settings, failures, asked).filter(|_| !enough) {
             _ if self.stop.is_set() => Err(Failure::Stopped),
             Some(pause) if self.stop.wait(pause) => Err(Failure::Stopped),
             Some(_) => Ok(()),
@@ -161,6 +175,9 @@ impl<'r> Client<'r> {
 
     /// One try: with proof where it is wanted, and to where redirects lead.
     pub fn attempt(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        if self.is_away() {
+            return Err(Failure::Lasting("did not answer before".into()));
+        }
         let (mut url, mut refusals, mut redirects) = (request.url.clone(), 0, 0);
         loop {
             let ours = url.same_origin(&self.endpoint.url);
@@ -196,7 +213,8 @@ impl<'r> Client<'r> {
         if let Some(sent) = sent {
             builder = builder.header("authorization", sent);
         }
-        let host = if url.same_origin(&self.endpoint.url) { self.host() } else { &url.host };
+        let ours = url.same_origin(&self.endpoint.url);
+        let host = if ours { self.host() } else { &url.host };
         let agent = self.registries.connections.to(host, settings).map_err(Failure::Lasting)?;
         let invalid = |error: http::Error| Failure::Lasting(format!("request to {url}: {error}"));
         let answer = match request.body {
@@ -208,7 +226,13 @@ impl<'r> Client<'r> {
                 agent.run(builder.body(SendBody::from_reader(&mut part)).map_err(invalid)?)
             }
         };
-        let inner = answer.map_err(|error| failure::connection(&error, settings.patience))?;
+        let inner = answer.map_err(|error| match failure::connection(&error, settings.patience) {
+            Failure::Passing(words, _) if ours && self.endpoint.is_mirror && failure::is_absence(&error) => {
+                self.away.store(true, Ordering::Relaxed);
+                Failure::Lasting(words)
+            }
+            failure => failure,
+        })?;
         let status = inner.status().as_u16();
         Ok(Response { status, url: url.clone(), inner, patience: settings.patience })
     }

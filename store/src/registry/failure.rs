@@ -99,6 +99,19 @@ pub(super) fn connection(error: &ureq::Error, patience: Duration) -> Failure {
     }
 }
 
+/// True when nobody is there, or nobody who answers; a connection that breaks is something else.
+pub(super) fn is_absence(error: &ureq::Error) -> bool {
+    use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock};
+    match error {
+        ureq::Error::Timeout(_) | ureq::Error::HostNotFound => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ConnectionRefused | HostUnreachable | NetworkUnreachable | TimedOut | WouldBlock
+        ),
+        _ => false,
+    }
+}
+
 /// The same for what reading a body gives.
 pub(super) fn io(error: &io::Error, patience: Duration) -> Failure {
     if let Some(inner) = error.get_ref() {

@@ -95,7 +95,7 @@ impl Origins<'_> {
         let Some((registry, mirrors)) = self.clients.split_last() else {
             return Err(Failure::Lasting("has no address".into()));
         };
-        for mirror in mirrors {
+        for mirror in mirrors.iter().filter(|mirror| !mirror.is_away()) {
             match ask(mirror) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => {

@@ -129,13 +129,16 @@ pub(super) struct Endpoint {
     pub url: Url,
     /// HTTP without TLS may be tried when the server does not speak TLS.
     pub either: bool,
+    /// The registry itself has the same, too, so nobody waits long for it.
+    pub is_mirror: bool,
 }
 
 impl Settings {
     /// Servers to pull from, in order; the last is the registry itself.
     pub(super) fn pull_from(&self, registry: &str) -> Result<Vec<Endpoint>, String> {
         let mirrors = self.hosts.get(registry).map(|host| &host.mirrors[..]).unwrap_or_default();
-        mirrors.iter().map(String::as_str).chain([registry]).map(|server| self.endpoint(server)).collect()
+        let mirror = |server: &String| Ok(Endpoint { is_mirror: true, ..self.endpoint(server)? });
+        mirrors.iter().map(mirror).chain([self.endpoint(registry)]).collect()
     }
 
     /// The server that a host name or URL means.
@@ -143,13 +146,14 @@ impl Settings {
         if server.contains("://") {
             let mut url = Url::parse(server)?;
             url.path.truncate(url.path.trim_end_matches('/').len());
-            return Ok(Endpoint { host: url.host.clone(), url, either: false });
+            return Ok(Endpoint { host: url.host.clone(), url, either: false, is_mirror: false });
         }
         let asked = self.hosts.get(server).is_some_and(|host| host.plain_http);
         let address = if server == "docker.io" { "registry-1.docker.io" } else { server };
         let mut url = Url::parse(&format!("{}://{address}", if asked { "http" } else { "https" }))?;
         url.path.clear();
-        Ok(Endpoint { host: server.to_owned(), url, either: !asked && is_local(server) })
+        let either = !asked && is_local(server);
+        Ok(Endpoint { host: server.to_owned(), url, either, is_mirror: false })
     }
 }
 

@@ -395,6 +395,31 @@ fn mirrors_are_asked_first_and_may_fail() {
 }
 
 #[test]
+fn nobody_waits_for_a_mirror_that_does_not_answer() {
+    let scratch = Scratch::new("mirror-away");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let layers: Vec<_> = (0..5_u8).map(|number| layer(&format!("file{number}"), &[number])).collect();
+    let entry = layout.image("amd64", &layers);
+    let fake = Fake::new(registry(layout.0, entry));
+    let silent = Fake::new(|_| Answer { silent: true, ..Answer::default() });
+    let busy = Fake::new(|_| Answer::status(503));
+    let patience = Duration::from_millis(200);
+    let mut settings = Settings { patience, ..settings() };
+    let hosts = ["127.0.0.1:1".to_owned(), silent.host(), busy.host()];
+    let mirrors = hosts.iter().map(|host| format!("http://{host}")).collect();
+    settings.hosts.insert(fake.host(), Host { mirrors, ..Host::default() });
+    let store = store(&scratch, "store");
+    let pulled = store.pull(&Registries::new(settings), &format!("{}/app", fake.host()), &()).unwrap();
+    assert_eq!(silent.asked().len(), 1);
+    // Two tries for the tag, the manifest, the configuration and each layer.
+    assert_eq!(busy.asked().len(), 2 * 8);
+    let said = ["connection refused", "no answer for 0.2 s", "answers 503 service unavailable"];
+    let notes: Vec<_> =
+        hosts.iter().zip(said).map(|(host, said)| format!("registry {host}: {said}")).collect();
+    assert_eq!(pulled.notes, notes);
+}
+
+#[test]
 fn a_mirror_with_wrong_bytes_does_not_stand_in_the_registry_s_way() {
     let scratch = Scratch::new("wrong-mirror");
     let (folder, entry) = image(&scratch, 100_000);
