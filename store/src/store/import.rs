@@ -113,8 +113,8 @@ impl Store {
             notes.extend(report.notes);
         }
         let Picked { media_type, manifest, config, .. } = &picked;
-        let documented =
-            Documented { media_type, manifest, digest: &digest, config, config_digest: &config_digest };
+        let (own, config_digest) = (&digest, &config_digest);
+        let documented = Documented { media_type, manifest, digest: own, config, config_digest, index: None };
         self.publish(session, &documented, name)?;
         Ok(Imported { name: name.clone(), digest, new_layers, notes })
     }
@@ -174,7 +174,8 @@ impl Store {
     /// Publishes an image's documents and its name, which makes it visible.
     pub(super) fn publish(&self, session: &Session, picked: &Documented<'_>, name: &Reference) -> Result<()> {
         self.publish_documents(session, picked)?;
-        let found = Name::new(picked.media_type, picked.digest, picked.manifest.len() as u64);
+        let mut found = Name::new(picked.media_type, picked.digest, picked.manifest.len() as u64);
+        found.index = picked.index.cloned();
         session.write(found.text(name).as_bytes(), &self.name_path(name))
     }
 
@@ -192,6 +193,8 @@ pub(super) struct Documented<'d> {
     pub digest: &'d Digest,
     pub config: &'d [u8],
     pub config_digest: &'d Digest,
+    /// The digest of the index that the registry has by the image's name.
+    pub index: Option<&'d Digest>,
 }
 
 /// Writes what is read to a file, too.

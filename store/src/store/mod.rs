@@ -5,8 +5,9 @@
 //! ├── layers/ALGORITHM/DIFFID.erofs  a layer, complete or not there
 //! ├── layers/ALGORITHM/DIFFID.verity the fs-verity digest of that file: "sha256:HEX\n"
 //! ├── blobs/ALGORITHM/DIGEST         manifests, image configurations, layers as they came: byte for byte
-//! ├── names/NAME                     NAME with '/' as '%2F': "MEDIATYPE DIGEST SIZE\n" of its manifest
-//! │                                 (names/=SHA256 where that is longer than 255 bytes, and NAME on a second line)
+//! ├── names/NAME                     NAME with '/' as '%2F': "MEDIATYPE DIGEST SIZE[ INDEX]\n" of its manifest, and the digest of the
+//! │                                 index of which a pull chose it (names/=SHA256 where that is longer than 255 bytes, and NAME on
+//! │                                 a second line)
 //! ├── downloads/ALGORITHM/DIGEST     the first bytes of a blob; locked by who downloads it
 //! └── tmp/                           work in progress, a locked folder for each who works
 //! ```

@@ -11,7 +11,7 @@ use super::read::parse;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::layer::Limits;
-use crate::oci::{self, ConfigFile, Descriptor, Reference};
+use crate::oci::{self, ConfigFile, Descriptor, Platform, Reference};
 use crate::progress::Progress;
 use crate::registry::{Failure, Origins, Registries, Stop};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,8 @@ pub struct Pulled {
 
 /// An image as its registry describes it.
 struct Described {
+    /// Of what was asked for: a manifest, or an index.
+    top: Digest,
     digest: Digest,
     media_type: &'static str,
     manifest: Vec<u8>,
@@ -73,10 +75,13 @@ impl Store {
             }
             failure => within(failure.words()),
         })?;
-        if let Some(pulled) = self.unchanged(&name, Some(&image.digest))? {
+        if let Some(pulled) = self.unchanged(&name, Some(&image.top))? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
-        self.take_image(&image, &name, true, &origins, &stop, progress).map_err(|error| error.within(&whole))
+        // An index that is another one may have the same image: what is new is what the name is told to mean.
+        let up_to_date = self.unchanged(&name, Some(&image.digest))?.is_some();
+        let taken = self.take_image(&image, &name, true, &origins, &stop, progress);
+        Ok(Pulled { up_to_date, ..taken.map_err(|error| error.within(&whole))? })
     }
 
     /// Fetches what is missing of an image that is here, whatever its name means at the registry by now. `named`:
@@ -98,7 +103,7 @@ impl Store {
         self.take_image(&image, name, named, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 
-    /// The image that the name has here, when it is this one and whole.
+    /// The image that the name has here, when it is this one, or that of this index, and whole.
     fn unchanged(&self, name: &Reference, digest: Option<&Digest>) -> Result<Option<Pulled>> {
         // One that is damaged is to be pulled again.
         let Ok(Some(known)) = self.documents(name) else {
@@ -109,7 +114,11 @@ impl Store {
         if !self.name_path(name).exists() {
             return Ok(None);
         }
-        if digest != Some(&known.digest) || !layers.all(|(diff_id, (blob, _))| self.has(diff_id, blob)) {
+        // An index has an image for each machine: the one that is here is this machine's.
+        let is_ours = self.platform == Platform::host() && self.platform.distance(&known.platform).is_some();
+        let index = known.index.as_ref().filter(|_| is_ours);
+        let is_this = digest.is_some() && [Some(&known.digest), index].contains(&digest);
+        if !is_this || !layers.all(|(diff_id, (blob, _))| self.has(diff_id, blob)) {
             return Ok(None);
         }
         let size = known.blobs.iter().map(|(_, size)| size).sum();
@@ -129,7 +138,7 @@ impl Store {
         };
         let top = origins.manifest(&reference, digest.as_ref()).map_err(|failure| failure.of("manifest"))?;
         let digest = digest.unwrap_or_else(|| Digest::sha256(&top.bytes));
-        let entry = Descriptor::new(&top.media_type, digest, top.bytes.len() as u64);
+        let entry = Descriptor::new(&top.media_type, digest.clone(), top.bytes.len() as u64);
         let mut top = Some(top.bytes);
         let (found, manifest, parsed) = oci::follow(&entry, &self.platform, |wanted| match top.take() {
             Some(bytes) => Ok(bytes),
@@ -145,6 +154,7 @@ impl Store {
         }
         let media_type = oci::media_type(&found.media_type, &parsed);
         Ok(Described {
+            top: digest,
             digest: found.digest,
             media_type,
             manifest,
@@ -170,8 +180,9 @@ impl Store {
         session.need(&self.paths(&image.diff_ids, own.chain(blobs)))?;
         let layers = Layers { store: self, session: &session, clients: &origins.clients, stop, progress };
         let (new_layers, notes) = layers.take(&image.jobs())?;
-        let Described { media_type, manifest, digest, config, config_digest, .. } = image;
-        let documented = Documented { media_type, manifest, digest, config, config_digest };
+        let Described { top, media_type, manifest, digest, config, config_digest, .. } = image;
+        let index = (top != digest && self.platform == Platform::host()).then_some(top);
+        let documented = Documented { media_type, manifest, digest, config, config_digest, index };
         match named {
             true => self.publish(&session, &documented, name)?,
             false => self.publish_documents(&session, &documented)?,

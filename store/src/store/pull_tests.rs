@@ -487,7 +487,17 @@ fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
     let pulled = store.pull(&registries(), &name, &()).unwrap();
     assert_eq!(pulled.digest.to_string(), digest);
     assert_eq!(store.resolve(&name).unwrap().layers[0].diff_id, Digest::sha256(&layer("f", b"amd64").1));
+    let before = fake.asked().len();
     assert!(store.pull(&registries(), &name, &()).unwrap().up_to_date);
+    let asked: Vec<String> = fake.asked()[before..].iter().map(|asked| asked.method.clone()).collect();
+    assert_eq!(asked, ["HEAD"], "what the tag means is on record");
+    let mut listed = store.list().unwrap();
+    assert_eq!(listed.remove(0).digest.to_string(), digest);
+    // Another machine's image is another one, though the index is the same.
+    let arm = Platform { os: "linux".into(), architecture: "arm64".into(), variant: None };
+    assert!(!store.clone().for_platform(arm.clone()).pull(&registries(), &name, &()).unwrap().up_to_date);
+    assert!(store.clone().for_platform(arm).pull(&registries(), &name, &()).unwrap().up_to_date);
+    assert!(!store.pull(&registries(), &name, &()).unwrap().up_to_date);
     // By the digest of the index it is the same image.
     let by_index = format!("{name}@{top}");
     assert_eq!(store.pull(&registries(), &by_index, &()).unwrap().digest.to_string(), digest);

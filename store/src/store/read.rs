@@ -3,7 +3,9 @@
 use super::{Bad, Store, check};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
-use crate::oci::{self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Manifest, Reference};
+use crate::oci::{
+    self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Manifest, Platform, Reference,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -47,6 +49,8 @@ pub(super) struct Name {
     pub media_type: String,
     pub digest: Digest,
     size: u64,
+    /// The digest of the index that the registry has by this name, where the manifest is the one of it for this machine.
+    pub index: Option<Digest>,
     /// The name itself, where it is too long to be the file's.
     long: Option<String>,
 }
@@ -54,12 +58,13 @@ pub(super) struct Name {
 impl Name {
     /// What a name leads to.
     pub fn new(media_type: &str, digest: &Digest, size: u64) -> Self {
-        Self { media_type: media_type.to_owned(), digest: digest.clone(), size, long: None }
+        Self { media_type: media_type.to_owned(), digest: digest.clone(), size, index: None, long: None }
     }
 
     /// As the file of this name says it.
     pub fn text(&self, name: &Reference) -> String {
-        let line = format!("{} {} {}\n", self.media_type, self.digest, self.size);
+        let index = self.index.as_ref().map(|index| format!(" {index}")).unwrap_or_default();
+        let line = format!("{} {} {}{index}\n", self.media_type, self.digest, self.size);
         if escaped(name).len() > FILE_NAME_MAX { format!("{line}{name}\n") } else { line }
     }
 }
@@ -77,6 +82,10 @@ pub(crate) struct Documents {
     pub created: Option<String>,
     /// Its manifest's media type.
     pub media_type: String,
+    /// What it is for.
+    pub platform: Platform,
+    /// The digest of the index that the registry has by the name.
+    pub index: Option<Digest>,
 }
 
 impl Store {
@@ -228,6 +237,8 @@ impl Store {
             blobs: manifest.layers.into_iter().map(|layer| (layer.digest, layer.size)).collect(),
             created: file.created,
             media_type: found.media_type,
+            platform: file.platform,
+            index: found.index,
         })
     }
 
@@ -337,13 +348,15 @@ fn read_name(path: &Path) -> Result<Name> {
     let text = fs::read_to_string(path).map_err(io_error("read", path))?;
     let (line, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let words: Vec<&str> = line.split(' ').collect();
-    let [media_type, digest, size] = words[..] else {
+    let [media_type, digest, size, index @ ..] = &words[..] else {
         return Err(Error::wrong(path.display(), "not a media type, a digest and a size"));
     };
-    let digest = digest.parse().map_err(|why: String| Error::wrong(path.display(), why))?;
-    let size = size.parse().map_err(|_| Error::wrong(path.display(), format!("{size:?} is not a size")))?;
+    let read = |digest: &str| digest.parse().map_err(|why: String| Error::wrong(path.display(), why));
+    let (digest, index) = (read(digest)?, index.first().copied().map(read).transpose()?);
+    let size: u64 =
+        size.parse().map_err(|_| Error::wrong(path.display(), format!("{size:?} is not a size")))?;
     let long = Some(rest.trim_end().to_owned()).filter(|long| !long.is_empty());
-    Ok(Name { media_type: media_type.to_owned(), digest, size, long })
+    Ok(Name { media_type: (*media_type).to_owned(), digest, size, index, long })
 }
 
 /// The digest of the configuration that a manifest names.
