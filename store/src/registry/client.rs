@@ -278,14 +278,16 @@ impl<'r> Client<'r> {
         }
     }
 
+    /// The user's own first: they may open what the machine's do not.
     fn look_up(&self) -> Result<Vec<Credentials>, Failure> {
         let settings = &self.registries.settings;
-        if let Some(known) = settings.credentials.get(self.host()) {
-            return Ok(vec![known.clone()]);
-        }
-        match &settings.docker_config {
+        let own = match &settings.docker_config {
             Some(path) => credentials::look_up(path, self.host(), &self.repository).map_err(Failure::Lasting),
             None => Ok(Vec::new()),
+        };
+        match settings.credentials.get(self.host()) {
+            Some(known) => Ok(own.unwrap_or_default().into_iter().chain([known.clone()]).collect()),
+            None => own,
         }
     }
 

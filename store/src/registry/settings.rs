@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Settings {
     /// What is particular to a host, by name and port as images have it (`docker.io`, `localhost:5000`).
     pub hosts: BTreeMap<String, Host>,
-    /// Passwords by host; looked into before [`Self::docker_config`].
+    /// Passwords by host, for when those of [`Self::docker_config`] are refused.
     pub credentials: BTreeMap<String, Credentials>,
     /// A `config.json` of Docker's with more passwords.
     pub docker_config: Option<PathBuf>,

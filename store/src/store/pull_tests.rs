@@ -355,15 +355,23 @@ fn credentials_that_are_refused_make_way_for_the_next() {
     for (number, fake) in [by_token, by_password].iter().enumerate() {
         let (host, store) = (fake.host(), store(&scratch, &format!("store{number}")));
         let user = |user: &str| json!({ "username": user, "password": "p" });
-        let pull = |auths: Value| {
+        let pull_with = |own: Option<&str>, auths: Value| {
             fs::write(&config, json!({ "auths": auths }).to_string()).unwrap();
-            let settings = Settings { docker_config: Some(config.clone()), ..settings() };
+            let mut settings = Settings { docker_config: Some(config.clone()), ..settings() };
+            let password = |user: &str| Credentials::Password { user: user.into(), password: "p".into() };
+            settings.credentials.extend(own.map(|user| (host.clone(), password(user))));
             store.pull(&Registries::new(settings), &format!("{host}/app"), &())
         };
+        let pull = |auths: Value| pull_with(None, auths);
         let whole = format!("{host}/app");
         let error = pull(json!({ &host: user("two"), &whole: user("one") })).unwrap_err().to_string();
         assert!(error.contains("403 forbidden") || error.contains("the password is wrong"), "{error}");
         pull(json!({ &host: [user("two"), user("three")], &whole: user("one") })).unwrap();
+        // The machine's own are no reason to pass those over, nor the other way round.
+        for (own, other) in [("two", "three"), ("three", "one")] {
+            store.remove(&format!("{host}/app")).unwrap();
+            pull_with(Some(own), json!({ &host: user(other) })).unwrap();
+        }
     }
 }
 
