@@ -93,13 +93,18 @@ impl Store {
         let file = self.check_documents(&picked, name).map_err(within)?;
         let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
         let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
-        let blobs: Vec<_> =
-            picked.layers.iter().map(|layer| layer.blob.as_ref().map(|(blob, _)| blob)).collect();
+        let layers = picked.layers.iter().zip(&file.rootfs.diff_ids);
+        // A docker-archive's layer is kept as it is unpacked.
+        let layers: Vec<(&LayerFile, &Digest, &Digest)> = layers
+            .map(|(layer, diff_id)| {
+                (layer, diff_id, layer.blob.as_ref().map_or(diff_id, |(digest, _)| digest))
+            })
+            .collect();
+        let blobs = layers.iter().map(|(_, _, blob)| *blob);
         let own = [&digest, &config_digest].into_iter();
-        session.need(&self.paths(&file.rootfs.diff_ids, own.chain(blobs.into_iter().flatten())))?;
+        session.need(&self.paths(&file.rootfs.diff_ids, own.chain(blobs)))?;
         let (mut new_layers, mut notes) = (0, Vec::new());
-        for (place, (layer, diff_id)) in picked.layers.iter().zip(&file.rootfs.diff_ids).enumerate() {
-            let blob = layer.blob.as_ref().map_or(diff_id, |(digest, _)| digest);
+        for (place, (layer, diff_id, blob)) in layers.into_iter().enumerate() {
             let told = Told { layer: place, digest: blob, total: source.length(layer), progress };
             if self.has(diff_id, blob) {
                 told.say(told.total, State::Present);

@@ -3,7 +3,7 @@
 use super::fixture::{Layout, Scratch, archive, gzip, layer, tree};
 use super::*;
 use crate::digest::Digest;
-use crate::{Error, Stores};
+use crate::{Error, Stores, Update};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -108,6 +108,25 @@ fn docker_archives_with_several_images_are_read_even_compressed() {
         refusal(&Store::open(&scratch.0.join("other")).unwrap(), &path)
             .contains("holds 2 images, none named")
     );
+}
+
+#[test]
+fn a_collection_takes_nothing_of_an_import_under_way() {
+    let scratch = Scratch::new("under-way");
+    let store = store(&scratch);
+    let tars = [layer("f", b"1").1, layer("g", b"2").1];
+    let ids = tars.each_ref().map(|tar| Digest::sha256(tar).to_string());
+    let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "diff_ids": ids } }).to_string();
+    let items =
+        json!([{ "Config": "c.json", "RepoTags": ["app:1"], "Layers": ["f.tar", "g.tar"] }]).to_string();
+    let [f, g] = &tars;
+    let files =
+        [("c.json", config.as_bytes()), ("f.tar", f), ("g.tar", g), ("manifest.json", items.as_bytes())];
+    let path = scratch.0.join("archive.tar");
+    fs::write(&path, archive(&files)).unwrap();
+    let collect = |_: &Update<'_>| assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    store.import_as(&path, "app:1", &collect).unwrap();
+    store.export(&["app:1"], Form::Docker, &mut std::io::sink(), &()).unwrap();
 }
 
 #[test]
