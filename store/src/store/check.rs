@@ -1,9 +1,9 @@
 //! Whether all that a store has is what it was.
 
 use super::Store;
-use super::session::Gate;
+use super::session::{self, Gate};
 use crate::digest::{Digest, Hashed};
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result};
 use crate::verity;
 use std::fmt;
 use std::fs::{self, File};
@@ -54,15 +54,7 @@ impl Store {
     /// # Errors
     /// The store cannot be listed, or a damaged file not removed.
     pub fn check(&self, remove: bool) -> Result<Checked> {
-        let mut checked = Checked::default();
-        for path in self.files("layers")? {
-            if path.extension().is_some_and(|extension| extension == "erofs") {
-                checked.layer(&path);
-            }
-        }
-        for path in self.files("blobs")? {
-            checked.blob(&path);
-        }
+        let mut checked = self.read_all()?;
         if remove {
             self.remove_bad(&checked)?;
         }
@@ -86,6 +78,20 @@ impl Store {
         Ok(checked)
     }
 
+    /// Compares every layer and every blob with its digest, which may take long.
+    pub(super) fn read_all(&self) -> Result<Checked> {
+        let mut checked = Checked::default();
+        for path in self.files("layers")? {
+            if path.extension().is_some_and(|extension| extension == "erofs") {
+                checked.layer(&path);
+            }
+        }
+        for path in self.files("blobs")? {
+            checked.blob(&path);
+        }
+        Ok(checked)
+    }
+
     /// The layer whose file has this inode number, by which the kernel speaks of it.
     pub fn layer_of_inode(&self, inode: u64) -> Option<Digest> {
         let has = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode);
@@ -103,15 +109,16 @@ impl Store {
         Ok(files)
     }
 
-    fn remove_bad(&self, checked: &Checked) -> Result<()> {
+    /// Removes what is bad still: another check may have had a good one brought since it was read.
+    pub(super) fn remove_bad(&self, checked: &Checked) -> Result<()> {
         if !self.writable {
             return Err(Error::wrong(self.root.display(), "the store is read-only"));
         }
         let gate = Gate::shut(&self.root)?;
         let leased = gate.leases()?;
         for path in checked.bad.iter().filter_map(|bad| bad.file.as_ref()) {
-            if !leased.contains(path) {
-                fs::remove_file(path).map_err(io_error("remove", path))?;
+            if !leased.contains(path) && path.exists() && !is_good(path) {
+                session::remove(fs::remove_file(path), path)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Taking away what nothing needs.
 
 use super::Store;
-use super::session::{Gate, lock_if_free};
+use super::session::{self, Gate, lock_if_free};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use std::collections::BTreeSet;
@@ -61,8 +61,9 @@ impl Store {
 
 impl Collected {
     fn remove(&mut self, path: &Path) -> Result<()> {
-        let metadata = fs::symlink_metadata(path).map_err(io_error("read", path))?;
-        fs::remove_file(path).map_err(io_error("remove", path))?;
+        // A check of the store or the end of a download may have taken it.
+        let Some(metadata) = metadata(path)? else { return Ok(()) };
+        session::remove(fs::remove_file(path), path)?;
         self.files += 1;
         self.bytes += metadata.blocks() * 512;
         Ok(())
@@ -71,12 +72,20 @@ impl Collected {
     /// Removes the downloads that are old and not at work.
     fn old_downloads(&mut self, folder: &Path) -> Result<()> {
         for path in files(folder)? {
-            let metadata = fs::symlink_metadata(&path).map_err(io_error("read", &path))?;
+            let Some(metadata) = metadata(&path)? else { continue };
             if is_old(&metadata, SystemTime::now()) && lock_if_free(&path)?.is_some() {
                 self.remove(&path)?;
             }
         }
         Ok(())
+    }
+}
+
+/// None: it is gone.
+fn metadata(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        metadata => metadata.map(Some).map_err(io_error("read", path)),
     }
 }
 

@@ -58,7 +58,8 @@ impl Gate {
     }
 }
 
-fn remove(removed: std::io::Result<()>, path: &Path) -> Result<()> {
+/// What is gone already is as good as removed.
+pub(super) fn remove(removed: std::io::Result<()>, path: &Path) -> Result<()> {
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("remove", path)(error)),
         _ => Ok(()),

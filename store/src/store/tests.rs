@@ -432,6 +432,25 @@ fn what_cannot_be_exported_is_named() {
 }
 
 #[test]
+fn what_another_check_has_mended_or_removed_is_left_alone() {
+    let scratch = Scratch::new("two-checks");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "app").unwrap();
+    let [mended, gone] = ["a", "b"].map(|name| {
+        let content: &[u8] = if name == "a" { b"1" } else { b"2" };
+        store.blob_path(&Digest::sha256(&layer(name, content).0))
+    });
+    let good = fs::read(&mended).unwrap();
+    [&mended, &gone].into_iter().for_each(|path| fs::write(path, b"other").unwrap());
+    let checked = store.read_all().unwrap();
+    assert_eq!(checked.bad.len(), 2);
+    fs::write(&mended, &good).unwrap();
+    fs::remove_file(&gone).unwrap();
+    store.remove_bad(&checked).unwrap();
+    assert_eq!(fs::read(&mended).unwrap(), good);
+}
+
+#[test]
 fn what_is_damaged_is_found_and_can_be_had_again() {
     let scratch = Scratch::new("check");
     let (store, layout) = (store(&scratch), simple(&scratch));
