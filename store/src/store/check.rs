@@ -1,7 +1,7 @@
 //! Whether all that a store has is what it was.
 
-use super::Store;
 use super::session::{self, Gate};
+use super::{Store, read};
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result};
 use crate::verity;
@@ -34,7 +34,7 @@ pub struct Bad {
     pub name: String,
     /// Why it is bad.
     pub why: String,
-    /// The file that is damaged.
+    /// The file that is damaged or missing.
     pub file: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Bad {
 
 impl Store {
     /// Reads every layer and every blob and compares them with their digests, and looks
-    /// whether each name leads to a whole image. With `remove`, damaged
+    /// whether each name leads to a whole image, with all its layers as they came if it has some of them so. With `remove`, damaged
     /// files are removed, but for those that a pull or import under way relies on: the next pull
     /// of an image fetches again what it lacks, and so does [`Store::mend`]. A container that has a
     /// layer mounted keeps it.
@@ -67,7 +67,10 @@ impl Store {
                 }
             };
             match self.resolve(&name) {
-                Ok(_) => checked.images += 1,
+                Ok(_) => {
+                    checked.images += 1;
+                    checked.missing(self.missing_packed(&name)?);
+                }
                 Err(error) => {
                     let words = error.to_string();
                     let why = words.strip_prefix(&format!("image {name}: ")).unwrap_or(&words).to_owned();
@@ -76,6 +79,14 @@ impl Store {
             }
         }
         Ok(checked)
+    }
+
+    /// Packed layers of an image that are not here, though others of it were kept.
+    fn missing_packed(&self, name: &str) -> Result<Vec<PathBuf>> {
+        let Some(documents) = self.documents(&read::parse(name)?)? else { return Ok(Vec::new()) };
+        let paths: Vec<_> = documents.blobs.iter().map(|(digest, _)| self.blob_path(digest)).collect();
+        let (here, missing): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_file());
+        Ok(if here.is_empty() { Vec::new() } else { missing })
     }
 
     /// Compares every layer and every blob with its digest, which may take long.
@@ -146,6 +157,20 @@ impl Checked {
         self.compare("blob", path, &digest, found);
     }
 
+    /// Blobs that are not there; one that was damaged is told of already.
+    fn missing(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if self.bad.iter().all(|bad| bad.file.as_ref() != Some(&path)) {
+                self.bad.push(Bad {
+                    kind: "blob",
+                    name: shown(&path),
+                    why: "missing".into(),
+                    file: Some(path),
+                });
+            }
+        }
+    }
+
     fn compare(&mut self, kind: &'static str, path: &Path, expected: &Digest, found: io::Result<Digest>) {
         let why = match found {
             Ok(found) if found == *expected => {
@@ -157,8 +182,7 @@ impl Checked {
             Ok(_) => "damaged on disk".to_owned(),
             Err(error) => format!("read: {}", cause(&error)),
         };
-        let name = named(path).map_or_else(|| path.display().to_string(), |digest| digest.to_string());
-        self.bad.push(Bad { kind, name, why, file: Some(path.to_owned()) });
+        self.bad.push(Bad { kind, name: shown(path), why, file: Some(path.to_owned()) });
     }
 }
 
@@ -175,6 +199,10 @@ pub(super) fn is_good(path: &Path) -> bool {
 /// Where the digest of a layer's file is recorded.
 pub(super) fn seal_path(layer: &Path) -> PathBuf {
     layer.with_extension("verity")
+}
+
+fn shown(path: &Path) -> String {
+    named(path).map_or_else(|| path.display().to_string(), |digest| digest.to_string())
 }
 
 /// The digest that `ALGORITHM/HEX` or `ALGORITHM/HEX.erofs` names.

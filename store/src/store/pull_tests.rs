@@ -735,3 +735,31 @@ fn what_a_container_is_made_of_is_brought_back_though_its_name_is_gone() {
     spoil(&layer);
     assert_eq!(mend(&BTreeMap::new()), [Outcome::Unneeded]);
 }
+
+#[test]
+fn a_packed_layer_that_could_not_be_had_is_asked_for_again() {
+    let scratch = Scratch::new("packed-gone");
+    let (folder, entry) = image(&scratch, 50_000);
+    let fake = Fake::new(registry(folder.clone(), entry));
+    let (store, name) = (store(&scratch, "store"), format!("{}/app", fake.host()));
+    store.pull(&registries(), &name, &()).unwrap();
+    // Nobody has it by this name.
+    let other = format!("{}/other", fake.host());
+    store.tag(&name, &other).unwrap();
+    let (digest, blob) = (big(&folder), store.blob_path(&big(&folder)));
+    fs::remove_file(&blob).unwrap();
+    let checked = store.check(true).unwrap();
+    let told: Vec<_> = checked.bad.iter().map(ToString::to_string).collect();
+    assert_eq!((told, checked.images), (vec![format!("blob {digest}: missing")], 2));
+    store.remove(&name).unwrap();
+    let mend = || store.mend(&registries(), &store.check(true).unwrap(), &BTreeMap::new(), &()).unwrap();
+    let lost = mend();
+    assert!(matches!(lost[..], [Outcome::Lost(_)]), "{lost:?}");
+    store.tag(&other, &name).unwrap();
+    assert_eq!(mend(), [Outcome::Mended]);
+    assert!(blob.is_file() && store.check(true).unwrap().bad.is_empty());
+    // A store that keeps none misses none.
+    let bare = self::store(&scratch, "bare").without_packed_layers();
+    bare.pull(&registries(), &name, &()).unwrap();
+    assert!(bare.check(true).unwrap().bad.is_empty());
+}
