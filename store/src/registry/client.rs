@@ -195,11 +195,7 @@ impl<'r> Client<'r> {
                     url = redirect(&url, &answer, redirects)?;
                 }
                 200..=299 => return Ok(answer),
-                status => {
-                    let asked = answer.header("retry-after").and_then(|header| retry::after(header, now()));
-                    let body = answer.read(TEXT_MAX).unwrap_or_default();
-                    return Err(failure::status(status, &body, asked));
-                }
+                _ => return Err(answer.failure()),
             }
         }
     }
@@ -301,12 +297,20 @@ impl<'r> Client<'r> {
         let body = token.form.as_ref().map_or(Body::None, |form| Body::Bytes(form.as_bytes()));
         let request = Request { method, url: token.url.clone(), headers, body };
         let named = |failure: Failure| failure.of(&format!("token server {}", token.url.host));
-        let mut answer = self.once(&request, &token.url, token.authorization.as_deref()).map_err(named)?;
-        let body = answer.read(TEXT_MAX).map_err(named)?;
-        match answer.status {
-            200..=299 => Ok(Some(body)),
-            401 | 403 => Ok(None),
-            status => Err(named(failure::status(status, &body, None))),
+        let (mut url, mut redirects) = (token.url.clone(), 0);
+        loop {
+            // What proves who we are is for the server that the registry has named.
+            let sent = token.authorization.as_deref().filter(|_| url.same_origin(&token.url));
+            let mut answer = self.once(&request, &url, sent).map_err(named)?;
+            match answer.status {
+                200..=299 => return answer.read(TEXT_MAX).map(Some).map_err(named),
+                401 | 403 => return Ok(None),
+                301 | 302 | 303 | 307 | 308 if token.form.is_none() => {
+                    redirects += 1;
+                    url = redirect(&url, &answer, redirects).map_err(named)?;
+                }
+                _ => return Err(named(answer.failure())),
+            }
         }
     }
 
@@ -346,6 +350,13 @@ impl Response {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// What a status says that is no success.
+    fn failure(&mut self) -> Failure {
+        let asked = self.header("retry-after").and_then(|header| retry::after(header, now()));
+        let body = self.read(TEXT_MAX).unwrap_or_default();
+        failure::status(self.status, &body, asked)
     }
 
     /// Reads the whole body, of at most `limit` bytes.

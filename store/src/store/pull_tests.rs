@@ -323,6 +323,39 @@ fn a_token_is_for_the_registry_alone_and_renewed_when_it_is_refused() {
 }
 
 #[test]
+fn a_token_server_may_redirect_and_ask_for_time() {
+    let scratch = Scratch::new("token-redirect");
+    let (folder, entry) = image(&scratch, 1000);
+    // Who gives the token is not told who we are: another server.
+    let giving = Fake::new(|asked| match asked.header("authorization") {
+        Some(_) => Answer::status(400),
+        None => Answer::status(200).body(r#"{"token":"t"}"#),
+    });
+    let (elsewhere, turns) = (format!("http://{}/given", giving.host()), AtomicUsize::new(0));
+    let tokens = Fake::new(move |asked| match turns.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::status(429).with("retry-after", "1"),
+        _ if asked.path.starts_with("/token") => Answer::status(307).with("location", "/there"),
+        _ => Answer::status(302).with("location", elsewhere.clone()),
+    });
+    let challenge = format!(r#"Bearer realm="http://{}/token",service="s""#, tokens.host());
+    let own = registry(folder, entry);
+    let fake = Fake::new(move |asked| match asked.header("authorization") {
+        Some("Bearer t") => own(asked),
+        _ => Answer::status(401).with("www-authenticate", challenge.clone()),
+    });
+    let mut settings = settings();
+    let me = Credentials::Password { user: "me".into(), password: "secret".into() };
+    settings.credentials.insert(fake.host(), me);
+    let begun = std::time::Instant::now();
+    store(&scratch, "store").pull(&Registries::new(settings), &format!("{}/app", fake.host()), &()).unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(1), "as long as it asked for");
+    let asked = tokens.asked();
+    let paths: Vec<_> = asked.iter().map(|asked| asked.path.split('?').next().unwrap()).collect();
+    assert_eq!(paths, ["/token", "/token", "/there"]);
+    assert!(asked.iter().all(|asked| asked.header("authorization").is_some()));
+}
+
+#[test]
 fn credentials_that_are_refused_make_way_for_the_next() {
     let scratch = Scratch::new("several");
     let (folder, entry) = image(&scratch, 1000);
