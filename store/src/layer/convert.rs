@@ -264,15 +264,12 @@ impl<W: Write + Seek> Layer<W> {
         for path in &self.aufs {
             self.writer.remove(path);
         }
-        for path in std::mem::take(&mut self.whiteouts) {
-            self.whiteout(path)?;
+        // Before the whiteouts, whose devices are no folders.
+        for path in std::mem::take(&mut self.opaque) {
+            self.hide_below(&path)?;
         }
-        for path in &self.opaque {
-            if !matches!(self.writer.get(path), Some(Kind::Directory)) {
-                self.writer.remove(path);
-                self.writer.add_dir(path, &Meta::root(0o755))?;
-            }
-            self.writer.add_xattr(path, b"trusted.overlay.opaque", b"y")?;
+        for path in std::mem::take(&mut self.whiteouts) {
+            self.whiteout(&path)?;
         }
         let (output, image) = self.writer.finish()?;
         Ok((output, Report { image, entries: self.entries, notes: self.notes }))
@@ -301,18 +298,30 @@ impl<W: Write + Seek> Layer<W> {
         Ok(())
     }
 
-    fn whiteout(&mut self, path: Vec<u8>) -> Result<(), Error> {
-        match self.writer.get(&path) {
+    /// Hides what lower layers have in a folder. What is something else by now hides it itself.
+    fn hide_below(&mut self, folder: &[u8]) -> Result<(), Error> {
+        if self.writer.obstacle(folder).is_some() {
+            return Ok(());
+        }
+        if self.writer.get(folder).is_none() {
+            self.writer.add_dir(folder, &Meta::root(0o755))?;
+        }
+        Ok(self.writer.add_xattr(folder, b"trusted.overlay.opaque", b"y")?)
+    }
+
+    /// Hides what lower layers have by this path, unless a file stands in place of its folder and hides it.
+    fn whiteout(&mut self, path: &[u8]) -> Result<(), Error> {
+        if self.writer.obstacle(split(path).0).is_some() {
+            return Ok(());
+        }
+        match self.writer.get(path) {
             None => {
                 let hides = Meta::default();
-                self.writer.add_device(&path, &hides, Device::Character(0, 0))?;
+                Ok(self.writer.add_device(path, &hides, Device::Character(0, 0))?)
             }
-            Some(Kind::Directory) => {
-                self.opaque.insert(path);
-            }
-            Some(_) => {}
+            Some(Kind::Directory) => self.hide_below(path),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

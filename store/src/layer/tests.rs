@@ -44,6 +44,21 @@ fn an_opaque_marker_may_come_before_and_after_its_folder() {
 }
 
 #[test]
+fn a_file_in_place_of_a_folder_needs_no_whiteouts_below() {
+    let beside = Archive::new().file("a/.wh.b", b"").file("a", b"x");
+    let opaque = Archive::new().file("a/.wh..wh..opq", b"").file("a", b"x");
+    let deep = Archive::new().file("a/b/.wh..wh..opq", b"").file("a/b/.wh.c", b"").file("a", b"x");
+    for archive in [beside, opaque, deep] {
+        assert_eq!(listing(archive), ["/ dir", "/a file x"]);
+    }
+    // The other way round the folder has the file's place.
+    let after = Archive::new().file("a", b"x").file("a/.wh.b", b"");
+    assert_eq!(listing(after), ["/ dir", "/a dir", "/a/b char 0:0"]);
+    let twice = Archive::new().file(".wh.a", b"").file("a/.wh.b", b"");
+    assert_eq!(listing(twice), ["/ dir", "/a char 0:0"]);
+}
+
+#[test]
 fn what_aufs_left_behind_vanishes_but_its_hard_links_stay() {
     let archive = Archive::new()
         .dir(".wh..wh.plnk")
