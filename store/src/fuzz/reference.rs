@@ -13,7 +13,7 @@ pub fn reference(bytes: &[u8]) {
         Ok(name) => {
             let shown = name.to_string();
             assert_eq!(shown.parse::<Reference>().as_ref(), Ok(&name), "{shown}");
-            let plain = |c: u8| c.is_ascii_alphanumeric() || b"./:@_-".contains(&c);
+            let plain = |c: u8| c.is_ascii_alphanumeric() || b"./:@_-[]".contains(&c);
             assert!(shown.bytes().all(plain), "{shown:?}");
             let parts = [&name.registry, &name.repository].map(|part| part.split('/').collect::<Vec<_>>());
             assert!(

@@ -12,6 +12,7 @@ pub(crate) use index::follow;
 pub(crate) use manifest::{Descriptor, Document, Manifest, media_type, read};
 pub use platform::Platform;
 pub use reference::Reference;
+pub(crate) use reference::split_port;
 
 /// Media types of manifests and lists.
 pub(crate) mod media {

@@ -2,7 +2,11 @@
 
 use crate::digest::Digest;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+/// Most letters of a path in a registry.
+const REPOSITORY_MAX: usize = 255;
 
 /// `REGISTRY/REPOSITORY:TAG`, `…@DIGEST` or both; `nginx` is
 /// `docker.io/library/nginx:latest` (distribution's `reference` package).
@@ -39,14 +43,14 @@ impl FromStr for Reference {
             _ => (rest, None),
         };
         let (registry, repository) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => (first, path),
+            Some((first, path)) if is_host(first) => (first, path),
             _ => ("docker.io", name),
         };
         let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
         let official = registry == "docker.io" && !repository.contains('/');
         let repository = if official { format!("library/{repository}") } else { repository.to_owned() };
         if !is_registry(registry) {
-            return Err(wrong("its registry is not a host name with an optional port"));
+            return Err(wrong("its registry is not a host with an optional port"));
         }
         if !repository.split('/').all(is_component) {
             return Err(wrong(
@@ -58,23 +62,43 @@ impl FromStr for Reference {
                 "a tag is 1 to 128 letters, digits, '_', '.' or '-', neither '.' nor '-' first",
             ));
         }
-        if registry.len() + repository.len() > 200 {
-            return Err(wrong("it is longer than 200 characters"));
+        if repository.len() > REPOSITORY_MAX {
+            return Err(wrong("its repository is longer than 255 characters"));
         }
         let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
         Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 }
 
+/// True when the first word of a name is a host: that of a repository has neither dot nor colon nor upper-case letters.
+fn is_host(first: &str) -> bool {
+    let plain = |c: char| !matches!(c, '.' | ':') && !c.is_ascii_uppercase();
+    first == "localhost" || !first.chars().all(plain)
+}
+
+/// A host, and its port if one follows; an IPv6 address is in brackets.
+pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
+    let name = text.rfind(']').map_or(0, |end| end + 1);
+    match text[name..].split_once(':') {
+        Some((rest, port)) => (&text[..name + rest.len()], Some(port)),
+        None => (text, None),
+    }
+}
+
 fn is_registry(text: &str) -> bool {
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let (host, port) = split_port(text);
     let label = |label: &str| {
         let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
         !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
     };
     // A number may have a sign, a port not.
     let is_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    host.split('.').all(label) && port.is_none_or(is_port)
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.split('.').all(label),
+    };
+    is_host && port.is_none_or(is_port)
 }
 
 fn is_component(text: &str) -> bool {
@@ -116,6 +140,9 @@ mod tests {
             ("localhost/app", "localhost/app:latest"),
             ("localhost:5000/app:x", "localhost:5000/app:x"),
             ("ghcr.io/a/b__c-d.e", "ghcr.io/a/b__c-d.e:latest"),
+            ("MYHOST/app", "MYHOST/app:latest"),
+            ("[fd00::1]:5000/app:1", "[fd00::1]:5000/app:1"),
+            ("[::1]/app", "[::1]/app:latest"),
         ] {
             assert_eq!(short.parse::<Reference>().unwrap().to_string(), full);
             assert_eq!(full.parse::<Reference>().unwrap().to_string(), full);
@@ -145,8 +172,15 @@ mod tests {
             "ho_st.x/a",
             "a:b:c/",
             "a:+54/b",
+            "[fd00::1/a",
+            "[fd00::x]/a",
+            "[::1]x/a",
+            "[::1]:/a",
+            "::1/a",
         ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
         }
+        let long = |length| format!("registry.example/{}", "a".repeat(length)).parse::<Reference>();
+        assert!(long(255).is_ok() && long(256).is_err());
     }
 }

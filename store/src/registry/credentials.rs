@@ -15,6 +15,7 @@
 //! repository first.
 
 use super::helper;
+use crate::oci::split_port;
 use base64::prelude::*;
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -172,7 +173,7 @@ fn parts(key: &str) -> (&str, &str) {
 fn fits(key: &str, host: &str, repository: &str) -> bool {
     let (pattern, path) = parts(key);
     let split = |host| -> (Vec<&str>, Option<&str>) {
-        let (name, port) = str::split_once(host, ':').map_or((host, None), |(name, port)| (name, Some(port)));
+        let (name, port) = split_port(host);
         (name.split('.').collect(), port)
     };
     let ((patterns, port), (labels, own_port)) = (split(pattern), split(host_of(host)));
@@ -271,6 +272,8 @@ mod tests {
             ("r*g*y-*.x", "regstr-1.x", false),
             ("*a.x", "a.x", true),
             ("a*a.x", "a.x", false),
+            ("[::1]:5000", "[::1]:5000", true),
+            ("[::1]", "[::1]:5000", false),
         ] {
             assert_eq!(fits(pattern, host, "any"), same, "{pattern} {host}");
         }

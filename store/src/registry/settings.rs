@@ -2,10 +2,11 @@
 
 use super::credentials::Credentials;
 use super::url::Url;
+use crate::oci::split_port;
 use spec::node::Registry;
 use spec::node::registry::{self, Password, Pem};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -159,8 +160,8 @@ impl Settings {
 
 /// True for this machine itself: what it says to itself nobody else can hear.
 fn is_local(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost" || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    let name = split_port(host).0.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -177,6 +178,8 @@ mod tests {
             ("localhost", "https://localhost", true),
             ("127.0.0.7:5000", "https://127.0.0.7:5000", true),
             ("localhost.example:5000", "https://localhost.example:5000", false),
+            ("[::1]:5000", "https://[::1]:5000", true),
+            ("[fd00::1]:5000", "https://[fd00::1]:5000", false),
             ("lab:5000", "http://lab:5000", false),
             ("http://m:1/cache/", "http://m:1/cache", false),
         ] {
