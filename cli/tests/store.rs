@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use store::{Digest, Store};
 
 /// A store with the image `app`, gone with the test.
@@ -192,4 +194,29 @@ fn an_export_that_fails_leaves_what_is_there() {
     });
     assert!(!export(&pipe) && reader.join().unwrap() != whole);
     assert_eq!(contents(), before);
+}
+
+#[test]
+fn standard_input_is_imported_whatever_it_is() {
+    let place = Place::new("stdin");
+    let archive = fs::read(place.0.join("app.tar")).unwrap();
+    let import = |input: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
+        command.arg("--socket").arg(place.0.join("none")).arg("--store").arg(place.store());
+        let output = command.args(["import", "-"]).stdin(input).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A socket, which cannot be opened anew.
+    let (own, other) = UnixStream::pair().unwrap();
+    let bytes = archive.clone();
+    let writer = std::thread::spawn(move || (&other).write_all(&bytes).unwrap());
+    assert_eq!(import(OwnedFd::from(own).into()), "Loaded image: app:latest\n");
+    writer.join().unwrap();
+    // A file of which somebody has read the beginning.
+    let path = place.0.join("behind");
+    fs::write(&path, [&[0; 700][..], &archive].concat()).unwrap();
+    let mut file = fs::File::open(&path).unwrap();
+    file.read_exact(&mut [0; 700]).unwrap();
+    assert_eq!(import(file.into()), "Loaded image: app:latest\n");
 }

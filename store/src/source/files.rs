@@ -6,7 +6,8 @@ use crate::tar::{self, Kind};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
@@ -32,12 +33,14 @@ pub(crate) enum Place {
 
 impl Files {
     pub fn open(path: &Path, scratch: impl FnOnce() -> Result<File>) -> Result<Self> {
-        let file = File::open(path).map_err(io_error("open", path))?;
+        let mut file = open(path).map_err(io_error("open", path))?;
         let metadata = file.metadata().map_err(io_error("read", path))?;
         if metadata.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
-        let file = plain(file, metadata.is_file(), path, scratch)?;
+        // What is read already of a file that was opened by others is no part of it.
+        let seekable = metadata.is_file() && file.stream_position().is_ok_and(|at| at == 0);
+        let file = plain(file, seekable, path, scratch)?;
         let places = scan(&file).map_err(|error| Error::wrong(path.display(), error))?;
         Ok(Self::Archive { file, places })
     }
@@ -80,6 +83,15 @@ impl Files {
             return Err(format!("{name} is larger than {} MiB", limit >> 20));
         }
         Ok(bytes)
+    }
+}
+
+/// Standard input is what this program has: to open it anew fails where it is a socket or somebody else's pipe, and
+/// begins a file from its beginning.
+fn open(path: &Path) -> io::Result<File> {
+    match path == Path::new("/dev/stdin") {
+        true => Ok(io::stdin().as_fd().try_clone_to_owned()?.into()),
+        false => File::open(path),
     }
 }
 
