@@ -8,7 +8,7 @@
 use crate::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 
 const BLOCK: usize = 4096;
@@ -17,8 +17,14 @@ type Hash = [u8; 32];
 
 /// Seals a file, opened to read, where kernel and file system can, and tells its digest.
 pub(crate) fn seal(file: &File) -> io::Result<Digest> {
-    // What cannot be sealed is a file like any other.
-    let _ = sys::verity::seal(file.as_fd());
+    match sys::verity::seal(file.as_fd()) {
+        // What is checked by nobody from now on would be so for good.
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            return Err(error);
+        }
+        // Where nothing can be sealed it is a file like any other.
+        _ => {}
+    }
     match sys::verity::measure(file.as_fd()) {
         Ok(measured) => Ok(Digest::of_hash(&measured)),
         Err(_) => digest(file.try_clone()?),
@@ -32,7 +38,7 @@ pub(crate) fn digest(mut reader: impl Read) -> io::Result<Digest> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let count = match reader.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             count => count?,
         };
         size += count as u64;

@@ -25,7 +25,7 @@ impl Draft {
     pub fn seal(&mut self, to: &Path) -> Result<Digest> {
         self.file.sync_all().map_err(io_error("write", to))?;
         self.file = File::open(&self.path).map_err(io_error("open", &self.path))?;
-        verity::seal(&self.file).map_err(io_error("read", to))
+        verity::seal(&self.file).map_err(io_error("seal", to))
     }
 
     /// Brings the file to disk and renames it to `to`, in place of what is there.
