@@ -315,15 +315,22 @@ impl<'r> Client<'r> {
     }
 
     /// Finds out whether the server speaks TLS. One that does but is not trusted is an error
-    /// soon enough.
+    /// soon enough; one that is not there may be about to start.
     fn speaks_tls(&self) -> Result<bool, Failure> {
         let mut url = self.endpoint.url.clone();
         url.path += "/v2/";
         let request = Request { method: Method::GET, url, headers: Vec::new(), body: Body::None };
-        match self.once(&request, &request.url, None) {
-            Err(Failure::Lasting(words)) if words == "does not speak TLS" => Ok(false),
-            Err(Failure::Passing(words, _)) => Ok(words != "the connection was cut"),
-            Ok(_) | Err(_) => Ok(true),
+        let mut failures = 0;
+        loop {
+            match self.once(&request, &request.url, None) {
+                Err(Failure::Lasting(words)) if words == "does not speak TLS" => return Ok(false),
+                Err(Failure::Passing(words, _)) if words == "the connection was cut" => return Ok(false),
+                Err(Failure::Passing(words, asked)) => {
+                    failures += 1;
+                    self.pause(failures, words, asked)?;
+                }
+                Ok(_) | Err(_) => return Ok(true),
+            }
         }
     }
 }

@@ -65,7 +65,12 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub fn new(handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0".parse().unwrap(), handler)
+    }
+
+    /// One at an address that is free.
+    pub fn at(address: SocketAddr, handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (log, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let handler: Arc<Handler> = Arc::new(handler);

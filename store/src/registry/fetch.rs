@@ -21,14 +21,13 @@ impl Registries {
         let scopes = [format!("repository:{}:pull", name.repository)];
         let (mut clients, mut notes) = (Vec::new(), Vec::new());
         for endpoint in endpoints {
-            let host = endpoint.host.clone();
             match Client::new(self, endpoint, &name.repository, &scopes, stop) {
                 Ok(client) => clients.push(client),
-                Err(failure) => notes.push(format!("mirror {host}: {}", failure.words())),
+                Err(failure) => notes.push(failure.words()),
             }
         }
-        let named = |failure: Failure| failure.of(&format!("registry {}", registry.host)).words();
-        clients.push(Client::new(self, registry.clone(), &name.repository, &scopes, stop).map_err(named)?);
+        let registry = Client::new(self, registry, &name.repository, &scopes, stop);
+        clients.push(registry.map_err(Failure::words)?);
         Ok(Origins { clients, notes })
     }
 }

@@ -38,8 +38,7 @@ impl Registries {
         let mut scopes = vec![format!("repository:{}:pull,push", name.repository)];
         scopes.extend(from.iter().map(|repository| format!("repository:{repository}:pull")));
         let endpoint = self.settings.endpoint(&name.registry)?;
-        let named = |failure: Failure| failure.of(&format!("registry {}", name.registry)).words();
-        Client::new(self, endpoint, &name.repository, &scopes, stop).map_err(named)
+        Client::new(self, endpoint, &name.repository, &scopes, stop).map_err(Failure::words)
     }
 
     /// In pieces of how many bytes a host wants its blobs.

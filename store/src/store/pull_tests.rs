@@ -263,7 +263,21 @@ fn a_registry_that_never_answers_is_given_up() {
     let gone = "127.0.0.1:1/app";
     let fast = Settings { attempts: 2, ..self::settings() };
     let error = store.pull(&Registries::new(fast), gone, &()).unwrap_err().to_string();
-    assert_eq!(error, "image 127.0.0.1:1/app:latest: manifest: registry 127.0.0.1:1: connection refused");
+    assert_eq!(error, "image 127.0.0.1:1/app:latest: registry 127.0.0.1:1: connection refused");
+}
+
+#[test]
+fn a_registry_of_this_machine_may_be_about_to_start() {
+    let scratch = Scratch::new("starting");
+    let (folder, entry) = image(&scratch, 1000);
+    let address = Fake::new(|_| Answer::status(404)).address;
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        Fake::at(address, registry(folder, entry))
+    });
+    let patient = Settings { pause: Duration::from_millis(100), ..settings() };
+    store(&scratch, "store").pull(&Registries::new(patient), &format!("{address}/app"), &()).unwrap();
+    drop(later.join().unwrap());
 }
 
 #[test]
