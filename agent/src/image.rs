@@ -107,7 +107,7 @@ impl Images {
         image.map(|image| image.layers).map_err(|error| error.to_string())
     }
 
-    /// Names that are known, each with its digest, and the bytes that their layers take.
+    /// Images that are known, the largest first: their names, that of the digest too, and the bytes that their layers take.
     pub fn list(&self) -> Vec<(Vec<String>, u64)> {
         let mut by_digest: BTreeMap<String, (Vec<String>, u64)> = BTreeMap::new();
         for listed in self.stores.list().unwrap_or_default() {
@@ -121,9 +121,18 @@ impl Images {
                     .sum();
                 (Vec::new(), size)
             });
-            entry.0.push(listed.name.to_string());
+            let Reference { registry, repository, .. } = &listed.name;
+            let by_digest = format!("{registry}/{repository}@{}", listed.digest);
+            for name in [by_digest, listed.name.to_string()] {
+                if !entry.0.contains(&name) {
+                    entry.0.push(name);
+                }
+            }
         }
-        by_digest.into_values().take(MOST).collect()
+        let mut images: Vec<_> = by_digest.into_values().collect();
+        images.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        images.truncate(MOST);
+        images
     }
 
     /// Digests of all images that are here.
