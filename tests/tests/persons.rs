@@ -90,12 +90,18 @@ fn what_was_acknowledged_counts_though_the_power_goes_at_once() -> Result {
     skerry(&first, "run -d --name once busybox sleep 1000000")?;
     skerry(&first, "run -d --name filled -v filled:/bin busybox sleep 1000000")?;
     skerry(&first, "run -d --name up --restart unless-stopped busybox sleep 1000000")?;
+    // It has ended with 0 once, and runs on since.
+    let again = "sh -c 'test -e /again && exec sleep 1000000; touch /again'";
+    skerry(&first, &format!("run -d --name well --restart on-failure busybox {again}"))?;
+    assert_eq!(skerry(&first, "wait well")?, "0\n");
+    skerry(&first, "start well")?;
     skerry(&first, "volume create made")?;
     assert_eq!(first.try_run("/usr/libexec/skerry run --name over busybox sh -c 'exit 7'")?.status, 7);
     // QEMU is killed.
     drop(first);
     let second = node()?;
     second.console().wait_for("up: running")?;
+    second.console().wait_for("well: running")?;
     // Nobody saw how it ended.
     let said = skerry(&second, "ps -a --filter name=once --format '{{.State}} {{.Status}}'")?;
     assert!(said.starts_with("exited Exited (255)"), "{said}");

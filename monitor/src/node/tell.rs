@@ -5,6 +5,7 @@ use super::Monitor;
 use crate::definition::{self, Ended};
 use crate::life::{self, End, Event, Observed, State};
 use crate::{kernel, place, record, status};
+use spec::node::Restart;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use sys::cause::cause;
@@ -75,12 +76,17 @@ impl Monitor {
     fn remember(&mut self, index: usize, event: &Event) {
         let now = kernel::seconds();
         let desired = self.desired(index);
+        let on_failure = matches!(self.restart(index), Restart::OnFailure(_));
         let cell = &mut self.cells[index];
         let Some(definition) = &mut cell.definition else { return };
         // The first start and the last end are acknowledged with this, and what is only half on the disk is nothing
         // after a power cut.
         let durable = match event {
-            Event::Started(Ok(())) => !definition.started,
+            // An end with 0 would keep it down after a power cut, though it was started since.
+            Event::Started(Ok(())) => {
+                let ended_well = definition.last.as_ref().is_some_and(|last| last.end == End::Exited(0));
+                !definition.started || (on_failure && ended_well)
+            }
             // When all end, the node's own end brings everything to the disk.
             Event::Ended(_) if self.stopping => false,
             Event::Ended(_) => !definition.started || !life::comes_back(&desired, &cell.observed),
