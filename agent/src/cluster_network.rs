@@ -82,6 +82,12 @@ pub async fn keep(
     let slices = watch::Sender::new(Arc::new(Slices::new()));
     let led = watch::Sender::new(Led::default());
     let all = watcher::Config::default;
+    if [own.cluster.services, own.cluster.pod_network].contains(&By::Cluster) {
+        let loaded = tokio::task::spawn_blocking(network::cluster::foreign::load).await;
+        if let Err(reason) = loaded.unwrap_or_else(|error| Err(error.to_string())) {
+            say(format_args!("{reason}"));
+        }
+    }
     tokio::join!(
         mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), &places),
         mirror(api, "watch services", all(), |service: Service| Some(Arc::new(service)), services),

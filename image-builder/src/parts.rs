@@ -90,7 +90,8 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
 }
 
 fn on_demand(programs: &[Program]) -> Vec<&'static str> {
-    let cluster = modules::CLUSTER.iter().filter(|_| programs.contains(&Program::Agent));
+    let cluster = modules::CLUSTER.iter().chain(&modules::FOREIGN);
+    let cluster = cluster.filter(|_| programs.contains(&Program::Agent));
     modules::ON_DEMAND.iter().chain(cluster).copied().collect()
 }
 

@@ -179,15 +179,20 @@ fn machine_with_everything(scratch: &Path) -> Result<Machine> {
     Ok(machine)
 }
 
-/// busybox, Debian's `ip`, `nft` and `dmsetup` with their libraries, and file systems to mount.
+/// busybox, Debian's `ip`, `nft`, `iptables-nft` and `dmsetup` with their libraries, and file systems to mount.
 fn archive(scratch: &Path, tree: &Path) -> Result<Vec<u8>> {
-    let tools = ["/sbin/ip", "/usr/sbin/nft", "/sbin/dmsetup"].map(PathBuf::from);
+    let tools = ["/sbin/ip", "/usr/sbin/nft", "/usr/sbin/iptables-nft", "/sbin/dmsetup"].map(PathBuf::from);
     let call = scratch.join("call");
     let source = repository().join("tests/kernel/call.c");
     said(Command::new("gcc").args(["-Wall", "-Os", "-static", "-o"]).arg(&call).arg(source))?;
     said(Command::new("sh").arg(repository().join("tests/kernel/disks")).arg(tree).arg(scratch))?;
     let folders = ["/bin", "/sbin", "/usr", "/usr/sbin", "/lib", "/lib64", "/lib/x86_64-linux-gnu", "/data"];
+    let extensions = Path::new("/usr/lib/x86_64-linux-gnu/xtables");
     let mut archive = folders.into_iter().fold(Archive::default(), Archive::folder);
+    archive = archive
+        .folder("/usr/lib")
+        .folder("/usr/lib/x86_64-linux-gnu")
+        .folder(&extensions.display().to_string());
     archive = archive.file("/init", &repository().join("tests/kernel/features"))?;
     archive = archive.file("/bin/busybox", &busybox()?)?.file("/bin/call", &call)?;
     for tool in &tools {
@@ -195,6 +200,10 @@ fn archive(scratch: &Path, tree: &Path) -> Result<Vec<u8>> {
     }
     for library in libraries(&tools)? {
         archive = archive.file(&library.display().to_string(), &library.canonicalize()?)?;
+    }
+    for extension in std::fs::read_dir(extensions)? {
+        let path = extension?.path();
+        archive = archive.file(&path.display().to_string(), &path)?;
     }
     for file in ["tree.erofs", "tree.verity", "verity.table", "disk.ext4", "disk.vfat", "disk.gpt"] {
         archive = archive.file(&format!("/data/{file}"), &scratch.join(file))?;

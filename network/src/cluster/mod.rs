@@ -4,11 +4,13 @@
 //!
 //! | file | question |
 //! |---|---|
+//! | `foreign` | what do a cluster's own networks and Services ask of the kernel? |
 //! | `pods` | which addresses do pods get? |
 //! | `policies` | who may speak to whom? |
 //! | `routes` | which way is it to other nodes' pods? |
 //! | `services` | which endpoint does what is sent to a Service get to? |
 
+pub mod foreign;
 pub mod pods;
 pub mod policies;
 pub mod routes;
