@@ -3,7 +3,7 @@
 use super::Node;
 use crate::arguments::{Cp, Transfer};
 use crate::error::{Context, Error, Result};
-use crate::transfer;
+use crate::transfer::{self, Links};
 use spec::monitor::{Reply, Request};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,12 @@ pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
             end(&mut start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::inherit()))?)
         }
         (Side::There(name, path), Side::Here(here)) => {
-            let target = transfer::target(&here)?;
+            let target = transfer::target(&here, Links::Nobodys)?;
             let mut packer = start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::piped()))?;
             let archive = packer.stdout.take().ok_or_else(|| Error::new("there is no pipe"))?;
             let done = transfer::unpack(&target, cp.archive, archive);
-            end(&mut packer).and(done)
+            let ended = end(&mut packer);
+            done.and(ended)
         }
         (Side::Archive, Side::There(name, path)) => {
             end(&mut start(inside(node, &name, "unpack", &path, cp)?.stdin(Stdio::inherit()))?)
@@ -63,7 +64,10 @@ pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
     }
     match asked.verb.as_str() {
         "pack" => transfer::pack(&asked.path, asked.follow_link, io::stdout().lock()),
-        _ => transfer::unpack(&transfer::target(&asked.path)?, asked.archive, io::stdin().lock()),
+        _ => {
+            let target = transfer::target(&asked.path, Links::Its)?;
+            transfer::unpack(&target, asked.archive, io::stdin().lock())
+        }
     }
 }
 

@@ -1,0 +1,221 @@
+//! Files into a tar archive and out of it, on either side of `cp`.
+//!
+//! A container's side runs in a process of its own that has entered the container's mount
+//! namespace: whatever links the container has, they lead nowhere but within it.
+
+mod pack;
+mod unpack;
+
+pub use pack::pack;
+pub use unpack::{Links, target, unpack};
+
+use crate::error::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{chdir, chroot};
+use std::fs::File;
+use std::path::Path;
+use store::Layer;
+use store::rootfs::Rootfs;
+
+/// Enters the mount namespace, and so the root, of a process.
+///
+/// # Errors
+/// It has ended.
+pub fn enter(pid: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/ns/mnt");
+    let namespace =
+        File::open(&path).context(|| "the container has ended: open its mount namespace".into())?;
+    setns(namespace, CloneFlags::CLONE_NEWNS).context(|| format!("enter {path}"))
+}
+
+/// Enters the root of a container that does not run: its image, and over it what it wrote. The mounts are in
+/// a namespace of this process's own, so nothing of them is left however it ends.
+///
+/// # Errors
+/// Which mount, and why.
+pub fn enter_stopped(layers: &[Layer], written: &Path) -> Result<()> {
+    let words = || "make room for the container's files".to_owned();
+    unshare(CloneFlags::CLONE_NEWNS).context(words)?;
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).context(words)?;
+    // Nobody else sees what lies here, not even who mounts layers for running containers.
+    let place = Path::new(spec::paths::RUN);
+    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).context(words)?;
+    // Paths at which nothing was mounted before: what lies below is still in the list of mounts.
+    let (mounts, target) = (place.join("copy/layers"), place.join("copy/root"));
+    store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target, users: None })?;
+    chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+    use std::time::{Duration, SystemTime};
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("skerry-transfer-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("from/sub")).unwrap();
+            fs::create_dir_all(path.join("to")).unwrap();
+            fs::write(path.join("from/a"), "A").unwrap();
+            fs::write(path.join("from/sub/b"), "B").unwrap();
+            fs::set_permissions(path.join("from/sub"), fs::Permissions::from_mode(0o500)).unwrap();
+            symlink("../a", path.join("from/sub/link")).unwrap();
+            Self(path)
+        }
+
+        fn copy(&self, from: &str, to: &str) -> Result<()> {
+            self.copy_by(Links::Nobodys, false, from, to)
+        }
+
+        fn copy_by(&self, links: Links, archive: bool, from: &str, to: &str) -> Result<()> {
+            let mut bytes = Vec::new();
+            pack(&self.0.join(from), false, &mut bytes)?;
+            unpack(&target(&self.0.join(to), links)?, archive, &bytes[..])
+        }
+
+        fn read(&self, path: &str) -> String {
+            fs::read_to_string(self.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_goes_into_a_folder_or_under_a_name() {
+        let folder = Folder::new("file");
+        folder.copy("from/a", "to").unwrap();
+        folder.copy("from/a", "to/x").unwrap();
+        folder.copy("from/sub/b", "to/x").unwrap();
+        assert_eq!((folder.read("to/a"), folder.read("to/x")), ("A".into(), "B".into()));
+    }
+
+    #[test]
+    fn a_folder_goes_whole_or_its_content_alone() {
+        let folder = Folder::new("folder");
+        folder.copy("from", "to").unwrap();
+        folder.copy("from", "to/new").unwrap();
+        folder.copy("from/.", "to").unwrap();
+        for path in ["to/from/sub/b", "to/new/sub/b", "to/sub/b"] {
+            assert_eq!(folder.read(path), "B");
+        }
+        let mode = fs::metadata(folder.0.join("to/new/sub")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o500);
+        assert_eq!(fs::read_link(folder.0.join("to/new/sub/link")).unwrap(), Path::new("../a"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let folder = Folder::new("wrong");
+        let told = |from: &str, to: &str| folder.copy(from, to).unwrap_err().message;
+        assert!(told("from/a", "to/none/x").ends_with("to/none: there is no such folder"));
+        assert!(told("from/a", "to/none/").ends_with("to/none/: is not a folder"));
+        assert!(told("from/none", "to").ends_with("from/none: no such file or directory"));
+    }
+    #[test]
+    fn a_link_in_the_target_is_not_gone_through() {
+        let folder = Folder::new("links");
+        fs::create_dir(folder.0.join("outside")).unwrap();
+        symlink("../../outside", folder.0.join("to/sub")).unwrap();
+        let told = |from: &str| folder.copy(from, "to").unwrap_err().message;
+        assert!(told("from/sub").ends_with("to/sub: a symbolic link is in the way"));
+        fs::rename(folder.0.join("to/sub"), folder.0.join("to/from")).unwrap();
+        assert!(told("from").ends_with("to/from: a symbolic link is in the way"));
+        // Nor where no entry says that it is a folder.
+        let mut bytes = Vec::new();
+        let mut archive = tar::Builder::new(&mut bytes);
+        archive.append_path_with_name(folder.0.join("from/a"), "from/evil").unwrap();
+        archive.finish().unwrap();
+        drop(archive);
+        let target = target(&folder.0.join("to"), Links::Nobodys).unwrap();
+        assert!(unpack(&target, false, &bytes[..]).is_err());
+        assert_eq!(fs::read_dir(folder.0.join("outside")).unwrap().count(), 0);
+        // A file is put in a link's place, and the link's file stays.
+        fs::write(folder.0.join("outside/a"), "before").unwrap();
+        symlink("../outside/a", folder.0.join("to/a")).unwrap();
+        folder.copy("from/a", "to").unwrap();
+        assert_eq!((folder.read("to/a"), folder.read("outside/a")), ("A".into(), "before".into()));
+    }
+
+    #[test]
+    fn in_a_container_its_own_links_are_followed() {
+        let folder = Folder::new("own-links");
+        fs::create_dir(folder.0.join("to/usr")).unwrap();
+        symlink("usr", folder.0.join("to/from")).unwrap();
+        symlink("usr/late", folder.0.join("to/link")).unwrap();
+        folder.copy_by(Links::Its, false, "from", "to").unwrap();
+        folder.copy_by(Links::Its, false, "from/a", "to/link").unwrap();
+        assert_eq!((folder.read("to/usr/sub/b"), folder.read("to/usr/late")), ("B".into(), "A".into()));
+    }
+
+    #[test]
+    fn a_link_of_proc_leads_nowhere_in_a_container() {
+        let folder = Folder::new("magic");
+        let lured = format!("/proc/self/root{}", folder.0.join("to").display());
+        symlink(lured, folder.0.join("lure")).unwrap();
+        let told = folder.copy_by(Links::Its, false, "from/a", "lure").unwrap_err().message;
+        assert!(told.ends_with("a symbolic link is in the way"), "{told}");
+        assert_eq!(fs::read_dir(folder.0.join("to")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn all_kinds_of_files_are_brought_but_sockets() {
+        let folder = Folder::new("kinds");
+        let (from, to) = (folder.0.join("from"), folder.0.join("to/from"));
+        fs::hard_link(from.join("a"), from.join("other")).unwrap();
+        nix::unistd::mkfifo(&from.join("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let _socket = UnixListener::bind(from.join("socket")).unwrap();
+        let long = "long".repeat(40);
+        fs::write(from.join(&long), "L").unwrap();
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::open(from.join("sub")).unwrap().set_modified(then).unwrap();
+        folder.copy("from", "to").unwrap();
+        let about = |path: &str| fs::symlink_metadata(to.join(path)).unwrap();
+        assert_eq!((about("a").ino(), about("a").nlink()), (about("other").ino(), 2));
+        assert!(about("pipe").file_type().is_fifo() && about("pipe").mode() & 0o777 == 0o400);
+        assert!(!to.join("socket").exists());
+        assert_eq!(folder.read(&format!("to/from/{long}")), "L");
+        assert_eq!(about("sub").modified().unwrap(), then);
+        // What is there already takes the mode of what comes.
+        fs::set_permissions(from.join("sub"), fs::Permissions::from_mode(0o750)).unwrap();
+        folder.copy("from", "to").unwrap();
+        assert_eq!(about("sub").mode() & 0o777, 0o750);
+        folder.copy("from", "to/new/").unwrap();
+        assert_eq!(folder.read("to/new/sub/b"), "B");
+    }
+
+    #[test]
+    fn owners_are_kept_when_they_are_asked_for() {
+        let folder = Folder::new("owners");
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        for path in ["from/a", "from/sub"] {
+            std::os::unix::fs::chown(folder.0.join(path), Some(7), Some(8)).unwrap();
+        }
+        fs::set_permissions(folder.0.join("from/a"), fs::Permissions::from_mode(0o6755)).unwrap();
+        folder.copy_by(Links::Nobodys, true, "from/.", "to").unwrap();
+        folder.copy("from", "to").unwrap();
+        let about = |path: &str| {
+            let about = fs::metadata(folder.0.join(path)).unwrap();
+            (about.uid(), about.gid(), about.mode() & 0o7777)
+        };
+        assert_eq!((about("to/a"), about("to/sub")), ((7, 8, 0o6755), (7, 8, 0o500)));
+        assert_eq!((about("to/from/a"), about("to/from/sub")), ((0, 0, 0o755), (0, 0, 0o500)));
+    }
+}
