@@ -4,7 +4,7 @@ use crate::error::{Context, Error, Result};
 use crate::keeper;
 use serde::Serialize;
 use spec::monitor::{Code, Failure, Frame, Hello, Kind, Reader, Reply, Request, VERSION};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -70,15 +70,24 @@ impl Client {
     /// The monitor went away.
     pub fn send(&mut self, message: &impl Serialize) -> Result<()> {
         let text = serde_json::to_vec(message).context(|| "write a request".into())?;
-        self.write(Kind::Message, &text)
+        self.stream.write_all(&Frame::encode(Kind::Message, &text)).map_err(|_| gone())
     }
 
-    /// Sends a program's input.
+    /// From now on nothing waits: [`Self::offer`] writes what there is room for, and [`Self::fill`] reads what is
+    /// there.
     ///
     /// # Errors
-    /// The monitor went away.
-    pub fn write(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(&Frame::encode(kind, bytes)).map_err(|_| gone())
+    /// Those of fcntl(2).
+    pub fn nonblocking(&self) -> Result<()> {
+        self.stream.set_nonblocking(true).context(|| "set up the monitor's socket".into())
+    }
+
+    /// Writes of some bytes as many as there is room for.
+    ///
+    /// # Errors
+    /// There is none (`WouldBlock`); the monitor went away.
+    pub fn offer(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
     }
 
     /// The next message, when nothing else can come.
@@ -135,8 +144,8 @@ impl Client {
                 self.reader.push(&bytes[..length]);
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(error).context(|| "read the monitor's answer".into()),
         }
     }

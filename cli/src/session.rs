@@ -11,7 +11,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::read;
 use spec::monitor::{Frame, Kind, Reply, Request};
-use std::io::{self, Write};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -76,8 +77,12 @@ pub fn follow(client: Client, following: Following) -> Result<Ended> {
     // Signals that would end us must not leave a raw terminal behind.
     let signals = watch(following.raw || !matches!(following.forward, Forward::Nobody))?;
     let raw = following.raw.then(Raw::new).transpose()?;
+    client.nonblocking()?;
     let input = following.input;
-    let ended = Session { client, following, signals, input, received: 0, unsent: Vec::new() }.run();
+    let unsent = VecDeque::new();
+    let mut session =
+        Session { client, following, signals, input, received: 0, unsent, written: 0, gone: false };
+    let ended = session.run();
     drop(raw);
     ended
 }
@@ -101,9 +106,13 @@ struct Session {
     input: bool,
     /// Bytes of the program's output that have come.
     received: u64,
-    /// What the monitor was gone for. Nothing more is read until it is known whether that is because the program
-    /// has ended, which is said in what is still to be read, or because the monitor was killed.
-    unsent: Vec<(Kind, Vec<u8>)>,
+    /// Frames that the monitor has not taken whole, `written` bytes of the first. No more input is read until there are
+    /// none, and output all the while: a program that must write before it reads goes on.
+    unsent: VecDeque<Vec<u8>>,
+    written: usize,
+    /// The monitor takes nothing more: because the program has ended, which is said in what is still to be read, or
+    /// because it was killed.
+    gone: bool,
 }
 
 impl Session {
@@ -121,8 +130,11 @@ impl Session {
             if input && self.typed()? {
                 return Ok(Ended::Left);
             }
-            if monitor && !self.client.fill()? {
-                self.resume()?;
+            if monitor {
+                self.flush();
+                if !self.client.fill()? {
+                    self.resume()?;
+                }
             }
         }
     }
@@ -134,13 +146,13 @@ impl Session {
         };
         let request = Request::Resume { session: session.clone(), received: self.received };
         let (client, reply) = Client::insist(socket, &request)?;
+        client.nonblocking()?;
         self.client = client;
         let Reply::Streams { .. } = reply else {
             return Err(Error::new(format!("the monitor said {reply:?} when streams were joined again")));
         };
-        for (kind, payload) in std::mem::take(&mut self.unsent) {
-            self.write(kind, payload);
-        }
+        (self.gone, self.written) = (false, 0);
+        self.flush();
         // The monitor that was killed may not have heard these; to hear them twice does no harm.
         if self.following.raw
             && let Some(size) = terminal::size()
@@ -155,20 +167,37 @@ impl Session {
 
     fn send(&mut self, request: &Request) -> Result<()> {
         let text = serde_json::to_vec(request).context(|| "write a request".into())?;
-        self.write(Kind::Message, text);
+        self.write(Kind::Message, &text);
         Ok(())
     }
 
-    fn write(&mut self, kind: Kind, payload: Vec<u8>) {
-        if !self.unsent.is_empty() || self.client.write(kind, &payload).is_err() {
-            self.unsent.push((kind, payload));
+    fn write(&mut self, kind: Kind, payload: &[u8]) {
+        self.unsent.push_back(Frame::encode(kind, payload));
+        self.flush();
+    }
+
+    /// Gives the monitor what it has room for.
+    fn flush(&mut self) {
+        while let (Some(frame), false) = (self.unsent.front(), self.gone) {
+            match self.client.offer(&frame[self.written..]) {
+                Ok(length) => self.written += length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => self.gone = true,
+            }
+            if self.written == frame.len() {
+                self.unsent.pop_front();
+                self.written = 0;
+            }
         }
     }
 
     fn wait(&self) -> Result<[bool; 3]> {
         let stdin = io::stdin();
+        let mut monitor = PollFlags::POLLIN;
+        monitor.set(PollFlags::POLLOUT, !self.unsent.is_empty() && !self.gone);
         let mut events = vec![
-            PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.client.as_fd(), monitor),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
         if self.input && self.unsent.is_empty() {
@@ -240,7 +269,7 @@ impl Session {
             false => (bytes[..length].to_vec(), false),
         };
         if !send.is_empty() {
-            self.write(Kind::Input, send);
+            self.write(Kind::Input, &send);
         }
         Ok(leaves)
     }

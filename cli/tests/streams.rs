@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A monitor with one client, gone with the test.
 struct Monitor {
@@ -131,4 +132,25 @@ fn what_is_typed_when_the_monitor_is_killed_reaches_the_next() {
     assert_eq!(connection.hear::<Value>()["request"], "input-ended");
     connection.say(&ENDED);
     ends_with_7(client);
+}
+
+#[test]
+fn output_comes_while_the_monitor_takes_no_input() {
+    const MANY: usize = 8 << 20;
+    let monitor = Monitor::new("both");
+    let (stdin, mut keys) = std::io::pipe().unwrap();
+    let client = monitor.exec(stdin);
+    let (mut connection, _) = monitor.accept();
+    let typed = std::thread::spawn(move || keys.write_all(&vec![b'i'; MANY]).unwrap());
+    let ended = std::thread::spawn(|| client.wait_with_output().unwrap());
+    connection.stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    connection.stream.write_all(&Frame::encode(Kind::Output, &vec![b'o'; MANY])).unwrap();
+    let mut came = 0;
+    while came < MANY {
+        came += connection.frame().payload.len();
+    }
+    assert_eq!(connection.hear::<Value>()["request"], "input-ended");
+    connection.say(&ENDED);
+    typed.join().unwrap();
+    assert_eq!((came, ended.join().unwrap().stdout.len()), (MANY, MANY));
 }
