@@ -70,11 +70,13 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let store = Store::open(node.store)?;
     // Without a monitor there is no container either.
     let containers = list::all(node).unwrap_or_default();
+    let used = containers.iter().filter_map(|one| Some((one, image_of(node, one).ok()??)));
+    let used: Vec<(&Summary, Digest)> = used.collect();
     each_told(&asked.images, |name| {
         let reference: Reference = name.parse().map_err(Error::new)?;
         // One that is damaged can be removed all the same, and no container can be made of it any more.
-        let digest = node.stores().digest(name).ok().flatten().map(|digest| digest.to_string());
-        let user = containers.iter().find(|container| digest.is_some() && container.digest == digest);
+        let digest = node.stores().digest(name).ok().flatten();
+        let user = used.iter().find(|(_, used)| digest.as_ref() == Some(used)).map(|(user, _)| user);
         if let (false, Some(user)) = (asked.force, user) {
             return Err(Error::new(format!(
                 "image {name}: container {} needs it; --force removes the name",
@@ -163,9 +165,8 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         print(&format!("Deleted: {}", container.name));
     }
     let store = Store::open(node.store)?;
-    let kept = containers.iter().filter(|one| !is_over(one)).filter_map(|one| one.digest.as_ref());
-    let kept: BTreeSet<Digest> =
-        kept.map(|digest| digest.parse().map_err(Error::new)).collect::<Result<_>>()?;
+    let lasting = containers.iter().filter(|one| !is_over(one));
+    let kept = lasting.filter_map(|one| image_of(node, one).transpose()).collect::<Result<BTreeSet<_>>>()?;
     if asked.all {
         for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest)) {
             store.remove(&image.name.to_string())?;
@@ -177,9 +178,21 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     Ok(())
 }
 
-/// It has ended, and a person asked for it: what `node.toml` has is not over.
+/// It has ended, and a person asked for it: what `node.toml` has is not over, and pods' are the agent's to remove.
 fn is_over(container: &Summary) -> bool {
-    !container.configured && matches!(container.status.state.as_str(), "exited" | "created")
+    let persons = !container.configured && !container.labels.contains_key(POD);
+    persons && matches!(container.status.state.as_str(), "exited" | "created")
+}
+
+/// The label of a pod's containers.
+const POD: &str = "io.kubernetes.pod.uid";
+
+/// The image that a container is made of; one of `node.toml` is held to a name alone.
+fn image_of(node: &Node<'_>, container: &Summary) -> Result<Option<Digest>> {
+    match &container.digest {
+        Some(digest) => digest.parse().map(Some).map_err(Error::new),
+        None => Ok(node.stores().digest(&container.image).ok().flatten()),
+    }
 }
 
 /// Asks before something goes that does not come back.

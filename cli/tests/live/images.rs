@@ -9,9 +9,13 @@ use std::process::Command;
 
 /// A node whose store is empty and its own.
 pub fn without_images() -> (Node, PathBuf) {
+    without_images_with("")
+}
+
+fn without_images_with(config: &str) -> (Node, PathBuf) {
     // What builds it does not find its own folders in the node's `/var`.
     let busybox = archive("busybox");
-    let node = Node::boot();
+    let node = Node::with_config(config);
     umount2("/var/lib/skerry/store", MntFlags::MNT_DETACH).unwrap();
     (node, busybox)
 }
@@ -77,6 +81,21 @@ fn what_is_needed_stays_and_the_rest_is_pruned() {
     let told = fails("tag busybox x", 1);
     assert_eq!(told, "skerry: image \"busybox\" is not here");
     assert_eq!(skerry("images").out.lines().count(), 1);
+}
+
+#[test]
+fn the_image_of_what_node_toml_has_is_needed() {
+    let (_node, busybox) =
+        without_images_with("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
+    says(&format!("import {}", busybox.display()));
+    says("tag busybox spare");
+    says("restart -t 0 own");
+    assert!(fails("rmi busybox", 1).contains("container own needs it"));
+    says("run --name pods --label io.kubernetes.pod.uid=1 busybox true");
+    says("prune -af");
+    assert_eq!(names(), "busybox:latest spare:latest");
+    assert_eq!(says("ps -aq --filter name=pods").lines().count(), 1);
+    says("restart -t 0 own");
 }
 
 #[test]
