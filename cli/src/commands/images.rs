@@ -152,30 +152,38 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
 
 /// `skerry prune`
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
-    let containers = list::all(node)?;
-    let ended: Vec<&Summary> = containers.iter().filter(|one| is_over(one)).collect();
+    let ended = list::all(node)?.iter().filter(|one| is_over(one)).count();
     let images =
         if asked.all { "every image that no container is made of" } else { "layers that no image has" };
-    let words = format!("This removes {} containers that do not run, and {images}.", ended.len());
+    let words = format!("This removes {ended} containers that do not run, and {images}.");
     if !asked.force && !confirmed(&words)? {
         return Ok(());
     }
-    for container in &ended {
-        node.done(&Request::Remove { name: container.id.clone(), force: false })?;
-        print(&format!("Deleted: {}", container.name));
-    }
+    // Others may be there by now, and run.
+    let ended: Vec<Summary> = list::all(node)?.into_iter().filter(is_over).collect();
+    let names: Vec<String> = ended.iter().map(|one| one.name.to_string()).collect();
+    let removed = each_told(&names, |name| {
+        let id = ended.iter().find(|one| *one.name == *name).map_or(name, |one| &one.id);
+        node.done(&Request::Remove { name: id.to_owned(), force: false })?;
+        Ok(format!("Deleted: {name}"))
+    });
     let store = Store::open(node.store)?;
-    let lasting = containers.iter().filter(|one| !is_over(one));
-    let kept = lasting.filter_map(|one| image_of(node, one).transpose()).collect::<Result<BTreeSet<_>>>()?;
     if asked.all {
+        let kept = kept(node)?;
         for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest)) {
             store.remove(&image.name.to_string())?;
             print(&format!("Untagged: {}", familiar(&image.name.to_string())));
         }
     }
-    let collected = store.collect(&kept)?;
+    // Once more: a container that was made of a name that has just gone is to start again.
+    let collected = store.collect(&kept(node)?)?;
     print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
-    Ok(())
+    removed
+}
+
+/// The images that containers need.
+fn kept(node: &Node<'_>) -> Result<BTreeSet<Digest>> {
+    list::all(node)?.iter().filter_map(|one| image_of(node, one).transpose()).collect()
 }
 
 /// It has ended, and a person asked for it: what `node.toml` has is not over, and pods' are the agent's to remove.

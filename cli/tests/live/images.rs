@@ -1,7 +1,7 @@
 //! Images: `images`, `tag`, `rmi`, `import`, `export`, `prune`.
 
 use super::registry::{HOST, Registry};
-use super::said::{fails, says, skerry, skerry_reads};
+use super::said::{fails, says, skerry, skerry_is_answered, skerry_reads};
 use super::support::{Node, archive};
 use nix::mount::{MntFlags, umount2};
 use std::path::PathBuf;
@@ -81,6 +81,22 @@ fn what_is_needed_stays_and_the_rest_is_pruned() {
     let told = fails("tag busybox x", 1);
     assert_eq!(told, "skerry: image \"busybox\" is not here");
     assert_eq!(skerry("images").out.lines().count(), 1);
+}
+
+#[test]
+fn what_was_made_while_a_person_thought_it_over_is_needed() {
+    let (_node, busybox) = without_images();
+    says(&format!("import {}", busybox.display()));
+    says("run --name old busybox true");
+    let meanwhile = || {
+        says("rm old");
+        says("run -d --name new busybox sleep 1000");
+    };
+    let said = skerry_is_answered("prune -a", meanwhile, b"y\n");
+    assert!(said.status == 0 && said.out.starts_with("Total reclaimed space: "), "{said:?}");
+    assert_eq!(names(), "busybox:latest");
+    says("restart -t 0 new");
+    assert_eq!(says("exec new echo goes on"), "goes on");
 }
 
 #[test]

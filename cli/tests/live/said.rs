@@ -54,6 +54,20 @@ pub fn skerry_reads(line: &str, input: &[u8]) -> Said {
     said(child.wait_with_output().unwrap())
 }
 
+/// The same, which asks on standard error: this is done before it is answered.
+pub fn skerry_is_answered(line: &str, meanwhile: impl FnOnce(), answer: &[u8]) -> Said {
+    let mut child =
+        command(line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut asked, mut byte) = (Vec::new(), [0]);
+    while !asked.ends_with(b"[y/N] ") {
+        child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        asked.extend(byte);
+    }
+    meanwhile();
+    child.stdin.take().unwrap().write_all(answer).unwrap();
+    said(child.wait_with_output().unwrap())
+}
+
 fn said(output: std::process::Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { out: text(&output.stdout), err: text(&output.stderr), status: output.status.code().unwrap_or(-1) }
