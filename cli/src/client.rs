@@ -172,7 +172,9 @@ impl AsFd for Client {
 /// It says that something failed, or is none.
 pub fn reply(payload: &[u8]) -> Result<Reply> {
     match serde_json::from_slice(payload).context(|| "the monitor's answer".into())? {
-        Reply::Failed(Failure { code, message }) => Err(Error { message, status: status(code) }),
+        Reply::Failed(Failure { code, message }) => {
+            Err(Error { message, status: status(code), code: Some(code) })
+        }
         reply => Ok(reply),
     }
 }
@@ -192,36 +194,11 @@ fn gone() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixListener;
-
-    /// A monitor that reads everything and gives these answers to one client.
-    fn with_monitor<T>(answers: &[&str], ask: impl FnOnce(&Path) -> T) -> T {
-        let own = (std::process::id(), std::thread::current().id());
-        let folder = std::env::temp_dir().join(format!("skerry-client-{}-{:?}", own.0, own.1));
-        std::fs::create_dir_all(&folder).unwrap();
-        let socket = folder.join("socket");
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).unwrap();
-        let bytes: Vec<u8> =
-            answers.iter().flat_map(|text| Frame::encode(Kind::Message, text.as_bytes())).collect();
-        let done = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let (mut client, _) = listener.accept().unwrap();
-                client.write_all(&bytes).unwrap();
-                client.shutdown(std::net::Shutdown::Write).unwrap();
-                io::copy(&mut client, &mut io::sink()).unwrap();
-            });
-            ask(&socket)
-        });
-        std::fs::remove_dir_all(folder).unwrap();
-        done
-    }
-
-    const HELLO: &str = r#"{"version":1,"program":"test"}"#;
+    use crate::fake::{HELLO, with_monitor};
 
     #[test]
     fn an_answer_comes_after_the_greeting() {
-        let answer = with_monitor(&[HELLO, r#"{"reply":"done"}"#], |socket| {
+        let answer = with_monitor(&[&[HELLO, r#"{"reply":"done"}"#]], |socket| {
             Client::answer(socket, &Request::Start { name: "web".into() })
         });
         assert_eq!(answer.unwrap(), Reply::Done);
@@ -232,16 +209,16 @@ mod tests {
         let failed =
             r#"{"reply":"failed","code":"no-program","message":"container \"web\": no such program"}"#;
         let error =
-            with_monitor(&[HELLO, failed], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+            with_monitor(&[&[HELLO, failed]], |socket| Client::answer(socket, &Request::List)).unwrap_err();
         assert_eq!((error.message.as_str(), error.status), ("container \"web\": no such program", 127));
     }
 
     #[test]
     fn another_version_and_a_sudden_end_are_told() {
         let refused = r#"{"reply":"failed","code":"version","message":"this monitor speaks version 2"}"#;
-        let error = with_monitor(&[refused], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+        let error = with_monitor(&[&[refused]], |socket| Client::answer(socket, &Request::List)).unwrap_err();
         assert_eq!(error.message, "this monitor speaks version 2");
-        let error = with_monitor(&[HELLO], |socket| Client::answer(socket, &Request::List)).unwrap_err();
+        let error = with_monitor(&[&[HELLO]], |socket| Client::answer(socket, &Request::List)).unwrap_err();
         assert!(error.message.starts_with("the monitor went away"), "{error}");
         let error = Client::answer(Path::new("/nowhere/socket"), &Request::List).unwrap_err();
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Why a command could not do what it was asked, and the exit status that says so.
 
+use spec::monitor::Code;
 use std::fmt;
 
 /// A line for people and the exit status of the command.
@@ -9,6 +10,8 @@ pub struct Error {
     pub message: String,
     /// 1; of `run` and `exec` 125, 126 or 127, as with Docker.
     pub status: u8,
+    /// What the monitor said of a failure of its own.
+    pub code: Option<Code>,
 }
 
 /// The result of a command.
@@ -17,7 +20,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// With exit status 1.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: 1 }
+        Self { message: message.into(), status: 1, code: None }
     }
 
     /// With another exit status.

@@ -10,6 +10,8 @@ mod client;
 mod commands;
 mod detach;
 mod error;
+#[cfg(test)]
+mod fake;
 mod format;
 mod human;
 mod keeper;

@@ -3,13 +3,13 @@
 //! A volume is a folder of the data disk (`spec::paths::VOLUMES`), which this program makes and removes
 //! itself. The monitor fills one at its first use. Who uses it, the monitor says.
 
-use super::{Node, images, inspect::show as show_objects, list, print, print_all};
+use super::{Node, images, inspect::show as show_objects, list, print, print_all, unexpected};
 use crate::arguments::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
 use serde_json::{Value, json};
-use spec::monitor::{Reply, Request};
+use spec::monitor::{Code, Reply, Request};
 use spec::nearest::nearest;
 use spec::node::{Mount, Name};
 use spec::paths::VOLUMES;
@@ -158,10 +158,13 @@ fn find(text: &str) -> Result<Name> {
 fn users(node: &Node<'_>) -> Result<Users> {
     let mut users = Users::new();
     for one in list::all(node)? {
-        let Ok(Reply::Container { container, .. }) = node.answer(&Request::Inspect { name: one.id.clone() })
-        else {
+        let container = match node.answer(&Request::Inspect { name: one.id.clone() }) {
+            Ok(Reply::Container { container, .. }) => container,
+            Ok(other) => return Err(unexpected(&other)),
             // It was removed meanwhile.
-            continue;
+            Err(error) if error.code == Some(Code::NotFound) => continue,
+            // Of any other nobody knows what it uses.
+            Err(error) => return Err(error),
         };
         for mount in &container.mounts {
             if let Mount::Volume { name, .. } = mount {
@@ -219,5 +222,29 @@ impl Filters {
             let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
             given.peek().is_none() || given.any(fits)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{HELLO, with_monitor};
+
+    #[test]
+    fn nobody_knows_who_uses_a_volume_unless_every_container_is_told() {
+        let list = r#"{"reply":"containers","containers":[{"id":"0a","name":"web","image":"nginx","digest":null,
+            "command":[],"created":0,"configured":false,"status":{"state":"running","pid":null,"started":null,"ran":null,
+            "finished":null,"exit":null,"out-of-memory":false,"restarts":0,"error":null,"health":null},
+            "ports":[],"networks":{},"labels":{},"tty":false}]}"#;
+        let gone = r#"{"reply":"failed","code":"not-found","message":"container \"0a\": there is none"}"#;
+        let long = r#"{"reply":"failed","code":"internal","message":"the answer is too long"}"#;
+        let users = |inspect: &[&str]| {
+            with_monitor(&[&[HELLO, list], inspect], |socket| {
+                users(&Node { socket, store: Path::new("/nowhere") }).map_err(|error| error.message)
+            })
+        };
+        assert_eq!(users(&[HELLO, gone]), Ok(Users::new()));
+        assert_eq!(users(&[HELLO, long]), Err("the answer is too long".into()));
+        assert!(users(&[HELLO]).is_err_and(|told| told.starts_with("the monitor went away")));
     }
 }
