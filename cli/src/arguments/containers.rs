@@ -128,7 +128,10 @@ pub struct List {
     /// The newest
     #[arg(short, long)]
     pub latest: bool,
-    /// Only these: name=, id=, status=, label=, origin=, health=
+    /// So many of the newest
+    #[arg(short = 'n', long, value_name = "NUMBER", conflicts_with = "latest")]
+    pub last: Option<usize>,
+    /// Only these: name=, id=, status=, exited=, label=, network=, origin=, health=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Names}}'

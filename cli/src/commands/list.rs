@@ -32,11 +32,10 @@ pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
     let filters = Filters::new(&list.filter)?;
     let mut containers = all(node)?;
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));
-    let all = list.all || list.latest || filters.asks_for_a_status();
+    let newest = list.last.or(list.latest.then_some(1));
+    let all = list.all || newest.is_some() || filters.asks_for_a_status();
     containers.retain(|container| (all || is_alive(&container.status)) && filters.take(container));
-    if list.latest {
-        containers.truncate(1);
-    }
+    containers.truncate(newest.unwrap_or(usize::MAX));
     let id = |container: &Summary| short(&container.id, list.no_trunc);
     if list.quiet {
         containers.iter().for_each(|container| print(&id(container)));
@@ -174,10 +173,10 @@ fn ended(status: &Status, at: u64) -> String {
     format!("({}) {}", status.exit.unwrap_or(0), human::ago(time::since(at)))
 }
 
-/// `--filter`: of each key, one value must fit.
+/// `--filter`: of each key, one value must fit; of labels all.
 struct Filters(Vec<(String, String)>);
 
-const KEYS: [&str; 6] = ["name", "id", "status", "label", "origin", "health"];
+const KEYS: [&str; 8] = ["name", "id", "status", "exited", "label", "network", "origin", "health"];
 
 impl Filters {
     fn new(words: &[String]) -> Result<Self> {
@@ -189,22 +188,30 @@ impl Filters {
     }
 
     fn asks_for_a_status(&self) -> bool {
-        self.0.iter().any(|(key, _)| key == "status")
+        self.0.iter().any(|(key, _)| key == "status" || key == "exited")
     }
 
     fn take(&self, container: &Summary) -> bool {
         KEYS.iter().all(|key| {
             let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-            given.peek().is_none() || given.any(|(_, value)| fits(container, key, value))
+            match *key {
+                "label" => given.all(|(_, value)| fits(container, key, value)),
+                _ => given.peek().is_none() || given.any(|(_, value)| fits(container, key, value)),
+            }
         })
     }
 }
 
 fn fits(container: &Summary, key: &str, value: &str) -> bool {
     match key {
-        "name" => container.name.contains(value),
+        "name" => is_named(&container.name, value),
         "id" => container.id.starts_with(value),
         "status" => container.status.state == value,
+        "exited" => {
+            container.status.state == "exited"
+                && container.status.exit.is_some_and(|exit| exit.to_string() == value)
+        }
+        "network" => container.networks.contains_key(value),
         "origin" => (value == "node.toml") == container.configured,
         "health" => {
             container.status.health.is_some_and(|health| format!("{health:?}").eq_ignore_ascii_case(value))
@@ -213,6 +220,19 @@ fn fits(container: &Summary, key: &str, value: &str) -> bool {
             Some((label, value)) => container.labels.get(label).is_some_and(|is| is == value),
             None => container.labels.contains_key(value),
         },
+    }
+}
+
+/// A part of the name, as in Docker's patterns: `^` and `/` stand for its beginning, `$` for its end.
+fn is_named(name: &str, pattern: &str) -> bool {
+    let whole = pattern.strip_suffix('$');
+    let text = whole.unwrap_or(pattern);
+    let end = text.trim_start_matches(['^', '/']);
+    match (end.len() < text.len(), whole.is_some()) {
+        (true, true) => name == end,
+        (true, false) => name.starts_with(end),
+        (false, true) => name.ends_with(end),
+        (false, false) => name.contains(end),
     }
 }
 
@@ -293,6 +313,16 @@ mod tests {
             (&["name=db", "name=web"], true),
             (&["label=tier=front", "status=running"], true),
             (&["label=tier=back"], false),
+            (&["label=tier", "label=tier=front"], true),
+            (&["label=tier=front", "label=stage=test"], false),
+            (&["name=^web$"], true),
+            (&["name=/web"], true),
+            (&["name=^/we", "name=db"], true),
+            (&["name=eb$"], true),
+            (&["name=^eb"], false),
+            (&["name=we$"], false),
+            (&["exited=137"], false),
+            (&["network=back"], false),
             (&["origin=node.toml"], false),
             (&["health=healthy"], false),
         ] {

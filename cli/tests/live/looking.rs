@@ -37,7 +37,7 @@ fn ps_lists_what_runs_and_what_is_asked_for() {
     }
     assert_eq!(
         fails("ps --filter colour=red", 1),
-        "skerry: --filter \"colour=red\": not KEY=VALUE with one of name, id, status, label, origin, health"
+        "skerry: --filter \"colour=red\": not KEY=VALUE with one of name, id, status, exited, label, network, origin, health"
     );
     assert!(fails("ps --format '{{.Colour}}'", 1).contains("there is no field \"Colour\""));
 }
