@@ -111,6 +111,28 @@ fn what_is_damaged_is_found_and_brought_back() {
     assert_eq!(place.says(&["store", "check"]), good);
 }
 
+#[test]
+fn an_image_is_called_by_its_id_too() {
+    let place = Place::new("ids");
+    let (ids, _) = place.says(&["images", "--quiet"]);
+    let id = ids.trim_end();
+    assert_eq!(place.says(&["inspect", "--format", "{{.RepoTags}}", id]).0, "[\"app:latest\"]\n");
+    let (whole, _) = place.says(&["inspect", "--format", "{{.Id}}", &id[..4]]);
+    assert_eq!(place.says(&["tag", whole.trim_end(), "other"]), (String::new(), Some(0)));
+    // One that is not here is fetched from nowhere.
+    for verb in ["run", "create"] {
+        let output = place.skerry(&[verb, "0123456789ab"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (told.as_str(), output.status.code()),
+            ("skerry: image \"0123456789ab\" is not here\n", Some(125))
+        );
+    }
+    let (ids, _) = place.says(&["images", "--quiet"]);
+    let both: Vec<&str> = std::iter::once("rmi").chain(ids.lines()).collect();
+    assert_eq!(place.says(&both), ("Untagged: app:latest\nUntagged: other:latest\n".into(), Some(0)));
+}
+
 /// A registry that has nothing; ends with the tests.
 fn empty_registry() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,6 +4,9 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::store::{Image, Listed, Store, resolve_digest_in, resolve_in};
 
+/// Fewer digits are no beginning of a digest.
+const LEAST_DIGITS: usize = 4;
+
 /// Stores in the order in which they are looked into; the first is the one that
 /// is written, the rest came with the node.
 #[derive(Clone, Debug)]
@@ -44,6 +47,29 @@ impl Stores {
             }
         }
         Ok(None)
+    }
+
+    /// The names of what a person calls an image: by a name, or by the beginning of its digest when no other image's
+    /// begins so; then it may have several. What is here by neither is given as it is.
+    ///
+    /// # Errors
+    /// Several images' digests begin so; as [`Store::list`].
+    pub fn called(&self, text: &str) -> Result<Vec<String>> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let is_digest =
+            digits.len() >= LEAST_DIGITS && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        let mut found = Vec::new();
+        if is_digest && matches!(self.digest(text), Ok(None)) {
+            found = self.list()?;
+            found.retain(|image| image.digest.hex().starts_with(digits));
+        }
+        match &found[..] {
+            [] => Ok(vec![text.to_owned()]),
+            [first, rest @ ..] if rest.iter().any(|other| other.digest != first.digest) => {
+                Err(Error::wrong(format!("image {text:?}"), "several images' IDs begin so"))
+            }
+            all => Ok(all.iter().map(|image| image.name.to_string()).collect()),
+        }
     }
 
     /// All images, sorted by name; of two of the same name the one that [`Self::resolve`] finds.

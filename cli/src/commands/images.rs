@@ -72,7 +72,12 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let containers = list::all(node).unwrap_or_default();
     let used = containers.iter().filter_map(|one| Some((one, image_of(node, one).ok()??)));
     let used: Vec<(&Summary, Digest)> = used.collect();
-    each_told(&asked.images, |name| {
+    let mut names = Vec::new();
+    for text in &asked.images {
+        let called = node.stores().called(text)?;
+        names.extend(called.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    }
+    each_told(&names, |name| {
         let reference: Reference = name.parse().map_err(Error::new)?;
         // One that is damaged can be removed all the same, and no container can be made of it any more.
         let digest = node.stores().digest(name).ok().flatten();
@@ -109,8 +114,9 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
 pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
     // What is written must not be removed meanwhile.
     let store = Store::open(node.store)?;
-    let names: Vec<&str> = asked.images.iter().map(String::as_str).collect();
-    names.iter().try_for_each(|name| find(node, name).map(drop))?;
+    let name = |text: &String| find(node, text).map(|image| image.name.to_string());
+    let names = asked.images.iter().map(name).collect::<Result<Vec<_>>>()?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let shown = Shown::unless(asked.quiet, "Exporting");
     let form = match (asked.format, &asked.output) {
         (Written::Oci, Some(folder)) => return Ok(store.export_layout(&names, folder, &*shown)?),
@@ -146,8 +152,8 @@ fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<
 
 /// `skerry tag`
 pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
-    find(node, &asked.image)?;
-    Ok(Store::open(node.store)?.tag(&asked.image, &asked.name)?)
+    let name = find(node, &asked.image)?.name.to_string();
+    Ok(Store::open(node.store)?.tag(&name, &asked.name)?)
 }
 
 /// `skerry prune`
@@ -221,12 +227,13 @@ pub fn confirmed(what: &str) -> Result<bool> {
 pub fn ensure(node: &Node<'_>, options: &Options) -> Result<Image> {
     let (name, platform) = (&options.image, options.platform.as_deref());
     let here = match options.pull.as_str() {
-        "always" => None,
-        _ => node.stores().resolve(name).map(Some).or_else(absent)?,
+        "always" if !is_id(name) => None,
+        _ => by_name_or_id(node, name).map(Some).or_else(absent)?,
     };
     match here {
         Some(image) => Ok(image),
-        None if options.pull == "never" => find(node, name),
+        // To a registry an ID is a name like any other, which anybody may have taken.
+        None if options.pull == "never" || is_id(name) => find(node, name),
         None => {
             registry::fetch(node, &registry::registries()?, name, platform, false)?;
             find(node, name)
@@ -250,12 +257,25 @@ pub fn near(words: String, name: &str, here: &[String]) -> String {
     }
 }
 
-/// An image that is here.
+/// As `images` shows one, cut or not.
+fn is_id(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let long = digits.len() < text.len() || matches!(digits.len(), 12 | 64);
+    long && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// An image that is here, by its name or the beginning of its ID.
 ///
 /// # Errors
 /// It is not; the nearest name is told.
 pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
-    node.stores().resolve(name).map_err(|error| missing(node, name, error))
+    by_name_or_id(node, name).map_err(|error| missing(node, name, error))
+}
+
+fn by_name_or_id(node: &Node<'_>, text: &str) -> store::Result<Image> {
+    let stores = node.stores();
+    let names = stores.called(text)?;
+    stores.resolve(names.first().map_or(text, String::as_str))
 }
 
 /// An error in words; of an image that is not here with the nearest name that is.
