@@ -33,7 +33,10 @@ use std::process::ExitCode;
 /// Help and the version are printed, and are the end.
 fn parse() -> error::Result<Arguments> {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let parsed = arguments::command().try_get_matches_from(&words);
+    let parsed = arguments::command().try_get_matches_from(&words).or_else(|wrong| match wrong.kind() {
+        ErrorKind::TooManyValues => arguments::command_with_values().try_get_matches_from(&words),
+        _ => Err(wrong),
+    });
     parsed.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|wrong| {
         if !wrong.use_stderr() || wrong.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             wrong.exit();

@@ -43,7 +43,7 @@ impl fmt::Display for Bytes {
 }
 
 /// A length of time. Written as an integer number of seconds, or as a string
-/// with one of the suffixes `ms s m h`.
+/// with one of the suffixes `ms s m h`, or several: `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -64,17 +64,24 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a time such as 500ms, 10s, 5m or 1h");
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, suffix) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let unit = match suffix {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        Self::of(number, unit).ok_or_else(wrong)
+        let (mut rest, mut sum) = (text, 0_u64);
+        loop {
+            let (number, after) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+            let number: u64 = number.parse().map_err(|_| wrong())?;
+            let (suffix, after) = after.split_at(after.bytes().take_while(u8::is_ascii_alphabetic).count());
+            let unit = match suffix {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return Err(wrong()),
+            };
+            sum = number.checked_mul(unit).and_then(|part| sum.checked_add(part)).ok_or_else(wrong)?;
+            if after.is_empty() {
+                return Self::of(sum, 1).ok_or_else(wrong);
+            }
+            rest = after;
+        }
     }
 }
 
@@ -162,7 +169,9 @@ mod tests {
     fn times_need_a_unit() {
         assert_eq!("1500ms".parse(), Ok(Span(Duration::from_millis(1500))));
         assert_eq!("5m".parse(), Ok(Span::seconds(300)));
-        for text in ["", "10", "s", "-1s", "1d", "99999999999999999h"] {
+        assert_eq!("1h30m5s".parse(), Ok(Span::seconds(5405)));
+        for text in ["", "10", "s", "-1s", "1d", "99999999999999999h", "1h30", "1h m", "1m99999999999999999h"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

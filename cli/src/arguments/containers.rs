@@ -4,7 +4,7 @@ use super::Options;
 use super::options::Resources;
 use crate::detach;
 use crate::format::Format;
-use clap::Args;
+use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
 /// `skerry run`
@@ -24,6 +24,10 @@ pub struct Run {
     /// Do not send signals on to the program
     #[arg(long = "no-sig-proxy")]
     pub keep_signals: bool,
+    /// The same as Docker says it: --sig-proxy=false
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "true", default_missing_value = "true")]
+    pub sig_proxy: bool,
     /// What the container is
     #[command(flatten)]
     pub options: Options,
@@ -60,9 +64,9 @@ pub struct Stop {
     /// Names, IDs or beginnings of IDs
     #[arg(required = true)]
     pub containers: Vec<String>,
-    /// Seconds before it is killed
-    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS")]
-    pub time: Option<u64>,
+    /// Seconds before it is killed; -1: it is not
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
+    pub time: Option<i64>,
 }
 
 /// `skerry kill`
@@ -111,6 +115,9 @@ pub struct Remove {
     /// Running ones too, which are killed
     #[arg(short, long)]
     pub force: bool,
+    /// Volumes without a name, too: there are none
+    #[arg(short = 'v', long = "volumes")]
+    _volumes: bool,
 }
 
 /// `skerry ps`
@@ -177,6 +184,9 @@ pub struct Exec {
     /// NAME=VALUE, or NAME with the value that it has here
     #[arg(short, long)]
     pub env: Vec<String>,
+    /// A file of NAME=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
     /// USER[:GROUP]
     #[arg(short, long)]
     pub user: Option<String>,
@@ -210,6 +220,10 @@ pub struct Attach {
     /// Do not send signals on to the program
     #[arg(long = "no-sig-proxy")]
     pub keep_signals: bool,
+    /// The same as Docker says it: --sig-proxy=false
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "true", default_missing_value = "true")]
+    pub sig_proxy: bool,
 }
 
 /// `skerry cp`

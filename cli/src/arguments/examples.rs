@@ -1,7 +1,8 @@
 //! The command line with examples: what `--help` and the manual pages end with.
 
 use super::Arguments;
-use clap::{Command, CommandFactory};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, Command, CommandFactory};
 
 /// Of those verbs that say nothing more about themselves.
 const EXAMPLES: [(&str, &[&str]); 27] = [
@@ -49,9 +50,28 @@ pub fn command() -> Command {
     })
 }
 
+/// The same, where a flag may have a value: `--rm=false`.
+pub fn command_with_values() -> Command {
+    fn with_values(command: Command) -> Command {
+        let flag = |arg: Arg| match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
+                .value_parser(BoolishValueParser::new())
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_value("false")
+                .default_missing_value("true"),
+            _ => arg,
+        };
+        command.mut_args(flag).mut_subcommands(with_values)
+    }
+    with_values(command())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::FromArgMatches;
 
     /// Words of a shell's line that has single quotes alone.
     fn words(line: &str) -> Vec<String> {
@@ -71,6 +91,23 @@ mod tests {
             }
         }
         assert!(seen > 45, "{seen}");
+    }
+
+    #[test]
+    fn a_flag_may_have_a_value() {
+        let run = |line: &str| {
+            let matches = command_with_values().try_get_matches_from(words(line)).unwrap();
+            let crate::arguments::Command::Run(run) = Arguments::from_arg_matches(&matches).unwrap().command
+            else {
+                panic!()
+            };
+            *run
+        };
+        let told = run("skerry run -it --rm=true --init=false --detach=1 --sig-proxy=false x y --rm=no");
+        let options = &told.options;
+        assert!(options.rm && options.interactive && options.tty && told.detach && !told.sig_proxy);
+        assert_eq!(options.command, ["y", "--rm=no"]);
+        assert!(command_with_values().try_get_matches_from(words("skerry run --rm=maybe x")).is_err());
     }
 
     #[test]

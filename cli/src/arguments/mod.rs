@@ -11,12 +11,12 @@ pub use containers::{
     Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
     Stop, Top, Transfer, Update, Wait,
 };
-pub use examples::command;
+pub use examples::{command, command_with_values};
 pub use images::{
     Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pull, Push,
     RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
 };
-pub use options::{Options, parse, variable};
+pub use options::{Options, environment, grace, parse};
 
 pub use volumes::{
     VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, VolumeVerbs,

@@ -2,7 +2,7 @@
 //! that it did not is told, and the others are gone on with.
 
 use super::{Node, print, unexpected};
-use crate::arguments::{Events, Kill, Names, Remove, Rename, Stop, Wait};
+use crate::arguments::{Events, Kill, Names, Remove, Rename, Stop, Wait, grace};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::format;
@@ -12,12 +12,12 @@ use spec::monitor::{Reply, Request, Wait as Condition};
 
 /// `skerry stop`
 pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
-    each(&stop.containers, |name| node.done(&Request::Stop { name, grace: stop.time }))
+    each(&stop.containers, |name| node.done(&Request::Stop { name, grace: stop.time.map(grace) }))
 }
 
 /// `skerry restart`
 pub fn restart(node: &Node<'_>, stop: &Stop) -> Result<()> {
-    each(&stop.containers, |name| node.done(&Request::Restart { name, grace: stop.time }))
+    each(&stop.containers, |name| node.done(&Request::Restart { name, grace: stop.time.map(grace) }))
 }
 
 /// `skerry kill`

@@ -15,7 +15,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     if exec.tty && exec.interactive && !exec.detach && !terminal::is_there() {
         return Err(Error::new("-t: standard input is not a terminal"));
     }
-    let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec))))?;
+    let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec)?)))?;
     let session = match client.reply()? {
         Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
         Reply::Done => return Ok(0),
@@ -30,12 +30,12 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     session::follow(client, following).map(|ended| ended.status())
 }
 
-fn request(exec: &Exec) -> monitor::Exec {
+fn request(exec: &Exec) -> Result<monitor::Exec> {
     let here = |name: &str| std::env::var(name).ok();
-    monitor::Exec {
+    Ok(monitor::Exec {
         name: exec.container.clone(),
         command: exec.command.clone(),
-        env: exec.env.iter().filter_map(|word| arguments::variable(word, here)).collect(),
+        env: arguments::environment(&exec.env_file, &exec.env, here)?,
         user: exec.user.clone(),
         working_dir: exec.workdir.clone(),
         tty: exec.tty,
@@ -43,5 +43,5 @@ fn request(exec: &Exec) -> monitor::Exec {
         privileged: exec.privileged,
         detach: exec.detach,
         size: terminal::size(),
-    }
+    })
 }

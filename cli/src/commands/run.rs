@@ -29,8 +29,12 @@ pub fn run(node: &Node<'_>, run: &Run) -> Result<u8> {
         let started = node.done(&Request::Start { name: id.clone() });
         return started.map(|()| print(&id)).map(|()| 0).map_err(|error| gone(node, options, &id, error));
     }
-    let following =
-        Followed { input: options.interactive, keys, keep_signals: run.keep_signals, start: true };
+    let following = Followed {
+        input: options.interactive,
+        keys,
+        keep_signals: run.keep_signals || !run.sig_proxy,
+        start: true,
+    };
     let ended = follow(node, &id, following).map_err(|error| gone(node, options, &id, error))?;
     if options.rm && matches!(ended, Ended::Exited(_)) {
         // Its name is free when this returns. One that is gone already is not found.
@@ -60,8 +64,12 @@ fn start_each(node: &Node<'_>, names: &[String]) -> Result<u8> {
 /// `skerry attach`
 pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
     let keys = keys(&attach.detach_keys)?;
-    let followed =
-        Followed { input: !attach.no_stdin, keys, keep_signals: attach.keep_signals, start: false };
+    let followed = Followed {
+        input: !attach.no_stdin,
+        keys,
+        keep_signals: attach.keep_signals || !attach.sig_proxy,
+        start: false,
+    };
     follow(node, &attach.container, followed).map(|ended| ended.status())
 }
 

@@ -8,7 +8,7 @@ use spec::node::Container;
 
 /// `skerry update`
 pub fn update(node: &Node<'_>, asked: &Update) -> Result<()> {
-    let limits = asked.resources.add(Container::of("-"))?;
+    let limits = asked.resources.change(Container::of("-"))?;
     let restart =
         asked.restart.as_deref().map(|text| crate::arguments::parse("--restart", text)).transpose()?;
     let change = monitor::Update {

@@ -10,7 +10,7 @@ mod storage;
 mod tests;
 
 use crate::error::{Context, Error, Result};
-use clap::Args;
+use clap::{ArgAction, Args};
 use health::Health;
 use networking::Networking;
 use resources::Limits;
@@ -24,7 +24,11 @@ use storage::Storage;
 
 /// The options and the image.
 #[derive(Clone, Debug, Default, Args)]
+#[command(disable_help_flag = true)]
 pub struct Options {
+    /// Print help
+    #[arg(long = "help", action = ArgAction::Help)]
+    _help: Option<bool>,
     /// The container's name; one is made up without
     #[arg(long)]
     pub name: Option<String>,
@@ -62,7 +66,7 @@ pub struct Options {
     #[arg(long)]
     pub entrypoint: Option<String>,
     /// Its host name
-    #[arg(short = 'H', long)]
+    #[arg(short = 'h', short_alias = 'H', long)]
     pub hostname: Option<String>,
     /// NAME:ADDRESS, a line of /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS")]
@@ -73,9 +77,9 @@ pub struct Options {
     /// Signal that asks it to end
     #[arg(long)]
     pub stop_signal: Option<String>,
-    /// Seconds between that signal and KILL
-    #[arg(long, value_name = "SECONDS")]
-    pub stop_timeout: Option<u64>,
+    /// Seconds between that signal and KILL; -1: there is none
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stop_timeout: Option<i64>,
     #[command(flatten)]
     networking: Networking,
     #[command(flatten)]
@@ -111,7 +115,7 @@ impl Options {
             // An empty one takes the image's away.
             entrypoint: self.entrypoint.iter().map(|word| program(word)).next(),
             args: (!self.command.is_empty()).then(|| self.command.clone()),
-            env: self.environment(here)?,
+            env: environment(&self.env_file, &self.env, here)?,
             working_dir: self.workdir.clone(),
             user: self.user.clone(),
             group_add: self.group_add.clone(),
@@ -123,7 +127,7 @@ impl Options {
             dns: self.dns.iter().map(|text| parse("--dns", text)).collect::<Result<_>>()?,
             restart: parse::<Restart>("--restart", &self.restart)?,
             stop_signal: self.stop_signal.clone(),
-            stop_grace: Span::seconds(self.stop_timeout.unwrap_or(10)),
+            stop_grace: Span::seconds(grace(self.stop_timeout.unwrap_or(10))),
             ..Container::of(&self.image)
         };
         let container = self.storage.add(self.networking.add(container)?)?;
@@ -138,16 +142,24 @@ impl Options {
     pub fn name(&self) -> Result<Option<Name>> {
         self.name.as_deref().map(|text| parse("--name", text)).transpose()
     }
+}
 
-    fn environment(&self, here: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>> {
-        let text = |file: &PathBuf| {
-            std::fs::read_to_string(file).context(|| format!("--env-file: read {}", file.display()))
-        };
-        let files = self.env_file.iter().map(text).collect::<Result<Vec<_>>>()?;
-        let lines = files.iter().flat_map(|text| text.lines()).filter(|line| !is_comment(line));
-        let words = lines.map(str::trim_start).chain(self.env.iter().map(String::as_str));
-        Ok(words.filter_map(|word| variable(word, &here)).collect())
-    }
+/// What files of variables say, and then single ones; `here` is the caller's environment.
+///
+/// # Errors
+/// Which file cannot be read.
+pub fn environment(
+    files: &[PathBuf],
+    words: &[String],
+    here: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>> {
+    let text = |file: &PathBuf| {
+        std::fs::read_to_string(file).context(|| format!("--env-file: read {}", file.display()))
+    };
+    let files = files.iter().map(text).collect::<Result<Vec<_>>>()?;
+    let lines = files.iter().flat_map(|text| text.lines()).filter(|line| !is_comment(line));
+    let words = lines.map(str::trim_start).chain(words.iter().map(String::as_str));
+    Ok(words.filter_map(|word| variable(word, &here)).collect())
 }
 
 fn program(word: &str) -> Vec<String> {
@@ -165,7 +177,7 @@ fn is_comment(line: &str) -> bool {
 }
 
 /// `NAME=VALUE`, or `NAME` for what it is here; nothing when it is not here either.
-pub fn variable(text: &str, here: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
+fn variable(text: &str, here: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
     match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => here(text).map(|value| (text.to_owned(), value)),
@@ -177,10 +189,30 @@ pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(option: &str, text: &
     text.parse().map_err(|why| Error::new(format!("{option}: {why}")))
 }
 
-/// A size; Docker takes `b` for bytes too.
+/// A size; in Docker's words too, as `512b`, `64mb` and `1.5g`.
 fn size(option: &str, text: &str) -> Result<Bytes> {
-    let digits = text.strip_suffix('b').filter(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
-    parse(option, digits.unwrap_or(text))
+    parse(option, text).or_else(|wrong| dockers(text).ok_or(wrong))
+}
+
+fn dockers(text: &str) -> Option<Bytes> {
+    let lower = text.to_ascii_lowercase();
+    let (number, unit) = lower.split_at(lower.find(|c: char| c.is_ascii_alphabetic())?);
+    let number: f64 = number.parse().ok().filter(|number| (0.0..1e15).contains(number))?;
+    let shift = match unit.trim_end_matches("ib").trim_end_matches('b') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    let bytes = number * (1_u64 << shift) as f64;
+    (bytes < i64::MAX as f64).then_some(Bytes(bytes as u64))
+}
+
+/// Seconds before something is killed; less than none is for ever.
+pub fn grace(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(u64::from(u32::MAX))
 }
 
 /// A word that `node.toml` has for a value.

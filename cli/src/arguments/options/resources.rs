@@ -4,19 +4,20 @@ use super::{parse, size};
 use crate::error::{Error, Result};
 use clap::Args;
 use spec::node::{Container, Ulimit};
+use spec::quantity::Bytes;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Resources {
     /// Most memory: 64m, 1g
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Most memory and swap together
-    #[arg(long, value_name = "SIZE")]
+    /// Most memory and swap together; -1: as much swap as there is
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     memory_swap: Option<String>,
     /// Memory that is reclaimed last
     #[arg(long, value_name = "SIZE")]
     memory_reservation: Option<String>,
-    /// Most processor time, in processors: 0.5
+    /// Most processor time, in processors: 0.5; 0 is no limit
     #[arg(long)]
     cpus: Option<f64>,
     /// Its share when processors are short; others have 1024
@@ -25,9 +26,9 @@ pub struct Resources {
     /// The processors that it may run on: 0-3,7
     #[arg(long, value_name = "LIST")]
     cpuset_cpus: Option<String>,
-    /// Most processes and threads
-    #[arg(long, value_name = "NUMBER")]
-    pids_limit: Option<u32>,
+    /// Most processes and threads; -1 is no limit
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pids_limit: Option<i64>,
 }
 
 /// What each process may use, from its start to its end.
@@ -65,16 +66,46 @@ impl Resources {
             |option: &str, text: &Option<String>| text.as_deref().map(|text| size(option, text)).transpose();
         Ok(Container {
             memory: amount("--memory", &self.memory)?,
-            memory_swap: amount("--memory-swap", &self.memory_swap)?,
+            memory_swap: match self.memory_swap.as_deref() {
+                Some("-1") => Some(Bytes(i64::MAX as u64)),
+                _ => amount("--memory-swap", &self.memory_swap)?,
+            },
             memory_reservation: amount("--memory-reservation", &self.memory_reservation)?,
-            cpus: self.cpus,
+            cpus: self.cpus.filter(|cpus| *cpus != 0.0),
             cpu_shares: self.cpu_shares,
             cpuset_cpus: self.cpuset_cpus.clone(),
-            pids: self.pids_limit,
+            pids: self.pids()?,
             ..container
         })
     }
+
+    fn pids(&self) -> Result<Option<u32>> {
+        let number =
+            |limit| u32::try_from(limit).map_err(|_| Error::new(format!("--pids-limit {limit}: too many")));
+        self.pids_limit.filter(|limit| *limit > 0).map(number).transpose()
+    }
+
+    /// The same, where a limit is to be taken back from what has one: then it is above what there can be.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn change(&self, container: Container) -> Result<Container> {
+        let mut container = self.add(container)?;
+        if self.cpus == Some(0.0) {
+            container.cpus = Some(MOST_CPUS);
+        }
+        if self.pids_limit.is_some_and(|limit| limit <= 0) {
+            container.pids = Some(MOST_PIDS);
+        }
+        Ok(container)
+    }
 }
+
+/// As many as a limit may say.
+const MOST_CPUS: f64 = 8192.0;
+
+/// `PID_MAX_LIMIT` (proc_sys_kernel(5), pid_max).
+const MOST_PIDS: u32 = 1 << 22;
 
 fn ulimit(text: &str) -> Result<(String, Ulimit)> {
     let (name, limit) =

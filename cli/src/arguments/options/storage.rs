@@ -56,8 +56,8 @@ fn volume(text: &str) -> Result<Mount> {
     for option in options.iter().flat_map(|options| options.split(',')) {
         match option {
             "ro" => read_only = true,
-            // Labels of SELinux, and what is so anyway.
-            "rw" | "z" | "Z" | "rprivate" => {}
+            // Labels of SELinux, words for other systems, and what is so anyway.
+            "rw" | "z" | "Z" | "rprivate" | "cached" | "delegated" | "consistent" => {}
             other => return Err(wrong(&format!("{other:?} is none of ro, rw"))),
         }
     }
@@ -88,6 +88,7 @@ fn mount(text: &str) -> Result<Mount> {
             ("source" | "src", value) => source = Some(value),
             ("target" | "dst" | "destination", value) => target = Some(value),
             ("readonly" | "ro", value) => read_only = value != "false" && value != "0",
+            ("bind-propagation", "rprivate") | ("consistency", _) => {}
             ("tmpfs-size", value) => most = Some(size("--mount", value)?),
             (other, _) => return Err(wrong(&format!("{other:?} is not a key that is known here"))),
         }
@@ -108,13 +109,14 @@ fn mount(text: &str) -> Result<Mount> {
     }
 }
 
-/// `TARGET[:size=SIZE]`
+/// `TARGET[:size=SIZE]`, and what is so anyway.
 fn in_memory(text: &str) -> Result<Mount> {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     let mut most = None;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.strip_prefix("size=") {
             Some(value) => most = Some(size("--tmpfs", value)?),
+            None if ["rw", "nosuid", "nodev", "noexec", "mode=1777"].contains(&option) => {}
             None => return Err(Error::new(format!("--tmpfs {text:?}: {option:?} is not size=SIZE"))),
         }
     }
@@ -136,6 +138,7 @@ mod tests {
         assert_eq!(mount("type=bind,src=/a,dst=/b").unwrap(), bind);
         let tmpfs = Mount::Tmpfs { target: "/t".into(), size: Some(Bytes(1 << 20)) };
         assert_eq!(in_memory("/t:size=1m").unwrap(), tmpfs);
+        assert_eq!(in_memory("/t:rw,noexec,nosuid,size=1m").unwrap(), tmpfs);
         assert_eq!(mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap(), tmpfs);
     }
 

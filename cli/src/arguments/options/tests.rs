@@ -74,3 +74,37 @@ fn every_key_of_node_toml_has_an_option() {
         assert!(ours.contains(&key.as_str()) || usual[key] != *value, "{key} has no option");
     }
 }
+
+#[test]
+fn what_docker_takes_is_taken() {
+    let swap = Bytes(i64::MAX as u64);
+    let said =
+        container("-h web -m 1.5g --memory-swap -1 --cpus 0 --pids-limit -1 --stop-timeout -1 x").unwrap();
+    assert_eq!(said.hostname.as_deref(), Some("web"));
+    assert_eq!((said.memory, said.memory_swap), (Some(Bytes(3 << 29)), Some(swap)));
+    assert_eq!((said.cpus, said.pids), (None, None));
+    assert_eq!(said.stop_grace, Span::seconds(u64::from(u32::MAX)));
+    for (text, bytes) in [("512b", 512), ("512kb", 512 << 10), ("512MB", 512 << 20), ("0.5gib", 1 << 29)] {
+        assert_eq!(size("--memory", text).unwrap(), Bytes(bytes), "{text}");
+    }
+    for text in ["-1m", "1e3m", "m", "1.5.5g", "99999999tb", "infg", "nang"] {
+        assert!(size("--memory", text).unwrap_err().message.starts_with("--memory: "), "{text}");
+    }
+    let said = container("--health-cmd true --health-interval 1m30s x").unwrap();
+    assert_eq!(said.health.unwrap().interval, Span::seconds(90));
+    assert_eq!(
+        container("-v a:/b:cached,rw --mount type=bind,src=/a,dst=/b,bind-propagation=rprivate x")
+            .unwrap()
+            .mounts
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn update_takes_a_limit_back() {
+    let words = ["skerry", "update", "--cpus", "0", "--pids-limit", "-1", "web"];
+    let Command::Update(update) = Arguments::try_parse_from(words).unwrap().command else { panic!() };
+    let change = update.resources.change(Container::of("-")).unwrap();
+    assert_eq!((change.cpus, change.pids), (Some(8192.0), Some(4_194_304)));
+}
