@@ -95,16 +95,29 @@ impl Client {
     /// # Errors
     /// [`Reply::Failed`] as an error; the monitor went away.
     pub fn reply(&mut self) -> Result<Reply> {
+        while let Some(frame) = self.next()? {
+            if let Some(reply) = heard(message(&frame)?) {
+                return Ok(reply);
+            }
+        }
+        Err(gone())
+    }
+
+    /// The same of a request that does no harm when it is asked twice: of the next monitor, when this one is killed.
+    ///
+    /// # Errors
+    /// [`Reply::Failed`] as an error; there is no next monitor.
+    pub fn reply_or_ask_again(&mut self, socket: &Path, request: &Request) -> Result<Reply> {
         loop {
-            match self.next()? {
-                Some(Frame { kind: Kind::Message, payload }) => match reply(&payload)? {
-                    Reply::Warning { text } => eprintln!("skerry: {text}"),
-                    reply => return Ok(reply),
-                },
-                Some(_) => {
-                    return Err(Error::new("the monitor sent a program's output that nobody asked for"));
+            while let Some(frame) = self.next()? {
+                if let Some(reply) = heard(message(&frame)?) {
+                    return Ok(reply);
                 }
-                None => return Err(gone()),
+            }
+            let said;
+            (*self, said) = Self::insist(socket, request)?;
+            if let Some(reply) = heard(said) {
+                return Ok(reply);
             }
         }
     }
@@ -176,6 +189,24 @@ pub fn reply(payload: &[u8]) -> Result<Reply> {
             Err(Error { message, status: status(code), code: Some(code) })
         }
         reply => Ok(reply),
+    }
+}
+
+fn message(frame: &Frame) -> Result<Reply> {
+    match frame.kind {
+        Kind::Message => reply(&frame.payload),
+        _ => Err(Error::new("the monitor sent a program's output that nobody asked for")),
+    }
+}
+
+/// What is an answer; a warning is told, and is none.
+fn heard(reply: Reply) -> Option<Reply> {
+    match reply {
+        Reply::Warning { text } => {
+            eprintln!("skerry: {text}");
+            None
+        }
+        reply => Some(reply),
     }
 }
 

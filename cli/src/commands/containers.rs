@@ -12,7 +12,13 @@ use spec::monitor::{Reply, Request, Wait as Condition};
 
 /// `skerry stop`
 pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
-    each(&stop.containers, |name| node.done(&Request::Stop { name, grace: stop.time.map(grace) }))
+    each(&stop.containers, |name| {
+        let request = Request::Stop { name, grace: stop.time.map(grace) };
+        match Client::ask(node.socket, &request)?.reply_or_ask_again(node.socket, &request)? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    })
 }
 
 /// `skerry restart`
@@ -55,15 +61,23 @@ pub fn wait(node: &Node<'_>, wait: &Wait) -> Result<()> {
         _ => Condition::NotRunning,
     };
     // All at once, so that no end is missed while another is waited for.
-    let ask = |name: &String| Client::ask(node.socket, &Request::Wait { name: name.clone(), condition });
-    let clients: Vec<Client> = wait.containers.iter().map(ask).collect::<Result<_>>()?;
-    for mut client in clients {
-        match client.reply()? {
-            Reply::Exited { status, .. } => print(&status.to_string()),
-            other => return Err(unexpected(&other)),
+    let ask = |name: &String| {
+        let request = Request::Wait { name: name.clone(), condition };
+        Client::ask(node.socket, &request).map(|client| (client, request))
+    };
+    let asked: Vec<_> = wait.containers.iter().map(ask).collect();
+    told(asked.into_iter().map(|asked| {
+        let (mut client, request) = asked?;
+        let reply = match condition {
+            // It may have ended when the monitor was killed, and that is told then.
+            Condition::NotRunning => client.reply_or_ask_again(node.socket, &request)?,
+            _ => client.reply()?,
+        };
+        match reply {
+            Reply::Exited { status, .. } => Ok(status.to_string()),
+            other => Err(unexpected(&other)),
         }
-    }
-    Ok(())
+    }))
 }
 
 /// `skerry events`
@@ -136,10 +150,22 @@ pub fn each(names: &[String], change: impl Fn(String) -> Result<()>) -> Result<(
 /// # Errors
 /// As [`each`].
 pub fn each_told(names: &[String], change: impl Fn(&str) -> Result<String>) -> Result<()> {
+    told(names.iter().map(|name| change(name)))
+}
+
+fn told(results: impl Iterator<Item = Result<String>>) -> Result<()> {
+    each_of(results, |told| print(&told))
+}
+
+/// Takes what comes of each.
+///
+/// # Errors
+/// As [`each`].
+pub fn each_of<T>(results: impl Iterator<Item = Result<T>>, mut take: impl FnMut(T)) -> Result<()> {
     let mut failed = None;
-    for name in names {
-        match change(name) {
-            Ok(told) => print(&told),
+    for result in results {
+        match result {
+            Ok(value) => take(value),
             Err(error) => {
                 if let Some(before) = failed.replace(error) {
                     eprintln!("skerry: {before}");
@@ -153,6 +179,8 @@ pub fn each_told(names: &[String], change: impl Fn(&str) -> Result<String>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{HELLO, with_monitor};
+    use std::path::Path;
 
     #[test]
     fn the_others_are_gone_on_with_and_the_last_failure_is_the_commands() {
@@ -164,6 +192,24 @@ mod tests {
         })
         .unwrap_err();
         assert_eq!((asked.into_inner().join(""), error.message.as_str()), ("abc".into(), "no b"));
+    }
+
+    #[test]
+    fn a_wait_outlives_a_monitor_and_another_that_fails() {
+        let gone = r#"{"reply":"failed","code":"not-found","message":"container \"none\": there is none"}"#;
+        let ended = r#"{"reply":"exited","status":3,"out_of_memory":false,"error":null}"#;
+        let wait = |names: &[&str], condition: &str| Wait {
+            containers: names.iter().map(|&name| name.to_owned()).collect(),
+            condition: condition.to_owned(),
+        };
+        let asked = |clients: &[&[&str]], asked: &Wait| {
+            with_monitor(clients, |socket| super::wait(&Node { socket, store: Path::new("/nowhere") }, asked))
+        };
+        let clients: [&[&str]; 3] = [&[HELLO, gone], &[HELLO], &[HELLO, ended]];
+        let error = asked(&clients, &wait(&["none", "a"], "not-running")).unwrap_err();
+        assert_eq!(error.message, "container \"none\": there is none");
+        assert!(asked(&clients[1..], &wait(&["a"], "not-running")).is_ok());
+        assert!(asked(&clients[1..2], &wait(&["a"], "next-exit")).is_err());
     }
 
     #[test]

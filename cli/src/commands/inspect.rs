@@ -1,5 +1,6 @@
 //! `inspect`: all that is known, in the shape that Docker's users know.
 
+use super::containers::each_of;
 use super::{Node, images, network, print_all};
 use crate::arguments::Inspect;
 use crate::error::{Error, Result};
@@ -9,15 +10,25 @@ use serde_json::{Value, json};
 use spec::monitor::{Reply, Request, Summary};
 use spec::timestamp::{rfc3339, rfc3339_seconds};
 
-/// Containers first, then images, unless one kind is asked for.
+/// Containers first, then images, volumes and networks, unless one kind is asked for.
 pub fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
-    let objects: Vec<Value> =
-        asked.names.iter().map(|name| one(node, name, asked.r#type.as_deref())).collect::<Result<_>>()?;
-    show(asked.format.as_ref(), &objects)
+    let found = asked.names.iter().map(|name| one(node, name, asked.r#type.as_deref()));
+    show_each(asked.format.as_ref(), found)
+}
+
+/// Shows those that there are.
+///
+/// # Errors
+/// The last failure; those before it are told.
+pub fn show_each(format: Option<&Format>, found: impl Iterator<Item = Result<Value>>) -> Result<()> {
+    let mut objects = Vec::new();
+    let all = each_of(found, |object| objects.push(object));
+    show(format, &objects)?;
+    all
 }
 
 /// Objects as they are, laid out for reading, or as the format says.
-pub fn show(format: Option<&Format>, objects: &[Value]) -> Result<()> {
+fn show(format: Option<&Format>, objects: &[Value]) -> Result<()> {
     let text = match format {
         None | Some(Format::Table) => serde_json::to_string_pretty(objects).unwrap_or_default() + "\n",
         Some(format) => format::show(format, &[], objects).map_err(Error::new)?,
@@ -34,7 +45,8 @@ fn one(node: &Node<'_>, name: &str, kind: Option<&str>) -> Result<Value> {
         Some("volume") => super::volumes::known(node, name),
         _ => container(node, name)
             .or_else(|first| image(node, name).map_err(|second| both(name, first, second)))
-            .or_else(|told| super::volumes::known(node, name).map_err(|_| told)),
+            .or_else(|told| super::volumes::known(node, name).map_err(|_| told))
+            .or_else(|told| network::shown(node, name).map_err(|_| told)),
     }
 }
 

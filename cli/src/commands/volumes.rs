@@ -3,7 +3,7 @@
 //! A volume is a folder of the data disk (`spec::paths::VOLUMES`), which this program makes and removes
 //! itself. The monitor fills one at its first use. Who uses it, the monitor says.
 
-use super::{Node, images, inspect::show as show_objects, list, print, print_all, unexpected};
+use super::{Node, images, inspect::show_each, list, print, print_all, unexpected};
 use crate::arguments::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb};
 use crate::error::{Context, Error, Result};
 use crate::format;
@@ -82,9 +82,8 @@ fn remove(node: &Node<'_>, asked: &VolumeRemove) -> Result<()> {
 
 fn inspect(node: &Node<'_>, asked: &VolumeInspect) -> Result<()> {
     let users = users(node)?;
-    let found = asked.volumes.iter().map(|name| find(name)).collect::<Result<Vec<Name>>>()?;
-    let objects: Vec<Value> = found.iter().map(|name| object(name, &users)).collect();
-    show_objects(asked.format.as_ref(), &objects)
+    let found = asked.volumes.iter().map(|name| Ok(object(&find(name)?, &users)));
+    show_each(asked.format.as_ref(), found)
 }
 
 /// One volume, for `inspect` of anything.

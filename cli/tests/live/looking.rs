@@ -96,6 +96,10 @@ fn inspect_tells_what_docker_tells() {
     let image: serde_json::Value = serde_json::from_str(&says("inspect busybox")).unwrap();
     assert_eq!(image[0]["RepoTags"][0], "busybox:latest");
     assert_eq!(fails("inspect nothing", 1), "skerry: \"nothing\": there is no such container or image");
+    let said = skerry("inspect -f '{{.Name}}' nothing web none bridge");
+    let told = "skerry: \"nothing\": there is no such container or image\n\
+                skerry: \"none\": there is no such container or image\n";
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.status), ("/web\nbridge\n", told, 1));
 }
 
 #[test]
@@ -128,4 +132,7 @@ fn events_are_told_and_waits_end() {
     assert_eq!(past, "create\nstart\nattach\ndie");
     assert!(says("events --since 1h --until 0s").contains(" container die "), "in words too");
     assert_eq!(says("wait a"), "3");
+    let said = skerry("wait none a");
+    assert_eq!((said.out.as_str(), said.status), ("3\n", 1));
+    assert!(said.err.contains("\"none\": there is none"), "{said:?}");
 }

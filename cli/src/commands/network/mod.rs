@@ -5,7 +5,7 @@ mod settings;
 
 pub use settings::settings;
 
-use super::{Node, inspect::show as show_objects, list, print, print_all};
+use super::{Node, inspect::show_each, list, print, print_all};
 use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
 use crate::error::{Context, Error, Result};
 use crate::format;
@@ -118,12 +118,8 @@ fn users<'a>(network: &There, containers: &'a [Summary]) -> Vec<&'a str> {
 
 fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
     let containers = list::all(node)?;
-    let objects: Vec<Value> = asked
-        .networks
-        .iter()
-        .map(|name| Ok(whole(&files::find(name)?, &containers)))
-        .collect::<Result<_>>()?;
-    show_objects(asked.format.as_ref(), &objects)
+    let found = asked.networks.iter().map(|name| Ok(whole(&files::find(name)?, &containers)));
+    show_each(asked.format.as_ref(), found)
 }
 
 /// One for `skerry inspect`.
