@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::{
 use sha2::{Digest, Sha256};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{self, Create};
-use spec::node::{self, ContainerNetwork, HealthCheck, Name, Restart, Security, Sharing};
-use spec::quantity::{Bytes, Span};
+use spec::node::{self, ContainerNetwork, HealthOptions, Name, Restart, Security, Sharing};
+use spec::quantity::Bytes;
 use std::collections::BTreeMap;
 
 /// All that a container is made of.
@@ -150,9 +150,8 @@ pub fn cpus(millicpu: i128) -> f64 {
 }
 
 /// The image's own check is not made.
-fn no_check() -> HealthCheck {
-    let none = Span::seconds(0);
-    HealthCheck { command: Vec::new(), interval: none, timeout: none, retries: 0, start_period: none }
+fn no_check() -> HealthOptions {
+    HealthOptions { command: Some(Vec::new()), ..HealthOptions::default() }
 }
 
 fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {

@@ -14,8 +14,7 @@ use std::fs;
 impl Monitor {
     /// A new instance: its check is the container's own or the image's.
     pub(super) fn arrange_check(&mut self, index: usize, container: &Container, image: &Image) {
-        let how = container.health.clone().or_else(|| image.defaults.health.clone());
-        let how = how.filter(|how| !how.command.is_empty());
+        let how = container.health.clone().unwrap_or_default().over(image.defaults.health.as_ref());
         let path = place::folder(&self.cells[index].key).join("health");
         let _ = fs::remove_file(&path);
         if let Some(how) = &how {

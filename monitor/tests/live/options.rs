@@ -3,7 +3,7 @@
 use super::support::{Node, busybox, eventually};
 use spec::bundle;
 use spec::monitor::{Create, Health, IDS, Reply, Request, Sandbox};
-use spec::node::{Container, ContainerNetwork, HealthCheck, Mount, Security, Sharing};
+use spec::node::{Container, ContainerNetwork, HealthOptions, Mount, Security, Sharing};
 use spec::quantity::{Bytes, Span};
 
 #[track_caller]
@@ -158,12 +158,12 @@ fn what_containers_have_is_for_root_alone() {
 fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
     let node = Node::boot();
     let mut container = busybox("touch /well; exec sleep 1000");
-    container.health = Some(HealthCheck {
-        command: ["test", "-e", "/well"].map(str::to_owned).into(),
-        interval: Span("100ms".parse::<Span>().unwrap().0),
-        timeout: Span::seconds(10),
-        retries: 2,
-        start_period: Span::seconds(0),
+    container.health = Some(HealthOptions {
+        command: Some(["test", "-e", "/well"].map(str::to_owned).into()),
+        interval: Some("100ms".parse().unwrap()),
+        timeout: Some(Span::seconds(10)),
+        retries: Some(2),
+        start_period: None,
     });
     node.create("a", container);
     node.start("a");

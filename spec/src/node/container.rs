@@ -121,8 +121,8 @@ pub struct Container {
     /// Whose System V IPC and message queues it sees.
     #[serde(default)]
     pub ipc: Sharing,
-    /// How to find out whether it is well, in place of the image's way.
-    pub health: Option<HealthCheck>,
+    /// How to find out whether it is well, where not in the image's way.
+    pub health: Option<HealthOptions>,
     /// What happens when it ends.
     #[serde(default)]
     pub restart: Restart,
@@ -324,37 +324,54 @@ pub enum Sharing {
     Host,
 }
 
-/// `[containers.NAME.health]`: a program that is run in the container again and again.
+/// `[containers.NAME.health]`: what of the image's check is to be different.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HealthOptions {
+    /// The program and its arguments. Empty: the image's check is not made.
+    pub command: Option<Vec<String>>,
+    /// Between the end of a check and the next.
+    pub interval: Option<Span>,
+    /// A check that takes longer has failed.
+    pub timeout: Option<Span>,
+    /// Failures in a row that make it unhealthy.
+    pub retries: Option<u32>,
+    /// Failures so soon after the start do not count.
+    pub start_period: Option<Span>,
+}
+
+impl HealthOptions {
+    /// The check that follows, if there is one.
+    pub fn over(&self, image: Option<&HealthCheck>) -> Option<HealthCheck> {
+        let command = self.command.as_ref().or(image.map(|image| &image.command));
+        let command = command.filter(|command| !command.is_empty())?.clone();
+        let span = |own: Option<Span>, of: fn(&HealthCheck) -> Span, usual| {
+            own.or(image.map(of)).unwrap_or(Span::seconds(usual))
+        };
+        Some(HealthCheck {
+            command,
+            interval: span(self.interval, |image| image.interval, 30),
+            timeout: span(self.timeout, |image| image.timeout, 30),
+            retries: self.retries.or(image.map(|image| image.retries)).unwrap_or(3),
+            start_period: span(self.start_period, |image| image.start_period, 0),
+        })
+    }
+}
+
+/// A health check: a program that is run in the container again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HealthCheck {
-    /// The program and its arguments; it says "well" by ending with 0. Empty: the
-    /// image's check is not made.
+    /// The program and its arguments; it says "well" by ending with 0.
     pub command: Vec<String>,
     /// Between the end of a check and the next.
-    #[serde(default = "half_a_minute")]
     pub interval: Span,
     /// A check that takes longer has failed.
-    #[serde(default = "half_a_minute")]
     pub timeout: Span,
     /// Failures in a row that make it unhealthy.
-    #[serde(default = "three")]
     pub retries: u32,
     /// Failures so soon after the start do not count.
-    #[serde(default = "no_time")]
     pub start_period: Span,
-}
-
-fn half_a_minute() -> Span {
-    Span::seconds(30)
-}
-
-fn three() -> u32 {
-    3
-}
-
-fn no_time() -> Span {
-    Span::seconds(0)
 }
 
 /// An element of `containers.NAME.security`.
@@ -455,7 +472,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(container.security, [Security::NoNewPrivileges]);
-        assert_eq!(container.health.as_ref().unwrap().interval, Span::seconds(30));
+        let health = container.health.as_ref().unwrap();
+        assert_eq!((health.interval, health.timeout), (None, Some(Span::seconds(1))));
         assert_eq!(container.mounts[0].target(), "/d");
         let text = serde_json::to_string(&container).unwrap();
         assert_eq!(serde_json::from_str::<Container>(&text).unwrap(), container);
@@ -481,5 +499,21 @@ mod tests {
         ] {
             assert!(container(text).is_err(), "{text}");
         }
+    }
+    #[test]
+    fn a_health_check_is_the_images_but_for_what_is_said() {
+        let check = |word: &str, seconds: [u64; 3], retries| {
+            let [interval, timeout, start_period] = seconds.map(Span::seconds);
+            HealthCheck { command: vec![word.to_owned()], interval, timeout, retries, start_period }
+        };
+        let image = check("image", [1, 2, 4], 3);
+        let later = HealthOptions { interval: Some(Span::seconds(9)), ..HealthOptions::default() };
+        assert_eq!(later.over(Some(&image)), Some(check("image", [9, 2, 4], 3)));
+        assert_eq!(later.over(None), None);
+        let other = HealthOptions { command: Some(vec!["own".into()]), retries: Some(7), ..later };
+        assert_eq!(other.over(Some(&image)), Some(check("own", [9, 2, 4], 7)));
+        assert_eq!(other.over(None), Some(check("own", [9, 30, 0], 7)));
+        let none = HealthOptions { command: Some(Vec::new()), ..HealthOptions::default() };
+        assert_eq!(none.over(Some(&image)), None);
     }
 }

@@ -1,26 +1,25 @@
 //! How to find out whether a container is well.
 
 use super::parse;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use clap::Args;
-use spec::node::{Container, HealthCheck};
-use spec::quantity::Span;
+use spec::node::{Container, HealthOptions};
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Health {
     /// A line for the container's shell, which ends with 0 when all is well
     #[arg(long, value_name = "LINE")]
     health_cmd: Option<String>,
-    /// Between two checks: 30s
+    /// Between two checks; as the image says, or 30s
     #[arg(long, value_name = "TIME")]
     health_interval: Option<String>,
-    /// A check that takes longer has failed: 30s
+    /// A check that takes longer has failed; as the image says, or 30s
     #[arg(long, value_name = "TIME")]
     health_timeout: Option<String>,
-    /// Failures in a row that make it unhealthy: 3
+    /// Failures in a row that make it unhealthy; as the image says, or 3
     #[arg(long, value_name = "NUMBER")]
     health_retries: Option<u32>,
-    /// Failures so soon after the start do not count: 0s
+    /// Failures so soon after the start do not count; as the image says, or 0s
     #[arg(long, value_name = "TIME")]
     health_start_period: Option<String>,
     /// Not even the image's check
@@ -35,28 +34,19 @@ impl Health {
     /// Which option says what it must not.
     pub fn add(&self, container: Container) -> Result<Container> {
         let command = match &self.health_cmd {
-            Some(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
-            None if self.no_healthcheck => Vec::new(),
-            None if self.says_when() => {
-                return Err(Error::new("--health-cmd: is missing, and other --health options are there"));
-            }
-            None => return Ok(container),
+            Some(line) => Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()]),
+            None => self.no_healthcheck.then(Vec::new),
         };
-        let span = |option: &str, text: &Option<String>, usual| {
-            text.as_deref().map_or(Ok(Span::seconds(usual)), |text| parse(option, text))
-        };
-        let health = HealthCheck {
+        let span =
+            |option: &str, text: &Option<String>| text.as_deref().map(|text| parse(option, text)).transpose();
+        let health = HealthOptions {
             command,
-            interval: span("--health-interval", &self.health_interval, 30)?,
-            timeout: span("--health-timeout", &self.health_timeout, 30)?,
-            retries: self.health_retries.unwrap_or(3),
-            start_period: span("--health-start-period", &self.health_start_period, 0)?,
+            interval: span("--health-interval", &self.health_interval)?,
+            timeout: span("--health-timeout", &self.health_timeout)?,
+            retries: self.health_retries,
+            start_period: span("--health-start-period", &self.health_start_period)?,
         };
-        Ok(Container { health: Some(health), ..container })
-    }
-
-    fn says_when(&self) -> bool {
-        let times = [&self.health_interval, &self.health_timeout, &self.health_start_period];
-        self.health_retries.is_some() || times.into_iter().any(Option::is_some)
+        let health = (health != HealthOptions::default()).then_some(health);
+        Ok(Container { health, ..container })
     }
 }

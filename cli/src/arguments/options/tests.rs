@@ -90,8 +90,8 @@ fn what_docker_takes_is_taken() {
     for text in ["-1m", "1e3m", "m", "1.5.5g", "99999999tb", "infg", "nang"] {
         assert!(size("--memory", text).unwrap_err().message.starts_with("--memory: "), "{text}");
     }
-    let said = container("--health-cmd true --health-interval 1m30s x").unwrap();
-    assert_eq!(said.health.unwrap().interval, Span::seconds(90));
+    let said = container("--health-interval 1m30s x").unwrap().health.unwrap();
+    assert_eq!((said.command, said.interval), (None, Some(Span::seconds(90))));
     assert_eq!(
         container("-v a:/b:cached,rw --mount type=bind,src=/a,dst=/b,bind-propagation=rprivate x")
             .unwrap()
