@@ -17,6 +17,9 @@ use sys::process::{Spawn, peek_ended, reap, spawn};
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How an error begins that says that there is no monitor, and so no container either.
+pub const NOBODY: &str = "no monitor runs here";
+
 /// Connects to the monitor. Where it is the usual one and nobody is there, it is awaited if somebody
 /// keeps it, and else a keeper is started.
 ///
@@ -33,7 +36,7 @@ pub fn connect(socket: &Path) -> Result<UnixStream> {
     }
     match program().filter(|_| usual && nix::unistd::geteuid().is_root()) {
         Some(program) => start(&program, socket),
-        None => Err(refused).context(|| format!("no monitor runs here: connect to {}", socket.display())),
+        None => Err(refused).context(|| format!("{NOBODY}: connect to {}", socket.display())),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag,
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
+use crate::keeper::NOBODY;
 use crate::progress::Shown;
 use serde_json::{Value, json};
 use spec::monitor::{Request, Summary};
@@ -67,9 +68,12 @@ fn names_of(store: &Store) -> Result<BTreeSet<Reference>> {
 
 /// `skerry rmi`
 pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
+    let containers = match list::all(node) {
+        Err(error) if error.message.starts_with(NOBODY) => Vec::new(),
+        Err(_) if asked.force => Vec::new(),
+        listed => listed?,
+    };
     let store = Store::open(node.store)?;
-    // Without a monitor there is no container either.
-    let containers = list::all(node).unwrap_or_default();
     let used = containers.iter().filter_map(|one| Some((one, image_of(node, one).ok()??)));
     let used: Vec<(&Summary, Digest)> = used.collect();
     let mut names = Vec::new();
@@ -320,6 +324,7 @@ fn split(name: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{HELLO, with_monitor};
 
     #[test]
     fn names_are_shown_as_people_write_them() {
@@ -336,6 +341,16 @@ mod tests {
         for wanted in ["nginx", "library/nginx", "docker.io/library/nginx"] {
             assert!(is_of("docker.io/library/nginx:latest", wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn no_image_goes_when_nobody_knows_who_needs_it() {
+        let long = r#"{"reply":"failed","code":"internal","message":"the answer is too long"}"#;
+        let asked = RemoveImage { images: vec!["app".into()], force: false };
+        let error = with_monitor(&[&[HELLO, long]], |socket| {
+            remove(&Node { socket, store: Path::new("/proc/none") }, &asked)
+        });
+        assert_eq!(error.unwrap_err().message, "the answer is too long");
     }
 
     #[test]
