@@ -67,7 +67,8 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             end_of(observed, End::NotStarted(reason.clone()), Duration::ZERO, now);
         }
         (Event::Asked, State::Running { process, since }) => {
-            observed.state = State::Stopping { process, since, deadline: now + observed.stop.grace };
+            let deadline = now.saturating_add(observed.stop.grace);
+            observed.state = State::Stopping { process, since, deadline };
         }
         (Event::Killed, State::Stopping { process, since, .. }) => {
             observed.state = State::Stopping { process, since, deadline: now + AGAIN };
@@ -118,7 +119,7 @@ fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time)
     if let Some(grace) = grace {
         observed.stop.grace = grace;
         if let State::Stopping { deadline, .. } = &mut observed.state {
-            *deadline = (*deadline).min(now + grace);
+            *deadline = (*deadline).min(now.saturating_add(grace));
         }
     }
 }
@@ -260,5 +261,18 @@ mod tests {
         assert_eq!(after(&events).state, stopping(seconds(15)));
         events.push((15, Event::Killed));
         assert_eq!(after(&events).state, stopping(seconds(16)));
+    }
+
+    #[test]
+    fn a_grace_that_is_beyond_all_time_never_ends() {
+        let mut events = a_run(0, 0, End::Unknown)[..3].to_vec();
+        events.push((5, Event::Wanted(false, Some(Duration::MAX))));
+        events.push((5, Event::Asked));
+        let stopping = |deadline| State::Stopping { process: P, since: seconds(0), deadline };
+        assert_eq!(after(&events).state, stopping(Duration::MAX));
+        events.push((6, Event::Wanted(false, Some(Duration::MAX))));
+        assert_eq!(after(&events).state, stopping(Duration::MAX));
+        events.push((7, Event::Wanted(false, Some(seconds(1)))));
+        assert_eq!(after(&events).state, stopping(seconds(8)));
     }
 }

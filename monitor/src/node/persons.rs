@@ -148,7 +148,9 @@ impl Monitor {
     }
 
     pub(super) fn stop(&mut self, index: usize, grace: Option<u64>) -> Outcome {
-        self.want(index, &Event::Wanted(false, grace.map(Duration::from_secs)))?;
+        // Its own grace counts again, whatever another stop has said that is under way.
+        let own = self.cells[index].container.as_ref().map(|container| container.stop_grace.0);
+        self.want(index, &Event::Wanted(false, grace.map(Duration::from_secs).or(own)))?;
         Ok(Then::Talk(Talk::Waiting(self.waiting(index, What::Stop))))
     }
 

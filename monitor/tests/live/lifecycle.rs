@@ -162,6 +162,25 @@ fn a_person_stops_restarts_pauses_and_kills() {
 }
 
 #[test]
+fn a_stop_may_wait_for_ever_and_another_one_does_not() {
+    let node = Node::boot();
+    // As its first process it does not see the signal.
+    node.create("deaf", busybox("exec sleep 1000"));
+    for grace in [Some(0), None] {
+        node.start("deaf");
+        let monitor = node.monitor();
+        let mut patient = Client::ask(&Request::Stop { name: named("deaf"), grace: Some(u64::MAX) }).unwrap();
+        node.becomes("deaf", "stopping");
+        node.kill_monitor();
+        assert!(patient.reply().is_none());
+        assert_eq!(node.state("deaf"), "stopping");
+        node.done(&Request::Stop { name: named("deaf"), grace });
+        assert_eq!(node.state("deaf"), "exited");
+        assert_ne!(node.monitor(), monitor);
+    }
+}
+
+#[test]
 fn a_reboot_follows_the_restart_policy_and_forgets_no_end() {
     let mut node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
     for (name, restart) in [
