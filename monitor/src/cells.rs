@@ -34,6 +34,8 @@ pub struct Cell {
     pub keep_until: Time,
     /// It is removed as soon as nothing of it runs.
     pub removing: bool,
+    /// Its definition could not be written as it is now; the next attempt is due then.
+    pub unwritten: Option<Time>,
     /// Its health check.
     pub check: Option<Box<Check>>,
     /// What its instance was given by the network.
@@ -66,6 +68,7 @@ impl Cell {
             ends: 0,
             keep_until: Time::ZERO,
             removing: false,
+            unwritten: None,
             check: None,
             attached: None,
             mending: Mending::default(),

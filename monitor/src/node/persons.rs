@@ -102,12 +102,14 @@ impl Monitor {
         id[..KEY].parse().unwrap_or_else(|_| unreachable!("hexadecimal digits are a name"))
     }
 
-    /// Keeps what a person wants: over a reboot if it is the person's own container.
+    /// Keeps what a person wants: over a reboot if it is the person's own container. Who is to be down goes down
+    /// though nothing can be written, for that may be what frees the disk; it is written when there is room.
     pub(super) fn want(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
         let up = !matches!(event, Event::Wanted(false, _));
         let before = self.cells[index].definition.as_mut().map(|own| std::mem::replace(&mut own.wanted, up));
         if let Some(before) = before.filter(|before| *before != up)
             && !self.write_definition(index, true)
+            && up
         {
             // What is not on the disk is still to be written when it is asked for again.
             if let Some(own) = &mut self.cells[index].definition {

@@ -81,6 +81,7 @@ impl Monitor {
                 self.step_all(),
                 self.log_overdue(),
                 self.sweep(),
+                self.write_again(),
                 self.stats_due(),
                 self.readers_due(),
             ];

@@ -3,12 +3,16 @@
 
 use super::Monitor;
 use crate::definition::{self, Ended};
-use crate::life::{self, End, Event, Observed, State};
+use crate::life::{self, End, Event, Observed, State, Time};
 use crate::{kernel, place, record, status};
 use spec::node::Restart;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::time::Duration;
 use sys::cause::cause;
+
+/// How long after a definition could not be written the next attempt is made.
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl Monitor {
     /// Takes an event in: what is known, its record, the console's line, the status.
@@ -113,7 +117,26 @@ impl Monitor {
         if let Err(reason) = &written {
             self.console.say(&format!("{}: {reason}", cell.name));
         }
+        self.cells[index].unwritten = written.is_err().then(|| kernel::now() + AGAIN);
         written.is_ok()
+    }
+
+    /// Writes definitions that could not be written when they changed; gives the time when the next attempt is due.
+    pub(super) fn write_again(&mut self) -> Option<Time> {
+        let (now, mut soonest) = (kernel::now(), None::<Time>);
+        for index in self.cells.indices() {
+            let cell = &mut self.cells[index];
+            let Some(due) = &mut cell.unwritten else { continue };
+            if let (true, Some(own), Some(container)) = (*due <= now, &cell.definition, &cell.container) {
+                if definition::write(&cell.key, own, container, true).is_ok() {
+                    cell.unwritten = None;
+                    continue;
+                }
+                *due = now + AGAIN;
+            }
+            soonest = Some(soonest.map_or(*due, |other| other.min(*due)));
+        }
+        soonest
     }
 
     fn publish_life(&mut self, index: usize, event: &Event, up: bool) {

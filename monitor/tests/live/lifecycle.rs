@@ -1,6 +1,7 @@
 //! Containers that a person asks for, from their creation to their removal.
 
 use super::support::{Client, Node, busybox, eventually};
+use nix::mount::{MsFlags, mount};
 use spec::monitor::{Code, Frame, Hello, Kind, Reply, Request, VERSION, Wait};
 use spec::node::Restart;
 use std::io::Write;
@@ -178,6 +179,44 @@ fn a_stop_may_wait_for_ever_and_another_one_does_not() {
         assert_eq!(node.state("deaf"), "exited");
         assert_ne!(node.monitor(), monitor);
     }
+}
+
+#[test]
+fn what_fills_the_disk_is_stopped_killed_and_removed() {
+    let mut node = Node::boot();
+    let definitions = "/var/lib/skerry/definitions";
+    mount(Some("small"), definitions, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
+    let full = || {
+        let mut file = std::fs::File::create(format!("{definitions}/fill")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    };
+    let mut container = busybox("exec sleep 1000");
+    container.restart = Restart::UnlessStopped;
+    for name in ["stopped", "killed", "removed"] {
+        node.create(name, container.clone());
+        node.start(name);
+    }
+    full();
+    node.done(&Request::Stop { name: named("stopped"), grace: Some(0) });
+    node.done(&Request::Kill { name: named("killed"), signal: 9 });
+    node.becomes("killed", "exited");
+    node.done(&Request::Remove { name: named("removed"), force: true });
+    // What cannot be kept is not begun.
+    full();
+    assert_eq!(node.failed(&Request::Start { name: named("killed") }).code, Code::Internal);
+    std::fs::remove_file(format!("{definitions}/fill")).unwrap();
+    let wanted = || {
+        let files = std::fs::read_dir(definitions).unwrap().flatten();
+        let texts: Vec<_> =
+            files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect();
+        texts.iter().filter(|text| text.contains("\"wanted\":true")).count()
+    };
+    eventually("it is written that they are stopped", || wanted() == 0);
+    node.reboot();
+    for name in ["stopped", "killed"] {
+        assert_eq!(node.state(name), "exited");
+    }
+    assert_eq!(node.list().len(), 2);
 }
 
 #[test]
