@@ -4,7 +4,7 @@
 use crate::monitor::Monitor;
 use crate::pod::observed::{Containers, Instance, label};
 use crate::say::Trouble;
-use spec::monitor::{Reply, Request, Summary};
+use spec::monitor::{Request, Summary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +43,7 @@ impl Table {
     /// The monitor does not answer, in words.
     pub async fn refresh(&self) -> Result<(), String> {
         let _turn = self.turn.lock().await;
-        let summaries = match self.monitor.ask(&Request::List).await {
-            Ok(Reply::Containers { containers }) => containers,
-            Ok(other) => return Err(format!("the monitor answered {other:?} to \"list\"")),
-            Err(error) => return Err(error.to_string()),
-        };
+        let summaries = self.monitor.list().await.map_err(|error| error.to_string())?;
         let next = by_pod(&summaries, &self.list.borrow());
         self.list.send_if_modified(|list| {
             let changes = **list != next;

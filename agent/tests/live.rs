@@ -49,7 +49,7 @@ fn an_answer_comes_though_the_monitor_is_killed() {
         for _ in 0..5 {
             node.kill_monitor();
             let reply = monitor.ask(&Request::List).await.unwrap();
-            assert!(matches!(reply, Reply::Containers { containers } if containers.len() == 1));
+            assert!(matches!(reply, Reply::Containers { containers, .. } if containers.len() == 1));
         }
         let none = monitor.ask(&Request::Inspect { name: "none".into() }).await;
         assert!(matches!(none, Err(Error::Failed(failure)) if failure.code == Code::NotFound));

@@ -6,7 +6,7 @@ use crate::say::{Trouble, say};
 use crate::server::stats::snapshot::files;
 use crate::volume::{image, place};
 use crate::worker::Context;
-use spec::monitor::{Reply, Request, Summary};
+use spec::monitor::Summary;
 use spec::node::Cluster;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,11 +64,7 @@ impl Collector {
 }
 
 async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool, String> {
-    let containers = match context.monitor.ask(&Request::List).await {
-        Ok(Reply::Containers { containers }) => containers,
-        Ok(other) => return Err(format!("the monitor answered {other:?} to \"list\"")),
-        Err(error) => return Err(error.to_string()),
-    };
+    let containers = context.monitor.list().await.map_err(|error| error.to_string())?;
     let volumes = image::all(Path::new(place::PODS));
     let needed = needed(context, &containers, &volumes);
     let store = Store::open(Path::new(paths::DATA_STORE)).map_err(|error| error.to_string())?;

@@ -18,7 +18,7 @@ mod tests;
 pub use streams::{Event, Streams};
 
 use connection::Connection;
-use spec::monitor::{Failure, Frame, Kind, Reply, Request, Wait};
+use spec::monitor::{Failure, Frame, Kind, Reply, Request, Summary, Wait};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,6 +105,25 @@ impl Monitor {
                 (_, Error::Gone) => return Ok(false),
                 (_, error) => return Err(error),
             }
+        }
+    }
+
+    /// Every container, in however many messages they come.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list(&self) -> Result<Vec<Summary>> {
+        let (mut connection, mut answer) = self.begin(&Request::List).await?;
+        let mut all = Vec::new();
+        loop {
+            let Reply::Containers { containers, more } = answer else {
+                return Err(Error::Language(format!("{answer:?} to \"list\"")));
+            };
+            all.extend(containers);
+            if !more {
+                return Ok(all);
+            }
+            answer = reply(&connection.frame().await?.ok_or(Error::Gone)?)?;
         }
     }
 

@@ -96,7 +96,7 @@ async fn a_monitor_that_is_killed_is_asked_again_when_that_does_no_harm() {
     let lists = vec![Say(HELLO), Hear("list"), Say(r#"{"reply":"containers","containers":[]}"#)];
     let scripts = vec![vec![], killed(), lists];
     let answer = with_monitor(scripts, async |monitor| monitor.ask(&Request::List).await).await;
-    assert_eq!(answer, Ok(Reply::Containers { containers: Vec::new() }));
+    assert_eq!(answer, Ok(Reply::Containers { containers: Vec::new(), more: false }));
     let start = Request::Start { name: "web".into() };
     let answer = with_monitor(vec![killed()], async |monitor| monitor.ask(&start).await).await;
     assert_eq!(answer, Err(Error::Gone));

@@ -2,6 +2,7 @@
 
 use super::{Node, print, print_all, unexpected};
 use crate::arguments::{List, Port};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::format;
 use crate::human;
@@ -48,9 +49,16 @@ pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
 
 /// Every container of the machine.
 pub fn all(node: &Node<'_>) -> Result<Vec<Summary>> {
-    match node.answer(&Request::List)? {
-        Reply::Containers { containers } => Ok(containers),
-        other => Err(unexpected(&other)),
+    let (mut client, mut all) = (Client::ask(node.socket, &Request::List)?, Vec::new());
+    loop {
+        let (containers, more) = match client.reply()? {
+            Reply::Containers { containers, more } => (containers, more),
+            other => return Err(unexpected(&other)),
+        };
+        all.extend(containers);
+        if !more {
+            return Ok(all);
+        }
     }
 }
 

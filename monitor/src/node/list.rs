@@ -1,20 +1,39 @@
 //! What is told of a container.
 
 use super::Monitor;
+use super::talk::Then;
 use crate::cells::Cell;
 use crate::life::{End, State, comes_back};
 use crate::{kernel, place};
-use spec::monitor::{self, Reply, Status, Summary};
+use spec::monitor::{self, COMMAND, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
 use spec::node::{ContainerNetwork, Name};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 
+/// Bytes of a message that a list may fill.
+const ROOM: usize = MAX_FRAME - 1024;
+
 impl Monitor {
-    pub(super) fn list(&self) -> Vec<Summary> {
+    /// Tells all containers, in as many messages as it takes. The last one is the answer.
+    pub(super) fn list(&mut self, number: usize) -> Then {
         let shown = self.cells.iter().filter(|(_, cell)| cell.container.is_some());
-        shown.map(|(index, _)| self.summary(index)).collect()
+        let mut parts = parts(shown.map(|(index, _)| self.short(index)).collect());
+        let last = parts.pop().unwrap_or_default();
+        if let Some(client) = self.client(number) {
+            for containers in parts {
+                client.say(&Reply::Containers { containers, more: true });
+            }
+        }
+        Then::Reply(Reply::Containers { containers: last, more: false })
+    }
+
+    /// A container of a list: what may be long is told by `inspect`.
+    fn short(&self, index: usize) -> Summary {
+        let mut summary = self.summary(index);
+        shorten(&mut summary.command, COMMAND);
+        summary
     }
 
     pub(super) fn inspect(&self, index: usize) -> Reply {
@@ -128,8 +147,93 @@ fn networks(network: &ContainerNetwork, attached: Option<&Attached>) -> BTreeMap
     }
 }
 
+/// A list in pieces that fit into a message each; labels alone may be too long for one.
+fn parts(mut containers: Vec<Summary>) -> Vec<Vec<Summary>> {
+    let length = serde_json::to_vec(&containers).map_or(0, |text| text.len());
+    match containers.len() {
+        _ if length < ROOM => vec![containers],
+        0 | 1 => {
+            containers.iter_mut().for_each(|one| one.labels.clear());
+            vec![containers]
+        }
+        count => {
+            let rest = containers.split_off(count / 2);
+            [parts(containers), parts(rest)].concat()
+        }
+    }
+}
+
+/// Cuts a command after so many bytes.
+fn shorten(command: &mut Vec<String>, most: usize) {
+    let mut left = most;
+    let long = command.iter().position(|word| match left.checked_sub(word.len() + 1) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
+    });
+    let Some(long) = long else { return };
+    command.truncate(long + 1);
+    if let Some(word) = command.last_mut() {
+        let end = (0..=left.min(word.len())).rfind(|end| word.is_char_boundary(*end)).unwrap_or(0);
+        word.truncate(end);
+        word.push('…');
+    }
+}
+
 /// What was asked for; the image's own words are not looked up for a list.
 fn command(container: &spec::node::Container) -> Vec<String> {
     let words = [&container.entrypoint, &container.args];
     words.into_iter().flatten().flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(number: usize, label: &str) -> Summary {
+        Summary {
+            id: "ab".repeat(32),
+            name: format!("c{number}").parse().unwrap(),
+            image: "busybox".into(),
+            digest: None,
+            command: Vec::new(),
+            created: 7,
+            configured: false,
+            status: Status::default(),
+            ports: Vec::new(),
+            networks: BTreeMap::new(),
+            labels: BTreeMap::from([("label".into(), label.into())]),
+            tty: false,
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_told_in_messages_that_are_not_too_long() {
+        let all: Vec<_> = (0..300).map(|number| summary(number, &"\0".repeat(1 << 10))).collect();
+        let told = parts(all.clone());
+        assert!(told.len() > 1, "{}", told.len());
+        for part in &told {
+            let reply = Reply::Containers { containers: part.clone(), more: true };
+            assert!(serde_json::to_vec(&reply).unwrap().len() < MAX_FRAME);
+        }
+        assert_eq!(told.concat(), all);
+        assert_eq!(parts(Vec::new()).len(), 1);
+        assert!(parts(vec![summary(1, &"x".repeat(MAX_FRAME))])[0][0].labels.is_empty());
+    }
+
+    #[test]
+    fn a_long_command_is_cut_between_letters() {
+        let cut = |words: &[&str]| {
+            let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            shorten(&mut words, 8);
+            words
+        };
+        assert_eq!(cut(&["sh", "-c", ":"]), ["sh", "-c", ":"]);
+        assert_eq!(cut(&["sh", "-c", "::"]), ["sh", "-c", "::…"]);
+        assert_eq!(cut(&["aé", "éé", "b"]), ["aé", "éé…"]);
+        assert_eq!(cut(&["äöüß0"]), ["äöüß…"]);
+        assert_eq!(cut(&[""; 20]).len(), 9);
+    }
 }

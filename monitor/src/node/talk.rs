@@ -60,7 +60,7 @@ impl Monitor {
 
     fn perform(&mut self, number: usize, request: Request) -> Outcome {
         match request {
-            Request::List => Ok(Then::Reply(Reply::Containers { containers: self.list() })),
+            Request::List => Ok(self.list(number)),
             Request::Inspect { name } => self.which(&name).map(|index| Then::Reply(self.inspect(index))),
             Request::Create(create) => self.define(*create),
             Request::Start { name } => self.which(&name).and_then(|index| self.start(index)),

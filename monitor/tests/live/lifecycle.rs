@@ -220,6 +220,20 @@ fn what_fills_the_disk_is_stopped_killed_and_removed() {
 }
 
 #[test]
+fn a_list_is_told_however_long_it_is() {
+    let node = Node::boot();
+    for name in ["a", "b", "c"] {
+        let mut container = busybox(":");
+        container.labels.insert("long".into(), "x".repeat(400 << 10));
+        container.args = Some(vec!["x".repeat(400 << 10)]);
+        node.create(name, container);
+    }
+    let list = node.list();
+    assert_eq!(list.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert!(list.iter().all(|one| one.command.concat().len() < 300 && one.labels["long"].len() == 400 << 10));
+}
+
+#[test]
 fn a_reboot_follows_the_restart_policy_and_forgets_no_end() {
     let mut node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
     for (name, restart) in [

@@ -26,8 +26,8 @@
 //! `attach`, `exec` and `logs` are answered by [`Reply::Streams`], then by
 //! streams in frames of their own, and at the end by [`Reply::Exited`] or
 //! [`Reply::Done`]. A [`Reply::Warning`] may come before the answer to what starts a container or changes
-//! its networks, and amid its streams. A frame of `logs` is one entry, its line as the file has it, the newline
-//! at its end included. While streams are open the client may send [`Request::Resize`],
+//! its networks, and amid its streams. A list that does not fit into a frame comes in several. A frame of
+//! `logs` is one entry, its line as the file has it, the newline at its end included. While streams are open the client may send [`Request::Resize`],
 //! [`Request::InputEnded`] and, of `exec`, [`Request::Signal`].
 //!
 //! A client that leaves takes nothing along: only an `exec` whose client was its
@@ -44,7 +44,7 @@ mod request;
 mod tests;
 
 pub use frame::{Frame, Kind, MAX_FRAME, Reader, Wrong};
-pub use reply::{Code, Failure, Health, Port, Reply, Stats, Status, Summary};
+pub use reply::{COMMAND, Code, Failure, Health, Port, Reply, Stats, Status, Summary};
 pub use request::{Create, Exec, IDS, Logs, Request, Sandbox, Size, Update, Wait};
 
 use serde::{Deserialize, Serialize};

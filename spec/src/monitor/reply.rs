@@ -19,10 +19,13 @@ pub enum Reply {
     },
     /// It could not be done, and nothing else follows.
     Failed(Failure),
-    /// To `list`.
+    /// To `list`: one such message, or several when they are many.
     Containers {
         /// In the order of their names.
         containers: Vec<Summary>,
+        /// Another message has the next ones.
+        #[serde(default)]
+        more: bool,
     },
     /// To `inspect`.
     Container {
@@ -138,6 +141,9 @@ pub enum Code {
     Internal,
 }
 
+/// Bytes of a container's command in a list, with one for each of its words; `…` follows what was cut.
+pub const COMMAND: usize = 256;
+
 /// A container in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -150,7 +156,7 @@ pub struct Summary {
     pub image: String,
     /// The manifest's digest, when it is known.
     pub digest: Option<String>,
-    /// The program and its arguments.
+    /// The program and its arguments; in a list, as far as [`COMMAND`] bytes go.
     pub command: Vec<String>,
     /// Nanoseconds since 1970.
     pub created: u64,

@@ -208,9 +208,15 @@ impl Node {
     }
 
     pub fn list(&self) -> Vec<Summary> {
-        match self.ask(&Request::List) {
-            Reply::Containers { containers } => containers,
-            other => panic!("list: {other:?}"),
+        'again: loop {
+            let (mut all, mut client) = (Vec::new(), Client::ask(&Request::List));
+            while let Some(reply) = client.as_mut().and_then(Client::reply) {
+                let Reply::Containers { containers, more } = reply else { panic!("list: {reply:?}") };
+                all.extend(containers);
+                if !more {
+                    break 'again all;
+                }
+            }
         }
     }
 
