@@ -3,12 +3,12 @@
 //! as it likes.
 //!
 //! It follows a rotation by the files' numbers: what it has open is read to its end, then
-//! comes the file that took its place. Whoever is a whole log behind misses what lies
-//! between.
+//! comes the file that took its place. Whoever reads lines and is a whole log behind misses what lies
+//! between; for who reads the program's bytes its output is held up before ([`Follower::behind`]).
 
 use crate::log::{Stream, predecessor};
 use spec::timestamp::rfc3339;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ const PIECE: usize = 64 * 1024;
 /// Length of an entry's time.
 const STAMP: usize = 30;
 
-/// A place in a container's log: the number of a file, and an offset.
+/// A place in a container's log: the number of a file, which no other file of that log has, and an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its inode; 0 for a file that is not there yet.
+    /// Of its inode and its birth; 0 for a file that is not there yet.
     pub file: u64,
     /// In bytes.
     pub offset: u64,
@@ -68,7 +68,13 @@ pub enum Read {
 /// The end of a log as it is now.
 pub fn end(path: &Path) -> Place {
     fs::metadata(path)
-        .map_or(Place { file: 0, offset: 0 }, |now| Place { file: now.ino(), offset: now.len() })
+        .map_or(Place { file: 0, offset: 0 }, |now| Place { file: number(&now), offset: now.len() })
+}
+
+/// A file's number. An inode's alone is given again to the file after the next.
+fn number(file: &Metadata) -> u64 {
+    let born = file.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    file.ino() ^ born.as_secs() ^ (u64::from(born.subsec_nanos()) << 32)
 }
 
 /// A time as entries have it.
@@ -83,12 +89,12 @@ impl Follower {
         let before = predecessor(&path);
         let at = |path: &Path, place: Place| {
             let file = File::open(path).ok()?;
-            (file.metadata().ok()?.ino() == place.file).then_some((Some(file), place))
+            (number(&file.metadata().ok()?) == place.file).then_some((Some(file), place))
         };
         let found = from.and_then(|place| at(&path, place).or_else(|| at(&before, place)));
         let first = || {
             let file = File::open(&before).or_else(|_| File::open(&path)).ok()?;
-            Some((file.metadata().ok()?.ino(), file))
+            Some((number(&file.metadata().ok()?), file))
         };
         let waits = from.is_some_and(|place| place.file == 0);
         let (file, place) = found.unwrap_or_else(|| match first().filter(|_| !waits) {
@@ -109,7 +115,7 @@ impl Follower {
             let now = open.metadata()?;
             let offset = back(&open, now.len(), &mut left)?;
             if left == 0 {
-                return Ok(Self::new(path, Some(Place { file: now.ino(), offset }), shape));
+                return Ok(Self::new(path, Some(Place { file: number(&now), offset }), shape));
             }
         }
         Ok(Self::new(path, None, shape))
@@ -144,6 +150,19 @@ impl Follower {
         }
     }
 
+    /// Bytes of the log that it has not read.
+    pub fn behind(&self) -> u64 {
+        let look = |path: &Path| fs::metadata(path).map_or((0, 0), |now| (number(&now), now.len()));
+        let [before, now] = [look(&predecessor(&self.path)), look(&self.path)];
+        let length = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |own| own.len());
+        let after = match self.place.file {
+            file if file == now.0 => 0,
+            file if file == before.0 => now.1,
+            _ => before.1 + now.1,
+        };
+        length.saturating_sub(self.place.offset) + after
+    }
+
     /// The next whole entries of the file at hand.
     fn piece(&mut self) -> io::Result<Vec<u8>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
@@ -160,9 +179,9 @@ impl Follower {
 
     /// Goes to the file that took the place of the one at hand.
     fn next_file(&mut self) -> io::Result<bool> {
-        let number = |path: &Path| fs::metadata(path).map_or(0, |now| now.ino());
+        let look = |path: &Path| fs::metadata(path).map_or(0, |now| number(&now));
         let before = predecessor(&self.path);
-        let (now, old) = (number(&self.path), number(&before));
+        let (now, old) = (look(&self.path), look(&before));
         if now == self.place.file || now == 0 {
             return Ok(false);
         }
@@ -176,7 +195,7 @@ impl Follower {
         let next =
             if old == self.place.file || old == 0 || self.file.is_none() { &self.path } else { &before };
         let file = File::open(next)?;
-        self.place = Place { file: file.metadata()?.ino(), offset: 0 };
+        self.place = Place { file: number(&file.metadata()?), offset: 0 };
         self.file = Some(file);
         Ok(true)
     }

@@ -51,6 +51,8 @@ struct Channel {
     terminal: bool,
     /// Somebody looks on: an unfinished line does not wait.
     watched: bool,
+    /// Who looks on has much to read yet: what it writes waits.
+    held: bool,
     log: LogFile,
     console: bool,
 }
@@ -73,7 +75,7 @@ impl Outputs {
         let Instance { key, pipes, terminal, log, console } = instance;
         let pipes = Stream::ALL.into_iter().zip(pipes).collect();
         let unfinished = BTreeMap::new();
-        let channel = Channel { key, pipes, unfinished, terminal, watched: false, log, console };
+        let channel = Channel { key, pipes, unfinished, terminal, watched: false, held: false, log, console };
         self.channels.insert(index, channel);
     }
 
@@ -93,14 +95,30 @@ impl Outputs {
         }
     }
 
+    /// Somebody looks on.
+    pub fn is_watched(&self, index: usize) -> bool {
+        self.channels.get(&index).is_some_and(|channel| channel.watched)
+    }
+
+    /// Leaves what an instance writes in its pipes, or does so no longer.
+    pub fn hold(&mut self, index: usize, held: bool) {
+        if let Some(channel) = self.channels.get_mut(&index) {
+            channel.held = held;
+        }
+    }
+
     /// Lets go of an instance's pipes.
     pub fn detach(&mut self, index: usize) {
         self.channels.remove(&index);
     }
 
-    /// Logs what a pipe holds, or a good part of it.
+    /// Logs what a pipe holds, or a good part of it; one batch, where somebody looks on.
     pub fn turn(&mut self, index: usize, stream: Stream, now: Time) -> io::Result<Turn> {
-        self.some(index, stream, now, TURN)
+        match self.channels.get(&index) {
+            Some(channel) if channel.held => Ok(Turn::default()),
+            Some(channel) if channel.watched => self.some(index, stream, now, 1),
+            _ => self.some(index, stream, now, TURN),
+        }
     }
 
     /// Logs all that an instance has written until now. What it has left behind may write on for ever, so there is
@@ -122,12 +140,14 @@ impl Outputs {
 
     /// When an unfinished line has waited long enough.
     pub fn due(&self) -> Option<Time> {
-        self.channels.values().flat_map(|channel| channel.unfinished.values()).min().copied()
+        let channels = self.channels.values().filter(|channel| !channel.held);
+        channels.flat_map(|channel| channel.unfinished.values()).min().copied()
     }
 
     /// The pipes whose unfinished line has waited long enough.
     pub fn overdue(&self, now: Time) -> Vec<(usize, Stream)> {
-        let lines = self.channels.iter().flat_map(|(index, channel)| {
+        let channels = self.channels.iter().filter(|(_, channel)| !channel.held);
+        let lines = channels.flat_map(|(index, channel)| {
             channel.unfinished.iter().map(move |(stream, due)| (*index, *stream, *due))
         });
         lines.filter(|(_, _, due)| *due <= now).map(|(index, stream, _)| (index, stream)).collect()

@@ -114,6 +114,8 @@ pub struct Monitor {
     sizes: BTreeMap<usize, Size>,
     /// Containers whose log has grown.
     grown: BTreeSet<usize>,
+    /// Containers whose output waits for who is attached to them.
+    held: BTreeSet<usize>,
     /// Clients that can be given more.
     eager: BTreeSet<usize>,
     /// None: this machine's may not be read.
@@ -267,6 +269,11 @@ impl Monitor {
 
     /// Logs some of what a container has written; says whether there is more.
     fn log(&mut self, index: usize, stream: Stream) -> bool {
+        if self.outputs.is_watched(index) && self.is_behind(index) {
+            self.outputs.hold(index, true);
+            self.held.insert(index);
+            return false;
+        }
         match self.outputs.turn(index, stream, kernel::now()) {
             Ok(turn) => {
                 turn.lines.iter().for_each(|line| self.console.say(line));

@@ -72,6 +72,7 @@ impl Monitor {
             consoles: BTreeMap::new(),
             sizes: BTreeMap::new(),
             grown: BTreeSet::new(),
+            held: BTreeSet::new(),
             eager: BTreeSet::new(),
             kernel_log: KernelLog::open().ok(),
             damaged: BTreeSet::new(),

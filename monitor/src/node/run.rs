@@ -91,6 +91,7 @@ impl Monitor {
                 return Ok(());
             }
             let fed = self.serve_clients().map_err(|error| format!("epoll: {}", cause(&error)))?;
+            more.extend(self.let_go());
             self.write_status();
             let soonest: Option<Time> = due.into_iter().flatten().min();
             let limit = soonest.map(|time| time.saturating_sub(kernel::now()));

@@ -4,6 +4,7 @@ use super::Monitor;
 use super::talk::{Outcome, Talk, Then, failure};
 use crate::follow::{self, Follower, Place, Read, Shape};
 use crate::life::{Event, State, Time};
+use crate::log::Stream;
 use crate::session::kind;
 use crate::{kernel, place};
 use spec::monitor::{Code, Logs, Reply, Size};
@@ -154,6 +155,29 @@ impl Monitor {
     pub(super) fn watch_output(&mut self, index: usize) {
         let attached = self.is_attached(index);
         self.outputs.watch(index, attached);
+    }
+
+    /// Somebody attached has half of the log still to read: its program waits for them, as for any slow reader of a
+    /// pipe. So what they have not read is never rotated away.
+    pub(super) fn is_behind(&self, index: usize) -> bool {
+        let own = self.cells.get(index).and_then(|cell| cell.container.as_ref());
+        let Some(half) = own.map(|own| own.log_size.0 / 2) else { return false };
+        self.clients.values().any(|(client, talk)| match talk {
+            Talk::Log(follow) if !client.ending && follow.is_attached(index) => {
+                follow.follower.behind() > half
+            }
+            _ => false,
+        })
+    }
+
+    /// The pipes that wait no longer: whoever had much to read has read it, or left.
+    pub(super) fn let_go(&mut self) -> Vec<(usize, Stream)> {
+        let free: Vec<usize> = self.held.iter().copied().filter(|index| !self.is_behind(*index)).collect();
+        for index in &free {
+            self.held.remove(index);
+            self.outputs.hold(*index, false);
+        }
+        free.into_iter().flat_map(|index| Stream::ALL.map(|stream| (index, stream))).collect()
     }
 
     /// Whether this client's input is for the container, which one then.

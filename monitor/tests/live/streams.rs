@@ -2,6 +2,7 @@
 
 use super::support::{COUNT, Client, Die, Node, Said, busybox, eventually, is_counted};
 use spec::monitor::{Kind, Reply, Request, Size};
+use std::time::Duration;
 
 fn attach(name: &str, start: bool) -> Request {
     let size = Some(Size { rows: 30, columns: 90 });
@@ -24,6 +25,28 @@ fn who_starts_it_attached_misses_nothing_and_is_told_its_status() {
     let said = Client::ask(&attach("wrong", true)).unwrap().follow();
     let Some(Reply::Exited { status: 127, error: Some(error), .. }) = said.end else { panic!("{said:?}") };
     assert!(error.contains("/none"), "{error}");
+}
+
+#[test]
+fn who_reads_slowly_misses_nothing_for_the_program_waits() {
+    let node = Node::boot();
+    let mut container = busybox("seq 1 500000");
+    container.log_size = spec::quantity::Bytes(1 << 20);
+    node.create("much", container);
+    let mut said = Said::default();
+    let mut client = Client::ask(&attach("much", true)).unwrap();
+    assert!(client.take(&mut said));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(node.state("much"), "running");
+    while client.take(&mut said) {}
+    let expected: String = (1..=500_000).map(|number| format!("{number}\n")).collect();
+    assert!(said.text() == expected && said.status() == Some(0), "{} bytes, {:?}", said.out.len(), said.end);
+    // Who leaves without having read it holds up nobody any more.
+    node.done(&Request::Start { name: "much".into() });
+    let mut client = Client::ask(&attach("much", false)).unwrap();
+    client.frame().unwrap();
+    drop(client);
+    assert_eq!(node.wait("much"), 0);
 }
 
 #[test]
