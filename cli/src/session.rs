@@ -224,6 +224,13 @@ impl Session {
                     show(&mut io::stderr(), format!("skerry: {text}{end}").as_bytes())?;
                     return Ok(None);
                 }
+                Reply::Streams { session: Some(name), .. } => {
+                    self.received = 0;
+                    if let Some((_, session)) = &mut self.following.session {
+                        *session = name;
+                    }
+                    return Ok(None);
+                }
                 reply => return last(reply),
             },
         }

@@ -112,6 +112,25 @@ fn what_is_typed_when_the_program_has_ended_hides_no_status() {
 }
 
 #[test]
+fn streams_that_get_another_name_are_counted_from_there() {
+    let monitor = Monitor::new("named");
+    let (stdin, _keys) = std::io::pipe().unwrap();
+    let client = monitor.exec(stdin);
+    let (mut connection, _) = monitor.accept();
+    let output = |connection: &mut Connection| {
+        connection.stream.write_all(&Frame::encode(Kind::Output, b"four")).unwrap();
+    };
+    output(&mut connection);
+    connection.say(&Reply::Streams { session: Some("two".into()), tty: false });
+    output(&mut connection);
+    drop(connection);
+    let (mut connection, request) = monitor.accept();
+    assert_eq!((&request["session"], &request["received"]), (&"two".into(), &4.into()));
+    connection.say(&ENDED);
+    ends_with_7(client);
+}
+
+#[test]
 fn what_is_typed_when_the_monitor_is_killed_reaches_the_next() {
     let monitor = Monitor::new("killed");
     let (stdin, mut keys) = std::io::pipe().unwrap();

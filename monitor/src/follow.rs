@@ -104,6 +104,11 @@ impl Follower {
         Self { path, file, place, shape, limit: None }
     }
 
+    /// Where it is: behind all that it has given, as far as that was not to be left out.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     /// Begins so many lines before the end.
     ///
     /// # Errors

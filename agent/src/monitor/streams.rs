@@ -134,6 +134,10 @@ impl Streams {
                 return match reply(&frame)? {
                     Reply::Exited { status, error, .. } => Ok(Some(Event::Exited { status, error })),
                     Reply::Done => Ok(Some(Event::Done)),
+                    Reply::Streams { session, .. } => {
+                        (self.session, self.received) = (session, 0);
+                        Ok(None)
+                    }
                     other => Err(Error::Language(format!("{other:?} amid a program's output"))),
                 };
             }

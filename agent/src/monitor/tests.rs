@@ -173,6 +173,30 @@ async fn streams_go_on_where_a_killed_monitor_left_them() {
 }
 
 #[tokio::test]
+async fn streams_that_get_another_name_are_counted_from_there() {
+    let renamed = r#"{"reply":"streams","session":"s2","tty":false}"#;
+    let first = vec![Say(HELLO), Hear("exec"), Say(STREAMS), Output("one "), Say(renamed), Output("two ")];
+    let again = |rest| {
+        let mut script = vec![Say(HELLO), Hear(r#""session":"s2","received":4"#), Say(STREAMS)];
+        script.extend(rest);
+        script
+    };
+    let ended = r#"{"reply":"exited","status":3,"out_of_memory":false,"error":null}"#;
+    // What it is called when it is joined again is what was asked for.
+    let scripts = vec![first, again(vec![]), again(vec![Say(ended)])];
+    let last = with_monitor(scripts, async |monitor| {
+        let mut streams = monitor.stream(&exec()).await.unwrap();
+        loop {
+            match streams.next().await.unwrap() {
+                Event::Output(_) | Event::Room => {}
+                end => return end,
+            }
+        }
+    });
+    assert_eq!(last.await, Event::Exited { status: 3, error: None });
+}
+
+#[tokio::test]
 async fn input_that_nobody_reads_is_not_piled_up() {
     let script = vec![Say(HELLO), Hear("exec"), Say(STREAMS), Output("x")];
     let most = with_monitor(vec![script], async |monitor| {

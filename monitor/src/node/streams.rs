@@ -17,6 +17,8 @@ pub struct Follow {
     pub index: usize,
     follower: Follower,
     about: About,
+    /// The file that the name of its streams names.
+    named: u64,
 }
 
 /// Why it reads.
@@ -51,7 +53,7 @@ impl Monitor {
         follower.limit = limit;
         let about = About::Lines { follow: logs.follow, until: logs.until };
         self.tell_streams(number, None, self.cells[index].container.as_ref().is_some_and(|own| own.tty));
-        Ok(Then::Talk(Talk::Log(Box::new(Follow { index, follower, about }))))
+        Ok(Then::Talk(Talk::Log(Box::new(Follow { index, follower, about, named: 0 }))))
     }
 
     pub(super) fn attach_client(
@@ -72,7 +74,8 @@ impl Monitor {
         }
         let from = follow::end(&place::log(&self.cells[index].key));
         let ends = self.cells[index].ends;
-        self.join(number, index, (from, 0), About::Bytes { ends, input });
+        let follower = Follower::new(place::log(&self.cells[index].key), Some(from), Shape::Bytes(0));
+        self.join(number, index, (from, follower), About::Bytes { ends, input });
         if begins {
             self.want(index, &Event::Wanted(true, None))?;
         }
@@ -85,20 +88,35 @@ impl Monitor {
     }
 
     /// Makes a client one that reads a container's output from a place on.
-    fn join(&mut self, number: usize, index: usize, (from, skip): (Place, u64), about: About) {
-        let cell = &self.cells[index];
-        let input = u8::from(matches!(about, About::Bytes { input: true, .. }));
-        let session = format!("attach-{}-{input}-{}-{}", cell.key, from.file, from.offset);
-        let tty = cell.container.as_ref().is_some_and(|own| own.tty);
-        let follower = Follower::new(place::log(&cell.key), Some(from), Shape::Bytes(skip));
-        self.tell_streams(number, Some(session), tty);
+    fn join(&mut self, number: usize, index: usize, (from, follower): (Place, Follower), about: About) {
         if let Some((_, talk)) = self.clients.get_mut(&number) {
-            *talk = Talk::Log(Box::new(Follow { index, follower, about }));
+            *talk = Talk::Log(Box::new(Follow { index, follower, about, named: from.file }));
         }
+        self.name_streams(number, from);
         self.watch_output(index);
     }
 
-    /// Joins the streams of `attach` again, by the name that [`Self::join`] gave.
+    /// Tells who is attached the name by which its streams are joined again from this place on.
+    fn name_streams(&mut self, number: usize, from: Place) {
+        let Some((_, Talk::Log(follow))) = self.clients.get(&number) else { return };
+        let (About::Bytes { input, .. }, Some(cell)) = (follow.about, self.cells.get(follow.index)) else {
+            return;
+        };
+        let session = format!("attach-{}-{}-{}-{}", cell.key, u8::from(input), from.file, from.offset);
+        let tty = cell.container.as_ref().is_some_and(|own| own.tty);
+        self.tell_streams(number, Some(session), tty);
+    }
+
+    /// A reader that has come to another file of the log names that one, for the one before it will be removed.
+    fn name_again(&mut self, number: usize) {
+        let Some((_, Talk::Log(follow))) = self.clients.get_mut(&number) else { return };
+        let place = follow.follower.place();
+        if std::mem::replace(&mut follow.named, place.file) != place.file {
+            self.name_streams(number, place);
+        }
+    }
+
+    /// Joins the streams of `attach` again, by the name that [`Self::name_streams`] gave.
     pub(super) fn rejoin(&mut self, number: usize, session: &str, received: u64) -> Outcome {
         let unknown = || failure(Code::NotFound, format!("session {session:?}: there is none"));
         let mut words = session.rsplitn(4, '-');
@@ -110,10 +128,18 @@ impl Monitor {
         let by_key = self.cells.iter().find(|(_, cell)| &*cell.key == key);
         let index = by_key.map(|(index, _)| index).ok_or_else(unknown)?;
         let cell = &self.cells[index];
+        // There was no log yet: all that is there by now came later.
+        let place = Some(from).filter(|from| from.file != 0);
+        let follower = Follower::new(place::log(&cell.key), place, Shape::Bytes(received));
+        if place.is_some_and(|place| follower.place() != place) {
+            let message =
+                format!("attach to container {:?}: its output was rotated away meanwhile", &*cell.name);
+            return Err(failure(Code::NotFound, message));
+        }
         // It may have ended meanwhile; then its log says all that it said.
         let over = matches!(cell.observed.state, State::Absent | State::Ended) && !cell.observed.asked;
         let ends = if over { cell.ends.wrapping_sub(1) } else { cell.ends };
-        self.join(number, index, (from, received), About::Bytes { ends, input });
+        self.join(number, index, (from, follower), About::Bytes { ends, input });
         let end = follow::end(&place::log(&self.cells[index].key));
         match self.clients.get_mut(&number) {
             Some((_, Talk::Log(follow))) if over => follow.follower.limit = Some(end),
@@ -207,6 +233,7 @@ impl Monitor {
         match follow.follower.read() {
             Ok(Read::Some(entries)) => {
                 entries.iter().for_each(|(stream, bytes)| client.put(kind(*stream), bytes));
+                self.name_again(number);
                 return true;
             }
             Ok(read) => {

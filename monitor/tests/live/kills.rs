@@ -18,6 +18,29 @@ fn kill_soon(node: &Node, die: &mut Die) {
 }
 
 #[test]
+fn who_was_shown_more_than_the_log_holds_is_shown_the_rest() {
+    let node = Node::boot();
+    let mut container = busybox("seq 1 200000; read -r go; seq 200001 200100");
+    (container.stdin, container.log_size) = (true, spec::quantity::Bytes(1 << 20));
+    node.create("much", container);
+    let attach = Request::Attach { name: named("much"), input: true, size: None, start: true };
+    let (mut said, mut client) = (Said::default(), Client::ask(&attach).unwrap());
+    while !said.out.ends_with(b"\n200000\n") {
+        assert!(client.take(&mut said), "{:?}", said.end);
+    }
+    node.kill_monitor();
+    let mut client = Client::ask(&said.resume()).unwrap();
+    client.write(spec::monitor::Kind::Input, b"go\n").unwrap();
+    while client.take(&mut said) {}
+    let expected: String = (1..=200_100).map(|number| format!("{number}\n")).collect();
+    assert!(said.text() == expected && said.status() == Some(0), "{} bytes, {:?}", said.out.len(), said.end);
+    // What is no longer there is told, and not passed over.
+    let gone =
+        Request::Resume { session: format!("attach-{}-0-1-0", &node.summary("much").id[..12]), received: 0 };
+    assert!(node.failed(&gone).message.contains("rotated away"));
+}
+
+#[test]
 fn no_line_is_lost_or_repeated_and_no_container_notices() {
     let node = Node::boot();
     let count =

@@ -34,7 +34,8 @@
 //! only reader loses its streams. A monitor that was killed closes its
 //! connections; the client connects again and asks anew. Who has streams asks for
 //! [`Request::Resume`] with the session's name and the bytes of output that have come: the
-//! rest follows, nothing lost and nothing twice, and the exit status. An incomplete frame
+//! rest follows, nothing lost and nothing twice, and the exit status. A [`Reply::Streams`] amid them gives another name,
+//! by which bytes are counted from there on. An incomplete frame
 //! at the end of a connection counts for nothing. Input that the program had not read is lost.
 
 mod frame;

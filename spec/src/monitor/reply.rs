@@ -53,7 +53,7 @@ pub enum Reply {
         /// What was left out, and why.
         warnings: Vec<String>,
     },
-    /// The streams follow.
+    /// The streams follow. Amid those of an `attach` it gives another name for what follows: `resume` counts from there.
     Streams {
         /// Of an `exec` or `attach`, for `resume`.
         session: Option<String>,

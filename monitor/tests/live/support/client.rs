@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Client {
     pub stream: UnixStream,
     reader: Reader,
+    /// What was asked for is joined again: its name stays.
+    again: bool,
 }
 
 /// All that came over a connection.
@@ -21,6 +23,8 @@ pub struct Said {
     pub session: Option<String>,
     pub out: Vec<u8>,
     pub err: Vec<u8>,
+    /// Bytes that had come when the session was named.
+    named: usize,
     /// The last message; none when the monitor went away first.
     pub end: Option<Reply>,
 }
@@ -39,7 +43,7 @@ impl Said {
 
     /// What is to be said to `resume`.
     pub fn resume(&self) -> Request {
-        let received = (self.out.len() + self.err.len()) as u64;
+        let received = (self.out.len() + self.err.len() - self.named) as u64;
         Request::Resume { session: self.session.clone().expect("streams have a name"), received }
     }
 }
@@ -52,7 +56,7 @@ impl Client {
             match UnixStream::connect(MONITOR_SOCKET) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                    return Self { stream, reader: Reader::default() };
+                    return Self { stream, reader: Reader::default(), again: false };
                 }
                 Err(error) => assert!(Instant::now() < end, "connect: {error}"),
             }
@@ -67,6 +71,7 @@ impl Client {
         client.say(request)?;
         let hello = client.message()?;
         assert!(hello.contains("\"version\":1"), "{hello}");
+        client.again = matches!(request, Request::Resume { .. });
         Some(client)
     }
 
@@ -111,7 +116,10 @@ impl Client {
             Kind::Output => said.out.extend(frame.payload),
             Kind::Error => said.err.extend(frame.payload),
             Kind::Message => match serde_json::from_slice(&frame.payload).unwrap() {
-                Reply::Streams { session, .. } => said.session = session,
+                Reply::Streams { .. } if std::mem::take(&mut self.again) => {}
+                Reply::Streams { session, .. } => {
+                    (said.session, said.named) = (session, said.out.len() + said.err.len());
+                }
                 reply => {
                     said.end = Some(reply);
                     return false;
