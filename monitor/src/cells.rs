@@ -34,6 +34,8 @@ pub struct Cell {
     pub keep_until: Time,
     /// It is removed as soon as nothing of it runs.
     pub removing: bool,
+    /// The instance whose standard input had ended before it was there.
+    pub input_over: u64,
     /// Its definition could not be written as it is now; the next attempt is due then.
     pub unwritten: Option<Time>,
     /// Its health check.
@@ -68,6 +70,7 @@ impl Cell {
             ends: 0,
             keep_until: Time::ZERO,
             removing: false,
+            input_over: 0,
             unwritten: None,
             check: None,
             attached: None,

@@ -34,6 +34,9 @@ pub struct Definition {
     pub digest: String,
     /// It is removed once it has ended.
     pub remove: bool,
+    /// Its standard input ends with its first client's.
+    #[serde(default)]
+    pub stdin_once: bool,
     /// What the person said last: it should run, or not.
     pub wanted: bool,
     /// It has run once.
@@ -176,6 +179,7 @@ mod tests {
             created: 7,
             digest: "sha256:x".into(),
             remove: false,
+            stdin_once: true,
             wanted: true,
             started: true,
             last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),

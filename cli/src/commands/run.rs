@@ -14,7 +14,7 @@ const OURS: u8 = 125;
 
 /// `skerry create`
 pub fn create(node: &Node<'_>, options: &Options) -> Result<()> {
-    make(node, options).map(|id| print(&id)).map_err(ours)
+    make(node, options, false).map(|id| print(&id)).map_err(ours)
 }
 
 /// `skerry run`
@@ -24,7 +24,7 @@ pub fn run(node: &Node<'_>, run: &Run) -> Result<u8> {
     if !run.detach && options.interactive && options.tty && !terminal::is_there() {
         return Err(ours(Error::new("-t: standard input is not a terminal")));
     }
-    let id = make(node, options).map_err(ours)?;
+    let id = make(node, options, run.detach).map_err(ours)?;
     if run.detach {
         let started = node.done(&Request::Start { name: id.clone() });
         return started.map(|()| print(&id)).map(|()| 0).map_err(|error| gone(node, options, &id, error));
@@ -97,13 +97,14 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
     session::follow(client, Following { session, input, raw, detach: keys, forward })
 }
 
-/// Defines a container, whose image is here then; gives its ID.
-fn make(node: &Node<'_>, options: &Options) -> Result<String> {
+/// Defines a container, whose image is here then; gives its ID. The input of one that is not begun `detached` ends with
+/// ours.
+fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     let container = options.container(|name| std::env::var(name).ok())?;
     let name = options.name()?;
     let image = images::ensure(node, options)?;
-    let create =
-        Create { name, container, image: image.digest.to_string(), remove: options.rm, sandbox: None };
+    let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
+    let create = Create { name, container, image, remove: options.rm, stdin_once, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));

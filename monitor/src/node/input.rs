@@ -103,7 +103,8 @@ impl Monitor {
         }
         if ended {
             match to {
-                Sink::Container(index) => self.end_input(index),
+                Sink::Container(index) if self.is_first_clients(index) => self.end_input(index),
+                Sink::Container(_) => {}
                 Sink::Session(session) => self.end_session_input(session),
             }
         }
@@ -160,8 +161,27 @@ impl Monitor {
         }
     }
 
+    /// Its input ends with the first client's.
+    fn is_first_clients(&self, index: usize) -> bool {
+        let definition = self.cells.get(index).and_then(|cell| cell.definition.as_ref());
+        definition.is_some_and(|own| own.stdin_once)
+    }
+
+    /// A client that gave a container input has left before that was over.
+    pub(super) fn typist_left(&mut self, index: usize) {
+        if !self.is_first_clients(index) {
+            return;
+        }
+        if self.is_coming(Sink::Container(index)) && !self.sinks.contains_key(&index) {
+            let observed = &self.cells[index].observed;
+            let begun = matches!(observed.state, State::Creating | State::Created(_));
+            self.cells[index].input_over = observed.generation + u64::from(!begun);
+        }
+        self.end_input(index);
+    }
+
     /// A container's input has come to its end: what is kept of it goes, too. A terminal's does not.
-    fn end_input(&mut self, index: usize) {
+    pub(super) fn end_input(&mut self, index: usize) {
         let Some(cell) = self.cells.get(index) else { return };
         if cell.container.as_ref().is_some_and(|own| own.tty) || !self.sinks.contains_key(&index) {
             return;

@@ -249,6 +249,9 @@ impl Monitor {
         }
         self.watch_output(index);
         self.input_made(index);
+        if self.cells[index].input_over == self.cells[index].observed.generation {
+            self.end_input(index);
+        }
     }
 
     /// Lets go of an instance's pipes, here and with PID 1.

@@ -24,7 +24,7 @@ const KEY: usize = 12;
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
-        let Create { name, container, image: digest, remove, sandbox } = create;
+        let Create { name, container, image: digest, remove, stdin_once, sandbox } = create;
         if remove && container.restart != Restart::No {
             return Err(failure(
                 Code::Invalid,
@@ -66,6 +66,7 @@ impl Monitor {
             created: kernel::nanoseconds(),
             digest,
             remove,
+            stdin_once,
             wanted: false,
             started: false,
             last: None,

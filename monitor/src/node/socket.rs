@@ -100,7 +100,12 @@ impl Monitor {
         let _ = self.poller.remove(client.as_fd());
         self.eager.remove(&number);
         match talk {
-            Talk::Log(follow) => self.watch_output(follow.index),
+            Talk::Log(follow) => {
+                self.watch_output(follow.index);
+                if follow.gives_input() && !client.ending {
+                    self.typist_left(follow.index);
+                }
+            }
             Talk::Session(session) => self.abandon(session),
             _ => {}
         }

@@ -35,6 +35,11 @@ impl Follow {
     pub fn is_attached(&self, index: usize) -> bool {
         self.index == index && matches!(self.about, About::Bytes { .. })
     }
+
+    /// What its client sends is for the container.
+    pub fn gives_input(&self) -> bool {
+        matches!(self.about, About::Bytes { input: true, .. })
+    }
 }
 
 impl Monitor {
@@ -209,9 +214,7 @@ impl Monitor {
     /// Whether this client's input is for the container, which one then.
     pub(super) fn gives_input(&self, number: usize) -> Option<usize> {
         match self.clients.get(&number)? {
-            (_, Talk::Log(follow)) => {
-                matches!(follow.about, About::Bytes { input: true, .. }).then_some(follow.index)
-            }
+            (_, Talk::Log(follow)) => follow.gives_input().then_some(follow.index),
             _ => None,
         }
     }

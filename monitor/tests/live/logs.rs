@@ -32,9 +32,7 @@ fn the_end_a_part_and_all_of_it() {
 /// Runs `a`, which writes the numbers to this one. Each is read apart from the one before it, so
 /// that their times differ.
 fn say_one_by_one(node: &Node, last: u32) {
-    let mut container = busybox("while read -r x; do echo $x; done");
-    container.stdin = true;
-    node.create("a", container);
+    node.create_with_input("a", busybox("while read -r x; do echo $x; done"));
     let attach = Request::Attach { name: "a".into(), input: true, size: None, start: true };
     let mut client = Client::ask(&attach).unwrap();
     let mut said = Said::default();

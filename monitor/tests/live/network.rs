@@ -170,6 +170,7 @@ fn a_port_that_is_taken_is_an_error_that_leaves_nothing() {
         container: host,
         image: node.digest.clone(),
         remove: false,
+        stdin_once: false,
         sandbox: None,
     };
     let failure = node.failed(&Request::Create(Box::new(create)));

@@ -218,7 +218,8 @@ fn a_pods_users_are_its_own_and_files_theirs() {
     for name in ["a", "b"] {
         let (image, sandbox) = (node.digest.clone(), Some(Box::new(sandbox.clone())));
         let name = Some(name.parse().unwrap());
-        let create = Create { name, container: container.clone(), image, remove: false, sandbox };
+        let (container, remove, stdin_once) = (container.clone(), false, false);
+        let create = Create { name, container, image, remove, stdin_once, sandbox };
         assert!(matches!(node.ask(&Request::Create(Box::new(create))), Reply::Created { .. }));
     }
     // One whose users are the node's has the same layers.

@@ -52,9 +52,7 @@ fn who_reads_slowly_misses_nothing_for_the_program_waits() {
 #[test]
 fn input_reaches_the_program_and_its_end_too() {
     let node = Node::boot();
-    let mut container = busybox("cat; echo over");
-    container.stdin = true;
-    node.create("in", container);
+    node.create_with_input("in", busybox("cat; echo over"));
     let mut client = Client::ask(&attach("in", true)).unwrap();
     // Before there is a program to take it.
     client.write(Kind::Input, b"one\n").unwrap();
@@ -64,6 +62,42 @@ fn input_reaches_the_program_and_its_end_too() {
     client.say(&Request::InputEnded).unwrap();
     while client.take(&mut said) {}
     assert_eq!((said.text().as_str(), said.status()), ("one\ntwo\nover\n", Some(0)));
+}
+
+#[test]
+fn input_ends_with_its_first_client_however_that_leaves() {
+    let node = Node::boot();
+    node.create_with_input("in", busybox("cat; exit 5"));
+    // A client may be gone before there is a program, and after.
+    drop(Client::ask(&attach("in", true)).unwrap());
+    eventually("it has ended", || node.summary("in").status.exit == Some(5));
+    let mut client = Client::ask(&attach("in", true)).unwrap();
+    client.write(Kind::Input, b"one\n").unwrap();
+    client.until(&mut Said::default(), "one\n");
+    // It has not left because the monitor was killed.
+    node.kill_monitor();
+    assert_eq!(node.state("in"), "running");
+    let mut client = Client::ask(&attach("in", false)).unwrap();
+    client.write(Kind::Input, b"two\n").unwrap();
+    client.until(&mut Said::default(), "two\n");
+    drop(client);
+    assert_eq!(node.wait("in"), 5);
+}
+
+#[test]
+fn input_of_what_runs_by_itself_stays_open() {
+    let node = Node::boot();
+    let mut container = busybox("cat");
+    container.stdin = true;
+    node.create("in", container);
+    node.start("in");
+    for words in ["one\n", "two\n"] {
+        let mut client = Client::ask(&attach("in", false)).unwrap();
+        client.write(Kind::Input, words.as_bytes()).unwrap();
+        client.say(&Request::InputEnded).unwrap();
+        client.until(&mut Said::default(), words);
+    }
+    assert_eq!(node.state("in"), "running");
 }
 
 #[test]

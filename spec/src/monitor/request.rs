@@ -121,7 +121,7 @@ pub enum Request {
     },
     /// While streams are open: the client's terminal has another size.
     Resize(Size),
-    /// While streams are open: there is no more input.
+    /// While streams are open: there is no more input. To an `attach` it means nothing unless [`Create::stdin_once`].
     InputEnded,
     /// While an `exec` is open: sends a signal to its program.
     Signal {
@@ -164,6 +164,10 @@ pub struct Create {
     /// It is removed once it has ended.
     #[serde(default)]
     pub remove: bool,
+    /// Its standard input ends with the first client's that gives it some, however that leaves. Else it stays open for
+    /// the next one, whatever a client says of its own.
+    #[serde(default)]
+    pub stdin_once: bool,
     /// The pod whose container it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Box<Sandbox>>,

@@ -39,6 +39,7 @@ fn a_container_travels_as_node_toml_has_it() {
         container,
         image: "sha256:ab".into(),
         remove: true,
+        stdin_once: true,
         sandbox: None,
     })));
 }

@@ -156,15 +156,25 @@ impl Node {
 
     #[track_caller]
     pub fn create_as(&self, name: &str, container: Container, remove: bool) -> String {
-        let (image, name) = (self.digest.clone(), name.to_owned());
-        let parsed = Some(name.parse().unwrap());
-        match self.ask(&Request::Create(Box::new(Create {
-            name: parsed,
-            container,
-            image,
-            remove,
-            sandbox: None,
-        }))) {
+        self.define(Create { remove, ..self.of(name, container) })
+    }
+
+    /// One whose standard input ends with its first client's.
+    #[track_caller]
+    pub fn create_with_input(&self, name: &str, container: Container) -> String {
+        let container = Container { stdin: true, ..container };
+        self.define(Create { stdin_once: true, ..self.of(name, container) })
+    }
+
+    fn of(&self, name: &str, container: Container) -> Create {
+        let (name, image) = (Some(name.parse().unwrap()), self.digest.clone());
+        Create { name, container, image, remove: false, stdin_once: false, sandbox: None }
+    }
+
+    #[track_caller]
+    fn define(&self, create: Create) -> String {
+        let name = create.name.clone().expect("tests name their containers");
+        match self.ask(&Request::Create(Box::new(create))) {
             Reply::Created { id, .. } => id,
             Reply::Failed(failure) if failure.code == spec::monitor::Code::Exists => self.summary(&name).id,
             other => panic!("create {name}: {other:?}"),
