@@ -149,6 +149,11 @@ impl Cells {
         self.names.get(name).copied()
     }
 
+    /// By key.
+    pub fn find_key(&self, key: &str) -> Option<usize> {
+        self.iter().find(|(_, cell)| &*cell.key == key).map(|(index, _)| index)
+    }
+
     /// Their numbers, in the order of their names.
     pub fn indices(&self) -> Vec<usize> {
         self.names.values().copied().collect()
@@ -192,6 +197,7 @@ mod tests {
         assert!(cells.get(b).is_none() && cells.get(99).is_none());
         cells.rename(a, "z".parse().unwrap());
         assert_eq!((&*cells[a].key, &*cells[a].name), ("a", "z"));
+        assert_eq!((cells.find_key("a"), cells.find("a"), cells.find_key("z")), (Some(a), None, None));
         assert_eq!(cells.indices(), [c, a]);
         assert_eq!(cells.insert(cell("d")), b, "a free number is given again");
     }

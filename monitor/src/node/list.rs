@@ -72,9 +72,22 @@ impl Monitor {
                 .flat_map(|attached| &attached.ports)
                 .flat_map(|port| published(*port))
                 .collect(),
-            networks: own.map(|own| networks(&own.network(), cell.attached.as_deref())).unwrap_or_default(),
+            networks: own
+                .map(|own| networks(&self.named(own.network()), cell.attached.as_deref()))
+                .unwrap_or_default(),
             labels: own.map(|own| own.labels.clone()).unwrap_or_default(),
             tty: own.is_some_and(|own| own.tty),
+        }
+    }
+
+    /// A network of another container's by the name that this has now.
+    fn named(&self, network: ContainerNetwork) -> ContainerNetwork {
+        match network {
+            ContainerNetwork::Container(key) => {
+                let other = self.cells.find_key(&key).map(|index| self.cells[index].name.clone());
+                ContainerNetwork::Container(other.unwrap_or(key))
+            }
+            other => other,
         }
     }
 

@@ -100,8 +100,9 @@ impl Monitor {
 
     /// The network of another container, which must run.
     fn shared(&self, other: &Name) -> Result<Connection, String> {
-        let cell = self.cells.find(other).and_then(|index| self.cells.get(index));
+        let cell = self.cells.find_key(other).and_then(|index| self.cells.get(index));
         let cell = cell.ok_or_else(|| format!("network container:{other}: there is no such container"))?;
+        let other = &cell.name;
         let process = match cell.observed.state {
             State::Running { process, .. } if kernel::process(process.pid) == Some(process) => process,
             _ => return Err(format!("network container:{other}: it does not run")),

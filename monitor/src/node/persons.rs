@@ -24,7 +24,7 @@ const KEY: usize = 12;
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
-        let Create { name, container, image: digest, remove, stdin_once, sandbox } = create;
+        let Create { name, mut container, image: digest, remove, stdin_once, sandbox } = create;
         if remove && container.restart != Restart::No {
             return Err(failure(
                 Code::Invalid,
@@ -48,7 +48,9 @@ impl Monitor {
         bundle::config(&key, &probe, &defaults, &around).map_err(words)?;
         network::way(&key, &key, &container, &[], None).map_err(words)?;
         if let ContainerNetwork::Container(other) = container.network() {
-            self.which(&other)?;
+            // Its key, which no renaming changes.
+            let other = self.cells[self.which(&other)?].key.clone();
+            container.network = Some(ContainerNetwork::Container(other));
         }
         let name = match name {
             Some(name) if self.cells.find(&name).is_some() => {

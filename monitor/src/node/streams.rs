@@ -130,8 +130,7 @@ impl Monitor {
         let read = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok()).ok_or_else(unknown);
         let from = Place { file: read(file)?, offset: read(offset)? };
         let input = read(input)? == 1;
-        let by_key = self.cells.iter().find(|(_, cell)| &*cell.key == key);
-        let index = by_key.map(|(index, _)| index).ok_or_else(unknown)?;
+        let index = self.cells.find_key(key).ok_or_else(unknown)?;
         let cell = &self.cells[index];
         // There was no log yet: all that is there by now came later.
         let place = Some(from).filter(|from| from.file != 0);

@@ -201,7 +201,7 @@ fn a_network_is_shared_with_another_container_or_with_nobody() {
     let node = Node::boot();
     let mut own = on("bridge", &[], "readlink /proc/self/ns/net; exec sleep 1000");
     own.hostname = Some("its-name".into());
-    node.create("own", own);
+    let id = node.create("own", own);
     let look = "readlink /proc/self/ns/net; cat /etc/resolv.conf; ls /sys/class/net; \
                 hostname; cat /etc/hostname; tail -n 1 /etc/hosts | cut -f 2; echo $HOSTNAME";
     node.create("guest", on("container:own", &[], look));
@@ -217,6 +217,18 @@ fn a_network_is_shared_with_another_container_or_with_nobody() {
         "its-name\n".repeat(4)
     );
     assert_eq!(node.output("guest"), expected);
+    // By its ID, by the beginning of that, and by a name that it had.
+    node.create("guest-2", on(&format!("container:{id}"), &[], look));
+    node.create("guest-3", on(&format!("container:{}", &id[..8]), &[], look));
+    node.done(&Request::Rename { name: request("own"), to: "renamed".parse().unwrap() });
+    for (guest, output) in
+        [("guest", expected.repeat(2)), ("guest-2", expected.clone()), ("guest-3", expected)]
+    {
+        node.start(guest);
+        node.wait(guest);
+        assert_eq!(node.output(guest), output, "{guest}");
+        assert_eq!(node.summary(guest).networks.into_keys().collect::<Vec<_>>(), ["container:renamed"]);
+    }
     node.create("alone", on("none", &[], "ls /sys/class/net"));
     node.start("alone");
     node.wait("alone");

@@ -20,7 +20,7 @@ pub enum Network {
     Host,
     /// None but a loopback interface.
     None,
-    /// Another container's, which must run.
+    /// Another container's, which must run: its name, or the first digits of its ID.
     Container(Name),
     /// Networks of containers, in the order of the interfaces.
     On(Vec<Membership>),
@@ -42,11 +42,17 @@ impl FromStr for Network {
             "host" => Ok(Self::Host),
             "none" => Ok(Self::None),
             _ => match text.strip_prefix("container:") {
-                Some(name) => Ok(Self::Container(name.parse()?)),
+                Some(name) => Ok(Self::Container(shortened(name).parse()?)),
                 None => Ok(Self::On(vec![text.parse()?])),
             },
         }
     }
+}
+
+/// An ID is longer than a name; its first twelve digits name the same container.
+fn shortened(text: &str) -> &str {
+    let is_id = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_id { &text[..12] } else { text }
 }
 
 impl FromStr for Membership {
@@ -147,6 +153,8 @@ mod tests {
         }
         assert_eq!(read(r#""default""#).unwrap(), Network::usual());
         assert_eq!(read("[]").unwrap(), Network::None);
+        let id = format!("\"container:{}\"", "0123456789abcdef".repeat(4));
+        assert_eq!(read(&id).unwrap(), Network::Container("0123456789ab".parse().unwrap()));
     }
 
     #[test]
