@@ -161,7 +161,10 @@ impl Monitor {
 
     pub(super) fn start_again(&mut self, index: usize, grace: Option<u64>) -> Outcome {
         self.may_run(index)?;
-        let what = What::Start(self.cells[index].observed.starts, u64::MAX);
+        let observed = &self.cells[index].observed;
+        // The instance that runs ends first.
+        let runs = matches!(observed.state, State::Running { .. } | State::Stopping { .. });
+        let what = What::Start(observed.starts, self.cells[index].ends + u64::from(runs));
         self.want(index, &Event::Renewed(grace.map(Duration::from_secs)))?;
         Ok(Then::Talk(Talk::Waiting(self.waiting(index, what))))
     }

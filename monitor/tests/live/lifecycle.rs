@@ -3,7 +3,7 @@
 use super::support::{Client, Node, busybox, eventually};
 use nix::mount::{MsFlags, mount};
 use spec::monitor::{Code, Frame, Hello, Kind, Reply, Request, VERSION, Wait};
-use spec::node::Restart;
+use spec::node::{Mount, Restart};
 use std::io::Write;
 
 fn named(name: &str) -> String {
@@ -76,6 +76,25 @@ fn what_cannot_be_done_is_said_with_a_code() {
     let failure = node.failed(&Request::Start { name: named("none") });
     assert_eq!(failure.code, Code::NoProgram, "{failure:?}");
     assert_eq!(node.summary("none").status.exit, Some(127));
+}
+
+#[test]
+fn why_what_is_restarted_cannot_come_up_is_told() {
+    let node = Node::boot();
+    std::fs::create_dir("/run/source").unwrap();
+    let mut container = busybox("exec sleep 1000");
+    let (source, target, read_only) = ("/run/source".into(), "/target".into(), false);
+    container.mounts = vec![Mount::Bind { source, target, read_only }];
+    node.create("a", container);
+    node.start("a");
+    std::fs::remove_dir("/run/source").unwrap();
+    // While it runs, and when it does not.
+    for _ in 0..2 {
+        let failure = node.failed(&Request::Restart { name: named("a"), grace: Some(0) });
+        assert!(failure.message.contains("mount /run/source: no such file"), "{failure:?}");
+    }
+    std::fs::create_dir("/run/source").unwrap();
+    node.done(&Request::Restart { name: named("a"), grace: Some(0) });
 }
 
 #[test]
