@@ -33,6 +33,8 @@ pub enum Event {
     Wanted(bool, Option<Duration>),
     /// A person wants another instance in place of this one.
     Renewed(Option<Duration>),
+    /// A person has sent its program what may end it: it does not come back then.
+    Dismissed,
 }
 
 /// What is known after the event.
@@ -94,6 +96,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.renew = matches!(observed.state, State::Running { .. });
             observed.asked = true;
         }
+        (Event::Dismissed, _) => observed.dismissed = observed.state.process().is_some(),
         // `start` may report after the end of what it started.
         (
             Event::Started(_)
@@ -113,6 +116,7 @@ fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time)
     let stays = matches!(observed.state, State::Running { .. }) && !observed.renew;
     observed.asked = up && !stays;
     observed.renew &= up;
+    observed.dismissed = false;
     if up {
         observed.streak = 0;
     }
@@ -126,6 +130,9 @@ fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time)
 
 fn end_of(observed: &mut Observed, end: End, ran: Duration, now: Time) {
     observed.renew = false;
+    if std::mem::take(&mut observed.dismissed) {
+        (observed.wanted, observed.asked) = (Some(false), false);
+    }
     // The instance that was asked for is this one, unless it ran.
     observed.asked &= matches!(observed.state, State::Running { .. } | State::Stopping { .. });
     observed.ran = match observed.state {
@@ -204,6 +211,24 @@ mod tests {
         let mut absent = Observed::default();
         apply(&mut absent, &Event::Renewed(None), seconds(1));
         assert_eq!((absent.renew, absent.asked), (false, true));
+    }
+
+    #[test]
+    fn whoever_is_dismissed_runs_on_and_does_not_come_back() {
+        let running = &a_run(0, 1, End::Exited(0))[..3];
+        let mut observed = after(running);
+        apply(&mut observed, &Event::Dismissed, seconds(1));
+        assert!(observed.dismissed && observed.wanted.is_none());
+        apply(&mut observed, &Event::Ended(End::Signalled(15)), seconds(2));
+        assert_eq!((observed.dismissed, observed.wanted), (false, Some(false)));
+        let mut observed = after(running);
+        apply(&mut observed, &Event::Dismissed, seconds(1));
+        apply(&mut observed, &Event::Wanted(true, None), seconds(1));
+        apply(&mut observed, &Event::Ended(End::Signalled(15)), seconds(2));
+        assert_eq!(observed.wanted, Some(true), "its start calls it off");
+        let mut absent = Observed::default();
+        apply(&mut absent, &Event::Dismissed, seconds(1));
+        assert!(!absent.dismissed, "nothing got the signal");
     }
 
     #[test]

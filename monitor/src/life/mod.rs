@@ -166,6 +166,8 @@ pub struct Observed {
     pub asked: bool,
     /// The instance that runs is to be stopped for the one that was asked for.
     pub renew: bool,
+    /// The instance that runs is the last, however it ends: a person has signalled it.
+    pub dismissed: bool,
     /// A verb of the runtime is under way.
     #[serde(skip)]
     pub busy: bool,
@@ -190,6 +192,7 @@ impl Default for Observed {
             wanted: None,
             asked: false,
             renew: false,
+            dismissed: false,
             busy: false,
             retry: None,
             failed_removals: 0,

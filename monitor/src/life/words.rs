@@ -47,7 +47,8 @@ pub fn line(
         | Event::Pulled(Ok(()))
         | Event::Deleted(Ok(()))
         | Event::Wanted(..)
-        | Event::Renewed(_) => None,
+        | Event::Renewed(_)
+        | Event::Dismissed => None,
     }
 }
 

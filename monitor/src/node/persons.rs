@@ -108,7 +108,7 @@ impl Monitor {
     /// Keeps what a person wants: over a reboot if it is the person's own container. Who is to be down goes down
     /// though nothing can be written, for that may be what frees the disk; it is written when there is room.
     pub(super) fn want(&mut self, index: usize, event: &Event) -> Result<(), Failure> {
-        let up = !matches!(event, Event::Wanted(false, _));
+        let up = !matches!(event, Event::Wanted(false, _) | Event::Dismissed);
         let before = self.cells[index].definition.as_mut().map(|own| std::mem::replace(&mut own.wanted, up));
         if let Some(before) = before.filter(|before| *before != up)
             && !self.write_definition(index, true)
@@ -169,7 +169,8 @@ impl Monitor {
         Ok(Then::Talk(Talk::Waiting(self.waiting(index, what))))
     }
 
-    /// Who is killed stays down, as with Docker.
+    /// Who is killed stays down, as with Docker, and so does who ends after its stop signal. That is kept first: a
+    /// monitor that comes back must not start it again.
     pub(super) fn send_signal(&mut self, index: usize, signal: i32) -> Outcome {
         let cell = &self.cells[index];
         let name = format!("kill container {:?}", &*cell.name);
@@ -179,12 +180,14 @@ impl Monitor {
         if !(1..=64).contains(&signal) {
             return Err(failure(Code::Invalid, format!("{name}: {signal} is not a signal")));
         }
-        let own = cell.definition.is_some();
-        kernel::signal(process, signal)
-            .map_err(|error| failure(Code::State, format!("{name}: {}", cause(&error))))?;
+        let (own, stop) = (cell.definition.is_some(), cell.observed.stop.signal);
         if own && signal == libc::SIGKILL {
             self.want(index, &Event::Wanted(false, None))?;
+        } else if own && signal == stop {
+            self.want(index, &Event::Dismissed)?;
         }
+        kernel::signal(process, signal)
+            .map_err(|error| failure(Code::State, format!("{name}: {}", cause(&error))))?;
         let number = BTreeMap::from([("signal".to_owned(), signal.to_string())]);
         self.publish(index, "kill", number);
         Ok(Then::Reply(Reply::Done))

@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 impl Monitor {
     /// Takes an event in: what is known, its record, the console's line, the status.
     pub(super) fn tell(&mut self, index: usize, event: &Event) {
-        let up = self.desired(index).up;
+        let up = self.desired(index).up && !self.cells[index].observed.dismissed;
         let restart = self.restart(index);
         let cell = &mut self.cells[index];
         let before = cell.observed.clone();

@@ -182,6 +182,33 @@ fn a_person_stops_restarts_pauses_and_kills() {
 }
 
 #[test]
+fn who_was_sent_its_stop_signal_does_not_come_back() {
+    let mut node = Node::boot();
+    let mut container =
+        busybox("trap 'exit 7' TERM; trap 'exit 8' HUP; echo here; while :; do sleep 0.05; done");
+    container.restart = Restart::UnlessStopped;
+    let mut deaf = busybox("trap : TERM; echo here; while :; do sleep 0.05; done");
+    deaf.restart = Restart::UnlessStopped;
+    for (name, container) in [("a", container.clone()), ("other", container), ("deaf", deaf)] {
+        node.create(name, container);
+        node.start(name);
+        eventually("it listens", || node.output(name) == "here\n");
+    }
+    node.done(&Request::Kill { name: named("other"), signal: nix::libc::SIGHUP });
+    eventually("it came back", || node.output("other") == "here\nhere\n");
+    for name in ["a", "deaf"] {
+        node.done(&Request::Kill { name: named(name), signal: nix::libc::SIGTERM });
+    }
+    assert_eq!(node.wait("a"), 7);
+    node.becomes("a", "exited");
+    assert_eq!(node.state("deaf"), "running");
+    node.reboot();
+    for (name, state) in [("a", "exited"), ("other", "running"), ("deaf", "exited")] {
+        node.becomes(name, state);
+    }
+}
+
+#[test]
 fn a_stop_may_wait_for_ever_and_another_one_does_not() {
     let node = Node::boot();
     // As its first process it does not see the signal.
