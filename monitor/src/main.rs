@@ -82,8 +82,12 @@ fn command() -> Result<(), String> {
             println!("skerry-monitor {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        // The monitor's own helper: it may take long, so it is another process.
+        // The monitor's own helpers: they may take long, so they are other processes.
         Some(Long("remove")) => image::remove_old(),
+        Some(Long("fill")) => {
+            let words = arguments.raw_args().map_err(|error| error.to_string())?;
+            volume::fill(&words.filter_map(|word| word.into_string().ok()).collect::<Vec<_>>())
+        }
         Some(other) => Err(other.unexpected().to_string()),
     }
 }

@@ -14,6 +14,7 @@
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
 //!     ├── pull.log                why its image was not fetched
+//!     ├── fill.log                why its volumes were not made
 //!     └── runtime.log             why a verb of the runtime did not work
 //! /run/skerry/monitor/sessions/ID/ a program that `exec` runs (see `session`)
 //! /run/skerry/layers/             the mounted layers of all images in use (see the store)

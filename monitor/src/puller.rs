@@ -59,11 +59,7 @@ fn start(words: &[&str], log: &Path) -> Result<i32, String> {
 
 /// Why a pull did not work: the last line that it wrote.
 pub fn reason(key: &Name, status: i32) -> String {
-    let log = fs::read_to_string(log(key)).unwrap_or_default();
-    match log.lines().last() {
-        Some(line) => line.strip_prefix("skerry: ").unwrap_or(line).to_owned(),
-        None => format!("skerry pull: wait status {status:#x}"),
-    }
+    verb::last_words(&log(key), PROGRAM, status)
 }
 
 fn log(key: &Name) -> PathBuf {

@@ -137,6 +137,15 @@ pub fn reason(folder: &Path, status: i32) -> String {
     })
 }
 
+/// Why a program did not work that tells it in the last line of what it wrote to this file.
+pub fn last_words(log: &Path, program: &str, status: i32) -> String {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    match log.lines().last() {
+        Some(line) => line.strip_prefix(&format!("{program}: ")).unwrap_or(line).to_owned(),
+        None => format!("{program}: wait status {status:#x}"),
+    }
+}
+
 fn message(log: &str) -> Option<String> {
     let last: serde_json::Value = serde_json::from_str(log.lines().last()?).ok()?;
     Some(last.get("msg")?.as_str()?.lines().next()?.to_owned())

@@ -8,38 +8,89 @@
 //!
 //! A volume is made at its first use and filled then with what the image has at that place,
 //! as Docker does; so it is whole or not there whenever the monitor is killed. Files keep
-//! owner, mode, times and extended attributes; a hard link becomes a file of its own.
+//! owner, mode, times, holes and extended attributes; a hard link becomes a file of its own.
+//!
+//! That may take long, so a process of its own does it. It holds a lock on the volume's folder: another that wants
+//! the same volume, or one that a killed monitor has left, is waited for there.
 
-use crate::place;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use crate::{place, verb};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mknod, utimensat};
 use nix::sys::time::TimeSpec;
-use spec::node::Mount;
+use nix::unistd::{Whence, lseek};
+use spec::node::{Mount, Name};
+use std::ffi::CString;
 use std::fs::{self, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
+use sys::process::{Spawn, spawn};
 
-/// Makes the volumes of a container that is about to be made, whose root is mounted.
+/// Starts a process that makes the volumes of a container that are not there; gives its ID, if there are any. The
+/// container's root is mounted.
+///
+/// # Errors
+/// Those of starting a program, in words.
+pub fn begin(key: &Name, mounts: &[Mount]) -> Result<Option<i32>, String> {
+    let missing = mounts.iter().filter_map(|mount| match mount {
+        Mount::Volume { name, target, .. } if !place::volume(name).exists() => Some([&**name, &**target]),
+        _ => None,
+    });
+    let words: Vec<&str> = missing.flatten().collect();
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let begun = || -> io::Result<i32> {
+        let (null, log) = (File::open("/dev/null")?, File::create(log(key))?);
+        let program = std::env::current_exe()?;
+        let mut argv = vec![CString::new(program.as_os_str().as_bytes())?, c"--fill".to_owned()];
+        for word in [&**key].into_iter().chain(words) {
+            argv.push(CString::new(word)?);
+        }
+        let descriptors = [null.as_fd(), log.as_fd(), log.as_fd()];
+        // Rather it dies than a container when memory runs out.
+        let oom_score_adj = Some(c"500");
+        spawn(&Spawn { argv: &argv, env: &[], descriptors: &descriptors, cgroup: None, oom_score_adj })
+    };
+    begun().map(Some).map_err(|error| format!("start the making of volumes: {}", cause(&error)))
+}
+
+/// Why that process did not work.
+pub fn reason(key: &Name, status: i32) -> String {
+    verb::last_words(&log(key), "skerry-monitor", status)
+}
+
+fn log(key: &Name) -> PathBuf {
+    place::folder(key).join("fill.log")
+}
+
+/// Makes volumes: the key of a container, then the name of each volume and its place in the container.
 ///
 /// # Errors
 /// Which volume, and why, in words.
-pub fn prepare(mounts: &[Mount], root: &Path) -> Result<(), String> {
-    for mount in mounts {
-        let Mount::Volume { name, target, .. } = mount else { continue };
-        let data = place::volume(name);
-        if !data.exists() {
-            make(&data, root, target)
-                .map_err(|error| format!("make the volume {:?}: {}", &**name, cause(&error)))?;
-        }
+pub fn fill(words: &[String]) -> Result<(), String> {
+    let (key, pairs) = words.split_first().ok_or("--fill: KEY NAME TARGET…")?;
+    let root = place::root(&key.parse()?);
+    for pair in pairs.chunks_exact(2) {
+        let data = place::volume(&pair[0].parse()?);
+        make(&data, &root, &pair[1])
+            .map_err(|error| format!("make the volume {:?}: {}", pair[0], cause(&error)))?;
     }
     Ok(())
 }
 
 fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
     let new = data.with_file_name("new");
+    let folder = data.parent().unwrap_or(data);
+    fs::create_dir_all(folder)?;
+    let _lock = Flock::lock(File::open(folder)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    if data.exists() {
+        return Ok(());
+    }
     match fs::remove_dir_all(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir_all(&new)?,
@@ -73,7 +124,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         } else if kind.is_symlink() {
             symlink(fs::read_link(&from)?, &to)?;
         } else if kind.is_file() {
-            fs::copy(&from, &to)?;
+            copy_bytes(&File::open(&from)?, &File::create_new(&to)?, old.len())?;
         } else if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
             let bits = SFlag::from_bits_truncate(old.mode());
             mknod(&to, bits, Mode::empty(), old.rdev())?;
@@ -83,6 +134,22 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         dress(&from, &to, &old)?;
     }
     dress(from, to, &fs::symlink_metadata(from)?)
+}
+
+/// Copies a file's bytes; what is a hole stays one.
+fn copy_bytes(from: &File, to: &File, length: u64) -> io::Result<()> {
+    let mut at = 0;
+    loop {
+        let start = match lseek(from, at, Whence::SeekData) {
+            // Nothing but a hole is left.
+            Err(Errno::ENXIO) => return to.set_len(length),
+            start => start?,
+        };
+        at = lseek(from, start, Whence::SeekHole)?;
+        lseek(from, start, Whence::SeekSet)?;
+        lseek(to, start, Whence::SeekSet)?;
+        io::copy(&mut from.take((at - start).cast_unsigned()), &mut &*to)?;
+    }
 }
 
 /// Gives a file what the other one has beside its bytes.
@@ -106,6 +173,7 @@ fn dress(from: &Path, to: &Path, old: &Metadata) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
 
     #[test]
     fn a_volume_begins_as_the_images_folder() {
@@ -113,6 +181,10 @@ mod tests {
         let root = folder.join("root");
         fs::create_dir_all(root.join("srv/data/deep")).unwrap();
         fs::write(root.join("srv/data/deep/file"), "text").unwrap();
+        let sparse = File::create(root.join("srv/data/sparse")).unwrap();
+        sparse.write_all_at(b"begins", 0).unwrap();
+        sparse.write_all_at(b"ends", 1 << 30).unwrap();
+        sparse.set_len(2 << 30).unwrap();
         fs::set_permissions(root.join("srv/data"), Permissions::from_mode(0o1777)).unwrap();
         symlink("deep/file", root.join("srv/data/link")).unwrap();
         // An absolute link leads to the root's own folder.
@@ -122,6 +194,13 @@ mod tests {
         assert_eq!(fs::read_to_string(data.join("link")).unwrap(), "text");
         assert_eq!(fs::metadata(&data).unwrap().mode() & 0o7777, 0o1777);
         assert!(!folder.join("volumes/v/new").exists());
+        let (whole, copied) = (sparse.metadata().unwrap(), File::open(data.join("sparse")).unwrap());
+        let mut words = [[0; 6]; 2];
+        copied.read_exact_at(&mut words[0], 0).unwrap();
+        copied.read_exact_at(&mut words[1], 1 << 30).unwrap();
+        assert_eq!(words, [*b"begins", *b"ends\0\0"]);
+        let copied = copied.metadata().unwrap();
+        assert!(copied.len() == whole.len() && copied.blocks() < 1 << 10, "{} blocks", copied.blocks());
         let empty = folder.join("volumes/w/data");
         make(&empty, &root, "/nothing/there").unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);

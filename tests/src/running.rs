@@ -167,7 +167,7 @@ impl Running {
         let all = format!(
             "for p in $(pidof {program}); do \
              [ \"$(sed 's/.*) //' /proc/$p/stat | cut -d ' ' -f 2)\" = 1 ] && \
-             ! grep -q -e --remove /proc/$p/cmdline && echo $p; done 2>/dev/null"
+             ! grep -q -e --remove -e --fill /proc/$p/cmdline && echo $p; done 2>/dev/null"
         );
         let first = self.run(&format!("until {all} | head -n 1 | grep .; do sleep 0.2; done"))?;
         let first = first.trim();

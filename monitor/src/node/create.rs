@@ -11,7 +11,8 @@ use crate::network::Way;
 use crate::verb::{self, Streams, Verb};
 use crate::{device, etc, place, puller, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
-use nix::unistd::pipe2;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, pipe2};
 use spec::bundle::ConsoleSize;
 use spec::node::{Container, Mount, Name, Pull};
 use std::fs::{self, File};
@@ -46,6 +47,49 @@ impl Monitor {
 
     /// Makes the rest of an instance that was begun, as far as it goes.
     pub(super) fn make(&mut self, index: usize, container: &Container, image: &Image, way: &Way) {
+        let begun = self.mount(index, image).and_then(|()| self.fill(index, container));
+        match begun {
+            Ok(true) => {}
+            Ok(false) => self.complete(index, container, image, way),
+            Err(reason) => self.tell(index, &Event::Created(Err(End::NotStarted(reason)))),
+        }
+    }
+
+    /// Begins to make the volumes that are not there; says whether there are any.
+    fn fill(&mut self, index: usize, container: &Container) -> Result<bool, String> {
+        let Some(pid) = volume::begin(&self.cells[index].key, &container.mounts)? else { return Ok(false) };
+        self.work.insert(pid, Work::Fill(index));
+        self.tell(index, &Event::Busy);
+        Ok(true)
+    }
+
+    /// The volumes were made, or not.
+    pub(super) fn filled(&mut self, index: usize, status: i32) {
+        let made = match status {
+            0 => self.materials(index),
+            _ => Err(volume::reason(&self.cells[index].key, status)),
+        };
+        let way = made.and_then(|(container, image)| {
+            self.find_way(index, &container, &image).map(|way| (container, image, way))
+        });
+        match way {
+            Ok((container, image, way)) => self.complete(index, &container, &image, &way),
+            Err(reason) => self.tell(index, &Event::Created(Err(End::NotStarted(reason)))),
+        }
+    }
+
+    /// Nobody waits for the volumes of a container that is to be down by now.
+    pub(super) fn give_up_filling(&self, index: usize) {
+        let fills = |work: &Work| matches!(work, Work::Fill(of) if *of == index);
+        let Some((pid, _)) = self.work.iter().find(|(_, work)| fills(work)) else { return };
+        if !self.desired(index).up {
+            // It is our child and not reaped, so the number is its own.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+    }
+
+    /// Makes the rest of an instance whose root and volumes are there.
+    fn complete(&mut self, index: usize, container: &Container, image: &Image, way: &Way) {
         let key = self.cells[index].key.clone();
         let made = self
             .connection(index, way)
@@ -106,6 +150,21 @@ impl Monitor {
         self.tell(index, &Event::Pulled(pulled));
     }
 
+    /// Mounts a new instance's root.
+    fn mount(&mut self, index: usize, image: &Image) -> Result<(), String> {
+        let cell = &self.cells[index];
+        let (key, kept) = (&cell.key, cell.definition.is_some());
+        let users = cell.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.users);
+        let folder = place::folder(key);
+        // Before there is anything in it to look for.
+        sys::file::make_private(&folder, users)
+            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
+        if self.images.mount(key, image, kept, users)? {
+            self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
+        }
+        Ok(())
+    }
+
     /// All that `create` needs. The pipes' read ends are with PID 1 before
     /// anything can be written to them.
     fn prepare(
@@ -120,12 +179,6 @@ impl Monitor {
         let definition = self.cells[index].definition.as_ref();
         let sandbox = definition.and_then(|own| own.sandbox.clone());
         let users = sandbox.as_ref().and_then(|own| own.users);
-        // Before there is anything in it to look for.
-        sys::file::make_private(&folder, users)
-            .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
-        if self.images.mount(key, image, self.cells[index].definition.is_some(), users)? {
-            self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
-        }
         let root = place::root(key);
         let words = |error: io::Error| format!("write {}: {}", place::etc(key).display(), cause(&error));
         // One that shares another's network has its host name, too.
@@ -158,7 +211,6 @@ impl Monitor {
             process.console_size = Some(ConsoleSize { height: size.rows.into(), width: size.columns.into() });
         }
         make_sources(&container.mounts)?;
-        volume::prepare(&container.mounts, &root)?;
         let text = serde_json::to_vec(&config).map_err(|error| error.to_string())?;
         let path = folder.join("config.json");
         sys::file::replace(&path, &text)

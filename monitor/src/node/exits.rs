@@ -23,6 +23,7 @@ impl Monitor {
                 Some(Work::Container(index, verb)) => self.verb_ended(index, verb, ended.status),
                 Some(Work::Network(index, verb)) => self.network_verb_ended(index, verb, ended.status),
                 Some(Work::Pull(index)) => self.pull_ended(index, ended.status),
+                Some(Work::Fill(index)) => self.filled(index, ended.status),
                 Some(Work::Check) => self.store_checked(ended.status),
                 Some(Work::Update(number)) => self.update_ended(number, ended.status),
                 Some(Work::Session(number)) => self.exec_ended(number, ended.status),

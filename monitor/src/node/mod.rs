@@ -79,6 +79,8 @@ enum Work {
     Session(usize),
     /// A pull of a container's image.
     Pull(usize),
+    /// The making of a container's volumes.
+    Fill(usize),
     /// A check of the image store.
     Check,
     /// Other limits, which a client waits for.
@@ -145,7 +147,10 @@ impl Monitor {
         loop {
             let action = life::next(&self.desired(index), &self.cells[index].observed, kernel::now());
             match action {
-                Action::Wait(until) => return until,
+                Action::Wait(until) => {
+                    self.give_up_filling(index);
+                    return until;
+                }
                 Action::Create => self.create(index),
                 Action::Start => self.begin(index, Verb::Start, None),
                 Action::Delete => self.begin(index, Verb::Delete, None),

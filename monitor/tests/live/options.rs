@@ -1,6 +1,6 @@
 //! What a container can be, seen from inside.
 
-use super::support::{Node, busybox, eventually};
+use super::support::{Client, Node, busybox, eventually};
 use spec::bundle;
 use spec::monitor::{Create, Health, IDS, Reply, Request, Sandbox};
 use spec::node::{Container, ContainerNetwork, HealthOptions, Mount, Security, Sharing};
@@ -117,6 +117,31 @@ fn a_volume_begins_as_the_images_folder_and_stays() {
     node.done(&Request::Remove { name: "first".into(), force: false });
     assert_eq!(says(&node, "second", "cat /etc/mine", volume), "kept\n");
     assert!(std::path::Path::new("/var/lib/skerry/volumes/data/data/mine").exists());
+}
+
+#[test]
+fn a_volume_that_is_filled_for_long_holds_up_nobody() {
+    use nix::fcntl::{Flock, FlockArg};
+    let node = Node::boot();
+    let folder = "/var/lib/skerry/volumes/data";
+    std::fs::create_dir_all(folder).unwrap();
+    // As if another container's were being filled.
+    let lock = Flock::lock(std::fs::File::open(folder).unwrap(), FlockArg::LockExclusive).unwrap();
+    let mut container = busybox("ls /etc/passwd");
+    container.mounts =
+        vec![Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false }];
+    node.create("first", container.clone());
+    node.create("second", container);
+    let start = |name: &str| Client::ask(&Request::Start { name: name.into() }).unwrap();
+    let (mut first, mut second) = (start("first"), start("second"));
+    assert_eq!(node.run("other", "exit 3"), 3);
+    assert!(!std::path::Path::new(&format!("{folder}/data")).exists());
+    // Who is not wanted any more does not wait.
+    node.done(&Request::Remove { name: "first".into(), force: true });
+    assert!(matches!(first.reply(), Some(Reply::Failed(_))));
+    drop(lock);
+    assert_eq!(second.reply(), Some(Reply::Done));
+    assert_eq!((node.wait("second"), node.output("second").as_str()), (0, "/etc/passwd\n"));
 }
 
 /// A program with a set-user-ID bit, made in a container, would make anybody root.

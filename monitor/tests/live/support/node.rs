@@ -121,9 +121,11 @@ impl Node {
         let is_monitor = |pid: &u32| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // What it starts to remove old files is not it.
+            // What it starts to remove old files or to make volumes is not it.
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            name.trim() == "skerry-monitor" && !state.contains(") Z ") && !words.contains("--remove")
+            name.trim() == "skerry-monitor"
+                && !state.contains(") Z ")
+                && !["--remove", "--fill"].iter().any(|verb| words.contains(verb))
         };
         pids.filter(is_monitor).max()
     }
