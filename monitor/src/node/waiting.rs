@@ -141,7 +141,9 @@ impl Monitor {
                 Talk::Waiting(waiting) if waiting.index == index && !client.ending => match waiting.what {
                     What::Removed(true) | What::Exit(_) => client.finish(&reply),
                     What::Removed(false) | What::Stop => client.finish(&Reply::Done),
-                    What::Start(..) | What::Mended(_) => {}
+                    // Whatever is seen first of it.
+                    What::Start(..) => client.fail(Code::State, "the container was removed"),
+                    What::Mended(_) => {}
                 },
                 _ => {}
             }
