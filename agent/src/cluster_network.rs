@@ -165,7 +165,9 @@ async fn follow(
             let (network, routes) = wanted(own, &mine, &now);
             let done = tokio::task::spawn_blocking(move || make(Some(&network).filter(|_| !known), &routes));
             let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
-            let unready = done.as_ref().err().map(|reason| format!("pod network: {reason}"));
+            // What was made stays so though it could not be looked at just now.
+            let failed = done.as_ref().err().filter(|_| !known);
+            let unready = failed.map(|reason| format!("pod network: {reason}"));
             standing.send_if_modified(|standing| {
                 std::mem::replace(&mut standing.unready, unready.clone()) != unready
             });

@@ -27,6 +27,8 @@ const MOST_CLIENTS: usize = 256;
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
+    /// Whose it is.
+    pid: i32,
     subscribed: bool,
 }
 
@@ -81,15 +83,20 @@ impl Control {
         self.admit(client, poller);
     }
 
-    /// Where there are too many, the first that waits for no exits gives way: it has had its answer.
+    /// Where there are too many, one of the process that has the most gives way: the first that waits for no exits.
     fn admit(&mut self, client: OwnedFd, poller: &Poller) {
+        let pid = getsockopt(&client, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         if self.clients.len() >= MOST_CLIENTS {
-            let idle = self.clients.iter().find(|(_, client)| !client.subscribed);
-            let Some(number) = idle.map(|(number, _)| *number) else { return };
+            let of = |pid: i32| self.clients.values().filter(|client| client.pid == pid).count();
+            let idle = self.clients.iter().filter(|(_, client)| !client.subscribed).rev();
+            let Some(number) = idle.max_by_key(|(_, client)| of(client.pid)).map(|(number, _)| *number)
+            else {
+                return;
+            };
             self.clients.remove(&number);
         }
         if poller.add(&client, Token::Client(self.next_client)).is_ok() {
-            self.clients.insert(self.next_client, Client { socket: client, subscribed: false });
+            self.clients.insert(self.next_client, Client { socket: client, pid, subscribed: false });
             self.next_client = self.next_client.wrapping_add(1);
         }
     }

@@ -2,6 +2,7 @@
 //! waits for its peer; what it holds for one is bounded.
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, recv, send};
 use serde::Serialize;
@@ -74,6 +75,12 @@ impl Client {
             Err(Errno::EAGAIN | Errno::EINTR) => Came::Nothing,
             Err(_) => Came::Gone,
         }
+    }
+
+    /// The peer is gone, whatever of its words was not read.
+    pub fn is_gone(&self) -> bool {
+        // Its end comes unasked.
+        poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::empty())], PollTimeout::ZERO) == Ok(1)
     }
 
     /// The next whole frame that has come; what is none is an error in words.

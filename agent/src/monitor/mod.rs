@@ -113,17 +113,24 @@ impl Monitor {
     /// # Errors
     /// See [`Error`].
     pub async fn list(&self) -> Result<Vec<Summary>> {
-        let (mut connection, mut answer) = self.begin(&Request::List).await?;
-        let mut all = Vec::new();
-        loop {
-            let Reply::Containers { containers, more } = answer else {
-                return Err(Error::Language(format!("{answer:?} to \"list\"")));
-            };
-            all.extend(containers);
-            if !more {
-                return Ok(all);
+        let end = Instant::now() + self.patience;
+        'anew: loop {
+            let (mut connection, mut answer) = self.begin(&Request::List).await?;
+            let mut all = Vec::new();
+            loop {
+                let Reply::Containers { containers, more } = answer else {
+                    return Err(Error::Language(format!("{answer:?} to \"list\"")));
+                };
+                all.extend(containers);
+                if !more {
+                    return Ok(all);
+                }
+                match connection.frame().await? {
+                    Some(frame) => answer = reply(&frame)?,
+                    None if Instant::now() >= end => return Err(Error::Away("it went away".into())),
+                    None => continue 'anew,
+                }
             }
-            answer = reply(&connection.frame().await?.ok_or(Error::Gone)?)?;
         }
     }
 

@@ -65,18 +65,15 @@ fn find(root: &Path, name: &str) -> io::Result<Found> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let root = fs::canonicalize(root)?;
-    // Nobody waits for the other end of a FIFO.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-        .open(root.join(name))?;
+    // Found, and not opened yet: that alone does something to a device or a FIFO.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(root.join(name))?;
     let at = format!("/proc/self/fd/{}", file.as_raw_fd());
     if !fs::read_link(&at)?.starts_with(&root) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let metadata = file.metadata()?;
     if metadata.is_file() {
-        return Ok(Found::File(file, metadata.len()));
+        return Ok(Found::File(File::open(at)?, metadata.len()));
     }
     if !metadata.is_dir() {
         return Err(io::ErrorKind::PermissionDenied.into());

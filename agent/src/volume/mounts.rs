@@ -7,7 +7,8 @@ use super::make::Made;
 use super::place;
 use crate::pod::env::expand_path;
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use spec::bundle::Mount;
@@ -16,7 +17,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::cause::cause;
 use sys::mount_tree;
@@ -97,7 +97,7 @@ fn sub_path(
         return Err(format!("subPath {part:?} of volume \"{}\": it leads out of the volume", own.name));
     }
     let place = place::subpath(uid, &own.name, container, number);
-    let opened = open(volume, Path::new(part)).map_err(words)?;
+    let opened = open(volume, Path::new(part), uid).map_err(words)?;
     let put = || -> io::Result<()> {
         let parent = place.parent().unwrap_or(&place);
         fs::create_dir_all(parent)?;
@@ -123,19 +123,19 @@ fn sub_path(
 }
 
 /// Opens what lies beneath a folder; a folder that is not there is made.
-fn open(folder: &Path, part: &Path) -> io::Result<OwnedFd> {
+fn open(folder: &Path, part: &Path, uid: &str) -> io::Result<OwnedFd> {
     let root = File::open(folder)?;
     let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(beneath);
     match openat2(root.as_fd(), part, how) {
-        Err(nix::errno::Errno::ENOENT) => {}
+        Err(Errno::ENOENT) => {}
         result => return Ok(result?),
     }
     let mut current: OwnedFd = root.into();
     for one in part.components() {
         let Component::Normal(name) = one else { continue };
         let next = match openat2(current.as_fd(), name, how) {
-            Err(nix::errno::Errno::ENOENT) => make(&current, name, how)?,
+            Err(Errno::ENOENT) => make(&current, name, uid, how)?,
             opened => opened?,
         };
         current = next;
@@ -143,28 +143,40 @@ fn open(folder: &Path, part: &Path) -> io::Result<OwnedFd> {
     Ok(current)
 }
 
-/// So much of a folder's name stands in the one that it has at first, in bytes: none is longer than 255.
-const LONGEST: usize = 240;
-
-/// Makes a folder as the one that it lies in: whoever may write there may write here. It has its name once all is done.
-fn make(parent: &OwnedFd, name: &OsStr, how: OpenHow) -> io::Result<OwnedFd> {
-    use std::os::unix::fs::MetadataExt;
-    let start = &name.as_bytes()[..name.len().min(LONGEST)];
-    let new = [b".", start, b".new"].concat();
-    let new = OsStr::from_bytes(&new);
-    // Of whoever was killed here; what is not empty is somebody else's.
-    match unlinkat(parent.as_fd(), new, UnlinkatFlags::RemoveDir) {
-        Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
+/// Makes a folder as the one that it lies in: whoever may write there may write here. It has its name once all is done,
+/// and until then one of this pod's: others may make the same folder, on another node, too, and who is first has made it.
+fn make(parent: &OwnedFd, name: &OsStr, uid: &str, how: OpenHow) -> io::Result<OwnedFd> {
+    let new = format!(".{uid}.new");
+    let new = new.as_str();
+    // Of whoever was killed here.
+    let remove = || match unlinkat(parent.as_fd(), new, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error),
+    };
+    remove()?;
+    let made = new_folder(parent, OsStr::new(new), how)?;
+    match renameat2(parent.as_fd(), new, parent.as_fd(), name, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => return Ok(made),
+        // Somebody was first; or the file system (NFS) cannot, and the folder has its name at once.
+        Err(Errno::EEXIST | Errno::EINVAL) => remove()?,
         Err(error) => return Err(error.into()),
     }
-    mkdirat(parent.as_fd(), new, Mode::from_bits_truncate(0o750))?;
-    let made = openat2(parent.as_fd(), new, how.flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW))?;
+    match new_folder(parent, name, how) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(openat2(parent.as_fd(), name, how)?),
+        made => made,
+    }
+}
+
+fn new_folder(parent: &OwnedFd, name: &OsStr, how: OpenHow) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::MetadataExt;
+    mkdirat(parent.as_fd(), name, Mode::from_bits_truncate(0o750))?;
+    let made =
+        openat2(parent.as_fd(), name, how.flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW))?;
     let like = File::from(parent.try_clone()?).metadata()?;
     let group = Some(nix::unistd::Gid::from_raw(like.gid()));
     let _ = nix::unistd::fchownat(made.as_fd(), "", None, group, AtFlags::AT_EMPTY_PATH);
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&made));
     fs::set_permissions(path, like.permissions())?;
-    renameat(parent.as_fd(), new, parent.as_fd(), name)?;
     Ok(made)
 }
 
@@ -172,15 +184,16 @@ fn make(parent: &OwnedFd, name: &OsStr, how: OpenHow) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn nothing_is_opened_outside_a_volume() {
+        const UID: &str = "u";
         let volume = std::env::temp_dir().join(format!("skerry-subpath-{}", std::process::id()));
         fs::create_dir_all(&volume).unwrap();
         std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
         std::os::unix::fs::symlink("a/b", volume.join("in")).unwrap();
-        open(&volume, Path::new("a/b")).unwrap();
+        open(&volume, Path::new("a/b"), UID).unwrap();
         assert!(volume.join("a/b").is_dir(), "what is not there is made");
         // Whoever began this one was killed.
         let mode = |path: &str, mode| {
@@ -188,16 +201,33 @@ mod tests {
         };
         mode("", 0o1777);
         mode("a", 0o700);
-        fs::create_dir(volume.join(".c.new")).unwrap();
-        open(&volume, Path::new("c")).unwrap();
-        open(&volume, Path::new("a/d")).unwrap();
+        fs::create_dir(volume.join(".u.new")).unwrap();
+        open(&volume, Path::new("c"), UID).unwrap();
+        open(&volume, Path::new("a/d"), UID).unwrap();
         let of = |path: &str| fs::metadata(volume.join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((of("c"), of("a/d")), (0o1777, 0o700), "each as what it lies in");
         assert_eq!(of("a"), 0o700, "what was there stays as it was");
         assert_eq!(fs::read_dir(&volume).unwrap().count(), 4, "a, c, in and out");
-        assert!(open(&volume, Path::new("in")).is_ok());
-        assert!(open(&volume, Path::new("out/passwd")).is_err());
-        assert!(open(&volume, Path::new("out/new/x")).is_err());
+        assert!(open(&volume, Path::new("in"), UID).is_ok());
+        assert!(open(&volume, Path::new("out/passwd"), UID).is_err());
+        assert!(open(&volume, Path::new("out/new/x"), UID).is_err());
+        fs::remove_dir_all(&volume).unwrap();
+    }
+
+    #[test]
+    fn pods_that_make_one_folder_at_once_all_have_it() {
+        let volume = std::env::temp_dir().join(format!("skerry-subpaths-{}", std::process::id()));
+        for round in 0..50 {
+            fs::create_dir_all(&volume).unwrap();
+            let part = PathBuf::from(format!("{round}/y"));
+            let inode = |file: File| file.metadata().unwrap().ino();
+            let made = |pod: u32| File::from(open(&volume, &part, &format!("u{pod}")).unwrap());
+            let made: Vec<u64> = std::thread::scope(|scope| {
+                let pods: Vec<_> = (0..4).map(|pod| scope.spawn(move || inode(made(pod)))).collect();
+                pods.into_iter().map(|pod| pod.join().unwrap()).collect()
+            });
+            assert_eq!(made, [fs::metadata(volume.join(&part)).unwrap().ino(); 4]);
+        }
         fs::remove_dir_all(&volume).unwrap();
     }
 

@@ -103,7 +103,10 @@ impl Worker {
         if let Some(refusal) = admission::refusal_under(pod, self.context.standing.borrow().pressures) {
             return Some(refusal);
         }
-        if let Some(refusal) = self.unsuited(pod).await {
+        // Who was let in stays, whatever the node has become.
+        if !self.resources.is_let_in()
+            && let Some(refusal) = self.unsuited(pod).await
+        {
             return Some(refusal);
         }
         let most = self.context.own.cluster.max_pods;

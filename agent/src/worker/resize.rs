@@ -67,6 +67,11 @@ impl Resources {
         Self { record: record.unwrap_or_default(), resizing, ..Self::default() }
     }
 
+    /// The node has let the pod in.
+    pub fn is_let_in(&self) -> bool {
+        self.record.allocated.is_some()
+    }
+
     /// The pod with what the node has said yes to.
     pub fn on(&self, pod: &Arc<Pod>) -> Arc<Pod> {
         self.record.allocated.as_ref().map_or_else(|| pod.clone(), |own| own.on(pod))

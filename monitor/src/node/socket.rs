@@ -43,6 +43,10 @@ impl Monitor {
         let Some((client, _)) = self.clients.get_mut(&number) else { return };
         client.blocked = false;
         client.flush();
+        // Of the end of one that is not heard the poller tells all the same, again and again.
+        if client.held && client.is_gone() {
+            return self.leave(number);
+        }
         if !client.held && !client.ending {
             match client.read() {
                 Came::Gone => return self.leave(number),

@@ -193,7 +193,10 @@ impl Monitor {
         let own = self.cells.get(index).and_then(|cell| cell.container.as_ref());
         let Some(half) = own.map(|own| own.log_size.0 / 2) else { return false };
         self.clients.values().any(|(client, talk)| match talk {
-            Talk::Log(follow) if !client.ending && follow.is_attached(index) => {
+            // Who still reads what an instance said that has ended holds up no later one.
+            Talk::Log(follow)
+                if !client.ending && follow.is_attached(index) && follow.follower.limit.is_none() =>
+            {
                 follow.follower.behind() > half
             }
             _ => false,

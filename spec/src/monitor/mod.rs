@@ -34,7 +34,8 @@
 //! only reader loses its streams. A monitor that was killed closes its
 //! connections; the client connects again and asks anew. Who has streams asks for
 //! [`Request::Resume`] with the session's name and the bytes of output that have come: the
-//! rest follows, nothing lost and nothing twice, and the exit status. A [`Reply::Streams`] amid them gives another name,
+//! rest follows, nothing lost and nothing twice, and the exit status; or it fails, when the program has written more
+//! than the log holds before the client was back. A [`Reply::Streams`] amid them gives another name,
 //! by which bytes are counted from there on. An incomplete frame
 //! at the end of a connection counts for nothing. Input that the program had not read is lost.
 

@@ -136,7 +136,6 @@ fn cluster(own: &Cluster, hostname: Option<&str>) -> Judged {
         token.split_once('.').is_some_and(|(id, secret)| !id.is_empty() && !secret.is_empty())
     };
     demand(own.token.as_ref().is_none_or(halves), &at("token"), "not ID.SECRET")?;
-    demand(own.ca.is_none() || own.ca_cert_hash.is_none(), &at("ca-cert-hash"), "there is ca, too")?;
     let cpus = own.reserved_cpus.is_finite() && own.reserved_cpus >= 0.0;
     demand(cpus, &at("reserved-cpus"), "not a number of processors")?;
     let memory = own.reserved_memory.0.checked_add(own.eviction_memory.0);
@@ -242,7 +241,6 @@ mod tests {
                 "containers.a.memory = 1\n",
                 "l0:3:22: ",
             ),
-            ("[cluster]\nca = \"c\"\n", "[cluster]\nca-cert-hash = \"sha256:a\"\n", "l1:2:16: "),
             ("", "[cluster]\nimage-gc-high = 70\n", "l1:1:2: cluster.image-gc-low: above"),
             ("", "[cluster]\neviction-memory = \"8388608T\"\nreserved-memory = \"8388608T\"", "l1:3:19: "),
             (worker, "hostname = \"node_1\"", "l1:1:12: hostname: not a name for a node"),

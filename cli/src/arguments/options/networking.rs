@@ -21,13 +21,13 @@ pub struct Networking {
     /// One more name by which containers of its networks find it
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
-    /// [[ADDRESS:][PORT]:]PORT[/udp], ports of this machine that lead to it; ranges too
+    /// [[ADDRESS:][PORT]:]PORT[/udp|/sctp], ports of this machine that lead to it; ranges too
     #[arg(short, long, value_name = "PORTS")]
     publish: Vec<String>,
     /// Publish every port that it exposes, at one that is free
     #[arg(short = 'P', long)]
     publish_all: bool,
-    /// PORT[-PORT][/udp] that it exposes, beside the image's
+    /// PORT[-PORT][/udp|/sctp] that it exposes, beside the image's
     #[arg(long, value_name = "PORT")]
     expose: Vec<String>,
     /// A first process of ours reaps what its programs leave behind
