@@ -184,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_client_is_seen_though_it_is_not_heard() {
+        let (client, mut peer) = pair();
+        peer.write_all(&Frame::encode(Kind::Input, b"abc")).unwrap();
+        assert!(!client.is_gone());
+        drop(peer);
+        assert!(client.is_gone());
+    }
+
+    #[test]
     fn a_client_that_does_not_read_has_a_bounded_amount_waiting() {
         let (mut client, mut peer) = pair();
         let mut sent = 0;
