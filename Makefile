@@ -11,7 +11,9 @@ help: ## this list
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev
-	cargo build --release --workspace --exclude tests --bins
+	cargo build --release --workspace --exclude tests --exclude runtime --bins
+	@# By itself: what other programs ask of a library would be in it, too.
+	cargo build --release -p runtime
 
 check: ## format, lints, unit tests, docs, licences: no root, no VM
 	@tools/need-cargo-deny
