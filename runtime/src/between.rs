@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::{Namespaces, flag};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::setsid;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 
@@ -55,6 +56,9 @@ pub fn born(here: &Channel, between: i32) -> Result<i32> {
 
 /// The side of the one between, which makes a process, tells of it, and ends. Returns in the process that was made.
 pub fn make(there: Channel, clone: impl FnOnce() -> Result<Option<i32>>) {
+    // Who is stopped in its PID namespace before it has a session of its own is none of the caller's, whose whole group
+    // would be hung up (`kill_orphaned_pgrp` of the kernel).
+    let _ = setsid();
     match clone() {
         Ok(None) => return,
         Ok(Some(pid)) => there.born(pid),
