@@ -184,14 +184,17 @@ fn join_and_fork(
             let pid = between::born(&here, between)?;
             record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
             let (state, program) = (record.state(Status::Running), process.args.first());
-            follow(pid, process, |pid| agent::hear(&parent, agent, pid, state, program))
+            follow(pid, |pid| agent::hear(&parent, agent, pid, state, program))
         }
         None => {
             drop((parent, here, cgroup, agent));
             if scope.is_some() && performer.channel.wait_for_go().is_err() {
                 sys::fork::exit_now(1);
             }
-            between::make(there, || enter(&mut performer, held, kinds));
+            between::make(there, || {
+                process.oom_score_adj.map_or(Ok(()), take_oom_score)?;
+                enter(&mut performer, held, kinds)
+            });
             performer.perform(steps)
         }
     }
@@ -266,6 +269,15 @@ fn kinds(config: &Config) -> CloneFlags {
     plan::flags(namespaces.map(|namespace| namespace.kind))
 }
 
+/// The process between takes the value that the one that it makes inherits. Its files are its user's while it is open, and
+/// nobody of the container sees it yet.
+fn take_oom_score(value: i32) -> Result<()> {
+    let words = || "open this process".into();
+    prctl::set_dumpable(true).context(words)?;
+    crate::create::set_oom_score(std::process::id() as i32, value)?;
+    prctl::set_dumpable(false).context(words)
+}
+
 /// The process between: joins all namespaces at once, and makes the new process, which is the container's from its birth
 /// on.
 fn enter(performer: &mut Performer, container: OwnedFd, kinds: CloneFlags) -> Result<Option<i32>> {
@@ -280,12 +292,8 @@ fn enter(performer: &mut Performer, container: OwnedFd, kinds: CloneFlags) -> Re
 }
 
 /// Waits until the program runs or could not be run.
-fn follow(pid: i32, process: &Process, hear: impl FnOnce(i32) -> Result<Message>) -> Result<i32> {
-    let outcome = match process.oom_score_adj {
-        Some(value) => crate::create::set_oom_score(pid, value),
-        None => Ok(()),
-    };
-    let ran = match outcome.and_then(|()| hear(pid)) {
+fn follow(pid: i32, hear: impl FnOnce(i32) -> Result<Message>) -> Result<i32> {
+    let ran = match hear(pid) {
         Ok(Message::Gone) => Ok(pid),
         Ok(Message::Failed(error)) | Err(error) => Err(error),
         Ok(other) => Err(Error(format!("the new process said {other:?}"))),
