@@ -139,7 +139,7 @@ fn a_service_with_cgroups_of_its_own_is_started_again() -> Result {
         .config(
             r#"
             [services.nest]
-            command = ["/usr/libexec/probe/busybox", "sh", "-c", "cd /sys/fs/cgroup/system/nest && mkdir -p own/deeper && echo 0 >own/cgroup.procs && echo +pids >cgroup.subtree_control && echo nest has cgroups; exit 1"]
+            command = ["/usr/libexec/probe/busybox", "sh", "-c", "cd /sys/fs/cgroup/system/nest && echo +pids >../cgroup.subtree_control && mkdir -p own/deeper && echo 0 >own/cgroup.procs && echo +pids >cgroup.subtree_control && echo nest has cgroups; exit 1"]
             restart = "on-failure:2"
             "#,
         )
