@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Where the hierarchy is mounted.
@@ -25,9 +26,11 @@ const USUAL: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
 const AT_ONCE: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Whether the host has cgroup v2 where it should be.
+/// Whether the host has cgroup v2 where it should be. Asked once.
 pub fn is_there() -> bool {
-    statfs(HIERARCHY).is_ok_and(|about| about.filesystem_type() == CGROUP2_SUPER_MAGIC)
+    static IS_THERE: LazyLock<bool> =
+        LazyLock::new(|| statfs(HIERARCHY).is_ok_and(|about| about.filesystem_type() == CGROUP2_SUPER_MAGIC));
+    *IS_THERE
 }
 
 /// The folder of a path in the hierarchy.
