@@ -100,7 +100,7 @@ fn a_clusters_own_plugins_give_pods_their_network() -> Result {
 #[ignore = "long"]
 fn a_node_that_leaves_services_to_the_cluster_has_loaded_what_iptables_asks_for() -> Result {
     let cluster = Cluster::shared()?;
-    let node = cluster.node_with("foreign", "services = \"cluster\"\n")?.boot()?;
+    let node = cluster.node_and("foreign", "services = \"cluster\"\n")?.boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/foreign --timeout=1s")?;
     for module in ["nft_compat", "xt_REDIRECT", "xt_conntrack", "xt_nat", "xt_owner", "xt_recent"] {
         node.run_until(&format!("grep -q '^{module} ' /proc/modules || [ ! -e /proc/modules ]"))?;
