@@ -90,7 +90,7 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
 }
 
 fn on_demand(programs: &[Program]) -> Vec<&'static str> {
-    let cluster = modules::CLUSTER.iter().chain(&modules::FOREIGN);
+    let cluster = modules::CLUSTER.iter().chain(&spec::modules::FOREIGN);
     let cluster = cluster.filter(|_| programs.contains(&Program::Agent));
     modules::ON_DEMAND.iter().chain(cluster).copied().collect()
 }

@@ -12,6 +12,7 @@ pub mod ext4_template;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod manifest;
+pub mod modules;
 pub mod monitor;
 pub mod mountinfo;
 pub mod nearest;

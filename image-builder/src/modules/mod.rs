@@ -86,44 +86,6 @@ pub const ON_DEMAND: [&str; 13] = [
 pub const CLUSTER: [&str; 6] =
     ["dummy", "nf_conntrack_netlink", "nfsv4", "nft_numgen", "nft_reject_inet", "vxlan"];
 
-/// What a cluster's worker loads when the cluster brings its own networks or Services: what iptables-nft in images of
-/// kube-proxy, Istio and network plugins asks for, and what shapes traffic.
-pub const FOREIGN: [&str; 33] = [
-    "act_mirred",
-    "cls_matchall",
-    "cls_u32",
-    "ifb",
-    "ip6t_REJECT",
-    "ipt_REJECT",
-    "nft_compat",
-    "nft_limit",
-    "nft_log",
-    "nft_redir",
-    "sch_htb",
-    "sch_ingress",
-    "sch_tbf",
-    "xt_CT",
-    "xt_LOG",
-    "xt_MASQUERADE",
-    "xt_REDIRECT",
-    "xt_TCPMSS",
-    "xt_TPROXY",
-    "xt_addrtype",
-    "xt_comment",
-    "xt_connmark",
-    "xt_conntrack",
-    "xt_limit",
-    "xt_mark",
-    "xt_multiport",
-    "xt_nat",
-    "xt_owner",
-    "xt_recent",
-    "xt_socket",
-    "xt_state",
-    "xt_statistic",
-    "xt_tcpudp",
-];
-
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {
     name.replace('-', "_")
