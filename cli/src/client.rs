@@ -225,7 +225,7 @@ fn gone() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{HELLO, with_monitor};
+    use crate::fake_monitor::{HELLO, with_monitor};
 
     #[test]
     fn an_answer_comes_after_the_greeting() {

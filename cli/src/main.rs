@@ -11,7 +11,7 @@ mod commands;
 mod detach;
 mod error;
 #[cfg(test)]
-mod fake;
+mod fake_monitor;
 mod format;
 mod human;
 mod keeper;

@@ -179,7 +179,7 @@ pub fn each_of<T>(results: impl Iterator<Item = Result<T>>, mut take: impl FnMut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{HELLO, with_monitor};
+    use crate::fake_monitor::{HELLO, with_monitor};
     use std::path::Path;
 
     #[test]

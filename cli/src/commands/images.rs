@@ -324,7 +324,7 @@ fn split(name: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{HELLO, with_monitor};
+    use crate::fake_monitor::{HELLO, with_monitor};
 
     #[test]
     fn names_are_shown_as_people_write_them() {

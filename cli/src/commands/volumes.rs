@@ -227,7 +227,7 @@ impl Filters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{HELLO, with_monitor};
+    use crate::fake_monitor::{HELLO, with_monitor};
 
     #[test]
     fn nobody_knows_who_uses_a_volume_unless_every_container_is_told() {
