@@ -7,6 +7,7 @@ use crate::modules::{self, Library, Module};
 use crate::programs::{self, Executable};
 use crate::progress::Progress;
 use crate::recipe::{Program, Recipe};
+use spec::modules::{CONTAINERS, FOREIGN, SERVICES};
 use std::collections::BTreeMap;
 
 /// The inputs of an image, its files and container images apart.
@@ -90,9 +91,9 @@ fn collect(recipe: &Recipe, library: &Library) -> Result<(Modules, Modules)> {
 }
 
 fn on_demand(programs: &[Program]) -> Vec<&'static str> {
-    let cluster = modules::CLUSTER.iter().chain(&spec::modules::FOREIGN);
+    let cluster = modules::CLUSTER.iter().chain(&SERVICES).chain(&FOREIGN);
     let cluster = cluster.filter(|_| programs.contains(&Program::Agent));
-    modules::ON_DEMAND.iter().chain(cluster).copied().collect()
+    modules::CARDS.iter().chain(&CONTAINERS).chain(cluster).copied().collect()
 }
 
 fn names(names: &[toml::Spanned<spec::node::Name>]) -> Vec<&str> {
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_worker_has_what_services_need() {
-        assert_eq!(on_demand(&[Program::Network]), modules::ON_DEMAND);
+        assert_eq!(on_demand(&[Program::Network]), [modules::CARDS.as_slice(), &CONTAINERS].concat());
         assert!(on_demand(&[Program::Network, Program::Agent]).contains(&"nft_numgen"));
     }
 }

@@ -65,7 +65,7 @@ pub struct Modules {
     pub initramfs: Option<Vec<Spanned<Name>>>,
     /// In place of [`crate::modules::ROOT`].
     pub root: Option<Vec<Spanned<Name>>>,
-    /// In place of [`crate::modules::ON_DEMAND`], and of [`crate::modules::CLUSTER`] and [`spec::modules::FOREIGN`] beside
+    /// In place of [`crate::modules::CARDS`] and [`spec::modules::CONTAINERS`], and of what a cluster's worker loads beside
     /// the agent.
     pub on_demand: Option<Vec<Spanned<Name>>>,
     /// Leave the signatures out: for nodes without secure boot.

@@ -63,28 +63,13 @@ pub const ROOT: [&str; 15] = [
     "virtio_rng",
 ];
 
-/// What a node loads when its first container is on a network of its own, and the network cards that machines of one
-/// cloud have. Most never do, so these lie compressed where the kernel can unpack them.
-pub const ON_DEMAND: [&str; 13] = [
-    "bridge",
-    "ena",
-    "gve",
-    "nf_tables",
-    "nft_chain_nat",
-    "nft_ct",
-    "nft_fib_inet",
-    "nft_fib_ipv4",
-    "nft_fib_ipv6",
-    "nft_masq",
-    "nft_nat",
-    "veth",
-    "xen_netfront",
-];
+/// The network cards that machines of one cloud have. Most nodes never load them, so they lie compressed where the kernel
+/// can unpack them, as what else is loaded by name: `spec::modules`.
+pub const CARDS: [&str; 3] = ["ena", "gve", "xen_netfront"];
 
-/// What a cluster's worker loads beside those: for Services, policies, the tunnel to other nodes, NFS volumes, and for
+/// What a cluster's worker loads beside what its network asks for: for the tunnel to other nodes, for NFS volumes, and for
 /// privileged pods that make interfaces of their own.
-pub const CLUSTER: [&str; 6] =
-    ["dummy", "nf_conntrack_netlink", "nfsv4", "nft_numgen", "nft_reject_inet", "vxlan"];
+pub const CLUSTER: [&str; 3] = ["dummy", "nfsv4", "vxlan"];
 
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {

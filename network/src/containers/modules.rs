@@ -4,31 +4,18 @@
 //! the first time, so PID 1 is asked, by name and before. Elsewhere there is no PID 1
 //! of ours to ask, and the kernel calls its own.
 
+use spec::modules::CONTAINERS;
 use spec::{control, paths};
 use std::io;
 use std::os::fd::AsFd;
 use sys::descriptors;
 
-/// What they need in turn, PID 1 knows.
-const NEEDED: [&str; 10] = [
-    "bridge",
-    "veth",
-    "nf_tables",
-    "nft_chain_nat",
-    "nft_ct",
-    "nft_fib_ipv4",
-    "nft_fib_ipv6",
-    "nft_fib_inet",
-    "nft_masq",
-    "nft_nat",
-];
-
-/// Has them loaded.
+/// Has them loaded. What they need in turn, PID 1 knows.
 ///
 /// # Errors
 /// PID 1 is there and cannot be asked.
 pub fn load() -> Result<(), String> {
-    load_these(&NEEDED)
+    load_these(&CONTAINERS)
 }
 
 /// Has others loaded.

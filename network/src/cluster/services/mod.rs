@@ -37,9 +37,6 @@ use std::net::IpAddr;
 use sys::cause::cause;
 use table::{Kind, Map, TABLE};
 
-/// What the kernel needs beside what containers' networks do.
-const MODULES: [&str; 3] = ["nf_conntrack_netlink", "nft_numgen", "nft_reject_inet"];
-
 /// What has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -253,7 +250,9 @@ impl Services {
         if self.known {
             return Ok(None);
         }
-        modules::load().and_then(|()| modules::load_these(&MODULES)).map_err(io::Error::other)?;
+        modules::load()
+            .and_then(|()| modules::load_these(&spec::modules::SERVICES))
+            .map_err(io::Error::other)?;
         tracking::make_room();
         kernel::read()
     }
