@@ -234,10 +234,16 @@ impl Monitor {
         let cell = &self.cells[index];
         let own = cell.container.as_ref();
         let terminal = own.is_some_and(|own| own.tty);
-        if pipes.len() > 2 {
-            self.sinks.extend(pipes.pop().map(|sink| (index, sink)));
+        let sink = if pipes.len() > 2 {
+            pipes.pop()
         } else if terminal {
-            self.sinks.extend(pipes.first().and_then(|master| Some((index, master.try_clone().ok()?))));
+            pipes.first().and_then(|master| master.try_clone().ok())
+        } else {
+            None
+        };
+        // Of one that has ended only the output is still wanted.
+        if cell.observed.state != State::Ended {
+            self.sinks.extend(sink.map(|sink| (index, sink)));
         }
         let (limit, console) = own.map_or((u64::MAX, false), |own| (own.log_size.0, own.console));
         if let Some(path) = cell.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.log.as_ref())
@@ -266,7 +272,6 @@ impl Monitor {
             let _ = self.poller.remove(pipe);
         }
         self.outputs.detach(index);
-        self.close_input(index);
         self.consoles.remove(&index);
         let cell = &self.cells[index];
         if let Some(keeper) = &self.keeper {

@@ -30,8 +30,13 @@ impl Monitor {
             Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_))
         );
         cell.ends += u64::from(failed);
+        let ended = before.state != State::Ended && cell.observed.state == State::Ended;
         if let Err(error) = record::write(&place::folder(&cell.key), &cell.observed) {
             self.console.say(&format!("{}: write its record: {}", cell.name, cause(&error)));
+        }
+        if ended {
+            // From here on whoever types means the next instance.
+            self.close_input(index);
         }
         let cell = &self.cells[index];
         if let Some(line) = life::line(event, &before, &cell.observed, restart, up) {

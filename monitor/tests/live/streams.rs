@@ -85,6 +85,21 @@ fn input_ends_with_its_first_client_however_that_leaves() {
 }
 
 #[test]
+fn what_is_typed_while_an_instance_is_cleared_away_is_for_the_next() {
+    let node = Node::boot();
+    node.create_with_input("in", busybox("cat; exit 5"));
+    for words in ["one\n", "two\n", "three\n"] {
+        let mut client = Client::ask(&attach("in", true)).unwrap();
+        client.write(Kind::Input, words.as_bytes()).unwrap();
+        client.until(&mut Said::default(), words);
+        client.say(&Request::InputEnded).unwrap();
+        // Said when it has ended, before it is cleared away.
+        let end = client.follow().end;
+        assert!(matches!(end, Some(Reply::Exited { status: 5, .. })), "{end:?}");
+    }
+}
+
+#[test]
 fn input_of_what_runs_by_itself_stays_open() {
     let node = Node::boot();
     let mut container = busybox("cat");
