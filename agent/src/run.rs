@@ -7,6 +7,7 @@ use crate::image::Images;
 use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
+use crate::node::roads::Roads;
 use crate::node::{facts, lease, report};
 use crate::pod::cgroup;
 use crate::policies::Isolation;
@@ -26,10 +27,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-/// Between two looks for an address.
+/// How often an address is looked for although the kernel tells of no change.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often it is looked at whether the node still has its address.
+/// How often it is looked at whether the node still has its address although the kernel tells of no change.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// How often the images are looked at.
@@ -56,7 +57,8 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         say(format_args!("{reason}"));
     }
     let host = host(&server);
-    let address = address(&host).await;
+    let roads = Roads::watch()?;
+    let address = address(&host, &roads).await;
     let hostname = node.hostname.map(|name| name.to_string());
     let name = name(&identity, hostname.as_deref())?;
     let machine = facts::machine(&machine_id(&identity)?);
@@ -123,7 +125,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     };
     tokio::select! {
         () = all => Ok(()),
-        new = moved(&host, address), if follows => {
+        new = moved(&host, address, &roads), if follows => {
             Err(format!("this node's address is {new} by now, in place of {address}: all begins anew with it"))
         }
     }
@@ -153,20 +155,20 @@ fn host(server: &str) -> String {
 }
 
 /// The address of this node, once there is a way to the API server.
-async fn address(host: &str) -> IpAddr {
+async fn address(host: &str, roads: &Roads) -> IpAddr {
     let mut trouble = Trouble::default();
     loop {
         if let Some(address) = trouble.of("wait for the network", facts::address_towards(host)) {
             return address;
         }
-        sleep(PAUSE).await;
+        roads.changed(PAUSE).await;
     }
 }
 
 /// Returns once the node has no longer the address that it is known by, but another: that one.
-async fn moved(host: &str, known: IpAddr) -> IpAddr {
+async fn moved(host: &str, known: IpAddr, roads: &Roads) -> IpAddr {
     loop {
-        sleep(LOOK).await;
+        roads.changed(LOOK).await;
         if is_own(known) {
             continue;
         }
@@ -219,8 +221,9 @@ mod tests {
     async fn a_node_follows_its_address_when_that_is_gone() {
         let (own, another) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
         assert!(is_own(own) && !is_own(another));
-        assert_eq!(moved("127.0.0.1:1", another).await, own);
-        let stays = tokio::time::timeout(LOOK * 3, moved("127.0.0.1:1", own));
+        let roads = Roads::watch().unwrap();
+        assert_eq!(moved("127.0.0.1:1", another, &roads).await, own);
+        let stays = tokio::time::timeout(LOOK * 3, moved("127.0.0.1:1", own, &roads));
         assert!(stays.await.is_err());
     }
 

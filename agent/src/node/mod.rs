@@ -10,3 +10,4 @@ pub mod local_storage;
 pub mod object;
 pub mod report;
 pub mod rival;
+pub mod roads;
