@@ -6,9 +6,9 @@
 //! comes the file that took its place. Whoever reads lines and is a whole log behind misses what lies
 //! between; for who reads the program's bytes its output is held up before ([`Follower::behind`]).
 
-use crate::log::{Stream, predecessor};
+use crate::log::{self, Stream, predecessor};
 use spec::timestamp::rfc3339;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub enum Read {
 
 /// The end of a log as it is now.
 pub fn end(path: &Path) -> Place {
-    fs::metadata(path)
+    log::look(path)
         .map_or(Place { file: 0, offset: 0 }, |now| Place { file: number(&now), offset: now.len() })
 }
 
@@ -88,12 +88,12 @@ impl Follower {
     pub fn new(path: PathBuf, from: Option<Place>, shape: Shape) -> Self {
         let before = predecessor(&path);
         let at = |path: &Path, place: Place| {
-            let file = File::open(path).ok()?;
+            let file = log::open(path).ok()?;
             (number(&file.metadata().ok()?) == place.file).then_some((Some(file), place))
         };
         let found = from.and_then(|place| at(&path, place).or_else(|| at(&before, place)));
         let first = || {
-            let file = File::open(&before).or_else(|_| File::open(&path)).ok()?;
+            let file = log::open(&before).or_else(|_| log::open(&path)).ok()?;
             Some((number(&file.metadata().ok()?), file))
         };
         let waits = from.is_some_and(|place| place.file == 0);
@@ -116,7 +116,7 @@ impl Follower {
     pub fn tail(path: PathBuf, lines: u64, shape: Shape) -> io::Result<Self> {
         let mut left = lines;
         for file in [path.clone(), predecessor(&path)] {
-            let Ok(open) = File::open(&file) else { continue };
+            let Ok(open) = log::open(&file) else { continue };
             let now = open.metadata()?;
             let offset = back(&open, now.len(), &mut left)?;
             if left == 0 {
@@ -157,7 +157,7 @@ impl Follower {
 
     /// Bytes of the log that it has not read.
     pub fn behind(&self) -> u64 {
-        let look = |path: &Path| fs::metadata(path).map_or((0, 0), |now| (number(&now), now.len()));
+        let look = |path: &Path| log::look(path).map_or((0, 0), |now| (number(&now), now.len()));
         let [before, now] = [look(&predecessor(&self.path)), look(&self.path)];
         let length = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |own| own.len());
         let after = match self.place.file {
@@ -184,7 +184,7 @@ impl Follower {
 
     /// Goes to the file that took the place of the one at hand.
     fn next_file(&mut self) -> io::Result<bool> {
-        let look = |path: &Path| fs::metadata(path).map_or(0, |now| number(&now));
+        let look = |path: &Path| log::look(path).map_or(0, |now| number(&now));
         let before = predecessor(&self.path);
         let (now, old) = (look(&self.path), look(&before));
         if now == self.place.file || now == 0 {
@@ -199,7 +199,7 @@ impl Follower {
         }
         let next =
             if old == self.place.file || old == 0 || self.file.is_none() { &self.path } else { &before };
-        let file = File::open(next)?;
+        let file = log::open(next)?;
         self.place = Place { file: number(&file.metadata()?), offset: 0 };
         self.file = Some(file);
         Ok(true)
@@ -292,6 +292,7 @@ fn is_finished(line: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::log::LogFile;
+    use std::fs;
 
     struct World {
         folder: PathBuf,

@@ -35,6 +35,7 @@
 //! Every file that is read again is replaced by one rename, so it is the old
 //! one or the new one whenever the monitor is killed.
 
+use crate::log;
 use spec::node::Name;
 use spec::paths;
 use std::fs;
@@ -130,10 +131,11 @@ pub fn layers() -> PathBuf {
     paths::LAYERS.into()
 }
 
-/// A container's log: where the entry in the folder of all logs leads, or that itself.
+/// A container's log: where the entry in the folder of all logs leads, or that itself. Whoever looks after logs may
+/// have put the entry there, so it leads to logs alone.
 pub fn log(name: &Name) -> PathBuf {
     let entry = log_entry(name);
-    std::fs::read_link(&entry).unwrap_or(entry)
+    std::fs::read_link(&entry).ok().filter(|path| path.starts_with(log::ROOT)).unwrap_or(entry)
 }
 
 /// A container's entry in the folder of all logs: its log, or a link to where somebody else wants it.
@@ -144,8 +146,11 @@ pub fn log_entry(name: &Name) -> PathBuf {
 /// Has a container's log lie there from now on, unless it lies somewhere already.
 ///
 /// # Errors
-/// Those of mkdir(2) and symlink(2).
+/// Those of mkdir(2) and symlink(2); it is not among the node's logs.
 pub fn put_log(name: &Name, path: &Path) -> io::Result<()> {
+    if !path.starts_with(log::ROOT) {
+        return Err(io::Error::other(format!("it is not below {}", log::ROOT)));
+    }
     let entry = log_entry(name);
     if entry.symlink_metadata().is_ok() {
         return Ok(());

@@ -5,12 +5,19 @@
 //! lies in two files; one that alone is larger than the limit gets a file of its
 //! own. A file that somebody else has removed or shortened is made anew or gone
 //! on with.
+//!
+//! Containers that look after logs may write below [`ROOT`]. So no link is followed there, and what is no
+//! regular file is not opened: the monitor waits for no pipe and writes to nobody else's file.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use sys::regular::Folder;
+
+/// Where all logs lie.
+pub const ROOT: &str = "/var/log";
 
 /// A container's log.
 #[derive(Debug)]
@@ -28,6 +35,12 @@ impl LogFile {
         Self { path, limit, file: None, missing: 0 }
     }
 
+    /// One that is open.
+    #[cfg(test)]
+    pub fn opened(path: PathBuf, limit: u64, file: File) -> Self {
+        Self { path, limit, file: Some(file), missing: 0 }
+    }
+
     /// Makes ready for a batch of this many bytes, and says at which offset it
     /// will begin.
     pub fn prepare(&mut self, length: usize) -> io::Result<u64> {
@@ -39,7 +52,8 @@ impl LogFile {
         if now.len() == 0 || now.len() + length as u64 <= self.limit {
             return Ok(now.len());
         }
-        fs::rename(&self.path, predecessor(&self.path))?;
+        let folder = Folder::of(&self.path, Path::new(ROOT))?;
+        folder.rename(name(&self.path), name(&predecessor(&self.path)))?;
         self.file = None;
         Ok(self.file()?.metadata()?.len())
     }
@@ -58,10 +72,8 @@ impl LogFile {
 
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            self.file = Some(OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?);
+            let folder = Folder::make(&self.path, Path::new(ROOT))?;
+            self.file = Some(folder.open_or_make(name(&self.path), 0o640)?);
         }
         // The line above has just put it there.
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -87,4 +99,68 @@ pub fn predecessor(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".1");
     PathBuf::from(name)
+}
+
+/// Opens a file of a log, to read it.
+///
+/// # Errors
+/// As openat2(2) has them; it is no regular file, or there is a link on the way below [`ROOT`].
+pub fn open(path: &Path) -> io::Result<File> {
+    Folder::of(path, Path::new(ROOT))?.open(name(path), File::options().read(true))
+}
+
+/// What is known of a file of a log.
+///
+/// # Errors
+/// As openat2(2) has them.
+pub fn look(path: &Path) -> io::Result<Metadata> {
+    Folder::of(path, Path::new(ROOT))?.find(name(path))?.metadata()
+}
+
+/// Removes a file of a log; that there is none is no error.
+///
+/// # Errors
+/// As openat2(2) and unlinkat(2) have them.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match Folder::of(path, Path::new(ROOT)).and_then(|folder| folder.remove(name(path))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_put_in_a_logs_place_is_neither_waited_for_nor_written_to() {
+        let base = std::env::temp_dir().join(format!("skerry-log-place-{}", std::process::id()));
+        fs::create_dir_all(base.join("logs")).unwrap();
+        fs::write(base.join("other"), "other").unwrap();
+        nix::unistd::mkfifo(&base.join("logs/pipe.log"), Mode::S_IRWXU).unwrap();
+        symlink(base.join("other"), base.join("logs/link.log")).unwrap();
+        symlink(base.join("new"), base.join("logs/dangling.log")).unwrap();
+        for file in ["pipe.log", "link.log", "dangling.log"] {
+            let path = base.join("logs").join(file);
+            let (done, result) = channel();
+            let at = path.clone();
+            std::thread::spawn(move || done.send((LogFile::new(at.clone(), 99).prepare(9), open(&at))));
+            let (prepared, opened) = result.recv_timeout(Duration::from_secs(5)).expect("it waits");
+            assert!(prepared.is_err() && opened.is_err(), "{file}");
+            remove(&path).unwrap();
+            assert_eq!(LogFile::new(path, 99).prepare(9).unwrap(), 0, "once it is gone");
+        }
+        assert_eq!(fs::read(base.join("other")).unwrap(), b"other");
+        assert!(!base.join("new").exists());
+        fs::remove_dir_all(base).unwrap();
+    }
 }

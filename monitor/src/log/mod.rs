@@ -58,7 +58,7 @@ mod file;
 
 pub use cri::Stream;
 pub use desk::{Desk, Note, Outcome, Source, pipe};
-pub use file::{LogFile, predecessor};
+pub use file::{LogFile, ROOT, look, open, predecessor, remove};
 
 use std::time::Duration;
 

@@ -7,14 +7,13 @@ use super::waiting::What;
 use crate::cells::Cell;
 use crate::definition::{self, Definition};
 use crate::life::{Event, State, Time};
-use crate::log::predecessor;
+use crate::log::{self, predecessor};
 use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
 use spec::monitor::{Code, Create, Failure, Reply};
 use spec::node::{ContainerNetwork, Name, Restart};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::time::Duration;
 use sys::cause::cause;
 
@@ -310,12 +309,7 @@ impl Monitor {
 fn remove_logs(key: &Name) -> Result<(), String> {
     let log = place::log(key);
     for path in [predecessor(&log), log, place::log_entry(key)] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(format!("remove {}: {}", path.display(), cause(&error)));
-            }
-            _ => {}
-        }
+        log::remove(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))?;
     }
     Ok(())
 }

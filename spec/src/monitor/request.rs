@@ -195,7 +195,7 @@ pub struct Sandbox {
     pub strict_groups: bool,
     /// Files of its cgroup and what is written to them (`unified` of the OCI specification).
     pub unified: BTreeMap<String, String>,
-    /// Where its log is, in place of the monitor's own folder; an absolute path whose folder is made.
+    /// Where its log is, in place of the monitor's own folder; a path below `/var/log` whose folder is made.
     pub log: Option<PathBuf>,
 }
 

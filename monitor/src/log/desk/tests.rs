@@ -208,7 +208,9 @@ fn a_full_pipe_of_long_lines_comes_through() {
 fn a_log_that_cannot_be_written_drops_whole_batches_and_says_so() {
     let mut world = World::new("no-space");
     let mut desk = world.start();
-    let mut full = LogFile::new("/dev/full".into(), 1 << 20);
+    let path = std::path::PathBuf::from("/dev/full");
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    let mut full = LogFile::opened(path, 1 << 20, file);
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         world.container.write_all(b"lost\n").unwrap();
