@@ -260,15 +260,19 @@ fn put_aside_before() -> Vec<PathBuf> {
     fs::read_dir(place::old()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// Removes what was put aside.
+/// Removes what was put aside. What cannot be removed keeps nothing else.
 ///
 /// # Errors
-/// What cannot be removed, in words.
+/// What that is, in words.
 pub fn remove_old() -> Result<(), String> {
-    for path in put_aside_before() {
-        fs::remove_dir_all(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))?;
-    }
-    Ok(())
+    let remove = |path: PathBuf| match sys::tree::remove(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Some(format!("remove {}: {}", path.display(), cause(&error)))
+        }
+        _ => None,
+    };
+    let faults: Vec<String> = put_aside_before().into_iter().filter_map(remove).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
 #[cfg(test)]

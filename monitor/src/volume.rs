@@ -91,7 +91,7 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
     if data.exists() {
         return Ok(());
     }
-    match fs::remove_dir_all(&new) {
+    match sys::tree::remove(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir_all(&new)?,
     }

@@ -17,7 +17,6 @@ use spec::timestamp::rfc3339;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const COLUMNS: [(&str, &str); 3] = [("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("USED BY", "UsedBy")];
@@ -114,7 +113,7 @@ fn take_away(name: &Name, users: &Users) -> Result<()> {
         return Err(Error::new(format!("volume {name}: {words} {} made with it", use_it(users))));
     }
     let (folder, aside) = (Path::new(VOLUMES).join(&**name), Path::new(VOLUMES).join(format!(".{name}")));
-    let gone = |path: &PathBuf| match fs::remove_dir_all(path) {
+    let gone = |path: &PathBuf| match sys::tree::remove(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     };
@@ -190,13 +189,9 @@ fn object(name: &Name, users: &Users) -> Value {
 
 /// Bytes of a folder and all in it.
 fn size(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size(&entry.path()),
-        Ok(about) => about.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(of).sum()
+    let mut blocks = 0;
+    sys::tree::walk(folder, |about| blocks += about.st_blocks.unsigned_abs());
+    blocks * 512
 }
 
 /// `--filter`: of each key, one value must fit.
