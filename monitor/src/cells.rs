@@ -58,6 +58,11 @@ pub struct Mending {
 }
 
 impl Cell {
+    /// The first of the node's IDs that are its own users and groups, if it has some.
+    pub fn users(&self) -> Option<u32> {
+        self.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.users)
+    }
+
     /// One of which nothing is known.
     pub fn new(key: Name) -> Self {
         Self {

@@ -13,12 +13,12 @@ use crate::{device, etc, place, puller, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
-use spec::bundle::ConsoleSize;
+use spec::bundle::{ConsoleSize, User};
 use spec::node::{Container, Mount, Name, Pull};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::fchown;
 use std::path::Path;
 use sys::cause::cause;
 
@@ -154,7 +154,7 @@ impl Monitor {
     fn mount(&mut self, index: usize, image: &Image) -> Result<(), String> {
         let cell = &self.cells[index];
         let (key, kept) = (&cell.key, cell.definition.is_some());
-        let users = cell.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.users);
+        let users = cell.users();
         let folder = place::folder(key);
         // Before there is anything in it to look for.
         sys::file::make_private(&folder, users)
@@ -225,12 +225,7 @@ impl Monitor {
             return Ok(None);
         }
         let user = config.process.map(|process| process.user).unwrap_or_default();
-        let first = users.unwrap_or(0);
-        let made = self.make_pipes(
-            index,
-            (first.saturating_add(user.uid), first.saturating_add(user.gid)),
-            container.stdin,
-        );
+        let made = self.make_pipes(index, on_node(&user, users), container.stdin);
         made.map(Some).map_err(|error| format!("make its pipes: {}", cause(&error)))
     }
 
@@ -258,6 +253,12 @@ impl Monitor {
         self.attach(index, vec![master]);
         Ok(())
     }
+}
+
+/// Who a user of a container is on the node; `first` is the first of the node's IDs that are its own, if it has some.
+pub(super) fn on_node(user: &User, first: Option<u32>) -> (u32, u32) {
+    let first = first.unwrap_or(0);
+    (first.saturating_add(user.uid), first.saturating_add(user.gid))
 }
 
 /// What a program gets, and the ends that stay: output, error, and the input's.
@@ -304,16 +305,10 @@ pub(super) fn read_inside(root: &Path, path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A file is looked at before it is opened, which may do something to a device, and wait for a pipe's writer.
 fn open_inside(root: &Path, path: &str) -> io::Result<File> {
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let found = File::from(openat2(&File::open(root)?, path, how)?);
-    if !found.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // Nor is it waited for who holds a lease on it.
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    File::options().read(true).custom_flags(flags).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+    sys::regular::open_found(&found, File::options().read(true))
 }
 
 /// A folder of the data disk that is to be bound into a container and is not
@@ -338,6 +333,13 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::sync::mpsc::channel;
     use std::time::Duration;
+
+    #[test]
+    fn a_user_of_a_container_with_its_own_is_another_on_the_node() {
+        let user = User { uid: 1000, gid: 5, ..User::default() };
+        assert_eq!(on_node(&user, None), (1000, 5));
+        assert_eq!(on_node(&user, Some(65_536)), (66_536, 65_541));
+    }
 
     #[test]
     fn a_pipe_in_a_files_place_counts_as_none_and_is_not_waited_for() {

@@ -2,7 +2,7 @@
 
 use super::support::{Client, Node, busybox, eventually};
 use spec::bundle;
-use spec::monitor::{Create, Health, IDS, Reply, Request, Sandbox};
+use spec::monitor::{Create, Exec, Health, IDS, Reply, Request, Sandbox};
 use spec::node::{Container, ContainerNetwork, HealthOptions, Mount, Security, Sharing};
 use spec::quantity::{Bytes, Span};
 
@@ -259,6 +259,12 @@ fn a_pods_users_are_its_own_and_files_theirs() {
     }
     assert_eq!(node.wait("plain"), 0);
     assert_eq!(node.output("plain"), "0\n");
+    // Its own pipes belong to a program of `exec`, too.
+    let line = "stat -L -c %u /proc/self/fd/1; echo out >/dev/stdout";
+    let command = ["sh", "-c", line].map(str::to_owned).into();
+    let exec = Exec { name: "a".into(), command, user: Some("7".into()), ..Exec::default() };
+    let said = Client::ask(&Request::Exec(Box::new(exec))).expect("the monitor is there").follow();
+    assert_eq!((said.text().as_str(), said.status()), ("7\nout\n", Some(0)));
     let pid = node.summary("a").status.pid.unwrap();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(status.contains(&format!("Uid:\t{first}\t")), "{status}");
