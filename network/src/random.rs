@@ -1,40 +1,42 @@
 //! Numbers for jitter and transaction identifiers: not for keys.
 
-use std::fs::File;
-use std::io::Read;
 use std::time::Duration;
 
 /// A generator that is a plain value, so that a test can fix what it yields
-/// (Vigna's xorshift64*).
+/// (Vigna's xorshift64*); on a node each number is the kernel's, for whoever sees some could tell the next.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    of_kernel: bool,
+}
 
 impl Random {
     /// Starts from a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
+        Self { state: seed | 1, of_kernel: false }
     }
 
-    /// Starts from the kernel's random numbers; from `fallback` when there are none.
+    /// The kernel's random numbers; those that start from `fallback` when there are none.
     pub fn from_kernel(fallback: u64) -> Self {
-        let mut seed = [0; 8];
-        match File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)) {
-            Ok(()) => Self::new(u64::from_ne_bytes(seed)),
-            Err(_) => Self::new(fallback),
-        }
+        Self { of_kernel: true, ..Self::new(fallback) }
     }
 
     /// Another generator, of its own.
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self { of_kernel: self.of_kernel, ..Self::new(self.next()) }
     }
 
     /// Any number.
     pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        if self.of_kernel
+            && let Ok(number) = sys::random::number()
+        {
+            return number;
+        }
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
     /// A number below `limit`, which is at least 1.
@@ -60,6 +62,16 @@ mod tests {
         let times: Vec<u128> = (0..1000).map(|_| random.around(Duration::from_secs(4)).as_millis()).collect();
         assert!(times.iter().all(|time| (3000..=5000).contains(time)));
         assert!(times.iter().min() < Some(&3100) && times.iter().max() > Some(&4900));
+    }
+
+    #[test]
+    fn the_kernels_numbers_do_not_follow_from_a_seed() {
+        let mut twins = [Random::from_kernel(7), Random::from_kernel(7)];
+        assert_ne!(twins[0].next(), twins[1].next());
+        let [mut one, mut other] = twins.map(|mut random| random.fork());
+        assert_ne!(one.next(), other.next());
+        let mut copy = one.clone();
+        assert_ne!(one.next(), copy.next());
     }
 
     #[test]

@@ -67,6 +67,17 @@ pub fn read(query: &[u8]) -> Option<Question> {
     (plain && internet).then(|| Question { name: name.to_ascii_lowercase(), kind, end: at + 4 })
 }
 
+/// Whether what came answers this query: one question, and the same, the case of its letters aside.
+pub fn answers(query: &[u8], answer: &[u8]) -> bool {
+    let Some(end) = read(query).map(|question| question.end) else { return false };
+    let (Some(asked), Some(own)) = (query.get(HEADER..end), answer.get(HEADER..end)) else { return false };
+    let name = asked.len() - 4;
+    answer[2] & 0x80 != 0
+        && answer[4..6] == [0, 1]
+        && own[..name].eq_ignore_ascii_case(&asked[..name])
+        && own[name..] == asked[name..]
+}
+
 /// The answer to a query that holds these addresses; what does not fit is left out,
 /// and the client told to ask by TCP.
 pub fn addresses(query: &[u8], question: &Question, list: &[IpAddr], by_tcp: bool) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Questions that other servers answer: handed on under a number of ours, from a
 //! socket each, to one server after the other until one answers.
 
-use super::message::{Code, nothing};
+use super::message::{Code, answers, nothing};
 use super::open;
 use super::wanted::Place;
 use crate::random::Random;
@@ -67,7 +67,7 @@ impl Pending {
         let Some(socket) = &self.socket else { return Ok(None) };
         let length = socket.recv(buffer)?;
         let mut answer = buffer[..length].to_vec();
-        let ours = length > 12 && answer[..2] == self.number && answer[2] & 0x80 != 0;
+        let ours = answer.starts_with(&self.number) && answers(&self.query, &answer);
         if ours {
             answer[..2].copy_from_slice(&self.query[..2]);
         }
@@ -77,5 +77,40 @@ impl Pending {
     /// What the client gets when nobody answers.
     pub fn failure(&self) -> Option<Vec<u8>> {
         nothing(&self.query, Code::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Record, question};
+    use spec::network::Protocol;
+
+    #[test]
+    fn an_answer_is_one_to_the_question_that_was_asked() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let place = Place { protocol: Protocol::Udp, address: "127.0.0.1:53".parse().unwrap() };
+        let query = question(7, "a.example", Record::A).unwrap();
+        let client = "127.0.0.1:9".parse().unwrap();
+        let mut pending = Pending::new(place, client, query.clone(), &mut Random::new(3));
+        assert!(pending.next_server(&[server.local_addr().unwrap()], Duration::ZERO));
+        let mut buffer = [0; 512];
+        let (length, from) = server.recv_from(&mut buffer).unwrap();
+        let asked = buffer[..length].to_vec();
+        let answered = |number: &[u8], name: &str, kind: Record, bits: u8| {
+            let mut answer = question(0, name, kind).unwrap();
+            answer[..2].copy_from_slice(number);
+            answer[2] |= bits;
+            server.send_to(&answer, from).unwrap();
+            pending.answer(&mut [0; 512]).unwrap().map(|answer| answer[..2].to_vec())
+        };
+        let number = &asked[..2];
+        assert_eq!(answered(number, "b.example", Record::A, 0x80), None, "another name");
+        assert_eq!(answered(number, "a.example", Record::Aaaa, 0x80), None, "another type");
+        assert_eq!(answered(number, "a.example", Record::A, 0), None, "a question");
+        assert_eq!(answered(&[!number[0], number[1]], "a.example", Record::A, 0x80), None, "another number");
+        assert_eq!(answered(number, "A.eXample", Record::A, 0x80), Some(query[..2].to_vec()));
+        server.send_to(&asked[..3], from).unwrap();
+        assert_eq!(pending.answer(&mut [0; 512]).unwrap(), None, "a piece");
     }
 }
