@@ -236,7 +236,7 @@ pub struct Cp {
     pub source: String,
     /// CONTAINER:PATH, a path of this machine, or - for a tar archive on standard output
     pub target: String,
-    /// Owners and groups as they are
+    /// Owners and groups as they are; from a container also devices and set-user-ID bits
     #[arg(short, long)]
     pub archive: bool,
     /// Follow a symbolic link in the source

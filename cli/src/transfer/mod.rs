@@ -200,6 +200,37 @@ mod tests {
     }
 
     #[test]
+    fn what_only_root_may_make_here_comes_when_it_is_asked_for() {
+        let folder = Folder::new("devices");
+        let mut bytes = Vec::new();
+        let mut archive = tar::Builder::new(&mut bytes);
+        let mut entry = |name: &str, kind: tar::EntryType, mode: u32| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(mode);
+            header.set_size(0);
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+            archive.append_data(&mut header, name, std::io::empty()).unwrap();
+        };
+        entry("null", tar::EntryType::Char, 0o666);
+        entry("program", tar::EntryType::Regular, 0o6755);
+        archive.finish().unwrap();
+        drop(archive);
+        let brought = |links, archive| {
+            unpack(&target(&folder.0.join("to"), links).unwrap(), archive, &bytes[..]).unwrap();
+            let mode = fs::metadata(folder.0.join("to/program")).unwrap().mode() & 0o7777;
+            (folder.0.join("to/null").exists(), mode)
+        };
+        assert_eq!(brought(Links::Nobodys, false), (false, 0o755));
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(brought(Links::Its, false), (true, 0o6755));
+            assert_eq!(brought(Links::Nobodys, false), (false, 0o755), "the one before is replaced");
+            assert_eq!(brought(Links::Nobodys, true), (true, 0o6755));
+        }
+    }
+
+    #[test]
     fn owners_are_kept_when_they_are_asked_for() {
         let folder = Folder::new("owners");
         if !nix::unistd::geteuid().is_root() {

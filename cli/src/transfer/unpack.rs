@@ -70,7 +70,8 @@ fn led(path: &Path) -> PathBuf {
     path
 }
 
-/// Takes everything out of an archive. Owners are root's, or with `archive` as they were.
+/// Takes everything out of an archive. Owners are root's, or with `archive` as they were. On this machine devices and what lets
+/// others act in a file's name come with `archive` alone: a container makes them as it likes, and cannot use them itself.
 ///
 /// # Errors
 /// Which entry cannot be written, or leads out.
@@ -148,6 +149,11 @@ impl<'t> Place<'t> {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(error) => return Err(error.into()),
         }
+        if self.is_withheld(entry) {
+            let path = self.target.folder.join(name);
+            eprintln!("skerry: {}: a device, which --archive brings", path.display());
+            return Ok(());
+        }
         match entry.kind {
             Kind::File => {
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
@@ -215,13 +221,20 @@ impl<'t> Place<'t> {
         Ok(futimens(file, &TimeSpec::UTIME_OMIT, &time(entry))?)
     }
 
-    /// Where the owner becomes root, what it let others do in its name is not done in root's.
+    /// A device would be for all who may open it here.
+    fn is_withheld(&self, entry: &Entry) -> bool {
+        let is_device = matches!(entry.kind, Kind::Device(Device::Character(..) | Device::Block(..)));
+        is_device && self.target.links == Links::Nobodys && !self.archive
+    }
+
+    /// Where the owner becomes root, or this machine's root, what it let others do in its name is not done in root's.
     fn mode(&self, entry: &Entry) -> u32 {
         let mut mode = u32::from(entry.mode);
-        if !self.archive && entry.uid != 0 {
+        let here = self.target.links == Links::Nobodys;
+        if !self.archive && (here || entry.uid != 0) {
             mode &= !libc::S_ISUID;
         }
-        if !self.archive && entry.gid != 0 {
+        if !self.archive && (here || entry.gid != 0) {
             mode &= !libc::S_ISGID;
         }
         mode
