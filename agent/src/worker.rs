@@ -270,7 +270,7 @@ impl Worker {
         let pod = self.reporter.remember(pod);
         let sandbox = sandbox::find(&pod);
         self.reconsider(&wanted.pod);
-        self.read_messages(&pod, &containers);
+        self.read_messages(&pod, &containers).await;
         self.learn_users(&containers).await;
         self.tell_addresses(&pod, sandbox.as_ref());
         self.look(&pod, sandbox.as_ref(), &containers, ending.is_some());

@@ -11,6 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
+use sys::regular::open_found;
 use tokio::task::spawn_blocking;
 
 /// Where they are.
@@ -73,7 +74,7 @@ fn find(root: &Path, name: &str) -> io::Result<Found> {
     }
     let metadata = file.metadata()?;
     if metadata.is_file() {
-        return Ok(Found::File(File::open(at)?, metadata.len()));
+        return Ok(Found::File(open_found(&file, File::options().read(true))?, metadata.len()));
     }
     if !metadata.is_dir() {
         return Err(io::ErrorKind::PermissionDenied.into());

@@ -372,12 +372,13 @@ impl Worker {
     }
 
     /// Takes the last words of containers that have ended.
-    pub(super) fn read_messages(&mut self, pod: &Pod, containers: &Containers) {
+    pub(super) async fn read_messages(&mut self, pod: &Arc<Pod>, containers: &Containers) {
         self.messages.retain(|id, _| containers.all().any(|one| one.id == *id));
         for one in containers.all().filter(|one| one.has_ended()) {
             if !self.messages.contains_key(&one.id) {
-                let message = logs::last_word(pod, &self.uid, one);
-                self.messages.insert(one.id.clone(), message);
+                let (pod, uid, ended) = (pod.clone(), self.uid.clone(), one.clone());
+                let read = spawn_blocking(move || logs::last_word(&pod, &uid, &ended));
+                self.messages.insert(one.id.clone(), read.await.unwrap_or_default());
             }
         }
     }

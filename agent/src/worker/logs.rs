@@ -34,7 +34,8 @@ const LONGEST: usize = 4096;
 const FROM_LOG: usize = 2048;
 const ENTRIES: u64 = 80;
 
-/// What a container says when it ends: the file that it may write, or the end of its log when it has failed.
+/// What a container says when it ends: the file that it may write, or the end of its log when it has failed. It is read
+/// from the disk.
 pub(super) fn last_word(pod: &Pod, uid: &str, ended: &Instance) -> String {
     let Some((_, own)) = container(pod, &ended.container) else { return String::new() };
     let file = place::termination(uid, &ended.container, ended.attempt);
@@ -46,9 +47,9 @@ pub(super) fn last_word(pod: &Pod, uid: &str, ended: &Instance) -> String {
     from_log(&place::log(pod, &ended.container, ended.attempt))
 }
 
-/// The end of a file that a container may have made as long as it likes.
+/// The end of a file that a container may have made as long as it likes, and holds a lease on perhaps.
 fn written(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = sys::regular::open(path, File::options().read(true))?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(with_margin(LONGEST) as u64)))?;
     let mut bytes = Vec::new();
@@ -113,6 +114,10 @@ mod tests {
     fn the_end_of_what_a_container_has_written_is_the_last_word() {
         let read = |path: &Path| text(&written(path).unwrap(), LONGEST);
         assert_eq!(in_file("short", b"why", read), "why");
+        let pipe = std::env::temp_dir().join(format!("skerry-last-pipe-{}", std::process::id()));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(written(&pipe).is_err(), "nobody waits for its other end");
+        fs::remove_file(&pipe).unwrap();
         assert_eq!(in_file("long", &[&[b'x'; 9000][..], b"why"].concat(), read), "x".repeat(4093) + "why");
     }
 }

@@ -7,11 +7,19 @@
 //! ```
 //!
 //! What is open is followed by its inode: it is read to its end when it has been renamed.
+//!
+//! Pods that look after logs may write below [`ROOT`]. So no link is followed there, and what is no regular file is
+//! not opened.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use sys::regular::Folder;
+
+/// Where all logs lie.
+const ROOT: &str = "/var/log";
 
 /// Bytes that are read at once.
 const PIECE: usize = 32 * 1024;
@@ -33,20 +41,25 @@ struct Open {
     offset: u64,
 }
 
-/// What there is of a log, oldest first.
-fn chain(path: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    if let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let rotated = entries.filter(|entry| {
-            let own = entry.file_name();
-            let rest = own.to_str().and_then(|own| own.strip_prefix(name)?.strip_prefix('.'));
-            rest.is_some_and(|rest| !rest.ends_with("gz") && !rest.ends_with("tmp"))
-        });
-        files.extend(rotated.map(|entry| entry.path()));
+/// The folder of a log, if it is there.
+fn folder(path: &Path) -> io::Result<Option<Folder>> {
+    match Folder::of(path, Path::new(ROOT)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
+}
+
+/// The names of what there is of a log in its folder, oldest first.
+fn chain(folder: &Folder, name: &OsStr) -> Vec<OsString> {
+    let is_rotated = |own: &OsString| {
+        let rest =
+            own.to_str().zip(name.to_str()).and_then(|(own, name)| own.strip_prefix(name)?.strip_prefix('.'));
+        rest.is_some_and(|rest| !rest.ends_with("gz") && !rest.ends_with("tmp"))
+    };
+    let entries = folder.list().into_iter().flatten().flatten();
+    let mut files: Vec<OsString> = entries.map(|entry| entry.file_name()).filter(is_rotated).collect();
     files.sort();
-    files.push(path.to_owned());
+    files.push(name.to_owned());
     files
 }
 
@@ -56,16 +69,15 @@ impl Reader {
     /// # Errors
     /// Those of reading a file.
     pub fn new(path: &Path, tail: Option<u64>) -> io::Result<Self> {
-        // A link names the log; its files lie beside one another where it points to.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let files = chain(&path);
-        let mut reader = Self { path, open: None };
+        let mut reader = Self { path: path.to_owned(), open: None };
+        let Some(folder) = folder(path)? else { return Ok(reader) };
+        let files = chain(&folder, name(path));
         let Some(mut left) = tail else {
-            reader.open = files.iter().find_map(|file| Open::at(file, 0).ok());
+            reader.open = files.iter().find_map(|file| Open::at(&folder, file).ok());
             return Ok(reader);
         };
         for file in files.iter().rev() {
-            let Ok(mut open) = Open::at(file, 0) else { continue };
+            let Ok(mut open) = Open::at(&folder, file) else { continue };
             open.offset = back(&open.file, &mut left)?;
             reader.open = Some(open);
             if left == 0 {
@@ -75,7 +87,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Where it is, through all links: for who watches it.
+    /// Where it is: for who watches it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -102,14 +114,18 @@ impl Reader {
     /// Goes on to the next file, if there is one.
     fn step(&mut self) -> io::Result<bool> {
         let inode = self.open.as_ref().map(|open| open.inode);
-        let is_open = |file: &Path| fs::metadata(file).is_ok_and(|now| Some(now.ino()) == inode);
-        if is_open(&self.path) {
+        let Some(folder) = folder(&self.path)? else { return Ok(false) };
+        let is_open = |file: &OsStr| {
+            let now = folder.find(file).and_then(|found| found.metadata());
+            now.is_ok_and(|now| Some(now.ino()) == inode)
+        };
+        if is_open(name(&self.path)) {
             return Ok(false);
         }
-        let files = chain(&self.path);
+        let files = chain(&folder, name(&self.path));
         // Who is more rotations behind than there are files goes on with the oldest.
         let next = files.iter().position(|file| is_open(file)).map_or(0, |place| place + 1);
-        let Some(mut open) = files.iter().skip(next).find_map(|file| Open::at(file, 0).ok()) else {
+        let Some(open) = files.iter().skip(next).find_map(|file| Open::at(&folder, file).ok()) else {
             return Ok(false);
         };
         // What was written between the last reading and the renaming is read first.
@@ -120,17 +136,16 @@ impl Reader {
                 return Ok(true);
             }
         }
-        open.offset = 0;
         self.open = Some(open);
         Ok(true)
     }
 }
 
 impl Open {
-    fn at(path: &Path, offset: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
+    fn at(folder: &Folder, name: &OsStr) -> io::Result<Self> {
+        let file = folder.open(name, File::options().read(true))?;
         let inode = file.metadata()?.ino();
-        Ok(Self { file, inode, offset })
+        Ok(Self { file, inode, offset: 0 })
     }
 
     fn read(&mut self) -> io::Result<Vec<u8>> {
@@ -154,6 +169,10 @@ impl Open {
             return Ok(bytes);
         }
     }
+}
+
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 fn full_read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -193,6 +212,7 @@ fn back(file: &File, left: &mut u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write;
 
     struct Folder(PathBuf);
@@ -246,8 +266,23 @@ mod tests {
             let got = all(&mut Reader::new(&path, Some(tail.into())).unwrap());
             assert_eq!(got, Vec::from_iter(5010_u32.saturating_sub(tail)..5010), "the last {tail}");
         }
-        std::os::unix::fs::symlink(&path, folder.0.join("link")).unwrap();
-        assert_eq!(all(&mut Reader::new(&folder.0.join("link"), Some(12)).unwrap()).len(), 12);
+    }
+
+    #[test]
+    fn what_is_put_in_a_logs_place_is_neither_waited_for_nor_read() {
+        let folder = Folder::new("place");
+        nix::unistd::mkfifo(&folder.0.join("0.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        folder.write("0.log.1", 0..3);
+        folder.write("secret", 90..92);
+        std::os::unix::fs::symlink("secret", folder.0.join("0.log.2")).unwrap();
+        let path = folder.0.join("0.log");
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let read = |tail| all(&mut Reader::new(&path, tail).unwrap());
+            done.send((read(None), read(Some(9)))).unwrap();
+        });
+        let read = result.recv_timeout(std::time::Duration::from_secs(5)).expect("it waits");
+        assert_eq!(read, (vec![0, 1, 2], vec![0, 1, 2]));
     }
 
     #[test]
