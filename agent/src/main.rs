@@ -48,5 +48,8 @@ fn serve(node: config::Node) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().map_err(|error| format!("start: {error}"))?;
-    runtime.block_on(run::run(node))
+    let outcome = runtime.block_on(run::run(node));
+    // What is being removed, or waits for a server, goes on with the next agent.
+    runtime.shutdown_background();
+    outcome
 }

@@ -26,6 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sys::cause::cause;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
 /// The network's verbs.
 const NETWORK: &str = "/sbin/skerry-network";
@@ -97,7 +98,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
         queues: users.map(|_| folder.join("mqueue")),
     };
     // Only a thread's own namespaces are changed, and it ends.
-    tokio::task::spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
+    spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let id = format!("{:x}", now.as_nanos());
@@ -126,14 +127,23 @@ pub async fn remove(pod: &Pod) -> Result<(), String> {
     processes::end(pod).await?;
     cgroup::remove(&uid)?;
     unmount_below(&folder)?;
-    fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
+    spawn_blocking(move || remove_folder(&folder)).await.map_err(|error| error.to_string())?
 }
 
-/// Takes away what a pod has on the disk, once nothing of it runs.
+/// Takes away what a pod has on the disk, once nothing of it runs. That may be much, and takes its time.
 ///
 /// # Errors
 /// What is left, and why, in words.
-pub fn remove_files(uid: &str) -> Result<(), String> {
+pub async fn remove_files(pod: &Pod, uid: &str) -> Result<(), String> {
+    let (uid, logs) = (uid.to_owned(), place::logs(pod));
+    let remove = move || {
+        remove_pod(&uid)?;
+        remove_folder(&logs)
+    };
+    spawn_blocking(remove).await.map_err(|error| error.to_string())?
+}
+
+fn remove_pod(uid: &str) -> Result<(), String> {
     let folder = place::pod(uid);
     if !folder.exists() {
         return Ok(());
@@ -144,7 +154,14 @@ pub fn remove_files(uid: &str) -> Result<(), String> {
         // The records go last: an agent that comes after a kill in between finds them.
         volume::image::release()?;
     }
-    fs::remove_dir_all(&folder).map_err(|error| words("remove", &folder, &error))
+    remove_folder(&folder)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), String> {
+    match sys::tree::remove(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(words("remove", folder, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// Nothing is removed through a mount: it might be the node's own files.
@@ -166,7 +183,8 @@ fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) 
     let node = fs::read_to_string(spec::paths::RESOLV_CONF).unwrap_or_default();
     let put = |name: &str, text: String| {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|error| words("write", &path, &error))
+        // The one before it may be of containers that ended, and held by a lease of theirs: it is not opened.
+        sys::file::replace(&path, text.as_bytes()).map_err(|error| words("write", &path, &error))
     };
     let known = fs::read_to_string("/etc/hosts").ok();
     if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster, known.as_deref()) {

@@ -130,23 +130,18 @@ fn parts(folder: &Path) -> BTreeMap<String, Taken> {
 pub fn taken(path: &Path) -> Taken {
     let Ok(root) = fs::symlink_metadata(path) else { return Taken::default() };
     let mut sum = Taken { bytes: root.blocks() * 512, inodes: 1 };
-    let mut folders = if root.is_dir() { vec![path.to_owned()] } else { Vec::new() };
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(own) = entry.metadata() else { continue };
-            if own.dev() != root.dev() {
-                continue;
-            }
-            sum += Taken { bytes: own.blocks() * 512, inodes: 1 };
-            folders.extend(own.is_dir().then(|| entry.path()));
-        }
-    }
+    sys::tree::walk(path, |own| sum += Taken { bytes: own.st_blocks.unsigned_abs() * 512, inodes: 1 });
     sum
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
 
     #[test]
     fn what_lies_below_a_path_is_counted() {
@@ -154,13 +149,23 @@ mod tests {
         fs::create_dir_all(folder.join("a")).unwrap();
         fs::write(folder.join("a/file"), vec![1; 10_000]).unwrap();
         fs::write(folder.join("beside"), "").unwrap();
+        // Deeper than any path may be long.
+        let mut at = OwnedFd::from(File::open(folder.join("a")).unwrap());
+        let name = &*"x".repeat(255);
+        for _ in 0..20 {
+            mkdirat(&at, name, Mode::S_IRWXU).unwrap();
+            at = openat(&at, name, OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        }
+        let deep = openat(&at, "deep", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::S_IRWXU).unwrap();
+        File::from(deep).write_all(&[1; 1 << 20]).unwrap();
         let Taken { bytes, inodes } = taken(&folder);
         let parts = parts(&folder);
-        fs::remove_dir_all(&folder).unwrap();
-        assert!((10_000..100_000).contains(&bytes) && inodes == 4, "{bytes} {inodes}");
+        sys::tree::remove(&folder).unwrap();
+        let most = (1 << 20) + 300_000;
+        assert!(((1 << 20) + 10_000..most).contains(&bytes) && inodes == 25, "{bytes} {inodes}");
         assert_eq!(
             parts.iter().map(|(name, own)| (name.as_str(), own.inodes)).collect::<Vec<_>>(),
-            [("a", 2)]
+            [("a", 23)]
         );
         assert_eq!(taken(&folder), Taken::default());
     }

@@ -6,11 +6,10 @@ use crate::cni;
 use crate::monitor::Error;
 use crate::pod::observed::{Containers, Instance};
 use crate::sandbox;
-use crate::volume::{nfs, place};
+use crate::volume::nfs;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
-use std::fs;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -142,13 +141,7 @@ impl Worker {
         }
         sandbox::remove(pod).await?;
         nfs::unmount(&self.uid).await?;
-        sandbox::remove_files(&self.uid)?;
-        match fs::remove_dir_all(place::logs(pod)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(format!("remove {}: {}", place::logs(pod).display(), sys::cause::cause(&error)))
-            }
-            _ => Ok(()),
-        }
+        sandbox::remove_files(pod, &self.uid).await
     }
 
     /// Has the API server forget the pod, if it is this one; says whether it has.
