@@ -4,6 +4,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use sys::regular::open_found;
 
 /// Most bytes of one.
 const LARGEST: u64 = 1 << 20;
@@ -14,19 +15,15 @@ const LARGEST: u64 = 1 << 20;
 /// As openat2(2) and read(2) have them; it is no regular file, not UTF-8 or longer than 1 MiB.
 pub fn read(folder: &Path, path: &Path) -> io::Result<Option<String>> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = openat2(File::open(folder)?, path, OpenHow::new().flags(flags).resolve(resolve));
-    let file = match opened.map(File::from).map_err(io::Error::from) {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+    let found = match openat2(super::root(folder)?, path, how).map(File::from).map_err(io::Error::from) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
-        file => file?,
+        found => found?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
     let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    open_found(&found, File::options().read(true))?.take(LARGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LARGEST {
         return Err(ErrorKind::FileTooLarge.into());
     }
@@ -53,6 +50,7 @@ mod tests {
         assert_eq!((of("none").unwrap(), of("link/none").unwrap()), (None, None));
         assert!(of("pipe").unwrap_err().to_string().contains("regular file"));
         assert!(of("etc").unwrap_err().to_string().contains("regular file"));
+        assert!(read(&volume.join("pipe"), Path::new("a")).is_err(), "nobody waits for its other end");
         assert_eq!(of("large").unwrap_err().kind(), ErrorKind::FileTooLarge);
         fs::remove_dir_all(&volume).unwrap();
     }

@@ -23,7 +23,7 @@ pub fn give(folder: &Path, group: u32, policy: Option<&str>) -> Result<(), Strin
     let named = |path: &Path, error: io::Error| {
         format!("give {} to group {group}: {}", folder.join(path).display(), cause(&error))
     };
-    let root = File::open(folder).map_err(|error| named(Path::new(""), error))?;
+    let root = super::root(folder).map_err(|error| named(Path::new(""), error))?;
     let own = root.metadata().map_err(|error| named(Path::new(""), error))?;
     if policy == Some("OnRootMismatch") && own.gid() == group && own.mode() & FOLDERS == FOLDERS {
         return Ok(());
@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(mode(&volume.join("a/b/data")), 0o660);
         let error = give(&base.join("none"), group, None).unwrap_err();
         assert!(error.contains("none") && error.contains("no such file"), "{error}");
+        nix::unistd::mkfifo(&base.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(give(&base.join("pipe"), group, None).is_err(), "nobody waits for its other end");
         fs::remove_dir_all(base).unwrap();
     }
 }

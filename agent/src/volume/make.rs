@@ -11,10 +11,10 @@ use nix::mount::{MsFlags, mount};
 use spec::mountinfo::unescape;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -31,11 +31,11 @@ pub struct Made {
 
 /// What else a volume is made of.
 #[derive(Debug)]
-pub struct Given<'a> {
+pub struct Given {
     /// Files of volumes that have their content from the API server, by the volume's name.
-    pub payloads: &'a BTreeMap<String, Payload>,
+    pub payloads: BTreeMap<String, Payload>,
     /// What claims lead to, by the volume's name.
-    pub claimed: &'a BTreeMap<String, PersistentVolume>,
+    pub claimed: BTreeMap<String, PersistentVolume>,
     /// Memory that pods of the node may have together, in bytes.
     pub memory: u64,
 }
@@ -44,11 +44,11 @@ fn words(what: &str, path: &Path, error: &io::Error) -> String {
     format!("{what} {}: {}", path.display(), cause(error))
 }
 
-/// Makes a volume, or finds it made.
+/// Makes a volume, or finds it made. That may take long.
 ///
 /// # Errors
 /// What of it cannot be done, in words (`FailedMount`).
-pub fn volume(pod: &Pod, volume: &Volume, given: &Given<'_>) -> Result<Made, String> {
+pub fn volume(pod: &Pod, volume: &Volume, given: &Given) -> Result<Made, String> {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let group = fs_group(pod);
     let made = |path| Ok(Made { path, read_only: false, is_image: false });
@@ -242,10 +242,8 @@ fn host_path(own: &HostPathVolumeSource) -> Result<PathBuf, String> {
     let path = PathBuf::from(&own.path);
     let kind = own.type_.as_deref().unwrap_or_default();
     match kind {
-        "DirectoryOrCreate" if !path.exists() => folder(&path, 0o755)?,
-        "FileOrCreate" if !path.exists() => {
-            fs::write(&path, b"").map_err(|error| words("make", &path, &error))?;
-        }
+        "DirectoryOrCreate" if !path.exists() => new_folder(&path)?,
+        "FileOrCreate" if !path.exists() => new_file(&path)?,
         _ => {}
     }
     let is = fs::metadata(&path).map(|own| own.file_type());
@@ -268,9 +266,23 @@ fn host_path(own: &HostPathVolumeSource) -> Result<PathBuf, String> {
     }
     if is.is_err() {
         // Docker's and the kubelet's way: who mounts a path that is not there means a folder.
-        folder(&path, 0o755)?;
+        new_folder(&path)?;
     }
     Ok(path)
+}
+
+/// Makes a folder of the node's. Another pod may write where it lies: what is there by now, if only as a link, stays as it is.
+fn new_folder(path: &Path) -> Result<(), String> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.map_err(|error| words("make", path, &error))
+}
+
+/// The same of an empty file.
+fn new_file(path: &Path) -> Result<(), String> {
+    match File::create_new(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(words("make", path, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// Gives a volume of the node's to a pod's group when the pod has it for the first time.
@@ -282,7 +294,11 @@ fn give_once(pod: &Pod, volume: &Volume, path: &Path, to: u32) -> Result<(), Str
     }
     let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     group::give(path, to, context.and_then(|own| own.fs_group_change_policy.as_deref()))?;
-    folder(&given, 0o750)
+    // Nobody waits for this once the pod ends, and then its folder goes.
+    match place::pod(uid).exists() {
+        true => folder(&given, 0o750),
+        false => Err("its pod is gone".to_owned()),
+    }
 }
 
 fn persistent(own: &PersistentVolume) -> Result<PathBuf, String> {
@@ -325,6 +341,18 @@ mod tests {
             (host(&file, "File").is_ok(), host(&file, "Socket").is_ok(), host(&file, "Odd").is_ok()),
             (true, false, false)
         );
+        // A neighbour puts something there meanwhile.
+        fs::write(&file, "bytes").unwrap();
+        new_file(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"bytes");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        new_folder(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let (link, other) = (folder.join("link"), folder.join("other"));
+        symlink(&other, &link).unwrap();
+        for kind in ["FileOrCreate", "DirectoryOrCreate", ""] {
+            assert!(host(&link, kind).is_err() && !other.exists(), "{kind}");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -374,7 +402,7 @@ mod tests {
     fn what_is_not_supported_is_named() {
         let pod = Pod::default();
         let own: Volume = serde_json::from_value(json!({ "name": "v", "csi": { "driver": "x" } })).unwrap();
-        let given = Given { payloads: &BTreeMap::new(), claimed: &BTreeMap::new(), memory: 0 };
+        let given = Given { payloads: BTreeMap::new(), claimed: BTreeMap::new(), memory: 0 };
         assert_eq!(
             volume(&pod, &own, &given).unwrap_err(),
             "volumes of this kind are not supported on this node: csi"

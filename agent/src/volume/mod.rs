@@ -18,3 +18,15 @@ pub mod nfs;
 pub mod payload;
 pub mod place;
 pub mod writer;
+
+use nix::fcntl::OFlag;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Finds the folder that a volume is. Whatever else lies there is not waited for.
+fn root(folder: &Path) -> io::Result<File> {
+    let flags = (OFlag::O_PATH | OFlag::O_DIRECTORY).bits();
+    File::options().read(true).custom_flags(flags).open(folder)
+}

@@ -124,7 +124,7 @@ fn sub_path(
 
 /// Opens what lies beneath a folder; a folder that is not there is made.
 fn open(folder: &Path, part: &Path, uid: &str) -> io::Result<OwnedFd> {
-    let root = File::open(folder)?;
+    let root = super::root(folder)?;
     let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(beneath);
     match openat2(root.as_fd(), part, how) {
@@ -211,6 +211,8 @@ mod tests {
         assert!(open(&volume, Path::new("in"), UID).is_ok());
         assert!(open(&volume, Path::new("out/passwd"), UID).is_err());
         assert!(open(&volume, Path::new("out/new/x"), UID).is_err());
+        nix::unistd::mkfifo(&volume.join("pipe"), Mode::S_IRWXU).unwrap();
+        assert!(open(&volume.join("pipe"), Path::new("a"), UID).is_err(), "nobody waits for its other end");
         fs::remove_dir_all(&volume).unwrap();
     }
 

@@ -1,6 +1,6 @@
 //! What a pod's containers stand on: volumes and sandbox.
 
-use super::begin::ended;
+use super::begin::{PATIENCE, ended};
 use super::{Worker, now};
 use crate::pod::admission::{self, Refusal};
 use crate::pod::affinity::Marks;
@@ -16,7 +16,8 @@ use k8s_openapi::api::core::v1::{AppArmorProfile, Node, PersistentVolume, Pod, V
 use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 
 /// Why a pod ends that makes room for one of the cluster's own: the reason and a kubelet's words.
 pub const PREEMPTING: (&str, &str) = ("Preempting", "Preempted in order to admit critical pod");
@@ -149,12 +150,13 @@ impl Worker {
         }
         let claimed = self.claimed(pod).await.map_err(|reason| failed(None, &reason))?;
         let memory = self.context.allocatable().memory;
-        let given = Given { payloads: &payloads, claimed: &claimed, memory };
+        let given = Arc::new(Given { payloads, claimed, memory });
+        let shared = Arc::new(pod.clone());
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
         // Images are fetched when a container wants them: they are what its state speaks of.
         let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         for one in all.filter(|one| one.image.is_none()) {
-            if let Some(share) = nfs::share(one, claimed.get(&one.name)) {
+            if let Some(share) = nfs::share(one, given.claimed.get(&one.name)) {
                 if sandbox::users::are_own(pod) {
                     let words = "NFS knows no ID-mapped mounts: a pod with its own users (hostUsers: false) cannot have it";
                     return Err(failed(Some(&one.name), words));
@@ -163,11 +165,30 @@ impl Worker {
                 let mounted = nfs::mount(&self.uid, &one.name, &share, ended).await;
                 mounted.map_err(|reason| failed(Some(&one.name), &reason))?;
             }
-            let own = make::volume(pod, one, &given).map_err(|reason| failed(Some(&one.name), &reason))?;
-            made.insert(one.name.clone(), own);
+            let own = self.make_volume(&shared, one, &given).await;
+            made.insert(one.name.clone(), own.map_err(|reason| failed(Some(&one.name), &reason))?);
         }
         (self.volumes, self.refreshed) = (Some(made), Instant::now());
         Ok(())
+    }
+
+    /// Makes one volume. It may have many files that are to be given to the pod's group, or lie on a server that does not answer;
+    /// whoever ends the pod need not wait for it.
+    async fn make_volume(&self, pod: &Arc<Pod>, volume: &Volume, given: &Arc<Given>) -> Result<Made, String> {
+        let parts = (pod.clone(), volume.clone(), given.clone());
+        let mut made = spawn_blocking(move || make::volume(&parts.0, &parts.1, &parts.2));
+        let ended = ended(self.wanted.clone());
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                made = &mut made => return made.map_err(|error| error.to_string())?,
+                () = &mut ended => return Err("its pod ended meanwhile".to_owned()),
+                () = sleep(PATIENCE) => {
+                    let words = format!("it is not made yet after {PATIENCE:?}");
+                    self.context.events.say(pod, None, false, "FailedMount", failed(Some(&volume.name), &words));
+                }
+            }
+        }
     }
 
     /// Watches what the files of volumes are made of.
@@ -305,7 +326,7 @@ fn write(pod: &Pod, mut payloads: BTreeMap<String, Result<Payload, String>>) -> 
         let files = payloads.remove(&volume.name)?;
         let made = files.and_then(|files| {
             let payloads = BTreeMap::from([(volume.name.clone(), files)]);
-            make::volume(pod, volume, &Given { payloads: &payloads, claimed: &BTreeMap::new(), memory: 0 })
+            make::volume(pod, volume, &Given { payloads, claimed: BTreeMap::new(), memory: 0 })
         });
         made.err().map(|reason| failed(Some(&volume.name), &reason))
     };
