@@ -1,10 +1,12 @@
-//! `mounts`: Docker's default file systems, the files that every container
-//! finds in `/etc`, and what the configuration asks for, in this order.
+//! `mounts`: Docker's default file systems; then the files that every container
+//! finds in `/etc` and what the configuration asks for, the outer before what lies in it, as Docker
+//! does; and at last what a pod gives.
 
 use super::Surroundings;
 use crate::place;
 use spec::bundle::Mount;
 use spec::node::{self, Container, Sharing};
+use std::path::Path;
 
 /// Files on the node that are bound into the container's `/etc`.
 #[derive(Clone, Debug, Default)]
@@ -60,16 +62,23 @@ pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>
     ];
     let own = &container.mounts;
     let mut mounts = usual(container);
-    // What the configuration mounts at the same place comes instead.
-    let taken = |at: &str| {
-        own.iter().any(|mount| mount.target() == at) || of_pod.iter().any(|mount| mount.destination == at)
-    };
-    mounts.retain(|mount| !taken(&mount.destination));
+    let targets = own.iter().map(node::Mount::target);
+    let targets: Vec<&Path> =
+        targets.chain(of_pod.iter().map(|mount| &*mount.destination)).map(Path::new).collect();
+    // What is mounted at the same place comes instead.
+    let taken = |at: &str| targets.contains(&Path::new(at));
+    // Another /dev has in it what it has.
+    let other_dev = taken("/dev");
+    let gives_way = |at: &str| taken(at) || other_dev && at.starts_with("/dev/");
+    mounts.retain(|mount| !gives_way(&mount.destination));
     let files = files.iter().filter(|(at, _)| !taken(at) && sandbox.is_none());
-    mounts.extend(files.map(|(at, file)| bind(at, file, false)));
+    let mut nested: Vec<Mount> = files.map(|(at, file)| bind(at, file, false)).collect();
     for mount in own {
-        mounts.push(one(mount)?);
+        nested.push(one(mount)?);
     }
+    // What is mounted on a folder hides what was mounted in it before.
+    nested.sort_by_key(|mount| Path::new(&mount.destination).components().count());
+    mounts.extend(nested);
     mounts.extend(of_pod.iter().cloned());
     if container.init {
         mounts.push(bind(INIT, init, true));

@@ -113,6 +113,29 @@ fn mounts_are_dockers_then_ones_own_which_may_take_a_place() {
 }
 
 #[test]
+fn no_mount_hides_one_that_lies_in_it() {
+    let places = |mounts: &str| {
+        let config = made(&format!("mounts = [{mounts}]"), &image()).unwrap();
+        config.mounts.into_iter().map(|mount| mount.destination).collect::<Vec<_>>()
+    };
+    let order = |mounts: &str, outer: &str, inner: &str| {
+        let places = places(mounts);
+        let at = |place: &str| places.iter().position(|other| other == place).unwrap();
+        at(outer) < at(inner)
+    };
+    let volume = |at: &str| format!("{{ type = \"volume\", name = \"v\", target = \"{at}\" }}");
+    let tmpfs = |at: &str| format!("{{ type = \"tmpfs\", target = \"{at}\" }}");
+    assert!(order(&format!("{}, {}", volume("/run/app"), tmpfs("/run")), "/run", "/run/app"));
+    assert!(order(&format!("{}, {}", volume("/x/y"), volume("/x/")), "/x/", "/x/y"));
+    assert!(order(&volume("/etc"), "/etc", "/etc/hosts"));
+    // Of one depth the order stays.
+    assert!(order(&format!("{}, {}", volume("/b"), volume("/a")), "/b", "/a"));
+    let devices = places("{ type = \"bind\", source = \"/dev\", target = \"/dev/\" }");
+    let within: Vec<&String> = devices.iter().filter(|at| at.starts_with("/dev")).collect();
+    assert_eq!(within, ["/dev/"]);
+}
+
+#[test]
 fn it_has_namespaces_of_its_own_but_the_nodes_network() {
     let linux = made("", &image()).unwrap().linux.unwrap();
     let kinds: Vec<&str> = linux.namespaces.iter().map(|namespace| namespace.kind.name()).collect();

@@ -44,7 +44,7 @@ pub struct Container {
     /// Its standard input is open, for whoever attaches.
     #[serde(default)]
     pub stdin: bool,
-    /// Mounted over the image, in order.
+    /// Mounted over the image: an outer one before what lies in it, else in order.
     #[serde(default)]
     pub mounts: Vec<Mount>,
     /// The root cannot be written.
