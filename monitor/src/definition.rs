@@ -133,6 +133,25 @@ pub fn keys() -> io::Result<Vec<String>> {
     Ok(names.iter().filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned())).collect())
 }
 
+/// One definition.
+///
+/// # Errors
+/// The file, and why it cannot be read, in words.
+pub fn read(key: &str) -> Result<(Definition, Container), String> {
+    read_file(&place::definitions().join(format!("{key}.json")))
+}
+
+fn read_file(path: &Path) -> Result<(Definition, Container), String> {
+    let text = fs::read(path).map_err(|error| cause(&error));
+    let read = text.and_then(|text| {
+        serde_json::from_slice::<Stored<Definition, Container>>(&text).map_err(|error| error.to_string())
+    });
+    match read {
+        Ok(stored) => Ok((stored.definition, stored.container)),
+        Err(reason) => Err(format!("read {}: {reason}", path.display())),
+    }
+}
+
 /// All definitions, by key; and a line about each file that cannot be read.
 pub fn read_all() -> (Vec<(Name, Definition, Container)>, Vec<String>) {
     read_from(&place::definitions())
@@ -144,13 +163,9 @@ fn read_from(folder: &Path) -> (Vec<(Name, Definition, Container)>, Vec<String>)
         let name = entry.file_name();
         let key = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|key| key.parse().ok());
         let Some(key) = key else { continue };
-        let text = fs::read(entry.path()).map_err(|error| cause(&error));
-        let read = text.and_then(|text| {
-            serde_json::from_slice::<Stored<Definition, Container>>(&text).map_err(|error| error.to_string())
-        });
-        match read {
-            Ok(stored) => found.push((key, stored.definition, stored.container)),
-            Err(reason) => faults.push(format!("read {}: {reason}", entry.path().display())),
+        match read_file(&entry.path()) {
+            Ok((definition, container)) => found.push((key, definition, container)),
+            Err(fault) => faults.push(fault),
         }
     }
     (found, faults)

@@ -161,5 +161,5 @@ pub fn put_log(name: &Name, path: &Path) -> io::Result<()> {
 
 /// What a named volume holds.
 pub fn volume(name: &Name) -> PathBuf {
-    Path::new(paths::VOLUMES).join(&**name).join("data")
+    spec::volume::data(name)
 }

@@ -24,3 +24,4 @@ pub mod quantity;
 pub mod signal;
 pub mod timestamp;
 mod value;
+pub mod volume;

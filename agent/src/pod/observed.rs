@@ -225,6 +225,7 @@ mod tests {
             networks: BTreeMap::new(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tty: false,
+            volumes: Vec::new(),
         }
     }
 

@@ -28,7 +28,7 @@ pub enum VolumeVerb {
     Rm(VolumeRemove),
     /// Show all that is known of volumes
     Inspect(VolumeInspect),
-    /// Remove every volume that no container uses
+    /// Remove volumes that nobody named and no container uses
     Prune(VolumePrune),
 }
 
@@ -78,6 +78,9 @@ pub struct VolumeInspect {
 /// `skerry volume prune`
 #[derive(Debug, Args)]
 pub struct VolumePrune {
+    /// Those with a name, too
+    #[arg(short, long)]
+    pub all: bool,
     /// Without asking first
     #[arg(short, long)]
     pub force: bool,

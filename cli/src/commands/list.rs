@@ -268,6 +268,7 @@ mod tests {
             networks: Default::default(),
             labels: [("tier".to_owned(), "front".to_owned())].into(),
             tty: false,
+            volumes: Vec::new(),
         }
     }
 

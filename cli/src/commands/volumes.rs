@@ -1,23 +1,26 @@
 //! `volume`: folders that stay when containers go.
 //!
-//! A volume is a folder of the data disk (`spec::paths::VOLUMES`), which this program makes and removes
-//! itself. The monitor fills one at its first use. Who uses it, the monitor says.
+//! A volume is a folder of the data disk ([`spec::volume`]), which this program makes and empties
+//! itself. The monitor fills one at its first use, says who uses it, and puts it aside when nobody does.
 
-use super::{Node, images, inspect::show_each, list, print, print_all, unexpected};
+use super::containers::{each, each_of};
+use super::{Node, images, inspect::show_each, list, print, print_all};
 use crate::arguments::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
 use serde_json::{Value, json};
-use spec::monitor::{Code, Reply, Request};
+use spec::monitor::{Code, Request};
 use spec::nearest::nearest;
-use spec::node::{Mount, Name};
+use spec::node::Name;
 use spec::paths::VOLUMES;
 use spec::timestamp::rfc3339;
+use spec::volume::{self, Volume};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 const COLUMNS: [(&str, &str); 3] = [("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("USED BY", "UsedBy")];
 
@@ -54,13 +57,22 @@ fn create(asked: &VolumeCreate) -> Result<()> {
         Some(name) => name.parse().map_err(Error::new)?,
         None => made_up()?,
     };
-    // What it holds comes with its first use.
-    let folder = Path::new(VOLUMES).join(&*name);
-    fs::create_dir_all(&folder)
-        .and_then(|()| sys::file::sync_folder_of(&folder))
-        .context(|| format!("make {}", folder.display()))?;
+    make(&name, &Volume { anonymous: asked.name.is_none() })?;
     print(&name);
     Ok(())
+}
+
+/// What it holds comes with its first use. One that is there already stays as it is.
+fn make(name: &Name, about: &Volume) -> Result<()> {
+    let (folder, file) = (volume::folder(name), volume::file(name));
+    if folder.exists() {
+        return Ok(());
+    }
+    let text = serde_json::to_vec(about).context(|| format!("make volume {name}"))?;
+    fs::create_dir_all(&folder)
+        .and_then(|()| sys::file::replace_durably(&file, &text, 0o644))
+        .and_then(|()| sys::file::sync_folder_of(&folder))
+        .context(|| format!("make {}", folder.display()))
 }
 
 /// 32 hexadecimal digits.
@@ -72,10 +84,9 @@ fn made_up() -> Result<Name> {
 }
 
 fn remove(node: &Node<'_>, asked: &VolumeRemove) -> Result<()> {
-    let users = users(node)?;
-    super::containers::each(&asked.volumes, |name| match find(&name) {
+    each(&asked.volumes, |name| match find(&name) {
         Err(_) if asked.force => Ok(()),
-        found => take_away(&found?, &users),
+        found => take_away(node, &found?).map(drop),
     })
 }
 
@@ -91,43 +102,56 @@ pub fn known(node: &Node<'_>, name: &str) -> Result<Value> {
 }
 
 fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
-    if !asked.force && !images::confirmed("This removes every volume that no container uses.")? {
+    let which = if asked.all { "volume" } else { "volume without a name of its own" };
+    if !asked.force && !images::confirmed(&format!("This removes every {which} that no container uses."))? {
         return Ok(());
     }
-    let users = users(node)?;
+    let names = names()?;
+    let (chosen, others): (Vec<&Name>, Vec<&Name>) =
+        names.iter().partition(|name| asked.all || about(name).anonymous);
     let mut bytes = 0;
-    for name in names()?.iter().filter(|name| !users.contains_key(*name)) {
-        bytes += size(&Path::new(VOLUMES).join(&**name));
-        take_away(name, &users)?;
-        print(&format!("Deleted: {name}"));
-    }
+    // Who uses one has kept it.
+    let removed = chosen.into_iter().map(|name| match take_away(node, name) {
+        Err(error) if error.code == Some(Code::State) => Ok(None),
+        removed => removed.map(|size| Some((name, size))),
+    });
+    let all = each_of(removed, |removed| {
+        if let Some((name, size)) = removed {
+            bytes += size;
+            print(&format!("Deleted: {name}"));
+        }
+    });
     print(&format!("Total reclaimed space: {}", decimal(bytes)));
+    all?;
+    let users = users(node)?;
+    if others.iter().any(|name| !users.contains_key(*name)) {
+        eprintln!(
+            "skerry: volumes with a name stay, though no container uses them: --all removes these, too"
+        );
+    }
     Ok(())
 }
 
-/// Out of the way at once, whole; and then for good. A folder that a killed program has left
-/// aside goes with the next one.
-fn take_away(name: &Name, users: &Users) -> Result<()> {
-    if let Some(users) = users.get(name) {
-        let words = if users.len() == 1 { "container" } else { "containers" };
-        return Err(Error::new(format!("volume {name}: {words} {} made with it", use_it(users))));
-    }
-    let (folder, aside) = (Path::new(VOLUMES).join(&**name), Path::new(VOLUMES).join(format!(".{name}")));
-    let gone = |path: &PathBuf| match sys::tree::remove(path) {
+/// Out of the way at once, whole, unless a container is made with it, which the monitor tells; and then for good. Gives
+/// its bytes. What a killed program has left aside goes first.
+fn take_away(node: &Node<'_>, name: &Name) -> Result<u64> {
+    let aside = volume::aside(name);
+    let gone = || match sys::tree::remove(&aside) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     };
     let words = || format!("remove volume {name}");
-    gone(&aside)
-        .and_then(|()| fs::rename(&folder, &aside))
-        .and_then(|()| sys::file::sync_folder_of(&folder))
-        .and_then(|()| gone(&aside))
-        .context(words)
+    gone().context(words)?;
+    node.done(&Request::RemoveVolume { name: name.clone() })?;
+    let bytes = size(&aside);
+    sys::file::sync_folder_of(&aside).and_then(|()| gone()).context(words)?;
+    Ok(bytes)
 }
 
-fn use_it(users: &[String]) -> String {
-    let verb = if users.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", users.join(", "))
+/// What was said when it was made.
+fn about(name: &Name) -> Volume {
+    let text = fs::read(volume::file(name)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Volumes that are here.
@@ -156,32 +180,22 @@ fn find(text: &str) -> Result<Name> {
 fn users(node: &Node<'_>) -> Result<Users> {
     let mut users = Users::new();
     for one in list::all(node)? {
-        let container = match node.answer(&Request::Inspect { name: one.id.clone() }) {
-            Ok(Reply::Container { container, .. }) => container,
-            Ok(other) => return Err(unexpected(&other)),
-            // It was removed meanwhile.
-            Err(error) if error.code == Some(Code::NotFound) => continue,
-            // Of any other nobody knows what it uses.
-            Err(error) => return Err(error),
-        };
-        for mount in &container.mounts {
-            if let Mount::Volume { name, .. } = mount {
-                users.entry(name.clone()).or_default().push(one.name.to_string());
-            }
+        for volume in one.volumes {
+            users.entry(volume).or_default().push(one.name.to_string());
         }
     }
     Ok(users)
 }
 
 fn object(name: &Name, users: &Users) -> Value {
-    let folder = Path::new(VOLUMES).join(&**name);
-    let made = fs::metadata(&folder).and_then(|about| about.created().or_else(|_| about.modified()));
+    let made =
+        fs::metadata(volume::folder(name)).and_then(|about| about.created().or_else(|_| about.modified()));
     let users: &[String] = users.get(name).map_or(&[], Vec::as_slice);
     json!({
         "Name": name,
         "Driver": "local",
         "Scope": "local",
-        "Mountpoint": folder.join("data"),
+        "Mountpoint": volume::data(name),
         "CreatedAt": made.ok().map(rfc3339),
         "UsedBy": users.join(", "),
     })
@@ -225,20 +239,29 @@ mod tests {
     use crate::fake_monitor::{HELLO, with_monitor};
 
     #[test]
-    fn nobody_knows_who_uses_a_volume_unless_every_container_is_told() {
-        let list = r#"{"reply":"containers","containers":[{"id":"0a","name":"web","image":"nginx","digest":null,
+    fn users_of_volumes_are_told_by_one_list_or_nobody_knows_them() {
+        let web = r#"{"id":"0a","name":"web","image":"nginx","digest":null,
             "command":[],"created":0,"configured":false,"status":{"state":"running","pid":null,"started":null,"ran":null,
             "finished":null,"exit":null,"out-of-memory":false,"restarts":0,"error":null,"health":null},
-            "ports":[],"networks":{},"labels":{},"tty":false}]}"#;
-        let gone = r#"{"reply":"failed","code":"not-found","message":"container \"0a\": there is none"}"#;
+            "ports":[],"networks":{},"labels":{},"tty":false,"volumes":["data"]}"#;
+        let list = format!(r#"{{"reply":"containers","containers":[{web}]}}"#);
         let long = r#"{"reply":"failed","code":"internal","message":"the answer is too long"}"#;
-        let users = |inspect: &[&str]| {
-            with_monitor(&[&[HELLO, list], inspect], |socket| {
+        let users = |answers: &[&str]| {
+            with_monitor(&[answers], |socket| {
                 users(&Node { socket, store: Path::new("/nowhere") }).map_err(|error| error.message)
             })
         };
-        assert_eq!(users(&[HELLO, gone]), Ok(Users::new()));
+        assert_eq!(users(&[HELLO, &list]), Ok([("data".parse().unwrap(), vec!["web".into()])].into()));
         assert_eq!(users(&[HELLO, long]), Err("the answer is too long".into()));
         assert!(users(&[HELLO]).is_err_and(|told| told.starts_with("the monitor went away")));
+    }
+
+    #[test]
+    fn a_volume_that_the_monitor_keeps_is_left_alone() {
+        let kept = r#"{"reply":"failed","code":"state","message":"volume v: container web is made with it"}"#;
+        let error = with_monitor(&[&[HELLO, kept]], |socket| {
+            take_away(&Node { socket, store: Path::new("/nowhere") }, &"v".parse().unwrap()).unwrap_err()
+        });
+        assert_eq!(error.message, "volume v: container web is made with it");
     }
 }

@@ -22,7 +22,17 @@ fn a_volume_stays_and_tells_who_uses_it() {
     says("rm a");
     assert_eq!(skerry_reads("volume prune", b"n\n").out, "");
     assert_eq!(says("volume ls -q"), "data");
+    let unnamed = says("volume create");
     let said = says("volume prune -f");
+    assert!(said.starts_with(&format!("Deleted: {unnamed}\nTotal reclaimed space: ")), "{said}");
+    // What has a name goes when it is asked for.
+    assert_eq!(says("volume ls -q"), "data");
+    let torn = "/var/lib/skerry/definitions/torn.json";
+    std::fs::write(torn, "{").unwrap();
+    let told = fails("volume rm data", 1);
+    assert!(told.starts_with(&format!("skerry: volume data: read {torn}: ")), "{told}");
+    std::fs::remove_file(torn).unwrap();
+    let said = says("volume prune -f --all");
     assert!(said.starts_with("Deleted: data\nTotal reclaimed space: ") && !said.ends_with(" 0B"), "{said}");
     assert_eq!(std::fs::read_dir("/var/lib/skerry/volumes").unwrap().count(), 0);
     assert_eq!(says("volume create").len(), 32);

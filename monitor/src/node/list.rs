@@ -7,7 +7,7 @@ use crate::life::{End, State, comes_back};
 use crate::{kernel, place};
 use spec::monitor::{self, COMMAND, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
-use spec::node::{ContainerNetwork, Name};
+use spec::node::{ContainerNetwork, Mount, Name};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
@@ -77,6 +77,7 @@ impl Monitor {
                 .unwrap_or_default(),
             labels: own.map(|own| own.labels.clone()).unwrap_or_default(),
             tty: own.is_some_and(|own| own.tty),
+            volumes: own.map(|own| own.mounts.iter().filter_map(volume).collect()).unwrap_or_default(),
         }
     }
 
@@ -133,6 +134,10 @@ impl Monitor {
             _ => "created",
         }
     }
+}
+
+fn volume(mount: &Mount) -> Option<Name> {
+    if let Mount::Volume { name, .. } = mount { Some(name.clone()) } else { None }
 }
 
 /// A range is as many ports.
@@ -219,6 +224,7 @@ mod tests {
             networks: BTreeMap::new(),
             labels: BTreeMap::from([("label".into(), label.into())]),
             tty: false,
+            volumes: Vec::new(),
         }
     }
 

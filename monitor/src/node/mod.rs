@@ -39,6 +39,7 @@ mod talk;
 mod tell;
 mod update;
 mod usage;
+mod volumes;
 mod waiting;
 
 pub use run::run;

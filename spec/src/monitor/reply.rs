@@ -172,6 +172,9 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// Its program runs on a terminal.
     pub tty: bool,
+    /// The volumes that it is made with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Name>,
 }
 
 /// Where a container is in its life.

@@ -88,6 +88,12 @@ pub enum Request {
         /// A running one too, which is killed.
         force: bool,
     },
+    /// Puts a volume aside that no container is made with, by one rename: from [`crate::volume::folder`] to
+    /// [`crate::volume::aside`], which whoever asks has emptied before and empties then.
+    RemoveVolume {
+        /// Which.
+        name: Name,
+    },
     /// Answered by [`super::Reply::Exited`].
     Wait {
         /// Which.

@@ -1,0 +1,87 @@
+//! Volumes that go. The client that wants one removed empties it, which may take long; that it goes is decided here,
+//! by one rename, so that no container can be made with it meanwhile.
+
+use super::Monitor;
+use super::talk::{Outcome, Then, failure};
+use crate::{definition, place};
+use spec::monitor::{Code, Reply};
+use spec::node::{Mount, Name};
+use spec::volume;
+use std::fs;
+use std::io;
+use sys::cause::cause;
+
+impl Monitor {
+    /// Puts a volume aside that no container is made with.
+    pub(super) fn remove_volume(&self, name: &Name) -> Outcome {
+        let users = self.users_of(name);
+        let users = users.map_err(|reason| failure(Code::Internal, format!("volume {name}: {reason}")))?;
+        if let Some(reason) = refusal(&users) {
+            return Err(failure(Code::State, format!("volume {name}: {reason}")));
+        }
+        match fs::rename(volume::folder(name), volume::aside(name)) {
+            Ok(()) => Ok(Then::Reply(Reply::Done)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(failure(Code::NotFound, format!("volume {name}: there is none")))
+            }
+            Err(error) => {
+                Err(failure(Code::Internal, format!("volume {name}: put it aside: {}", cause(&error))))
+            }
+        }
+    }
+
+    /// Names of the containers that are made with a volume, those that stay down for another of their name too.
+    ///
+    /// # Errors
+    /// A definition that cannot be read, of which nobody knows what it uses.
+    fn users_of(&self, volume: &Name) -> Result<Vec<String>, String> {
+        let here = self.cells.iter().filter_map(|(_, cell)| Some((&cell.name, cell.container.as_ref()?)));
+        let here = here.filter(|(_, container)| uses(&container.mounts, volume));
+        let mut users: Vec<String> = here.map(|(name, _)| name.to_string()).collect();
+        let defined = definition::keys()
+            .map_err(|error| format!("list {}: {}", place::definitions().display(), cause(&error)))?;
+        for key in defined.iter().filter(|key| !self.is_defined(key)) {
+            let (own, container) = definition::read(key)?;
+            if uses(&container.mounts, volume) {
+                users.push(own.name.to_string());
+            }
+        }
+        Ok(users)
+    }
+
+    /// A definition that the monitor has read and goes by.
+    fn is_defined(&self, key: &str) -> bool {
+        let cell = self.cells.find_key(key).map(|index| &self.cells[index]);
+        cell.is_some_and(|cell| cell.definition.is_some())
+    }
+}
+
+fn uses(mounts: &[Mount], volume: &Name) -> bool {
+    mounts.iter().any(|mount| matches!(mount, Mount::Volume { name, .. } if name == volume))
+}
+
+/// Why a volume stays.
+fn refusal(users: &[String]) -> Option<String> {
+    match users {
+        [] => None,
+        [one] => Some(format!("container {one} is made with it")),
+        many => Some(format!("containers {} are made with it", many.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_goes_when_no_container_is_made_with_it() {
+        let volume =
+            |name: &str| Mount::Volume { name: name.parse().unwrap(), target: "/d".into(), read_only: false };
+        let data: Name = "data".parse().unwrap();
+        assert!(uses(&[volume("other"), volume("data")], &data) && !uses(&[volume("other")], &data));
+        assert_eq!(refusal(&[]), None);
+        let names = ["a", "b"].map(str::to_owned);
+        assert_eq!(refusal(&names[..1]).unwrap(), "container a is made with it");
+        assert_eq!(refusal(&names).unwrap(), "containers a, b are made with it");
+    }
+}
