@@ -59,15 +59,17 @@ pub fn further(asked: &Exec, first: &Process, passwd: &str, group: &str) -> Resu
     if asked.tty {
         set(&mut process.env, "TERM=xterm".to_owned());
     }
-    asked.env.iter().for_each(|(key, value)| set(&mut process.env, format!("{key}={value}")));
     if let Some(folder) = &asked.working_dir {
         process.cwd = absolute(folder)?;
     }
     if let Some(who) = &asked.user {
         let user = user::resolve(who, passwd, group)?;
-        set(&mut process.env, format!("HOME={}", user.home));
+        if has_home_of_its_user(first, passwd) {
+            set(&mut process.env, format!("HOME={}", user.home));
+        }
         process.user = User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.groups };
     }
+    asked.env.iter().for_each(|(key, value)| set(&mut process.env, format!("{key}={value}")));
     let bounding = process.capabilities.take().unwrap_or_default().bounding;
     let names = if asked.privileged {
         capabilities::set(&["ALL".to_owned()], &[])?
@@ -76,6 +78,13 @@ pub fn further(asked: &Exec, first: &Process, passwd: &str, group: &str) -> Resu
     };
     process.capabilities = Some(capabilities::process(&names, process.user.uid == 0));
     Ok(process)
+}
+
+/// Nobody gave it another `HOME`.
+fn has_home_of_its_user(process: &Process, passwd: &str) -> bool {
+    let home = user::resolve(&process.user.uid.to_string(), passwd, "").map(|user| user.home);
+    let own = process.env.iter().find_map(|variable| variable.strip_prefix("HOME="));
+    own.is_none_or(|own| home.is_ok_and(|home| home == own))
 }
 
 fn score(container: &Container) -> Result<i32, String> {

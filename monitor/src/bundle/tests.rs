@@ -218,7 +218,8 @@ fn a_further_program_has_what_the_first_one_has_but_for_what_is_said() {
         size: Some(spec::monitor::Size { rows: 24, columns: 80 }),
         ..Default::default()
     };
-    let made = further(&asked, &first, "root:x:0:0::/root:\n", "").unwrap();
+    let passwd = "root:x:0:0::/root:\nwww:x:33:34::/var/www:\n";
+    let made = further(&asked, &first, passwd, "").unwrap();
     assert_eq!((made.args.join(" "), made.cwd.as_str(), made.user.uid), ("id".into(), "/srv", 0));
     assert!(made.terminal && made.console_size.is_some_and(|size| size.width == 80));
     for variable in ["A=own", "HOME=/root", "TERM=xterm", "PATH=/bin"] {
@@ -227,6 +228,23 @@ fn a_further_program_has_what_the_first_one_has_but_for_what_is_said() {
     // Root has in force what the first program's bound allows.
     assert_eq!(made.capabilities.unwrap().effective.len(), 14);
     assert!(further(&spec::monitor::Exec::default(), &first, "", "").is_err());
+}
+
+#[test]
+fn a_further_program_of_another_user_has_that_users_home_unless_somebody_said_which() {
+    let passwd = "root:x:0:0::/root:\nwww:x:33:34::/var/www:\n";
+    let home = |text: &str, env: &[(&str, &str)]| {
+        let first = made(text, &image()).unwrap().process.unwrap();
+        let env = env.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let command = vec!["id".into()];
+        let asked = spec::monitor::Exec { command, env, user: Some("0".into()), ..Default::default() };
+        let env = further(&asked, &first, passwd, "").unwrap().env;
+        env.into_iter().filter(|variable| variable.starts_with("HOME=")).collect::<Vec<_>>()
+    };
+    assert_eq!(home("", &[]), ["HOME=/root"]);
+    assert_eq!(home("", &[("HOME", "/srv")]), ["HOME=/srv"]);
+    assert_eq!(home("env = { HOME = \"/own\" }", &[]), ["HOME=/own"]);
+    assert_eq!(home("env = { HOME = \"/own\" }", &[("HOME", "/srv")]), ["HOME=/srv"]);
 }
 
 #[test]
