@@ -143,6 +143,19 @@ fn it_has_namespaces_of_its_own_but_the_nodes_network() {
 }
 
 #[test]
+fn on_a_network_of_its_own_ports_and_pings_are_for_every_user() {
+    let (port, ping) = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range");
+    let sysctl = |text: &str| made(text, &image()).unwrap().linux.unwrap().sysctl;
+    for network in ["bridge", "none"] {
+        let usual = sysctl(&format!("network = \"{network}\""));
+        assert_eq!((usual[port].as_str(), usual[ping].as_str()), ("0", "0 2147483647"));
+    }
+    assert!(sysctl("network = \"host\"").is_empty() && sysctl("network = \"container:db\"").is_empty());
+    let own = sysctl(&format!("network = \"bridge\"\nsysctls = {{ \"{port}\" = \"1024\" }}"));
+    assert_eq!((own[port].as_str(), own.len()), ("1024", 2));
+}
+
+#[test]
 fn what_is_shared_with_the_node_is_no_namespace_of_its_own() {
     let text = "pid = \"host\"\nipc = \"host\"\ncgroup = \"host\"\nnetwork = \"none\"\nhostname = \"h\"";
     let config = made(text, &image()).unwrap();
