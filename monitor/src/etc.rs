@@ -12,11 +12,11 @@ use crate::place;
 use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use spec::network::Attached;
-use spec::node::{Container, ContainerNetwork, Name};
+use spec::node::{Container, ContainerNetwork, HOST_GATEWAY, Name};
 use spec::paths;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,38 @@ impl Connection {
         }
     }
 
+    /// Where the node is reached: at the routers of its first network that has some, or at itself.
+    fn gateways(&self) -> &[IpAddr] {
+        const SELF: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        match self {
+            Self::None => &SELF,
+            Self::Own(attached) => {
+                let mut gateways = attached.interfaces.iter().map(|interface| &*interface.gateways);
+                gateways.find(|gateways| !gateways.is_empty()).unwrap_or_default()
+            }
+            Self::Other { .. } => &[],
+        }
+    }
+
     fn attached(&self) -> Option<&Attached> {
         match self {
             Self::Own(attached) => Some(attached),
             Self::None | Self::Other { .. } => None,
         }
+    }
+}
+
+/// A container that is to reach the node by a name can reach it.
+///
+/// # Errors
+/// Which name leads nowhere.
+pub fn check(container: &Container, connection: &Connection) -> Result<(), String> {
+    let mut lines = container.add_hosts.iter().filter_map(|line| line.split_once(':'));
+    match lines.find(|(_, address)| *address == HOST_GATEWAY) {
+        Some((name, _)) if connection.gateways().is_empty() => {
+            Err(format!("add-hosts: {name}:{HOST_GATEWAY}: none of its networks leads to the node"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -66,7 +93,7 @@ pub fn write(
         Connection::Other { key, .. } => place::etc(key),
         Connection::None | Connection::Own(_) => {
             let attached = connection.attached();
-            put(&folder.join("hosts"), hosts(hostname, attached, &container.add_hosts).as_bytes())?;
+            put(&folder.join("hosts"), hosts(hostname, connection, &container.add_hosts).as_bytes())?;
             let resolver = resolver(&container.dns, attached).map_or_else(of_the_node, String::into_bytes);
             put(&folder.join("resolv.conf"), &resolver)?;
             folder.clone()
@@ -144,19 +171,25 @@ fn resolver(dns: &[IpAddr], attached: Option<&Attached>) -> Option<String> {
     Some(lines + options)
 }
 
-fn hosts(hostname: &str, attached: Option<&Attached>, more: &[String]) -> String {
+fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
     let mut hosts =
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n"
             .to_owned();
-    match attached {
+    match connection.attached() {
         Some(attached) => {
             network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{hostname}\n")));
         }
         None => hosts.push_str(&format!("127.0.1.1\t{hostname}\n")),
     }
     for (name, address) in more.iter().filter_map(|line| line.split_once(':')) {
-        hosts.push_str(&format!("{address}\t{name}\n"));
+        match address {
+            HOST_GATEWAY => connection
+                .gateways()
+                .iter()
+                .for_each(|gateway| hosts.push_str(&format!("{gateway}\t{name}\n"))),
+            address => hosts.push_str(&format!("{address}\t{name}\n")),
+        }
     }
     hosts
 }
@@ -194,8 +227,31 @@ mod tests {
     #[test]
     fn hosts_has_its_own_name_and_what_was_added() {
         let more = ["db:10.0.0.7".into(), "six:2001:db8::1".into()];
-        let hosts = hosts("web", None, &more);
+        let hosts = hosts("web", &Connection::None, &more);
         assert!(hosts.contains("127.0.1.1\tweb\n") && hosts.ends_with("10.0.0.7\tdb\n2001:db8::1\tsix\n"));
+    }
+
+    #[test]
+    fn the_node_has_a_name_where_it_can_be_reached() {
+        let interface = |network: &str, gateways: &[&str]| spec::network::Interface {
+            name: "eth0".into(),
+            network: network.parse().unwrap(),
+            host_name: "skerry0p1".into(),
+            mac: spec::network::Mac::default(),
+            addresses: Vec::new(),
+            gateways: gateways.iter().map(|gateway| gateway.parse().unwrap()).collect(),
+            mtu: 1500,
+        };
+        let on =
+            |interfaces: Vec<_>| Connection::Own(Box::new(Attached { interfaces, ..Attached::default() }));
+        let more = ["up:host-gateway".to_owned()];
+        let own = on(vec![interface("inner", &[]), interface("bridge", &["10.210.0.1", "fd00::1"])]);
+        assert!(hosts("web", &own, &more).ends_with("10.210.0.1\tup\nfd00::1\tup\n"));
+        assert!(hosts("web", &Connection::None, &more).ends_with("127.0.0.1\tup\n"));
+        let container = Container { add_hosts: more.into(), ..Container::of("busybox") };
+        assert_eq!(check(&container, &own), Ok(()));
+        let nowhere = on(vec![interface("inner", &[])]);
+        assert!(check(&container, &nowhere).unwrap_err().starts_with("add-hosts: up:host-gateway: none"));
     }
 
     #[test]

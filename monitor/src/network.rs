@@ -17,7 +17,7 @@
 use crate::place;
 use crate::verb;
 use spec::network::{Attach, Attached, Membership, Port};
-use spec::node::{Container, ContainerNetwork, Name};
+use spec::node::{Container, ContainerNetwork, HOST_GATEWAY, Name};
 use spec::paths;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -73,6 +73,10 @@ pub fn way(
         if wanted && !own {
             return Err(format!("{key}: the container has no network of its own"));
         }
+    }
+    let to_node = |line: &String| line.split_once(':').is_some_and(|(_, address)| address == HOST_GATEWAY);
+    if network == ContainerNetwork::None && container.add_hosts.iter().any(to_node) {
+        return Err(format!("add-hosts: {HOST_GATEWAY}: the container has no network"));
     }
     let shared = matches!(network, ContainerNetwork::Container(_));
     for (key, wanted) in [
@@ -272,6 +276,7 @@ mod tests {
             ("network = \"container:db\"\nhostname = \"h\"", "hostname: it comes from the container whose"),
             ("network = \"container:db\"\ndns = [\"9.9.9.9\"]", "dns: it comes from the container whose"),
             ("network = \"back\"\nexpose = [\"1:80\"]", "expose 1:80: not PORT"),
+            ("network = \"none\"\nadd-hosts = [\"up:host-gateway\"]", "host-gateway: the container has no"),
         ] {
             assert!(asked(text).unwrap_err().contains(words), "{text}");
         }

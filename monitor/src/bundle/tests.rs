@@ -4,7 +4,7 @@ use spec::bundle::Mount;
 fn made(text: &str, image: &Defaults) -> Result<Config, String> {
     let text = format!("[containers.web]\nimage = \"i\"\n{text}");
     let layer = spec::node::Layer { origin: "test".into(), text };
-    // Not judged: what persons ask for is not either.
+    // Not judged, so that what is judged here is seen.
     let node: spec::node::Node = spec::node::load_part(&[layer]).unwrap();
     let (name, container) = node.containers.first_key_value().unwrap();
     let around = Surroundings {

@@ -191,7 +191,10 @@ impl Monitor {
         let hostname = container.hostname.as_deref().unwrap_or(key);
         // A pod's are its own.
         let etc = match sandbox {
-            None => etc::write(key, hostname, container, &connection),
+            None => {
+                etc::check(container, &connection)?;
+                etc::write(key, hostname, container, &connection)
+            }
             Some(_) => Ok(EtcFiles::default()),
         };
         let around = Surroundings {

@@ -33,6 +33,7 @@ impl Monitor {
         if !container.after.is_empty() {
             return Err(failure(Code::Invalid, "create: \"after\" is for the containers of node.toml"));
         }
+        container.check().map_err(|reason| failure(Code::Invalid, format!("create: {reason}")))?;
         let image = self.images.find_digest(&container.image, &digest);
         let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
         let words = |reason: String| failure(Code::Invalid, format!("create: {reason}"));

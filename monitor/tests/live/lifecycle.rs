@@ -11,6 +11,22 @@ fn named(name: &str) -> String {
 }
 
 #[test]
+fn what_could_never_run_is_refused_when_it_is_created() {
+    let node = Node::boot();
+    let refused = |container: spec::node::Container| {
+        let (name, image) = (Some("a".parse().unwrap()), node.digest.clone());
+        let create =
+            spec::monitor::Create { name, container, image, remove: false, stdin_once: false, sandbox: None };
+        node.failed(&Request::Create(Box::new(create))).message
+    };
+    let signal = spec::node::Container { stop_signal: Some("FLY".into()), ..busybox("true") };
+    assert_eq!(refused(signal), "create: stop-signal: not a signal");
+    let host = spec::node::Container { add_hosts: vec!["db".into()], ..busybox("true") };
+    assert!(refused(host).starts_with("create: add-hosts: one is not NAME:ADDRESS"));
+    assert!(node.list().is_empty());
+}
+
+#[test]
 fn a_container_is_created_run_and_removed() {
     let node = Node::boot();
     let id = node.create("web", busybox("echo here; exit 3"));

@@ -2,7 +2,7 @@
 //!
 //! It is the merged whole that is judged, as one layer may leave out what another gives.
 
-use super::{Bridge, Cluster, Container, Interface, Name, Node, Service};
+use super::{Bridge, Cluster, Container, HOST_GATEWAY, Interface, Name, Node, Service};
 use crate::bundle::{CAPABILITIES, RLIMITS};
 use crate::quantity::Bytes;
 use crate::signal;
@@ -80,9 +80,24 @@ fn environment(env: &BTreeMap<String, String>, keys: &[&str]) -> Judged {
     demand(good, keys, "a name is empty or has '=' in it, or there is a zero byte")
 }
 
+impl Container {
+    /// What of one that does not come from a file no type refuses.
+    ///
+    /// # Errors
+    /// Its key, and why its value is refused.
+    pub fn check(&self) -> Result<(), String> {
+        of_container("", self)
+            .map_err(|Wrong { keys, message }| format!("{}: {message}", keys[2..].join(".")))
+    }
+}
+
 fn container(name: &Name, own: &Container) -> Judged {
-    let at = |key| ["containers", &**name, key];
-    cgroup(name, &at("")[..2])?;
+    cgroup(name, &["containers", &**name])?;
+    of_container(name, own)
+}
+
+fn of_container(name: &str, own: &Container) -> Judged {
+    let at = |key| ["containers", name, key];
     environment(&own.env, &at("env"))?;
     let absolute = |path: &str| path.starts_with('/');
     let folder = own.working_dir.as_deref().filter(|folder| !folder.is_empty());
@@ -90,14 +105,16 @@ fn container(name: &Name, own: &Container) -> Judged {
     let paths = |mount: &super::Mount| absolute(mount.target()) && mount.source().is_none_or(absolute);
     demand(own.mounts.iter().all(paths), &at("mounts"), "a path is not absolute")?;
     let line = |line: &String| {
-        line.split_once(':')
-            .is_some_and(|(name, address)| !name.is_empty() && address.parse::<IpAddr>().is_ok())
+        line.split_once(':').is_some_and(|(name, address)| {
+            let known = address == HOST_GATEWAY || address.parse::<IpAddr>().is_ok();
+            known && !name.is_empty()
+        })
     };
-    demand(own.add_hosts.iter().all(line), &at("add-hosts"), "one is not NAME:ADDRESS")?;
+    demand(own.add_hosts.iter().all(line), &at("add-hosts"), "one is not NAME:ADDRESS or NAME:host-gateway")?;
     limits(own, &at)?;
     for key in own.ulimits.keys() {
         let known = RLIMITS.iter().any(|known| known.eq_ignore_ascii_case(key));
-        demand(known, &["containers", &**name, "ulimits", key], "there is no such limit")?;
+        demand(known, &["containers", name, "ulimits", key], "there is no such limit")?;
     }
     capabilities(&own.cap_add, &at("cap-add"))?;
     capabilities(&own.cap_drop, &at("cap-drop"))?;
@@ -231,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_comes_from_no_file_is_judged_by_the_same_rules() {
+        let container = super::Container::of("i");
+        assert_eq!(container.check(), Ok(()));
+        let signal = super::Container { stop_signal: Some("FLY".into()), ..container.clone() };
+        assert_eq!(signal.check(), Err("stop-signal: not a signal".into()));
+        let limit = [("fly".to_owned(), "1".parse().unwrap())].into();
+        let limit = super::Container { ulimits: limit, ..container };
+        assert_eq!(limit.check(), Err("ulimits.fly: there is no such limit".into()));
+    }
+
+    #[test]
     fn values_that_do_not_go_together_are_refused_where_the_last_of_them_stands() {
         let worker = "cluster.server = \"https://a:6443\"\n";
         for (below, above, words) in [
@@ -261,7 +289,7 @@ mod tests {
             "[cluster]\neviction-disk = 100\nimage-gc-high = 80\nreserved-cpus = 0.5\nstatic-pods = \"/etc/pods\"\n",
             "[services.\"cpu-top.1\"]\ncommand = [\"/a\"]\nenv = { A = \"b=c\" }\n",
             "[containers.a]\nimage = \"i\"\ncpus = 0.01\nmemory = 1\nmemory-swap = 1\nmemory-reservation = 1\nulimits = { NOFILE = \"1\" }\n\
-             cap-add = [\"CAP_CHOWN\"]\ncap-drop = [\"ALL\"]\nstop-signal = \"rtmin+1\"\nadd-hosts = [\"db:fd00::1\"]\nworking-dir = \"\"\n",
+             cap-add = [\"CAP_CHOWN\"]\ncap-drop = [\"ALL\"]\nstop-signal = \"rtmin+1\"\nadd-hosts = [\"db:fd00::1\", \"up:host-gateway\"]\nworking-dir = \"\"\n",
         ] {
             assert_eq!(refusal(&[text]), "", "{text}");
         }

@@ -72,7 +72,7 @@ pub struct Container {
     /// Its first process is one of ours, which reaps what its programs leave behind.
     #[serde(default)]
     pub init: bool,
-    /// Lines of its `/etc/hosts`: `NAME:ADDRESS`.
+    /// Lines of its `/etc/hosts`: `NAME:ADDRESS`, or `NAME:` and [`HOST_GATEWAY`].
     #[serde(default)]
     pub add_hosts: Vec<String>,
     /// Name servers, in place of the node's.
@@ -141,6 +141,9 @@ pub struct Container {
     #[serde(default = "default_log_size")]
     pub log_size: Bytes,
 }
+
+/// In place of an address in `add-hosts`: where the container reaches the node.
+pub const HOST_GATEWAY: &str = "host-gateway";
 
 /// `containers.NAME.pull`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
