@@ -61,6 +61,18 @@ fn mounts_are_what_was_asked_for() {
     );
     assert_eq!(said, "hereread-only\nwritten\n2048\nfixed");
     assert!(std::path::Path::new("/run/here/y").exists());
+    // Read-only is all of it, whatever is mounted there.
+    std::fs::create_dir("/run/here/sub").unwrap();
+    let none = None::<&str>;
+    nix::mount::mount(Some("none"), "/run/here/sub", Some("tmpfs"), nix::mount::MsFlags::empty(), none)
+        .unwrap();
+    let line = "touch /b/sub/x 2>/dev/null || echo read-only; stat -c %a /t; \
+                printf '#!/bin/sh\\necho runs' >/t/x; chmod +x /t/x; /t/x; touch /u/x 2>/dev/null || echo fixed";
+    std::fs::write("/run/here/line", line).unwrap();
+    let said = says(
+        "run --rm -v /run/here:/b:ro --tmpfs /t:mode=750,exec --mount type=tmpfs,target=/u,readonly busybox sh /b/line",
+    );
+    assert_eq!(said, "read-only\n750\nruns\nfixed");
     let told = fails("run --rm -v /run/none:/b busybox true", 125);
     assert!(told.contains("mount /run/none: no such file or directory"), "{told}");
 }

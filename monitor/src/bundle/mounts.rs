@@ -93,9 +93,19 @@ fn one(asked: &node::Mount) -> Result<Mount, String> {
         node::Mount::Volume { name, read_only, .. } => {
             Ok(bind(at, &place::volume(name).display().to_string(), *read_only))
         }
-        node::Mount::Tmpfs { size, .. } => {
-            let size = size.map(|size| format!(",size={}", size.0)).unwrap_or_default();
-            Ok(mount(at, "tmpfs", "tmpfs", &format!("nosuid,nodev,noexec,mode=1777{size}")))
+        node::Mount::Tmpfs { size, mode, exec, read_only, .. } => {
+            let mode = mode.unwrap_or(0o1777);
+            let mut options = format!("nosuid,nodev,mode={mode:o}");
+            if let Some(size) = size {
+                options.push_str(&format!(",size={}", size.0));
+            }
+            if !exec {
+                options.push_str(",noexec");
+            }
+            if *read_only {
+                options.push_str(",ro");
+            }
+            Ok(mount(at, "tmpfs", "tmpfs", &options))
         }
     }
 }
@@ -105,7 +115,8 @@ fn absolute(path: &str) -> Result<&str, String> {
 }
 
 fn bind(at: &str, source: &str, read_only: bool) -> Mount {
-    mount(at, "bind", source, if read_only { "rbind,rprivate,ro" } else { "rbind,rprivate" })
+    // Nor what is mounted in it.
+    mount(at, "bind", source, if read_only { "rbind,rprivate,rro" } else { "rbind,rprivate" })
 }
 
 fn mount(at: &str, kind: &str, source: &str, options: &str) -> Mount {

@@ -106,10 +106,21 @@ fn mounts_are_dockers_then_ones_own_which_may_take_a_place() {
     let config = made(text, &image()).unwrap();
     let bind = options(&config, "/data");
     assert_eq!(bind.source.as_deref(), Some("/var/d"));
-    assert!(bind.options.contains(&"ro".to_owned()));
+    assert_eq!(bind.options, ["rbind", "rprivate", "rro"]);
     assert!(options(&config, "/dev/shm").options.contains(&"size=1048576".to_owned()));
     assert_eq!(config.mounts.iter().filter(|mount| mount.destination == "/dev/shm").count(), 1);
     assert_eq!(options(&config, "/etc/hosts").kind.as_deref(), Some("bind"));
+}
+
+#[test]
+fn a_file_system_in_memory_is_what_was_asked_for() {
+    let options = |keys: &str| {
+        let mounts = format!("mounts = [{{ type = \"tmpfs\", target = \"/t\"{keys} }}]");
+        options(&made(&mounts, &image()).unwrap(), "/t").options.join(",")
+    };
+    assert_eq!(options(""), "nosuid,nodev,mode=1777,noexec");
+    assert_eq!(options(", size = 4096, exec = true"), "nosuid,nodev,mode=1777,size=4096");
+    assert_eq!(options(", mode = 0o750, read-only = true"), "nosuid,nodev,mode=750,noexec,ro");
 }
 
 #[test]

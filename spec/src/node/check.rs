@@ -104,6 +104,8 @@ fn of_container(name: &str, own: &Container) -> Judged {
     demand(folder.is_none_or(absolute), &at("working-dir"), "not an absolute path")?;
     let paths = |mount: &super::Mount| absolute(mount.target()) && mount.source().is_none_or(absolute);
     demand(own.mounts.iter().all(paths), &at("mounts"), "a path is not absolute")?;
+    let mode = |mount: &super::Mount| !matches!(mount, super::Mount::Tmpfs { mode: Some(0o10000..), .. });
+    demand(own.mounts.iter().all(mode), &at("mounts"), "a mode is more than 0o7777")?;
     let line = |line: &String| {
         line.split_once(':').is_some_and(|(name, address)| {
             let known = address == HOST_GATEWAY || address.parse::<IpAddr>().is_ok();

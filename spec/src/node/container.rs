@@ -242,11 +242,21 @@ pub enum Mount {
         read_only: bool,
     },
     /// A file system in memory, gone with the container.
+    #[serde(rename_all = "kebab-case")]
     Tmpfs {
         /// Absolute path in the container.
         target: String,
         /// Greatest size; half of memory without it.
         size: Option<Bytes>,
+        /// Permissions of its root; 01777 without it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+        /// Programs on it can be run.
+        #[serde(skip_serializing_if = "is_false")]
+        exec: bool,
+        /// Cannot be written.
+        #[serde(skip_serializing_if = "is_false")]
+        read_only: bool,
     },
     /// A folder that stays when containers go: made at its first use, and filled then
     /// from the image's folder.
@@ -261,6 +271,10 @@ pub enum Mount {
     },
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// The keys of all kinds of mounts. An enum with a tag would be read into values of no type first,
 /// which costs PID 1 more code than all the rest of this file.
 #[derive(Deserialize)]
@@ -271,6 +285,8 @@ struct Keys {
     source: Option<String>,
     name: Option<Name>,
     size: Option<Bytes>,
+    mode: Option<u32>,
+    exec: Option<bool>,
     read_only: Option<bool>,
 }
 
@@ -286,17 +302,17 @@ impl TryFrom<Keys> for Mount {
     type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, String> {
-        let Keys { target, read_only, .. } = keys;
-        match (keys.r#type, keys.source, keys.name, keys.size) {
-            (Kind::Bind, Some(source), None, None) => {
-                Ok(Self::Bind { source, target, read_only: read_only.unwrap_or(false) })
+        let Keys { r#type, target, source, name, size, mode, exec, read_only } = keys;
+        let of_memory = size.is_some() || mode.is_some() || exec.is_some();
+        let read_only = read_only.unwrap_or(false);
+        match (r#type, source, name) {
+            (Kind::Bind, Some(source), None) if !of_memory => Ok(Self::Bind { source, target, read_only }),
+            (Kind::Volume, None, Some(name)) if !of_memory => Ok(Self::Volume { name, target, read_only }),
+            (Kind::Tmpfs, None, None) => {
+                Ok(Self::Tmpfs { target, size, mode, exec: exec.unwrap_or(false), read_only })
             }
-            (Kind::Volume, None, Some(name), None) => {
-                Ok(Self::Volume { name, target, read_only: read_only.unwrap_or(false) })
-            }
-            (Kind::Tmpfs, None, None, size) if read_only.is_none() => Ok(Self::Tmpfs { target, size }),
             (Kind::Bind, ..) => Err("a bind mount has source, target and read-only".to_owned()),
-            (Kind::Tmpfs, ..) => Err("a tmpfs mount has target and size".to_owned()),
+            (Kind::Tmpfs, ..) => Err("a tmpfs mount has target, size, mode, exec and read-only".to_owned()),
             (Kind::Volume, ..) => Err("a volume mount has name, target and read-only".to_owned()),
         }
     }
@@ -483,6 +499,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_system_in_memory_has_a_mode_and_may_be_run_from() {
+        let mounts = "mounts = [{ type = \"tmpfs\", target = \"/d\" },\
+            { type = \"tmpfs\", target = \"/e\", mode = 0o750, exec = true, read-only = true }]";
+        let mounts = container(mounts).unwrap().mounts;
+        let target = |target: &str| target.to_owned();
+        let plain =
+            Mount::Tmpfs { target: target("/d"), size: None, mode: None, exec: false, read_only: false };
+        let other =
+            Mount::Tmpfs { target: target("/e"), size: None, mode: Some(0o750), exec: true, read_only: true };
+        assert_eq!(mounts, [plain, other]);
+        // What was written before has none of these.
+        let text = serde_json::to_string(&mounts).unwrap();
+        assert!(text.starts_with(r#"[{"type":"tmpfs","target":"/d","size":null},"#), "{text}");
+        assert_eq!(serde_json::from_str::<Vec<Mount>>(&text).unwrap(), mounts);
+    }
+
+    #[test]
     fn one_of_which_nothing_is_said_is_what_the_file_makes_of_nothing() {
         assert_eq!(container("").unwrap(), Container::of("i"));
     }
@@ -497,7 +530,10 @@ mod tests {
             "health = { command = [], every = 1 }",
             "mounts = [{ type = \"tmpfs\", target = \"/d\", source = \"/e\" }]",
             "mounts = [{ type = \"bind\", target = \"/d\" }]",
-            "mounts = [{ type = \"tmpfs\", target = \"/d\", mode = 7 }]",
+            "mounts = [{ type = \"tmpfs\", target = \"/d\", mode = -1 }]",
+            "mounts = [{ type = \"tmpfs\", target = \"/d\", mode = 0o10000 }]",
+            "mounts = [{ type = \"bind\", source = \"/a\", target = \"/d\", exec = true }]",
+            "mounts = [{ type = \"volume\", name = \"a\", target = \"/d\", mode = 7 }]",
             "mounts = [{ type = \"volume\", name = \"../x\", target = \"/d\" }]",
         ] {
             assert!(container(text).is_err(), "{text}");

@@ -11,10 +11,10 @@ pub struct Storage {
     /// SOURCE:TARGET[:ro]; SOURCE is a path of this machine, or the name of a volume
     #[arg(short, long)]
     volume: Vec<String>,
-    /// type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,tmpfs-size=SIZE]
+    /// type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE]
     #[arg(long)]
     mount: Vec<String>,
-    /// TARGET[:size=SIZE]: in memory
+    /// TARGET[:size=SIZE,mode=MODE,exec,ro]: in memory
     #[arg(long)]
     tmpfs: Vec<String>,
     /// The root cannot be written
@@ -81,7 +81,8 @@ fn made(source: &str, target: &str, read_only: bool) -> std::result::Result<Moun
 /// `KEY=VALUE,…`
 fn mount(text: &str) -> Result<Mount> {
     let wrong = |why: &str| Error::new(format!("--mount {text:?}: {why}"));
-    let (mut kind, mut source, mut target, mut read_only, mut most) = ("volume", None, None, false, None);
+    let (mut kind, mut source, mut target, mut read_only) = ("volume", None, None, false);
+    let (mut most, mut mode) = (None, None);
     for pair in text.split(',') {
         match pair.split_once('=').unwrap_or((pair, "true")) {
             ("type", value) => kind = value,
@@ -90,12 +91,18 @@ fn mount(text: &str) -> Result<Mount> {
             ("readonly" | "ro", value) => read_only = value != "false" && value != "0",
             ("bind-propagation", "rprivate") | ("consistency", _) => {}
             ("tmpfs-size", value) => most = Some(size("--mount", value)?),
+            ("tmpfs-mode", value) => mode = Some(octal(value).map_err(|why| wrong(&why))?),
             (other, _) => return Err(wrong(&format!("{other:?} is not a key that is known here"))),
         }
     }
     let target = target.ok_or_else(|| wrong("target is missing"))?;
+    if kind != "tmpfs" && (most.is_some() || mode.is_some()) {
+        return Err(wrong("tmpfs-size and tmpfs-mode are for type=tmpfs"));
+    }
     match (kind, source) {
-        ("tmpfs", None) => Ok(Mount::Tmpfs { target: target.to_owned(), size: most }),
+        ("tmpfs", None) => {
+            Ok(Mount::Tmpfs { target: target.to_owned(), size: most, mode, exec: false, read_only })
+        }
         ("bind" | "volume", None) => Err(wrong("source is missing")),
         ("bind", Some(source)) if !source.starts_with('/') => {
             Err(wrong(&format!("{source:?} is not an absolute path")))
@@ -109,18 +116,31 @@ fn mount(text: &str) -> Result<Mount> {
     }
 }
 
-/// `TARGET[:size=SIZE]`, and what is so anyway.
+/// `TARGET[:OPTION,…]`
 fn in_memory(text: &str) -> Result<Mount> {
+    let wrong = |why: &str| Error::new(format!("--tmpfs {text:?}: {why}"));
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
-    let mut most = None;
+    let (mut most, mut mode, mut exec, mut read_only) = (None, None, false, false);
     for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option.strip_prefix("size=") {
-            Some(value) => most = Some(size("--tmpfs", value)?),
-            None if ["rw", "nosuid", "nodev", "noexec", "mode=1777"].contains(&option) => {}
-            None => return Err(Error::new(format!("--tmpfs {text:?}: {option:?} is not size=SIZE"))),
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("size", value) => most = Some(size("--tmpfs", value)?),
+            ("mode", value) => mode = Some(octal(value).map_err(|why| wrong(&why))?),
+            ("exec", "") => exec = true,
+            ("noexec", "") => exec = false,
+            ("ro", "") => read_only = true,
+            ("rw", "") => read_only = false,
+            // It is so anyway.
+            ("nosuid" | "nodev", "") => {}
+            _ => return Err(wrong(&format!("{option:?} is none of size=SIZE, mode=MODE, exec, ro"))),
         }
     }
-    Ok(Mount::Tmpfs { target: target.to_owned(), size: most })
+    Ok(Mount::Tmpfs { target: target.to_owned(), size: most, mode, exec, read_only })
+}
+
+/// Permissions as chmod(1) has them in numbers.
+fn octal(text: &str) -> std::result::Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
+    mode.ok_or_else(|| format!("{text:?} is not a mode such as 1777"))
 }
 
 #[cfg(test)]
@@ -136,10 +156,21 @@ mod tests {
         let bind = Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: false };
         assert_eq!(super::volume("/a:/b").unwrap(), bind);
         assert_eq!(mount("type=bind,src=/a,dst=/b").unwrap(), bind);
-        let tmpfs = Mount::Tmpfs { target: "/t".into(), size: Some(Bytes(1 << 20)) };
+        let tmpfs = Mount::Tmpfs {
+            target: "/t".into(),
+            size: Some(Bytes(1 << 20)),
+            mode: None,
+            exec: false,
+            read_only: false,
+        };
         assert_eq!(in_memory("/t:size=1m").unwrap(), tmpfs);
         assert_eq!(in_memory("/t:rw,noexec,nosuid,size=1m").unwrap(), tmpfs);
         assert_eq!(mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap(), tmpfs);
+        let fixed =
+            Mount::Tmpfs { target: "/t".into(), size: None, mode: Some(0o750), exec: false, read_only: true };
+        assert_eq!(in_memory("/t:mode=0750,exec,noexec,ro").unwrap(), fixed);
+        assert_eq!(mount("type=tmpfs,target=/t,tmpfs-mode=750,readonly").unwrap(), fixed);
+        assert!(matches!(in_memory("/t:exec").unwrap(), Mount::Tmpfs { exec: true, .. }));
     }
 
     #[test]
@@ -150,9 +181,16 @@ mod tests {
             ("type=nfs,source=a,target=/b", "\"nfs\" is none of bind"),
             ("source=a", "target is missing"),
             ("colour=red", "\"colour\" is not a key"),
+            ("type=bind,source=/a,target=/b,tmpfs-size=1m", "tmpfs-size and tmpfs-mode are for"),
+            ("type=tmpfs,target=/b,tmpfs-mode=9", "\"9\" is not a mode"),
         ] {
             let error = mount(text).unwrap_err().message;
             assert!(error.starts_with(&format!("--mount {text:?}: {why}")), "{error}");
+        }
+        for (text, why) in [("/t:suid", "\"suid\" is none of"), ("/t:mode=10000", "\"10000\" is not a mode")]
+        {
+            let error = in_memory(text).unwrap_err().message;
+            assert!(error.starts_with(&format!("--tmpfs {text:?}: {why}")), "{error}");
         }
     }
 }

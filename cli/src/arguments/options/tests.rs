@@ -35,7 +35,13 @@ fn options_become_what_node_toml_would_say() {
         container.mounts,
         [
             Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: true },
-            Mount::Tmpfs { target: "/t".into(), size: Some(Bytes(1 << 20)) }
+            Mount::Tmpfs {
+                target: "/t".into(),
+                size: Some(Bytes(1 << 20)),
+                mode: None,
+                exec: false,
+                read_only: false
+            }
         ]
     );
     assert_eq!((container.memory, container.cpus), (Some(Bytes(64 << 20)), Some(0.5)));
