@@ -4,6 +4,7 @@
 //! | what happens | what follows |
 //! |---|---|
 //! | it starts | `starting`; the first check after an interval |
+//! | it is within the start period, and `starting` still | intervals are start intervals |
 //! | a check ends with 0 | `healthy`; no failures; the next after an interval |
 //! | a check fails or takes too long within the start period, not healthy yet | it does not count |
 //! | one fails otherwise | a failure more; with the last of `retries` it is `unhealthy` |
@@ -38,8 +39,14 @@ impl Check {
         self.started = Some(since);
         self.failures = 0;
         self.health = known.unwrap_or(Health::Starting);
-        self.next = Some(now + self.how.interval.0.max(Duration::from_millis(1)));
         self.running = None;
+        self.put_off(now);
+    }
+
+    /// It is within its start period, and has not been well yet.
+    fn is_young(&self, now: Time) -> bool {
+        let young = self.started.is_some_and(|since| now.saturating_sub(since) < self.how.start_period.0);
+        young && self.health == Health::Starting
     }
 
     /// The container runs no more.
@@ -52,9 +59,10 @@ impl Check {
         self.running.map(|(_, limit)| limit).or(self.next)
     }
 
-    /// No check can be made now.
+    /// The next check is made in an interval.
     pub fn put_off(&mut self, now: Time) {
-        self.next = Some(now + self.how.interval.0.max(Duration::from_millis(1)));
+        let interval = if self.is_young(now) { self.how.start_interval } else { self.how.interval };
+        self.next = Some(now + interval.0.max(Duration::from_millis(1)));
     }
 
     /// A check has begun.
@@ -67,16 +75,15 @@ impl Check {
     pub fn ended(&mut self, well: bool, now: Time) -> bool {
         let before = self.health;
         self.running = None;
-        self.next = Some(now + self.how.interval.0.max(Duration::from_millis(1)));
-        let young = self.started.is_some_and(|since| now.saturating_sub(since) < self.how.start_period.0);
         if well {
             (self.failures, self.health) = (0, Health::Healthy);
-        } else if !(young && self.health == Health::Starting) {
+        } else if !self.is_young(now) {
             self.failures = self.failures.saturating_add(1);
             if self.failures >= self.how.retries {
                 self.health = Health::Unhealthy;
             }
         }
+        self.put_off(now);
         self.health != before
     }
 }
@@ -97,6 +104,7 @@ mod tests {
             timeout: Span::seconds(3),
             retries: 3,
             start_period: Span::seconds(25),
+            start_interval: Span::seconds(10),
         };
         let mut check = Check::new(how);
         check.start(at(100), at(100), None);
@@ -140,6 +148,22 @@ mod tests {
         assert!(!check.ended(false, at(126)) && !check.ended(false, at(127)));
         assert!(check.ended(false, at(128)));
         assert_eq!(check.health, Health::Unhealthy);
+    }
+
+    #[test]
+    fn one_that_is_starting_is_looked_at_more_often_until_it_is_well() {
+        let how = HealthCheck { start_interval: Span::seconds(2), ..check().how };
+        let mut check = Check::new(how);
+        check.start(at(100), at(100), None);
+        assert_eq!(check.due(), Some(at(102)));
+        check.ended(false, at(103));
+        assert_eq!(check.due(), Some(at(105)));
+        // The start period is over.
+        check.ended(false, at(125));
+        assert_eq!(check.due(), Some(at(135)));
+        check.start(at(200), at(200), None);
+        check.ended(true, at(202));
+        assert_eq!((check.health, check.due()), (Health::Healthy, Some(at(212))));
     }
 
     #[test]

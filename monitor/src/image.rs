@@ -171,6 +171,7 @@ fn health(check: store::Healthcheck) -> Option<HealthCheck> {
         timeout: span(check.timeout, 30),
         retries: if check.retries == 0 { 3 } else { check.retries },
         start_period: span(check.start_period, 0),
+        start_interval: span(check.start_interval, 5),
     })
 }
 

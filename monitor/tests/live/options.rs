@@ -189,6 +189,7 @@ fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
         timeout: Some(Span::seconds(10)),
         retries: Some(2),
         start_period: None,
+        start_interval: None,
     });
     node.create("a", container);
     node.start("a");

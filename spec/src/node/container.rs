@@ -357,22 +357,26 @@ pub struct HealthOptions {
     pub retries: Option<u32>,
     /// Failures so soon after the start do not count.
     pub start_period: Option<Span>,
+    /// Between checks in that time, until one says "well".
+    pub start_interval: Option<Span>,
 }
 
 impl HealthOptions {
-    /// The check that follows, if there is one.
+    /// The check that follows, if there is one. Zero says nothing, as with Docker.
     pub fn over(&self, image: Option<&HealthCheck>) -> Option<HealthCheck> {
         let command = self.command.as_ref().or(image.map(|image| &image.command));
         let command = command.filter(|command| !command.is_empty())?.clone();
         let span = |own: Option<Span>, of: fn(&HealthCheck) -> Span, usual| {
+            let own = own.filter(|own| !own.0.is_zero());
             own.or(image.map(of)).unwrap_or(Span::seconds(usual))
         };
         Some(HealthCheck {
             command,
             interval: span(self.interval, |image| image.interval, 30),
             timeout: span(self.timeout, |image| image.timeout, 30),
-            retries: self.retries.or(image.map(|image| image.retries)).unwrap_or(3),
+            retries: self.retries.filter(|own| *own > 0).or(image.map(|image| image.retries)).unwrap_or(3),
             start_period: span(self.start_period, |image| image.start_period, 0),
+            start_interval: span(self.start_interval, |image| image.start_interval, 5),
         })
     }
 }
@@ -391,6 +395,8 @@ pub struct HealthCheck {
     pub retries: u32,
     /// Failures so soon after the start do not count.
     pub start_period: Span,
+    /// Between checks in that time, until one says "well".
+    pub start_interval: Span,
 }
 
 /// An element of `containers.NAME.security`.
@@ -543,7 +549,15 @@ mod tests {
     fn a_health_check_is_the_images_but_for_what_is_said() {
         let check = |word: &str, seconds: [u64; 3], retries| {
             let [interval, timeout, start_period] = seconds.map(Span::seconds);
-            HealthCheck { command: vec![word.to_owned()], interval, timeout, retries, start_period }
+            let start_interval = Span::seconds(5);
+            HealthCheck {
+                command: vec![word.to_owned()],
+                interval,
+                timeout,
+                retries,
+                start_period,
+                start_interval,
+            }
         };
         let image = check("image", [1, 2, 4], 3);
         let later = HealthOptions { interval: Some(Span::seconds(9)), ..HealthOptions::default() };
@@ -552,6 +566,16 @@ mod tests {
         let other = HealthOptions { command: Some(vec!["own".into()]), retries: Some(7), ..later };
         assert_eq!(other.over(Some(&image)), Some(check("own", [9, 2, 4], 7)));
         assert_eq!(other.over(None), Some(check("own", [9, 30, 0], 7)));
+        let zero = Some(Span::seconds(0));
+        let nothing = HealthOptions {
+            interval: zero,
+            timeout: zero,
+            retries: Some(0),
+            start_period: zero,
+            start_interval: zero,
+            command: None,
+        };
+        assert_eq!(nothing.over(Some(&image)), Some(image.clone()));
         let none = HealthOptions { command: Some(Vec::new()), ..HealthOptions::default() };
         assert_eq!(none.over(Some(&image)), None);
     }

@@ -22,6 +22,9 @@ pub struct Health {
     /// Failures so soon after the start do not count; as the image says, or 0s
     #[arg(long, value_name = "TIME")]
     health_start_period: Option<String>,
+    /// Between two checks in that time; as the image says, or 5s
+    #[arg(long, value_name = "TIME")]
+    health_start_interval: Option<String>,
     /// Not even the image's check
     #[arg(long, conflicts_with = "health_cmd")]
     no_healthcheck: bool,
@@ -45,6 +48,7 @@ impl Health {
             timeout: span("--health-timeout", &self.health_timeout)?,
             retries: self.health_retries,
             start_period: span("--health-start-period", &self.health_start_period)?,
+            start_interval: span("--health-start-interval", &self.health_start_interval)?,
         };
         let health = (health != HealthOptions::default()).then_some(health);
         Ok(Container { health, ..container })

@@ -98,6 +98,8 @@ fn what_docker_takes_is_taken() {
     }
     let said = container("--health-interval 1m30s x").unwrap().health.unwrap();
     assert_eq!((said.command, said.interval), (None, Some(Span::seconds(90))));
+    let said = container("--health-start-interval 500ms x").unwrap().health.unwrap();
+    assert_eq!(said.start_interval, Some("500ms".parse().unwrap()));
     assert_eq!(
         container("-v a:/b:cached,rw --mount type=bind,src=/a,dst=/b,bind-propagation=rprivate x")
             .unwrap()
