@@ -122,6 +122,22 @@ impl Client {
         }
     }
 
+    /// The text that follows an answer, up to its end.
+    ///
+    /// # Errors
+    /// What the monitor says in its place; the monitor went away.
+    pub fn rest(&mut self) -> Result<String> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = self.next()? {
+            if frame.kind == Kind::Output {
+                bytes.extend(frame.payload);
+            } else if heard(message(&frame)?) == Some(Reply::Done) {
+                return Ok(String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        Err(gone())
+    }
+
     /// The next frame; none when the monitor went away.
     ///
     /// # Errors

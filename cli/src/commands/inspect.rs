@@ -3,6 +3,7 @@
 use super::containers::each_of;
 use super::{Node, images, network, print_all};
 use crate::arguments::Inspect;
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
 use crate::time;
@@ -59,11 +60,13 @@ fn both(name: &str, first: Error, second: Error) -> Error {
 }
 
 fn container(node: &Node<'_>, name: &str) -> Result<Value> {
-    let Reply::Container { summary, container, config, root, log, attached, .. } =
-        node.answer(&Request::Inspect { name: name.to_owned() })?
+    let mut client = Client::ask(node.socket, &Request::Inspect { name: name.to_owned() })?;
+    let Reply::Container { summary, container, config, config_follows, root, log, attached, .. } =
+        client.reply()?
     else {
         return Err(Error::new("the monitor gave another answer than was asked for"));
     };
+    let config = if config_follows { Some(client.rest()?) } else { config };
     let definition = serde_json::to_value(&container).unwrap_or_default();
     let bundle: Value = config.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     Ok(json!({

@@ -5,7 +5,7 @@ use super::talk::Then;
 use crate::cells::Cell;
 use crate::life::{End, State, comes_back};
 use crate::{kernel, place};
-use spec::monitor::{self, COMMAND, MAX_FRAME, Reply, Status, Summary};
+use spec::monitor::{self, COMMAND, Kind, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
 use spec::node::{ContainerNetwork, Mount, Name};
 use std::collections::BTreeMap;
@@ -36,7 +36,16 @@ impl Monitor {
         summary
     }
 
-    pub(super) fn inspect(&self, index: usize) -> Reply {
+    /// Tells all of one, in as many frames as it takes.
+    pub(super) fn inspect(&mut self, number: usize, index: usize) -> Then {
+        let (reply, rest) = fitting(self.container(index));
+        let (Some(rest), Some(client)) = (rest, self.client(number)) else { return Then::Reply(reply) };
+        client.say(&reply);
+        client.put(Kind::Output, rest.as_bytes());
+        Then::Reply(Reply::Done)
+    }
+
+    fn container(&self, index: usize) -> Reply {
         let cell = &self.cells[index];
         let there = cell.observed.state != State::Absent;
         let root = place::root(&cell.key).display().to_string();
@@ -45,6 +54,7 @@ impl Monitor {
             summary: Box::new(self.summary(index)),
             container: Box::new(cell.container.clone().unwrap_or_else(|| spec::node::Container::of("-"))),
             config: config.filter(|_| there),
+            config_follows: false,
             root: there.then_some(root),
             log: place::log(&cell.key).display().to_string(),
             written: place::writable().join(&*cell.key).display().to_string(),
@@ -181,6 +191,25 @@ fn parts(mut containers: Vec<Summary>) -> Vec<Vec<Summary>> {
     }
 }
 
+/// A container as it fits into a message: what may be long is cut off, and follows. Of the rest the summary's is told
+/// twice.
+fn fitting(mut reply: Reply) -> (Reply, Option<String>) {
+    let is_long = |reply: &Reply| serde_json::to_vec(reply).is_ok_and(|text| text.len() >= MAX_FRAME);
+    if !is_long(&reply) {
+        return (reply, None);
+    }
+    let Reply::Container { config, config_follows, .. } = &mut reply else { return (reply, None) };
+    let rest = config.take();
+    *config_follows = rest.is_some();
+    if is_long(&reply)
+        && let Reply::Container { summary, .. } = &mut reply
+    {
+        summary.labels.clear();
+        shorten(&mut summary.command, COMMAND);
+    }
+    (reply, rest)
+}
+
 /// Cuts a command after so many bytes.
 fn shorten(command: &mut Vec<String>, most: usize) {
     let mut left = most;
@@ -209,6 +238,7 @@ fn command(container: &spec::node::Container) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spec::node::Container;
 
     fn summary(number: usize, label: &str) -> Summary {
         Summary {
@@ -240,6 +270,34 @@ mod tests {
         assert_eq!(told.concat(), all);
         assert_eq!(parts(Vec::new()).len(), 1);
         assert!(parts(vec![summary(1, &"x".repeat(MAX_FRAME))])[0][0].labels.is_empty());
+    }
+
+    #[test]
+    fn what_is_long_of_a_container_follows_it() {
+        let told = |label: &str, text: &str| {
+            let container = Container { labels: summary(1, label).labels, ..Container::of("i") };
+            let reply = Reply::Container {
+                summary: Box::new(summary(1, label)),
+                container: Box::new(container),
+                config: Some(text.into()),
+                config_follows: false,
+                root: None,
+                log: String::new(),
+                written: String::new(),
+                attached: None,
+            };
+            let (reply, rest) = fitting(reply);
+            assert!(serde_json::to_vec(&reply).unwrap().len() < MAX_FRAME);
+            let Reply::Container { summary, container, config, config_follows, .. } = reply else { panic!() };
+            assert_eq!((config.is_none(), config_follows), (rest.is_some(), rest.is_some()));
+            assert_eq!(container.labels["label"], label);
+            assert!(config.or(rest).is_some_and(|config| config == text));
+            (config_follows, summary.labels.is_empty())
+        };
+        let long = "x".repeat(MAX_FRAME * 6 / 10);
+        assert_eq!(told("short", "short"), (false, false));
+        assert_eq!(told("short", &"x".repeat(MAX_FRAME)), (true, false));
+        assert_eq!(told(&long, "short"), (true, true));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Monitor {
     fn perform(&mut self, number: usize, request: Request) -> Outcome {
         match request {
             Request::List => Ok(self.list(number)),
-            Request::Inspect { name } => self.which(&name).map(|index| Then::Reply(self.inspect(index))),
+            Request::Inspect { name } => self.which(&name).map(|index| self.inspect(number, index)),
             Request::Create(create) => self.define(*create),
             Request::Start { name } => self.which(&name).and_then(|index| self.start(index)),
             Request::Stop { name, grace } => self.which(&name).and_then(|index| self.stop(index, grace)),
@@ -117,7 +117,7 @@ impl Monitor {
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Ok(index),
             (Some(_), Some(_)) => {
-                Err(failure(Code::NotFound, format!("container {text:?}: several IDs begin so")))
+                Err(failure(Code::Invalid, format!("container {text:?}: several IDs begin so")))
             }
             (None, _) => {
                 let names = self.cells.iter().map(|(_, cell)| &*cell.name);

@@ -106,6 +106,23 @@ fn a_privileged_one_sees_the_nodes_devices_and_others_those_that_they_were_given
 }
 
 #[test]
+fn a_container_is_told_of_however_long_its_configuration_is() {
+    let node = Node::boot();
+    let mut container = busybox("exec sleep 1000");
+    container.env = (0..700).map(|number| (format!("V{number}"), "\"".repeat(600))).collect();
+    node.create("a", container);
+    node.start("a");
+    let mut client = Client::ask(&Request::Inspect { name: "a".into() }).unwrap();
+    let Some(Reply::Container { config: None, config_follows: true, .. }) = client.reply() else {
+        panic!("it is told whole")
+    };
+    let rest = client.follow();
+    assert_eq!(rest.end, Some(Reply::Done));
+    let config: bundle::Config = serde_json::from_slice(&rest.out).unwrap();
+    assert!(config.process.unwrap().env.len() > 700);
+}
+
+#[test]
 fn a_volume_begins_as_the_images_folder_and_stays() {
     let node = Node::boot();
     let volume = |own: &mut Container| {

@@ -26,7 +26,8 @@
 //! `attach`, `exec` and `logs` are answered by [`Reply::Streams`], then by
 //! streams in frames of their own, and at the end by [`Reply::Exited`] or
 //! [`Reply::Done`]. A [`Reply::Warning`] may come before the answer to what starts a container or changes
-//! its networks, and amid its streams. A list that does not fit into a frame comes in several. A frame of
+//! its networks, and amid its streams. A list that does not fit into a frame comes in several; what `inspect` tells and
+//! does not fit follows it ([`Reply::Container`]). A frame of
 //! `logs` is one entry, its line as the file has it, the newline at its end included. While streams are open the client may send [`Request::Resize`],
 //! [`Request::InputEnded`] and, of `exec`, [`Request::Signal`].
 //!

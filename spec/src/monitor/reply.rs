@@ -33,8 +33,11 @@ pub enum Reply {
         summary: Box<Summary>,
         /// As `create` or `node.toml` had it.
         container: Box<Container>,
-        /// The text of its bundle's config.json, while there is one.
+        /// The text of its bundle's config.json, while there is one that fits into the message.
         config: Option<String>,
+        /// There is one that does not: it follows in frames of [`super::Kind::Output`], then [`Reply::Done`].
+        #[serde(default)]
+        config_follows: bool,
         /// Where its root is mounted, while it is.
         root: Option<String>,
         /// Its log file.
