@@ -46,6 +46,9 @@ pub struct Definition {
     /// The pod whose container it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Box<Sandbox>>,
+    /// The program and its arguments, the image's too, as far as a list tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
 }
 
 /// How a container ended last, for times after a reboot.
@@ -199,6 +202,7 @@ mod tests {
             started: true,
             last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),
             sandbox: None,
+            command: vec!["nginx".into()],
         };
         let container = Container::of("nginx");
         let stored = Stored { definition: &definition, container: &container };

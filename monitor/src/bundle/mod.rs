@@ -15,7 +15,7 @@ mod user;
 
 pub use limits::resources;
 pub use mounts::EtcFiles;
-pub use process::further;
+pub use process::{command, further};
 pub use signal::stop_signal;
 
 use spec::bundle::{

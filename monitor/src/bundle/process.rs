@@ -96,14 +96,18 @@ fn score(container: &Container) -> Result<i32, String> {
     }
 }
 
-/// Who gives an entrypoint of its own means the image's arguments to go.
-fn args(container: &Container, image: &Defaults) -> Result<Vec<String>, String> {
+/// The program and its arguments. Who gives an entrypoint of its own means the image's arguments to go.
+pub fn command(container: &Container, image: &Defaults) -> Vec<String> {
     let (entrypoint, cmd) = match &container.entrypoint {
         Some(own) => (own, &[][..]),
         None => (&image.entrypoint, &image.cmd[..]),
     };
     let cmd = container.args.as_deref().unwrap_or(cmd);
-    let args: Vec<String> = entrypoint.iter().chain(cmd).cloned().collect();
+    entrypoint.iter().chain(cmd).cloned().collect()
+}
+
+fn args(container: &Container, image: &Defaults) -> Result<Vec<String>, String> {
+    let args = command(container, image);
     if args.is_empty() {
         return Err("no command: neither the image nor \"entrypoint\" and \"args\" name one".to_owned());
     }

@@ -4,7 +4,7 @@ use super::Monitor;
 use super::talk::Then;
 use crate::cells::Cell;
 use crate::life::{End, State, comes_back};
-use crate::{kernel, place};
+use crate::{bundle, kernel, place};
 use spec::monitor::{self, COMMAND, Kind, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
 use spec::node::{ContainerNetwork, Mount, Name};
@@ -32,7 +32,12 @@ impl Monitor {
     /// A container of a list: what may be long is told by `inspect`.
     fn short(&self, index: usize) -> Summary {
         let mut summary = self.summary(index);
-        shorten(&mut summary.command, COMMAND);
+        let known = self.cells[index].definition.as_ref().map(|own| &own.command);
+        match known.filter(|command| !command.is_empty()) {
+            // The image's words too, which are not looked up for a list.
+            Some(command) => summary.command.clone_from(command),
+            None => shorten(&mut summary.command, COMMAND),
+        }
         summary
     }
 
@@ -51,7 +56,7 @@ impl Monitor {
         let root = place::root(&cell.key).display().to_string();
         let config = fs::read_to_string(place::folder(&cell.key).join("config.json")).ok();
         Reply::Container {
-            summary: Box::new(self.summary(index)),
+            summary: Box::new(self.whole(index)),
             container: Box::new(cell.container.clone().unwrap_or_else(|| spec::node::Container::of("-"))),
             config: config.filter(|_| there),
             config_follows: false,
@@ -60,6 +65,15 @@ impl Monitor {
             written: place::writable().join(&*cell.key).display().to_string(),
             attached: cell.attached.clone(),
         }
+    }
+
+    /// With the image's words in its command, if that is there.
+    fn whole(&self, index: usize) -> Summary {
+        let mut summary = self.summary(index);
+        if let Ok((container, image)) = self.materials(index) {
+            summary.command = bundle::command(&container, &image.defaults);
+        }
+        summary
     }
 
     fn summary(&self, index: usize) -> Summary {
@@ -211,7 +225,7 @@ fn fitting(mut reply: Reply) -> (Reply, Option<String>) {
 }
 
 /// Cuts a command after so many bytes.
-fn shorten(command: &mut Vec<String>, most: usize) {
+pub(super) fn shorten(command: &mut Vec<String>, most: usize) {
     let mut left = most;
     let long = command.iter().position(|word| match left.checked_sub(word.len() + 1) {
         Some(rest) => {
@@ -229,7 +243,7 @@ fn shorten(command: &mut Vec<String>, most: usize) {
     }
 }
 
-/// What was asked for; the image's own words are not looked up for a list.
+/// What was asked for.
 fn command(container: &spec::node::Container) -> Vec<String> {
     let words = [&container.entrypoint, &container.args];
     words.into_iter().flatten().flatten().cloned().collect()

@@ -2,6 +2,7 @@
 //! `node.toml`'s.
 
 use super::Monitor;
+use super::list::shorten;
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::What;
 use crate::cells::Cell;
@@ -10,7 +11,7 @@ use crate::life::{Event, State, Time};
 use crate::log::{self, predecessor};
 use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
-use spec::monitor::{Code, Create, Failure, Reply};
+use spec::monitor::{COMMAND, Code, Create, Failure, Reply};
 use spec::node::{ContainerNetwork, Name, Restart};
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,6 +63,8 @@ impl Monitor {
         };
         let mut cell = Cell::new(key.clone());
         cell.name = name.clone();
+        let mut command = bundle::command(&container, &image.defaults);
+        shorten(&mut command, COMMAND);
         cell.definition = Some(Box::new(Definition {
             id: id.clone(),
             name: name.clone(),
@@ -73,6 +76,7 @@ impl Monitor {
             started: false,
             last: None,
             sandbox,
+            command,
         }));
         cell.observed.wanted = Some(false);
         cell.container = Some(container);

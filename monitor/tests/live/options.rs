@@ -123,6 +123,23 @@ fn a_container_is_told_of_however_long_its_configuration_is() {
 }
 
 #[test]
+fn a_list_tells_the_images_own_command() {
+    let node = Node::boot();
+    let mut container = busybox("exec sleep 1000");
+    (container.entrypoint, container.args) = (None, None);
+    node.create("a", container.clone());
+    container.args = Some(["echo", "own"].map(str::to_owned).into());
+    node.create("b", container);
+    let image = node.summary("a").command;
+    assert!(!image.is_empty());
+    assert!(node.summary("b").command.ends_with(&["echo".to_owned(), "own".to_owned()]));
+    let Reply::Container { summary, .. } = node.ask(&Request::Inspect { name: "a".into() }) else { panic!() };
+    assert_eq!(summary.command, image);
+    node.kill_monitor();
+    assert_eq!(node.summary("a").command, image);
+}
+
+#[test]
 fn a_volume_begins_as_the_images_folder_and_stays() {
     let node = Node::boot();
     let volume = |own: &mut Container| {
