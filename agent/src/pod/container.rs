@@ -141,6 +141,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             strict_groups: of_pod.supplemental_groups_policy.as_deref() == Some("Strict"),
             unified: BTreeMap::new(),
             log: Some(place::log(pod, &container.name, parts.attempt)),
+            images: Vec::new(),
         })),
     })
 }

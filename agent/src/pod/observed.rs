@@ -226,6 +226,7 @@ mod tests {
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tty: false,
             volumes: Vec::new(),
+            images: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use spec::monitor::IDS;
 use spec::paths;
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use store::Layer;
 use store::rootfs::{self, View};
 use sys::cause::cause;
@@ -67,11 +67,18 @@ pub fn make(
 
 /// All images that pods of this node have as volumes.
 pub fn all(pods: &Path) -> Vec<Image> {
-    let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|one| one.path());
-    let volumes = folders(pods).flat_map(|pod| folders(&pod.join(place::IMAGES)).collect::<Vec<_>>());
-    volumes
+    folders(pods).flat_map(|pod| of(&pod)).collect()
+}
+
+/// Those of the pod of this folder.
+pub fn of(pod: &Path) -> Vec<Image> {
+    folders(&pod.join(place::IMAGES))
         .filter_map(|volume| serde_json::from_slice(&fs::read(volume.join("image.json")).ok()?).ok())
         .collect()
+}
+
+fn folders(path: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(path).into_iter().flatten().flatten().map(|one| one.path())
 }
 
 /// Unmounts the layers of images whose volumes have been unmounted.
@@ -101,6 +108,7 @@ mod tests {
         let mut found = all(&pods);
         found.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(found, [image("v"), image("v"), image("w")]);
+        assert_eq!(of(&pods.join("b")), [image("v")]);
         fs::remove_dir_all(pods).unwrap();
     }
 }

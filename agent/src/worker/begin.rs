@@ -124,6 +124,11 @@ impl Worker {
             // What is left of a program that lost one of its processes may be of no use, and runs on.
             sandbox.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
         }
+        if let Some(sandbox) = &mut create.sandbox {
+            // Nobody may remove them while the container is there.
+            let images = volume::image::of(&place::pod(&self.uid));
+            sandbox.images = images.into_iter().map(|image| image.digest).collect();
+        }
         if !cgroup::has("cpu") {
             // A share is no limit: where nobody shares out, all may have what is there.
             create.container.cpu_shares = None;

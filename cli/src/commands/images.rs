@@ -74,8 +74,8 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
         listed => listed?,
     };
     let store = Store::open(node.store)?;
-    let used = containers.iter().filter_map(|one| Some((one, image_of(node, one).ok()??)));
-    let used: Vec<(&Summary, Digest)> = used.collect();
+    let images = |one| images_of(node, one).unwrap_or_default().into_iter().map(move |image| (one, image));
+    let used: Vec<(&Summary, Digest)> = containers.iter().flat_map(images).collect();
     let mut names = Vec::new();
     for text in &asked.images {
         let called = node.stores().called(text)?;
@@ -193,7 +193,11 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
 
 /// The images that containers need.
 fn kept(node: &Node<'_>) -> Result<BTreeSet<Digest>> {
-    list::all(node)?.iter().filter_map(|one| image_of(node, one).transpose()).collect()
+    let mut kept = BTreeSet::new();
+    for one in list::all(node)? {
+        kept.extend(images_of(node, &one)?);
+    }
+    Ok(kept)
 }
 
 /// It has ended, and a person asked for it: what `node.toml` has is not over, and pods' are the agent's to remove.
@@ -211,6 +215,14 @@ fn image_of(node: &Node<'_>, container: &Summary) -> Result<Option<Digest>> {
         Some(digest) => digest.parse().map(Some).map_err(Error::new),
         None => Ok(node.stores().digest(&container.image).ok().flatten()),
     }
+}
+
+/// That, and those that its pod has as volumes.
+fn images_of(node: &Node<'_>, container: &Summary) -> Result<Vec<Digest>> {
+    let mounted = container.images.iter().map(|digest| digest.parse().map_err(Error::new));
+    let mut images = mounted.collect::<Result<Vec<Digest>>>()?;
+    images.extend(image_of(node, container)?);
+    Ok(images)
 }
 
 /// Asks before something goes that does not come back.
@@ -351,6 +363,24 @@ mod tests {
             remove(&Node { socket, store: Path::new("/proc/none") }, &asked)
         });
         assert_eq!(error.unwrap_err().message, "the answer is too long");
+    }
+
+    #[test]
+    fn images_that_pods_have_as_volumes_are_kept() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let pods = format!(
+            r#"{{"reply":"containers","containers":[{{"id":"0a","name":"web","image":"nginx","digest":"{}",
+            "command":[],"created":0,"configured":false,"status":{{"state":"running","pid":null,"started":null,"ran":null,
+            "finished":null,"exit":null,"out-of-memory":false,"restarts":0,"error":null,"health":null}},
+            "ports":[],"networks":{{}},"labels":{{}},"tty":false,"images":["{}"]}}]}}"#,
+            digest("a"),
+            digest("b")
+        );
+        let kept = with_monitor(&[&[HELLO, &pods]], |socket| {
+            kept(&Node { socket, store: Path::new("/proc/none") }).unwrap()
+        });
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        assert_eq!(kept, [digest("a"), digest("b")]);
     }
 
     #[test]

@@ -269,6 +269,7 @@ mod tests {
             labels: [("tier".to_owned(), "front".to_owned())].into(),
             tty: false,
             volumes: Vec::new(),
+            images: Vec::new(),
         }
     }
 

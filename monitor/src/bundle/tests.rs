@@ -292,6 +292,7 @@ fn a_pods_container_stands_in_its_pod() {
         strict_groups: false,
         unified: [("memory.oom.group".to_owned(), "1".to_owned())].into(),
         log: None,
+        images: Vec::new(),
     };
     let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
     let container = Container {

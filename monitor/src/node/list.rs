@@ -15,6 +15,9 @@ use std::net::IpAddr;
 /// Bytes of a message that a list may fill.
 const ROOM: usize = MAX_FRAME - 1024;
 
+/// The label by which it is known who looks after a container: it is short.
+const POD: &str = "io.kubernetes.pod.uid";
+
 impl Monitor {
     /// Tells all containers, in as many messages as it takes. The last one is the answer.
     pub(super) fn list(&mut self, number: usize) -> Then {
@@ -101,6 +104,7 @@ impl Monitor {
                 .unwrap_or_default(),
             labels: own.map(|own| own.labels.clone()).unwrap_or_default(),
             tty: own.is_some_and(|own| own.tty),
+            images: definition.and_then(|own| Some(own.sandbox.as_ref()?.images.clone())).unwrap_or_default(),
             volumes: own.map(|own| own.mounts.iter().filter_map(volume).collect()).unwrap_or_default(),
         }
     }
@@ -195,7 +199,7 @@ fn parts(mut containers: Vec<Summary>) -> Vec<Vec<Summary>> {
     match containers.len() {
         _ if length < ROOM => vec![containers],
         0 | 1 => {
-            containers.iter_mut().for_each(|one| one.labels.clear());
+            containers.iter_mut().for_each(|one| one.labels.retain(|key, _| key == POD));
             vec![containers]
         }
         count => {
@@ -269,6 +273,7 @@ mod tests {
             labels: BTreeMap::from([("label".into(), label.into())]),
             tty: false,
             volumes: Vec::new(),
+            images: Vec::new(),
         }
     }
 
@@ -283,7 +288,9 @@ mod tests {
         }
         assert_eq!(told.concat(), all);
         assert_eq!(parts(Vec::new()).len(), 1);
-        assert!(parts(vec![summary(1, &"x".repeat(MAX_FRAME))])[0][0].labels.is_empty());
+        let mut long = summary(1, &"x".repeat(MAX_FRAME));
+        long.labels.insert(POD.into(), "u-1".into());
+        assert_eq!(parts(vec![long])[0][0].labels, [(POD.to_owned(), "u-1".to_owned())].into());
     }
 
     #[test]

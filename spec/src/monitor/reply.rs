@@ -178,6 +178,9 @@ pub struct Summary {
     /// The volumes that it is made with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Name>,
+    /// Digests of the manifests of images that its pod has as volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
 }
 
 /// Where a container is in its life.

@@ -203,6 +203,9 @@ pub struct Sandbox {
     pub unified: BTreeMap<String, String>,
     /// Where its log is, in place of the monitor's own folder; a path below `/var/log` whose folder is made.
     pub log: Option<PathBuf>,
+    /// Digests of the manifests of images that it has as volumes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
 }
 
 /// How many users and groups a pod's user namespace has.
