@@ -3,10 +3,11 @@
 //! ```text
 //! /var/lib/skerry/volumes/NAME/
 //! ├── data/       what is mounted
+//! ├── unused      a person made it, and no container has had it
 //! └── new/        being filled; a volume is there once this was renamed to data
 //! ```
 //!
-//! A volume is made at its first use and filled then with what the image has at that place,
+//! A volume is made at its first use, or by a person before, and filled then, if it is empty, with what the image has at that place,
 //! as Docker does; so it is whole or not there whenever the monitor is killed. Files keep
 //! owner, mode, times, holes and extended attributes; a hard link becomes a file of its own.
 //!
@@ -30,6 +31,11 @@ use std::path::{Path, PathBuf};
 use sys::cause::cause;
 use sys::process::{Spawn, spawn};
 
+/// No container has had it.
+fn is_new(data: &Path) -> bool {
+    !data.exists() || data.with_file_name("unused").exists()
+}
+
 /// Starts a process that makes the volumes of a container that are not there; gives its ID, if there are any. The
 /// container's root is mounted.
 ///
@@ -37,7 +43,7 @@ use sys::process::{Spawn, spawn};
 /// Those of starting a program, in words.
 pub fn begin(key: &Name, mounts: &[Mount]) -> Result<Option<i32>, String> {
     let missing = mounts.iter().filter_map(|mount| match mount {
-        Mount::Volume { name, target, .. } if !place::volume(name).exists() => Some([&**name, &**target]),
+        Mount::Volume { name, target, .. } if is_new(&place::volume(name)) => Some([&**name, &**target]),
         _ => None,
     });
     let words: Vec<&str> = missing.flatten().collect();
@@ -88,20 +94,30 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
     let folder = data.parent().unwrap_or(data);
     fs::create_dir_all(folder)?;
     let _lock = Flock::lock(File::open(folder)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
-    if data.exists() {
+    if !is_new(data) {
         return Ok(());
     }
-    match sys::tree::remove(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => fs::create_dir_all(&new)?,
-    }
+    remove(&new)?;
+    fs::create_dir_all(&new)?;
     if let Some(folder) = inside(root, target) {
         copy(&folder, &new)?;
         // Its files are on the disk before their folder has the name by which it counts as filled.
         nix::unistd::syncfs(File::open(&new)?)?;
     }
-    fs::rename(new, data)?;
-    sys::file::sync_folder_of(data)
+    match fs::rename(&new, data) {
+        // Who made it has put something there.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => remove(&new)?,
+        renamed => renamed?,
+    }
+    sys::file::sync_folder_of(data)?;
+    sys::file::remove_durably(&data.with_file_name("unused"))
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match sys::tree::remove(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The image's folder of this path, with every link on the way within the root.
@@ -204,6 +220,22 @@ mod tests {
         let empty = folder.join("volumes/w/data");
         make(&empty, &root, "/nothing/there").unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        // A container has it by now.
+        make(&empty, &root, "/var/data").unwrap();
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        // A person has made these.
+        for (name, own, has) in [("x", None, "sparse"), ("y", Some("own"), "own")] {
+            let data = folder.join("volumes").join(name).join("data");
+            fs::create_dir_all(&data).unwrap();
+            fs::write(data.with_file_name("unused"), "").unwrap();
+            own.iter().for_each(|own| fs::write(data.join(own), "").unwrap());
+            make(&data, &root, "/var/data").unwrap();
+            assert!(data.join(has).exists() && !is_new(&data), "{name}");
+            assert_eq!(
+                (data.join("sparse").exists(), data.with_file_name("new").exists()),
+                (own.is_none(), false)
+            );
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,13 +4,15 @@
 //! /var/lib/skerry/volumes/
 //! ├── NAME/
 //! │   ├── data/           what is mounted
-//! │   └── volume.json     what a person said of it, if one made it before its first use
+//! │   ├── unused          it was made by a person and has had no container yet: it is filled at its first use, if it is empty
+//! │   └── volume.json     what that person said of it
 //! └── .NAME/              removed; what it held is on its way out
 //! ```
 
 use crate::node::Name;
 use crate::paths::VOLUMES;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A volume's folder.
@@ -21,6 +23,11 @@ pub fn folder(name: &Name) -> PathBuf {
 /// What it holds.
 pub fn data(name: &Name) -> PathBuf {
     folder(name).join("data")
+}
+
+/// There until its first use.
+pub fn unused(name: &Name) -> PathBuf {
+    folder(name).join("unused")
 }
 
 /// Its [`Volume`].
@@ -38,5 +45,15 @@ pub fn aside(name: &Name) -> PathBuf {
 #[serde(default, rename_all = "kebab-case")]
 pub struct Volume {
     /// Nobody gave it a name: it goes once no container uses it.
+    #[serde(skip_serializing_if = "is_false")]
     pub anonymous: bool,
+    /// Nanoseconds since 1970.
+    pub created: Option<u64>,
+    /// Free words.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  skerry volume create pages\n  skerry run -v pages:/usr/share/nginx/html nginx\n  skerry volume ls\n\n\
-    A volume is made at its first use, too, and filled then with what the image has at that place."
+    A volume is made at its first use, too. What the image has at that place is in it then, unless something was put there before."
 )]
 pub struct VolumeVerbs {
     /// What is to be done
@@ -38,7 +38,7 @@ pub struct VolumeList {
     /// Only names, one a line
     #[arg(short, long)]
     pub quiet: bool,
-    /// Only these: name=, dangling=true (which no container uses)
+    /// Only these: name=, label=, dangling=true (which no container uses)
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Name}}'
@@ -51,6 +51,9 @@ pub struct VolumeList {
 pub struct VolumeCreate {
     /// Its name; one is made up without
     pub name: Option<String>,
+    /// NAME=VALUE
+    #[arg(long)]
+    pub label: Vec<String>,
 }
 
 /// `skerry volume rm`
@@ -81,6 +84,9 @@ pub struct VolumePrune {
     /// Those with a name, too
     #[arg(short, long)]
     pub all: bool,
+    /// Only these: label=
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// Without asking first
     #[arg(short, long)]
     pub force: bool,

@@ -5,10 +5,13 @@
 
 use super::containers::{each, each_of};
 use super::{Node, images, inspect::show_each, list, print, print_all};
-use crate::arguments::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb};
+use crate::arguments::{
+    VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, label,
+};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
+use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{Code, Request};
 use spec::nearest::nearest;
@@ -42,7 +45,7 @@ fn ls(node: &Node<'_>, asked: &VolumeList) -> Result<()> {
     let filters = Filters::new(&asked.filter)?;
     let users = users(node)?;
     let mut names = names()?;
-    names.retain(|name| filters.take(name, &users));
+    names.retain(|name| filters.take(name, &about(name), &users));
     if asked.quiet {
         names.iter().for_each(|name| print(name));
         return Ok(());
@@ -57,20 +60,24 @@ fn create(asked: &VolumeCreate) -> Result<()> {
         Some(name) => name.parse().map_err(Error::new)?,
         None => made_up()?,
     };
-    make(&name, &Volume { anonymous: asked.name.is_none() })?;
+    let labels = asked.label.iter().map(|word| label(word)).collect();
+    make(&name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })?;
     print(&name);
     Ok(())
 }
 
-/// What it holds comes with its first use. One that is there already stays as it is.
+/// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
 fn make(name: &Name, about: &Volume) -> Result<()> {
-    let (folder, file) = (volume::folder(name), volume::file(name));
+    let (folder, data) = (volume::folder(name), volume::data(name));
     if folder.exists() {
         return Ok(());
     }
     let text = serde_json::to_vec(about).context(|| format!("make volume {name}"))?;
     fs::create_dir_all(&folder)
-        .and_then(|()| sys::file::replace_durably(&file, &text, 0o644))
+        .and_then(|()| sys::file::replace_durably(&volume::file(name), &text, 0o644))
+        .and_then(|()| sys::file::replace_durably(&volume::unused(name), b"", 0o644))
+        .and_then(|()| fs::create_dir(&data))
+        .and_then(|()| sys::file::sync_folder_of(&data))
         .and_then(|()| sys::file::sync_folder_of(&folder))
         .context(|| format!("make {}", folder.display()))
 }
@@ -106,7 +113,9 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
     if !asked.force && !images::confirmed(&format!("This removes every {which} that no container uses."))? {
         return Ok(());
     }
-    let names = names()?;
+    let filters = Filters::of_labels(&asked.filter)?;
+    let mut names = names()?;
+    names.retain(|name| filters.take(name, &about(name), &Users::new()));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
         names.iter().partition(|name| asked.all || about(name).anonymous);
     let mut bytes = 0;
@@ -188,15 +197,19 @@ fn users(node: &Node<'_>) -> Result<Users> {
 }
 
 fn object(name: &Name, users: &Users) -> Value {
+    let Volume { created, labels, .. } = about(name);
     let made =
-        fs::metadata(volume::folder(name)).and_then(|about| about.created().or_else(|_| about.modified()));
+        || fs::metadata(volume::folder(name)).and_then(|about| about.created().or_else(|_| about.modified()));
+    let created = created.map(time::system).or_else(|| made().ok());
     let users: &[String] = users.get(name).map_or(&[], Vec::as_slice);
     json!({
         "Name": name,
         "Driver": "local",
         "Scope": "local",
         "Mountpoint": volume::data(name),
-        "CreatedAt": made.ok().map(rfc3339),
+        "CreatedAt": created.map(rfc3339),
+        "Labels": labels,
+        "Options": null,
         "UsedBy": users.join(", "),
     })
 }
@@ -208,28 +221,44 @@ fn size(folder: &Path) -> u64 {
     blocks * 512
 }
 
-/// `--filter`: of each key, one value must fit.
+/// `--filter`: of each key, one value must fit; of labels all.
 struct Filters(Vec<(String, String)>);
 
 impl Filters {
     fn new(words: &[String]) -> Result<Self> {
         let pair = |word: &String| match word.split_once('=') {
             Some(("dangling", value @ ("true" | "false"))) => Ok(("dangling".to_owned(), value.to_owned())),
-            Some(("name", value)) => Ok(("name".to_owned(), value.to_owned())),
-            _ => Err(Error::new(format!("--filter {word:?}: neither name=TEXT nor dangling=true|false"))),
+            Some((key @ ("name" | "label"), value)) => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Error::new(format!(
+                "--filter {word:?}: none of name=TEXT, label=KEY[=VALUE], dangling=true|false"
+            ))),
         };
         words.iter().map(pair).collect::<Result<_>>().map(Self)
     }
 
-    fn take(&self, name: &Name, users: &Users) -> bool {
+    /// Of labels alone.
+    fn of_labels(words: &[String]) -> Result<Self> {
+        match words.iter().find(|word| !word.starts_with("label=")) {
+            Some(word) => Err(Error::new(format!("--filter {word:?}: not label=KEY[=VALUE]"))),
+            None => Self::new(words),
+        }
+    }
+
+    fn take(&self, name: &Name, about: &Volume, users: &Users) -> bool {
         let fits = |(key, value): &(String, String)| match key.as_str() {
             "name" => name.contains(value.as_str()),
+            "label" => match value.split_once('=') {
+                Some((key, value)) => about.labels.get(key).is_some_and(|own| own == value),
+                None => about.labels.contains_key(value),
+            },
             _ => users.contains_key(name) == (value == "false"),
         };
-        ["name", "dangling"].iter().all(|key| {
-            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-            given.peek().is_none() || given.any(fits)
-        })
+        let labelled = self.0.iter().filter(|(key, _)| key == "label").all(fits);
+        labelled
+            && ["name", "dangling"].iter().all(|key| {
+                let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
+                given.peek().is_none() || given.any(fits)
+            })
     }
 }
 
@@ -254,6 +283,22 @@ mod tests {
         assert_eq!(users(&[HELLO, &list]), Ok([("data".parse().unwrap(), vec!["web".into()])].into()));
         assert_eq!(users(&[HELLO, long]), Err("the answer is too long".into()));
         assert!(users(&[HELLO]).is_err_and(|told| told.starts_with("the monitor went away")));
+    }
+
+    #[test]
+    fn volumes_are_chosen_by_labels() {
+        let labels = [("tier".to_owned(), "front".to_owned()), ("app".to_owned(), String::new())].into();
+        let about = Volume { labels, ..Volume::default() };
+        let takes = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            Filters::new(&words).unwrap().take(&"data".parse().unwrap(), &about, &Users::new())
+        };
+        assert!(takes(&[]) && takes(&["label=tier"]) && takes(&["label=tier=front", "label=app", "name=at"]));
+        assert!(
+            !takes(&["label=tier=back"]) && !takes(&["label=tier", "label=stage"]) && !takes(&["name=x"])
+        );
+        assert!(Filters::of_labels(&["name=x".to_owned()]).is_err());
+        assert!(Filters::new(&["colour=red".to_owned()]).is_err());
     }
 
     #[test]

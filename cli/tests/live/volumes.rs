@@ -45,6 +45,14 @@ fn a_new_volume_begins_as_the_images_folder() {
     let image = says("run --rm busybox ls /bin");
     assert!(image.contains("busybox"), "{image}");
     assert_eq!(says("run --rm -v programs:/bin busybox ls /bin"), image);
+    // What a person has put there stays.
+    says("volume create --label tier=front own");
+    let place = says("volume inspect -f '{{.Mountpoint}}' own");
+    std::fs::write(format!("{place}/mine"), "").unwrap();
+    let line = "run --rm -v own:/etc busybox sh -c 'ls /etc/mine; test -e /etc/passwd || echo nothing else'";
+    assert_eq!(says(line), "/etc/mine\nnothing else");
+    assert_eq!(says("volume ls -q --filter label=tier"), "own");
+    assert_eq!(says("volume inspect -f '{{.Labels.tier}}' own"), "front");
 }
 
 #[test]

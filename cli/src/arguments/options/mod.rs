@@ -166,7 +166,8 @@ fn program(word: &str) -> Vec<String> {
     if word.is_empty() { Vec::new() } else { vec![word.to_owned()] }
 }
 
-fn label(word: &str) -> (String, String) {
+/// `NAME=VALUE`, or a name alone.
+pub fn label(word: &str) -> (String, String) {
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
     (key.to_owned(), value.to_owned())
 }
