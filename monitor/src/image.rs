@@ -145,12 +145,13 @@ fn of(image: store::Image) -> Image {
         stop_signal,
         healthcheck,
         exposed_ports,
+        labels,
         ..
     } = config;
     // What is no port is nothing that could be published.
     let exposed = exposed_ports.iter().filter_map(|port| port.parse().ok()).collect();
     let health = healthcheck.and_then(health);
-    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health, exposed };
+    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health, exposed, labels };
     Image { defaults, layers }
 }
 

@@ -25,7 +25,7 @@ use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
 use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an image says of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Defaults {
     pub health: Option<HealthCheck>,
     /// `ExposedPorts`
     pub exposed: Vec<Port>,
+    /// `Labels`
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A device of the node for a container: what it is there, and what may be done with it.

@@ -25,6 +25,7 @@ fn image() -> Defaults {
         stop_signal: "SIGQUIT".into(),
         health: None,
         exposed: Vec::new(),
+        labels: BTreeMap::new(),
     }
 }
 

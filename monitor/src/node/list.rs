@@ -67,6 +67,8 @@ impl Monitor {
             log: place::log(&cell.key).display().to_string(),
             written: place::writable().join(&*cell.key).display().to_string(),
             attached: cell.attached.clone(),
+            remove: cell.definition.as_ref().is_some_and(|own| own.remove),
+            stdin_once: cell.definition.as_ref().is_some_and(|own| own.stdin_once),
         }
     }
 
@@ -306,6 +308,8 @@ mod tests {
                 log: String::new(),
                 written: String::new(),
                 attached: None,
+                remove: false,
+                stdin_once: false,
             };
             let (reply, rest) = fitting(reply);
             assert!(serde_json::to_vec(&reply).unwrap().len() < MAX_FRAME);

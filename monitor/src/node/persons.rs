@@ -63,6 +63,9 @@ impl Monitor {
         };
         let mut cell = Cell::new(key.clone());
         cell.name = name.clone();
+        if sandbox.is_none() {
+            container.labels = with_images(container.labels, &image.defaults.labels);
+        }
         let mut command = bundle::command(&container, &image.defaults);
         shorten(&mut command, COMMAND);
         cell.definition = Some(Box::new(Definition {
@@ -311,10 +314,31 @@ impl Monitor {
     }
 }
 
+/// What a person said has the last word.
+fn with_images(own: BTreeMap<String, String>, images: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    images.clone().into_iter().chain(own).collect()
+}
+
 fn remove_logs(key: &Name) -> Result<(), String> {
     let log = place::log(key);
     for path in [predecessor(&log), log, place::log_entry(key)] {
         log::remove(&path).map_err(|error| format!("remove {}: {}", path.display(), cause(&error)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_its_images_labels_but_for_what_is_said() {
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        let image = labels(&[("maintainer", "a"), ("tier", "any")]);
+        let own = labels(&[("tier", "front"), ("app", "b")]);
+        let all = labels(&[("maintainer", "a"), ("tier", "front"), ("app", "b")]);
+        assert_eq!(with_images(own, &image), all);
+    }
 }

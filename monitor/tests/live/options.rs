@@ -133,8 +133,13 @@ fn a_list_tells_the_images_own_command() {
     let image = node.summary("a").command;
     assert!(!image.is_empty());
     assert!(node.summary("b").command.ends_with(&["echo".to_owned(), "own".to_owned()]));
-    let Reply::Container { summary, .. } = node.ask(&Request::Inspect { name: "a".into() }) else { panic!() };
+    let inspected = |name: &str| node.ask(&Request::Inspect { name: name.into() });
+    let Reply::Container { summary, remove: false, stdin_once: false, .. } = inspected("a") else { panic!() };
     assert_eq!(summary.command, image);
+    node.create_with_input("c", busybox("cat"));
+    assert!(matches!(inspected("c"), Reply::Container { remove: false, stdin_once: true, .. }));
+    node.create_as("d", busybox("cat"), true);
+    assert!(matches!(inspected("d"), Reply::Container { remove: true, stdin_once: false, .. }));
     node.kill_monitor();
     assert_eq!(node.summary("a").command, image);
 }

@@ -46,6 +46,12 @@ pub enum Reply {
         written: String,
         /// What its instance was given by the network.
         attached: Option<Box<Attached>>,
+        /// It is removed once it has ended.
+        #[serde(default)]
+        remove: bool,
+        /// Its standard input ends with the first client's that gives it some.
+        #[serde(default)]
+        stdin_once: bool,
     },
     /// To `create`.
     Created {
