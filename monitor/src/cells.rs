@@ -4,7 +4,7 @@
 use crate::bundle;
 use crate::definition::{self, Definition};
 use crate::health::Check;
-use crate::life::{Observed, Time};
+use crate::life::{Observed, State, Time};
 use spec::network::Attached;
 use spec::node::{Container, Name};
 use spec::paths;
@@ -36,6 +36,8 @@ pub struct Cell {
     pub removing: bool,
     /// The instance whose standard input had ended before it was there.
     pub input_over: u64,
+    /// Who gave it input before the monitor was killed has left, if it is not back by then.
+    pub typist_due: Option<Time>,
     /// Its definition could not be written as it is now; the next attempt is due then.
     pub unwritten: Option<Time>,
     /// Its health check.
@@ -76,6 +78,7 @@ impl Cell {
             keep_until: Time::ZERO,
             removing: false,
             input_over: 0,
+            typist_due: None,
             unwritten: None,
             check: None,
             attached: None,
@@ -86,6 +89,12 @@ impl Cell {
     /// 64 hexadecimal digits.
     pub fn id(&self) -> String {
         self.definition.as_ref().map_or_else(|| definition::configured_id(&self.key), |own| own.id.clone())
+    }
+
+    /// The number of the instance that there is, or of the next one.
+    pub fn its_instance(&self) -> u64 {
+        let next = matches!(self.observed.state, State::Absent | State::Ended);
+        self.observed.generation + u64::from(next)
     }
 
     /// The path of its cgroup.

@@ -11,6 +11,7 @@
 //!     ├── config.json             the bundle
 //!     ├── root/                   its root is mounted here
 //!     ├── memory/                 what it writes while the data disk is full
+//!     ├── typist                  the instance whose input ends with the client that gives it some
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
 //!     ├── pull.log                why its image was not fetched

@@ -5,15 +5,19 @@ use super::Monitor;
 use super::talk::Talk;
 use crate::cells::Cell;
 use crate::keeper::log_name;
-use crate::life::State;
+use crate::life::{State, Time};
 use crate::poller::Token;
-use crate::session;
+use crate::{kernel, place, session};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::unistd::write;
 use spec::monitor::{Code, Request, Size};
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::cause::cause;
+
+/// In a container's folder: the instance whose input ends with the client that gives it some.
+const TYPIST: &str = "typist";
 
 /// Where input goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,15 +171,59 @@ impl Monitor {
         definition.is_some_and(|own| own.stdin_once)
     }
 
+    /// A client gives a container input, and it is to end when that leaves: also if the monitor is killed before, so
+    /// it is written down of which instance.
+    pub(super) fn typist_came(&mut self, index: usize) {
+        if !self.is_first_clients(index) {
+            return;
+        }
+        let cell = &self.cells[index];
+        let folder = place::folder(&cell.key);
+        let noted = fs::create_dir_all(&folder).and_then(|()| {
+            sys::file::replace(&folder.join(TYPIST), cell.its_instance().to_string().as_bytes())
+        });
+        if let Err(error) = noted {
+            self.console.say(&format!("{}: note who gives it input: {}", cell.name, cause(&error)));
+        }
+    }
+
+    /// After a start of the monitor: who gave input before has so long to come back.
+    pub(super) fn await_typist(&mut self, index: usize) {
+        let cell = &self.cells[index];
+        let noted = fs::read_to_string(place::folder(&cell.key).join(TYPIST)).unwrap_or_default();
+        let its = noted.parse::<u64>() == Ok(cell.observed.generation);
+        if its && self.is_first_clients(index) && self.sinks.contains_key(&index) {
+            self.cells[index].typist_due = Some(kernel::now() + session::PATIENCE);
+        }
+    }
+
+    /// Who gave input before is back.
+    pub(super) fn typist_is_back(&mut self, index: usize) {
+        self.cells[index].typist_due = None;
+    }
+
+    /// Ends the input of those who did not come back; gives the time when there is more to end.
+    pub(super) fn typists_due(&mut self) -> Option<Time> {
+        let now = kernel::now();
+        for index in self.cells.indices() {
+            if self.cells[index].typist_due.is_some_and(|due| due <= now) {
+                self.typist_left(index);
+            }
+        }
+        self.cells.iter().filter_map(|(_, cell)| cell.typist_due).min()
+    }
+
     /// A client that gave a container input has left before that was over.
     pub(super) fn typist_left(&mut self, index: usize) {
         if !self.is_first_clients(index) {
             return;
         }
+        let cell = &mut self.cells[index];
+        cell.typist_due = None;
+        // It may have ended with its instance.
+        let _ = fs::remove_file(place::folder(&cell.key).join(TYPIST));
         if self.is_coming(Sink::Container(index)) && !self.sinks.contains_key(&index) {
-            let observed = &self.cells[index].observed;
-            let begun = matches!(observed.state, State::Creating | State::Created(_));
-            self.cells[index].input_over = observed.generation + u64::from(!begun);
+            self.cells[index].input_over = self.cells[index].its_instance();
         }
         self.end_input(index);
     }

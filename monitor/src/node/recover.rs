@@ -83,6 +83,7 @@ impl Monitor {
         monitor.fetch_pipes(sessions);
         monitor.find_processes();
         monitor.cells.indices().into_iter().for_each(|index| monitor.recover_check(index));
+        monitor.cells.indices().into_iter().for_each(|index| monitor.await_typist(index));
         monitor.cells.indices().into_iter().for_each(|index| monitor.mend_if_cut_short(index));
         monitor.write_status();
         // Whoever finds the socket finds all of this.

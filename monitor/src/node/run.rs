@@ -84,6 +84,7 @@ impl Monitor {
                 self.write_again(),
                 self.stats_due(),
                 self.readers_due(),
+                self.typists_due(),
             ];
             let absent = |state: &State| *state == State::Absent;
             if self.stopping && self.cells.iter().all(|(_, cell)| absent(&cell.observed.state)) {

@@ -30,7 +30,11 @@ impl Monitor {
     pub(super) fn accept(&mut self) {
         while let Some(Ok(socket)) = self.listener.as_ref().map(|own| sys::socket::accept(own.as_fd())) {
             let root = getsockopt(&socket, PeerCredentials).is_ok_and(|peer| peer.uid() == 0);
-            if !root || self.clients.len() >= MOST {
+            if !root {
+                continue;
+            }
+            if self.clients.len() >= MOST {
+                Client::new(socket).fail(Code::Internal, format!("{MOST} clients are here already"));
                 continue;
             }
             self.next_client += 1;

@@ -81,6 +81,9 @@ impl Monitor {
         let ends = self.cells[index].ends;
         let follower = Follower::new(place::log(&self.cells[index].key), Some(from), Shape::Bytes(0));
         self.join(number, index, (from, follower), About::Bytes { ends, input });
+        if input {
+            self.typist_came(index);
+        }
         if begins {
             self.want(index, &Event::Wanted(true, None))?;
         }
@@ -144,6 +147,9 @@ impl Monitor {
         let over = matches!(cell.observed.state, State::Absent | State::Ended) && !cell.observed.asked;
         let ends = if over { cell.ends.wrapping_sub(1) } else { cell.ends };
         self.join(number, index, (from, follower), About::Bytes { ends, input });
+        if input {
+            self.typist_is_back(index);
+        }
         let end = follow::end(&place::log(&self.cells[index].key));
         match self.clients.get_mut(&number) {
             Some((_, Talk::Log(follow))) if over => follow.follower.limit = Some(end),

@@ -100,6 +100,29 @@ fn what_is_typed_while_an_instance_is_cleared_away_is_for_the_next() {
 }
 
 #[test]
+fn input_ends_also_when_its_client_and_the_monitor_are_killed_together() {
+    let node = Node::boot();
+    let typed = |name: &str| {
+        node.create_with_input(name, busybox("cat; exit 5"));
+        let (mut client, mut said) = (Client::ask(&attach(name, true)).unwrap(), Said::default());
+        client.write(Kind::Input, b"one\n").unwrap();
+        client.until(&mut said, "one\n");
+        (client, said)
+    };
+    let (gone, back) = (typed("gone"), typed("back"));
+    node.kill_monitor();
+    drop(gone);
+    let (_, mut said) = back;
+    let mut client = Client::ask(&said.resume()).unwrap();
+    client.write(Kind::Input, b"two\n").unwrap();
+    client.until(&mut said, "two\n");
+    assert_eq!(node.state("gone"), "running");
+    // A minute later.
+    assert_eq!(node.wait("gone"), 5);
+    assert_eq!(node.state("back"), "running");
+}
+
+#[test]
 fn input_of_what_runs_by_itself_stays_open() {
     let node = Node::boot();
     let mut container = busybox("cat");
