@@ -202,7 +202,7 @@ impl AsFd for Client {
 pub fn reply(payload: &[u8]) -> Result<Reply> {
     match serde_json::from_slice(payload).context(|| "the monitor's answer".into())? {
         Reply::Failed(Failure { code, message }) => {
-            Err(Error { message, status: status(code), code: Some(code) })
+            Err(Error { message, status: status(code), code: Some(code), unstarted: false })
         }
         reply => Ok(reply),
     }

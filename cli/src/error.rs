@@ -12,6 +12,8 @@ pub struct Error {
     pub status: u8,
     /// What the monitor said of a failure of its own.
     pub code: Option<Code>,
+    /// The monitor said that the program could not be run: no container goes on behind this error.
+    pub unstarted: bool,
 }
 
 /// The result of a command.
@@ -20,7 +22,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// With exit status 1.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: 1, code: None }
+        Self { message: message.into(), status: 1, code: None, unstarted: false }
     }
 
     /// With another exit status.

@@ -284,7 +284,9 @@ impl Session {
 
 fn last(reply: Reply) -> Result<Option<Ended>> {
     match reply {
-        Reply::Exited { error: Some(message), status, .. } => Err(Error::new(message).with_status(status)),
+        Reply::Exited { error: Some(message), status, .. } => {
+            Err(Error { unstarted: true, ..Error::new(message).with_status(status) })
+        }
         Reply::Exited { status, .. } => Ok(Some(Ended::Exited(status))),
         Reply::Done => Ok(Some(Ended::Done)),
         other => Err(Error::new(format!("the monitor said {other:?} amid a program's output"))),

@@ -25,21 +25,29 @@ pub fn run(node: &Node<'_>, run: &Run) -> Result<u8> {
         return Err(ours(Error::new("-t: standard input is not a terminal")));
     }
     let id = make(node, options, run.detach).map_err(ours)?;
+    let ended = begin(node, run, &id, keys);
+    ended.inspect_err(|error| if_unstarted(node, options, &id, error)).map_err(ours)
+}
+
+/// Starts what has just been made, and follows it unless it is to be in the background.
+fn begin(node: &Node<'_>, run: &Run, id: &str, keys: Detach) -> Result<u8> {
     if run.detach {
-        let started = node.done(&Request::Start { name: id.clone() });
-        return started.map(|()| print(&id)).map(|()| 0).map_err(|error| gone(node, options, &id, error));
+        node.done(&Request::Start { name: id.to_owned() }).map_err(refused)?;
+        print(id);
+        return Ok(0);
     }
+    let options = &run.options;
     let following = Followed {
         input: options.interactive,
         keys,
         keep_signals: run.keep_signals || !run.sig_proxy,
         start: true,
     };
-    let ended = follow(node, &id, following).map_err(|error| gone(node, options, &id, error))?;
+    let ended = follow(node, id, following)?;
     if options.rm && matches!(ended, Ended::Exited(_)) {
         // Its name is free when this returns. One that is gone already is not found.
         let condition = spec::monitor::Wait::Removed;
-        let _ = node.answer(&Request::Wait { name: id, condition });
+        let _ = node.answer(&Request::Wait { name: id.to_owned(), condition });
     }
     Ok(ended.status())
 }
@@ -84,7 +92,7 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
     let Followed { input, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
     let mut client = Client::ask(node.socket, &request)?;
-    let (session, tty) = match client.reply()? {
+    let (session, tty) = match client.reply().map_err(refused)? {
         Reply::Streams { session, tty } => (session, tty),
         other => return Err(unexpected(&other)),
     };
@@ -114,12 +122,18 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     }
 }
 
-/// One that could not be started stays, as with Docker, unless it is to be removed.
-fn gone(node: &Node<'_>, options: &Options, id: &str, error: Error) -> Error {
-    if options.rm {
-        let _ = node.done(&Request::Remove { name: id.to_owned(), force: true });
+/// What the monitor says in place of a start.
+fn refused(error: Error) -> Error {
+    Error { unstarted: error.code.is_some(), ..error }
+}
+
+/// One that could not be started stays, as with Docker, unless it is to be removed; of one of which that is not sure
+/// the monitor knows whether it runs. Whatever else went wrong was this program's: the container goes on, and its
+/// end is the monitor's to see to.
+fn if_unstarted(node: &Node<'_>, options: &Options, id: &str, error: &Error) {
+    if options.rm && (error.unstarted || error.code.is_some()) {
+        let _ = node.done(&Request::Remove { name: id.to_owned(), force: error.unstarted });
     }
-    ours(error)
 }
 
 /// Docker's exit status for what is not the program's.
@@ -130,4 +144,56 @@ fn ours(error: Error) -> Error {
 
 fn keys(text: &str) -> Result<Detach> {
     Detach::new(text).map_err(|why| Error::new(format!("--detach-keys: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_monitor::{HELLO, heard};
+    use clap::Parser;
+    use std::path::Path;
+
+    /// What `run` asks of a monitor that answers so, once the container is made.
+    fn asked(words: &str, clients: &[&[&str]]) -> (Error, Vec<Request>) {
+        let words = ["skerry", "run"].into_iter().chain(words.split(' '));
+        let arguments = arguments::Arguments::try_parse_from(words).unwrap();
+        let arguments::Command::Run(run) = arguments.command else { panic!() };
+        let (error, requests) = heard(clients, |socket| {
+            let node = Node { socket, store: Path::new("/nowhere") };
+            let error = begin(&node, &run, "ab12", keys("").unwrap()).unwrap_err();
+            if_unstarted(&node, &run.options, "ab12", &error);
+            error
+        });
+        (error, requests)
+    }
+
+    #[test]
+    fn a_container_goes_on_when_its_client_cannot() {
+        let streams = r#"{"reply":"streams","session":null,"tty":false}"#;
+        for (words, clients) in
+            [("--rm x", &[HELLO, streams][..]), ("--rm x", &[HELLO]), ("--rm -d x", &[HELLO])]
+        {
+            let (error, requests) = asked(words, &[clients, &[HELLO, r#"{"reply":"done"}"#]]);
+            assert!(error.message.starts_with("the monitor went away"), "{error}");
+            assert_eq!(requests.len(), 1, "{words}: {requests:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_removed_when_it_is_to_be() {
+        let failed = r#"{"reply":"failed","code":"no-program","message":"container \"x\": no such program"}"#;
+        let streams = r#"{"reply":"streams","session":null,"tty":false}"#;
+        let ended = r#"{"reply":"exited","status":127,"out_of_memory":false,"error":"no such program"}"#;
+        let remove = Request::Remove { name: "ab12".into(), force: true };
+        for (words, clients) in [
+            ("--rm x", &[HELLO, failed][..]),
+            ("--rm -d x", &[HELLO, failed]),
+            ("--rm x", &[HELLO, streams, ended]),
+        ] {
+            let (error, requests) = asked(words, &[clients, &[HELLO, r#"{"reply":"done"}"#]]);
+            assert_eq!((error.status, requests.get(1)), (127, Some(&remove)), "{words}: {requests:?}");
+        }
+        let (_, requests) = asked("x", &[&[HELLO, failed]]);
+        assert_eq!(requests.len(), 1, "{requests:?}");
+    }
 }
