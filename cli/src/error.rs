@@ -25,6 +25,11 @@ impl Error {
         Self { message: message.into(), status: 1, code: None, unstarted: false }
     }
 
+    /// Of something that there is none of.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self { code: Some(Code::NotFound), ..Self::new(message) }
+    }
+
     /// With another exit status.
     #[must_use]
     pub fn with_status(self, status: u8) -> Self {

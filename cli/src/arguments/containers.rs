@@ -112,7 +112,7 @@ pub struct Remove {
     /// Names, IDs or beginnings of IDs
     #[arg(required = true)]
     pub containers: Vec<String>,
-    /// Running ones too, which are killed
+    /// Running ones too, which are killed; one that there is none of is no failure
     #[arg(short, long)]
     pub force: bool,
     /// Volumes without a name, too: there are none

@@ -131,7 +131,7 @@ pub struct RemoveImage {
     /// Names or digests
     #[arg(required = true)]
     pub images: Vec<String>,
-    /// Also when a container needs it
+    /// Also when a container needs it; one that there is none of is no failure
     #[arg(short, long)]
     pub force: bool,
 }

@@ -81,6 +81,9 @@ pub struct Names {
     /// Which
     #[arg(required = true)]
     pub networks: Vec<String>,
+    /// One that there is none of is no failure
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 /// `skerry network inspect`

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format;
 use crate::time;
 use serde_json::json;
-use spec::monitor::{Reply, Request, Wait as Condition};
+use spec::monitor::{Code, Reply, Request, Wait as Condition};
 
 /// `skerry stop`
 pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
@@ -44,7 +44,11 @@ pub fn unpause(node: &Node<'_>, names: &Names) -> Result<()> {
 
 /// `skerry rm`
 pub fn remove(node: &Node<'_>, remove: &Remove) -> Result<()> {
-    each(&remove.containers, |name| node.done(&Request::Remove { name, force: remove.force }))
+    let removed = |name: &String| {
+        let done = node.done(&Request::Remove { name: name.clone(), force: remove.force });
+        unless_missing(remove.force, done.map(|()| name.clone()))
+    };
+    each_of(remove.containers.iter().map(removed), |name| name.iter().for_each(|name| print(name)))
 }
 
 /// `skerry rename`
@@ -157,6 +161,20 @@ fn told(results: impl Iterator<Item = Result<String>>) -> Result<()> {
     each_of(results, |told| print(&told))
 }
 
+/// Who insists that something goes is told that there is none, and has what was wanted.
+///
+/// # Errors
+/// Any other.
+pub fn unless_missing<T>(force: bool, done: Result<T>) -> Result<Option<T>> {
+    match done {
+        Err(error) if force && error.code == Some(Code::NotFound) => {
+            eprintln!("skerry: {error}");
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
+}
+
 /// Takes what comes of each.
 ///
 /// # Errors
@@ -180,6 +198,7 @@ pub fn each_of<T>(results: impl Iterator<Item = Result<T>>, mut take: impl FnMut
 mod tests {
     use super::*;
     use crate::fake_monitor::{HELLO, with_monitor};
+    use clap::Parser;
     use std::path::Path;
 
     #[test]
@@ -210,6 +229,23 @@ mod tests {
         assert_eq!(error.message, "container \"none\": there is none");
         assert!(asked(&clients[1..], &wait(&["a"], "not-running")).is_ok());
         assert!(asked(&clients[1..2], &wait(&["a"], "next-exit")).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_failure_to_who_insists() {
+        let gone = r#"{"reply":"failed","code":"not-found","message":"container \"web\": there is none"}"#;
+        let state = r#"{"reply":"failed","code":"state","message":"container \"web\": it runs"}"#;
+        let rm = |words: &[&str], answer: &str| {
+            let words = ["skerry", "rm"].iter().chain(words);
+            let arguments = crate::arguments::Arguments::try_parse_from(words).unwrap();
+            let crate::arguments::Command::Rm(remove) = arguments.command else { panic!() };
+            with_monitor(&[&[HELLO, answer]], |socket| {
+                super::remove(&Node { socket, store: Path::new("/nowhere") }, &remove)
+            })
+        };
+        assert!(rm(&["-f", "web"], gone).is_ok());
+        assert!(rm(&["web"], gone).is_err());
+        assert!(rm(&["-f", "web"], state).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Images: files, which this program reads and writes itself.
 
-use super::containers::each_told;
+use super::containers::{each_of, each_told, unless_missing};
 use super::{Node, list, print, print_all, registry};
 use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
@@ -81,7 +81,7 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
         let called = node.stores().called(text)?;
         names.extend(called.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
-    each_told(&names, |name| {
+    let untag = |name: &String| {
         let reference: Reference = name.parse().map_err(Error::new)?;
         // One that is damaged can be removed all the same, and no container can be made of it any more.
         let digest = node.stores().digest(name).ok().flatten();
@@ -92,8 +92,11 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
                 user.name
             )));
         }
-        node.stores_with(&store).remove(name).map_err(|error| missing(node, name, error))?;
-        Ok(format!("Untagged: {}", familiar(&reference.to_string())))
+        let removed = node.stores_with(&store).remove(name).map_err(|error| missing(node, name, error));
+        unless_missing(asked.force, removed.map(|()| reference))
+    };
+    each_of(names.iter().map(untag), |gone| {
+        gone.iter().for_each(|name| print(&format!("Untagged: {}", familiar(&name.to_string()))));
     })
 }
 
@@ -298,7 +301,7 @@ fn by_name_or_id(node: &Node<'_>, text: &str) -> store::Result<Image> {
 fn missing(node: &Node<'_>, name: &str, error: store::Error) -> Error {
     match error {
         store::Error::NoImage(_) => {
-            Error::new(near(format!("image {name:?} is not here"), name, &names(node)))
+            Error::missing(near(format!("image {name:?} is not here"), name, &names(node)))
         }
         other => other.into(),
     }

@@ -46,7 +46,7 @@ pub fn find(name: &str) -> Result<Network> {
         None => {
             let near = nearest(name, all.iter().map(|network| &*network.name));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-            Err(Error::new(format!("network {name:?}: there is none{hint}")))
+            Err(Error::missing(format!("network {name:?}: there is none{hint}")))
         }
     }
 }

@@ -5,6 +5,7 @@ mod settings;
 
 pub use settings::settings;
 
+use super::containers::{each, each_of, unless_missing};
 use super::{Node, inspect::show_each, list, print, print_all};
 use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
 use crate::error::{Context, Error, Result};
@@ -97,17 +98,26 @@ fn subnets(subnets: &[String], gateways: &[String]) -> Result<Vec<String>> {
 }
 
 fn remove(node: &Node<'_>, names: &Names) -> Result<()> {
-    for name in &names.networks {
-        let network = files::find(name)?;
-        let containers = list::all(node)?;
-        let users = users(&network, &containers);
-        if !users.is_empty() {
-            return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
-        }
-        files::ask(&["remove".to_owned(), name.clone()])?;
-        print(name);
+    let removed = |name: &String| unless_missing(names.force, remove_one(node, name).map(|()| name.clone()));
+    each_of(names.networks.iter().map(removed), |name| name.iter().for_each(|name| print(name)))
+}
+
+fn remove_one(node: &Node<'_>, name: &str) -> Result<()> {
+    if is_always_there(name) {
+        return Err(Error::new(format!("network {name:?} is always there, and cannot be removed")));
     }
-    Ok(())
+    let network = files::find(name)?;
+    let containers = list::all(node)?;
+    let users = users(&network, &containers);
+    if !users.is_empty() {
+        return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
+    }
+    files::ask(&["remove".to_owned(), name.to_owned()])
+}
+
+/// Neither a person's nor of `node.toml`.
+fn is_always_there(name: &str) -> bool {
+    [DEFAULT_NETWORK, "host", "none"].contains(&name)
 }
 
 /// Containers that are on a network, or will be when they run.
@@ -174,11 +184,8 @@ fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     if networks.is_empty() || !(asked.force || confirmed(&networks)?) {
         return Ok(());
     }
-    for network in networks {
-        files::ask(&["remove".to_owned(), network.name.to_string()])?;
-        print(&network.name);
-    }
-    Ok(())
+    let names: Vec<String> = networks.iter().map(|network| network.name.to_string()).collect();
+    each(&names, |name| files::ask(&["remove".to_owned(), name]))
 }
 
 fn confirmed(networks: &[There]) -> Result<bool> {
@@ -192,6 +199,26 @@ fn confirmed(networks: &[There]) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    fn removed(words: &[&str]) -> Result<()> {
+        let words = ["skerry", "network", "rm"].iter().chain(words);
+        let arguments = crate::arguments::Arguments::try_parse_from(words).unwrap();
+        let crate::arguments::Command::Network(asked) = arguments.command else { panic!() };
+        let nowhere = std::path::Path::new("/nowhere");
+        network(&Node { socket: nowhere, store: nowhere }, &asked)
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_failure_to_who_insists_and_what_always_is_stays() {
+        assert!(removed(&["-f", "no-such-network", "nor-this"]).is_ok());
+        let told = removed(&["no-such-network", "nor-this"]).unwrap_err().message;
+        assert!(told.starts_with("network \"nor-this\": there is none"), "{told}");
+        for name in ["bridge", "host", "none"] {
+            let told = removed(&["-f", name, "no-such-network"]).unwrap_err().message;
+            assert_eq!(told, format!("network {name:?} is always there, and cannot be removed"));
+        }
+    }
 
     #[test]
     fn a_gateway_goes_into_its_subnet() {
