@@ -1,12 +1,14 @@
 //! Why a command could not do what it was asked, and the exit status that says so.
 
+use nix::sys::signal::Signal;
 use spec::monitor::Code;
 use std::fmt;
+use std::io;
 
 /// A line for people and the exit status of the command.
 #[derive(Debug)]
 pub struct Error {
-    /// The action, the object, the cause.
+    /// The action, the object, the cause; empty where nothing is to be told.
     pub message: String,
     /// 1; of `run` and `exec` 125, 126 or 127, as with Docker.
     pub status: u8,
@@ -46,6 +48,20 @@ impl fmt::Display for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+/// What comes of writing to who reads us. That they have gone is told to nobody, and ends us as SIGPIPE ends other
+/// programs.
+///
+/// # Errors
+/// That, without words; any other with `to`, what was written to.
+pub fn written(done: io::Result<()>, to: &str) -> Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Error::new("").with_status(128 + Signal::SIGPIPE as u8))
+        }
+        done => done.context(|| format!("write to {to}")),
     }
 }
 

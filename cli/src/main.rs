@@ -52,7 +52,9 @@ fn main() -> ExitCode {
     match parse().and_then(|arguments| commands::perform(&arguments)) {
         Ok(status) => status.into(),
         Err(error) => {
-            eprintln!("skerry: {error}");
+            if !error.message.is_empty() {
+                eprintln!("skerry: {error}");
+            }
             error.status.into()
         }
     }

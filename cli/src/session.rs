@@ -3,7 +3,7 @@
 
 use crate::client::{self, Client};
 use crate::detach::Detach;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, written};
 use crate::terminal::{self, Raw};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -69,6 +69,10 @@ impl Ended {
 const FORWARDED: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
+/// Of these the third ends us, for the first process of a container does not hear what it has no handler for.
+const INSISTING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT];
+const ENOUGH: u32 = 3;
+
 /// Follows the streams of a connection that [`Reply::Streams`] has been said on.
 ///
 /// # Errors
@@ -81,7 +85,7 @@ pub fn follow(client: Client, following: Following) -> Result<Ended> {
     let input = following.input;
     let unsent = VecDeque::new();
     let mut session =
-        Session { client, following, signals, input, received: 0, unsent, written: 0, gone: false };
+        Session { client, following, signals, asked: 0, input, received: 0, unsent, written: 0, gone: false };
     let ended = session.run();
     drop(raw);
     ended
@@ -102,6 +106,8 @@ struct Session {
     client: Client,
     following: Following,
     signals: SignalFd,
+    /// How often we were asked to end.
+    asked: u32,
     /// Our input has not ended.
     input: bool,
     /// Bytes of the program's output that have come.
@@ -242,10 +248,18 @@ impl Session {
     fn signalled(&mut self) -> Result<Option<u8>> {
         while let Some(signal) = self.signals.read_signal().context(|| "take signals".into())? {
             let number = signal.ssi_signo.cast_signed();
+            self.asked += u32::from(INSISTING.iter().any(|&signal| signal as i32 == number));
             match (&self.following.forward, number) {
                 (_, number) if number == Signal::SIGWINCH as i32 => {
                     let size = terminal::size();
                     size.map_or(Ok(()), |size| self.send(&Request::Resize(size)))?;
+                }
+                (Forward::Exec | Forward::Container(..), number) if self.asked == ENOUGH => {
+                    show(
+                        &mut io::stderr(),
+                        b"skerry: this was asked to end three times; the program goes on\n",
+                    )?;
+                    return Ok(u8::try_from(number).ok());
                 }
                 (Forward::Exec, signal) => self.send(&Request::Signal { signal })?,
                 (Forward::Container(socket, name), signal) => {
@@ -294,5 +308,5 @@ fn last(reply: Reply) -> Result<Option<Ended>> {
 }
 
 fn show(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    out.write_all(bytes).and_then(|()| out.flush()).context(|| "write to standard output".into())
+    written(out.write_all(bytes).and_then(|()| out.flush()), "standard output")
 }

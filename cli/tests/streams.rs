@@ -1,5 +1,6 @@
 //! A program's streams, against a monitor of the test that goes away at the moment that matters.
 
+use nix::sys::signal::{Signal, kill};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spec::monitor::{Frame, Hello, Kind, Reader, Reply, VERSION};
@@ -28,19 +29,29 @@ impl Monitor {
 
     /// `skerry exec -i a cat` with this input.
     fn exec(&self, stdin: PipeReader) -> Child {
+        self.skerry("exec -i a cat").stdin(stdin).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn skerry(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
-        command.arg("--socket").arg(self.folder.join("socket")).args(["exec", "-i", "a", "cat"]);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.arg("--socket").arg(self.folder.join("socket")).args(words.split(' '));
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command
     }
 
     /// Takes the client's next connection, and says that streams follow its request, which it gives.
     fn accept(&self) -> (Connection, Value) {
+        let (mut connection, request) = self.greet();
+        connection.say(&Reply::Streams { session: Some("one".into()), tty: false });
+        (connection, request)
+    }
+
+    fn greet(&self) -> (Connection, Value) {
         let mut connection =
             Connection { stream: self.listener.accept().unwrap().0, reader: Reader::default() };
         let hello: Hello = connection.hear();
         let request = connection.hear();
         connection.say(&Hello { version: hello.version, program: "test".into() });
-        connection.say(&Reply::Streams { session: Some("one".into()), tty: false });
         assert_eq!(hello.version, VERSION);
         (connection, request)
     }
@@ -172,4 +183,62 @@ fn output_comes_while_the_monitor_takes_no_input() {
     connection.say(&ENDED);
     typed.join().unwrap();
     assert_eq!((came, ended.join().unwrap().stdout.len()), (MANY, MANY));
+}
+
+/// Starts a command whose output nobody reads any more.
+fn unread(monitor: &Monitor, words: &str) -> Child {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    monitor.skerry(words).stdout(writer).spawn().unwrap()
+}
+
+#[track_caller]
+fn ends_as_by_sigpipe(client: Child) {
+    let output = client.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}
+
+#[test]
+fn what_goes_on_ends_when_its_reader_has_gone() {
+    let monitor = Monitor::new("unread");
+    for words in ["events", "events --format json"] {
+        let client = unread(&monitor, words);
+        let (mut connection, _) = monitor.greet();
+        let (name, action) = ("a".parse().unwrap(), "start".to_owned());
+        let event = Reply::Event { time: 1, name, id: "ab12".into(), action, attributes: Default::default() };
+        connection.say(&event);
+        ends_as_by_sigpipe(client);
+    }
+    let client = unread(&monitor, "stats");
+    let (mut connection, _) = monitor.greet();
+    (0..2).for_each(|_| connection.say(&Reply::Stats { containers: Vec::new() }));
+    ends_as_by_sigpipe(client);
+    let (log, text) = (&b"2026-01-02T03:04:05.000000000Z stdout F one\n"[..], &b"one\n"[..]);
+    for (words, bytes) in [("logs -f a", log), ("exec a yes", text), ("attach a", text)] {
+        let client = unread(&monitor, words);
+        let (mut connection, _) = monitor.accept();
+        connection.stream.write_all(&Frame::encode(Kind::Output, bytes)).unwrap();
+        ends_as_by_sigpipe(client);
+    }
+}
+
+#[test]
+fn the_third_signal_ends_the_client_alone() {
+    let monitor = Monitor::new("signals");
+    let mut client = monitor.skerry("exec a sleep 1000").stdout(Stdio::piped()).spawn().unwrap();
+    let (mut connection, _) = monitor.accept();
+    connection.stream.write_all(&Frame::encode(Kind::Output, b"!")).unwrap();
+    // From then on it takes signals.
+    client.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let pid = nix::unistd::Pid::from_raw(client.id().cast_signed());
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        kill(pid, signal).unwrap();
+        let request = connection.hear::<Value>();
+        assert_eq!((&request["request"], &request["signal"]), (&"signal".into(), &(signal as i32).into()));
+    }
+    kill(pid, Signal::SIGINT).unwrap();
+    let output = client.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.ends_with("three times; the program goes on\n"), "{told}");
 }

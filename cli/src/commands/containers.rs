@@ -102,14 +102,14 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
                     "Name": name, "timeNano": time, "time": time / 1_000_000_000, "Attributes": attributes });
                 match &events.format {
                     Some(format) => {
-                        super::print_all(&format::show(format, &[], &[object]).map_err(Error::new)?)
+                        super::print_on(&format::show(format, &[], &[object]).map_err(Error::new)?)?;
                     }
                     None => {
                         let pairs = attributes.iter().map(|(key, value)| format!(", {key}={value}"));
-                        print(&format!(
-                            "{stamp} container {action} {id} (name={name}{})",
+                        super::print_on(&format!(
+                            "{stamp} container {action} {id} (name={name}{})\n",
                             pairs.collect::<String>()
-                        ));
+                        ))?;
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use super::{Node, unexpected};
 use crate::arguments;
 use crate::client::{self, Client};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result, written};
 use crate::time;
 use spec::monitor::{Frame, Kind, Logs, Reply, Request};
 use std::io::{self, Write};
@@ -107,9 +107,9 @@ impl Entries {
 
     fn show(&mut self, bytes: &[u8]) -> Result<()> {
         let (out, error) = self.texts(bytes);
-        io::stderr().write_all(&error).context(|| "write to standard error".into())?;
+        written(io::stderr().write_all(&error), "standard error")?;
         let mut stdout = io::stdout();
-        stdout.write_all(&out).and_then(|()| stdout.flush()).context(|| "write to standard output".into())
+        written(stdout.write_all(&out).and_then(|()| stdout.flush()), "standard output")
     }
 
     /// What the two streams said.

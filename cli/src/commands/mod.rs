@@ -20,7 +20,7 @@ mod volumes;
 
 use crate::arguments::{Arguments, Command, StoreVerb, StoreVerbs};
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, written};
 use ::store::{Store, Stores};
 use spec::monitor::{Reply, Request};
 use std::path::Path;
@@ -121,6 +121,16 @@ pub fn unexpected(reply: &Reply) -> Error {
 pub fn print(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints what has no end by itself: it ends when the reader has gone.
+///
+/// # Errors
+/// They have; as [`written`].
+pub fn print_on(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout();
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()), "standard output")
 }
 
 /// Prints text that ends its own lines.

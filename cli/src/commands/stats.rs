@@ -1,6 +1,6 @@
 //! `stats` and `top`.
 
-use super::{Node, print_all, unexpected};
+use super::{Node, print_all, print_on, unexpected};
 use crate::arguments::{Stats, Top};
 use crate::client::Client;
 use crate::error::{Context, Error, Result};
@@ -35,7 +35,7 @@ pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
         let objects: Vec<Value> = now.values().map(|one| object(before.get(&one.id), one)).collect();
         let text = format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?;
         let clear = !asked.no_stream && asked.format == Format::Table && std::io::stdout().is_terminal();
-        print_all(&format!("{}{text}", if clear { CLEAR } else { "" }));
+        print_on(&format!("{}{text}", if clear { CLEAR } else { "" }))?;
         if asked.no_stream {
             return Ok(());
         }
