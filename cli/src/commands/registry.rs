@@ -1,5 +1,6 @@
 //! `pull`, `push`, `login` and `logout`.
 
+use super::containers::each_of;
 use super::{Node, images, print};
 use crate::arguments::{Login, Logout, Pull, Push};
 use crate::error::{Context, Error, Result};
@@ -19,18 +20,15 @@ pub fn pull(node: &Node<'_>, asked: &Pull) -> Result<()> {
     settings.attempts = asked.retry.saturating_add(1);
     settings.confirms = asked.confirm;
     let registries = Registries::new(settings);
-    for name in &asked.images {
-        let pulled = fetch(node, &registries, name, asked.platform.as_deref(), asked.quiet)?;
-        match asked.quiet {
-            true => print(&pulled.digest.to_string()),
-            false => {
-                let word = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
-                print(&format!("Digest: {}", pulled.digest));
-                print(&format!("Status: {word} for {}", images::familiar(&pulled.name.to_string())));
-            }
+    let fetch = |name: &String| fetch(node, &registries, name, asked.platform.as_deref(), asked.quiet);
+    each_of(asked.images.iter().map(fetch), |pulled| match asked.quiet {
+        true => print(&pulled.digest.to_string()),
+        false => {
+            let word = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
+            print(&format!("Digest: {}", pulled.digest));
+            print(&format!("Status: {word} for {}", images::familiar(&pulled.name.to_string())));
         }
-    }
-    Ok(())
+    })
 }
 
 /// Pulls one image; the terminal shows how far it is.
