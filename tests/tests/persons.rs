@@ -63,7 +63,7 @@ fn update_changes_what_a_running_container_may_use_at_once_and_for_good() -> Res
         &node,
         "run -d --name held --memory 48m --cpus 0.5 --pids-limit 20 --stop-signal KILL busybox sleep 1000000",
     )?;
-    assert_eq!(limits(&node)?, "50331648, max, 0, 50000 100000, 100, 20");
+    assert_eq!(limits(&node)?, "50331648, 50331648, 0, 50000 100000, 100, 20");
     assert_eq!(
         skerry(&node, "update --memory 64m --memory-swap 80m --memory-reservation 16m held")?,
         "held\n"

@@ -1,10 +1,11 @@
 //! `update`: other limits, another restart policy.
 
 use super::{Node, containers};
-use crate::arguments::Update;
+use crate::arguments::{Update, swap_that_follows};
 use crate::error::{Error, Result};
-use spec::monitor::{self, Request};
+use spec::monitor::{self, Reply, Request};
 use spec::node::Container;
+use spec::quantity::Bytes;
 
 /// `skerry update`
 pub fn update(node: &Node<'_>, asked: &Update) -> Result<()> {
@@ -28,6 +29,16 @@ pub fn update(node: &Node<'_>, asked: &Update) -> Result<()> {
         ));
     }
     containers::each(&asked.containers, |name| {
-        node.done(&Request::Update(Box::new(monitor::Update { name, ..change.clone() })))
+        let memory_swap = change.memory_swap.or_else(|| swap(node, &name, change.memory?));
+        node.done(&Request::Update(Box::new(monitor::Update { name, memory_swap, ..change.clone() })))
     })
+}
+
+/// Swap, of which nothing is said, beside other memory: as `run` would have it, if it has it so now.
+fn swap(node: &Node<'_>, name: &str, memory: Bytes) -> Option<Bytes> {
+    match node.answer(&Request::Inspect { name: name.to_owned() }) {
+        Ok(Reply::Container { container, .. }) => swap_that_follows(&container, memory),
+        // The update itself says what is wrong with it.
+        _ => None,
+    }
 }

@@ -14,7 +14,7 @@ use clap::{ArgAction, Args};
 use health::Health;
 use networking::Networking;
 use resources::Limits;
-pub use resources::Resources;
+pub use resources::{Resources, swap_that_follows};
 use rights::Rights;
 use spec::node::{Container, Name, Restart};
 use spec::quantity::{Bytes, Span};

@@ -11,7 +11,7 @@ pub struct Resources {
     /// Most memory: 64m, 1g
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Most memory and swap together; -1: as much swap as there is
+    /// Most memory and swap together, twice the memory without; -1: as much swap as there is
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     memory_swap: Option<String>,
     /// Memory that is reclaimed last
@@ -62,8 +62,18 @@ impl Resources {
     /// # Errors
     /// Which option says what it must not.
     pub fn add(&self, container: Container) -> Result<Container> {
-        let amount =
-            |option: &str, text: &Option<String>| text.as_deref().map(|text| size(option, text)).transpose();
+        let mut container = self.said(container)?;
+        let swap = container.memory.filter(|_| knows_swap()).map(with_swap);
+        container.memory_swap = container.memory_swap.or(swap);
+        Ok(container)
+    }
+
+    /// What was said, and nothing that follows from it. As with Docker, 0 says nothing.
+    fn said(&self, container: Container) -> Result<Container> {
+        let amount = |option: &str, text: &Option<String>| {
+            let amount = text.as_deref().map(|text| size(option, text)).transpose();
+            amount.map(|amount| amount.filter(|bytes| bytes.0 > 0))
+        };
         Ok(Container {
             memory: amount("--memory", &self.memory)?,
             memory_swap: match self.memory_swap.as_deref() {
@@ -72,7 +82,7 @@ impl Resources {
             },
             memory_reservation: amount("--memory-reservation", &self.memory_reservation)?,
             cpus: self.cpus.filter(|cpus| *cpus != 0.0),
-            cpu_shares: self.cpu_shares,
+            cpu_shares: self.cpu_shares.filter(|shares| *shares > 0),
             cpuset_cpus: self.cpuset_cpus.clone(),
             pids: self.pids()?,
             ..container
@@ -90,7 +100,7 @@ impl Resources {
     /// # Errors
     /// As [`Self::add`].
     pub fn change(&self, container: Container) -> Result<Container> {
-        let mut container = self.add(container)?;
+        let mut container = self.said(container)?;
         if self.cpus == Some(0.0) {
             container.cpus = Some(MOST_CPUS);
         }
@@ -99,6 +109,25 @@ impl Resources {
         }
         Ok(container)
     }
+}
+
+/// Memory and swap together, where of swap nothing was said: as much of it as of memory.
+fn with_swap(memory: Bytes) -> Bytes {
+    Bytes(memory.0.saturating_mul(2).min(i64::MAX as u64))
+}
+
+/// The same for a container that is to have another limit of memory; none where swap was spoken of before.
+pub fn swap_that_follows(now: &Container, memory: Bytes) -> Option<Bytes> {
+    let follows = match now.memory_swap {
+        None => now.memory.is_none() && knows_swap(),
+        swap => swap == now.memory.map(with_swap),
+    };
+    follows.then(|| with_swap(memory))
+}
+
+/// Where the kernel knows of no swap, none can be limited.
+fn knows_swap() -> bool {
+    std::path::Path::new("/proc/swaps").exists()
 }
 
 /// As many as a limit may say.

@@ -116,3 +116,30 @@ fn update_takes_a_limit_back() {
     let change = update.resources.change(Container::of("-")).unwrap();
     assert_eq!((change.cpus, change.pids), (Some(8192.0), Some(4_194_304)));
 }
+
+#[test]
+fn memory_alone_brings_as_much_swap() {
+    let swap = |words: &str| container(words).unwrap().memory_swap;
+    if std::path::Path::new("/proc/swaps").exists() {
+        assert_eq!(swap("-m 64m x"), Some(Bytes(128 << 20)));
+        assert_eq!(swap("-m 64m --memory-swap 0 x"), Some(Bytes(128 << 20)));
+        assert_eq!(swap_that_follows(&Container::of("x"), Bytes(5)), Some(Bytes(10)));
+    }
+    assert_eq!(swap("-m 64m --memory-swap 64m x"), Some(Bytes(64 << 20)));
+    assert_eq!(swap("-m 64m --memory-swap -1 x"), Some(Bytes(i64::MAX as u64)));
+    let none = container("-m 0 --memory-reservation 0 --cpu-shares 0 x").unwrap();
+    assert_eq!((none.memory, none.memory_swap, none.memory_reservation), (None, None, None));
+    assert_eq!(none.cpu_shares, None);
+}
+
+#[test]
+fn other_memory_brings_other_swap_unless_that_was_spoken_of() {
+    let of = |memory, swap: Option<u64>| Container {
+        memory: Some(Bytes(memory)),
+        memory_swap: swap.map(Bytes),
+        ..Container::of("x")
+    };
+    assert_eq!(swap_that_follows(&of(7, Some(14)), Bytes(5)), Some(Bytes(10)));
+    assert_eq!(swap_that_follows(&of(7, Some(20)), Bytes(5)), None);
+    assert_eq!(swap_that_follows(&of(7, None), Bytes(5)), None);
+}
