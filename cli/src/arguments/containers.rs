@@ -239,9 +239,12 @@ pub struct Cp {
     /// Owners and groups as they are; from a container also devices and set-user-ID bits
     #[arg(short, long)]
     pub archive: bool,
-    /// Follow a symbolic link in the source
+    /// Follow a symbolic link in the source; what it leads to has the link's name
     #[arg(short = 'L', long)]
     pub follow_link: bool,
+    /// No progress: there is none
+    #[arg(short = 'q', long = "quiet", hide = true)]
+    _quiet: bool,
 }
 
 /// The container's side of `cp`.

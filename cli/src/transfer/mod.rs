@@ -80,8 +80,12 @@ mod tests {
         }
 
         fn copy_by(&self, links: Links, archive: bool, from: &str, to: &str) -> Result<()> {
+            self.copy_of(false, links, archive, from, to)
+        }
+
+        fn copy_of(&self, follow: bool, links: Links, archive: bool, from: &str, to: &str) -> Result<()> {
             let mut bytes = Vec::new();
-            pack(&self.0.join(from), false, &mut bytes)?;
+            pack(&self.0.join(from), follow, &mut bytes)?;
             unpack(&target(&self.0.join(to), links)?, archive, &bytes[..])
         }
 
@@ -117,6 +121,21 @@ mod tests {
         let mode = fs::metadata(folder.0.join("to/new/sub")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o500);
         assert_eq!(fs::read_link(folder.0.join("to/new/sub/link")).unwrap(), Path::new("../a"));
+    }
+
+    #[test]
+    fn a_link_that_is_followed_keeps_its_name() {
+        let folder = Folder::new("followed");
+        symlink("sub/b", folder.0.join("from/python3")).unwrap();
+        symlink("sub", folder.0.join("from/conf")).unwrap();
+        let follow = |from: &str, to: &str| folder.copy_of(true, Links::Nobodys, false, from, to).unwrap();
+        follow("from/python3", "to");
+        follow("from/conf", "to");
+        follow("from/conf/.", "to");
+        for path in ["to/python3", "to/conf/b", "to/b"] {
+            assert_eq!(folder.read(path), "B", "{path}");
+            assert!(!fs::symlink_metadata(folder.0.join(path)).unwrap().is_symlink());
+        }
     }
 
     #[test]

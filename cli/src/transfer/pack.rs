@@ -17,12 +17,13 @@ use tar::{Builder, EntryType, Header};
 /// Which file cannot be read.
 pub fn pack(path: &Path, follow: bool, out: impl Write) -> Result<()> {
     let words = |path: &Path| format!("read {}", path.display());
-    let path = if follow { path.canonicalize().context(|| words(path))? } else { path.to_owned() };
-    fs::symlink_metadata(&path).context(|| words(&path))?;
-    let name = match text(&path).ends_with("/.") || path == Path::new("/") {
+    // A link that is followed gives its own name to what it leads to.
+    let name = match text(path).ends_with("/.") || path == Path::new("/") {
         true => PathBuf::from("."),
         false => path.file_name().map_or_else(|| ".".into(), PathBuf::from),
     };
+    let path = if follow { path.canonicalize().context(|| words(path))? } else { path.to_owned() };
+    fs::symlink_metadata(&path).context(|| words(&path))?;
     let mut packer = Packer { archive: Builder::new(out), linked: HashMap::new() };
     let mut left = vec![(path, name)];
     while let Some((path, name)) = left.pop() {
