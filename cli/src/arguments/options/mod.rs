@@ -68,7 +68,7 @@ pub struct Options {
     /// Its host name
     #[arg(short = 'h', short_alias = 'H', long)]
     pub hostname: Option<String>,
-    /// NAME:ADDRESS, a line of /etc/hosts
+    /// NAME:ADDRESS or NAME=ADDRESS, a line of /etc/hosts; the address host-gateway is this machine's
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub add_host: Vec<String>,
     /// A name server
@@ -123,7 +123,7 @@ impl Options {
             labels: self.label.iter().map(|word| label(word)).collect(),
             tty: self.tty,
             stdin: self.interactive,
-            add_hosts: self.add_host.clone(),
+            add_hosts: self.add_host.iter().map(|text| networking::host(text)).collect::<Result<_>>()?,
             dns: self.dns.iter().map(|text| parse("--dns", text)).collect::<Result<_>>()?,
             restart: parse::<Restart>("--restart", &self.restart)?,
             stop_signal: self.stop_signal.clone(),

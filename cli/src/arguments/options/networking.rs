@@ -74,6 +74,24 @@ impl Networking {
     }
 }
 
+/// In place of an address: this machine's, as the container reaches it, which is known when it has a network.
+const GATEWAY: &str = "host-gateway";
+
+/// `NAME:ADDRESS`, as `node.toml` has it, of that or `NAME=ADDRESS`; an IPv6 address may be in brackets.
+///
+/// # Errors
+/// There is no name, or no address.
+pub fn host(text: &str) -> Result<String> {
+    let wrong = || Error::new(format!("--add-host {text:?}: neither NAME:ADDRESS nor NAME:{GATEWAY}"));
+    let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(wrong)?;
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    let known = bare == GATEWAY || bare.parse::<IpAddr>().is_ok();
+    if name.is_empty() || name.contains(char::is_whitespace) || !known {
+        return Err(wrong());
+    }
+    Ok(format!("{name}:{bare}"))
+}
+
 /// `NAME`, or Docker's `name=NAME,ip=ADDRESS,alias=NAME`.
 fn membership(text: &str) -> Result<Membership> {
     let long = text.split_once("name=").filter(|(before, _)| before.is_empty() || before.ends_with(','));
@@ -91,6 +109,27 @@ mod tests {
         let network = words.iter().map(|&word| word.to_owned()).collect();
         let networking = Networking { network, ip: ip.map(str::to_owned), ..Networking::default() };
         Ok(serde_json::to_string(&networking.network()?).unwrap())
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_an_address() {
+        for (text, expected) in [
+            ("db:10.0.0.7", "db:10.0.0.7"),
+            ("db=10.0.0.7", "db:10.0.0.7"),
+            ("db:::1", "db:::1"),
+            ("db=[fd00::7]", "db:fd00::7"),
+            ("db:[fd00::7]", "db:fd00::7"),
+            ("host.docker.internal:host-gateway", "host.docker.internal:host-gateway"),
+            ("host.docker.internal=host-gateway", "host.docker.internal:host-gateway"),
+        ] {
+            assert_eq!(host(text).unwrap(), expected);
+        }
+        for text in
+            ["db", "db:", ":10.0.0.7", "=10.0.0.7", "db:10.0.0", "db:gateway", "a b:10.0.0.7", "db=[::1"]
+        {
+            let told = host(text).unwrap_err().message;
+            assert_eq!(told, format!("--add-host {text:?}: neither NAME:ADDRESS nor NAME:host-gateway"));
+        }
     }
 
     #[test]
