@@ -49,7 +49,7 @@ fn parse() -> error::Result<Arguments> {
 fn main() -> ExitCode {
     // The console's prompt blocks what is meant for the commands that it runs.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    match parse().and_then(|arguments| commands::perform(&arguments)) {
+    match parse().and_then(commands::perform) {
         Ok(status) => status.into(),
         Err(error) => {
             if !error.message.is_empty() {

@@ -123,6 +123,21 @@ pub struct Prune {
     /// Images that no container is made of as well
     #[arg(short, long)]
     pub all: bool,
+    /// As the group of verbs says it
+    #[arg(skip)]
+    pub what: Pruned,
+}
+
+/// What `prune` removes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pruned {
+    /// Containers that do not run, and images.
+    #[default]
+    Everything,
+    /// Containers alone.
+    Containers,
+    /// Images alone.
+    Images,
 }
 
 /// `skerry rmi`

@@ -2,6 +2,7 @@
 
 mod containers;
 mod examples;
+mod groups;
 mod images;
 pub mod networks;
 mod options;
@@ -13,8 +14,8 @@ pub use containers::{
 };
 pub use examples::{command, command_with_values};
 pub use images::{
-    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pull, Push,
-    RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
+    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pruned, Pull,
+    Push, RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
 };
 pub use options::{Options, environment, grace, label, parse, swap_that_follows};
 
@@ -116,6 +117,12 @@ pub enum Command {
     Logout(Logout),
     /// Remove what nothing needs
     Prune(Prune),
+    /// Verbs for images, as Docker groups them
+    Image(groups::ImageVerbs),
+    /// Verbs for containers, as Docker groups them
+    Container(groups::ContainerVerbs),
+    /// Verbs for all that there is, as Docker groups them
+    System(groups::SystemVerbs),
     /// Look after the image store itself
     Store(StoreVerbs),
     /// Show what there is of this machine and of Skerry

@@ -2,7 +2,7 @@
 
 use super::containers::{each_of, each_told, unless_missing};
 use super::{Node, list, print, print_all, registry};
-use crate::arguments::{Export, Images, Import, Options, Prune, RemoveImage, Tag, Written};
+use crate::arguments::{Export, Images, Import, Options, Prune, Pruned, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
@@ -76,6 +76,7 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let store = Store::open(node.store)?;
     let images = |one| images_of(node, one).unwrap_or_default().into_iter().map(move |image| (one, image));
     let used: Vec<(&Summary, Digest)> = containers.iter().flat_map(images).collect();
+    let mut gone = BTreeSet::new();
     let mut names = Vec::new();
     for text in &asked.images {
         let called = node.stores().called(text)?;
@@ -85,7 +86,8 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
         let reference: Reference = name.parse().map_err(Error::new)?;
         // One that is damaged can be removed all the same, and no container can be made of it any more.
         let digest = node.stores().digest(name).ok().flatten();
-        let user = used.iter().find(|(_, used)| digest.as_ref() == Some(used)).map(|(user, _)| user);
+        let here = node.stores().list().unwrap_or_default();
+        let user = digest.as_ref().and_then(|digest| user(&used, digest, &reference, &here));
         if let (false, Some(user)) = (asked.force, user) {
             return Err(Error::new(format!(
                 "image {name}: container {} needs it; --force removes the name",
@@ -93,11 +95,46 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
             )));
         }
         let removed = node.stores_with(&store).remove(name).map_err(|error| missing(node, name, error));
-        unless_missing(asked.force, removed.map(|()| reference))
+        unless_missing(asked.force, removed.map(|()| (reference, digest)))
     };
-    each_of(names.iter().map(untag), |gone| {
-        gone.iter().for_each(|name| print(&format!("Untagged: {}", familiar(&name.to_string()))));
-    })
+    let untagged = each_of(names.iter().map(untag), |untagged| {
+        if let Some((name, digest)) = untagged {
+            print(&format!("Untagged: {}", familiar(&name.to_string())));
+            gone.extend(digest);
+        }
+    });
+    // The names have gone, as was asked for.
+    if let Err(error) = free(node, &store, gone) {
+        eprintln!("skerry: {error}");
+    }
+    untagged
+}
+
+/// The container that needs a name of an image: the image has no other, or it is this one that the container is held
+/// to, by `node.toml`.
+fn user<'u>(
+    used: &[(&'u Summary, Digest)],
+    digest: &Digest,
+    name: &Reference,
+    here: &[Listed],
+) -> Option<&'u Summary> {
+    let last = here.iter().filter(|image| image.digest == *digest).count() < 2;
+    let needs = |user: &Summary| last || (user.digest.is_none() && user.image.parse().as_ref() == Ok(name));
+    used.iter().find(|(user, used)| used == digest && needs(user)).map(|(user, _)| *user)
+}
+
+/// Takes away the files of images that have lost their last name, unless a container needs them; where nobody tells
+/// which containers there are, they stay for `prune`.
+fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()> {
+    let named = node.stores().list()?;
+    gone.retain(|digest| named.iter().all(|image| image.digest != *digest));
+    let Ok(kept) = kept(node) else { return Ok(()) };
+    gone.retain(|digest| !kept.contains(digest));
+    if !gone.is_empty() {
+        store.collect(&kept)?;
+        gone.iter().for_each(|digest| print(&format!("Deleted: {digest}")));
+    }
+    Ok(())
 }
 
 /// `skerry import`
@@ -163,35 +200,53 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
     Ok(Store::open(node.store)?.tag(&name, &asked.name)?)
 }
 
-/// `skerry prune`
+/// `skerry prune`, of containers, of images or of both.
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     let ended = list::all(node)?.iter().filter(|one| is_over(one)).count();
+    let containers = format!("{ended} containers that do not run");
     let images =
         if asked.all { "every image that no container is made of" } else { "layers that no image has" };
-    let words = format!("This removes {ended} containers that do not run, and {images}.");
-    if !asked.force && !confirmed(&words)? {
+    let what = match asked.what {
+        Pruned::Everything => format!("{containers}, and {images}"),
+        Pruned::Containers => containers,
+        Pruned::Images => images.to_owned(),
+    };
+    if !asked.force && !confirmed(&format!("This removes {what}."))? {
         return Ok(());
     }
+    let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node) };
+    let untagged = if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, asked.all) };
+    each_of([removed, untagged].into_iter(), |()| ())
+}
+
+fn prune_containers(node: &Node<'_>) -> Result<()> {
     // Others may be there by now, and run.
     let ended: Vec<Summary> = list::all(node)?.into_iter().filter(is_over).collect();
     let names: Vec<String> = ended.iter().map(|one| one.name.to_string()).collect();
-    let removed = each_told(&names, |name| {
+    each_told(&names, |name| {
         let id = ended.iter().find(|one| *one.name == *name).map_or(name, |one| &one.id);
         node.done(&Request::Remove { name: id.to_owned(), force: false })?;
         Ok(format!("Deleted: {name}"))
-    });
+    })
+}
+
+fn prune_images(node: &Node<'_>, all: bool) -> Result<()> {
     let store = Store::open(node.store)?;
-    if asked.all {
-        let kept = kept(node)?;
-        for image in store.list()?.iter().filter(|image| !kept.contains(&image.digest)) {
-            store.remove(&image.name.to_string())?;
-            print(&format!("Untagged: {}", familiar(&image.name.to_string())));
-        }
-    }
+    let untagged = if all { prune_names(node, &store) } else { Ok(()) };
     // Once more: a container that was made of a name that has just gone is to start again.
     let collected = store.collect(&kept(node)?)?;
     print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
-    removed
+    untagged
+}
+
+fn prune_names(node: &Node<'_>, store: &Store) -> Result<()> {
+    let kept = kept(node)?;
+    let images = store.list()?.into_iter().filter(|image| !kept.contains(&image.digest));
+    let names: Vec<String> = images.map(|image| image.name.to_string()).collect();
+    each_told(&names, |name| {
+        store.remove(name)?;
+        Ok(format!("Untagged: {}", familiar(name)))
+    })
 }
 
 /// The images that containers need.
@@ -384,6 +439,30 @@ mod tests {
         });
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
         assert_eq!(kept, [digest("a"), digest("b")]);
+    }
+
+    #[test]
+    fn a_name_is_needed_when_it_is_the_last_or_what_node_toml_says() {
+        let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
+        let image =
+            |name: &str| Listed { name: name.parse().unwrap(), digest: digest.clone(), read_only: false };
+        let summary = |digest: Option<&Digest>| -> Summary {
+            let status = spec::monitor::Status::default();
+            let said = json!({ "id": "ab12", "name": "web", "image": "app", "digest": digest.map(ToString::to_string),
+                "command": [], "created": 0, "configured": digest.is_none(), "status": status, "ports": [], "networks": {},
+                "labels": {}, "tty": false });
+            serde_json::from_value(said).unwrap()
+        };
+        let (persons, configured) = (summary(Some(&digest)), summary(None));
+        let needed = |one: &Summary, of: &Digest, name: &str, here: &[&str]| {
+            let here: Vec<Listed> = here.iter().map(|name| image(name)).collect();
+            user(&[(one, of.clone())], &digest, &name.parse().unwrap(), &here).is_some()
+        };
+        assert!(needed(&persons, &digest, "app", &["app"]));
+        assert!(!needed(&persons, &digest, "app", &["app", "mine:1"]));
+        assert!(!needed(&persons, &other, "app", &["app"]));
+        assert!(needed(&configured, &digest, "app:latest", &["app", "mine:1"]));
+        assert!(!needed(&configured, &digest, "mine:1", &["app", "mine:1"]));
     }
 
     #[test]

@@ -40,8 +40,10 @@ fn images_come_and_go_as_files() {
     assert_eq!(names(), "busybox:latest");
     let bytes = std::fs::read("/run/docker.tar").unwrap();
     assert_eq!(skerry_reads("load", &bytes).out, "Loaded image: mine:1\n");
-    says("rmi mine:1 busybox");
+    let said = says("image rm mine:1 busybox");
+    assert!(said.contains("Untagged: busybox:latest\nDeleted: sha256:"), "{said}");
     assert_eq!(names(), "");
+    assert_eq!(std::fs::read_dir("/var/lib/skerry/store/layers/sha256").unwrap().count(), 0);
     says("import /run/both.tar");
     assert_eq!(names(), "busybox:latest mine:1");
     assert_eq!(says("import /run/layout --name other:2"), "Loaded image: other:2");
@@ -60,7 +62,9 @@ fn what_is_needed_stays_and_the_rest_is_pruned() {
     says("tag busybox spare");
     says("run -d --name a busybox sleep 1000");
     says("run --name ended busybox true");
-    assert!(fails("rmi busybox", 1).contains("container a needs it"));
+    assert_eq!(says("rmi busybox"), "Untagged: busybox:latest");
+    assert!(fails("rmi spare", 1).contains("container a needs it"));
+    says("tag spare busybox");
     let said = skerry_reads("prune", b"n\n");
     assert_eq!((said.out.as_str(), said.status), ("", 0), "{said:?}");
     let said = says("prune -f");
