@@ -242,3 +242,17 @@ fn standard_input_is_imported_whatever_it_is() {
     file.read_exact(&mut [0; 700]).unwrap();
     assert_eq!(import(file.into()), "Loaded image: app:latest\n");
 }
+
+#[test]
+fn an_image_for_another_platform_is_not_the_one_that_is_asked_for() {
+    let place = Place::new("platform");
+    let create = |words: &[&str]| {
+        let output = place.skerry(&[&["create", "--pull", "never"], words].concat());
+        (String::from_utf8(output.stderr).unwrap(), output.status.code())
+    };
+    let told = "skerry: image \"app\" is here for linux/amd64, not for linux/arm64\n";
+    assert_eq!(create(&["--platform", "linux/arm64", "app"]), (told.to_owned(), Some(125)));
+    // What is here fits: there is nobody to make a container.
+    assert!(create(&["--platform", "linux/amd64", "app"]).0.starts_with("skerry: no monitor runs here"));
+    assert_eq!(fs::read_dir(place.store().join("tmp")).unwrap().count(), 0);
+}

@@ -29,6 +29,7 @@ pub use oci::{Config, Healthcheck, Platform, Reference};
 pub use progress::{Progress, State, Update};
 pub use registry::Registries;
 pub use store::{
-    Bad, Checked, Collected, Details, Form, Image, Imported, Layer, Listed, Outcome, Pulled, Pushed, Store,
+    Bad, Checked, Collected, Details, Form, Held, Image, Imported, Layer, Listed, Outcome, Pulled, Pushed,
+    Store,
 };
 pub use stores::Stores;

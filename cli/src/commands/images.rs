@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use store::{Digest, Form, Image, Listed, Reference, Store};
+use store::{Digest, Form, Held, Image, Listed, Reference, Store};
 use sys::file::New;
 
 const COLUMNS: [(&str, &str); 4] =
@@ -131,7 +131,7 @@ fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()
     let Ok(kept) = kept(node) else { return Ok(()) };
     gone.retain(|digest| !kept.contains(digest));
     if !gone.is_empty() {
-        store.collect(&kept)?;
+        store.collect_but(|| self::kept(node))?;
         gone.iter().for_each(|digest| print(&format!("Deleted: {digest}")));
     }
     Ok(())
@@ -234,7 +234,7 @@ fn prune_images(node: &Node<'_>, all: bool) -> Result<()> {
     let store = Store::open(node.store)?;
     let untagged = if all { prune_names(node, &store) } else { Ok(()) };
     // Once more: a container that was made of a name that has just gone is to start again.
-    let collected = store.collect(&kept(node)?)?;
+    let collected = store.collect_but(|| kept(node))?;
     print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
     untagged
 }
@@ -294,21 +294,50 @@ pub fn confirmed(what: &str) -> Result<bool> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// The image of a new container, fetched when `pull` says so.
+/// The image of a new container, fetched when `pull` says so. It is held until the container is there: whoever prunes
+/// meanwhile does not know of that yet.
 ///
 /// # Errors
 /// It is not here, and cannot be had.
-pub fn ensure(node: &Node<'_>, options: &Options) -> Result<Image> {
+pub fn ensure(node: &Node<'_>, options: &Options) -> Result<(Image, Option<Held>)> {
+    let image = obtain(node, options)?;
+    let held = hold(node, &image)?;
+    match node.stores().resolve_digest(&image.name.to_string(), &image.digest) {
+        Ok(image) => Ok((image, held)),
+        // It was taken away before it was held.
+        Err(_) => {
+            let image = obtain(node, options)?;
+            let held = hold(node, &image)?;
+            Ok((image, held))
+        }
+    }
+}
+
+/// Where the store cannot be written, nothing is taken out of it either.
+fn hold(node: &Node<'_>, image: &Image) -> Result<Option<Held>> {
+    match Store::open(node.store) {
+        Ok(store) => Ok(store.hold(&image.digest)?),
+        Err(_) => Ok(None),
+    }
+}
+
+fn obtain(node: &Node<'_>, options: &Options) -> Result<Image> {
     let (name, platform) = (&options.image, options.platform.as_deref());
+    let wanted = platform.map(registry::platform).transpose()?;
     let here = match options.pull.as_str() {
         "always" if !is_id(name) => None,
         _ => by_name_or_id(node, name).map(Some).or_else(absent)?,
     };
-    match here {
-        Some(image) => Ok(image),
-        // To a registry an ID is a name like any other, which anybody may have taken.
-        None if options.pull == "never" || is_id(name) => find(node, name),
-        None => {
+    // To a registry an ID is a name like any other, which anybody may have taken.
+    let is_fixed = options.pull == "never" || is_id(name);
+    match (here, wanted) {
+        (Some(image), None) => Ok(image),
+        (Some(image), Some(wanted)) if wanted.takes(&image.platform) => Ok(image),
+        (Some(image), Some(wanted)) if is_fixed => {
+            Err(Error::new(format!("image {name:?} is here for {}, not for {wanted}", image.platform)))
+        }
+        (None, _) if is_fixed => find(node, name),
+        _ => {
             registry::fetch(node, &registry::registries()?, name, platform, false)?;
             find(node, name)
         }

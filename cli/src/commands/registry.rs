@@ -137,7 +137,10 @@ fn question(words: &str, shown: bool) -> Result<String> {
 }
 
 /// `OS/ARCHITECTURE[/VARIANT]`
-fn platform(text: &str) -> Result<Platform> {
+///
+/// # Errors
+/// It is none.
+pub fn platform(text: &str) -> Result<Platform> {
     let mut parts = text.split('/').map(str::to_owned);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(os), Some(architecture), variant, None) => Ok(Platform { os, architecture, variant }),

@@ -110,7 +110,7 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
 fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     let container = options.container(|name| std::env::var(name).ok())?;
     let name = options.name()?;
-    let image = images::ensure(node, options)?;
+    let (image, _held) = images::ensure(node, options)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
     let create = Create { name, container, image, remove: options.rm, stdin_once, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {

@@ -29,6 +29,11 @@ impl Platform {
         Self { os: "linux".into(), architecture: architecture.into(), variant: variant.map(str::to_owned) }
     }
 
+    /// True when an image for `offered` is one for this platform; one that does not say what it is for is for any.
+    pub fn takes(&self, offered: &Self) -> bool {
+        offered.architecture.is_empty() || self.distance(offered).is_some()
+    }
+
     /// How well an image for `offered` runs here; smaller is better. None: not
     /// at all. A lower variant of the same processor runs, a higher one does not.
     pub(crate) fn distance(&self, offered: &Self) -> Option<u32> {
@@ -81,5 +86,8 @@ mod tests {
         assert_eq!(platform("linux/arm64").distance(&platform("linux/arm64/v8")), Some(0));
         assert_eq!(platform("linux/amd64").distance(&platform("linux/amd64/v3")), None);
         assert_eq!(platform("linux/amd64").distance(&platform("windows/amd64")), None);
+        assert!(platform("linux/arm64").takes(&platform("linux/arm64/v8")));
+        assert!(!platform("linux/arm64").takes(&platform("linux/amd64")));
+        assert!(platform("linux/arm64").takes(&Platform { variant: None, ..platform("/") }));
     }
 }

@@ -1,7 +1,7 @@
 //! Taking away what nothing needs.
 
 use super::Store;
-use super::session::{self, Gate, lock_if_free};
+use super::session::{self, Gate, Session, lock_if_free};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use std::collections::BTreeSet;
@@ -23,6 +23,11 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// An image that no collection takes as long as this lives.
+pub struct Held {
+    _session: Session,
+}
+
 impl Store {
     /// Removes the layers and blobs that neither a name of this store nor an import or pull
     /// under way nor `in_use` needs, and downloads that nobody went on with for a
@@ -35,11 +40,45 @@ impl Store {
     /// An image cannot be read: then nothing is removed, for nobody knows what
     /// it needs. A file cannot be removed.
     pub fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
+        self.collect_but(|| Ok(in_use.clone()))
+    }
+
+    /// The same, with `in_use` asked once nobody can hold one more image ([`Self::hold`]), and those who do are known:
+    /// who holds an image until its container is among those in use does not lose it in between.
+    ///
+    /// # Errors
+    /// As [`Self::collect`], and that of `in_use`.
+    pub fn collect_but<E: From<Error>>(
+        &self,
+        in_use: impl FnOnce() -> std::result::Result<BTreeSet<Digest>, E>,
+    ) -> std::result::Result<Collected, E> {
         if !self.writable {
-            return Err(Error::wrong(self.root.display(), "the store is read-only"));
+            return Err(Error::wrong(self.root.display(), "the store is read-only").into());
         }
         let gate = Gate::shut(&self.root)?;
-        let mut needed = gate.leases()?;
+        // In this order: a lease that has ended meanwhile is of a container that is told of.
+        let leased = gate.leases()?;
+        let in_use = in_use()?;
+        Ok(self.take_all_but(leased, &in_use)?)
+    }
+
+    /// Holds an image, by the digest of its manifest: no collection takes its files as long as what this gives lives.
+    /// One may have taken them just before. None: this store has no such image, or cannot be written.
+    ///
+    /// # Errors
+    /// The image cannot be read; the lease cannot be written.
+    pub fn hold(&self, digest: &Digest) -> Result<Option<Held>> {
+        if !self.writable || !self.blob_path(digest).is_file() {
+            return Ok(None);
+        }
+        let session = Session::begin(&self.root)?;
+        session.need(&self.files_by_digest(digest)?)?;
+        Ok(Some(Held { _session: session }))
+    }
+
+    /// With the gate shut.
+    fn take_all_but(&self, leased: BTreeSet<PathBuf>, in_use: &BTreeSet<Digest>) -> Result<Collected> {
+        let mut needed = leased;
         for digest in in_use {
             needed.extend(self.files_by_digest(digest)?);
         }

@@ -45,7 +45,7 @@ mod push_tests;
 mod tests;
 
 pub use check::{Bad, Checked};
-pub use collect::Collected;
+pub use collect::{Collected, Held};
 pub use export::Form;
 pub use import::Imported;
 pub use mend::Outcome;

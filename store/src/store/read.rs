@@ -20,6 +20,8 @@ pub struct Image {
     pub digest: Digest,
     /// How its containers are run.
     pub config: Config,
+    /// What it is for.
+    pub platform: Platform,
     /// The lowest first.
     pub layers: Vec<Layer>,
 }
@@ -312,7 +314,7 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
 }
 
 fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
-    let Documents { name, digest, config, diff_ids, .. } = documents;
+    let Documents { name, digest, config, platform, diff_ids, .. } = documents;
     let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
     let missing = |id: &Digest| Error::wrong(format!("image {name}: layer {id}"), "is not in the store");
     let layers = diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
@@ -320,7 +322,7 @@ fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
         None => Err(missing(&diff_id)),
     });
     let layers = layers.collect::<Result<_>>()?;
-    Ok(Image { name, digest, config, layers })
+    Ok(Image { name, digest, config, platform, layers })
 }
 
 pub(super) fn parse(name: &str) -> Result<Reference> {

@@ -231,6 +231,29 @@ fn collection_spares_what_a_name_or_a_container_needs() {
 }
 
 #[test]
+fn what_is_held_stays_until_a_container_needs_it() {
+    let scratch = Scratch::new("held");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    assert!(store.hold(&Digest::sha256(b"none")).unwrap().is_none());
+    assert!(Store::open_read_only(store.root()).hold(&digest).unwrap().is_none());
+    let held = store.hold(&digest).unwrap();
+    assert!(held.is_some());
+    store.remove("app").unwrap();
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
+    // A container is made of it while others are asked about, and nobody holds it from then on.
+    let in_use = || {
+        drop(held);
+        Ok::<_, Error>(BTreeSet::new())
+    };
+    assert_eq!(store.collect_but(in_use).unwrap().files, 0);
+    let unknown = || Err(Error::NoImage("nobody tells".into()));
+    assert!(store.collect_but(unknown).is_err());
+    assert_eq!(store.collect_but(|| Ok::<_, Error>(BTreeSet::from([digest]))).unwrap().files, 0);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 8);
+}
+
+#[test]
 fn a_damaged_image_stops_the_collection_and_is_named() {
     let scratch = Scratch::new("damaged");
     let (store, layout) = (store(&scratch), simple(&scratch));
