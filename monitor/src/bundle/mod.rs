@@ -122,8 +122,10 @@ pub fn config(
     };
     let sandbox = around.sandbox.as_deref();
     let confined = !container.privileged;
-    let hidden = confined && !sandbox.is_some_and(|sandbox| sandbox.unmasked);
-    let filtered = confined && !container.security.contains(&Security::SeccompUnconfined);
+    let has = |security| container.security.contains(&security);
+    let unmasked = has(Security::SystemPathsUnconfined) || sandbox.is_some_and(|sandbox| sandbox.unmasked);
+    let hidden = confined && !unmasked;
+    let filtered = confined && !has(Security::SeccompUnconfined);
     let paths = |paths: &[&str]| paths.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect();
     let namespaces = namespaces(container, around);
     let mounts = mounts::mounts(container, around)?;

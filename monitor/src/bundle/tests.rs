@@ -226,6 +226,8 @@ fn a_privileged_one_is_held_by_nothing_and_a_device_is_opened_alone() {
     assert_eq!((last.major, last.minor, last.access.as_deref()), (Some(10), Some(229), Some("rw")));
     assert_eq!(linux.devices[0].path, "/dev/fuse");
     assert!(made("security = [\"seccomp=unconfined\"]", &image()).unwrap().linux.unwrap().seccomp.is_none());
+    let linux = made("security = [\"systempaths=unconfined\"]", &image()).unwrap().linux.unwrap();
+    assert!(linux.masked_paths.is_empty() && linux.readonly_paths.is_empty() && linux.seccomp.is_some());
 }
 
 fn config_of(container: &Container, around: &Surroundings) -> Config {

@@ -406,11 +406,16 @@ pub enum Security {
     SeccompUnconfined,
     /// No program gains anything by its set-user-ID bit or file capabilities.
     NoNewPrivileges,
+    /// Nothing in `/proc` and `/sys` is masked or cannot be written for that reason.
+    SystemPathsUnconfined,
 }
 
 impl Security {
-    const NAMES: [(Self, &str); 2] =
-        [(Self::SeccompUnconfined, "seccomp=unconfined"), (Self::NoNewPrivileges, "no-new-privileges")];
+    const NAMES: [(Self, &str); 3] = [
+        (Self::SeccompUnconfined, "seccomp=unconfined"),
+        (Self::NoNewPrivileges, "no-new-privileges"),
+        (Self::SystemPathsUnconfined, "systempaths=unconfined"),
+    ];
 }
 
 impl FromStr for Security {
@@ -418,9 +423,9 @@ impl FromStr for Security {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::NAMES.iter().find(|(_, name)| *name == text);
-        known
-            .map(|(security, _)| *security)
-            .ok_or_else(|| format!("{text:?} is neither seccomp=unconfined nor no-new-privileges"))
+        known.map(|(security, _)| *security).ok_or_else(|| {
+            format!("{text:?} is none of seccomp=unconfined, no-new-privileges and systempaths=unconfined")
+        })
     }
 }
 

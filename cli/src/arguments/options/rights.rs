@@ -3,7 +3,7 @@
 use super::{Words, parse};
 use crate::error::{Error, Result};
 use clap::Args;
-use spec::node::{Container, Sharing};
+use spec::node::{Container, Security, Sharing};
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Rights {
@@ -16,7 +16,7 @@ pub struct Rights {
     /// Every capability and device, no filter of system calls
     #[arg(long)]
     privileged: bool,
-    /// seccomp=unconfined, no-new-privileges
+    /// seccomp=unconfined, no-new-privileges, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// PATH[:TARGET[:rwm]], a device of this machine
@@ -44,13 +44,13 @@ impl Rights {
     pub fn add(&self, container: Container) -> Result<Container> {
         let sharing = |option: &str, text: &str| parse::<Words<Sharing>>(option, text).map(|word| word.0);
         Ok(Container {
-            cap_add: self.cap_add.clone(),
-            cap_drop: self.cap_drop.clone(),
+            cap_add: self.cap_add.iter().map(|name| name.to_ascii_uppercase()).collect(),
+            cap_drop: self.cap_drop.iter().map(|name| name.to_ascii_uppercase()).collect(),
             privileged: self.privileged,
             security: self
                 .security_opt
                 .iter()
-                .map(|text| parse("--security-opt", text))
+                .filter_map(|text| security(text).transpose())
                 .collect::<Result<_>>()?,
             devices: self.device.clone(),
             sysctls: self.sysctl.iter().map(|text| sysctl(text)).collect::<Result<_>>()?,
@@ -59,6 +59,20 @@ impl Rights {
             ipc: sharing("--ipc", &self.ipc)?,
             ..container
         })
+    }
+}
+
+/// In Docker's ways, with a colon as of old, too; nothing of what is so anyway.
+fn security(text: &str) -> Result<Option<Security>> {
+    let (key, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
+    match (key, value) {
+        ("no-new-privileges", "true") => Ok(Some(Security::NoNewPrivileges)),
+        ("no-new-privileges", "false")
+        | ("apparmor", "unconfined")
+        | ("label", "disable")
+        | ("seccomp", "builtin") => Ok(None),
+        (_, "") => parse("--security-opt", text).map(Some),
+        _ => parse("--security-opt", &format!("{key}={value}")).map(Some),
     }
 }
 

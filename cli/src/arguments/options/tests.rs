@@ -143,3 +143,31 @@ fn other_memory_brings_other_swap_unless_that_was_spoken_of() {
     assert_eq!(swap_that_follows(&of(7, Some(20)), Bytes(5)), None);
     assert_eq!(swap_that_follows(&of(7, None), Bytes(5)), None);
 }
+
+#[test]
+fn what_a_container_may_is_said_in_dockers_ways() {
+    use spec::node::Security::{NoNewPrivileges, SeccompUnconfined, SystemPathsUnconfined};
+    for (text, expected) in [
+        ("no-new-privileges", vec![NoNewPrivileges]),
+        ("no-new-privileges:true", vec![NoNewPrivileges]),
+        ("no-new-privileges=true", vec![NoNewPrivileges]),
+        ("no-new-privileges=false", vec![]),
+        ("seccomp=unconfined", vec![SeccompUnconfined]),
+        ("seccomp:unconfined", vec![SeccompUnconfined]),
+        ("systempaths=unconfined", vec![SystemPathsUnconfined]),
+        ("apparmor=unconfined", vec![]),
+        ("label:disable", vec![]),
+        ("seccomp=builtin", vec![]),
+    ] {
+        assert_eq!(container(&format!("--security-opt {text} x")).unwrap().security, expected, "{text}");
+    }
+    for text in ["apparmor=mine", "no-new-privileges=maybe", "seccomp=", "fly"] {
+        let told = container(&format!("--security-opt {text} x")).unwrap_err().message;
+        assert!(told.starts_with("--security-opt: ") && told.contains("is none of"), "{told}");
+    }
+    let said = container("--cap-add net_admin --cap-add CAP_CHOWN --cap-drop all x").unwrap();
+    assert_eq!(
+        (said.cap_add.join(" "), said.cap_drop.join(" ")),
+        ("NET_ADMIN CAP_CHOWN".into(), "ALL".into())
+    );
+}
