@@ -23,6 +23,8 @@ pub struct Following {
     pub session: Option<(PathBuf, String)>,
     /// Standard input is sent.
     pub input: bool,
+    /// Standard output and standard error are shown.
+    pub shown: [bool; 2],
     /// The program is on a terminal, and so are we: keys go through as they are.
     pub raw: bool,
     /// What leaves it.
@@ -220,9 +222,9 @@ impl Session {
     /// Shows what a frame has; says how it ended if this was the last one.
     fn take(&mut self, frame: &Frame) -> Result<Option<Ended>> {
         match frame.kind {
-            Kind::Output => show(&mut io::stdout(), &frame.payload)?,
-            Kind::Error => show(&mut io::stderr(), &frame.payload)?,
-            Kind::Input => {}
+            Kind::Output if self.following.shown[0] => show(&mut io::stdout(), &frame.payload)?,
+            Kind::Error if self.following.shown[1] => show(&mut io::stderr(), &frame.payload)?,
+            Kind::Output | Kind::Error | Kind::Input => {}
             Kind::Message => match client::reply(&frame.payload)? {
                 Reply::Warning { text } => {
                     // A raw terminal does not go back to the line's beginning by itself.

@@ -4,7 +4,7 @@ use super::Options;
 use super::options::Resources;
 use crate::detach;
 use crate::format::Format;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 
 /// `skerry run`
@@ -18,6 +18,9 @@ pub struct Run {
     /// In the background; the container's ID is printed
     #[arg(short, long)]
     pub detach: bool,
+    /// stdin, stdout or stderr: join these streams alone
+    #[arg(short, long, value_name = "STREAM", ignore_case = true, conflicts_with = "detach")]
+    pub attach: Vec<Stream>,
     /// Keys that leave the terminal
     #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
     pub detach_keys: String,
@@ -31,6 +34,25 @@ pub struct Run {
     /// What the container is
     #[command(flatten)]
     pub options: Options,
+}
+
+/// A stream of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stream {
+    /// Standard input
+    Stdin,
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+}
+
+impl Run {
+    /// Whether a stream is joined: input when it is kept open, and output, unless it is said which.
+    pub fn joins(&self, stream: Stream) -> bool {
+        let said = self.attach.is_empty() || self.attach.contains(&stream);
+        said && (stream != Stream::Stdin || self.options.interactive)
+    }
 }
 
 /// Verbs with nothing but names.
@@ -154,8 +176,8 @@ pub struct Logs {
     /// Go on with what comes
     #[arg(short, long)]
     pub follow: bool,
-    /// So many of the last lines
-    #[arg(short = 'n', long, default_value = "all")]
+    /// So many of the last lines; all, as -1, is every one
+    #[arg(short = 'n', long, default_value = "all", allow_negative_numbers = true)]
     pub tail: String,
     /// Not before: 10m, 2026-01-02T03:04:05Z
     #[arg(long)]

@@ -10,7 +10,7 @@ mod volumes;
 
 pub use containers::{
     Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
-    Stop, Top, Transfer, Update, Wait,
+    Stop, Stream, Top, Transfer, Update, Wait,
 };
 pub use examples::{command, command_with_values};
 pub use images::{

@@ -26,7 +26,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     };
     let raw = exec.tty && exec.interactive;
     let forward = if raw { Forward::Nobody } else { Forward::Exec };
-    let following = Following { session, input: exec.interactive, raw, detach, forward };
+    let following = Following { session, input: exec.interactive, shown: [true; 2], raw, detach, forward };
     session::follow(client, following).map(|ended| ended.status())
 }
 

@@ -338,7 +338,7 @@ fn obtain(node: &Node<'_>, options: &Options) -> Result<Image> {
         }
         (None, _) if is_fixed => find(node, name),
         _ => {
-            registry::fetch(node, &registry::registries()?, name, platform, false)?;
+            registry::fetch(node, &registry::registries()?, name, platform, options.quiet)?;
             find(node, name)
         }
     }

@@ -49,6 +49,8 @@ fn request(asked: &arguments::Logs) -> Result<Logs> {
     };
     let tail = match asked.tail.as_str() {
         "all" => None,
+        // As Docker takes it.
+        text if text.parse().is_ok_and(|lines: i64| lines < 0) => None,
         text => Some(
             text.parse()
                 .map_err(|_| Error::new(format!("--tail {text:?}: neither a number of lines nor \"all\"")))?,

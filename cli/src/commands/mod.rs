@@ -1,5 +1,6 @@
 //! What each verb does.
 
+mod cid_file;
 mod console;
 mod containers;
 mod copy;

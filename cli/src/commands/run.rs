@@ -1,13 +1,15 @@
 //! `run`, `create`, `start` and `attach`.
 
+use super::cid_file::CidFile;
 use super::{Node, images, print, unexpected};
-use crate::arguments::{self, Attach, Options, Run};
+use crate::arguments::{self, Attach, Options, Run, Stream};
 use crate::client::Client;
 use crate::detach::Detach;
 use crate::error::{Error, Result};
 use crate::session::{self, Ended, Following, Forward};
 use crate::terminal;
 use spec::monitor::{Create, Reply, Request};
+use spec::node::Mount;
 
 /// Exit status when Skerry itself could not.
 const OURS: u8 = 125;
@@ -38,7 +40,8 @@ fn begin(node: &Node<'_>, run: &Run, id: &str, keys: Detach) -> Result<u8> {
     }
     let options = &run.options;
     let following = Followed {
-        input: options.interactive,
+        input: run.joins(Stream::Stdin),
+        shown: [Stream::Stdout, Stream::Stderr].map(|stream| run.joins(stream)),
         keys,
         keep_signals: run.keep_signals || !run.sig_proxy,
         start: true,
@@ -61,7 +64,8 @@ pub fn start(node: &Node<'_>, start: &arguments::Start) -> Result<u8> {
         return Err(Error::new("--attach: one container at a time"));
     };
     let keys = keys(&start.detach_keys)?;
-    let followed = Followed { input: start.interactive, keys, keep_signals: false, start: true };
+    let followed =
+        Followed { input: start.interactive, shown: [true; 2], keys, keep_signals: false, start: true };
     follow(node, name, followed).map(|ended| ended.status())
 }
 
@@ -74,6 +78,7 @@ pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
     let keys = keys(&attach.detach_keys)?;
     let followed = Followed {
         input: !attach.no_stdin,
+        shown: [true; 2],
         keys,
         keep_signals: attach.keep_signals || !attach.sig_proxy,
         start: false,
@@ -83,13 +88,14 @@ pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
 
 struct Followed {
     input: bool,
+    shown: [bool; 2],
     keys: Detach,
     keep_signals: bool,
     start: bool,
 }
 
 fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
-    let Followed { input, keys, keep_signals, start } = followed;
+    let Followed { input, shown, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
     let mut client = Client::ask(node.socket, &request)?;
     let (session, tty) = match client.reply().map_err(refused)? {
@@ -102,24 +108,57 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
         false => Forward::Container(node.socket.to_owned(), name.to_owned()),
     };
     let session = session.map(|session| (node.socket.to_owned(), session));
-    session::follow(client, Following { session, input, raw, detach: keys, forward })
+    session::follow(client, Following { session, input, shown, raw, detach: keys, forward })
 }
 
 /// Defines a container, whose image is here then; gives its ID. The input of one that is not begun `detached` ends with
 /// ours.
 fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
-    let container = options.container(|name| std::env::var(name).ok())?;
+    let mut container = options.container(|name| std::env::var(name).ok())?;
     let name = options.name()?;
+    let file = options.cidfile.as_deref().map(CidFile::new).transpose()?;
+    for text in &options.volumes_from {
+        lend(node, text, &mut container.mounts)?;
+    }
     let (image, _held) = images::ensure(node, options)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
     let create = Create { name, container, image, remove: options.rm, stdin_once, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));
+            file.map_or(Ok(()), |file| file.write(&id))?;
             Ok(id)
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// What `--volumes-from` says: volumes and folders of the machine that another container has, but for those in whose
+/// place are others.
+fn lend(node: &Node<'_>, text: &str, mounts: &mut Vec<Mount>) -> Result<()> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+    if !["ro", "rw"].contains(&mode) {
+        return Err(Error::new(format!("--volumes-from {text:?}: {mode:?} is neither ro nor rw")));
+    }
+    match node.answer(&Request::Inspect { name: name.to_owned() })? {
+        Reply::Container { container, .. } => {
+            mounts.extend(lent(container.mounts, mounts, mode == "ro"));
+            Ok(())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn lent(others: Vec<Mount>, own: &[Mount], only_read: bool) -> Vec<Mount> {
+    let is_free = |mount: &Mount| own.iter().all(|own| own.target() != mount.target());
+    let lent = others.into_iter().filter(is_free).filter_map(|mut mount| match &mut mount {
+        Mount::Bind { read_only, .. } | Mount::Volume { read_only, .. } => {
+            *read_only |= only_read;
+            Some(mount)
+        }
+        Mount::Tmpfs { .. } => None,
+    });
+    lent.collect()
 }
 
 /// What the monitor says in place of a start.
@@ -177,6 +216,22 @@ mod tests {
             assert!(error.message.starts_with("the monitor went away"), "{error}");
             assert_eq!(requests.len(), 1, "{words}: {requests:?}");
         }
+    }
+
+    #[test]
+    fn what_another_has_is_lent_but_for_memory_and_what_is_in_its_place() {
+        let bind = |source: &str, target: &str, read_only| Mount::Bind {
+            source: source.into(),
+            target: target.into(),
+            read_only,
+        };
+        let volume =
+            |read_only| Mount::Volume { name: "data".parse().unwrap(), target: "/data".into(), read_only };
+        let memory = r#"{ "type": "tmpfs", "target": "/run" }"#;
+        let others =
+            || vec![bind("/srv", "/srv", false), volume(false), serde_json::from_str(memory).unwrap()];
+        assert_eq!(lent(others(), &[], false), [bind("/srv", "/srv", false), volume(false)]);
+        assert_eq!(lent(others(), &[bind("/other", "/srv", false)], true), [volume(true)]);
     }
 
     #[test]

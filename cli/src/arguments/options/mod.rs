@@ -50,6 +50,12 @@ pub struct Options {
     /// NAME=VALUE
     #[arg(short, long)]
     pub label: Vec<String>,
+    /// A file of NAME=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    pub label_file: Vec<PathBuf>,
+    /// A file that is made, and has the container's ID
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
     /// no, always, unless-stopped, on-failure[:TIMES]
     #[arg(long, default_value = "no")]
     pub restart: String,
@@ -95,9 +101,18 @@ pub struct Options {
     /// missing, always, never: when the image is fetched
     #[arg(long, default_value = "missing", value_parser = ["missing", "always", "never"])]
     pub pull: String,
+    /// No progress when the image is fetched
+    #[arg(short, long)]
+    pub quiet: bool,
     /// OS/ARCHITECTURE[/VARIANT] of the image, if there are several
     #[arg(long)]
     pub platform: Option<String>,
+    /// CONTAINER[:ro], whose volumes and folders of this machine it has, too
+    #[arg(long, value_name = "CONTAINER")]
+    pub volumes_from: Vec<String>,
+    /// max-size=SIZE of its log; the log before it is kept as well, whatever max-file says
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub log_opt: Vec<String>,
     /// The image
     pub image: String,
     /// In place of the image's arguments
@@ -120,7 +135,7 @@ impl Options {
             user: self.user.clone(),
             group_add: self.group_add.clone(),
             hostname: self.hostname.clone(),
-            labels: self.label.iter().map(|word| label(word)).collect(),
+            labels: labels(&self.label_file, &self.label)?,
             tty: self.tty,
             stdin: self.interactive,
             add_hosts: self.add_host.iter().map(|text| networking::host(text)).collect::<Result<_>>()?,
@@ -130,6 +145,8 @@ impl Options {
             stop_grace: Span::seconds(grace(self.stop_timeout.unwrap_or(10))),
             ..Container::of(&self.image)
         };
+        let container =
+            self.log_opt.iter().try_fold(container, |container, text| log_option(container, text))?;
         let container = self.storage.add(self.networking.add(container)?)?;
         let container = self.limits.add(self.resources.add(container)?)?;
         self.health.add(self.rights.add(container)?)
@@ -153,13 +170,36 @@ pub fn environment(
     words: &[String],
     here: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>> {
+    let lines = lines("--env-file", files)?;
+    Ok(lines.iter().chain(words).filter_map(|word| variable(word, &here)).collect())
+}
+
+fn labels(files: &[PathBuf], words: &[String]) -> Result<BTreeMap<String, String>> {
+    Ok(lines("--label-file", files)?.iter().chain(words).map(|word| label(word)).collect())
+}
+
+/// What files say, without comments.
+fn lines(option: &str, files: &[PathBuf]) -> Result<Vec<String>> {
     let text = |file: &PathBuf| {
-        std::fs::read_to_string(file).context(|| format!("--env-file: read {}", file.display()))
+        std::fs::read_to_string(file).context(|| format!("{option}: read {}", file.display()))
     };
     let files = files.iter().map(text).collect::<Result<Vec<_>>>()?;
     let lines = files.iter().flat_map(|text| text.lines()).filter(|line| !is_comment(line));
-    let words = lines.map(str::trim_start).chain(words.iter().map(String::as_str));
-    Ok(words.filter_map(|word| variable(word, &here)).collect())
+    Ok(lines.map(|line| line.trim_start().to_owned()).collect())
+}
+
+fn log_option(container: Container, text: &str) -> Result<Container> {
+    match text.split_once('=') {
+        Some(("max-size", value)) => {
+            let log_size = size("--log-opt max-size", value)?;
+            if log_size.0 == 0 {
+                return Err(Error::new("--log-opt max-size: 0 is no size of a log"));
+            }
+            Ok(Container { log_size, ..container })
+        }
+        Some(("max-file", value)) => parse::<u32>("--log-opt max-file", value).map(|_| container),
+        _ => Err(Error::new(format!("--log-opt {text:?}: neither max-size=SIZE nor max-file=NUMBER"))),
+    }
 }
 
 fn program(word: &str) -> Vec<String> {

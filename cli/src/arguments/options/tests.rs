@@ -70,12 +70,12 @@ fn every_key_of_node_toml_has_an_option() {
         --cpuset-cpus 0-1 --ulimit nofile=5:6 --oom-score-adj 9 --sysctl net.a=1 --privileged \
         --security-opt no-new-privileges --cgroupns host --pid host --ipc host -v data:/d \
         --health-cmd true --health-retries 2 --stop-timeout 3 --entrypoint /x -w /w -u 1:2 -e A=1 --read-only \
-        -m 64m --cpus 2 --pids-limit 5 --cap-add ALL --cap-drop KILL --restart no --stop-signal INT x y";
+        -m 64m --cpus 2 --pids-limit 5 --cap-add ALL --cap-drop KILL --restart no --stop-signal INT --log-opt max-size=1m x y";
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let told = serde_json::to_value(container(&words).unwrap()).unwrap();
     let usual = serde_json::to_value(Container::of("x")).unwrap();
     // Pulling is done by this program, before a container is made.
-    let ours = ["image", "after", "console", "log-size", "pull"];
+    let ours = ["image", "after", "console", "pull"];
     for (key, value) in told.as_object().unwrap() {
         assert!(ours.contains(&key.as_str()) || usual[key] != *value, "{key} has no option");
     }
@@ -170,4 +170,22 @@ fn what_a_container_may_is_said_in_dockers_ways() {
         (said.cap_add.join(" "), said.cap_drop.join(" ")),
         ("NET_ADMIN CAP_CHOWN".into(), "ALL".into())
     );
+}
+
+#[test]
+fn labels_come_from_files_too_and_a_log_has_a_size() {
+    let file = std::env::temp_dir().join(format!("skerry-labels-{}", std::process::id()));
+    std::fs::write(&file, "# ours\n  a=file\n\nb=two words\nc\n").unwrap();
+    let said = container(&format!("-l a=own --label-file {} x", file.display())).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let labels: Vec<_> = said.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(labels, ["a=own", "b=two words", "c="]);
+    let told = container("--label-file /nowhere x").unwrap_err().message;
+    assert_eq!(told, "--label-file: read /nowhere: no such file or directory");
+    let said = container("--log-opt max-size=10m --log-opt max-file=3 x").unwrap();
+    assert_eq!(said.log_size, Bytes(10 << 20));
+    for text in ["max-size=0", "max-size=lots", "max-file=x", "mode=non-blocking", "max-size"] {
+        let told = container(&format!("--log-opt {text} x")).unwrap_err().message;
+        assert!(told.starts_with("--log-opt "), "{told}");
+    }
 }
