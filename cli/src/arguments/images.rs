@@ -102,6 +102,9 @@ pub struct Login {
     /// Who
     #[arg(short, long)]
     pub username: Option<String>,
+    /// The password, which whoever lists processes can see; --password-stdin hides it
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    pub password: Option<String>,
     /// The password is read from standard input
     #[arg(long)]
     pub password_stdin: bool,

@@ -73,13 +73,14 @@ pub fn login(asked: &Login) -> Result<()> {
         Some(user) => user.clone(),
         None => question("Username: ", true)?,
     };
-    let password = match asked.password_stdin {
-        true => {
+    let password = match &asked.password {
+        Some(password) => password.clone(),
+        None if asked.password_stdin => {
             let mut text = String::new();
             io::stdin().read_to_string(&mut text).context(|| "read standard input".into())?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
-        false => question("Password: ", false)?,
+        None => question("Password: ", false)?,
     };
     let mut settings = settings()?;
     settings

@@ -20,6 +20,12 @@ pub struct Resources {
     /// Most processor time, in processors: 0.5; 0 is no limit
     #[arg(long)]
     cpus: Option<f64>,
+    /// Microseconds of processor time in each period: another way to say --cpus
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true, conflicts_with = "cpus")]
+    cpu_quota: Option<i64>,
+    /// Microseconds of such a period; 100000 without
+    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "cpus")]
+    cpu_period: Option<u32>,
     /// Its share when processors are short; others have 1024
     #[arg(short, long, value_name = "NUMBER")]
     cpu_shares: Option<u64>,
@@ -81,12 +87,18 @@ impl Resources {
                 _ => amount("--memory-swap", &self.memory_swap)?,
             },
             memory_reservation: amount("--memory-reservation", &self.memory_reservation)?,
-            cpus: self.cpus.filter(|cpus| *cpus != 0.0),
+            cpus: self.cpus.or_else(|| self.quota()).filter(|cpus| *cpus != 0.0),
             cpu_shares: self.cpu_shares.filter(|shares| *shares > 0),
             cpuset_cpus: self.cpuset_cpus.clone(),
             pids: self.pids()?,
             ..container
         })
+    }
+
+    /// The quota in processors; as with Docker, a period of 0 is the usual one, and less than a quota is none.
+    fn quota(&self) -> Option<f64> {
+        let period = self.cpu_period.filter(|period| *period > 0).unwrap_or(PERIOD);
+        self.cpu_quota.map(|quota| quota.max(0) as f64 / f64::from(period))
     }
 
     fn pids(&self) -> Result<Option<u32>> {
@@ -101,7 +113,7 @@ impl Resources {
     /// As [`Self::add`].
     pub fn change(&self, container: Container) -> Result<Container> {
         let mut container = self.said(container)?;
-        if self.cpus == Some(0.0) {
+        if self.cpus.or_else(|| self.quota()) == Some(0.0) {
             container.cpus = Some(MOST_CPUS);
         }
         if self.pids_limit.is_some_and(|limit| limit <= 0) {
@@ -129,6 +141,9 @@ pub fn swap_that_follows(now: &Container, memory: Bytes) -> Option<Bytes> {
 fn knows_swap() -> bool {
     std::path::Path::new("/proc/swaps").exists()
 }
+
+/// In microseconds: Docker's.
+const PERIOD: u32 = 100_000;
 
 /// As many as a limit may say.
 const MOST_CPUS: f64 = 8192.0;

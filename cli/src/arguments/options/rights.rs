@@ -34,6 +34,9 @@ pub struct Rights {
     /// private or host: whose System V IPC it sees
     #[arg(long, default_value = "private")]
     ipc: String,
+    /// host: there are no others
+    #[arg(long = "userns", value_name = "WHOSE", value_parser = ["host"])]
+    _userns: Option<String>,
 }
 
 impl Rights {

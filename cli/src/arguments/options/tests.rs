@@ -189,3 +189,12 @@ fn labels_come_from_files_too_and_a_log_has_a_size() {
         assert!(told.starts_with("--log-opt "), "{told}");
     }
 }
+
+#[test]
+fn a_quota_is_another_way_to_say_processors() {
+    let cpus = |words: &str| container(words).unwrap().cpus;
+    assert_eq!(cpus("--cpu-quota 50000 x"), Some(0.5));
+    assert_eq!(cpus("--cpu-quota 50000 --cpu-period 25000 x"), Some(2.0));
+    assert_eq!(cpus("--cpu-quota -1 --cpu-period 25000 x"), None);
+    assert_eq!(cpus("--cpu-period 25000 --userns host x"), None);
+}
