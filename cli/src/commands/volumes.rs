@@ -22,7 +22,6 @@ use spec::volume::{self, Volume};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const COLUMNS: [(&str, &str); 3] = [("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("USED BY", "UsedBy")];
