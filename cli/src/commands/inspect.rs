@@ -32,6 +32,7 @@ pub fn show_each(format: Option<&Format>, found: impl Iterator<Item = Result<Val
 fn show(format: Option<&Format>, objects: &[Value]) -> Result<()> {
     let text = match format {
         None | Some(Format::Table) => serde_json::to_string_pretty(objects).unwrap_or_default() + "\n",
+        Some(Format::Json) => serde_json::to_string(objects).unwrap_or_default() + "\n",
         Some(format) => format::show(format, &[], objects).map_err(Error::new)?,
     };
     print_all(&text);
