@@ -31,6 +31,11 @@ pub fn system(nanoseconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }
 
+/// Seconds since 1970 as Go writes a moment: `2026-01-02 03:04:05 +0000 UTC`.
+pub fn gos(seconds: u64) -> String {
+    spec::timestamp::rfc3339_seconds(seconds).replace('T', " ").replace('Z', " +0000 UTC")
+}
+
 /// How long ago that was, in seconds since 1970.
 pub fn since(seconds: u64) -> Duration {
     Duration::from_nanos(now()).saturating_sub(Duration::from_secs(seconds))
@@ -46,6 +51,7 @@ mod tests {
         assert_eq!(moment("--since", "1.5").unwrap(), 1_500_000_000);
         let before = now() - moment("--since", "10m").unwrap();
         assert!((590_000_000_000..700_000_000_000).contains(&before), "{before}");
+        assert_eq!(gos(86_399), "1970-01-01 23:59:59 +0000 UTC");
         assert!(moment("--since", "soon").unwrap_err().message.starts_with("--since \"soon\": neither"));
     }
 }

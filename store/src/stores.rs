@@ -2,7 +2,8 @@
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::store::{Image, Listed, Store, resolve_digest_in, resolve_in};
+use crate::oci::Reference;
+use crate::store::{Details, Image, Listed, Store, details_in, resolve_digest_in, resolve_in};
 
 /// Fewer digits are no beginning of a digest.
 const LEAST_DIGITS: usize = 4;
@@ -33,6 +34,14 @@ impl Stores {
     /// [`Error::NoImage`]; or the image is damaged or a layer of it missing.
     pub fn resolve_digest(&self, name: &str, digest: &Digest) -> Result<Image> {
         resolve_digest_in(&self.0, name, digest)
+    }
+
+    /// Tells more of an image, in the first store that has its name.
+    ///
+    /// # Errors
+    /// There is no such image, or it is damaged.
+    pub fn details(&self, name: &Reference) -> Result<Details> {
+        details_in(&self.0, name)
     }
 
     /// The digest of the manifest that a name leads to, in the first store that has the name, though the image may be

@@ -5,9 +5,10 @@ use super::{Node, list, print, print_all, registry};
 use crate::arguments::{Export, Images, Import, Options, Prune, Pruned, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
 use crate::format;
-use crate::human::decimal;
+use crate::human::{self, decimal};
 use crate::keeper::NOBODY;
 use crate::progress::Shown;
+use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{Request, Summary};
 use spec::nearest::nearest;
@@ -16,11 +17,20 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use store::{Digest, Form, Held, Image, Listed, Reference, Store};
+use store::{Details, Digest, Form, Held, Image, Listed, Reference, Store, Stores};
 use sys::file::New;
 
-const COLUMNS: [(&str, &str); 4] =
-    [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("ORIGIN", "Origin")];
+const COLUMNS: [(&str, &str); 6] = [
+    ("REPOSITORY", "Repository"),
+    ("TAG", "Tag"),
+    ("IMAGE ID", "ID"),
+    ("CREATED", "CreatedSince"),
+    ("SIZE", "Size"),
+    ("ORIGIN", "Origin"),
+];
+
+/// What Docker shows where it does not know.
+const UNKNOWN: &str = "N/A";
 
 /// `skerry images`
 pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
@@ -46,20 +56,37 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
     let own: BTreeSet<Reference> = names_of(&Store::open_read_only(node.store))?;
     let came: BTreeSet<&Reference> =
         images.iter().map(|image| &image.name).filter(|name| !own.contains(name)).collect();
-    let object = |image: &Listed| {
-        let name = image.name.to_string();
-        let (repository, tag) = split(familiar(&name));
-        json!({
-            "Repository": repository,
-            "Tag": tag,
-            "ID": digest(image),
-            "Digest": image.digest.to_string(),
-            "Origin": if came.contains(&image.name) { "node" } else { "store" },
-        })
+    let stores = node.stores();
+    let shown = |image: &Listed| {
+        // One that is damaged is shown as far as it can be.
+        let details = stores.details(&image.name).map_err(|error| eprintln!("skerry: {error}")).ok();
+        let mut object = object(image, &digest(image), details.as_ref());
+        object["Origin"] = if came.contains(&image.name) { "node" } else { "store" }.into();
+        object
     };
-    let objects: Vec<Value> = images.iter().map(object).collect();
+    let objects: Vec<Value> = images.iter().map(shown).collect();
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
+}
+
+fn object(image: &Listed, id: &str, details: Option<&Details>) -> Value {
+    let name = image.name.to_string();
+    let (repository, tag) = split(familiar(&name));
+    let created = details.and_then(|details| spec::timestamp::parse(details.created.as_ref()?));
+    let created = created.map(|nanoseconds| nanoseconds / 1_000_000_000);
+    let since = created.map(|seconds| format!("{} ago", human::ago(time::since(seconds))));
+    json!({
+        "Repository": repository,
+        "Tag": tag,
+        "ID": id,
+        "Digest": image.digest.to_string(),
+        "CreatedAt": created.map_or_else(|| UNKNOWN.to_owned(), time::gos),
+        "CreatedSince": since.unwrap_or_else(|| UNKNOWN.to_owned()),
+        "Size": details.map_or_else(|| UNKNOWN.to_owned(), |details| decimal(details.size)),
+        "Containers": UNKNOWN,
+        "SharedSize": UNKNOWN,
+        "UniqueSize": UNKNOWN,
+    })
 }
 
 fn names_of(store: &Store) -> Result<BTreeSet<Reference>> {
@@ -269,9 +296,17 @@ const POD: &str = "io.kubernetes.pod.uid";
 
 /// The image that a container is made of; one of `node.toml` is held to a name alone.
 fn image_of(node: &Node<'_>, container: &Summary) -> Result<Option<Digest>> {
+    digest_of(&node.stores(), container)
+}
+
+/// The same, of stores that are open.
+///
+/// # Errors
+/// The monitor has told no digest.
+pub fn digest_of(stores: &Stores, container: &Summary) -> Result<Option<Digest>> {
     match &container.digest {
         Some(digest) => digest.parse().map(Some).map_err(Error::new),
-        None => Ok(node.stores().digest(&container.image).ok().flatten()),
+        None => Ok(stores.digest(&container.image).ok().flatten()),
     }
 }
 
@@ -403,6 +438,16 @@ pub fn familiar(name: &str) -> &str {
     name.strip_prefix("library/").unwrap_or(name)
 }
 
+/// A name without its tag.
+pub fn repository(name: &str) -> &str {
+    split(name).0
+}
+
+/// `REPOSITORY@DIGEST`
+pub fn by_digest(name: &Reference, digest: &Digest) -> String {
+    format!("{}@{digest}", repository(familiar(&name.to_string())))
+}
+
 /// True when a name is of the repository that is asked for, and has its tag, if one is.
 fn is_of(name: &str, wanted: &str) -> bool {
     let ((repository, tag), (own, own_tag)) = (split(familiar(wanted)), split(familiar(name)));
@@ -440,6 +485,30 @@ mod tests {
         for wanted in ["nginx", "library/nginx", "docker.io/library/nginx"] {
             assert!(is_of("docker.io/library/nginx:latest", wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn an_image_is_told_with_its_age_and_size() {
+        let name: Reference = "nginx:1".parse().unwrap();
+        let digest = Digest::sha256(b"");
+        let image = Listed { name, digest, read_only: false };
+        let details = |created: &str| Details {
+            created: Some(created.into()),
+            layers: 2,
+            size: 187_000_000,
+            platform: store::Platform::host(),
+            index: None,
+        };
+        let told = object(&image, "0123", Some(&details("2024-05-06T07:08:09.5Z")));
+        assert_eq!((&told["Repository"], &told["Tag"]), (&json!("nginx"), &json!("1")));
+        assert_eq!(
+            (&told["Size"], &told["CreatedAt"]),
+            (&json!("187MB"), &json!("2024-05-06 07:08:09 +0000 UTC"))
+        );
+        assert!(told["CreatedSince"].as_str().unwrap().ends_with(" ago"), "{told}");
+        // What has no date of its own, as reproducible builds do.
+        assert_eq!(object(&image, "0123", Some(&details("0001-01-01T00:00:00Z")))["CreatedSince"], "N/A");
+        assert_eq!(object(&image, "0123", None)["Size"], "N/A");
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub use export::Form;
 pub use import::Imported;
 pub use mend::Outcome;
 pub use names::Details;
+pub(crate) use names::details_in;
 pub use pull::Pulled;
 pub use push::Pushed;
 #[cfg(any(test, feature = "fuzz"))]

@@ -4,7 +4,7 @@ use super::session::Gate;
 use super::{Store, publish, read};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
-use crate::oci::Reference;
+use crate::oci::{Platform, Reference};
 use std::fs;
 use std::io::ErrorKind;
 
@@ -17,6 +17,10 @@ pub struct Details {
     pub layers: usize,
     /// Bytes of its layers' erofs files; other images may have some of them, too.
     pub size: u64,
+    /// What it is for.
+    pub platform: Platform,
+    /// The digest of the index that the registry has by its name, where it is one of several images of it.
+    pub index: Option<Digest>,
 }
 
 impl Store {
@@ -66,12 +70,25 @@ impl Store {
     /// # Errors
     /// There is no such image, or it is damaged.
     pub fn details(&self, name: &Reference) -> Result<Details> {
-        let documents = self.documents(name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
-        let mut size = 0;
-        for diff_id in &documents.diff_ids {
-            let path = self.layer_path(diff_id);
-            size += fs::metadata(&path).map_err(io_error("read", &path))?.len();
-        }
-        Ok(Details { created: documents.created, layers: documents.diff_ids.len(), size })
+        details_in(std::slice::from_ref(self), name)
     }
+}
+
+/// Tells more of an image in the first store that has its name; each of its layers is in the first that has it.
+pub(crate) fn details_in(stores: &[Store], name: &Reference) -> Result<Details> {
+    let documents = stores.iter().find_map(|store| store.documents(name).transpose());
+    let documents = documents.ok_or_else(|| Error::NoImage(name.to_string()))??;
+    let mut size = 0;
+    for diff_id in &documents.diff_ids {
+        let path = stores.iter().find_map(|store| store.layer(diff_id));
+        let path = path.ok_or_else(|| read::no_layer(name, diff_id))?;
+        size += fs::metadata(&path).map_err(io_error("read", &path))?.len();
+    }
+    Ok(Details {
+        created: documents.created,
+        layers: documents.diff_ids.len(),
+        size,
+        platform: documents.platform,
+        index: documents.index,
+    })
 }

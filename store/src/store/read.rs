@@ -316,13 +316,16 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
 fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
     let Documents { name, digest, config, platform, diff_ids, .. } = documents;
     let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
-    let missing = |id: &Digest| Error::wrong(format!("image {name}: layer {id}"), "is not in the store");
     let layers = diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
         Some(path) => Ok(Layer { diff_id, path }),
-        None => Err(missing(&diff_id)),
+        None => Err(no_layer(&name, &diff_id)),
     });
     let layers = layers.collect::<Result<_>>()?;
     Ok(Image { name, digest, config, platform, layers })
+}
+
+pub(super) fn no_layer(name: &Reference, diff_id: &Digest) -> Error {
+    Error::wrong(format!("image {name}: layer {diff_id}"), "is not in the store")
 }
 
 pub(super) fn parse(name: &str) -> Result<Reference> {

@@ -326,7 +326,12 @@ fn images_of_the_node_are_used_where_they_lie_and_stay() {
     assert!(matches!(stores.remove("none"), Err(Error::NoImage(_))));
     own.import(&layout.0, "app").unwrap();
     assert!(stores.resolve("app").unwrap().layers[0].path.starts_with(own.root()));
-    assert_eq!(stores.list().unwrap().len(), 1);
+    let listed = stores.list().unwrap();
+    assert_eq!(listed.len(), 1);
+    let whole = own.details(&listed[0].name).unwrap();
+    std::fs::remove_file(&own.resolve("app").unwrap().layers[0].path).unwrap();
+    assert_eq!(stores.details(&listed[0].name).unwrap(), whole, "a layer may lie in the other store");
+    assert!(own.details(&listed[0].name).is_err());
     stores.remove("app").unwrap();
     assert!(stores.list().unwrap()[0].read_only);
 }
