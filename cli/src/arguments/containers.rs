@@ -160,7 +160,11 @@ pub struct List {
     /// So many of the newest
     #[arg(short = 'n', long, value_name = "NUMBER", conflicts_with = "latest")]
     pub last: Option<usize>,
-    /// Only these: name=, id=, status=, exited=, label=, network=, origin=, health=
+    /// How much each has written, and that with its image
+    #[arg(short, long)]
+    pub size: bool,
+    /// Only these: name=, id=, status=, exited=, label=, network=, volume=, ancestor=, before=, since=, publish=, expose=,
+    /// health=, origin=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Names}}'
@@ -351,7 +355,7 @@ pub struct Events {
     /// Until then
     #[arg(long)]
     pub until: Option<String>,
-    /// Only these: container=, event=
+    /// Only these: container=, event=, image=, label=, type=container
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// json, or a template

@@ -2,12 +2,9 @@
 //! that it did not is told, and the others are gone on with.
 
 use super::{Node, print, unexpected};
-use crate::arguments::{Events, Kill, Names, Remove, Rename, Stop, Wait, grace};
+use crate::arguments::{Kill, Names, Remove, Rename, Stop, Wait, grace};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::format;
-use crate::time;
-use serde_json::json;
 use spec::monitor::{Code, Reply, Request, Wait as Condition};
 
 /// `skerry stop`
@@ -82,63 +79,6 @@ pub fn wait(node: &Node<'_>, wait: &Wait) -> Result<()> {
             other => Err(unexpected(&other)),
         }
     }))
-}
-
-/// `skerry events`
-pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
-    let moment = |option: &str, text: &Option<String>| {
-        text.as_deref().map(|text| time::moment(option, text)).transpose()
-    };
-    let (since, until) = (moment("--since", &events.since)?, moment("--until", &events.until)?);
-    let filters = Filters::new(&events.filter)?;
-    let mut client = Client::ask(node.socket, &Request::Events { since, until })?;
-    loop {
-        match client.reply()? {
-            Reply::Done => return Ok(()),
-            event @ Reply::Event { .. } if !filters.take(&event) => {}
-            Reply::Event { time, name, id, action, attributes } => {
-                let stamp = spec::timestamp::rfc3339(time::system(time));
-                let object = json!({ "Type": "container", "Action": action, "status": action, "id": id, "ID": id,
-                    "Name": name, "timeNano": time, "time": time / 1_000_000_000, "Attributes": attributes });
-                match &events.format {
-                    Some(format) => {
-                        super::print_on(&format::show(format, &[], &[object]).map_err(Error::new)?)?;
-                    }
-                    None => {
-                        let pairs = attributes.iter().map(|(key, value)| format!(", {key}={value}"));
-                        super::print_on(&format!(
-                            "{stamp} container {action} {id} (name={name}{})\n",
-                            pairs.collect::<String>()
-                        ))?;
-                    }
-                }
-            }
-            other => return Err(unexpected(&other)),
-        }
-    }
-}
-
-/// `container=`, `event=`: of each kind given, one must fit.
-struct Filters(Vec<(String, String)>);
-
-impl Filters {
-    fn new(words: &[String]) -> Result<Self> {
-        let pair = |word: &String| match word.split_once('=') {
-            Some((key @ ("container" | "event"), value)) => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(Error::new(format!("--filter {word:?}: neither container=NAME nor event=ACTION"))),
-        };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
-    }
-
-    fn take(&self, event: &Reply) -> bool {
-        let Reply::Event { name, id, action, .. } = event else { return true };
-        let fits = |key: &str, is: &dyn Fn(&str) -> bool| {
-            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-            given.peek().is_none() || given.any(|(_, value)| is(value))
-        };
-        fits("container", &|value| **name == *value || (!value.is_empty() && id.starts_with(value)))
-            && fits("event", &|value| action == value)
-    }
 }
 
 /// Changes one after the other, and prints each name that it worked for.
@@ -246,22 +186,5 @@ mod tests {
         assert!(rm(&["-f", "web"], gone).is_ok());
         assert!(rm(&["web"], gone).is_err());
         assert!(rm(&["-f", "web"], state).is_err());
-    }
-
-    #[test]
-    fn filters_of_one_kind_are_alternatives() {
-        let words = ["container=web", "event=die", "event=oom"].map(str::to_owned);
-        let filters = Filters::new(&words).unwrap();
-        let event = |name: &str, action: &str| Reply::Event {
-            time: 0,
-            name: name.parse().unwrap(),
-            id: "ab12".into(),
-            action: action.into(),
-            attributes: Default::default(),
-        };
-        assert!(filters.take(&event("web", "oom")));
-        assert!(!filters.take(&event("web", "start")));
-        assert!(!filters.take(&event("db", "die")));
-        assert!(Filters::new(&["colour=red".to_owned()]).is_err());
     }
 }

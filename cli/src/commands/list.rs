@@ -1,17 +1,21 @@
 //! `ps` and `port`.
 
-use super::{Node, print, print_all, unexpected};
+use super::filters::{self, Filters};
+use super::{Node, images, print, print_all, unexpected};
 use crate::arguments::{List, Port};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::format;
+use crate::format::{self, Format};
 use crate::human;
 use crate::table::shorten;
 use crate::time;
 use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
-use spec::timestamp::rfc3339_seconds;
+use spec::node::{Container, Mount};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 const COLUMNS: [(&str, &str); 8] = [
     ("CONTAINER ID", "ID"),
@@ -32,6 +36,7 @@ const COMMAND: usize = 20;
 pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
     let filters = Filters::new(&list.filter)?;
     let mut containers = all(node)?;
+    let filters = filters.settle(node, &containers)?;
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));
     let newest = list.last.or(list.latest.then_some(1));
     let all = list.all || newest.is_some() || filters.asks_for_a_status();
@@ -42,9 +47,63 @@ pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
         containers.iter().for_each(|container| print(&id(container)));
         return Ok(());
     }
-    let objects: Vec<Value> = containers.iter().map(|container| object(container, list.no_trunc)).collect();
-    print_all(&format::show(&list.format, &COLUMNS, &objects).map_err(Error::new)?);
+    let (mut columns, size) = (COLUMNS.to_vec(), list.size || list.format.names("Size"));
+    if list.size {
+        columns.insert(columns.len() - 1, ("SIZE", "Size"));
+    }
+    let mounts =
+        list.format == Format::Json || list.format.names("Mounts") || list.format.names("LocalVolumes");
+    let mut objects = Vec::new();
+    for container in &containers {
+        let mut object = object(container, list.no_trunc);
+        if size || mounts {
+            let Some((definition, written)) = filters::more(node, container)? else { continue };
+            add_mounts(&mut object, &definition, list.no_trunc);
+            if size {
+                object["Size"] = sizes(node, container, &written).into();
+            }
+        }
+        objects.push(object);
+    }
+    print_all(&format::show(&list.format, &columns, &objects).map_err(Error::new)?);
     Ok(())
+}
+
+/// Letters of a mount in a list.
+const MOUNT: usize = 15;
+
+fn add_mounts(object: &mut Value, container: &Container, whole: bool) {
+    let short = |text: &str| if whole { text.to_owned() } else { shorten(text, MOUNT) };
+    let name = |mount: &Mount| match mount {
+        Mount::Volume { name, .. } => Some(short(name)),
+        Mount::Bind { source, .. } => Some(short(source)),
+        Mount::Tmpfs { .. } => None,
+    };
+    let names: Vec<String> = container.mounts.iter().filter_map(name).collect();
+    let volumes = container.mounts.iter().filter(|mount| matches!(mount, Mount::Volume { .. })).count();
+    object["Mounts"] = names.join(",").into();
+    object["LocalVolumes"] = volumes.to_string().into();
+}
+
+/// What it has written, and that and its image together: `2B (virtual 187MB)`.
+fn sizes(node: &Node<'_>, container: &Summary, written: &str) -> String {
+    let own = on_disk(&Path::new(written).join("upper"));
+    let stores = node.stores();
+    let image = images::digest_of(&stores, container).ok().flatten();
+    let image = image.and_then(|digest| stores.resolve_digest(&container.image, &digest).ok());
+    let layers = image.iter().flat_map(|image| &image.layers);
+    let below: u64 = layers.filter_map(|layer| fs::metadata(&layer.path).ok()).map(|about| about.len()).sum();
+    format!("{} (virtual {})", human::decimal(own), human::decimal(own + below))
+}
+
+/// Bytes that all in a folder takes, as far as it can be read.
+fn on_disk(folder: &Path) -> u64 {
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => on_disk(&entry.path()),
+        Ok(about) => about.blocks() * 512,
+        Err(_) => 0,
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
 }
 
 /// Every container of the machine.
@@ -106,13 +165,14 @@ fn object(container: &Summary, whole: bool) -> Value {
         "ID": short(&container.id, whole),
         "Image": container.image,
         "Command": format!("{command:?}"),
-        "CreatedAt": rfc3339_seconds(created),
+        "CreatedAt": time::gos(created),
         "RunningFor": format!("{} ago", human::ago(time::since(created))),
         "Status": status(&container.status),
         "State": container.status.state,
         "Ports": ports.join(", "),
         "Names": container.name,
         "Labels": labels.join(","),
+        (format::LABEL): container.labels,
         "Networks": networks.join(","),
         "Origin": if container.configured { "node.toml" } else { "person" },
     })
@@ -181,74 +241,12 @@ fn ended(status: &Status, at: u64) -> String {
     format!("({}) {}", status.exit.unwrap_or(0), human::ago(time::since(at)))
 }
 
-/// `--filter`: of each key, one value must fit; of labels all.
-struct Filters(Vec<(String, String)>);
-
-const KEYS: [&str; 8] = ["name", "id", "status", "exited", "label", "network", "origin", "health"];
-
-impl Filters {
-    fn new(words: &[String]) -> Result<Self> {
-        let pair = |word: &String| match word.split_once('=') {
-            Some((key, value)) if KEYS.contains(&key) => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(Error::new(format!("--filter {word:?}: not KEY=VALUE with one of {}", KEYS.join(", ")))),
-        };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
-    }
-
-    fn asks_for_a_status(&self) -> bool {
-        self.0.iter().any(|(key, _)| key == "status" || key == "exited")
-    }
-
-    fn take(&self, container: &Summary) -> bool {
-        KEYS.iter().all(|key| {
-            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-            match *key {
-                "label" => given.all(|(_, value)| fits(container, key, value)),
-                _ => given.peek().is_none() || given.any(|(_, value)| fits(container, key, value)),
-            }
-        })
-    }
-}
-
-fn fits(container: &Summary, key: &str, value: &str) -> bool {
-    match key {
-        "name" => is_named(&container.name, value),
-        "id" => container.id.starts_with(value),
-        "status" => container.status.state == value,
-        "exited" => {
-            container.status.state == "exited"
-                && container.status.exit.is_some_and(|exit| exit.to_string() == value)
-        }
-        "network" => container.networks.contains_key(value),
-        "origin" => (value == "node.toml") == container.configured,
-        "health" => {
-            container.status.health.is_some_and(|health| format!("{health:?}").eq_ignore_ascii_case(value))
-        }
-        _ => match value.split_once('=') {
-            Some((label, value)) => container.labels.get(label).is_some_and(|is| is == value),
-            None => container.labels.contains_key(value),
-        },
-    }
-}
-
-/// A part of the name, as in Docker's patterns: `^` and `/` stand for its beginning, `$` for its end.
-fn is_named(name: &str, pattern: &str) -> bool {
-    let whole = pattern.strip_suffix('$');
-    let text = whole.unwrap_or(pattern);
-    let end = text.trim_start_matches(['^', '/']);
-    match (end.len() < text.len(), whole.is_some()) {
-        (true, true) => name == end,
-        (true, false) => name.starts_with(end),
-        (false, true) => name.ends_with(end),
-        (false, false) => name.contains(end),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn container(state: &str) -> Summary {
+    /// One called `web`.
+    pub fn container(state: &str) -> Summary {
         Summary {
             id: "0123456789abcdef".repeat(4),
             name: "web".parse().unwrap(),
@@ -317,28 +315,27 @@ mod tests {
     }
 
     #[test]
-    fn filters_choose() {
-        for (words, takes) in [
-            (&["name=we"][..], true),
-            (&["name=db", "name=web"], true),
-            (&["label=tier=front", "status=running"], true),
-            (&["label=tier=back"], false),
-            (&["label=tier", "label=tier=front"], true),
-            (&["label=tier=front", "label=stage=test"], false),
-            (&["name=^web$"], true),
-            (&["name=/web"], true),
-            (&["name=^/we", "name=db"], true),
-            (&["name=eb$"], true),
-            (&["name=^eb"], false),
-            (&["name=we$"], false),
-            (&["exited=137"], false),
-            (&["network=back"], false),
-            (&["origin=node.toml"], false),
-            (&["health=healthy"], false),
-        ] {
-            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            assert_eq!(Filters::new(&words).unwrap().take(&container("running")), takes, "{words:?}");
-        }
-        assert!(Filters::new(&["colour=red".to_owned()]).is_err());
+    fn mounts_are_told_by_what_they_show() {
+        let container = Container {
+            mounts: vec![
+                Mount::Volume { name: "data".parse().unwrap(), target: "/d".into(), read_only: false },
+                Mount::Bind { source: "/srv/some/long/path".into(), target: "/b".into(), read_only: false },
+            ],
+            ..Container::of("i")
+        };
+        let mut told = json!({});
+        add_mounts(&mut told, &container, false);
+        assert_eq!(told, json!({ "Mounts": "data,/srv/some/long…", "LocalVolumes": "1" }));
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_is_counted_with_what_is_below() {
+        let folder = std::env::temp_dir().join(format!("skerry-on-disk-{}", std::process::id()));
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join("below/file"), vec![1; 10_000]).unwrap();
+        let counted = on_disk(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        assert!((10_000..100_000).contains(&counted), "{counted}");
+        assert_eq!(on_disk(&folder), 0);
     }
 }

@@ -4,7 +4,9 @@ mod cid_file;
 mod console;
 mod containers;
 mod copy;
+mod events;
 mod exec;
+mod filters;
 mod images;
 mod info;
 mod inspect;
@@ -57,7 +59,7 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::Inspect(inspect) => inspect::inspect(node, &inspect)?,
         Command::Stats(stats) => stats::stats(node, &stats)?,
         Command::Top(top) => stats::top(node, &top)?,
-        Command::Events(events) => containers::events(node, &events)?,
+        Command::Events(events) => events::events(node, &events)?,
         Command::Network(asked) => network::network(node, &asked)?,
         Command::Port(port) => list::port(node, &port)?,
         Command::Update(update) => update::update(node, &update)?,

@@ -1,13 +1,14 @@
 //! `stats` and `top`.
 
-use super::{Node, print_all, print_on, unexpected};
+use super::filters::called;
+use super::{Node, list, print_all, print_on, unexpected};
 use crate::arguments::{Stats, Top};
 use crate::client::Client;
 use crate::error::{Context, Error, Result};
 use crate::format::{self, Format};
 use crate::human::{binary, decimal};
 use serde_json::{Value, json};
-use spec::monitor::{self, Reply, Request};
+use spec::monitor::{self, Reply, Request, Summary};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 
@@ -30,9 +31,14 @@ pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
     let request = Request::Stats { names: asked.containers.clone(), follow: true };
     let mut client = Client::ask(node.socket, &request)?;
     let mut before = round(&mut client)?;
+    let all = if asked.containers.is_empty() { Vec::new() } else { list::all(node)? };
+    let asked_for = rows(&asked.containers, &all);
     loop {
         let now = round(&mut client)?;
-        let objects: Vec<Value> = now.values().map(|one| object(before.get(&one.id), one)).collect();
+        let objects = match &asked_for[..] {
+            [] => now.values().map(|one| object(&one.id, before.get(&one.id), one)).collect(),
+            rows => rows.iter().map(|row| row.object(&before, &now)).collect::<Vec<Value>>(),
+        };
         let text = format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?;
         let clear = !asked.no_stream && asked.format == Format::Table && std::io::stdout().is_terminal();
         print_on(&format!("{}{text}", if clear { CLEAR } else { "" }))?;
@@ -43,21 +49,67 @@ pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
     }
 }
 
-fn round(client: &mut Client) -> Result<BTreeMap<String, monitor::Stats>> {
+/// A container that was asked for: it has a line when it does not run, too.
+struct Row {
+    asked: String,
+    id: String,
+    name: String,
+}
+
+/// Each once, in the order in which they were named.
+fn rows(asked: &[String], all: &[Summary]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for asked in asked {
+        let Some(one) = called(all, asked) else { continue };
+        if rows.iter().all(|row| row.id != one.id) {
+            rows.push(Row { asked: asked.clone(), id: one.id.clone(), name: one.name.to_string() });
+        }
+    }
+    rows
+}
+
+type Round = BTreeMap<String, monitor::Stats>;
+
+impl Row {
+    fn object(&self, before: &Round, now: &Round) -> Value {
+        match now.get(&self.id) {
+            Some(now) => object(&self.asked, before.get(&self.id), now),
+            None => json!({
+                "Container": self.asked,
+                "ID": short(&self.id),
+                "Name": self.name,
+                "CPUPerc": "--",
+                "MemUsage": "-- / --",
+                "MemPerc": "--",
+                "NetIO": "--",
+                "BlockIO": "--",
+                "PIDs": "--",
+            }),
+        }
+    }
+}
+
+fn round(client: &mut Client) -> Result<Round> {
     match client.reply()? {
         Reply::Stats { containers } => Ok(containers.into_iter().map(|one| (one.id.clone(), one)).collect()),
         other => Err(unexpected(&other)),
     }
 }
 
-fn object(before: Option<&monitor::Stats>, now: &monitor::Stats) -> Value {
+fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}
+
+/// `asked` is what it was asked for by.
+fn object(asked: &str, before: Option<&monitor::Stats>, now: &monitor::Stats) -> Value {
     let cpu = before.map_or(0.0, |before| {
         let time = now.time.saturating_sub(before.time).max(1) as f64 / 1000.0;
         100.0 * now.cpu.saturating_sub(before.cpu) as f64 / time
     });
     let share = 100.0 * now.memory as f64 / now.memory_limit.max(1) as f64;
     json!({
-        "ID": now.id.chars().take(12).collect::<String>(),
+        "Container": asked,
+        "ID": short(&now.id),
         "Name": now.name,
         "CPUPerc": format!("{cpu:.2}%"),
         "MemUsage": format!("{} / {}", binary(now.memory), binary(now.memory_limit)),
@@ -97,6 +149,7 @@ fn process(pid: i32) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::list::tests::container;
     use super::*;
 
     #[test]
@@ -109,11 +162,29 @@ mod tests {
             memory_limit: 64 << 20,
             ..monitor::Stats::default()
         };
-        let shown = object(Some(&one(10, 1_000_000)), &one(11, 1_250_000));
+        let shown = object("a", Some(&one(10, 1_000_000)), &one(11, 1_250_000));
         assert_eq!(shown["CPUPerc"], "25.00%");
         assert_eq!(shown["MemUsage"], "32MiB / 64MiB");
         assert_eq!(shown["MemPerc"], "50.00%");
-        assert_eq!(object(None, &one(11, 5))["CPUPerc"], "0.00%");
+        assert_eq!(object("a", None, &one(11, 5))["CPUPerc"], "0.00%");
+    }
+
+    #[test]
+    fn one_that_was_asked_for_has_a_line_whether_it_runs_or_not() {
+        let web = container("exited");
+        let db = Summary { id: "cd".repeat(32), name: "db".parse().unwrap(), ..container("running") };
+        let asked = ["db", "0123", "web", "db"].map(str::to_owned);
+        let rows = rows(&asked, &[web, db]);
+        let usage = monitor::Stats { id: "cd".repeat(32), name: "db".into(), ..monitor::Stats::default() };
+        let round = Round::from([("cd".repeat(32), usage)]);
+        let told: Vec<Value> = rows.iter().map(|row| row.object(&round, &round)).collect();
+        assert_eq!(
+            (told.len(), &told[0]["CPUPerc"], &told[1]["CPUPerc"]),
+            (2, &json!("0.00%"), &json!("--"))
+        );
+        assert_eq!((&told[1]["Container"], &told[1]["Name"]), (&json!("0123"), &json!("web")));
+        let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&told[0]), names(&told[1]));
     }
 
     #[test]

@@ -35,10 +35,14 @@ fn ps_lists_what_runs_and_what_is_asked_for() {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(object["ID"].is_string() && object["Names"].is_string(), "{object}");
     }
-    assert_eq!(
-        fails("ps --filter colour=red", 1),
-        "skerry: --filter \"colour=red\": not KEY=VALUE with one of name, id, status, exited, label, network, origin, health"
-    );
+    assert!(fails("ps --filter colour=red", 1).contains("not KEY=VALUE with one of ancestor, "));
+    assert!(fails("ps --filter status=runing", 1).contains("none of created, running, "));
+    assert_eq!(names("ps -a --filter ancestor=busybox"), "done new own web");
+    assert_eq!(names("ps -a --filter ancestor=nothing"), "");
+    assert_eq!(names("ps -a --filter since=web --filter name=ne"), "done new");
+    assert_eq!(names("ps --filter volume=/nowhere"), "");
+    let sizes = says("ps -s --filter name=web");
+    assert!(sizes.lines().next().unwrap().contains("SIZE") && sizes.contains("B (virtual "), "{sizes}");
     assert!(fails("ps --format '{{.Colour}}'", 1).contains("there is no field \"Colour\""));
 }
 
@@ -91,6 +95,10 @@ fn inspect_tells_what_docker_tells() {
     assert_eq!(own["Config"]["Labels"]["x"], "y");
     assert_eq!(own["Config"]["Cmd"], serde_json::json!(["sleep", "1000"]));
     assert!(own["Config"]["Env"].as_array().unwrap().contains(&"A=1".into()));
+    assert_eq!(own["HostConfig"]["Binds"], serde_json::json!(["/tmp:/t:ro"]));
+    assert_eq!(says("inspect -f '{{range .Mounts}}{{.Source}}:{{.RW}}{{end}}' web"), "/tmp:false");
+    assert_eq!(says("inspect -f '{{index .Config.Labels \"x\"}} {{join .Args \"|\"}}' web"), "y 1000");
+    assert!(says("inspect -f json web").starts_with("[{"));
     let pid = says("inspect -f '{{.State.Pid}}' web");
     assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "sleep\n");
     let image: serde_json::Value = serde_json::from_str(&says("inspect busybox")).unwrap();
@@ -100,6 +108,11 @@ fn inspect_tells_what_docker_tells() {
     let told = "skerry: \"nothing\": there is no such container or image\n\
                 skerry: \"none\": there is no such container or image\n";
     assert_eq!((said.out.as_str(), said.err.as_str(), said.status), ("/web\nbridge\n", told, 1));
+    let config = says("inspect -f '{{json .Config}}' web");
+    says("stop -t 0 web");
+    assert_eq!(says("inspect -f '{{json .Config}}' web"), config, "it is the same when it does not run");
+    assert_eq!(says("inspect -f '{{.State.Running}}{{if .State.Health}} ill{{end}}' web"), "false");
+    assert_ne!(says("inspect -f '{{.State.StartedAt}}' web"), "0001-01-01T00:00:00Z");
 }
 
 #[test]
@@ -115,6 +128,7 @@ fn what_it_uses_and_its_processes_are_shown() {
     says("stop -t 0 web");
     assert!(fails("top web", 1).contains("web"));
     assert_eq!(says("stats --no-stream").lines().count(), 1);
+    assert_eq!(says("stats --no-stream --format '{{.Container}} {{.CPUPerc}}' web"), "web --");
 }
 
 #[test]
@@ -131,6 +145,10 @@ fn events_are_told_and_waits_end() {
     let past = says("events --since 1h --until 0s --format '{{.Action}}'");
     assert_eq!(past, "create\nstart\nattach\ndie");
     assert!(says("events --since 1h --until 0s").contains(" container die "), "in words too");
+    let ends =
+        "events --since 1h --until 0s --filter image=busybox --filter event=die --filter type=container";
+    assert_eq!(says(&format!("{ends} --format '{{{{.Actor.Attributes.name}}}}'")), "a");
+    assert_eq!(says(&format!("{ends} --filter label=none")), "");
     assert_eq!(says("wait a"), "3");
     let said = skerry("wait none a");
     assert_eq!((said.out.as_str(), said.status), ("3\n", 1));

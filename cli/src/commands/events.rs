@@ -1,0 +1,209 @@
+//! `events`: what happens to containers, in Docker's words.
+
+use super::{Node, images, list, print_on, unexpected};
+use crate::arguments::Events;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::format;
+use crate::time;
+use serde_json::{Value, json};
+use spec::monitor::{Reply, Request};
+use std::collections::BTreeMap;
+
+/// `skerry events`
+pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
+    let moment = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| time::moment(option, text)).transpose()
+    };
+    let (since, until) = (moment("--since", &events.since)?, moment("--until", &events.until)?);
+    let filters = Filters::new(&events.filter)?;
+    let mut client = Client::ask(node.socket, &Request::Events { since, until })?;
+    let mut labels = Labels::default();
+    loop {
+        let event = match client.reply()? {
+            Reply::Done => return Ok(()),
+            Reply::Event { time, name, id, action, attributes } => {
+                Event { time, name: name.to_string(), id, action, attributes }
+            }
+            other => return Err(unexpected(&other)),
+        };
+        let of = if filters.asks_for_labels() { labels.of(node, &event.id)? } else { None };
+        if !filters.take(&event, of) {
+            continue;
+        }
+        match &events.format {
+            Some(format) => {
+                print_on(&format::show(format, &[], &[event.object()]).map_err(Error::new)?)?;
+            }
+            None => print_on(&format!("{}\n", event.line()))?,
+        }
+    }
+}
+
+/// What happened to a container.
+#[derive(Debug)]
+struct Event {
+    time: u64,
+    name: String,
+    id: String,
+    action: String,
+    attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// Its attributes and, as with Docker, its name among them.
+    fn actor(&self) -> BTreeMap<String, String> {
+        let mut attributes = self.attributes.clone();
+        attributes.insert("name".to_owned(), self.name.clone());
+        attributes
+    }
+
+    /// As Docker's API has it, and some of it at hand: `Name`, `Attributes`.
+    fn object(&self) -> Value {
+        json!({
+            "Type": "container",
+            "Action": self.action,
+            "Actor": { "ID": self.id, "Attributes": self.actor() },
+            "scope": "local",
+            "time": self.time / 1_000_000_000,
+            "timeNano": self.time,
+            "status": self.action,
+            "id": self.id,
+            "from": self.attributes.get("image"),
+            "ID": self.id,
+            "Name": self.name,
+            "Attributes": self.attributes,
+        })
+    }
+
+    fn line(&self) -> String {
+        let stamp = spec::timestamp::rfc3339(time::system(self.time));
+        let pairs = self.actor().into_iter().map(|(key, value)| format!("{key}={value}"));
+        let pairs = pairs.collect::<Vec<_>>().join(", ");
+        format!("{stamp} container {} {} ({pairs})", self.action, self.id)
+    }
+}
+
+/// What containers that are, or were when they were last asked for, have for labels.
+#[derive(Default)]
+struct Labels(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Labels {
+    /// Those of a container; none of one that was gone before it could be asked for.
+    fn of(&mut self, node: &Node<'_>, id: &str) -> Result<Option<&BTreeMap<String, String>>> {
+        if !self.0.contains_key(id) {
+            self.0.extend(list::all(node)?.into_iter().map(|one| (one.id, one.labels)));
+            // It is not asked for again.
+            self.0.entry(id.to_owned()).or_default();
+        }
+        Ok(self.0.get(id))
+    }
+}
+
+/// Of each kind given, one must fit; of labels all.
+struct Filters(Vec<(String, String)>);
+
+const KEYS: [&str; 5] = ["container", "event", "image", "label", "type"];
+
+impl Filters {
+    fn new(words: &[String]) -> Result<Self> {
+        let wrong = |word: &str, why: String| Error::new(format!("--filter {word:?}: {why}"));
+        let pair = |word: &String| match word.split_once('=') {
+            Some(("type", kind)) if kind != "container" => {
+                Err(wrong(word, "there are events of containers alone".to_owned()))
+            }
+            Some((key, value)) if KEYS.contains(&key) => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(wrong(word, format!("not KEY=VALUE with one of {}", KEYS.join(", ")))),
+        };
+        words.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    fn asks_for_labels(&self) -> bool {
+        self.given("label").next().is_some()
+    }
+
+    fn given(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    fn take(&self, event: &Event, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let fits = |key: &str, is: &dyn Fn(&str) -> bool| {
+            let mut given = self.given(key).peekable();
+            given.peek().is_none() || given.any(is)
+        };
+        // `health_status: healthy` is a health_status, too.
+        let kind = event.action.split(':').next().unwrap_or_default();
+        let image = event.attributes.get("image").map(|image| images::familiar(image));
+        let untagged = image.map(images::repository);
+        let has = |label: &str| match label.split_once('=') {
+            Some((key, value)) => labels.is_some_and(|all| all.get(key).is_some_and(|is| is == value)),
+            None => labels.is_some_and(|all| all.contains_key(label)),
+        };
+        fits("container", &|value| event.name == value || (!value.is_empty() && event.id.starts_with(value)))
+            && fits("event", &|value| event.action == value || kind == value)
+            && fits("image", &|value| {
+                let value = Some(images::familiar(value));
+                value == image || value == untagged
+            })
+            && self.given("label").all(has)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, action: &str) -> Event {
+        Event {
+            time: 1_500_000_000,
+            name: name.into(),
+            id: "ab12".into(),
+            action: action.into(),
+            attributes: [("image".to_owned(), "nginx:1".to_owned()), ("exitCode".to_owned(), "3".to_owned())]
+                .into(),
+        }
+    }
+
+    fn filters(words: &[&str]) -> Result<Filters> {
+        Filters::new(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn filters_of_one_kind_are_alternatives() {
+        let front = BTreeMap::from([("tier".to_owned(), "front".to_owned())]);
+        for (words, takes) in [
+            (&["container=web", "event=die", "event=health_status"][..], true),
+            (&["container=ab"], true),
+            (&["container="], false),
+            (&["event=health_status: healthy"], true),
+            (&["event=health"], false),
+            (&["container=web", "event=start"], false),
+            (&["container=db"], false),
+            (&["image=nginx"], true),
+            (&["image=docker.io/library/nginx:1"], true),
+            (&["image=nginx:2", "image=busybox"], false),
+            (&["label=tier", "label=tier=front", "type=container"], true),
+            (&["label=tier=back"], false),
+        ] {
+            let filters = filters(words).unwrap();
+            let event = event("web", "health_status: healthy");
+            assert_eq!(filters.take(&event, Some(&front)), takes, "{words:?}");
+        }
+        assert!(!filters(&["label=tier"]).unwrap().take(&event("web", "die"), None));
+        for word in ["colour=red", "type=image", "die"] {
+            assert!(filters(&[word]).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_told_in_dockers_words() {
+        let event = event("web", "die");
+        let line = "1970-01-01T00:00:01.500000000Z container die ab12 (exitCode=3, image=nginx:1, name=web)";
+        assert_eq!(event.line(), line);
+        let object = event.object();
+        let attributes = json!({ "exitCode": "3", "image": "nginx:1", "name": "web" });
+        assert_eq!(object["Actor"], json!({ "ID": "ab12", "Attributes": attributes }));
+        assert_eq!((&object["scope"], &object["from"]), (&json!("local"), &json!("nginx:1")));
+        assert_eq!((&object["time"], &object["timeNano"]), (&json!(1), &json!(1_500_000_000)));
+    }
+}
