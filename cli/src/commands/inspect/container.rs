@@ -26,7 +26,16 @@ pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
     let mut client = Client::ask(node.socket, &Request::Inspect { name: name.to_owned() })?;
     match client.reply()? {
         Reply::Container {
-            summary, container, config, config_follows, root, log, attached, remove, stdin_once, ..
+            summary,
+            container,
+            config,
+            config_follows,
+            root,
+            log,
+            attached,
+            remove,
+            stdin_once,
+            ..
         } => {
             let config = if config_follows { Some(client.rest()?) } else { config };
             let bundle = config.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -174,29 +183,35 @@ fn health(container: &Container, image: &Config) -> Option<Value> {
             timeout: span(check.timeout),
             retries: check.retries,
             start_period: span(check.start_period),
+            start_interval: span(check.start_interval),
         }
     });
     let check = own.over(usual.as_ref())?;
     let program = || ["CMD".to_owned()].into_iter().chain(check.command.clone()).collect();
     let test: Vec<String> = if own.command.is_some() { program() } else { check.command.clone() };
     let span = |span: Span| u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX);
-    let spans = [span(check.interval), span(check.timeout), span(check.start_period)];
+    let spans = [check.interval, check.timeout, check.start_period, check.start_interval].map(span);
     Some(check_object(&test, spans, check.retries))
 }
 
 /// An image's check.
 pub fn of_image(image: &Config) -> Option<Value> {
     let check = image.healthcheck.as_ref().filter(|check| !check.test.is_empty())?;
-    let spans = [check.interval, check.timeout, check.start_period];
+    let spans = [check.interval, check.timeout, check.start_period, check.start_interval];
     Some(check_object(&check.test, spans, check.retries))
 }
 
-fn check_object(test: &[String], [interval, timeout, start_period]: [u64; 3], retries: u32) -> Value {
+fn check_object(
+    test: &[String],
+    [interval, timeout, start_period, start_interval]: [u64; 4],
+    retries: u32,
+) -> Value {
     json!({
         "Test": test,
         "Interval": interval,
         "Timeout": timeout,
         "StartPeriod": start_period,
+        "StartInterval": start_interval,
         "Retries": retries,
     })
 }
@@ -255,6 +270,8 @@ mod tests {
             networks: [("bridge".to_owned(), Vec::new())].into(),
             labels: [("tier".to_owned(), "front".to_owned())].into(),
             tty: false,
+            images: Vec::new(),
+            volumes: Vec::new(),
         }
     }
 
