@@ -53,15 +53,20 @@ fn nanoseconds(stamp: &str) -> u64 {
 #[test]
 fn a_follower_sees_every_line_once_over_rotations_and_restarts() {
     let node = Node::boot();
+    // What is rotated away before anybody follows is seen by nobody: it waits for its follower.
     let mut container = busybox(
-        "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; [ $((i % 50)) = 0 ] && sleep 0.03; done; exit 1",
+        "[ -e /go ] || echo ready; until [ -e /go ]; do sleep 0.05; done; \
+         i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; [ $((i % 50)) = 0 ] && sleep 0.03; done; exit 1",
     );
     container.log_size = Bytes(16 * 1024);
     container.restart = spec::node::Restart::OnFailure(Some(2));
     node.create("a", container);
     node.start("a");
-    let said = logs(Logs { follow: true, ..Logs::default() }).follow();
+    let (mut client, mut said) = (logs(Logs { follow: true, ..Logs::default() }), Said::default());
+    client.until(&mut said, "ready\n");
+    node.touch("a", "/go");
+    while client.take(&mut said) {}
     let once: Vec<String> = (1..=500).map(|number: u32| number.to_string()).collect();
-    assert_eq!(lines(&said.out), [&once[..], &once, &once].concat());
+    assert_eq!(lines(&said.out), [&["ready".to_owned()], &once[..], &once, &once].concat());
     assert_eq!(said.end, Some(Reply::Done));
 }

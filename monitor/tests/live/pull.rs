@@ -37,12 +37,22 @@ fn configure(node: &Node, text: &str) {
     node.kill_monitor();
 }
 
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// An empty store in place of the one that all tests share; gives a layout of the image that was there.
-fn empty_store(name: &str) -> PathBuf {
+fn empty_store(name: &str) -> Folder {
     let layout = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&layout);
+    let layout = Folder(layout);
     let shared = Store::open(Path::new(paths::DATA_STORE)).unwrap();
-    shared.export_layout(&["busybox"], &layout, &()).unwrap();
+    shared.export_layout(&["busybox"], &layout.0, &()).unwrap();
     let mounted =
         Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "store", paths::DATA_STORE]).status();
     assert!(mounted.unwrap().success());
@@ -53,7 +63,7 @@ fn empty_store(name: &str) -> PathBuf {
 fn an_image_that_is_not_on_the_node_is_pulled_when_the_configuration_says_so() {
     let node = Node::boot();
     let layout = empty_store("pulled");
-    registry(&layout);
+    registry(&layout.0);
     let container = |name: &str, image: &str, pull: &str| {
         format!("[containers.{name}]\nimage = \"{image}\"\npull = \"{pull}\"\nargs = [\"sleep\", \"1000\"]\n")
     };
@@ -75,5 +85,4 @@ fn an_image_that_is_not_on_the_node_is_pulled_when_the_configuration_says_so() {
     });
     let error = node.summary("other").status.error.unwrap_or_default();
     assert!(error.contains("is not on this node"), "{error}");
-    fs::remove_dir_all(layout).unwrap();
 }

@@ -1,13 +1,17 @@
 //! A keeper and what it keeps.
 
 use super::client::Client;
-use super::eventually;
 use super::place::Place;
+use super::{PATIENCE, eventually};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use spec::control::{MAX_PACKET, Request as Question};
 use spec::monitor::{Create, Exec, Reply, Request, Summary, Wait};
 use spec::node::Container;
 use spec::paths;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -114,27 +118,23 @@ impl Node {
         self.keeper = start_keeper();
     }
 
-    /// The monitor's process ID, as the processes here see it.
+    /// The monitor's process ID, as the processes here see it, by the keeper's word: what a monitor
+    /// begins has its name and its arguments for a moment, and when it has died its parent too.
     pub fn monitor(&self) -> Option<u32> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let is_monitor = |pid: &u32| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // What it starts to remove old files or to make volumes is not it.
-            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            name.trim() == "skerry-monitor"
-                && !state.contains(") Z ")
-                && !["--remove", "--fill"].iter().any(|verb| words.contains(verb))
-        };
-        pids.filter(is_monitor).max()
+        let status = asked_of_keeper(&Question::Status)?;
+        let words = status.lines().find_map(|line| line.strip_prefix("monitor "))?;
+        words.split(' ').nth(1)?.parse().ok().filter(|&pid| pid != 0)
     }
 
     /// Waits until there is a monitor, and kills it with SIGKILL.
     #[track_caller]
     pub fn kill_monitor(&self) {
-        eventually("there is a monitor", || self.monitor().is_some());
-        let pid = self.monitor().expect("nobody else ends it");
+        let mut found = None;
+        eventually("there is a monitor", || {
+            found = self.monitor();
+            found.is_some()
+        });
+        let pid = found.expect("it was there");
         // This thread has another view of process IDs than those that it starts.
         let killed = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status();
         assert!(killed.unwrap().success(), "the monitor is killed");
@@ -214,7 +214,13 @@ impl Node {
     /// Lets [`COUNT`] end in a container.
     #[track_caller]
     pub fn enough(&self, name: &str) {
-        let command = ["touch", "/enough"].map(str::to_owned).into();
+        self.touch(name, "/enough");
+    }
+
+    /// Makes a file in a container that waits for it.
+    #[track_caller]
+    pub fn touch(&self, name: &str, path: &str) {
+        let command = ["touch", path].map(str::to_owned).into();
         let touch = Exec { name: name.to_owned(), command, detach: true, ..Exec::default() };
         self.done(&Request::Exec(Box::new(touch)));
     }
@@ -265,6 +271,18 @@ impl Node {
     }
 }
 
+/// What the keeper answers; nothing when there is none.
+fn asked_of_keeper(question: &Question) -> Option<String> {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    connect(socket.as_raw_fd(), &UnixAddr::new(paths::INIT_SOCKET).unwrap()).ok()?;
+    let mut stream = UnixStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(question.to_string().as_bytes()).ok()?;
+    let mut packet = vec![0; MAX_PACKET];
+    let length = stream.read(&mut packet).ok()?;
+    Some(String::from_utf8_lossy(&packet[..length]).into_owned())
+}
+
 fn start_keeper() -> Child {
     let log = fs::File::options().create(true).append(true).open("/run/keeper.log").unwrap();
     let keeper = Command::new(programs().join("skerry-keeper"))
@@ -272,9 +290,7 @@ fn start_keeper() -> Child {
         .stdout(log)
         .spawn()
         .expect("the keeper runs");
-    eventually("the monitor listens", || {
-        std::os::unix::net::UnixStream::connect(paths::MONITOR_SOCKET).is_ok()
-    });
+    eventually("the monitor listens", || UnixStream::connect(paths::MONITOR_SOCKET).is_ok());
     keeper
 }
 
