@@ -1,12 +1,18 @@
 //! The console's prompt, on a terminal of the test.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::unistd::ttyname;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The longest that anything here takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Prompt {
     terminal: File,
@@ -40,7 +46,9 @@ impl Prompt {
     fn wait_for(&mut self, words: &str) {
         let mut bytes = [0; 1024];
         while !self.seen.contains(words) {
-            let length = self.terminal.read(&mut bytes).unwrap_or(0);
+            let mut events = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+            let said = poll(&mut events, PollTimeout::try_from(PATIENCE).unwrap()).unwrap() > 0;
+            let length = if said { self.terminal.read(&mut bytes).unwrap_or(0) } else { 0 };
             assert!(length > 0, "{words:?} does not come; there is {:?}", self.seen);
             self.seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }

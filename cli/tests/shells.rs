@@ -1,32 +1,55 @@
 //! The command in the hands of shells and of man(1): completions and manual pages. What is not
 //! installed here cannot be asked, which is said.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const SKERRY: &str = env!("CARGO_BIN_EXE_skerry");
 
 fn is_there(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        eprintln!("left out: {program} is not installed");
+        // What a test prints is kept from the reader of one that passes.
+        let _ = writeln!(std::io::stderr(), "left out: {program} is not installed");
     }
     found
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("shells-{name}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn folder(name: &str) -> Folder {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let own = format!("shells-{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = Folder(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(own));
+    std::fs::create_dir_all(&*folder).unwrap();
     folder
 }
 
-fn completion(shell: &str) -> PathBuf {
+/// A folder in which `_skerry` has a shell's completion.
+fn completion(shell: &str) -> Folder {
     let said = Command::new(SKERRY).args(["completion", shell]).output().unwrap();
     assert!(said.status.success(), "{said:?}");
-    let path = folder(shell).join("_skerry");
-    std::fs::write(&path, said.stdout).unwrap();
-    path
+    let folder = folder(shell);
+    std::fs::write(folder.join("_skerry"), said.stdout).unwrap();
+    folder
 }
 
 /// What bash offers for the last of these words.
@@ -35,9 +58,10 @@ fn offered(words: &[&str]) -> Vec<String> {
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
         _skerry skerry "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf '%s\n' "${COMPREPLY[@]}""#;
+    let folder = completion("bash");
     let said = Command::new("bash")
         .args(["--norc", "-c", script])
-        .arg(completion("bash"))
+        .arg(folder.join("_skerry"))
         .args(words)
         .output()
         .unwrap();
@@ -63,17 +87,18 @@ fn bash_completes_verbs_options_and_values() {
 fn zsh_and_fish_take_theirs() {
     let takes = |said: Output| assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
     if is_there("zsh") {
-        let path = completion("zsh");
-        takes(Command::new("zsh").args(["-f", "-n"]).arg(&path).output().unwrap());
+        let folder = completion("zsh");
+        takes(Command::new("zsh").args(["-f", "-n"]).arg(folder.join("_skerry")).output().unwrap());
         let script = format!(
             "fpath=({} $fpath); autoload -U compinit; compinit -D -u; print $_comps[skerry]",
-            path.parent().unwrap().display()
+            folder.display()
         );
         let said = Command::new("zsh").args(["-f", "-c", &script]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout), "_skerry\n", "{said:?}");
     }
     if is_there("fish") {
-        let path = completion("fish");
+        let folder = completion("fish");
+        let path = folder.join("_skerry");
         takes(Command::new("fish").args(["--no-config", "--no-execute"]).arg(&path).output().unwrap());
         let script = format!("source {}; complete -C 'skerry res'", path.display());
         let said = Command::new("fish").args(["--no-config", "-c", &script]).output().unwrap();
@@ -84,9 +109,9 @@ fn zsh_and_fish_take_theirs() {
 #[test]
 fn man_reads_every_page_without_a_word() {
     let folder = folder("manual");
-    assert!(Command::new(SKERRY).arg("manual").arg(&folder).status().unwrap().success());
+    assert!(Command::new(SKERRY).arg("manual").arg(&*folder).status().unwrap().success());
     let pages: Vec<PathBuf> =
-        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(&*folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(pages.len() > 40, "{}", pages.len());
     if !is_there("groff") {
         return;

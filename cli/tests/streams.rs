@@ -1,5 +1,6 @@
 //! A program's streams, against a monitor of the test that goes away at the moment that matters.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,6 +12,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+/// The longest that anything here takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A monitor with one client, gone with the test.
 struct Monitor {
@@ -47,8 +51,12 @@ impl Monitor {
     }
 
     fn greet(&self) -> (Connection, Value) {
-        let mut connection =
-            Connection { stream: self.listener.accept().unwrap().0, reader: Reader::default() };
+        // A client that has died comes never.
+        let mut events = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+        assert!(poll(&mut events, PollTimeout::try_from(PATIENCE).unwrap()).unwrap() > 0, "no client comes");
+        let stream = self.listener.accept().unwrap().0;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut connection = Connection { stream, reader: Reader::default() };
         let hello: Hello = connection.hear();
         let request = connection.hear();
         connection.say(&Hello { version: hello.version, program: "test".into() });

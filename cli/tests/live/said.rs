@@ -135,6 +135,8 @@ impl Drop for Begun {
 
 /// A terminal with `skerry` on it.
 pub struct Terminal {
+    /// How it treated what is typed before anything ran on it.
+    pub before: Termios,
     master: File,
     seen: String,
     child: Child,
@@ -145,6 +147,7 @@ impl Terminal {
     pub fn of(line: &str) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let child = Command::new("setsid")
             .args(["--ctty", SKERRY])
@@ -154,7 +157,7 @@ impl Terminal {
             .stderr(end())
             .spawn()
             .unwrap();
-        Self { master: pty.master.into(), seen: String::new(), child }
+        Self { before, master: pty.master.into(), seen: String::new(), child }
     }
 
     pub fn types(&mut self, keys: &str) {

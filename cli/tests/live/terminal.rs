@@ -70,18 +70,21 @@ fn detach_keys_leave_it_running() {
 fn the_terminal_is_as_it_was_afterwards() {
     let _node = Node::boot();
     let mut terminal = Terminal::of("run -it --name a busybox sh");
-    let before = terminal.settings();
     terminal.wait_for("# ");
-    assert_ne!(terminal.settings().local_flags, before.local_flags, "each key goes through as it is");
+    assert_ne!(
+        terminal.settings().local_flags,
+        terminal.before.local_flags,
+        "each key goes through as it is"
+    );
     terminal.types("\x10\x11");
     terminal.end();
-    assert_eq!(terminal.settings().local_flags, before.local_flags);
+    assert_eq!(terminal.settings().local_flags, terminal.before.local_flags);
     // Whoever ends the command leaves no raw terminal either.
     let mut terminal = Terminal::of("attach a");
     terminal.types("echo at''tached\r");
     terminal.wait_for("attached\r\n");
     kill(Pid::from_raw(terminal.pid()), Signal::SIGTERM).unwrap();
     assert_eq!(terminal.end().1, 143);
-    assert_eq!(terminal.settings().local_flags, before.local_flags);
+    assert_eq!(terminal.settings().local_flags, terminal.before.local_flags);
     assert_eq!(says("ps --format '{{.Names}} {{.State}}'"), "a running");
 }
