@@ -1,8 +1,12 @@
 //! A server for tests that answers as it is told, well or badly.
 
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -107,6 +111,16 @@ impl Drop for Fake {
         self.over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
     }
+}
+
+/// A port of this machine that nobody else is given as long as the socket is there. That does not
+/// listen, and so leaves the port to who names it and does.
+pub(crate) fn held_port() -> (OwnedFd, u16) {
+    let held = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&held, sockopt::ReuseAddr, &true).unwrap();
+    bind(held.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let port = getsockname::<SockaddrIn>(held.as_raw_fd()).unwrap().port();
+    (held, port)
 }
 
 fn serve(stream: &TcpStream, handler: &Handler, log: &Mutex<Vec<Asked>>) {

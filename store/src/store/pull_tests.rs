@@ -4,10 +4,11 @@ use super::fixture::{Layout, Scratch, layer, tree};
 use super::*;
 use crate::digest::Digest;
 use crate::progress::{State, Update};
-use crate::registry::fake::{Answer, Asked, Fake};
+use crate::registry::fake::{Answer, Asked, Fake, held_port};
 use crate::registry::{Credentials, Host, Registries, Settings};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -270,7 +271,8 @@ fn a_registry_that_never_answers_is_given_up() {
 fn a_registry_of_this_machine_may_be_about_to_start() {
     let scratch = Scratch::new("starting");
     let (folder, entry) = image(&scratch, 1000);
-    let address = Fake::new(|_| Answer::status(404)).address;
+    let (_held, port) = held_port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let later = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         Fake::at(address, registry(folder, entry))
@@ -458,7 +460,8 @@ fn nobody_waits_for_a_mirror_that_does_not_answer() {
     let fake = Fake::new(registry(layout.0, entry));
     let silent = Fake::new(|_| Answer { silent: true, ..Answer::default() });
     let busy = Fake::new(|_| Answer::status(503));
-    let patience = Duration::from_millis(200);
+    // It holds for the others, too, which have much else to wait for on a busy machine.
+    let patience = Duration::from_secs(5);
     let mut settings = Settings { patience, ..settings() };
     let hosts = ["127.0.0.1:1".to_owned(), silent.host(), busy.host()];
     let mirrors = hosts.iter().map(|host| format!("http://{host}")).collect();
@@ -468,7 +471,7 @@ fn nobody_waits_for_a_mirror_that_does_not_answer() {
     assert_eq!(silent.asked().len(), 1);
     // Two tries for the tag, the manifest, the configuration and each layer.
     assert_eq!(busy.asked().len(), 2 * 8);
-    let said = ["connection refused", "no answer for 0.2 s", "answers 503 service unavailable"];
+    let said = ["connection refused", "no answer for 5 s", "answers 503 service unavailable"];
     let notes: Vec<_> =
         hosts.iter().zip(said).map(|(host, said)| format!("registry {host}: {said}")).collect();
     assert_eq!(pulled.notes, notes);

@@ -2,7 +2,7 @@
 
 use super::peer::{Peer, Rules};
 use super::place::{Ended, Place, contents, puller};
-use super::proxy::{Ills, Proxy, Random};
+use super::proxy::{Gate, Ills, Proxy, Random};
 use super::{Registries, settings};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use store::Store;
 
 /// A registry with an image, behind a proxy that takes its time, and a store that has the image.
-fn scene(place: &Place, layers: &[usize], delay: Duration) -> (Peer, Proxy, Store) {
+fn scene(place: &Place, layers: &[usize], ills: Ills) -> (Peer, Proxy, Store) {
     let peer = Peer::start(place, "peer", &Rules::default());
     place.image("layout", layers);
     let good = place.store("good");
     good.import(&place.path("layout"), "app").unwrap();
     let to = format!("{}/app:1", peer.host());
     good.push(&Registries::new(settings(place, &[])), "app", &to, &()).unwrap();
-    let proxy = Proxy::new(peer.port, move |_| Ills { delay, ..Ills::default() });
+    let proxy = Proxy::new(peer.port, move |_| ills.clone());
     (peer, proxy, good)
 }
 
@@ -40,7 +40,8 @@ fn assert_sound(store: &Store, good: &Store) {
 fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
     let (rounds, seed) = (given("SKERRY_TORTURE_ROUNDS", 20), given("SKERRY_TORTURE_SEED", 11));
     let place = Place::new("kills");
-    let (_peer, proxy, good) = scene(&place, &[2_000_000, 1_000_000, 3_000_000], Duration::from_millis(1));
+    let slow = Ills { delay: Duration::from_millis(1), ..Ills::default() };
+    let (_peer, proxy, good) = scene(&place, &[2_000_000, 1_000_000, 3_000_000], slow);
     let name = format!("{}/app:1", proxy.host());
     let mut whole = pull_time(&place, &name);
     let mut random = Random(seed);
@@ -76,7 +77,8 @@ fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
 
 /// A number from the environment.
 fn given(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+    let read = |number: String| number.parse().unwrap_or_else(|_| panic!("{name}={number} is no number"));
+    std::env::var(name).map_or(default, read)
 }
 
 /// How long a pull takes that nobody kills.
@@ -104,7 +106,9 @@ fn assert_whole(store: &Store, good: &Store, round: u64) {
 #[test]
 fn a_second_pull_waits_for_the_first_and_takes_over_when_it_dies() {
     let place = Place::new("takeover");
-    let (_peer, proxy, good) = scene(&place, &[4_000_000], Duration::from_millis(4));
+    let gate = Gate::at(3_200_000);
+    let (_peer, proxy, good) =
+        scene(&place, &[4_000_000], Ills { gate: Some(gate.clone()), ..Ills::default() });
     let name = format!("{}/app:1", proxy.host());
     let root = place.text("store");
     let mut first = Ended(puller(&[&root, &name]).spawn().unwrap());
@@ -113,13 +117,14 @@ fn a_second_pull_waits_for_the_first_and_takes_over_when_it_dies() {
     let mut second = Ended(puller(&[&root, &name]).spawn().unwrap());
     let mut lines = BufReader::new(second.0.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "layer 0 waiting");
-    // Until most of it has come.
+    // Until most of it has come. The rest waits.
     while download(&root) < 3_000_000 {
         assert!(first.0.try_wait().unwrap().is_none(), "the first pull ended");
         std::thread::sleep(Duration::from_millis(5));
     }
     first.0.kill().unwrap();
     first.0.wait().unwrap();
+    gate.open();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert_eq!(rest[..2], ["layer 0 moving", "layer 0 done"]);
     assert!(second.0.wait().unwrap().success());

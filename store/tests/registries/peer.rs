@@ -1,9 +1,10 @@
 //! Debian's docker-registry, as a test wants it.
 
+use super::fake::held_port;
 use super::place::{Ended, Place, run};
 use std::fmt::Write;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ const USERS: &str = "me:$2y$05$17xGh4FnU0iews4Y2UyI7OlAKwPSItAONENk0RfWPw1uQwe0h
 
 impl Peer {
     pub fn start(place: &Place, name: &str, rules: &Rules) -> Self {
-        let port = free_port();
+        let (_held, port) = held_port();
         let mut config = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\n\
              storage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
@@ -85,10 +86,6 @@ fn program() -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = variable("SKERRY_CACHE").or_else(|| variable("HOME").map(|home| home.join(".cache/skerry")));
     cache.unwrap_or_default().join("unpacked/docker-registry/usr/bin/docker-registry")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A CA, `ca.crt`, and what it has signed: `server` for 127.0.0.1 and `client`, each with a key.

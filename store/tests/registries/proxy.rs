@@ -17,7 +17,7 @@ impl Random {
 }
 
 /// What is done to a connection's bytes from the registry.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Ills {
     /// It ends after so many bytes.
     pub cut: Option<u64>,
@@ -25,8 +25,36 @@ pub struct Ills {
     pub corrupt: Option<u64>,
     /// Wait before each 16 KiB.
     pub delay: Duration,
+    /// It stands still after so many bytes of this gate's own, until that is opened.
+    pub gate: Option<Arc<Gate>>,
     /// It is answered so by the proxy itself, and ends.
     pub answer: Option<&'static str>,
+}
+
+/// Where all connections together stand still.
+pub struct Gate {
+    at: u64,
+    passed: AtomicU64,
+    open: AtomicBool,
+}
+
+impl Gate {
+    /// One that lets so many bytes through.
+    pub fn at(at: u64) -> Arc<Self> {
+        Arc::new(Self { at, passed: AtomicU64::new(0), open: AtomicBool::new(false) })
+    }
+
+    pub fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets bytes through, or waits with them.
+    fn pass(&self, count: u64) {
+        let passed = self.passed.fetch_add(count, Ordering::SeqCst) + count;
+        while passed > self.at && !self.open.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// A proxy that ends with the test.
@@ -50,7 +78,7 @@ impl Proxy {
                     break;
                 }
                 let (ills, counter) = ((ills.lock().unwrap())(number as u64), counter.clone());
-                std::thread::spawn(move || carry(&from, to, ills, &counter));
+                std::thread::spawn(move || carry(&from, to, &ills, &counter));
             }
         });
         Self { port, passed, over }
@@ -68,7 +96,7 @@ impl Drop for Proxy {
     }
 }
 
-fn carry(from: &TcpStream, to: u16, ills: Ills, counter: &AtomicU64) {
+fn carry(from: &TcpStream, to: u16, ills: &Ills, counter: &AtomicU64) {
     if let Some(answer) = ills.answer {
         // The request is read, so that the end is no reset.
         let _ = (&*from).read(&mut [0; 8192]);
@@ -90,11 +118,14 @@ fn carry(from: &TcpStream, to: u16, ills: Ills, counter: &AtomicU64) {
     });
 }
 
-fn back(mut registry: &TcpStream, mut to: &TcpStream, ills: Ills, counter: &AtomicU64) {
+fn back(mut registry: &TcpStream, mut to: &TcpStream, ills: &Ills, counter: &AtomicU64) {
     let (mut buffer, mut done) = (vec![0; 16 << 10], 0);
     while let Ok(count @ 1..) = registry.read(&mut buffer) {
         if !ills.delay.is_zero() {
             std::thread::sleep(ills.delay);
+        }
+        if let Some(gate) = &ills.gate {
+            gate.pass(count as u64);
         }
         let next = done + count as u64;
         if let Some(place) = ills.corrupt.filter(|place| (done..next).contains(place)) {
