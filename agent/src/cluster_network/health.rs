@@ -224,12 +224,16 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(Duration::from_secs(10), asked).await.unwrap();
+        timeout(Duration::from_secs(60), asked).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_port_is_served_as_long_as_its_service_has_it() {
-        let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        // It does not listen, and so leaves the port to who does; nobody else is given it meanwhile.
+        let held = tokio::net::TcpSocket::new_v6().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind("[::]:0".parse().unwrap()).unwrap();
+        let port = held.local_addr().unwrap().port();
         let known = watch::Sender::new(Arc::new(services(&[("web", "Local", port.into())])));
         let slices = watch::Sender::new(Arc::new(Slices::new()));
         let led = watch::Sender::new(Led { healthy: true, last: None });
