@@ -139,7 +139,8 @@ impl Dice {
 }
 
 fn of_environment(name: &str, otherwise: impl FnOnce() -> u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or_else(otherwise)
+    let Ok(text) = std::env::var(name) else { return otherwise() };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number"))
 }
 
 /// What is before the verb.

@@ -50,7 +50,8 @@ impl Race {
         rounds
     }
 
-    /// Containers that try ten times as often together; in `make torture`, a hundred times.
+    /// Containers that try ten times as often together, but 400 times at least and 2,400 at most; in `make torture`
+    /// ten times as many.
     fn containers(&self, held: usize) -> usize {
         let usual = (held * 10).div_ceil(AT_ONCE).clamp(10, 60);
         if std::env::var_os("SKERRY_TORTURE_ROUNDS").is_some() { usual * 10 } else { usual }
