@@ -1,4 +1,4 @@
-//! What a cluster leaves in `target/cluster` while it runs.
+//! What a cluster leaves in `target/cluster`, or in the folder `SKERRY_CLUSTER`, while it runs.
 //!
 //! ```text
 //! target/cluster/lock          locked as long as the cluster is there; its owner's process ID
@@ -20,7 +20,8 @@ pub struct State {
 
 impl State {
     pub fn new() -> Self {
-        Self { folder: repository().join("target/cluster") }
+        let other = std::env::var_os("SKERRY_CLUSTER").map(PathBuf::from);
+        Self { folder: other.unwrap_or_else(|| repository().join("target/cluster")) }
     }
 
     pub fn kubeconfig(&self) -> PathBuf {

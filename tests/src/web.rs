@@ -6,6 +6,30 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
+
+/// A port of this machine that nobody else is given as long as this is there. Its socket does not listen, and so leaves
+/// the port to who names it and does.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    _held: TcpSocket,
+}
+
+impl Port {
+    /// One that is free.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn free() -> Result<Self> {
+        let held = TcpSocket::new_v4()?;
+        held.set_reuseaddr(true)?;
+        held.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        Ok(Self { number: held.local_addr()?.port(), _held: held })
+    }
+}
 
 /// The page at `path` of the server behind `port`, asked for until it answers.
 ///

@@ -1,6 +1,6 @@
 //! Power-on to a page: every way in which a node comes up.
 
-use tests::{Board, Image, Node, Result};
+use tests::{Board, Failure, Image, Node, Result, repository};
 
 const WEB: &str = "[containers.web]\nimage = \"nginx\"\n";
 
@@ -34,9 +34,11 @@ fn shows_each_boot_step_with_its_time_and_what_came_up() -> Result {
     let node = Node::with_images().config(WEB).boot()?;
     node.console().wait_for("web: running")?;
     let text = node.console().text();
-    for step in STEPS {
+    let steps = steps()?;
+    assert!(steps.len() >= 14, "{steps:?}");
+    for step in steps {
         let line = text.lines().find(|line| line.contains(&format!("] {step}")));
-        let line = line.ok_or_else(|| tests::Failure::new(format!("no step {step:?}")))?;
+        let line = line.ok_or_else(|| Failure::new(format!("no step {step:?}")))?;
         let time = line.trim_start_matches('[').split(']').next().unwrap_or_default().trim();
         assert!(time.parse::<f64>().is_ok_and(|seconds| seconds > 0.0), "no time in {line:?}");
         assert!(line.ends_with(" ms)"), "how long did it take? {line:?}");
@@ -47,22 +49,15 @@ fn shows_each_boot_step_with_its_time_and_what_came_up() -> Result {
     Ok(())
 }
 
-/// As docs/boot.md tells them.
-const STEPS: [&str; 13] = [
-    "file systems of the kernel",
-    "console",
-    "cgroups",
-    "command line",
-    "modules to reach the root",
-    "root",
-    "image",
-    "configuration",
-    "modules",
-    "data",
-    "configuration in force",
-    "clock",
-    "host name and loopback",
-];
+/// As docs/boot.md tells them: the first column of its table of steps.
+fn steps() -> Result<Vec<String>> {
+    let page = std::fs::read_to_string(repository().join("docs/boot.md"))?;
+    let (_, table) =
+        page.split_once("\n| step |").ok_or_else(|| Failure::new("docs/boot.md has no table"))?;
+    // The rest of the first line, and the line below it, are no steps.
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+    Ok(rows.map(str::to_owned).collect())
+}
 
 #[test]
 fn a_step_that_fails_names_action_object_and_cause_and_the_node_comes_up() -> Result {

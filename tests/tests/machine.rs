@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use tests::{CTRL_C, Image, Result, Terminal, programs};
+use tests::{CTRL_C, Image, Port, Result, Terminal, programs};
 
 /// What Ctrl-C is to `--interactive`.
 const CTRL_BRACKET: u8 = 0x1d;
@@ -64,7 +64,8 @@ fn in_an_interactive_run_ctrl_c_is_the_nodes_and_another_key_switches_off() -> R
 #[test]
 fn an_interrupt_ends_a_run_cleanly_and_its_port_is_told() -> Result {
     let folder = Image::of_recipe("memory.toml", &["busybox"]).build()?;
-    let port = free_port()?;
+    let held = Port::free()?;
+    let port = held.number;
     let mut run = run(&folder, &["--port", &format!("{port}:80"), "--from-memory"])?;
     let stdout = run.stdout.take().ok_or_else(|| tests::Failure::new("no standard output"))?;
     let mut lines = BufReader::new(stdout).lines().map_while(std::io::Result::ok);
@@ -135,8 +136,4 @@ fn wait_for_end(pid: &str) -> Result {
     let status = Command::new("timeout").args(["20", "sh", "-c", wait, pid]).status()?;
     assert!(status.success(), "process {pid} still runs");
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,6 +1,6 @@
 //! Containers that a person asks for, on a node: what outlives the monitor and the boot.
 
-use tests::{Disk, Image, Node, Result, Running, Scratch, programs};
+use tests::{Disk, Image, Node, Result, Running, Scratch, given, programs};
 
 const NAMED: &str = "[data]\ndisk = \"serial:data\"\n";
 
@@ -162,8 +162,7 @@ fn assert_as_acknowledged(node: &Running, deeds: &[String], written: u64) -> Res
 
 #[test]
 fn a_power_cut_in_mid_run_takes_nothing_that_was_acknowledged() -> Result {
-    let rounds =
-        std::env::var("SKERRY_TORTURE_CUTS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let rounds = given("SKERRY_TORTURE_CUTS")?.unwrap_or(3);
     let folder = Scratch::new()?;
     let file = folder.blank_disk(256)?;
     let node = || Node::new().image(image()?).config(NAMED).disk(Disk::new(&file).serial("data")).boot();

@@ -1,13 +1,8 @@
 //! `make run` as a user without root types it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Command, Output};
-use tests::{CTRL_C, Checkout, Result, Terminal, container_archive, page_at, repository};
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
+use tests::{CTRL_C, Checkout, Port, Result, Terminal, container_archive, page_at, repository};
 
 /// What a command that must fail says: one line on standard error.
 fn refusal(output: &Output) -> String {
@@ -19,7 +14,8 @@ fn refusal(output: &Output) -> String {
 #[test]
 fn ctrl_c_stops_containers_first_and_nothing_stays_behind() -> Result {
     let checkout = Checkout::new()?;
-    let port = free_port()?;
+    let held = Port::free()?;
+    let port = held.number;
     let line = format!("PORT={port} tools/run boot");
     let mut terminal = Terminal::run(&mut checkout.command("script"), &line)?;
     terminal.wait_for(&format!("http://127.0.0.1:{port}"))?;
@@ -42,7 +38,8 @@ fn ctrl_c_stops_containers_first_and_nothing_stays_behind() -> Result {
 
 #[test]
 fn make_itself_ends_well_after_ctrl_c() -> Result {
-    let port = free_port()?;
+    let held = Port::free()?;
+    let port = held.number;
     let mut script = Command::new("script");
     let mut terminal = Terminal::run(
         script.current_dir(repository()),
@@ -62,7 +59,8 @@ fn an_image_of_ones_own_runs_whichever_kind_of_archive_it_is() -> Result {
     }
     let docker = checkout.shell("IMAGE=busybox.tar tools/run image")?;
     assert!(docker.status.success(), "{}", String::from_utf8_lossy(&docker.stderr));
-    let port = free_port()?;
+    let held = Port::free()?;
+    let port = held.number;
     let line = format!("IMAGE=nginx.tar PORT={port} tools/run boot");
     let mut terminal = Terminal::run(&mut checkout.command("script"), &line)?;
     terminal.wait_for_all(&["app: running", &format!("http://127.0.0.1:{port}")])?;

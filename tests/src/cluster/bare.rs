@@ -8,6 +8,7 @@ use crate::programs::programs;
 use crate::{Failure, Result};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -82,20 +83,20 @@ impl Cluster {
         }
         let busybox = container_archive("busybox")?;
         node.run_until(&format!(
-            "skerry image inspect busybox >/dev/null || skerry import --name busybox {}",
+            "skerry inspect --type image busybox >/dev/null 2>&1 || skerry import --name busybox {}",
             busybox.display()
         ))?;
         Ok(node)
     }
 
-    /// A certificate of node `name` and its key in PEM, which hold until then.
+    /// A certificate of node `name` and its key in PEM, which hold that long.
     ///
     /// # Errors
     ///
     /// When it cannot be made.
-    pub fn certificate_until(&self, name: &str, until: SystemTime) -> Result<String> {
+    pub fn certificate_while(&self, name: &str, holds: &Range<SystemTime>) -> Result<String> {
         let name = format!("system:node:{name}");
-        self.parts.pki.client_until(Subject { name: &name, group: Some("system:nodes") }, until)
+        self.parts.pki.client_while(Subject { name: &name, group: Some("system:nodes") }, holds)
     }
 
     /// The API server's own address.

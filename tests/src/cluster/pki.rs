@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Names that the API server has for those in the cluster.
 const SERVER_NAMES: [&str; 5] = [
@@ -120,11 +121,11 @@ impl Pki {
     }
 
     /// A certificate and its key in PEM that hold until then.
-    pub fn client_until(&self, subject: Subject<'_>, until: SystemTime) -> Result<String> {
+    pub fn client_while(&self, subject: Subject<'_>, holds: &Range<SystemTime>) -> Result<String> {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(subject.name, subject.group);
-        params.not_before = (until - Duration::from_secs(3600)).into();
-        params.not_after = until.into();
+        params.not_before = holds.start.into();
+        params.not_after = holds.end.into();
         let Pair { certificate, key } = self.ca.sign(params, ExtendedKeyUsagePurpose::ClientAuth)?;
         Ok(certificate + &key)
     }

@@ -5,22 +5,18 @@ use crate::pods::TRACES;
 use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tests::{Cluster, Result};
+use tests::{Cluster, Result, given};
 
 /// What else the node has that pods might leave behind: links and addresses, mounts, cgroups, and what its tables say of
 /// its own pods and their ports; of other nodes and of Services they say more as those come and go.
 const WHOLE: &str = "nft list ruleset | tr , '\\n' | grep -v -e / -e '[0-9]-[0-9]' | grep -c -e ' 20[0-9][0-9][0-9] ' -e PODS; \
      ip -brief address | grep -c . ; grep -c . /proc/mounts; find /sys/fs/cgroup -type d | grep -v kubepods | grep -c .";
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn pods_come_and_go_while_our_programs_are_killed() -> Result {
-    let rounds = number("SKERRY_TORTURE_PODS").unwrap_or(40);
+    let rounds = given("SKERRY_TORTURE_PODS")?.unwrap_or(40);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let mut seed = number("SKERRY_TORTURE_SEED").unwrap_or(clock);
+    let mut seed = given("SKERRY_TORTURE_SEED")?.unwrap_or(clock);
     println!("{rounds} rounds; SEED={seed}");
     let mut below = |sides: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,11 +1,17 @@
-//! `make cluster` and `make cluster-down`, without make.
+//! `make cluster` and `make cluster-down`, without make, and beside a cluster that somebody made by them.
 
+use std::path::PathBuf;
 use std::process::Command;
 use tests::{Failure, Result, page_at, repository, said};
 
+/// Where this test's cluster is, not theirs.
+fn folder() -> PathBuf {
+    repository().join("target/tests/made-cluster")
+}
+
 /// The program that both verbs call.
 fn cluster(verb: &str) -> Result<String> {
-    said(Command::new(env!("CARGO_BIN_EXE_cluster")).arg(verb))
+    said(Command::new(env!("CARGO_BIN_EXE_cluster")).arg(verb).env("SKERRY_CLUSTER", folder()))
 }
 
 /// Ends the cluster, whatever becomes of the test.
@@ -20,7 +26,9 @@ impl Drop for Up {
 #[test]
 #[ignore = "long"]
 fn the_example_runs_on_three_nodes_and_nothing_is_left() -> Result {
-    let folder = repository().join("target/cluster");
+    let folder = folder();
+    // What a test left that was killed.
+    cluster("down")?;
     let up = Up;
     let words = cluster("up")?;
     let kubectl = |words: &str| {

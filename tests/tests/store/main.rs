@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use tests::{Disk, Failure, Image, Node, Result, Running, Scratch};
+use tests::{Disk, Failure, Image, Node, Result, Running, Scratch, given};
 
 const STORE: &str = "/var/lib/skerry/store";
 
@@ -37,8 +37,7 @@ fn assert_sound(node: &Running, images: &[String]) -> Result {
 
 #[test]
 fn a_power_cut_in_mid_pull_leaves_a_sound_store() -> Result {
-    let rounds =
-        std::env::var("SKERRY_TORTURE_CUTS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let rounds = given("SKERRY_TORTURE_CUTS")?.unwrap_or(3);
     let folder = Scratch::new()?;
     let registry = Registry::of(folder.path(), &["busybox", "python"])?;
     let disk = folder.blank_disk(512)?;
