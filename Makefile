@@ -7,13 +7,18 @@ help: ## this list
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
 	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, KERNEL=tuned, INTERACTIVE=1 and APPEND="kernel words".'
-	@echo '`make bench` takes ONLY=boot, kernel, containers, engines, pull, worker or services; containers need root or sudo, the last two root.'
+	@echo '`make bench` measures boot, kernel, containers and engines, or ONLY= one of these, pull, worker or services; containers need root or sudo,'
+	@echo 'the last two root.'
+
+# What `skerry-runtime --version` tells, and nothing else: another commit builds that one program again.
+# Who builds from an archive may set it.
+COMMIT = $(or $(SKERRY_COMMIT),$(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)),unknown)
 
 build: ## the programs, static, in target/x86_64-unknown-linux-gnu/release
 	@tools/need gcc libc6-dev
 	cargo build --release --workspace --exclude tests --exclude runtime --bins
 	@# By itself: what other programs ask of a library would be in it, too.
-	cargo build --release -p runtime
+	SKERRY_COMMIT=$(COMMIT) cargo build --release -p runtime
 
 check: ## format, lints, unit tests, docs, licences: no root, no VM
 	@tools/need-cargo-deny
@@ -24,16 +29,16 @@ check: ## format, lints, unit tests, docs, licences: no root, no VM
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --log-level error check bans licenses sources
 
-test: ## the tests, virtual machines included, but for those that take long; ends with the count
+test: ## the tests, virtual machines included, but for those that take long; ends with the count; as root all of them
 	@tools/run-tests
 
-test-full: ## what `make test` does, and what is longer
+test-full: ## what `make test` does, and what is longer; as root
 	@tools/run-tests --full
 
-fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone
+fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone; KEEP=1 takes what leads to new places into the corpus
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; SEED=… repeats
+torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; ROUNDS=1000, CUTS=100 (nodes), SEED=… repeats; as root
 	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
