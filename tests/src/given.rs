@@ -9,7 +9,7 @@ use crate::{Failure, Result};
 /// When what is there is no number.
 pub fn given(variable: &str) -> Result<Option<u64>> {
     let read = |text: String| {
-        let number = text.parse();
+        let number = text.parse::<u64>();
         number.map_err(|_| Failure::new(format!("{variable}={text} is no number")))
     };
     std::env::var(variable).ok().map(read).transpose()

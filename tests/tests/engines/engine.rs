@@ -104,6 +104,13 @@ impl Engine {
         self.debian.try_run(&format!("{} {words}", self.command))
     }
 
+    /// Runs `ENGINE WORDS` until a filter is content with what it says.
+    pub fn until(&self, words: &str, filter: &str) -> Result {
+        self.debian
+            .run(&format!("until {} {words} 2>&1 | {filter}; do sleep 0.2; done", self.command))
+            .map(drop)
+    }
+
     /// Runs `ENGINE WORDS` at a terminal of its own, whose line ends it keeps for itself.
     pub fn at_a_terminal(&self, words: &str) -> Result<Output> {
         let command = format!("script -qec {:?} /dev/null", format!("{} {words}", self.command));

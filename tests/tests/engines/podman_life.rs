@@ -29,9 +29,7 @@ fn life(podman: &Engine, name: &str) -> Result {
     assert!(stats.starts_with(name) && stats.contains("/ 67.11MB"), "{stats}");
     podman.says(&format!("restart -t 30 {name}"))?;
     // Before its trap is set the first process of a container does not see TERM.
-    podman
-        .debian
-        .run(&format!("until podman logs {name} | grep -c started | grep -qx 2; do sleep 0.2; done"))?;
+    podman.until(&format!("logs {name}"), "grep -c started | grep -qx 2")?;
     podman.says(&format!("stop -t 30 {name}"))?;
     assert_eq!(
         podman.says(&format!("inspect -f '{{{{.State.Status}}}} {{{{.State.ExitCode}}}}' {name}"))?,
