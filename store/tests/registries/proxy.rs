@@ -25,33 +25,31 @@ pub struct Ills {
     pub corrupt: Option<u64>,
     /// Wait before each 16 KiB.
     pub delay: Duration,
-    /// It stands still after so many bytes of this gate's own, until that is opened.
+    /// It stands still at this gate.
     pub gate: Option<Arc<Gate>>,
     /// It is answered so by the proxy itself, and ends.
     pub answer: Option<&'static str>,
 }
 
-/// Where all connections together stand still.
+/// Where a connection stands still.
 pub struct Gate {
     at: u64,
-    passed: AtomicU64,
     open: AtomicBool,
 }
 
 impl Gate {
-    /// One that lets so many bytes through.
+    /// One that lets so many bytes of a connection through until it is opened.
     pub fn at(at: u64) -> Arc<Self> {
-        Arc::new(Self { at, passed: AtomicU64::new(0), open: AtomicBool::new(false) })
+        Arc::new(Self { at, open: AtomicBool::new(false) })
     }
 
     pub fn open(&self) {
         self.open.store(true, Ordering::SeqCst);
     }
 
-    /// Lets bytes through, or waits with them.
-    fn pass(&self, count: u64) {
-        let passed = self.passed.fetch_add(count, Ordering::SeqCst) + count;
-        while passed > self.at && !self.open.load(Ordering::SeqCst) {
+    /// Lets a connection's bytes up to this one through, or waits with them.
+    fn pass(&self, to: u64) {
+        while to > self.at && !self.open.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -124,10 +122,10 @@ fn back(mut registry: &TcpStream, mut to: &TcpStream, ills: &Ills, counter: &Ato
         if !ills.delay.is_zero() {
             std::thread::sleep(ills.delay);
         }
-        if let Some(gate) = &ills.gate {
-            gate.pass(count as u64);
-        }
         let next = done + count as u64;
+        if let Some(gate) = &ills.gate {
+            gate.pass(next);
+        }
         if let Some(place) = ills.corrupt.filter(|place| (done..next).contains(place)) {
             buffer[(place - done) as usize] ^= 0x55;
         }
