@@ -9,6 +9,7 @@ use crate::node::local_storage;
 use crate::node::report::Standing;
 use crate::pod::next::Ending;
 use crate::pod::{qos, status};
+use crate::sandbox;
 use crate::say::say;
 use crate::server::pods as shown;
 use crate::server::stats::cgroup::Usage;
@@ -65,7 +66,9 @@ pub async fn keep(context: &Context, standing: &watch::Sender<Standing>, orders:
             }
         }
         if let Some(short) = short
-            && !going.as_ref().is_some_and(|(uid, since)| since.elapsed() < PATIENCE && runs(context, uid))
+            && !going
+                .as_ref()
+                .is_some_and(|(uid, since)| since.elapsed() < PATIENCE && is_there(context, uid))
             && let Some((gone, pod)) = choose(context, short.threshold.resource).await
         {
             let message = eviction::words(&short, &gone);
@@ -135,9 +138,13 @@ fn grace(short: &Short, pod: &Pod) -> i64 {
     if short.threshold.soft.is_some() { own } else { own.min(1) }
 }
 
-fn runs(context: &Context, uid: &str) -> bool {
+/// Something of a pod takes room yet.
+fn is_there(context: &Context, uid: &str) -> bool {
     let all = context.board.all();
-    all.iter().any(|pod| pod.uid == uid && pod.containers.iter().any(|container| container.running))
+    let has_more = |pod: &shown::Pod| {
+        !pod.cgroup.as_os_str().is_empty() || pod.containers.iter().any(|one| one.instance.is_some())
+    };
+    all.iter().any(|pod| pod.uid == uid && has_more(pod)) || sandbox::has_volumes(uid)
 }
 
 /// The pod that goes, if one may.

@@ -164,6 +164,39 @@ fn remove_folder(folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether a pod that is over has volumes yet.
+pub fn has_volumes(uid: &str) -> bool {
+    let folder = place::pod(uid);
+    place::VOLUMES.iter().any(|name| folder.join(name).exists())
+}
+
+/// Takes away the volumes of a pod that is over, and nothing else of what is known of it.
+///
+/// # Errors
+/// What is left, and why, in words.
+pub async fn remove_volumes(uid: &str) -> Result<(), String> {
+    let folder = place::pod(uid);
+    spawn_blocking(move || remove_volumes_of(&folder)).await.map_err(|error| error.to_string())?
+}
+
+/// Takes away what a pod's containers have logged.
+///
+/// # Errors
+/// What is left, and why, in words.
+pub async fn remove_logs(pod: &Pod) -> Result<(), String> {
+    let logs = place::logs(pod);
+    spawn_blocking(move || remove_folder(&logs)).await.map_err(|error| error.to_string())?
+}
+
+fn remove_volumes_of(folder: &Path) -> Result<(), String> {
+    let images = folder.join(place::IMAGES).exists();
+    unmount_below(folder)?;
+    if images {
+        volume::image::release()?;
+    }
+    place::VOLUMES.iter().try_for_each(|name| remove_folder(&folder.join(name)))
+}
+
 /// Nothing is removed through a mount: it might be the node's own files.
 fn unmount_below(folder: &Path) -> Result<(), String> {
     for point in make::mounts_below(folder) {
@@ -407,6 +440,29 @@ mod tests {
             of(json!({ "containerPort": 5060, "hostPort": 5060, "protocol": "SCTP" })),
             ["5060:5060/sctp"]
         );
+    }
+
+    #[test]
+    fn a_pod_that_is_over_keeps_its_record_and_last_words() {
+        let folder = std::env::temp_dir().join(format!("skerry-over-{}", std::process::id()));
+        for name in ["volumes/kubernetes.io~empty-dir/v", "volume-subpaths/v/m/0", "containers/m"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        fs::create_dir_all(folder.join(place::LOCAL)).unwrap();
+        let beside = folder.with_added_extension("beside");
+        fs::create_dir_all(&beside).unwrap();
+        fs::write(beside.join("kept"), "").unwrap();
+        std::os::unix::fs::symlink(&beside, folder.join(place::LOCAL).join("disk")).unwrap();
+        fs::write(folder.join("pod.json"), "{}").unwrap();
+        for _ in 0..2 {
+            remove_volumes_of(&folder).unwrap();
+        }
+        let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|one| one.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["containers", "pod.json"]);
+        assert!(beside.join("kept").exists(), "what a link leads to is not the pod's");
+        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&beside).unwrap();
     }
 
     #[test]

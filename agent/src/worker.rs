@@ -164,6 +164,8 @@ struct Worker {
     waiting: BTreeMap<String, Waiting>,
     /// Volumes, once they are made.
     volumes: Option<BTreeMap<String, Made>>,
+    /// It is over and has none any more.
+    is_emptied: bool,
     /// What they are made of.
     used: Used,
     refreshed: Instant,
@@ -193,6 +195,8 @@ struct Worker {
     /// Why it is refused for good: reason and message.
     refused: Option<(String, String)>,
     before: Option<Pod>,
+    /// What was told of it last, once it has run and is over.
+    over: Option<PodStatus>,
     /// What was wanted at the last turn.
     seen: Option<Arc<Pod>>,
     /// What the record says.
@@ -213,6 +217,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
     let mut worker = Worker {
         table: context.table.subscribe(),
         before: pod.status.is_some().then(|| Pod::clone(&pod)),
+        over: pod.status.clone().filter(|own| status::is_over(own) && status::has_run(own)),
         resources: resize::Resources::of(&pod),
         freed: context.allocations.freed(),
         context,
@@ -221,6 +226,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         probes: Probes::default(),
         waiting: BTreeMap::new(),
         volumes: None,
+        is_emptied: false,
         used: Used::default(),
         refreshed: Instant::now(),
         read: BTreeMap::new(),
@@ -267,7 +273,8 @@ impl Worker {
         let containers = self.table.borrow_and_update().get(&self.uid).cloned().unwrap_or_default();
         let ending = self.ending(&wanted);
         let pod = self.allocated(&wanted.pod, &containers, ending.is_some());
-        let pod = self.reporter.remember(pod);
+        let told = self.reporter.remember(pod);
+        let pod = self.stays_over(&told);
         let sandbox = sandbox::find(&pod);
         self.reconsider(&wanted.pod);
         self.read_messages(&pod, &containers).await;
@@ -314,12 +321,13 @@ impl Worker {
         let status = status::status(&view, &known);
         if status::is_over(&status) {
             self.give_back();
+            self.over = Some(status.clone()).filter(status::has_run).or(self.over.take());
         }
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
             self.keep_record(&wanted.pod, &status);
             self.reporter.picture(&wanted.picture);
-            self.reporter.tell(&pod, status.clone());
+            self.reporter.tell(&told, status.clone());
         }
         self.back_off(&pod, &status);
         self.act(action, &wanted, &pod, sandbox, &containers).await
@@ -358,6 +366,16 @@ impl Worker {
             Action::Done => return self.finish(wanted, containers).await,
         }
         Turn::Again
+    }
+
+    /// A pod that has come to its end stays so while the API server does not know it yet.
+    fn stays_over(&self, pod: &Arc<Pod>) -> Arc<Pod> {
+        match &self.over {
+            Some(over) if !status::is_terminal(pod) => {
+                Arc::new(Pod { status: Some(over.clone()), ..Pod::clone(pod) })
+            }
+            _ => pod.clone(),
+        }
     }
 
     /// Files of volumes say what the pod's fields say by now.
@@ -444,6 +462,7 @@ impl Worker {
             }
         };
         let at = self.refreshed + REFRESH;
+        let has_tokens = has_tokens && !self.is_emptied;
         let due = async { if has_tokens { sleep_until(at).await } else { std::future::pending().await } };
         tokio::select! {
             _ = self.wanted.changed() => {}

@@ -1,7 +1,8 @@
 //! Removes images that nothing needs when the data disk is full ("Garbage collection of unused images"): the longest
 //! unused go first. An image that a container is made of is needed, ended or not, a pod's or `node.toml`'s or a
-//! person's; so is one that a pod of this node names, or has as a volume.
+//! person's; so is one that a pod of this node names that is not over, or has as a volume.
 
+use crate::pod::status;
 use crate::say::{Trouble, say};
 use crate::server::stats::snapshot::files;
 use crate::volume::{image, place};
@@ -103,7 +104,8 @@ impl Known {
 /// Digests of manifests that somebody needs.
 fn needed(context: &Context, containers: &[Summary], volumes: &[image::Image]) -> BTreeSet<String> {
     let shown = context.board.all();
-    let of_pods = shown.iter().flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
+    let others = shown.iter().filter(|pod| !pod.object.as_deref().is_some_and(status::is_terminal));
+    let of_pods = others.flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
     let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods);
     let found = names.filter_map(|name| context.images.digest(name));
     let mounted = volumes.iter().map(|own| own.digest.clone());

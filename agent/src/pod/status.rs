@@ -92,6 +92,10 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         })
         .collect();
     let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
+    let some = |list, told: &Option<Vec<ContainerStatus>>| match is_forgotten(view, &before) {
+        true => told.clone(),
+        false => some(list),
+    };
     let hosts: Vec<String> = known.node.iter().map(ToString::to_string).collect();
     let addresses: Vec<String> = match view.sandbox {
         Some(sandbox) if sandbox.network.is_none() => hosts.clone(),
@@ -122,9 +126,9 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         start_time: before.start_time.clone().or_else(|| Some(time(view.now))),
         qos_class: Some(before.qos_class.clone().unwrap_or_else(|| qos::class(spec).name().to_owned())),
         observed_generation: view.pod.metadata.generation,
-        init_container_statuses: some(init),
-        container_statuses: some(main),
-        ephemeral_container_statuses: some(ephemeral),
+        init_container_statuses: some(init, &before.init_container_statuses),
+        container_statuses: some(main, &before.container_statuses),
+        ephemeral_container_statuses: some(ephemeral, &before.ephemeral_container_statuses),
         phase: Some(phase),
         reason,
         message,
@@ -404,7 +408,11 @@ fn conditions(
         }
     };
     let incomplete: Vec<&str> = uninitialized(view, spec).collect();
+    let told = before.conditions.iter().flatten().find(|one| one.type_ == "Initialized");
     let initialized = match over {
+        _ if is_forgotten(view, before) && told.is_some_and(|one| one.status == "True") => {
+            (true, told.and_then(|one| one.reason.as_deref()).unwrap_or_default(), String::new())
+        }
         Some(reason) if incomplete.is_empty() || phase == "Succeeded" => {
             (true, if phase == "Succeeded" { reason } else { "" }, String::new())
         }
@@ -472,6 +480,11 @@ fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
         })
         .collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Its containers have been removed since it was over: they are as they were told.
+fn is_forgotten(view: &View<'_>, before: &PodStatus) -> bool {
+    is_over(before) && has_run(before) && view.containers.all().next().is_none()
 }
 
 /// The pod has come to its end.

@@ -128,6 +128,27 @@ fn a_pod_goes_through_its_phases() {
 }
 
 #[test]
+fn what_was_told_stands_when_the_containers_of_a_pod_that_is_over_are_removed() {
+    let mut given = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 2, exited(137))]);
+    given.sandbox = None;
+    given.ending = Some(Ending::Failed {
+        reason: "Evicted".to_owned(),
+        message: "The node was low".to_owned(),
+        grace: 1,
+        disrupted: true,
+    });
+    let told = given.told();
+    given.pod.status = Some(told.clone());
+    given.containers = Containers::of([]);
+    assert_eq!(given.told(), told);
+    // An agent that comes after this one does not know why.
+    given.ending = None;
+    let after = given.told();
+    assert_eq!((&after.reason, &after.container_statuses), (&told.reason, &told.container_statuses));
+    assert_eq!(condition(&told, "Initialized").0, "True");
+}
+
+#[test]
 fn a_containers_user_is_told_while_it_is_there() {
     let user = |uid| ContainerUser {
         linux: Some(LinuxContainerUser { uid, gid: 2, supplemental_groups: Some(vec![2, 3]) }),

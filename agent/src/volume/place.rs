@@ -51,6 +51,10 @@ pub const IMAGES: &str = "image-volumes";
 /// The folder, in that of a pod, of links to its `local` volumes.
 pub const LOCAL: &str = "local-volumes";
 
+/// The folders, in that of a pod, that it needs only until it is over. What tells of its volumes that are images is among
+/// them; a container's last words are not.
+pub const VOLUMES: [&str; 4] = ["volume-subpaths", LOCAL, IMAGES, "volumes"];
+
 /// What is known of a volume that is an image.
 pub fn image(uid: &str, volume: &str) -> PathBuf {
     pod(uid).join(IMAGES).join(volume)

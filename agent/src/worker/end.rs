@@ -5,11 +5,14 @@ use crate::api;
 use crate::cni;
 use crate::monitor::Error;
 use crate::pod::observed::{Containers, Instance};
+use crate::pod::status;
 use crate::sandbox;
+use crate::sources::watched::Used;
 use crate::volume::nfs;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -18,6 +21,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A program gets so long at least, in seconds, whatever was before it: its preStop hook, or what ends before it.
 const LEAST: i64 = 2;
+
+/// The reason of a pod that made room for the node.
+const EVICTED: &str = "Evicted";
+
+/// Nothing of what an evicted pod has taken is kept but what was told of it.
+fn is_evicted(pod: &Pod) -> bool {
+    let told = pod.status.as_ref();
+    told.is_some_and(|own| status::is_over(own) && own.reason.as_deref() == Some(EVICTED))
+}
 
 /// Who is to stop, and how.
 #[derive(Debug)]
@@ -101,11 +113,18 @@ impl Worker {
         let pod = &wanted.pod;
         if !wanted.gone && pod.metadata.deletion_timestamp.is_none() {
             // Who was over with a reboot has no sandbox any more, and what plugins gave it all the same.
-            let detached = match sandbox::find(pod) {
+            let mut left = match sandbox::find(pod) {
                 None => cni::detach(pod).await,
                 Some(_) => Ok(()),
             };
-            self.wait(detached.is_err().then(|| now() + 1)).await;
+            if left.is_ok() {
+                left = self.empty(pod, containers).await;
+                if let Err(reason) = &left {
+                    let words = format!("error killing pod: {reason}");
+                    self.context.events.say(pod, None, false, "FailedKillPod", words);
+                }
+            }
+            self.wait(left.is_err().then(|| now() + 1)).await;
             return Turn::Again;
         }
         if !wanted.gone {
@@ -129,8 +148,27 @@ impl Worker {
         Turn::Over
     }
 
-    /// Takes away all that the pod has on this node.
-    async fn clean(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
+    /// A pod that is over and that nobody deletes gives back its volumes, and one that was evicted its containers with
+    /// all that they have written, too. What is done is seen by what is left, so it may be killed at any step.
+    async fn empty(&mut self, pod: &Arc<Pod>, containers: &Containers) -> Result<(), String> {
+        self.is_emptied = true;
+        self.used = Used::default();
+        if sandbox::has_volumes(&self.uid) {
+            nfs::unmount(&self.uid).await?;
+            sandbox::remove_volumes(&self.uid).await?;
+        }
+        // What is told of them must be kept somewhere first: they are not looked at any more.
+        let is_kept = self.recorded.is_some() || status::is_terminal(pod);
+        if containers.all().next().is_none() || !is_kept || !is_evicted(&self.stays_over(pod)) {
+            return Ok(());
+        }
+        self.remove_containers(pod, containers).await?;
+        sandbox::remove_logs(pod).await?;
+        let _ = self.context.table.refresh().await;
+        Ok(())
+    }
+
+    async fn remove_containers(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
         for one in containers.all() {
             logs::unlink(pod, one);
             match self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: true }).await {
@@ -139,6 +177,12 @@ impl Worker {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        Ok(())
+    }
+
+    /// Takes away all that the pod has on this node.
+    async fn clean(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
+        self.remove_containers(pod, containers).await?;
         sandbox::remove(pod).await?;
         nfs::unmount(&self.uid).await?;
         sandbox::remove_files(pod, &self.uid).await

@@ -260,7 +260,7 @@ impl Worker {
     pub(super) async fn refresh_volumes(&mut self) {
         let pod = self.resources.on(&self.wanted.borrow().pod);
         self.refreshed = Instant::now();
-        if pod.metadata.deletion_timestamp.is_some() {
+        if pod.metadata.deletion_timestamp.is_some() || self.is_emptied {
             return;
         }
         let failures = match self.payloads(&pod).await {
