@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use spec::node::Cluster;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -169,8 +169,18 @@ fn changes(before: &[NodeCondition], now: &[NodeCondition]) -> Vec<&'static str>
 
 async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<(), kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
-    let patch = json!({ "status": status });
-    nodes.patch_status(&own.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(drop)
+    let params = PatchParams::default();
+    nodes.patch_status(&own.name, &params, &Patch::Strategic(&changed(status))).await.map(drop)
+}
+
+/// A strategic merge patch. Addresses would be merged by their type, of which two may be alike, one per family: the list
+/// goes in place of what is there, as a kubelet's.
+fn changed(status: &NodeStatus) -> Value {
+    let mut patch = json!({ "status": status });
+    if let Some(addresses) = patch.pointer_mut("/status/addresses").and_then(Value::as_array_mut) {
+        addresses.push(json!({ "$patch": "replace" }));
+    }
+    patch
 }
 
 /// Something but the time differs. What is left of the disk says nothing that has to be told at once.
@@ -189,6 +199,7 @@ fn differ(last: &NodeStatus, status: &NodeStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::NodeAddress;
 
     #[test]
     fn what_a_node_comes_to_is_told_once() {
@@ -207,6 +218,19 @@ mod tests {
         assert_eq!(changes(&unknown, &well).len(), 2, "it was not heard for a while");
         let short = of(&[("Ready", "True"), ("MemoryPressure", "True")]);
         assert_eq!(changes(&well, &short), ["NodeHasInsufficientMemory"]);
+    }
+
+    #[test]
+    fn addresses_go_in_place_of_those_that_are_there() {
+        let address = |text: &str| NodeAddress { type_: "InternalIP".to_owned(), address: text.to_owned() };
+        let addresses = Some(vec![address("192.0.2.1"), address("fd00::1")]);
+        let patch = changed(&NodeStatus { addresses, ..NodeStatus::default() });
+        let list = &patch["status"]["addresses"];
+        assert_eq!(
+            (list[1]["address"].as_str(), list[2]["$patch"].as_str()),
+            (Some("fd00::1"), Some("replace"))
+        );
+        assert_eq!(changed(&NodeStatus::default()), json!({ "status": NodeStatus::default() }));
     }
 
     #[test]
