@@ -10,7 +10,6 @@
 use crate::api::{self, Api};
 use crate::evict;
 use crate::objects;
-use crate::pod::affinity::Marks;
 use crate::pod::next::Ending;
 use crate::pod::status;
 use crate::say::{Trouble, say};
@@ -82,8 +81,8 @@ pub async fn keep(
         // It fails only with whoever tells of it, and then there is nothing to look after.
         if registered.wait_for(Option::is_some).await.is_ok() {
             let own = watcher::Config::default().fields(&format!("metadata.name={}", context.own.name));
-            let marks = |node: Node| Some(Marks::of(&node));
-            let node = mirror(&context.api, "watch this node", own, marks, &context.allocations.node);
+            let known = |node: Node| Some(Arc::new(without_images(node)));
+            let node = mirror(&context.api, "watch this node", own, known, &context.allocations.node);
             tokio::join!(follow(&context, &sender), node);
         }
     };
@@ -141,6 +140,15 @@ pub fn words(error: &watcher::Error) -> String {
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => api::words(error),
         other => other.to_string(),
     }
+}
+
+/// This node knows its own images, and they are the most of the object.
+fn without_images(mut node: Node) -> Node {
+    node.metadata.managed_fields = None;
+    if let Some(status) = &mut node.status {
+        status.images = None;
+    }
+    node
 }
 
 /// Pods that were here when an agent before this one was ended.

@@ -103,7 +103,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         owner.send_replace(Some(report::reference(&own.name, &uid)));
         tokio::join!(
             lease::keep(&api, &own.name, &uid),
-            report::keep(&own, &api, &context.events, &node, &mut standing)
+            report::keep(&own, &api, &context.events, &node, &mut standing, &context.allocations.node)
         );
     };
     let all = async {

@@ -176,8 +176,8 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
     }
 }
 
-/// Labels that every node has, and those of the configuration.
-pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
+/// Labels that every node has, whatever anybody says.
+pub fn usual_labels(name: &str) -> BTreeMap<String, String> {
     let usual = [
         ("kubernetes.io/hostname", name),
         ("kubernetes.io/os", "linux"),
@@ -185,8 +185,13 @@ pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
         ("beta.kubernetes.io/os", "linux"),
         ("beta.kubernetes.io/arch", "amd64"),
     ];
+    usual.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// Those, and those of the configuration.
+pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
     let mut labels = cluster.labels.clone();
-    labels.extend(usual.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    labels.extend(usual_labels(name));
     labels
 }
 

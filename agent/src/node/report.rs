@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use spec::node::Cluster;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,13 +107,51 @@ fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
     }
 }
 
-/// Reports for ever, at once when `standing` changes.
+/// The object as the API server has it: from its answers, and from a watch, which may be behind them.
+#[derive(Debug)]
+struct Known(Arc<Node>);
+
+impl Known {
+    /// Takes a word of the watch's.
+    fn see(&mut self, node: Option<&Arc<Node>>) {
+        let version = |node: &Node| node.metadata.resource_version.as_ref()?.parse::<u64>().ok();
+        if let Some(node) = node.filter(|node| version(node) > version(&self.0)) {
+            self.0 = node.clone();
+        }
+    }
+
+    fn conditions(&self) -> &[NodeCondition] {
+        self.0.status.as_ref().and_then(|own| own.conditions.as_deref()).unwrap_or_default()
+    }
+
+    /// Somebody else has changed what is this node's to say, as the cluster does with a node that it has not heard of for
+    /// a while: a Lease that is renewed takes nothing of it back.
+    fn contradicts(&self, status: &NodeStatus) -> bool {
+        let has = |own: &NodeCondition| {
+            self.conditions().iter().any(|one| one.type_ == own.type_ && one.status == own.status)
+        };
+        let there = self.0.status.as_ref().and_then(|own| own.addresses.as_deref()).unwrap_or_default();
+        !status.conditions.iter().flatten().all(has)
+            || !status.addresses.iter().flatten().all(|own| there.contains(own))
+    }
+
+    /// Labels that every node has and this one has not, or other ones.
+    fn lost_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let there = self.0.metadata.labels.as_ref();
+        let mut usual = object::usual_labels(name);
+        usual.retain(|key, value| there.and_then(|own| own.get(key)) != Some(&*value));
+        usual
+    }
+}
+
+/// Reports for ever, at once when `standing` changes; `seen` is what the API server says of the object.
 pub async fn keep(
     own: &Arc<Own>,
     api: &Api,
     events: &Events,
     node: &Node,
     standing: &mut watch::Receiver<Standing>,
+    seen: &watch::Sender<Arc<BTreeMap<(String, String), Arc<Node>>>>,
 ) {
     let before = node.status.clone().unwrap_or_default();
     events.say_of_node(&own.name, true, "Starting", "Starting kubelet.");
@@ -121,27 +160,36 @@ pub async fn keep(
         let words = format!("Node {} has been rebooted, boot id: {}", own.name, own.machine.boot_id);
         events.say_of_node(&own.name, false, "Rebooted", words);
     }
-    let mut conditions = before.conditions.unwrap_or_default();
+    let mut known = Known(Arc::new(node.clone()));
     let mut sent: Option<(NodeStatus, Instant)> = None;
-    let mut trouble = Trouble::default();
+    let (mut trouble, mut labels) = (Trouble::default(), Trouble::default());
     loop {
         let now = Time(Timestamp::now());
-        let status = object::status(&state(own, &standing.borrow_and_update().clone()), &conditions, &now);
+        known.see(seen.borrow().values().next());
+        let state = standing.borrow_and_update().clone();
+        let status = object::status(&self::state(own, &state), known.conditions(), &now);
         let is_due =
             sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
-        if is_due {
+        if is_due || known.contradicts(&status) {
             let patched = patch(own, api, &status).await.map_err(|error| api::words(&error));
-            if trouble.of("report the node's status", patched).is_none() {
+            let Some(node) = trouble.of("report the node's status", patched) else {
                 trouble.pause().await;
                 continue;
-            }
-            let next = status.conditions.clone().unwrap_or_default();
-            for reason in changes(&conditions, &next) {
+            };
+            let next = status.conditions.as_deref().unwrap_or_default();
+            for reason in changes(known.conditions(), next) {
                 let words = format!("Node {} status is now: {reason}", own.name);
                 events.say_of_node(&own.name, true, reason, words);
             }
-            conditions = next;
+            known = Known(Arc::new(node));
             sent = Some((status, Instant::now()));
+        }
+        let lost = known.lost_labels(&own.name);
+        if !lost.is_empty() {
+            let patched = label(own, api, &lost).await.map_err(|error| api::words(&error));
+            if let Some(node) = labels.of("put the node's labels back", patched) {
+                known = Known(Arc::new(node));
+            }
         }
         let _ = timeout(LOOK, standing.changed()).await;
     }
@@ -167,10 +215,16 @@ fn changes(before: &[NodeCondition], now: &[NodeCondition]) -> Vec<&'static str>
         .collect()
 }
 
-async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<(), kube::Error> {
+async fn label(own: &Own, api: &Api, labels: &BTreeMap<String, String>) -> Result<Node, kube::Error> {
+    let nodes: kube::Api<Node> = kube::Api::all(api.client());
+    let patch = json!({ "metadata": { "labels": labels } });
+    nodes.patch(&own.name, &PatchParams::default(), &Patch::Merge(&patch)).await
+}
+
+async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<Node, kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
     let params = PatchParams::default();
-    nodes.patch_status(&own.name, &params, &Patch::Strategic(&changed(status))).await.map(drop)
+    nodes.patch_status(&own.name, &params, &Patch::Strategic(&changed(status))).await
 }
 
 /// A strategic merge patch. Addresses would be merged by their type, of which two may be alike, one per family: the list
@@ -218,6 +272,38 @@ mod tests {
         assert_eq!(changes(&unknown, &well).len(), 2, "it was not heard for a while");
         let short = of(&[("Ready", "True"), ("MemoryPressure", "True")]);
         assert_eq!(changes(&well, &short), ["NodeHasInsufficientMemory"]);
+    }
+
+    #[test]
+    fn what_others_say_of_the_node_is_seen() {
+        let node = |version: &str, ready: &str, os: &str| -> Node {
+            serde_json::from_value(json!({
+                "metadata": { "name": "n", "resourceVersion": version, "labels": { "kubernetes.io/os": os } },
+                "status": {
+                    "conditions": [
+                        { "type": "Ready", "status": ready },
+                        { "type": "NetworkUnavailable", "status": "False" },
+                    ],
+                    "addresses": [{ "type": "Hostname", "address": "n" }, { "type": "ExternalIP", "address": "::2" }],
+                },
+            }))
+            .unwrap()
+        };
+        let own: NodeStatus = serde_json::from_value(json!({
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "addresses": [{ "type": "Hostname", "address": "n" }],
+        }))
+        .unwrap();
+        let mut known = Known(Arc::new(node("9", "True", "linux")));
+        assert!(!known.contradicts(&own), "what others add is theirs");
+        assert!(!known.lost_labels("n").contains_key("kubernetes.io/os"));
+        known.see(Some(&Arc::new(node("8", "Unknown", "linux"))));
+        assert!(!known.contradicts(&own), "the watch is behind");
+        known.see(Some(&Arc::new(node("10", "Unknown", "plan9"))));
+        assert!(known.contradicts(&own));
+        assert_eq!(known.lost_labels("n")["kubernetes.io/os"], "linux");
+        let moved = NodeStatus { addresses: Some(vec![NodeAddress::default()]), ..NodeStatus::default() };
+        assert!(known.contradicts(&moved));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::affinity::Marks;
 use super::{admission, cgroup, qos, quantity, status};
 use crate::pod::env::Allocatable;
 use crate::say::say;
-use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -247,7 +247,7 @@ pub struct Shared {
     all: Mutex<Allocations>,
     freed: watch::Sender<()>,
     /// The node, by the API server's word.
-    pub node: watch::Sender<Arc<BTreeMap<(String, String), Marks>>>,
+    pub node: watch::Sender<Arc<BTreeMap<(String, String), Arc<Node>>>>,
     leaving: watch::Sender<BTreeSet<String>>,
 }
 
@@ -259,7 +259,7 @@ impl Shared {
 
     /// What the cluster has put on the node; none before the API server has told of it.
     pub fn marks(&self) -> Option<Marks> {
-        self.node.borrow().values().next().cloned()
+        self.node.borrow().values().next().map(|node| Marks::of(node))
     }
 
     /// Shares the processors out by what is allocated by now.
