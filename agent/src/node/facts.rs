@@ -38,9 +38,9 @@ pub struct Left {
     pub inodes_all: u64,
     /// Those of them that are free.
     pub inodes: u64,
-    /// Most process IDs.
+    /// Most tasks.
     pub pids_all: u64,
-    /// Process IDs that are not in use.
+    /// How many more there can be.
     pub pids: u64,
 }
 
@@ -69,12 +69,23 @@ pub fn machine(machine_id: &str) -> Machine {
     }
 }
 
+/// Most tasks that there can be: the kernel has process IDs for so many, and memory for so many threads
+/// (`kernel.threads-max`), which is less on a small machine.
+pub fn most_tasks() -> u64 {
+    least(&text("/proc/sys/kernel/pid_max"), &text("/proc/sys/kernel/threads-max"))
+}
+
+/// The least of two numbers that are there.
+fn least(one: &str, other: &str) -> u64 {
+    [one, other].into_iter().filter_map(|text| text.parse().ok()).min().unwrap_or(0)
+}
+
 /// Reads how much is left now.
 pub fn left() -> Left {
     let memory = text("/proc/meminfo");
     let disk = nix::sys::statvfs::statvfs(spec::paths::DATA).ok();
     let block = disk.map_or(0, |disk| disk.fragment_size());
-    let most: u64 = text("/proc/sys/kernel/pid_max").parse().unwrap_or(0);
+    let most = most_tasks();
     let threads = text("/proc/loadavg")
         .split_whitespace()
         .nth(3)
@@ -133,6 +144,7 @@ mod tests {
         assert!(
             left.memory > 0 && left.memory <= machine.memory && left.pids > 0 && left.disk <= left.disk_size
         );
+        assert_eq!([least("4194304", "3900"), least("100", ""), least("", "")], [3900, 100, 0]);
         assert_eq!(kibibytes("MemTotal:    7 kB\n", "MemTotal:"), 7168);
     }
 

@@ -4,6 +4,7 @@ use super::cgroup::{Usage, fields, now};
 use super::network::{self, Interface};
 use super::own;
 use super::volumes::Claimed;
+use crate::node::facts;
 use crate::server::pods::{Container, Pod};
 use crate::storage::Written;
 use nix::sys::statvfs::statvfs;
@@ -30,7 +31,7 @@ pub struct Node {
     pub network: (Vec<Interface>, Option<String>),
     /// The file system of its data.
     pub files: Option<Files>,
-    /// Most process IDs, and processes that there are.
+    /// Most tasks, and processes that there are.
     pub processes: [u64; 2],
     /// Its own parts.
     pub system: Vec<System>,
@@ -185,12 +186,8 @@ fn node(cgroups: &Path) -> Node {
         system: system(cgroups, booted),
         network: (network::here(), network::default()),
         files: files(Path::new(spec::paths::DATA)),
-        processes: [number("/proc/sys/kernel/pid_max"), processes()],
+        processes: [facts::most_tasks(), processes()],
     }
-}
-
-fn number(path: &str) -> u64 {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Tasks that there are: the number after the slash in `/proc/loadavg`.
