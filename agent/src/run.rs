@@ -8,7 +8,7 @@ use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::roads::Roads;
-use crate::node::{facts, lease, report};
+use crate::node::{allocatable, facts, lease, report};
 use crate::pod::cgroup;
 use crate::policies::Isolation;
 use crate::say::{Trouble, say};
@@ -115,6 +115,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             static_pods::read(&context, &found),
             static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
             pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),
+            allocatable::enforce(&own, &context.events),
             evict::keep(&context, &sender, orders.clone()),
             evict::keep_limits(&context, orders),
             cluster_network::keep(&api, &own, &services, &sender),

@@ -89,6 +89,11 @@ pub struct Threshold {
     pub reclaim: u64,
 }
 
+/// Of so many tasks, those that must be left.
+pub fn of_tasks(most: u64) -> u64 {
+    most / 100 * LEAST
+}
+
 /// The node's thresholds.
 pub fn thresholds(cluster: &Cluster, left: &Left) -> Vec<Threshold> {
     let share = |all: u64, percent: u64| all / 100 * percent.min(100);
@@ -105,7 +110,7 @@ pub fn thresholds(cluster: &Cluster, left: &Left) -> Vec<Threshold> {
         hard(Resource::Memory, cluster.eviction_memory.0),
         hard(Resource::Disk, share(left.disk_size, cluster.eviction_disk.into())),
         hard(Resource::Inodes, share(left.inodes_all, LEAST)),
-        hard(Resource::Pids, share(left.pids_all, LEAST)),
+        hard(Resource::Pids, of_tasks(left.pids_all)),
     ];
     all.extend(soft(Resource::Memory, cluster.eviction_soft_memory.map(|own| own.0)));
     let disk = cluster.eviction_soft_disk.map(|percent| share(left.disk_size, percent.into()));

@@ -1,8 +1,10 @@
 //! The Node object: made once, kept true, and the Lease that says that this node lives.
 //!
 //! [`facts`] reads what the machine is, [`object`] puts it into the API's words, [`report`] sends it; [`rival`] finds another
-//! machine of the same name, [`eviction`] says when the node is short of something, [`local_storage`] when a pod has written too much.
+//! machine of the same name, [`eviction`] says when the node is short of something, [`local_storage`] when a pod has written too much,
+//! [`allocatable`] limits what all pods have together.
 
+pub mod allocatable;
 pub mod eviction;
 pub mod facts;
 pub mod lease;
