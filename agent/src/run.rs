@@ -112,6 +112,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             join::rotate(&identity, &own.cluster, &server, &own.name, &api),
             events::keep(&api, &own.name, waiting),
             context.table.keep(),
+            context.table.look(&sender),
             static_pods::read(&context, &found),
             static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
             pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),

@@ -2,17 +2,22 @@
 //! something happens.
 
 use crate::monitor::Monitor;
+use crate::node::report::Standing;
 use crate::pod::observed::{Containers, Instance, label};
 use crate::say::Trouble;
 use spec::monitor::{Request, Summary};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Between two attempts while the monitor is away.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often the monitor is asked though nothing happens, and how long it may be away before the node runs no pods.
+const LOOK: Duration = Duration::from_secs(10);
+const AWAY: Duration = Duration::from_secs(30);
 
 /// Containers by the UID of their pod.
 pub type ByPod = BTreeMap<String, Arc<Containers>>;
@@ -24,12 +29,19 @@ pub struct Table {
     /// A list is put here before the next one is asked for, so that none is older than the one before it.
     turn: Mutex<()>,
     list: watch::Sender<Arc<ByPod>>,
+    /// When the monitor answered last.
+    answered: std::sync::Mutex<Instant>,
 }
 
 impl Table {
     /// An empty one.
     pub fn new(monitor: Monitor) -> Self {
-        Self { monitor, turn: Mutex::new(()), list: watch::Sender::default() }
+        Self {
+            monitor,
+            turn: Mutex::new(()),
+            list: watch::Sender::default(),
+            answered: Instant::now().into(),
+        }
     }
 
     /// The list as it is and as it becomes.
@@ -44,6 +56,7 @@ impl Table {
     pub async fn refresh(&self) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         let summaries = self.monitor.list().await.map_err(|error| error.to_string())?;
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let next = by_pod(&summaries, &self.list.borrow());
         self.list.send_if_modified(|list| {
             let changes = **list != next;
@@ -60,6 +73,18 @@ impl Table {
             let followed = self.follow().await;
             trouble.of("follow the monitor", followed);
             sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells for ever whether the monitor answers: without it no container begins.
+    pub async fn look(&self, standing: &watch::Sender<Standing>) {
+        loop {
+            let _ = timeout(LOOK, self.refresh()).await;
+            let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            // A kubelet's words.
+            let down = (answered.elapsed() >= AWAY).then_some("container runtime is down");
+            standing.send_if_modified(|standing| std::mem::replace(&mut standing.down, down) != down);
+            sleep(LOOK).await;
         }
     }
 
@@ -92,4 +117,21 @@ fn by_pod(summaries: &[Summary], before: &ByPod) -> ByPod {
         _ => Arc::new(next),
     };
     sorted.into_iter().map(|(uid, list)| (uid.clone(), same(&uid, Containers::of(list)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_monitor_that_stays_away_is_told_of() {
+        let table = Table::new(Monitor::new("/nowhere/skerry-monitor.sock"));
+        let (standing, mut seen) = watch::channel(Standing::default());
+        let begun = Instant::now();
+        tokio::select! {
+            () = table.look(&standing) => {}
+            told = seen.wait_for(|standing| standing.down.is_some()) => assert!(told.is_ok()),
+        }
+        assert!((AWAY..2 * AWAY).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
 }

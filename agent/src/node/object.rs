@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use spec::node::Cluster;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -34,7 +35,7 @@ pub struct State<'a> {
     /// What it is short of.
     pub pressures: Pressures,
     /// Why pods cannot run yet; none when they can.
-    pub unready: Option<&'a str>,
+    pub unready: Option<Cow<'a, str>>,
     /// Images in the store: names and size in bytes.
     pub images: &'a [(Vec<String>, u64)],
     /// Features of the node that the API server asks for by name.
@@ -87,11 +88,11 @@ fn conditions(state: &State<'_>, before: &[NodeCondition], now: &Time) -> Vec<No
         let [reason, message] = if is { yes } else { no };
         (kind.to_owned(), is, reason.to_owned(), message.to_owned())
     };
-    let ready = match state.unready {
+    let ready = match &state.unready {
         None => {
             ("Ready".to_owned(), true, "KubeletReady".to_owned(), "skerry is posting ready status".to_owned())
         }
-        Some(why) => ("Ready".to_owned(), false, "KubeletNotReady".to_owned(), why.to_owned()),
+        Some(why) => ("Ready".to_owned(), false, "KubeletNotReady".to_owned(), why.clone().into_owned()),
     };
     let all = [
         pressure(
@@ -240,7 +241,7 @@ mod tests {
             machine: &machine,
             left,
             pressures: Pressures::default(),
-            unready: Some("no pod network yet"),
+            unready: Some("no pod network yet".into()),
             images: &[],
             features: &[],
         };

@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use spec::node::Cluster;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,12 +44,24 @@ pub struct Own {
 pub struct Standing {
     /// What it is short of.
     pub pressures: Pressures,
-    /// Why pods cannot run yet.
+    /// Why pods have no network yet.
     pub unready: Option<String>,
+    /// Why no container begins.
+    pub down: Option<&'static str>,
     /// Images in the store: names and size in bytes.
     pub images: Vec<(Vec<String>, u64)>,
     /// Features that the API server asks for by name.
     pub features: Vec<&'static str>,
+}
+
+impl Standing {
+    /// Why pods cannot run, if so; of several reasons, as kubelets list them.
+    fn why(&self) -> Option<Cow<'_, str>> {
+        match (self.down, self.unready.as_deref()) {
+            (Some(down), Some(unready)) => Some(format!("[{down}, {unready}]").into()),
+            (one, other) => one.or(other).map(Cow::from),
+        }
+    }
 }
 
 /// The Node object as the owner of what is the node's own.
@@ -101,7 +114,7 @@ fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
         machine: &own.machine,
         left: facts::left(),
         pressures: standing.pressures,
-        unready: standing.unready.as_deref(),
+        unready: standing.why(),
         images: &standing.images,
         features: &standing.features,
     }
@@ -272,6 +285,17 @@ mod tests {
         assert_eq!(changes(&unknown, &well).len(), 2, "it was not heard for a while");
         let short = of(&[("Ready", "True"), ("MemoryPressure", "True")]);
         assert_eq!(changes(&well, &short), ["NodeHasInsufficientMemory"]);
+    }
+
+    #[test]
+    fn a_node_has_more_than_one_reason_to_be_unready() {
+        let of = |down, unready: Option<&str>| {
+            let standing = Standing { down, unready: unready.map(str::to_owned), ..Standing::default() };
+            standing.why().map(Cow::into_owned)
+        };
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some("down"), None).as_deref(), Some("down"));
+        assert_eq!(of(Some("down"), Some("no network")).as_deref(), Some("[down, no network]"));
     }
 
     #[test]
