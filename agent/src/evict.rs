@@ -3,7 +3,7 @@
 //! [`crate::node::local_storage`]; where the kernel tells of memory
 //! pressure (PSI) it is looked at once more then.
 
-use crate::node::eviction::{self, Candidate, Judge, Resource, Short};
+use crate::node::eviction::{self, Candidate, Judge, Pressures, Resource, Short};
 use crate::node::facts;
 use crate::node::local_storage;
 use crate::node::report::Standing;
@@ -19,12 +19,12 @@ use crate::worker::Context;
 use k8s_openapi::api::core::v1::Pod;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use spec::paths;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -44,40 +44,109 @@ const STALL: &[u8] = b"some 150000 1000000\0";
 /// A pod's UID, and how it is to end.
 pub type Order = (String, Ending);
 
-/// Looks after the node for ever.
+/// Whom it was said that they go.
+#[derive(Debug, Default)]
+struct Going {
+    /// By UID: whether by a hard threshold.
+    told: BTreeMap<String, bool>,
+    /// The last one, and when.
+    last: Option<(String, Instant)>,
+}
+
+impl Going {
+    /// The last one has not gone yet, and may take its time.
+    fn is_on_its_way(&self, is_there: impl Fn(&str) -> bool) -> bool {
+        self.last.as_ref().is_some_and(|(uid, since)| since.elapsed() < PATIENCE && is_there(uid))
+    }
+}
+
+/// A pod that was told goes by itself, however long it takes: another one is told after it. What is short by a hard
+/// threshold may hurry one that has its own time.
+fn may_tell(told: &BTreeMap<String, bool>, uid: &str, hard: bool) -> bool {
+    told.get(uid).is_none_or(|was_hard| hard && !was_hard)
+}
+
+/// Looks after the node for ever. The disk is looked at by itself: to remove images, or to count what pods have written,
+/// may take minutes, and memory does not wait for it.
 pub async fn keep(context: &Context, standing: &watch::Sender<Standing>, orders: mpsc::Sender<Order>) {
+    let going = Mutex::default();
+    tokio::join!(
+        look(context, standing, &orders, &going, &[Resource::Memory, Resource::Pids], stalls()),
+        look(context, standing, &orders, &going, &[Resource::Disk, Resource::Inodes], never()),
+        images(context),
+    );
+}
+
+/// Removes images from time to time. Those that are here are known from the beginning.
+async fn images(context: &Context) {
+    loop {
+        context.collector.collect(context, false).await;
+        sleep(IMAGES).await;
+    }
+}
+
+/// Looks after some of what may run out; also at once when `called`.
+async fn look(
+    context: &Context,
+    standing: &watch::Sender<Standing>,
+    orders: &mpsc::Sender<Order>,
+    going: &Mutex<Going>,
+    resources: &[Resource],
+    mut called: watch::Receiver<()>,
+) {
     let begun = Instant::now();
     let mut judge = Judge::default();
-    let mut stalls = stalls();
-    let mut going: Option<(String, Instant)> = None;
-    let mut images = Instant::now();
+    let is_disk = resources.contains(&Resource::Disk);
     loop {
         let left = facts::left();
-        let thresholds = eviction::thresholds(&context.own.cluster, &left);
+        let mut thresholds = eviction::thresholds(&context.own.cluster, &left);
+        thresholds.retain(|own| resources.contains(&own.resource));
         let (pressures, short) = judge.look(&thresholds, &left, begun.elapsed());
-        standing
-            .send_if_modified(|standing| std::mem::replace(&mut standing.pressures, pressures) != pressures);
-        let of_disk =
-            short.filter(|short| matches!(short.threshold.resource, Resource::Disk | Resource::Inodes));
-        if of_disk.is_some() || images.elapsed() >= IMAGES {
-            images = Instant::now();
-            if context.collector.collect(context, of_disk.is_some()).await && of_disk.is_some() {
-                continue;
-            }
+        standing.send_if_modified(|standing| {
+            let before = standing.pressures;
+            standing.pressures = match is_disk {
+                true => Pressures { disk: pressures.disk, ..before },
+                false => Pressures { disk: before.disk, ..pressures },
+            };
+            standing.pressures != before
+        });
+        if is_disk && short.is_some() && context.collector.collect(context, true).await {
+            continue;
         }
-        if let Some(short) = short
-            && !going
-                .as_ref()
-                .is_some_and(|(uid, since)| since.elapsed() < PATIENCE && is_there(context, uid))
-            && let Some((gone, pod)) = choose(context, short.threshold.resource).await
-        {
-            let message = eviction::words(&short, &gone);
-            tell(context, &pod, &message);
-            let _ = orders.send((gone.uid.clone(), evicted(message, grace(&short, &pod), true))).await;
-            going = Some((gone.uid, Instant::now()));
+        if let Some(short) = short {
+            evict(context, orders, going, &short).await;
         }
-        let _ = timeout(LOOK, stalls.changed()).await;
+        let _ = timeout(LOOK, called.changed()).await;
     }
+}
+
+/// Has one pod go, unless there is one that does.
+async fn evict(context: &Context, orders: &mpsc::Sender<Order>, going: &Mutex<Going>, short: &Short) {
+    let there = |uid: &str| is_there(context, uid);
+    let known = {
+        let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = context.board.all();
+        going.told.retain(|uid, _| all.iter().any(|pod| pod.uid == *uid));
+        if going.is_on_its_way(there) {
+            return;
+        }
+        going.told.clone()
+    };
+    let hard = short.threshold.soft.is_none();
+    let may_tell = |uid: &str| may_tell(&known, uid, hard);
+    let Some((gone, pod)) = choose(context, short.threshold.resource, may_tell).await else { return };
+    {
+        let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have taken long to choose for the disk; another one went for memory meanwhile.
+        if going.is_on_its_way(there) {
+            return;
+        }
+        going.told.insert(gone.uid.clone(), hard);
+        going.last = Some((gone.uid.clone(), Instant::now()));
+    }
+    let message = eviction::words(short, &gone);
+    tell(context, &pod, &message);
+    let _ = orders.send((gone.uid, evicted(message, grace(short, &pod), true))).await;
 }
 
 fn tell(context: &Context, pod: &Pod, message: &str) {
@@ -148,7 +217,11 @@ fn is_there(context: &Context, uid: &str) -> bool {
 }
 
 /// The pod that goes, if one may.
-async fn choose(context: &Context, resource: Resource) -> Option<(Candidate, Pod)> {
+async fn choose(
+    context: &Context,
+    resource: Resource,
+    may_tell: impl Fn(&str) -> bool,
+) -> Option<(Candidate, Pod)> {
     let (all, stats) = (context.board.all(), context.stats.clone());
     let measured = tokio::task::spawn_blocking(move || {
         let begun = |pod: &&shown::Pod| pod.containers.iter().any(|container| container.instance.is_some());
@@ -157,7 +230,8 @@ async fn choose(context: &Context, resource: Resource) -> Option<(Candidate, Pod
             .filter_map(|pod| candidate(pod, resource, &stats.storage))
             .collect::<Vec<_>>()
     });
-    let measured = measured.await.unwrap_or_default();
+    let mut measured = measured.await.unwrap_or_default();
+    measured.retain(|(candidate, _)| may_tell(&candidate.uid));
     let first = eviction::first(resource, measured.iter().map(|(candidate, _)| candidate.clone()).collect())?;
     measured.into_iter().find(|(candidate, _)| *candidate == first)
 }
@@ -189,6 +263,13 @@ fn candidate(shown: &shown::Pod, resource: Resource, storage: &Storage) -> Optio
     Some((candidate, pod.clone()))
 }
 
+/// Never tells of anything.
+fn never() -> watch::Receiver<()> {
+    let (sender, receiver) = watch::channel(());
+    std::mem::forget(sender);
+    receiver
+}
+
 /// Tells when tasks wait for memory (Documentation/accounting/psi.rst); never where the kernel does not.
 fn stalls() -> watch::Receiver<()> {
     let (sender, receiver) = watch::channel(());
@@ -214,4 +295,23 @@ fn stalls() -> watch::Receiver<()> {
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_does_not_end_keeps_no_other_from_going() {
+        let told = BTreeMap::from([("soft".to_owned(), false), ("hard".to_owned(), true)]);
+        let of = |hard| ["soft", "hard", "other"].map(|uid| may_tell(&told, uid, hard));
+        assert_eq!(of(false), [false, false, true]);
+        assert_eq!(of(true), [true, false, true], "it may be hurried once");
+        let mut going = Going::default();
+        assert!(!going.is_on_its_way(|_| true));
+        going.last = Some(("a".to_owned(), Instant::now()));
+        assert!(going.is_on_its_way(|_| true) && !going.is_on_its_way(|_| false));
+        going.last = Some(("a".to_owned(), Instant::now() - PATIENCE));
+        assert!(!going.is_on_its_way(|_| true));
+    }
 }

@@ -83,9 +83,12 @@ impl Measured {
     }
 }
 
+/// What was measured of a pod. Who measures it holds it.
+type Slot = Arc<Mutex<Option<Measured>>>;
+
 /// What was measured, by the pod's UID.
 #[derive(Default)]
-pub struct Storage(Mutex<BTreeMap<String, Measured>>);
+pub struct Storage(Mutex<BTreeMap<String, Slot>>);
 
 impl std::fmt::Debug for Storage {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,18 +97,23 @@ impl std::fmt::Debug for Storage {
 }
 
 impl Storage {
-    /// What a pod has written. It may be looked at for that, so not on the thread that serves; nobody looks beside
-    /// another.
+    /// What a pod has written. It may be looked at for that, so not on the thread that serves; nobody looks at one pod
+    /// beside another, and who asks for a pod waits for no other.
     pub fn of(&self, pod: &Pod) -> Arc<Written> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = all.get(&pod.uid).filter(|own| own.is_good()) {
+        let slot = self.slot(&pod.uid);
+        let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = known.as_ref().filter(|own| own.is_good()) {
             return own.written.clone();
         }
         let when = Instant::now();
         let written = Arc::new(Written::measure(pod));
-        let measured = Measured { when, took: when.elapsed(), written: written.clone() };
-        all.insert(pod.uid.clone(), measured);
+        *known = Some(Measured { when, took: when.elapsed(), written: written.clone() });
         written
+    }
+
+    fn slot(&self, uid: &str) -> Slot {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(uid.to_owned()).or_default().clone()
     }
 
     /// Forgets pods that are gone.
@@ -168,6 +176,21 @@ mod tests {
             [("a", 23)]
         );
         assert_eq!(taken(&folder), Taken::default());
+    }
+
+    #[test]
+    fn who_asks_for_a_pod_waits_for_no_other() {
+        let storage = Storage::default();
+        let slow = storage.slot("slow");
+        let measured = slow.lock().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            storage.keep(&[]);
+            let pod = Pod { uid: "not-there".to_owned(), ..Pod::default() };
+            drop(sender.send(Written::clone(&storage.of(&pod))));
+        });
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)), Ok(Written::default()));
+        drop(measured);
     }
 
     #[test]
