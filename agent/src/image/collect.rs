@@ -27,17 +27,28 @@ pub struct Collector {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// When each was needed last, or seen first: what an agent that begins anew learns anew.
-    since: BTreeMap<String, Instant>,
+    /// What an agent that begins anew learns anew; none before its first look.
+    seen: Option<BTreeMap<String, Seen>>,
     trouble: Trouble,
     /// When the store was checked because an image could not be read.
     checked: Option<Instant>,
 }
 
-/// An image that may go.
+/// When an image was needed last, or seen first.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// None of one that was here before.
+    first: Option<Instant>,
+    last: Instant,
+}
+
+/// An image that nothing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Unused {
     names: Vec<String>,
+    /// How long it is here; none of one that was here before this agent.
+    age: Option<Duration>,
+    /// How long nothing has needed it.
     since: Duration,
 }
 
@@ -47,9 +58,9 @@ fn excess(cluster: &Cluster, all: u64, used: u64) -> u64 {
     if used < share(cluster.image_gc_high) { 0 } else { used.saturating_sub(share(cluster.image_gc_low)) }
 }
 
-/// Those that may go, the longest unused first.
-fn order(mut unused: Vec<Unused>, age: Duration) -> Vec<Unused> {
-    unused.retain(|image| image.since >= age);
+/// Those that may go, the longest unused first. One that has just come is spared: whoever had it fetched may need it next.
+fn order(mut unused: Vec<Unused>, least: Duration) -> Vec<Unused> {
+    unused.retain(|image| image.age.is_none_or(|age| age >= least));
     unused.sort_by_key(|image| std::cmp::Reverse(image.since));
     unused
 }
@@ -70,7 +81,7 @@ async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool
     let needed = needed(context, &containers, &volumes);
     let store = Store::open(Path::new(paths::DATA_STORE)).map_err(|error| error.to_string())?;
     let listed = store.list().map_err(|error| error.to_string())?;
-    let unused = unused(&listed, &needed, &mut known.since);
+    let unused = unused(&listed, &needed, &mut known.seen);
     let cluster = &context.own.cluster;
     let space = files(Path::new(paths::DATA)).unwrap_or_default().bytes;
     let excess = if all { u64::MAX } else { excess(cluster, space[0], space[2]) };
@@ -116,20 +127,24 @@ fn needed(context: &Context, containers: &[Summary], volumes: &[image::Image]) -
 fn unused(
     listed: &[Listed],
     needed: &BTreeSet<String>,
-    since: &mut BTreeMap<String, Instant>,
+    seen: &mut Option<BTreeMap<String, Seen>>,
 ) -> Vec<Unused> {
+    let now = Instant::now();
+    let first = seen.is_some().then_some(now);
+    let seen = seen.get_or_insert_default();
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for image in listed.iter().filter(|image| !image.read_only) {
         names.entry(image.digest.to_string()).or_default().push(image.name.to_string());
     }
-    since.retain(|digest, _| names.contains_key(digest));
+    seen.retain(|digest, _| names.contains_key(digest));
     let mut unused = Vec::new();
     for (digest, names) in names {
-        let last = since.entry(digest.clone()).or_insert_with(Instant::now);
+        let own = seen.entry(digest.clone()).or_insert(Seen { first, last: now });
         if needed.contains(&digest) {
-            *last = Instant::now();
+            own.last = now;
         } else {
-            unused.push(Unused { names, since: last.elapsed() });
+            let age = own.first.map(|first| now.saturating_duration_since(first));
+            unused.push(Unused { names, age, since: now.saturating_duration_since(own.last) });
         }
     }
     unused
@@ -183,15 +198,27 @@ mod tests {
             read_only: digit == 'f',
         };
         let listed = [image("a", '1'), image("a-too", '1'), image("b", '2'), image("root", 'f')];
-        let mut since = BTreeMap::new();
+        let mut seen = None;
         let digest = |image: &Listed| image.digest.to_string();
-        let gone = unused(&listed, &BTreeSet::from([digest(&listed[2])]), &mut since);
+        let needed = BTreeSet::from([digest(&listed[2])]);
+        let least = Duration::from_secs(60);
+        let gone = unused(&listed[..1], &needed, &mut seen);
+        assert_eq!(order(gone, least).len(), 1, "it was here before");
+        seen = Some(BTreeMap::new());
+        let gone = unused(&listed, &needed, &mut seen);
         let names = ["docker.io/library/a:latest", "docker.io/library/a-too:latest"];
         assert_eq!((gone.len(), &gone[0].names[..]), (1, &names.map(str::to_owned)[..]));
-        assert_eq!(order(gone.clone(), Duration::from_secs(60)), []);
+        assert_eq!(order(gone.clone(), least), []);
         let old = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
-        since.insert(digest(&listed[2]), old);
-        let gone = unused(&listed, &BTreeSet::new(), &mut since);
+        let all = seen.as_mut().unwrap();
+        all.insert(digest(&listed[0]), Seen { first: Some(old), last: Instant::now() });
+        all.insert(digest(&listed[2]), Seen { first: Some(old), last: old });
+        let gone = unused(&listed, &BTreeSet::new(), &mut seen);
+        assert_eq!(
+            order(gone.clone(), least).len(),
+            2,
+            "what was needed just now may go once it is old enough"
+        );
         let first = &order(gone, Duration::ZERO)[0].names;
         assert_eq!(first, &["docker.io/library/b:latest"], "the longest unused first");
     }
@@ -227,7 +254,7 @@ mod tests {
         let (needed, idle) = (import(&store, "needed"), import(&store, "idle"));
         let kept = BTreeSet::from([needed.clone()]);
         let make_room = || {
-            let unused = vec![Unused { names: vec!["idle".into()], since: Duration::ZERO }];
+            let unused = vec![Unused { names: vec!["idle".into()], age: None, since: Duration::ZERO }];
             make_room(&store, unused, &kept, u64::MAX).ok().map(|bytes| bytes > 0)
         };
         let names = || store.list().unwrap().len();
