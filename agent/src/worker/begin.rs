@@ -1,6 +1,6 @@
 //! A container from its image to its running program.
 
-use super::hooks::hook_of;
+use super::hooks::{self, hook_of};
 use super::{Wanted, Worker, container, logs};
 use crate::monitor::Error;
 use crate::pod::cgroup;
@@ -356,7 +356,7 @@ impl Worker {
             () = ended(self.wanted.clone()) => return,
         };
         if let Err(reason) = done {
-            events.say(pod, of, false, "FailedPostStartHook", format!("PostStartHook failed: {reason}"));
+            hooks::failed(&self.context, pod, container, "PostStart", &reason);
             let grace = u64::try_from(super::of_spec(pod)).ok();
             let _ = self.context.monitor.ask(&Request::Stop { name: id.to_owned(), grace }).await;
         }

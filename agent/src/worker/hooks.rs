@@ -4,6 +4,7 @@ use super::{Context, Worker, container};
 use crate::attempt::{self, Outcome};
 use crate::pod::observed::{Instance, Sandbox};
 use crate::sandbox;
+use crate::say::say;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,11 +26,25 @@ impl Worker {
         let (context, id, pod) = (self.context.clone(), one.id.clone(), pod.clone());
         Some(tokio::spawn(async move {
             if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
-                let words = format!("PreStopHook failed: {reason}");
-                context.events.say(&pod, Some(&own.name), false, "FailedPreStopHook", words);
+                failed(&context, &pod, &own, "PreStop", &reason);
             }
         }))
     }
+}
+
+/// Tells of a hook (`PreStop`, `PostStart`) that has failed. Why, which may be what its program has printed, is not for all
+/// who read events: the agent's log has the beginning.
+pub(super) fn failed(context: &Context, pod: &Pod, container: &Container, hook: &str, reason: &str) {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    say(format_args!("pod {name}: container {}: {hook} hook failed: {}", container.name, beginning(reason)));
+    let (reason, words) = (format!("Failed{hook}Hook"), format!("{hook}Hook failed"));
+    context.events.say(pod, Some(&container.name), false, &reason, words);
+}
+
+/// Some of the first line.
+fn beginning(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    &line[..line.floor_char_boundary(200)]
 }
 
 /// Runs a lifecycle hook of a container.
@@ -57,5 +72,17 @@ pub(super) async fn hook_of(
     match outcome {
         Outcome::Good | Outcome::Warning(_) => Ok(()),
         Outcome::Bad(reason) | Outcome::Unknown(reason) => Err(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_kept_of_why_a_hook_failed() {
+        assert_eq!(beginning("exit 1: no\nsesame"), "exit 1: no");
+        assert_eq!(beginning(&"ä".repeat(200)).len(), 200);
+        assert_eq!(beginning(""), "");
     }
 }
