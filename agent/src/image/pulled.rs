@@ -30,7 +30,28 @@ struct Record {
 #[derive(Debug)]
 pub struct Pulled {
     path: PathBuf,
-    record: Mutex<Record>,
+    known: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    record: Record,
+    /// How many fetch each name now: what one of them comes to says nothing of what the others do.
+    now: BTreeMap<String, u32>,
+    /// Names that were being fetched when an agent was killed.
+    left: BTreeSet<String>,
+}
+
+impl State {
+    /// One that fetched a name does so no more; says whether its mark may go.
+    fn leave(&mut self, name: &str) -> bool {
+        let now = self.now.get(name).copied().unwrap_or(0).saturating_sub(1);
+        match now {
+            0 => self.now.remove(name),
+            _ => self.now.insert(name.to_owned(), now),
+        };
+        now == 0 && !self.left.contains(name)
+    }
 }
 
 /// The digest of a pod's credentials, none without any.
@@ -43,16 +64,19 @@ impl Pulled {
     /// As it was written to this file; nothing when there is none.
     pub fn open(path: &Path) -> Self {
         let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self { path: path.to_owned(), record: Mutex::new(read.unwrap_or_default()) }
+        let record: Record = read.unwrap_or_default();
+        let left = record.fetching.clone();
+        Self { path: path.to_owned(), known: Mutex::new(State { record, left, ..State::default() }) }
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, State> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A pod with these credentials may have an image that is here.
     pub fn allows(&self, name: &str, digest: &str, credentials: Option<&str>) -> bool {
-        let record = self.record();
+        let known = self.known();
+        let record = &known.record;
         match record.images.get(digest) {
             Some(known) => known.anyone || credentials.is_some_and(|own| known.credentials.contains(own)),
             None => !record.fetching.contains(name),
@@ -64,17 +88,21 @@ impl Pulled {
     /// # Errors
     /// It cannot be written, in words.
     pub fn begin(&self, name: &str) -> Result<(), String> {
-        self.change(|record| {
+        let mut known = self.known();
+        self.change(&mut known, |record| {
             record.fetching.insert(name.to_owned());
-        })
+        })?;
+        *known.now.entry(name.to_owned()).or_default() += 1;
+        Ok(())
     }
 
     /// A registry has not given it.
     pub fn fail(&self, name: &str) {
-        // What stays on record is asked for once more.
-        let _ = self.change(|record| {
-            record.fetching.remove(name);
-        });
+        let mut known = self.known();
+        if known.leave(name) {
+            // What stays on record is asked for once more.
+            let _ = self.change(&mut known, |record| drop(record.fetching.remove(name)));
+        }
     }
 
     /// A registry has given it for these credentials, or without any; what is not `here` any more is forgotten.
@@ -88,7 +116,10 @@ impl Pulled {
         credentials: Option<String>,
         here: &BTreeSet<String>,
     ) -> Result<(), String> {
-        self.change(|record| {
+        let mut state = self.known();
+        state.left.remove(name);
+        let is_last = state.leave(name);
+        let written = self.change(&mut state, |record| {
             record.images.retain(|digest, _| here.contains(digest));
             let known = record.images.entry(digest.to_owned()).or_default();
             match credentials {
@@ -97,19 +128,24 @@ impl Pulled {
                 }
                 None => known.anyone = true,
             }
-            record.fetching.remove(name);
-        })
+            if is_last {
+                record.fetching.remove(name);
+            }
+        });
+        if written.is_err() {
+            state.left.insert(name.to_owned());
+        }
+        written
     }
 
-    fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), String> {
-        let mut record = self.record();
-        let mut next = record.clone();
+    fn change(&self, state: &mut State, change: impl FnOnce(&mut Record)) -> Result<(), String> {
+        let mut next = state.record.clone();
         change(&mut next);
-        if next != *record {
+        if next != state.record {
             let text = serde_json::to_vec(&next).unwrap_or_default();
             sys::file::replace_durably(&self.path, &text, 0o600)
                 .map_err(|error| format!("write {}: {}", self.path.display(), cause(&error)))?;
-            *record = next;
+            state.record = next;
         }
         Ok(())
     }
@@ -141,7 +177,29 @@ mod tests {
             "the registry gives it to whoever asks"
         );
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
-        assert_eq!(again.record().images.len(), 1, "what is gone is forgotten");
+        assert_eq!(again.known().record.images.len(), 1, "what is gone is forgotten");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn who_fails_takes_no_mark_of_another_away() {
+        let path = std::env::temp_dir().join(format!("skerry-pulled-two-{}", std::process::id()));
+        let here = ["a".to_owned()].into();
+        let pulled = Pulled::open(&path);
+        pulled.begin("app").unwrap();
+        pulled.begin("app").unwrap();
+        pulled.fail("app");
+        assert!(!pulled.allows("app", "a", None), "the other may have fetched it just now");
+        // An agent is killed here; the next one knows nothing of who was given what.
+        let next = Pulled::open(&path);
+        assert!(!next.allows("app", "a", None));
+        next.begin("app").unwrap();
+        next.fail("app");
+        assert!(!next.allows("app", "a", None) && !Pulled::open(&path).allows("app", "a", None));
+        next.begin("app").unwrap();
+        next.end("app", "a", Some("secret".to_owned()), &here).unwrap();
+        assert!(next.allows("app", "a", Some("secret")) && !next.allows("app", "a", None));
+        assert!(next.allows("app", "b", None), "no mark is left");
         std::fs::remove_file(&path).unwrap();
     }
 }
