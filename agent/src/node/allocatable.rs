@@ -24,7 +24,7 @@ fn memory(all: u64, reserved: u64) -> u64 {
 }
 
 /// What the cgroup of all pods is given: a file and its text each. What the kernel does not tell is no limit.
-fn limits(own: &Own, tasks: u64) -> [(&'static str, String); 3] {
+fn limits(own: &Own, tasks: u64) -> [(&'static str, String); 4] {
     let text = |most: u64| if most == 0 { "max".to_owned() } else { most.to_string() };
     let (cluster, machine) = (&own.cluster, &own.machine);
     let weight = cgroup::weight(Some(allocatable_cpus(cluster, machine).into()));
@@ -32,6 +32,8 @@ fn limits(own: &Own, tasks: u64) -> [(&'static str, String); 3] {
         ("cpu.weight", weight.to_string()),
         // So that a pod can be ended which has taken all.
         ("pids.max", text(tasks - of_tasks(tasks))),
+        // As a kubelet's NoSwap: memory that a pod has not is nowhere.
+        ("memory.swap.max", "0".to_owned()),
         ("memory.max", text(memory(machine.memory, cluster.reserved_memory.0))),
     ]
 }
@@ -84,7 +86,8 @@ mod tests {
             addresses: Vec::new(),
             machine: Machine { cpus: 1, memory: 512 << 20, ..Machine::default() },
         };
-        let [weight, tasks, most] = limits(&own, 4000);
+        let [weight, tasks, swap, most] = limits(&own, 4000);
+        assert_eq!(swap, ("memory.swap.max", "0".to_owned()));
         assert_eq!(weight, ("cpu.weight", "100".to_owned()));
         assert_eq!(tasks, ("pids.max", "3800".to_owned()));
         assert_eq!(most, ("memory.max", ((512_u64 - 24) << 20).to_string()));
