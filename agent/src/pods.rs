@@ -13,7 +13,7 @@ use crate::objects;
 use crate::pod::next::Ending;
 use crate::pod::status;
 use crate::say::{Trouble, say};
-use crate::static_pods::{disown, is_static, mirrored};
+use crate::static_pods::{disown, is_static, mirrored, one_of_each};
 use crate::volume::place;
 use crate::worker::{self, Context, Wanted};
 use futures::StreamExt;
@@ -39,6 +39,10 @@ struct Pods {
     ended: mpsc::UnboundedSender<String>,
     /// Static pods, as the folder has them now.
     own: Static,
+    /// Those of them that are taken.
+    taken: watch::Sender<Static>,
+    /// Names that more than one of them has.
+    waiting: BTreeSet<String>,
     mirrors: watch::Sender<Known>,
     /// Who was in the list that is being read.
     listed: BTreeSet<String>,
@@ -52,6 +56,7 @@ pub async fn keep(
     mut own: watch::Receiver<Static>,
     mut evicted: mpsc::Receiver<evict::Order>,
     mirrors: watch::Sender<Known>,
+    taken: watch::Sender<Static>,
 ) {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let mut pods = Pods {
@@ -59,6 +64,8 @@ pub async fn keep(
         hands: BTreeMap::new(),
         ended: sender,
         own: Static::default(),
+        taken,
+        waiting: BTreeSet::new(),
         mirrors,
         listed: BTreeSet::new(),
     };
@@ -231,10 +238,23 @@ impl Pods {
         self.take_static();
     }
 
-    /// Static pods are those of the folder, and no others. One that takes another's name waits until that one has
+    /// Static pods are those of the folder, and no others, one of each name. One that takes another's name waits until that one has
     /// ended, as one does that is there again while it ends.
     fn take_static(&mut self) {
-        let Some(own) = self.own.clone() else { return };
+        let Some(all) = self.own.clone() else { return };
+        let (own, waiting) = one_of_each(&all, |uid| self.hands.contains_key(uid));
+        for name in waiting.difference(&self.waiting) {
+            say(format_args!(
+                "static pod {name}: more than one file has it: the others wait until one has gone"
+            ));
+        }
+        self.waiting = waiting;
+        let own = Arc::new(own);
+        self.taken.send_if_modified(|taken| {
+            let changes = taken.as_ref() != Some(&own);
+            *taken = Some(own.clone());
+            changes
+        });
         let gone: Vec<String> = self
             .hands
             .iter()

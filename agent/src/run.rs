@@ -74,6 +74,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let services = watch::Sender::default();
     let (owner, owned) = watch::channel(None);
     let (found, own_pods) = watch::channel(pods::Static::default());
+    let (taken, mirrored) = watch::channel(pods::Static::default());
     let (mirrors, known) = watch::channel(None);
     let (events, waiting) = Events::new();
     let context = Arc::new(Context {
@@ -114,8 +115,8 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             context.table.keep(),
             context.table.look(&sender),
             static_pods::read(&context, &found),
-            static_pods::keep_mirrors(&context, &owned, own_pods.clone(), known),
-            pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors),
+            static_pods::keep_mirrors(&context, &owned, mirrored, known),
+            pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors, taken),
             allocatable::enforce(&own, &context.events),
             evict::keep(&context, &sender, orders.clone()),
             evict::keep_limits(&context, orders),

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{Pod, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -150,6 +150,30 @@ fn pod(path: &str, text: &str, node: &str) -> Result<Pod, String> {
     Ok(pod)
 }
 
+/// One pod of each name, as two of a name have one place at the API server and one purpose here: the one that is here
+/// already, else the first. The others are given by their names, and wait until it has gone.
+pub fn one_of_each(
+    pods: &BTreeMap<String, Arc<Pod>>,
+    is_here: impl Fn(&str) -> bool,
+) -> (BTreeMap<String, Arc<Pod>>, BTreeSet<String>) {
+    let name = |pod: &Pod| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        format!("{}/{}", text(&pod.metadata.namespace), text(&pod.metadata.name))
+    };
+    let (mut taken, mut waiting) = (BTreeMap::new(), BTreeSet::new());
+    let is_here = &is_here;
+    let here = |here: bool| pods.iter().filter(move |(uid, _)| is_here(uid) == here);
+    for (uid, pod) in here(true).chain(here(false)) {
+        let name = name(pod);
+        if taken.contains_key(&name) {
+            waiting.insert(name);
+        } else {
+            taken.insert(name, (uid.clone(), pod.clone()));
+        }
+    }
+    (taken.into_values().collect(), waiting)
+}
+
 /// The hash of the static pod that a pod is the picture of.
 pub fn mirrored(pod: &Pod) -> Option<&String> {
     pod.metadata.annotations.as_ref()?.get(MIRROR)
@@ -270,6 +294,25 @@ mod tests {
         }
         let json = r#"{ "metadata": { "name": "j", "namespace": "k" }, "spec": { "containers": [{ "name": "m" }] } }"#;
         assert_eq!(pod("/m/j", json, "n1").unwrap().metadata.namespace.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn of_two_files_with_one_pod_one_is_taken() {
+        let read = |path: &str| {
+            let pod = pod(path, FILE, "n1").unwrap();
+            (pod.metadata.uid.clone().unwrap(), Arc::new(pod))
+        };
+        let all = BTreeMap::from([read("/m/web.yaml"), read("/m/copy.yaml")]);
+        let (first, last) = (all.keys().next().unwrap(), all.keys().last().unwrap());
+        let of = |here: &str| {
+            let (taken, waiting) = one_of_each(&all, |uid| uid == here);
+            assert_eq!(waiting, ["default/web-n1".to_owned()].into());
+            taken.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(of(last), [last.clone()], "the one that runs");
+        assert_eq!(of("none"), [first.clone()]);
+        let alone = BTreeMap::from([read("/m/web.yaml")]);
+        assert_eq!(one_of_each(&alone, |_| false), (alone.clone(), BTreeSet::new()));
     }
 
     #[test]
