@@ -21,7 +21,7 @@ pub struct Pod {
     /// Where its ports are.
     pub network: Network,
     /// The folder of its logs, `/var/log/pods/NAMESPACE_NAME_UID`: in it `CONTAINER/N.log`, N
-    /// being [`Container::attempt`].
+    /// being [`Container::log`].
     pub logs: PathBuf,
     /// Its cgroup, below [`spec::paths::CGROUP`]; empty while there is none.
     pub cgroup: PathBuf,
@@ -52,8 +52,10 @@ pub struct Container {
     pub name: String,
     /// The monitor's name or ID of its newest instance; none before the first.
     pub instance: Option<String>,
-    /// The number of that instance: 0 for the first.
-    pub attempt: u32,
+    /// The number of its newest instance that has begun, 0 for the first; none before that.
+    pub log: Option<u32>,
+    /// The number of the one whose end is told as the last one.
+    pub previous: Option<u32>,
     /// Its image, as it was asked for.
     pub image: String,
     /// It runs.

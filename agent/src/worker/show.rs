@@ -53,13 +53,17 @@ impl Worker {
                 State::Running { started } | State::Exited { started, .. } => u64::try_from(started).ok(),
                 State::Created => None,
             });
+            let waiting = waits(&name);
+            let (log, previous) =
+                latest.map_or((None, None), |one| logs(one.attempt, &one.state, waiting.is_some()));
             shown::Container {
                 instance: latest.map(|one| one.id.clone()),
-                attempt: latest.map_or(0, |one| one.attempt),
+                log,
+                previous,
                 image: image.unwrap_or_default(),
                 running: latest.is_some_and(Instance::runs),
                 started,
-                waiting: waits(&name),
+                waiting,
                 stdin_once: once == Some(true),
                 cgroup: latest
                     .map(|one| format!("{group}/{}", one.id.get(..12).unwrap_or_default()).into())
@@ -87,6 +91,17 @@ impl Worker {
     }
 }
 
+/// Whose logs are read, by the newest instance of a container: that of the newest that has begun, and that of the one
+/// whose end is its last state, which is the same while the next one waits.
+fn logs(attempt: u32, state: &State, waits: bool) -> (Option<u32>, Option<u32>) {
+    let before = attempt.checked_sub(1);
+    match state {
+        State::Created => (before, before),
+        State::Exited { .. } if waits => (Some(attempt), Some(attempt)),
+        _ => (Some(attempt), before),
+    }
+}
+
 /// Where its ports are. A pod without a sandbox has none; that it names no namespace of its own does not
 /// make them the node's.
 fn network(spec: &PodSpec, sandbox: Option<&Sandbox>) -> shown::Network {
@@ -100,6 +115,16 @@ fn network(spec: &PodSpec, sandbox: Option<&Sandbox>) -> shown::Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_are_those_of_who_has_begun() {
+        let exited = State::Exited { code: 1, out_of_memory: false, started: 1, finished: 2, error: None };
+        assert_eq!(logs(3, &State::Created, true), (Some(2), Some(2)), "the next one cannot begin");
+        assert_eq!(logs(0, &State::Created, true), (None, None));
+        assert_eq!(logs(2, &exited, true), (Some(2), Some(2)), "its end is the last state");
+        assert_eq!(logs(2, &exited, false), (Some(2), Some(1)));
+        assert_eq!(logs(2, &State::Running { started: 1 }, true), (Some(2), Some(1)));
+    }
 
     #[test]
     fn only_a_pod_that_asked_for_the_nodes_network_is_on_it() {

@@ -15,6 +15,7 @@ use super::answer::{Answer, stream, text};
 use super::pods::{Container, Pod};
 use super::route::Target;
 use crate::monitor::Monitor;
+use crate::pod::status;
 use bytes::Bytes;
 use files::Reader;
 use http::StatusCode;
@@ -69,20 +70,24 @@ async fn open(host: &Host, query: &str, target: &Target) -> Result<Log, Refusal>
     Log::open(path, &options, end(host, container, &options)).await
 }
 
-/// The log of the newest instance, or of the one before.
+/// The log of the newest instance that has begun, or of the one before.
 fn path(pod: &Pod, container: &Container, previous: bool) -> Result<PathBuf, Refusal> {
     let (name, of) = (&container.name, &pod.name);
-    let attempt =
-        match previous {
-            true => container.attempt.checked_sub(1).filter(|_| container.instance.is_some()).ok_or_else(
-                || (400, format!("previous terminated container {name:?} in pod {of:?} not found")),
-            )?,
-            false if container.instance.is_none() => {
-                let reason = container.waiting.as_deref().unwrap_or("ContainerCreating");
-                return Err((400, format!("container {name:?} in pod {of:?} is waiting to start: {reason}")));
-            }
-            false => container.attempt,
-        };
+    let attempt = if previous { container.previous } else { container.log };
+    let attempt = attempt.ok_or_else(|| match (previous, container.waiting.as_deref()) {
+        (true, _) => (400, format!("previous terminated container {name:?} in pod {of:?} not found")),
+        (false, None) if pod.object.as_deref().is_some_and(status::is_terminal) => {
+            (400, format!("container {name:?} in pod {of:?} is terminated"))
+        }
+        (false, reason) => {
+            let why = match reason.unwrap_or("ContainerCreating") {
+                "ErrImagePull" => "image can't be pulled",
+                "ImagePullBackOff" => "trying and failing to pull image",
+                other => other,
+            };
+            (400, format!("container {name:?} in pod {of:?} is waiting to start: {why}"))
+        }
+    })?;
     Ok(pod.logs.join(name).join(format!("{attempt}.log")))
 }
 

@@ -16,13 +16,19 @@ async fn fixture() -> (Fixture, Played, PathBuf) {
     let app = Container {
         name: "app".into(),
         instance: Some("web-app".into()),
-        attempt: 1,
+        log: Some(1),
+        previous: Some(0),
         running: true,
         ..Container::default()
     };
     let new =
         Container { name: "new".into(), waiting: Some("ImagePullBackOff".into()), ..Container::default() };
-    let done = Container { name: "done".into(), instance: Some("web-done".into()), ..Container::default() };
+    let done = Container {
+        name: "done".into(),
+        instance: Some("web-done".into()),
+        log: Some(0),
+        ..Container::default()
+    };
     fixture.host.pods.replace(vec![Pod {
         namespace: "ns".into(),
         name: "web".into(),
@@ -49,7 +55,12 @@ async fn the_part_that_is_asked_for_comes() {
         ("app", "?previous=true", 200, "before\n"),
         ("app", "?tailLines=1&timestamps=true", 200, "2026-01-02T03:04:05.000000001Z three\n"),
         ("app", "?limitBytes=0", 422, "limitBytes"),
-        ("new", "", 400, "container \"new\" in pod \"web\" is waiting to start: ImagePullBackOff"),
+        (
+            "new",
+            "",
+            400,
+            "container \"new\" in pod \"web\" is waiting to start: trying and failing to pull image",
+        ),
         ("done", "?previous=true", 400, "previous terminated container \"done\" in pod \"web\" not found"),
         ("done", "?follow=true", 200, ""),
         ("none", "", 404, "container \"none\" not found in pod \"web\""),
