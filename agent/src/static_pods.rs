@@ -6,6 +6,8 @@
 //!                                   └─▶ mirror pod (annotation kubernetes.io/config.mirror = that hash)
 //! ```
 
+mod fault;
+
 use crate::api;
 use crate::manifest;
 use crate::pods::{Known, Static};
@@ -37,6 +39,9 @@ const LONGEST: u64 = 1 << 20;
 
 /// Between two attempts while the API server is away.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// And after many that it has refused.
+const REFUSED: Duration = Duration::from_secs(300);
 
 /// How often the folder is read though nothing tells of a change: a link that is made there is no event, and it may
 /// be that none comes at all.
@@ -126,6 +131,10 @@ impl Found {
 /// The pod of a file.
 fn pod(path: &str, text: &str, node: &str) -> Result<Pod, String> {
     let mut pod: Pod = manifest::read(text)?;
+    pod.metadata.name.as_ref().ok_or("a pod without a name")?;
+    if let Some(reason) = fault::of(&pod) {
+        return Err(reason);
+    }
     let spec =
         pod.spec.as_mut().filter(|spec| !spec.containers.is_empty()).ok_or("a pod without containers")?;
     spec.node_name = Some(node.to_owned());
@@ -202,17 +211,29 @@ pub async fn keep_mirrors(
     mut known: watch::Receiver<Known>,
 ) {
     let mut trouble = Trouble::default();
+    let mut refusals = 0;
     loop {
         let (pods, there) = (found.borrow_and_update().clone(), known.borrow_and_update().clone());
         let owner = owner.borrow().clone();
-        let mut again = false;
+        let mut pause = None;
         if let (Some(owner), Some(pods), Some(there)) = (owner, pods, there) {
+            let mut wrong: Option<kube::Error> = None;
             for step in steps(&pods, &there) {
-                let done = perform(context, &step, &owner).await.map_err(|error| api::words(&error));
-                again |= trouble.of("mirror static pods", done).is_none();
+                // What is tried again soon counts before what is refused.
+                if let Err(error) = perform(context, &step, &owner).await
+                    && wrong.as_ref().is_none_or(is_refusal)
+                {
+                    wrong = Some(error);
+                }
+            }
+            let is_refused = wrong.as_ref().is_some_and(is_refusal);
+            refusals = if is_refused { refusals + 1 } else { 0 };
+            let done = wrong.map_or(Ok(()), |error| Err(api::words(&error)));
+            if trouble.of("mirror static pods", done).is_none() {
+                pause = Some(later(refusals));
             }
         } else {
-            again = true;
+            pause = Some(PAUSE);
         }
         let change = async {
             tokio::select! {
@@ -220,11 +241,25 @@ pub async fn keep_mirrors(
                 one = known.changed() => one.is_ok(),
             }
         };
-        let goes_on = if again { timeout(PAUSE, change).await.unwrap_or(true) } else { change.await };
+        let goes_on = match pause {
+            Some(pause) => timeout(pause, change).await.unwrap_or(true),
+            None => change.await,
+        };
         if !goes_on {
             return;
         }
     }
+}
+
+/// How long after so many refusals in a row a picture is asked for again, unless something changes: an API server that has
+/// just begun may refuse what it takes a moment later.
+fn later(refusals: u32) -> Duration {
+    PAUSE.saturating_mul(1 << refusals.min(8)).min(REFUSED)
+}
+
+/// It will say the same of the same picture.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(own) if matches!(own.code, 400 | 403 | 422))
 }
 
 #[derive(Debug, PartialEq)]
@@ -292,8 +327,15 @@ mod tests {
         for text in ["", "a: [", "metadata: { name: x }", "spec: { containers: [{ name: m }] }"] {
             assert!(pod("/m/x", text, "n1").is_err(), "{text:?}");
         }
+        let asks = FILE.replace("spec:", "spec:\n  serviceAccountName: web");
+        assert_eq!(pod("/m/x", &asks, "n1").unwrap_err(), "static pods may not reference serviceaccounts");
         let json = r#"{ "metadata": { "name": "j", "namespace": "k" }, "spec": { "containers": [{ "name": "m" }] } }"#;
         assert_eq!(pod("/m/j", json, "n1").unwrap().metadata.namespace.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn what_is_refused_is_asked_for_later_each_time() {
+        assert_eq!([0, 1, 2, 9].map(later), [2, 4, 8, 300].map(Duration::from_secs));
     }
 
     #[test]
