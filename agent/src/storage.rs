@@ -10,7 +10,8 @@
 //! seconds, or a hundred times as long as it took: no more than a hundredth of a processor goes there for any pod.
 
 use crate::server::pods::Pod;
-use crate::volume::place;
+use crate::server::stats::snapshot::{Files, files};
+use crate::volume::{make, place};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,6 +44,8 @@ impl AddAssign for Taken {
 pub struct Written {
     /// Its `emptyDir`s on the disk, by name.
     pub volumes: BTreeMap<String, Taken>,
+    /// Its volumes in memory, which are nothing of the disk's.
+    pub in_memory: BTreeMap<String, Files>,
     /// The roots of its containers, by name.
     pub roots: BTreeMap<String, Taken>,
     /// Their logs.
@@ -66,7 +69,9 @@ impl Written {
             own.roots.insert(container.name.clone(), taken(&written.join(key)));
             own.logs.insert(container.name.clone(), taken(&pod.logs.join(&container.name)));
         }
-        own.volumes = parts(&place::pod(&pod.uid).join("volumes").join("kubernetes.io~empty-dir"));
+        let volumes = place::pod(&pod.uid).join("volumes");
+        own.volumes = parts(&volumes.join("kubernetes.io~empty-dir"));
+        own.in_memory = in_memory(&volumes);
         own
     }
 }
@@ -121,6 +126,16 @@ impl Storage {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|uid, _| pods.iter().any(|pod| pod.uid == *uid));
     }
+}
+
+/// Volumes that are a tmpfs each, of any kind.
+fn in_memory(volumes: &Path) -> BTreeMap<String, Files> {
+    let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|one| one.path());
+    let all = folders(volumes).flat_map(|kind| folders(&kind).collect::<Vec<_>>());
+    // Whatever else is mounted may be on a server that does not answer.
+    let here = make::mounts_of(volumes, |kind| kind == "tmpfs");
+    let here = all.filter(|path| here.contains(path));
+    here.filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), files(&path)?))).collect()
 }
 
 /// Folders on the same file system as the one that they are in; what is mounted there is in memory, or not ours.

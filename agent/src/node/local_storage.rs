@@ -76,7 +76,7 @@ mod tests {
             let taken = |bytes| Taken { bytes, inodes: 1 };
             list.iter().map(|(name, bytes)| ((*name).to_owned(), taken(*bytes))).collect()
         };
-        Written { volumes: of(volumes), roots: of(roots), logs: of(logs) }
+        Written { volumes: of(volumes), roots: of(roots), logs: of(logs), ..Written::default() }
     }
 
     #[test]

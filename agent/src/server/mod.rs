@@ -177,7 +177,9 @@ async fn handle(
     request.extensions_mut().insert(known);
     let of = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     match asked {
-        Route::Summary => stats::summary(&host.stats, &host.pods).await,
+        Route::Summary => {
+            stats::summary(&host.stats, &host.pods, request.uri().query().unwrap_or_default()).await
+        }
         Route::ResourceMetrics => stats::resource(&host.stats, &host.pods).await,
         Route::CadvisorMetrics => stats::cadvisor(&host.stats, &host.pods).await,
         Route::ProbeMetrics => stats::probes(&host.stats, &host.pods),

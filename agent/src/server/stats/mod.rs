@@ -123,10 +123,14 @@ fn trouble() -> Answer {
     text(StatusCode::INTERNAL_SERVER_ERROR, "measure: the thread ended")
 }
 
-/// Answers `/stats/summary`.
-pub async fn summary(stats: &Arc<Stats>, pods: &Pods) -> Answer {
-    let Some(all) = snapshot(stats, pods, true).await else { return trouble() };
-    let value = summary::summary(&all, &stats.node, &stats.rates);
+/// Answers `/stats/summary`. Who asks for processors and memory alone has no file of any pod looked at.
+pub async fn summary(stats: &Arc<Stats>, pods: &Pods, query: &str) -> Answer {
+    let lean = query.split('&').any(|one| one == "only_cpu_and_memory=true");
+    let Some(all) = snapshot(stats, pods, !lean).await else { return trouble() };
+    let mut value = summary::summary(&all, &stats.node, &stats.rates);
+    if lean {
+        summary::only_cpu_and_memory(&mut value);
+    }
     with_type(StatusCode::OK, "application/json", value.to_string())
 }
 

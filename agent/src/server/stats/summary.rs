@@ -10,11 +10,39 @@ use serde_json::{Map, Value, json};
 use spec::timestamp::rfc3339_seconds;
 use std::path::Path;
 
-/// The whole answer.
+/// The whole answer, of the pods that use something.
 #[must_use]
 pub fn summary(all: &Snapshot, name: &str, rates: &Rates) -> Value {
-    let pods: Vec<Value> = all.pods.iter().map(|own| pod(own, all.node.files, rates)).collect();
+    let here = all.pods.iter().filter(|own| own.usage.is_some());
+    let pods: Vec<Value> = here.map(|own| pod(own, all.node.files, rates)).collect();
     json!({ "node": node(&all.node, name, rates), "pods": pods })
+}
+
+/// Leaves of an answer what is about processors and memory (`only_cpu_and_memory`).
+pub fn only_cpu_and_memory(answer: &mut Value) {
+    const OTHERS: [&str; 10] = [
+        "ephemeral-storage",
+        "fs",
+        "io",
+        "logs",
+        "network",
+        "process_stats",
+        "rlimit",
+        "rootfs",
+        "runtime",
+        "volume",
+    ];
+    let lean = |value: &mut Value| {
+        let fields = value.as_object_mut();
+        fields.into_iter().for_each(|own| own.retain(|key, _| !OTHERS.contains(&key.as_str())));
+    };
+    let each = |list: &mut Value| list.as_array_mut().into_iter().flatten().for_each(lean);
+    lean(&mut answer["node"]);
+    each(&mut answer["node"]["systemContainers"]);
+    each(&mut answer["pods"]);
+    for pod in answer["pods"].as_array_mut().into_iter().flatten() {
+        each(&mut pod["containers"]);
+    }
 }
 
 fn node(own: &Node, name: &str, rates: &Rates) -> Value {
@@ -98,7 +126,14 @@ fn pod(own: &PodUsage, files: Option<Files>, rates: &Rates) -> Value {
                 value["pvcRef"] = json!({ "name": own.claim, "namespace": namespace });
                 value
             };
-            let volumes = written.volumes.iter().map(volume).chain(own.claimed.iter().map(claimed));
+            let in_memory = |(name, files): (&String, &Files)| {
+                let mut value = file_system(used, *files, files.bytes[2]);
+                value["name"] = name.as_str().into();
+                value
+            };
+            let in_memory = written.in_memory.iter().map(in_memory);
+            let volumes = written.volumes.iter().map(volume).chain(in_memory);
+            let volumes = volumes.chain(own.claimed.iter().map(claimed));
             map.insert("volume".into(), volumes.collect());
             map.insert("ephemeral-storage".into(), taken(used, files, written.all()));
         }

@@ -50,15 +50,19 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
         ..Container::default()
     };
     let pods = Pods::default();
-    pods.replace(vec![Pod {
-        namespace: "ns".into(),
-        name: "web".into(),
-        uid: "u1".into(),
-        cgroup: POD.into(),
-        started: 1_700_000_000,
-        containers: vec![container("app", true, APP), container("old", false, "kubepods/pod1/old")],
-        ..Pod::default()
-    }]);
+    let done = Pod { namespace: "ns".into(), name: "done".into(), uid: "over".into(), ..Pod::default() };
+    pods.replace(vec![
+        Pod {
+            namespace: "ns".into(),
+            name: "web".into(),
+            uid: "u1".into(),
+            cgroup: POD.into(),
+            started: 1_700_000_000,
+            containers: vec![container("app", true, APP), container("old", false, "kubepods/pod1/old")],
+            ..Pod::default()
+        },
+        done,
+    ]);
     (Stats::at("worker-1", root.clone(), root.join("pods")), pods, root)
 }
 
@@ -70,7 +74,7 @@ async fn body(answer: Answer) -> String {
 #[tokio::test]
 async fn a_summary_has_what_is_used_by_whom() {
     let (stats, pods, root) = node("summary");
-    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods).await).await).unwrap();
+    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods, "").await).await).unwrap();
     let own = &summary["node"];
     assert_eq!(
         (&own["nodeName"], &own["cpu"]["usageCoreNanoSeconds"]),
@@ -86,6 +90,7 @@ async fn a_summary_has_what_is_used_by_whom() {
     assert_eq!((part(0), part(1)), ((&"kubelet".into(), Some(1000)), (&"pods".into(), Some(4000))));
     assert_eq!(parts[1]["startTime"], own["startTime"], "nobody is in it himself");
     assert!(parts[0]["startTime"].as_str() > own["startTime"].as_str(), "{own}");
+    assert_eq!(summary["pods"].as_array().unwrap().len(), 1, "what is over uses nothing");
     let pod = &summary["pods"][0];
     assert_eq!(pod["podRef"], serde_json::json!({ "name": "web", "namespace": "ns", "uid": "u1" }));
     assert_eq!(pod["startTime"], "2023-11-14T22:13:20Z");
@@ -100,6 +105,20 @@ async fn a_summary_has_what_is_used_by_whom() {
         (&pod["ephemeral-storage"]["usedBytes"], &pod["volume"]),
         (&0.into(), &Value::Array(Vec::new()))
     );
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_processors_and_memory_has_no_more() {
+    let (stats, pods, root) = node("lean");
+    let answer = super::summary(&stats, &pods, "only_cpu_and_memory=true").await;
+    let summary: Value = serde_json::from_str(&body(answer).await).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let pod = &summary["pods"][0];
+    assert_eq!(keys(pod), ["containers", "cpu", "memory", "podRef", "startTime", "swap"]);
+    assert_eq!(keys(&pod["containers"][0]), ["cpu", "memory", "name", "startTime", "swap"]);
+    let node = ["cpu", "memory", "nodeName", "startTime", "swap", "systemContainers"];
+    assert_eq!(keys(&summary["node"]), node);
     fs::remove_dir_all(root).unwrap();
 }
 
@@ -234,7 +253,7 @@ async fn what_claims_lead_to_is_measured() {
     let labels = r#"namespace="ns",persistentvolumeclaim="web-made""#;
     assert!(text.contains(&format!("kubelet_volume_stats_capacity_bytes{{{labels}}} ")), "{text}");
     well_formed(&text);
-    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods).await).await).unwrap();
+    let summary: Value = serde_json::from_str(&body(super::summary(&stats, &pods, "").await).await).unwrap();
     let volumes = summary["pods"][0]["volume"].as_array().unwrap();
     assert_eq!(volumes.len(), 2, "{volumes:?}");
     assert_eq!(volumes[0]["name"], "data");
