@@ -4,7 +4,8 @@ use super::eviction::Pressures;
 use super::facts::{Left, Machine};
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
-    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSwapStatus, NodeSystemInfo,
+    Taint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -15,6 +16,9 @@ use std::net::IpAddr;
 
 /// The version of Kubernetes whose kubelet this agent behaves as.
 pub const KUBELET: &str = concat!("v1.36.0+skerry-", env!("CARGO_PKG_VERSION"));
+
+/// Most names of an image that are told.
+const NAMES: usize = 5;
 
 /// Port of our own server.
 pub const PORT: i32 = 10250;
@@ -140,7 +144,7 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
         state.addresses.iter().map(|own| address("InternalIP", own.to_string())).collect();
     addresses.push(address("Hostname", state.name.to_owned()));
     let images = state.images.iter().map(|(names, size)| ContainerImage {
-        names: Some(names.clone()),
+        names: Some(names.iter().take(NAMES).cloned().collect()),
         size_bytes: Some((*size).try_into().unwrap_or(i64::MAX)),
     });
     NodeStatus {
@@ -171,6 +175,8 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
             operating_system: "linux".to_owned(),
             os_image: machine.os.clone(),
             system_uuid: machine.system_uuid.clone(),
+            swap: (machine.swap > 0)
+                .then(|| NodeSwapStatus { capacity: Some(machine.swap.try_into().unwrap_or(i64::MAX)) }),
             ..NodeSystemInfo::default()
         }),
         ..NodeStatus::default()
@@ -264,6 +270,26 @@ mod tests {
         let given = second.allocatable.unwrap();
         assert_eq!((given["memory"].0.as_str(), given["cpu"].0.as_str()), ("32768Ki", "2000m"));
         assert_eq!(second.capacity.unwrap()["cpu"].0, "2");
+    }
+
+    #[test]
+    fn swap_and_some_names_of_images_are_told() {
+        let (cluster, machine) = (Cluster::default(), Machine { swap: 1 << 20, ..Machine::default() });
+        let names: Vec<String> = (0..7).map(|number| format!("r/web:{number}")).collect();
+        let state = State {
+            cluster: &cluster,
+            name: "n1",
+            addresses: &[],
+            machine: &machine,
+            left: Left::default(),
+            pressures: Pressures::default(),
+            unready: None,
+            images: &[(names.clone(), 7)],
+            features: &[],
+        };
+        let told = status(&state, &[], &at(1));
+        assert_eq!(told.node_info.unwrap().swap.unwrap().capacity, Some(1 << 20));
+        assert_eq!(told.images.unwrap()[0].names.as_deref(), Some(&names[..5]));
     }
 
     #[test]
