@@ -330,6 +330,9 @@ impl Worker {
             self.reporter.tell(&told, status.clone());
         }
         self.back_off(&pod, &status);
+        if ending.is_none() {
+            self.end_failed(&pod, &containers);
+        }
         self.act(action, &wanted, &pod, sandbox, &containers).await
     }
 

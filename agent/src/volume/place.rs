@@ -9,6 +9,7 @@
 //! ├── etc-hosts, resolv.conf, hostname      mounted into its containers
 //! ├── users                                 the first of its own users
 //! ├── containers/NAME/ATTEMPT               what a container says when it ends
+//! ├── containers/NAME/ATTEMPT.failed        its postStart hook has failed
 //! ├── volumes/kubernetes.io~KIND/NAME/      volumes
 //! ├── local-volumes/NAME                    a link to a `local` volume that a claim leads to
 //! ├── image-volumes/NAME/                   what is known of a volume that is an image
@@ -68,6 +69,11 @@ pub fn subpath(uid: &str, volume: &str, container: &str, number: usize) -> PathB
 /// The file in which a container says why it ends.
 pub fn termination(uid: &str, container: &str, attempt: u32) -> PathBuf {
     pod(uid).join("containers").join(container).join(attempt.to_string())
+}
+
+/// The file that says that an instance's postStart hook has failed.
+pub fn failed(uid: &str, container: &str, attempt: u32) -> PathBuf {
+    termination(uid, container, attempt).with_added_extension("failed")
 }
 
 /// The link to a container's log among those of all; `id` is the monitor's.

@@ -357,8 +357,7 @@ impl Worker {
         };
         if let Err(reason) = done {
             hooks::failed(&self.context, pod, container, "PostStart", &reason);
-            let grace = u64::try_from(super::of_spec(pod)).ok();
-            let _ = self.context.monitor.ask(&Request::Stop { name: id.to_owned(), grace }).await;
+            self.note_failed(container);
         }
     }
 

@@ -99,6 +99,8 @@ impl Worker {
         let will = if anew { ", will be restarted" } else { "" };
         if let Some(probe) = failed {
             format!("Container {name} failed {probe} probe{will}")
+        } else if !anew && self.until.is_none() && self.has_failed(pod, one) {
+            "FailedPostStartHook".to_owned()
         } else if anew && image.is_some_and(|image| image != one.image) {
             format!("Container {name} definition changed{will}")
         } else if anew {

@@ -1,10 +1,11 @@
 //! Lifecycle hooks of containers ("Container Lifecycle Hooks").
 
-use super::{Context, Worker, container};
+use super::{Context, Worker, container, end};
 use crate::attempt::{self, Outcome};
-use crate::pod::observed::{Instance, Sandbox};
+use crate::pod::observed::{Containers, Instance, Sandbox};
 use crate::sandbox;
 use crate::say::say;
+use crate::volume::place;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,6 +30,39 @@ impl Worker {
                 failed(&context, &pod, &own, "PreStop", &reason);
             }
         }))
+    }
+}
+
+impl Worker {
+    /// The postStart hook of the newest instance of a container has failed: it ends, whoever looks after it by then.
+    pub(super) fn note_failed(&self, container: &Container) {
+        let containers = self.table.borrow().get(&self.uid).cloned().unwrap_or_default();
+        let Some(one) = containers.latest(&container.name) else { return };
+        let path = place::failed(&self.uid, &one.container, one.attempt);
+        let write = || -> std::io::Result<()> {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(&path, "")
+        };
+        if let Err(error) = write() {
+            say(format_args!("write {}: {}", path.display(), sys::cause::cause(&error)));
+        }
+    }
+
+    /// The postStart hook of an instance has failed.
+    pub(super) fn has_failed(&self, pod: &Pod, one: &Instance) -> bool {
+        let own = container(pod, &one.container).and_then(|(_, own)| own.lifecycle);
+        let has_hook = own.is_some_and(|own| own.post_start.is_some());
+        has_hook && place::failed(&self.uid, &one.container, one.attempt).exists()
+    }
+
+    /// Ends containers whose postStart hook has failed, as one is that somebody stops: with its preStop hook.
+    pub(super) fn end_failed(&mut self, pod: &Pod, containers: &Containers) {
+        let failed = containers.all().filter(|one| one.runs() && self.has_failed(pod, one));
+        let ids: Vec<String> = failed.map(|one| one.id.clone()).collect();
+        if !ids.is_empty() {
+            let grace = super::of_spec(pod);
+            self.stop(pod, containers, &end::Order { ids, grace, anew: false, later: Vec::new() });
+        }
     }
 }
 
