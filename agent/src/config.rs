@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use spec::node::{Cluster, Layer, Name, load_part};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What the agent needs of `node.toml`.
@@ -12,6 +13,23 @@ pub struct Node {
     pub hostname: Option<Name>,
     /// The cluster.
     pub cluster: Cluster,
+    /// How registries are reached, by their hosts.
+    pub registries: BTreeMap<String, Registry>,
+}
+
+/// What the agent needs of `[registries."HOST"]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Registry {
+    /// Who is asked for its images first.
+    pub mirrors: Vec<String>,
+}
+
+impl Node {
+    /// Mirrors of registries, by their hosts.
+    pub fn mirrors(&self) -> BTreeMap<String, Vec<String>> {
+        self.registries.iter().map(|(host, own)| (host.clone(), own.mirrors.clone())).collect()
+    }
 }
 
 /// Reads and merges the layers of a folder, lowest first by name.

@@ -77,14 +77,16 @@ pub struct Images {
     stores: Stores,
     pulled: Pulled,
     room: Semaphore,
+    /// Mirrors of registries, by their hosts: what fits one of them counts, too.
+    mirrors: BTreeMap<String, Vec<String>>,
 }
 
 impl Images {
     /// The data disk's store, then the one in the root.
-    pub fn open() -> Self {
+    pub fn open(mirrors: BTreeMap<String, Vec<String>>) -> Self {
         let store = |path| Store::open_read_only(Path::new(path));
         let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
-        Self { stores, pulled: Pulled::open(Path::new(PULLED)), room: Semaphore::new(AT_ONCE) }
+        Self { stores, pulled: Pulled::open(Path::new(PULLED)), room: Semaphore::new(AT_ONCE), mirrors }
     }
 
     /// An image that is there.
@@ -152,13 +154,14 @@ impl Images {
         docker: Option<&Path>,
         begun: impl Fn(),
     ) -> Result<Found, Failure> {
-        if let Err(error) = name.parse::<Reference>() {
+        let image = name.parse::<Reference>().map_err(|error| {
             let message = format!(
                 "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {error}"
             );
-            return Err(Failure { reason: "InvalidImageName", message });
-        }
-        let credentials = pulled::credentials(docker);
+            Failure { reason: "InvalidImageName", message }
+        })?;
+        let mirrors = self.mirrors.get(&image.registry).map_or(&[][..], Vec::as_slice);
+        let credentials = pulled::credentials(docker, &image, mirrors);
         let here = self.find(name).filter(|_| policy != Policy::Always);
         let allowed = |found: &Found| self.pulled.allows(name, &found.digest, credentials.as_deref());
         match here {

@@ -50,6 +50,7 @@ const FEATURES: [&str; 3] = [
 /// What the agent cannot do without; and that the node has another address by now, which all that it says of itself
 /// follows from. Who starts it again has it begin with that one.
 pub async fn run(node: config::Node) -> Result<(), String> {
+    let registry_mirrors = node.mirrors();
     let cluster = node.cluster;
     let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
     let identity = Identity::open(Path::new(spec::paths::AGENT))?;
@@ -82,7 +83,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         own: own.clone(),
         table: Table::new(monitor.clone()),
         monitor,
-        images: Images::open(),
+        images: Images::open(registry_mirrors),
         collector: Collector::default(),
         standing: standing.clone(),
         sources: Sources::default(),

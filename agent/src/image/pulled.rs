@@ -3,10 +3,12 @@
 //! here before them, by `node.toml` or by a person.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use store::Digest;
+use store::registry::{fits, host_of};
+use store::{Digest, Reference};
 use sys::cause::cause;
 
 /// What is known of those whom a registry gave an image.
@@ -54,9 +56,35 @@ impl State {
     }
 }
 
-/// The digest of a pod's credentials, none without any.
-pub fn credentials(docker: Option<&Path>) -> Option<String> {
+/// The digest of those of a pod's credentials that its image's registry, or one of its mirrors, is told; none without any.
+/// `docker` is the folder of a `config.json`.
+pub fn credentials(docker: Option<&Path>, image: &Reference, mirrors: &[String]) -> Option<String> {
     let text = std::fs::read(docker?.join("config.json")).unwrap_or_default();
+    match serde_json::from_slice(&text) {
+        Ok(config) => fitting(&config, image, mirrors),
+        // Nobody knows what it was.
+        Err(_) => Some(Digest::sha256(&text).to_string()),
+    }
+}
+
+fn fitting(config: &Value, image: &Reference, mirrors: &[String]) -> Option<String> {
+    let hosts = || mirrors.iter().map(|mirror| host_of(mirror)).chain([image.registry.as_str()]);
+    let auths = config["auths"].as_object();
+    let own = auths.into_iter().flatten();
+    let own = own.filter(|(key, _)| hosts().any(|host| fits(key, host, &image.repository)));
+    // Whose keys they are says nothing: they are the same credentials.
+    let entries: Vec<&Value> = own
+        .flat_map(|(_, entries)| match entries {
+            Value::Array(entries) => entries.iter().collect(),
+            one => vec![one],
+        })
+        .filter(|entry| entry.as_object().is_none_or(|fields| !fields.is_empty()))
+        .collect();
+    if entries.is_empty() {
+        return None;
+    }
+    // All together: which of them the registry has taken is not known.
+    let text = serde_json::to_vec(&entries).unwrap_or_default();
     Some(Digest::sha256(&text).to_string())
 }
 
@@ -154,6 +182,7 @@ impl Pulled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_a_secret_has_fetched_is_for_those_who_have_it() {
@@ -179,6 +208,24 @@ mod tests {
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
         assert_eq!(again.known().record.images.len(), 1, "what is gone is forgotten");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn only_what_a_registry_is_told_counts() {
+        let of = |auths: Value, name: &str, mirrors: &[&str]| {
+            let mirrors: Vec<String> = mirrors.iter().map(|&one| one.to_owned()).collect();
+            fitting(&json!({ "auths": auths }), &name.parse().unwrap(), &mirrors)
+        };
+        let entry = json!({ "username": "u", "password": "p" });
+        let corp = json!({ "reg.corp": [entry], "other.corp": [{ "auth": "eA==" }] });
+        assert_eq!(of(corp.clone(), "busybox", &[]), None, "it is not for this registry");
+        let own = of(corp.clone(), "reg.corp/app", &[]);
+        assert!(own.is_some());
+        let rotated = json!({ "https://reg.corp": [entry], "other.corp": [{ "auth": "eQ==" }] });
+        assert_eq!(of(rotated, "reg.corp/app", &[]), own, "what is another's may change");
+        assert_ne!(of(json!({ "reg.corp": [entry, { "auth": "eA==" }] }), "reg.corp/app", &[]), own);
+        assert_eq!(of(corp, "busybox", &["https://reg.corp/v2"]), own, "a mirror is told");
+        assert_eq!(of(json!({ "reg.corp": [{}] }), "reg.corp/app", &[]), None);
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn parts(key: &str) -> (&str, &str) {
 
 /// True when a key is for this repository of the host: the same port, as many names between dots, each of which fits,
 /// and the repository's beginning.
-fn fits(key: &str, host: &str, repository: &str) -> bool {
+pub fn fits(key: &str, host: &str, repository: &str) -> bool {
     let (pattern, path) = parts(key);
     let split = |host| -> (Vec<&str>, Option<&str>) {
         let (name, port) = split_port(host);

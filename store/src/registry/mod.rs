@@ -41,7 +41,7 @@ pub(crate) mod fake;
 
 pub(crate) use blob::Download;
 pub(crate) use client::{Body, Client, Request};
-pub use credentials::{Credentials, host_of};
+pub use credentials::{Credentials, fits, host_of};
 pub(crate) use failure::Failure;
 pub(crate) use fetch::Origins;
 pub use login::{forget, remember};
