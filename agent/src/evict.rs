@@ -13,6 +13,7 @@ use crate::sandbox;
 use crate::say::say;
 use crate::server::pods as shown;
 use crate::server::stats::cgroup::Usage;
+use crate::server::stats::counts::Count;
 use crate::static_pods::is_static;
 use crate::storage::Storage;
 use crate::worker::Context;
@@ -144,6 +145,10 @@ async fn evict(context: &Context, orders: &mpsc::Sender<Order>, going: &Mutex<Go
         going.told.insert(gone.uid.clone(), hard);
         going.last = Some((gone.uid.clone(), Instant::now()));
     }
+    let resource = short.threshold.resource;
+    context.stats.counts.add(Count::Eviction(resource.signal()));
+    let words = format!("Attempting to reclaim {}", resource.name());
+    context.events.say_of_node(&context.own.name, false, "EvictionThresholdMet", words);
     let message = eviction::words(short, &gone);
     tell(context, &pod, &message);
     let _ = orders.send((gone.uid, evicted(message, grace(short, &pod), true))).await;

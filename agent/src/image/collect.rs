@@ -71,6 +71,9 @@ impl Collector {
     pub async fn collect(&self, context: &Context, all: bool) -> bool {
         let mut known = self.known.lock().await;
         let collected = collect(context, &mut known, all).await;
+        if let Err(reason) = &collected {
+            context.events.say_of_node(&context.own.name, false, "ImageGCFailed", reason.clone());
+        }
         known.trouble.of("remove images that nothing needs", collected).unwrap_or(false)
     }
 }

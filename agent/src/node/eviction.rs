@@ -50,6 +50,16 @@ impl Resource {
         }
     }
 
+    /// As metrics name it.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Self::Memory => "memory.available",
+            Self::Disk => "nodefs.available",
+            Self::Inodes => "nodefs.inodesFree",
+            Self::Pids => "pid.available",
+        }
+    }
+
     fn amount(self, number: u64) -> String {
         match self {
             Self::Memory | Self::Disk => format!("{}Ki", number / 1024),

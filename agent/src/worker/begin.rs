@@ -5,9 +5,10 @@ use super::{Wanted, Worker, container, logs};
 use crate::monitor::Error;
 use crate::pod::cgroup;
 use crate::pod::container::{self as words, Parts};
-use crate::pod::next::Kind;
+use crate::pod::next::{self, Kind};
 use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
+use crate::server::stats::counts::Count;
 use crate::volume::make::Made;
 use crate::volume::{self, mounts, place};
 use k8s_openapi::api::core::v1::{Container, ContainerUser, ImageVolumeSource, LinuxContainerUser, Pod};
@@ -344,6 +345,7 @@ impl Worker {
         match self.context.monitor.run(id).await {
             Ok(true) => {
                 events.say(pod, of, true, "Started", format!("Container started: {}", container.name));
+                self.context.stats.counts.add(Count::Started(kind_of(pod, &container.name)));
             }
             Ok(false) => return,
             Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
@@ -385,6 +387,15 @@ impl Worker {
                 self.messages.insert(one.id.clone(), read.await.unwrap_or_default());
             }
         }
+    }
+}
+
+/// A kubelet's name of the list that a container stands in.
+fn kind_of(pod: &Pod, name: &str) -> &'static str {
+    match pod.spec.as_ref().and_then(|spec| next::find(spec, name)) {
+        Some((Kind::Main, _)) => "container",
+        Some(_) => "init_container",
+        None => "ephemeral_container",
     }
 }
 

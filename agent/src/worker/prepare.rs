@@ -7,6 +7,7 @@ use crate::pod::affinity::Marks;
 use crate::pod::env::{Files, Sources};
 use crate::pod::names;
 use crate::sandbox;
+use crate::server::stats::counts::Count;
 use crate::static_pods::is_static;
 use crate::volume::make::{self, Given, Made};
 use crate::volume::nfs;
@@ -55,6 +56,7 @@ impl Worker {
         };
         match made {
             Ok(_) => {
+                self.context.stats.counts.add(Count::Pod);
                 self.waiting.remove("");
                 if self.has_run() {
                     let words = "Pod sandbox changed, it will be killed and re-created.";

@@ -6,6 +6,7 @@ use crate::pod::next::Health;
 use crate::pod::resize::told::CONDITIONS;
 use crate::pod::status::SCHEME;
 use crate::say::Trouble;
+use crate::server::stats::Stats;
 use crate::static_pods::is_static;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Patch, PatchParams};
@@ -21,6 +22,7 @@ pub(super) struct Reporter {
     task: JoinHandle<()>,
     picture: String,
     again: Arc<Notify>,
+    stats: Arc<Stats>,
 }
 
 impl Reporter {
@@ -37,7 +39,7 @@ impl Reporter {
         };
         let again = Arc::new(Notify::new());
         let task = tokio::spawn(keep(context.api.clone(), whose, receiver, done, again.clone()));
-        Self { latest, sent, task, picture: String::new(), again }
+        Self { latest, sent, task, picture: String::new(), again, stats: context.stats.clone() }
     }
 
     /// A static pod with what was told of it last, which the API server says of others: it has but a picture of this one.
@@ -66,6 +68,7 @@ impl Reporter {
             }
             let changes = latest.as_ref() != Some(&next);
             if changes {
+                self.stats.counts.add_ends(latest.as_ref().or(pod.status.as_ref()), &next);
                 *latest = Some(next);
             }
             changes

@@ -13,6 +13,7 @@
 mod cadvisor;
 pub mod cgroup;
 mod checks;
+pub mod counts;
 mod exposition;
 mod network;
 mod own;
@@ -32,6 +33,7 @@ use super::pods::Pods;
 use crate::storage::Storage;
 use crate::volume::place;
 use checks::Checks;
+use counts::Counts;
 use exposition::TYPE;
 use http::StatusCode;
 use rates::Rates;
@@ -50,6 +52,8 @@ pub struct Stats {
     checks: Checks,
     /// What probes have said.
     pub probes: Probes,
+    /// What the agent has done.
+    pub counts: Counts,
     /// What pods have written.
     pub storage: Storage,
     volumes: Volumes,
@@ -78,6 +82,7 @@ impl Stats {
             rates: Rates::default(),
             checks: Checks::default(),
             probes: Probes::default(),
+            counts: Counts::default(),
             storage: Storage::default(),
             volumes: Volumes::new(pods),
             configuration: configuration.into(),
@@ -154,7 +159,9 @@ pub fn probes(stats: &Stats, pods: &Pods) -> Answer {
 /// Answers `/metrics`.
 pub async fn metrics(stats: &Arc<Stats>, pods: &Pods) -> Answer {
     let (all, stats) = (pods.all(), stats.clone());
-    let make = move || own::metrics(&stats.node, &all) + &volumes::text(&all, &stats.volumes.of(&all));
+    let make = move || {
+        own::metrics(&stats.node, &all) + &stats.counts.text() + &volumes::text(&all, &stats.volumes.of(&all))
+    };
     let Ok(made) = tokio::task::spawn_blocking(make).await else { return trouble() };
     with_type(StatusCode::OK, TYPE, made)
 }

@@ -1,7 +1,8 @@
 //! `/metrics` and `/metrics/probes`: the agent itself, and what probes have said.
 
 use super::exposition::{Family, Kind::Counter, Kind::Gauge};
-use crate::server::pods::Pod;
+use crate::node::object::KUBELET;
+use crate::server::pods::{Container, Pod};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
@@ -96,6 +97,16 @@ fn per_second() -> f64 {
     sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64)
 }
 
+/// Where the newest instance of a container is; none before the first.
+fn state_of(own: &Container) -> Option<&'static str> {
+    own.instance.as_ref()?;
+    Some(match (own.running, own.started) {
+        (true, _) => "running",
+        (false, Some(_)) => "exited",
+        (false, None) => "created",
+    })
+}
+
 /// `/metrics` in text.
 #[must_use]
 pub fn metrics(node: &str, pods: &[Pod]) -> String {
@@ -107,14 +118,19 @@ pub fn metrics(node: &str, pods: &[Pod]) -> String {
     of_pods.add(&[], pods.iter().filter(running).count() as f64, 0);
     let help = "[BETA] Number of containers currently running";
     let mut containers = Family::new("kubelet_running_containers", Gauge, help);
-    for (state, runs) in [("created", None), ("exited", Some(false)), ("running", Some(true))] {
-        let is = |own: &&crate::server::pods::Container| match (runs, &own.instance) {
-            (None, instance) => instance.is_none(),
-            (Some(runs), instance) => instance.is_some() && own.running == runs,
-        };
-        let count = pods.iter().flat_map(|pod| &pod.containers).filter(is).count();
+    for state in ["created", "exited", "running"] {
+        let all = pods.iter().flat_map(|pod| &pod.containers);
+        let count = all.filter(|own| state_of(own) == Some(state)).count();
         containers.add(&[("container_state", state)], count as f64, 0);
     }
+    let help = "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git \
+        tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
+    let mut build = Family::new("kubernetes_build_info", Gauge, help);
+    build.add(
+        &[("git_version", KUBELET), ("major", "1"), ("minor", "36"), ("platform", "linux/amd64")],
+        1.0,
+        0,
+    );
     let help = "Total user and system CPU time spent in seconds.";
     let mut cpu = Family::new("process_cpu_seconds_total", Counter, help);
     cpu.add(&[], (stat(13).unwrap_or(0.0) + stat(14).unwrap_or(0.0)) / per_second(), 0);
@@ -123,6 +139,6 @@ pub fn metrics(node: &str, pods: &[Pod]) -> String {
     memory.add(&[], stat(23).unwrap_or(0.0) * page, 0);
     let mut open = Family::new("process_open_fds", Gauge, "Number of open file descriptors.");
     open.add(&[], fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as f64, 0);
-    let all = [name, of_pods, containers, cpu, memory, open].map(Family::text).concat();
+    let all = [name, of_pods, containers, build, cpu, memory, open].map(Family::text).concat();
     all + &started()
 }
