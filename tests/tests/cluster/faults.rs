@@ -103,7 +103,14 @@ fn what_others_say_of_a_pod_is_put_right() -> Result {
     cluster.run_until(&is_ready("-n maligned pod/box"))?;
     let words = r#"{"status":{"conditions":[{"type":"Ready","status":"False"}]}}"#;
     cluster.kubectl(&format!("-n maligned patch pod box --subresource=status -p '{words}'"))?;
-    cluster.run_until(&is_ready("-n maligned pod/box")).map(drop)
+    cluster.run_until(&is_ready("-n maligned pod/box"))?;
+    // And of the node itself; a Lease that is renewed would not do it.
+    let words = r#"{"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}"#;
+    cluster.kubectl(&format!("patch node maligned --subresource=status -p '{words}'"))?;
+    cluster.kubectl("label node maligned kubernetes.io/os=plan9 --overwrite")?;
+    cluster.run_until(&is_ready("node/maligned"))?;
+    let label = "kubectl get node maligned -o jsonpath='{.metadata.labels.kubernetes\\.io/os}'";
+    cluster.run_until(&format!("{label} | grep -x linux")).map(drop)
 }
 
 /// One of two requests that `of` is about fails like that, by a coin that falls the same each time.

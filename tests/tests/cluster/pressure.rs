@@ -52,6 +52,12 @@ fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
          {.spec.taints[*].key}' | grep 'True .*memory-pressure'",
     )?;
     assert_eq!(cluster.run(&of("modest", ".status.phase"))?, "Running");
+    // What it took is free again, so nobody else has to go.
+    node.run_until(
+        "! grep kubernetes.io~empty-dir /proc/mounts && ! ls -d /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir",
+    )?;
+    assert_eq!(node.run("cat /sys/fs/cgroup/kubepods/memory.swap.max")?, "0\n");
+    node.run("grep -vx max /sys/fs/cgroup/kubepods/memory.max")?;
     // The condition stands: who asks for nothing is refused.
     let place = r#"{"spec":{"nodeName":"short"}}"#;
     cluster.kubectl(&format!(
@@ -61,5 +67,6 @@ fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
         "{} | grep -x 'Failed The node had condition: \\[MemoryPressure\\].'",
         of("late", ".status.phase} {.status.message")
     ))?;
+    assert_eq!(cluster.run(&of("modest", ".status.phase"))?, "Running");
     node.power_off()
 }
