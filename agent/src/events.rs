@@ -30,6 +30,8 @@ struct Said {
     normal: bool,
     reason: String,
     message: String,
+    /// What it says for programs.
+    notes: BTreeMap<String, String>,
 }
 
 /// Where events are told.
@@ -54,17 +56,13 @@ impl Events {
         reason: &str,
         message: impl Into<String>,
     ) {
-        let about = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: pod.metadata.name.clone(),
-            namespace: pod.metadata.namespace.clone(),
-            uid: pod.metadata.uid.clone(),
-            field_path: container.map(|name| field_path(pod, name)),
-            resource_version: pod.metadata.resource_version.clone(),
-        };
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-        self.send(about, namespace, normal, reason, message.into());
+        let about = about(pod, container);
+        self.send(about, namespace(pod), normal, reason, message.into(), BTreeMap::new());
+    }
+
+    /// Warns of a pod, with annotations of the event.
+    pub fn warn_with(&self, pod: &Pod, reason: &str, message: &str, notes: BTreeMap<String, String>) {
+        self.send(about(pod, None), namespace(pod), false, reason, message.to_owned(), notes);
     }
 
     /// Tells of the node of this name, whose UID is its name to events, as kubelets have it.
@@ -75,13 +73,37 @@ impl Events {
             uid: Some(node.to_owned()),
             ..ObjectReference::default()
         };
-        self.send(about, "default".to_owned(), normal, reason, message.into());
+        self.send(about, "default".to_owned(), normal, reason, message.into(), BTreeMap::new());
     }
 
-    fn send(&self, about: ObjectReference, namespace: String, normal: bool, reason: &str, message: String) {
-        let said = Said { about, namespace, normal, reason: reason.to_owned(), message };
+    fn send(
+        &self,
+        about: ObjectReference,
+        namespace: String,
+        normal: bool,
+        reason: &str,
+        message: String,
+        notes: BTreeMap<String, String>,
+    ) {
+        let said = Said { about, namespace, normal, reason: reason.to_owned(), message, notes };
         let _ = self.sender.try_send(said);
     }
+}
+
+fn about(pod: &Pod, container: Option<&str>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: pod.metadata.name.clone(),
+        namespace: pod.metadata.namespace.clone(),
+        uid: pod.metadata.uid.clone(),
+        field_path: container.map(|name| field_path(pod, name)),
+        resource_version: pod.metadata.resource_version.clone(),
+    }
+}
+
+fn namespace(pod: &Pod) -> String {
+    pod.metadata.namespace.clone().unwrap_or_default()
 }
 
 /// Where a container stands in its pod.
@@ -154,6 +176,7 @@ async fn create(api: &Api, node: &str, said: &Said) -> Result<Known, kube::Error
         metadata: ObjectMeta {
             name: Some(name.clone()),
             namespace: Some(said.namespace.clone()),
+            annotations: (!said.notes.is_empty()).then(|| said.notes.clone()),
             ..ObjectMeta::default()
         },
         involved_object: said.about.clone(),

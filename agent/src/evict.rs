@@ -3,11 +3,12 @@
 //! [`crate::node::local_storage`]; where the kernel tells of memory
 //! pressure (PSI) it is looked at once more then.
 
-use crate::node::eviction::{self, Candidate, Judge, Pressures, Resource, Short};
+use crate::node::eviction::{self, Candidate, Judge, Offender, Pressures, Resource, Short};
 use crate::node::facts;
 use crate::node::local_storage;
 use crate::node::report::Standing;
-use crate::pod::next::Ending;
+use crate::pod::container::bytes;
+use crate::pod::next::{self, Ending};
 use crate::pod::{qos, status};
 use crate::sandbox;
 use crate::say::say;
@@ -17,7 +18,7 @@ use crate::server::stats::counts::Count;
 use crate::static_pods::is_static;
 use crate::storage::Storage;
 use crate::worker::Context;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +136,8 @@ async fn evict(context: &Context, orders: &mpsc::Sender<Order>, going: &Mutex<Go
     };
     let hard = short.threshold.soft.is_none();
     let may_tell = |uid: &str| may_tell(&known, uid, hard);
-    let Some((gone, pod)) = choose(context, short.threshold.resource, may_tell).await else { return };
+    let chosen = choose(context, short.threshold.resource, may_tell).await;
+    let Some((gone, pod, offenders)) = chosen else { return };
     {
         let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have taken long to choose for the disk; another one went for memory meanwhile.
@@ -149,15 +151,15 @@ async fn evict(context: &Context, orders: &mpsc::Sender<Order>, going: &Mutex<Go
     context.stats.counts.add(Count::Eviction(resource.signal()));
     let words = format!("Attempting to reclaim {}", resource.name());
     context.events.say_of_node(&context.own.name, false, "EvictionThresholdMet", words);
-    let message = eviction::words(short, &gone);
-    tell(context, &pod, &message);
+    let message = eviction::words(short, &gone, &offenders);
+    tell(context, &pod, &message, eviction::notes(short, &offenders));
     let _ = orders.send((gone.uid, evicted(message, grace(short, &pod), true))).await;
 }
 
-fn tell(context: &Context, pod: &Pod, message: &str) {
+fn tell(context: &Context, pod: &Pod, message: &str, notes: BTreeMap<String, String>) {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     say(format_args!("pod {name} is evicted: {}", message.trim_end()));
-    context.events.say(pod, None, false, "Evicted", message);
+    context.events.warn_with(pod, "Evicted", message, notes);
 }
 
 fn evicted(message: String, grace: i64, disrupted: bool) -> Ending {
@@ -182,7 +184,7 @@ pub async fn keep_limits(context: &Context, orders: mpsc::Sender<Order>) {
             limited.iter().filter_map(|pod| excess(pod, &stats.storage)).collect::<Vec<_>>()
         });
         for (uid, pod, message) in measured.await.unwrap_or_default() {
-            tell(context, &pod, &message);
+            tell(context, &pod, &message, BTreeMap::new());
             let _ = orders.send((uid.clone(), evicted(message, 1, false))).await;
             gone.insert(uid);
         }
@@ -221,12 +223,11 @@ fn is_there(context: &Context, uid: &str) -> bool {
     all.iter().any(|pod| pod.uid == uid && has_more(pod)) || sandbox::has_volumes(uid)
 }
 
+/// A pod that may go, and those of its containers that use more than they asked for.
+type Chosen = (Candidate, Pod, Vec<Offender>);
+
 /// The pod that goes, if one may.
-async fn choose(
-    context: &Context,
-    resource: Resource,
-    may_tell: impl Fn(&str) -> bool,
-) -> Option<(Candidate, Pod)> {
+async fn choose(context: &Context, resource: Resource, may_tell: impl Fn(&str) -> bool) -> Option<Chosen> {
     let (all, stats) = (context.board.all(), context.stats.clone());
     let measured = tokio::task::spawn_blocking(move || {
         let begun = |pod: &&shown::Pod| pod.containers.iter().any(|container| container.instance.is_some());
@@ -236,13 +237,14 @@ async fn choose(
             .collect::<Vec<_>>()
     });
     let mut measured = measured.await.unwrap_or_default();
-    measured.retain(|(candidate, _)| may_tell(&candidate.uid));
-    let first = eviction::first(resource, measured.iter().map(|(candidate, _)| candidate.clone()).collect())?;
-    measured.into_iter().find(|(candidate, _)| *candidate == first)
+    measured.retain(|(candidate, ..)| may_tell(&candidate.uid));
+    let first =
+        eviction::first(resource, measured.iter().map(|(candidate, ..)| candidate.clone()).collect())?;
+    measured.into_iter().find(|(candidate, ..)| *candidate == first)
 }
 
 /// A pod that runs and that nobody ends yet.
-fn candidate(shown: &shown::Pod, resource: Resource, storage: &Storage) -> Option<(Candidate, Pod)> {
+fn candidate(shown: &shown::Pod, resource: Resource, storage: &Storage) -> Option<Chosen> {
     let pod = shown.object.as_deref()?;
     let spec = pod.spec.as_ref()?;
     if !may_go(pod) {
@@ -265,7 +267,33 @@ fn candidate(shown: &shown::Pod, resource: Resource, storage: &Storage) -> Optio
         usage,
         request,
     };
-    Some((candidate, pod.clone()))
+    let used = |own: &shown::Container| match resource {
+        Resource::Memory => {
+            Usage::read(&Path::new(paths::CGROUP).join(&own.cgroup)).map(|own| own.working_set)
+        }
+        Resource::Disk => {
+            let written = storage.of(shown);
+            let parts = [written.roots.get(&own.name), written.logs.get(&own.name)];
+            Some(parts.into_iter().flatten().map(|own| own.bytes).sum())
+        }
+        Resource::Inodes | Resource::Pids => None,
+    };
+    Some((candidate, pod.clone(), offenders(shown, spec, resource, used)))
+}
+
+fn offenders(
+    shown: &shown::Pod,
+    spec: &PodSpec,
+    resource: Resource,
+    used: impl Fn(&shown::Container) -> Option<u64>,
+) -> Vec<Offender> {
+    let one = |container: &Container| {
+        let usage = used(shown.container(&container.name).filter(|own| own.running)?)?;
+        let asked = container.resources.as_ref().and_then(|own| own.requests.as_ref()?.get(resource.name()));
+        let request = asked.and_then(|own| bytes(&own.0)).unwrap_or(0);
+        (usage > request).then(|| Offender { name: container.name.clone(), usage, request })
+    };
+    next::containers(spec).filter_map(|(_, container)| one(container)).collect()
 }
 
 /// Never tells of anything.

@@ -215,8 +215,31 @@ pub fn first(resource: Resource, candidates: Vec<Candidate>) -> Option<Candidate
     })
 }
 
+/// A container of a pod that goes, which uses more than it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offender {
+    /// Its name.
+    pub name: String,
+    /// What it uses.
+    pub usage: u64,
+    /// What it asked for.
+    pub request: u64,
+}
+
+/// What else an eviction's event says, for programs: a kubelet's annotations.
+pub fn notes(short: &Short, offenders: &[Offender]) -> BTreeMap<String, String> {
+    let resource = short.threshold.resource;
+    let list = |of: &dyn Fn(&Offender) -> String| offenders.iter().map(of).collect::<Vec<_>>().join(",");
+    let all = [
+        ("starved_resource", resource.name().to_owned()),
+        ("offending_containers", list(&|own| own.name.clone())),
+        ("offending_containers_usage", list(&|own| resource.amount(own.usage))),
+    ];
+    all.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
 /// The words of a pod's status and event.
-pub fn words(short: &Short, gone: &Candidate) -> String {
+pub fn words(short: &Short, gone: &Candidate, offenders: &[Offender]) -> String {
     let resource = short.threshold.resource;
     let mut words = format!(
         "The node was low on resource: {}. Threshold quantity: {}, available: {}. ",
@@ -224,7 +247,15 @@ pub fn words(short: &Short, gone: &Candidate) -> String {
         resource.amount(short.threshold.least),
         resource.amount(short.left)
     );
-    if gone.usage > gone.request && resource != Resource::Inodes {
+    for own in offenders {
+        let (name, used, asked) = (&own.name, resource.amount(own.usage), resource.amount(own.request));
+        words += &format!(
+            "Container {name} was using {used}, request is {asked}, has larger consumption of {}. ",
+            resource.name()
+        );
+    }
+    // It may be its volumes.
+    if offenders.is_empty() && gone.usage > gone.request && resource != Resource::Inodes {
         let (used, asked) = (resource.amount(gone.usage), resource.amount(gone.request));
         words += &format!("The pod was using {used}, request is {asked}. ");
     }
@@ -363,9 +394,20 @@ mod tests {
         let threshold = Threshold { resource: Resource::Memory, least: 8 << 20, soft: None, reclaim: 0 };
         let short = Short { threshold, left: 1 << 20 };
         assert_eq!(
-            words(&short, &candidate("a", 0, 2 << 20, 0)),
+            words(&short, &candidate("a", 0, 2 << 20, 0), &[]),
             "The node was low on resource: memory. Threshold quantity: 8192Ki, available: 1024Ki. \
              The pod was using 2048Ki, request is 0Ki."
+        );
+        let offenders = ["m", "n"].map(|name| Offender { name: name.to_owned(), usage: 2048, request: 1024 });
+        assert!(words(&short, &candidate("a", 0, 2 << 20, 0), &offenders).ends_with(
+            "Container m was using 2Ki, request is 1Ki, has larger consumption of memory. \
+             Container n was using 2Ki, request is 1Ki, has larger consumption of memory."
+        ));
+        let notes = notes(&short, &offenders);
+        let of = |key: &str| notes[key].as_str();
+        assert_eq!(
+            [of("starved_resource"), of("offending_containers"), of("offending_containers_usage")],
+            ["memory", "m,n", "2Ki,2Ki"]
         );
     }
 }
