@@ -129,7 +129,7 @@ impl Pulled {
         let mut known = self.known();
         if known.leave(name) {
             // What stays on record is asked for once more.
-            let _ = self.change(&mut known, |record| drop(record.fetching.remove(name)));
+            let _ = self.change(&mut known, |record| _ = record.fetching.remove(name));
         }
     }
 
