@@ -42,6 +42,9 @@ pub struct List {
     /// Only names, one a line
     #[arg(short, long)]
     pub quiet: bool,
+    /// Only these: name=, label=, driver=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Name}}'
     #[arg(long, default_value = "table")]
     pub format: Format,
@@ -70,6 +73,9 @@ pub struct Create {
     /// Greatest packet in bytes
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+    /// KEY=VALUE, free words
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
     /// There is one kind
     #[arg(short, long, default_value = "bridge", value_parser = ["bridge"])]
     pub driver: String,
@@ -127,6 +133,9 @@ pub struct Disconnect {
 /// `skerry network prune`
 #[derive(Debug, Args)]
 pub struct Prune {
+    /// Only these: label=
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// Without asking first
     #[arg(short, long)]
     pub force: bool,

@@ -18,6 +18,7 @@ usage: skerry-network                                   look after the node's ne
        skerry-network attach --container NAME [--netns PATH] < REQUEST.json
        skerry-network detach --container NAME
        skerry-network networks create NAME [--subnet CIDR]... [--ipv6 true|false] [--internal] [--mtu BYTES]
+                                       [--label KEY[=VALUE]]...
        skerry-network networks remove NAME
        skerry-network networks inspect NAME
        skerry-network networks list
@@ -96,6 +97,11 @@ fn networks_verb(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("ipv6") => wish.ipv6 = Some(parser.value()?.parse()?),
             Long("internal") => wish.internal = true,
             Long("mtu") => wish.mtu = Some(parser.value()?.parse()?),
+            Long("label") => {
+                let word = parser.value()?.string()?;
+                let (key, value) = word.split_once('=').unwrap_or((&word, ""));
+                wish.labels.insert(key.to_owned(), value.to_owned());
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -166,6 +172,7 @@ mod tests {
             ipv6: Some(false),
             internal: true,
             mtu: Some(1400),
+            labels: [("a", "b=c"), ("d", "")].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         };
         for (line, expected) in [
             ("", None),
@@ -179,7 +186,7 @@ mod tests {
             ),
             ("detach --container web", Some(Command::Detach(name("web")))),
             (
-                "networks create back --subnet 10.9.0.0/24 --ipv6 false --internal --mtu 1400",
+                "networks create back --subnet 10.9.0.0/24 --ipv6 false --internal --mtu 1400 --label a=b=c --label d",
                 Some(Command::Create(name("back"), wish)),
             ),
             ("networks remove back", Some(Command::Remove(name("back")))),

@@ -82,6 +82,7 @@ fn agrees(network: &Network, wish: &Bridge) -> bool {
     network.configured
         && network.internal == wish.internal
         && network.mtu == wish.mtu
+        && network.labels == wish.labels
         && wish.subnets.iter().all(|&one| there(one))
         && (wish.subnets.is_empty() || wish.ipv6.is_some() || wish.subnets.len() == network.subnets.len())
         && wish.ipv6.is_none_or(|wanted| wanted == has_v6)
@@ -109,6 +110,7 @@ mod tests {
             (wish(&["10.210.0.254/22", "fd00::/64"]), false),
             (Bridge { internal: true, ..wish(&[]) }, false),
             (Bridge { mtu: Some(1400), ..wish(&[]) }, false),
+            (Bridge { labels: [("a".to_owned(), "b".to_owned())].into(), ..wish(&[]) }, false),
         ] {
             assert_eq!(agrees(&there, &wish), expected, "{wish:?}");
         }

@@ -272,6 +272,7 @@ mod tests {
             mtu: None,
             configured: false,
             cluster: None,
+            labels: Default::default(),
         }
     }
 

@@ -58,6 +58,7 @@ pub mod tests {
             mtu: None,
             configured: false,
             cluster: None,
+            labels: Default::default(),
         }
     }
 

@@ -72,8 +72,16 @@ fn design(
     let mut bridges = (0..).map(|number: u32| format!("{PREFIX}{number}"));
     let free = |bridge: &String| there.iter().all(|network| network.bridge != *bridge);
     let bridge = bridges.find(free).unwrap_or_default();
-    let Bridge { internal, mtu, .. } = *wish;
-    Ok(Network { name: name.clone(), bridge, subnets, internal, mtu, configured: false, cluster: None })
+    Ok(Network {
+        name: name.clone(),
+        bridge,
+        subnets,
+        internal: wish.internal,
+        mtu: wish.mtu,
+        configured: false,
+        cluster: None,
+        labels: wish.labels.clone(),
+    })
 }
 
 /// Removes a network.

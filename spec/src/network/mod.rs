@@ -8,6 +8,7 @@ pub use port::{Port, Protocol};
 
 use crate::node::{Cidr, Name};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -122,6 +123,9 @@ pub struct Network {
     /// are reached by their addresses from everywhere, and keep them towards these subnets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Vec<Cidr>>,
+    /// Free words, for people and programs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -180,8 +184,7 @@ mod tests {
 
     #[test]
     fn a_network_reads_back_as_it_was_written() {
-        let text =
-            r#"{"name":"back","bridge":"skerry1","subnets":["10.210.4.1/22","fd00::1/64"],"internal":true}"#;
+        let text = r#"{"name":"back","bridge":"skerry1","subnets":["10.210.4.1/22","fd00::1/64"],"internal":true,"labels":{"a":"b"}}"#;
         let network: Network = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&network).unwrap(), text);
     }

@@ -19,6 +19,8 @@ pub struct Bridge {
     pub internal: bool,
     /// Greatest packet in bytes; the one of the interface with the default route without it.
     pub mtu: Option<u32>,
+    /// Free words, for people and programs.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Whether a subnet has room for a gateway and a container.

@@ -32,6 +32,7 @@ pub fn all() -> Result<Vec<Network>> {
             mtu: None,
             configured: false,
             cluster: None,
+            labels: Default::default(),
         }));
     }
     networks.sort_by(|a, b| a.name.cmp(&b.name));

@@ -15,7 +15,9 @@ use serde_json::{Map, Value, json};
 use spec::monitor::{Request, Summary};
 use spec::network::{DEFAULT_NETWORK, Membership, Network as There};
 use spec::node::Cidr;
+use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::net::IpAddr;
 
 const COLUMNS: [(&str, &str); 4] =
     [("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNETS", "Subnets"), ("ORIGIN", "Origin")];
@@ -34,14 +36,17 @@ pub fn network(node: &Node<'_>, asked: &Network) -> Result<()> {
 }
 
 fn ls(asked: &List) -> Result<()> {
-    let networks = files::all()?;
+    let filters = Filters::new(&asked.filter, &["name", "label", "driver"])?;
+    let mut networks = files::all()?;
+    networks.retain(|network| filters.take(&network.name, "bridge", &network.labels));
     if asked.quiet {
         networks.iter().for_each(|network| print(&network.name));
         return Ok(());
     }
     let mut objects: Vec<Value> = networks.iter().map(line).collect();
-    let machine = |name, driver| json!({"Name": name, "Driver": driver, "Subnets": "", "Origin": "machine"});
-    objects.extend([machine("host", "host"), machine("none", "null")]);
+    let machines = [("host", "host"), ("none", "null")].into_iter();
+    let machines = machines.filter(|(name, driver)| filters.take(name, driver, &BTreeMap::new()));
+    objects.extend(machines.map(|(name, driver)| machine(name, driver)));
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
 }
@@ -54,7 +59,59 @@ fn line(network: &There) -> Value {
         "Subnets": subnets.join(", "),
         "Internal": network.internal,
         "Origin": origin(network),
+        "ID": network.name,
+        "Scope": "local",
+        "IPv6": has_v6(network),
+        "Labels": network.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
+        (format::LABEL): network.labels,
     })
+}
+
+/// One of the machine's own.
+fn machine(name: &str, driver: &str) -> Value {
+    json!({
+        "Name": name,
+        "Driver": driver,
+        "Subnets": "",
+        "Internal": false,
+        "Origin": "machine",
+        "ID": name,
+        "Scope": "local",
+        "IPv6": false,
+        "Labels": "",
+        (format::LABEL): {},
+    })
+}
+
+fn has_v6(network: &There) -> bool {
+    network.subnets.iter().any(|gateway| gateway.address.is_ipv6())
+}
+
+/// `--filter`: a network has all labels that are given, and of any other key one of the values.
+struct Filters(Vec<(String, String)>);
+
+impl Filters {
+    fn new(words: &[String], keys: &[&str]) -> Result<Self> {
+        let pair = |word: &String| match word.split_once('=') {
+            Some((key, value)) if keys.contains(&key) => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Error::new(format!("--filter {word:?}: not KEY=VALUE with one of {}", keys.join(", ")))),
+        };
+        words.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    fn take(&self, name: &str, driver: &str, labels: &BTreeMap<String, String>) -> bool {
+        let given = |key: &'static str| self.0.iter().filter(move |(known, _)| known == key);
+        let one = |key, is: &dyn Fn(&str) -> bool| {
+            given(key).next().is_none() || given(key).any(|(_, value)| is(value))
+        };
+        let has = |label: &str| match label.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|is| is == value),
+            None => labels.contains_key(label),
+        };
+        one("name", &|value| name.contains(value))
+            && one("driver", &|value| driver == value)
+            && given("label").all(|(_, value)| has(value))
+    }
 }
 
 fn origin(network: &There) -> &'static str {
@@ -74,6 +131,7 @@ fn create(asked: &Create) -> Result<()> {
     words.extend(ipv6.into_iter().flat_map(|word| ["--ipv6".to_owned(), word.to_owned()]));
     words.extend(asked.internal.then(|| "--internal".to_owned()));
     words.extend(asked.mtu.into_iter().flat_map(|mtu| ["--mtu".to_owned(), mtu.to_string()]));
+    words.extend(asked.label.iter().map(|label| format!("--label={label}")));
     files::ask(&words)?;
     print(&asked.name);
     Ok(())
@@ -145,19 +203,34 @@ fn whole(network: &There, containers: &[Summary]) -> Value {
         .collect();
     let on = containers.iter().filter_map(|container| {
         let addresses = container.networks.get(&*network.name).filter(|addresses| !addresses.is_empty())?;
-        Some((container.id.clone(), json!({ "Name": container.name, "Addresses": addresses })))
+        Some((container.id.clone(), member(network, &container.name, addresses)))
     });
     json!({
         "Name": network.name,
+        "Id": network.name,
+        "Scope": "local",
         "Driver": "bridge",
         "Internal": network.internal,
-        "EnableIPv6": network.subnets.iter().any(|gateway| gateway.address.is_ipv6()),
+        "EnableIPv6": has_v6(network),
+        "Labels": network.labels,
+        "Options": {},
         "IPAM": { "Config": config },
         "Bridge": network.bridge,
         "MTU": network.mtu,
         "Origin": origin(network),
         "Containers": on.collect::<Map<String, Value>>(),
     })
+}
+
+/// A container on a network: its addresses with the prefix length of the subnet, empty where it has none.
+fn member(network: &There, name: &str, addresses: &[IpAddr]) -> Value {
+    let of = |v4: bool| {
+        let address = addresses.iter().find(|address| address.is_ipv4() == v4);
+        let gateway = network.subnets.iter().find(|gateway| gateway.address.is_ipv4() == v4);
+        let both = address.zip(gateway);
+        both.map(|(address, gateway)| format!("{address}/{}", gateway.prefix)).unwrap_or_default()
+    };
+    json!({ "Name": name, "IPv4Address": of(true), "IPv6Address": of(false), "Addresses": addresses })
 }
 
 fn connect(node: &Node<'_>, asked: &Connect) -> Result<()> {
@@ -178,9 +251,11 @@ fn disconnect(node: &Node<'_>, asked: &Disconnect) -> Result<()> {
 }
 
 fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
+    let filters = Filters::new(&asked.filter, &["label"])?;
     let containers = list::all(node)?;
     let mut networks = files::all()?;
     networks.retain(|network| origin(network) == "person" && users(network, &containers).is_empty());
+    networks.retain(|network| filters.take(&network.name, "bridge", &network.labels));
     if networks.is_empty() || !(asked.force || confirmed(&networks)?) {
         return Ok(());
     }
@@ -218,6 +293,38 @@ mod tests {
             let told = removed(&["-f", name, "no-such-network"]).unwrap_err().message;
             assert_eq!(told, format!("network {name:?} is always there, and cannot be removed"));
         }
+    }
+
+    #[test]
+    fn a_network_is_told_with_its_labels_and_found_by_them() {
+        let labels = BTreeMap::from([("team".to_owned(), "web".to_owned())]);
+        let network = There {
+            name: "back".parse().unwrap(),
+            bridge: "skerry1".into(),
+            subnets: vec!["10.9.0.1/24".parse().unwrap()],
+            internal: false,
+            mtu: None,
+            configured: false,
+            cluster: None,
+            labels,
+        };
+        let told = whole(&network, &[]);
+        assert_eq!((&told["Labels"], &told["Scope"]), (&json!({ "team": "web" }), &json!("local")));
+        let names = |object: Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(line(&network)), names(machine("host", "host")));
+        let member = member(&network, "db", &["10.9.0.7".parse().unwrap()]);
+        assert_eq!((&member["IPv4Address"], &member["IPv6Address"]), (&json!("10.9.0.7/24"), &json!("")));
+        for (words, takes) in [
+            (&["label=team", "label=team=web"][..], true),
+            (&["label=team", "label=none"], false),
+            (&["name=none", "name=ac"], true),
+            (&["driver=host"], false),
+        ] {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            let filters = Filters::new(&words, &["name", "label", "driver"]).unwrap();
+            assert_eq!(filters.take(&network.name, "bridge", &network.labels), takes, "{words:?}");
+        }
+        assert!(Filters::new(&["name=x".to_owned()], &["label"]).is_err());
     }
 
     #[test]
