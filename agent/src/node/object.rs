@@ -177,7 +177,6 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
             system_uuid: machine.system_uuid.clone(),
             swap: (machine.swap > 0)
                 .then(|| NodeSwapStatus { capacity: Some(machine.swap.try_into().unwrap_or(i64::MAX)) }),
-            ..NodeSystemInfo::default()
         }),
         ..NodeStatus::default()
     }

@@ -6,6 +6,7 @@ use super::object::{self, State};
 use super::rival;
 use crate::api::{self, Api};
 use crate::events::Events;
+use crate::pod::allocation::OwnNode;
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -164,7 +165,7 @@ pub async fn keep(
     events: &Events,
     node: &Node,
     standing: &mut watch::Receiver<Standing>,
-    seen: &watch::Sender<Arc<BTreeMap<(String, String), Arc<Node>>>>,
+    seen: &watch::Sender<OwnNode>,
 ) {
     let before = node.status.clone().unwrap_or_default();
     events.say_of_node(&own.name, true, "Starting", "Starting kubelet.");

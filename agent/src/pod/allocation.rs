@@ -241,13 +241,16 @@ impl Allocations {
     }
 }
 
+/// This node by its name, by the API server's word, as [`crate::pods::mirror`] gives objects: its namespace is empty.
+pub type OwnNode = Arc<BTreeMap<(String, String), Arc<Node>>>;
+
 /// The allocations, shared by all pods' workers.
 #[derive(Debug, Default)]
 pub struct Shared {
     all: Mutex<Allocations>,
     freed: watch::Sender<()>,
     /// The node, by the API server's word.
-    pub node: watch::Sender<Arc<BTreeMap<(String, String), Arc<Node>>>>,
+    pub node: watch::Sender<OwnNode>,
     leaving: watch::Sender<BTreeSet<String>>,
 }
 
