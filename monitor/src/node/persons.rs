@@ -297,17 +297,20 @@ impl Monitor {
     fn forget(&mut self, index: usize) {
         let cell = &self.cells[index];
         let (key, name) = (cell.key.clone(), cell.name.clone());
-        if cell.definition.is_some() {
+        let was_persons = cell.definition.is_some();
+        if was_persons {
             let gone = remove_logs(&key).and_then(|()| definition::remove(&key));
             if let Err(reason) = gone {
                 self.console.say(&format!("{name}: not removed: {reason}"));
                 self.cells[index].removing = false;
                 return;
             }
+        }
+        let _ = fs::remove_dir_all(place::folder(&key));
+        if was_persons {
             self.answer_removed(index);
             self.publish(index, "destroy", BTreeMap::new());
         }
-        let _ = fs::remove_dir_all(place::folder(&key));
         self.cells.remove(index);
         self.stale = true;
         self.remove_old();
