@@ -34,10 +34,10 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// One that takes too long is ended, which its status (124) says.
+/// One that takes too long is ended, which its status (124) says; and one that does not end half a minute after a signal.
 fn command(line: &str) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=2", "60", SKERRY]).args(words(line)).stdin(Stdio::null());
+    command.args(["--kill-after=30", "60", SKERRY]).args(words(line)).stdin(Stdio::null());
     command
 }
 
