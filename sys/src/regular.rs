@@ -164,7 +164,7 @@ mod tests {
     fn at_once<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = channel();
         std::thread::spawn(move || done.send(action()));
-        result.recv_timeout(Duration::from_secs(5)).expect("it waits")
+        result.recv_timeout(Duration::from_secs(60)).expect("it waits")
     }
 
     fn base(test: &str) -> PathBuf {
