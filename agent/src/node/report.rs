@@ -8,7 +8,7 @@ use crate::api::{self, Api};
 use crate::events::Events;
 use crate::pod::allocation::OwnNode;
 use crate::say::{Trouble, say};
-use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
+use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -138,13 +138,23 @@ impl Known {
         self.0.status.as_ref().and_then(|own| own.conditions.as_deref()).unwrap_or_default()
     }
 
+    fn addresses(&self) -> &[NodeAddress] {
+        self.0.status.as_ref().and_then(|own| own.addresses.as_deref()).unwrap_or_default()
+    }
+
+    /// Addresses of kinds that this node does not tell: others add them, as a cloud's controller does.
+    fn others(&self, status: &NodeStatus) -> Vec<NodeAddress> {
+        let is_own = |one: &NodeAddress| status.addresses.iter().flatten().any(|own| own.type_ == one.type_);
+        self.addresses().iter().filter(|one| !is_own(one)).cloned().collect()
+    }
+
     /// Somebody else has changed what is this node's to say, as the cluster does with a node that it has not heard of for
     /// a while: a Lease that is renewed takes nothing of it back.
     fn contradicts(&self, status: &NodeStatus) -> bool {
         let has = |own: &NodeCondition| {
             self.conditions().iter().any(|one| one.type_ == own.type_ && one.status == own.status)
         };
-        let there = self.0.status.as_ref().and_then(|own| own.addresses.as_deref()).unwrap_or_default();
+        let there = self.addresses();
         !status.conditions.iter().flatten().all(has)
             || !status.addresses.iter().flatten().all(|own| there.contains(own))
     }
@@ -185,7 +195,8 @@ pub async fn keep(
         let is_due =
             sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
         if is_due || known.contradicts(&status) {
-            let patched = patch(own, api, &status).await.map_err(|error| api::words(&error));
+            let patched = patch(own, api, changed(&status, known.others(&status))).await;
+            let patched = patched.map_err(|error| api::words(&error));
             let Some(node) = trouble.of("report the node's status", patched) else {
                 trouble.pause().await;
                 continue;
@@ -235,17 +246,17 @@ async fn label(own: &Own, api: &Api, labels: &BTreeMap<String, String>) -> Resul
     nodes.patch(&own.name, &PatchParams::default(), &Patch::Merge(&patch)).await
 }
 
-async fn patch(own: &Own, api: &Api, status: &NodeStatus) -> Result<Node, kube::Error> {
+async fn patch(own: &Own, api: &Api, patch: Value) -> Result<Node, kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
-    let params = PatchParams::default();
-    nodes.patch_status(&own.name, &params, &Patch::Strategic(&changed(status))).await
+    nodes.patch_status(&own.name, &PatchParams::default(), &Patch::Strategic(&patch)).await
 }
 
 /// A strategic merge patch. Addresses would be merged by their type, of which two may be alike, one per family: the list
-/// goes in place of what is there, as a kubelet's.
-fn changed(status: &NodeStatus) -> Value {
+/// goes in place of what is there, as a kubelet's, with what others have added.
+fn changed(status: &NodeStatus, others: Vec<NodeAddress>) -> Value {
     let mut patch = json!({ "status": status });
     if let Some(addresses) = patch.pointer_mut("/status/addresses").and_then(Value::as_array_mut) {
+        addresses.extend(others.into_iter().map(|other| json!(other)));
         addresses.push(json!({ "$patch": "replace" }));
     }
     patch
@@ -267,7 +278,6 @@ fn differ(last: &NodeStatus, status: &NodeStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::NodeAddress;
 
     #[test]
     fn what_a_node_comes_to_is_told_once() {
@@ -321,6 +331,8 @@ mod tests {
         .unwrap();
         let mut known = Known(Arc::new(node("9", "True", "linux")));
         assert!(!known.contradicts(&own), "what others add is theirs");
+        let others: Vec<String> = known.others(&own).into_iter().map(|other| other.type_).collect();
+        assert_eq!(others, ["ExternalIP"]);
         assert!(!known.lost_labels("n").contains_key("kubernetes.io/os"));
         known.see(Some(&Arc::new(node("8", "Unknown", "linux"))));
         assert!(!known.contradicts(&own), "the watch is behind");
@@ -335,13 +347,13 @@ mod tests {
     fn addresses_go_in_place_of_those_that_are_there() {
         let address = |text: &str| NodeAddress { type_: "InternalIP".to_owned(), address: text.to_owned() };
         let addresses = Some(vec![address("192.0.2.1"), address("fd00::1")]);
-        let patch = changed(&NodeStatus { addresses, ..NodeStatus::default() });
+        let others = vec![address("198.51.100.1")];
+        let patch = changed(&NodeStatus { addresses, ..NodeStatus::default() }, others);
         let list = &patch["status"]["addresses"];
-        assert_eq!(
-            (list[1]["address"].as_str(), list[2]["$patch"].as_str()),
-            (Some("fd00::1"), Some("replace"))
-        );
-        assert_eq!(changed(&NodeStatus::default()), json!({ "status": NodeStatus::default() }));
+        let told = [&list[1], &list[2]].map(|own| own["address"].as_str());
+        assert_eq!(told, [Some("fd00::1"), Some("198.51.100.1")]);
+        assert_eq!(list[3]["$patch"], "replace");
+        assert_eq!(changed(&NodeStatus::default(), Vec::new()), json!({ "status": NodeStatus::default() }));
     }
 
     #[test]
