@@ -159,7 +159,7 @@ fn without_images(mut node: Node) -> Node {
 }
 
 /// Pods that were here when an agent before this one was ended.
-fn recorded() -> Vec<Pod> {
+pub fn recorded() -> Vec<Pod> {
     let folders = fs::read_dir(place::PODS).into_iter().flatten().flatten();
     folders
         .filter_map(|folder| {

@@ -2,11 +2,13 @@
 //! unused go first. An image that a container is made of is needed, ended or not, a pod's or `node.toml`'s or a
 //! person's; so is one that a pod of this node names that is not over, or has as a volume.
 
-use crate::pod::status;
+use crate::pod::{next, status};
+use crate::pods::recorded;
 use crate::say::{Trouble, say};
 use crate::server::stats::snapshot::files;
 use crate::volume::{image, place};
 use crate::worker::Context;
+use k8s_openapi::api::core::v1::Pod;
 use spec::monitor::Summary;
 use spec::node::Cluster;
 use spec::paths;
@@ -30,6 +32,8 @@ struct Known {
     /// What an agent that begins anew learns anew; none before its first look.
     seen: Option<BTreeMap<String, Seen>>,
     trouble: Trouble,
+    /// Why the last look failed, if it did.
+    failed: Option<String>,
     /// When the store was checked because an image could not be read.
     checked: Option<Instant>,
 }
@@ -71,8 +75,8 @@ impl Collector {
     pub async fn collect(&self, context: &Context, all: bool) -> bool {
         let mut known = self.known.lock().await;
         let collected = collect(context, &mut known, all).await;
-        if let Err(reason) = &collected {
-            context.events.say_of_node(&context.own.name, false, "ImageGCFailed", reason.clone());
+        if let Some(reason) = known.news(collected.as_ref().err()) {
+            context.events.say_of_node(&context.own.name, false, "ImageGCFailed", reason);
         }
         known.trouble.of("remove images that nothing needs", collected).unwrap_or(false)
     }
@@ -106,6 +110,13 @@ async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool
 }
 
 impl Known {
+    /// What people are told of a look: why it failed, unless the one before failed alike. Under pressure there is a look every
+    /// ten seconds, and the node has other events.
+    fn news(&mut self, failed: Option<&String>) -> Option<String> {
+        let before = std::mem::replace(&mut self.failed, failed.cloned());
+        failed.filter(|reason| before.as_ref() != Some(*reason)).cloned()
+    }
+
     /// Has the store checked, for an image that cannot be read keeps the files of all others there. Nobody waits for it.
     fn mend(&mut self) {
         if self.checked.is_none_or(|last| last.elapsed() >= CHECK) {
@@ -120,10 +131,20 @@ fn needed(context: &Context, containers: &[Summary], volumes: &[image::Image]) -
     let shown = context.board.all();
     let others = shown.iter().filter(|pod| !pod.object.as_deref().is_some_and(status::is_terminal));
     let of_pods = others.flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
-    let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods);
+    let recorded = recorded();
+    let before = named_before(&recorded, |uid| shown.iter().any(|pod| pod.uid == uid));
+    let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods).chain(before);
     let found = names.filter_map(|name| context.images.digest(name));
     let mounted = volumes.iter().map(|own| own.digest.clone());
     containers.iter().filter_map(|own| own.digest.clone()).chain(mounted).chain(found).collect()
+}
+
+/// Images that pods of this node name which an agent that begins anew has not shown yet: it may wait for the disk first.
+fn named_before(recorded: &[Pod], is_shown: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+    let is_new = move |pod: &&Pod| !is_shown(pod.metadata.uid.as_deref().unwrap_or_default());
+    let others = recorded.iter().filter(is_new).filter(|pod| !status::is_terminal(pod));
+    let containers = others.filter_map(|pod| pod.spec.as_ref()).flat_map(next::containers);
+    containers.filter_map(|(_, own)| own.image.as_deref())
 }
 
 /// Images of the store that nobody needs, by their digests, each with how long.
@@ -191,6 +212,31 @@ mod tests {
         assert_eq!(excess(&cluster, 1000, 849), 0);
         assert_eq!(excess(&cluster, 1000, 850), 50);
         assert_eq!(excess(&cluster, 1000, 1000), 200);
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_told_once() {
+        let mut known = Known::default();
+        let (down, full) = ("down".to_owned(), "full".to_owned());
+        let looks = [Some(&down), Some(&down), Some(&full), None, Some(&full)];
+        let told = looks.map(|failed| known.news(failed).is_some());
+        assert_eq!(told, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn what_a_pod_names_stays_before_the_pod_is_shown() {
+        let pod = |uid: &str, phase: &str| -> Pod {
+            let named = |name: &str| json!([{ "name": "m", "image": format!("{name}-{uid}") }]);
+            serde_json::from_value(json!({
+                "metadata": { "uid": uid },
+                "spec": { "initContainers": named("init"), "containers": named("main") },
+                "status": { "phase": phase },
+            }))
+            .unwrap()
+        };
+        let recorded = [pod("a", "Pending"), pod("b", "Failed"), pod("c", "Running")];
+        let names: Vec<&str> = named_before(&recorded, |uid| uid == "c").collect();
+        assert_eq!(names, ["init-a", "main-a"], "one is over, and what another needs is known");
     }
 
     #[test]
