@@ -33,6 +33,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked at whether the node still has its address although the kernel tells of no change.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How long an address may be away: one of IPv6 is until the kernel has asked whether others have it, one of a lease between
+/// two.
+const AWAY: Duration = Duration::from_secs(3);
+
 /// How often the images are looked at.
 const IMAGES: Duration = Duration::from_secs(30);
 
@@ -173,7 +177,7 @@ async fn address(host: &str, roads: &Roads) -> IpAddr {
 async fn moved(host: &str, known: IpAddr, roads: &Roads) -> IpAddr {
     loop {
         roads.changed(LOOK).await;
-        if is_own(known) {
+        if !stays_away(|| is_own(known)).await {
             continue;
         }
         let host = host.to_owned();
@@ -184,6 +188,15 @@ async fn moved(host: &str, known: IpAddr, roads: &Roads) -> IpAddr {
             _ => {}
         }
     }
+}
+
+/// Whether an address that is not there is not there after a while, either.
+async fn stays_away(is_there: impl Fn() -> bool) -> bool {
+    if is_there() {
+        return false;
+    }
+    sleep(AWAY).await;
+    !is_there()
 }
 
 /// Whether an address is one of this machine's, as far as the kernel tells.
@@ -229,6 +242,14 @@ mod tests {
         assert_eq!(moved("127.0.0.1:1", another, &roads).await, own);
         let stays = tokio::time::timeout(LOOK * 3, moved("127.0.0.1:1", own, &roads));
         assert!(stays.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_may_be_away_for_a_moment() {
+        let begun = tokio::time::Instant::now();
+        assert!(!stays_away(|| true).await && begun.elapsed().is_zero());
+        assert!(!stays_away(|| !begun.elapsed().is_zero()).await, "it is back");
+        assert!(stays_away(|| false).await);
     }
 
     #[test]
