@@ -7,6 +7,9 @@
 //! | the data disk | less of it is free than `cluster.eviction-disk` per cent, or than 5 % of its inodes | `DiskPressure` |
 //! | process IDs | less than 5 % are left | `PIDPressure` |
 //!
+//! Of memory and of process IDs as much must be left below the limit of all pods (a kubelet's
+//! `allocatableMemory.available`): whoever runs into it leaves the machine as much as it has.
+//!
 //! A soft threshold (`cluster.eviction-soft-memory`, `-soft-disk`) counts once it was passed for
 //! `cluster.eviction-soft-grace`, and leaves pods their grace. A threshold that has counted does so until
 //! `cluster.eviction-minimum-reclaim-memory` or `-disk` more is left.
@@ -128,12 +131,17 @@ pub fn thresholds(cluster: &Cluster, left: &Left) -> Vec<Threshold> {
     all
 }
 
-fn left_of(left: &Left, resource: Resource) -> u64 {
-    match resource {
-        Resource::Memory => left.memory,
+/// What counts for a threshold; that of a soft one is the machine's.
+fn left_of(left: &Left, threshold: &Threshold) -> u64 {
+    let or_pods = |left: u64, of_pods: Option<u64>| match threshold.soft {
+        None => of_pods.map_or(left, |own| own.min(left)),
+        Some(_) => left,
+    };
+    match threshold.resource {
+        Resource::Memory => or_pods(left.memory, left.pods_memory),
         Resource::Disk => left.disk,
         Resource::Inodes => left.inodes,
-        Resource::Pids => left.pids,
+        Resource::Pids => or_pods(left.pids, left.pods_pids),
     }
 }
 
@@ -168,7 +176,7 @@ impl Judge {
         let mut short: Vec<Short> = Vec::new();
         for &threshold in thresholds {
             let key = (threshold.resource, threshold.soft.is_some());
-            let there = left_of(left, threshold.resource);
+            let there = left_of(left, &threshold);
             let more = if self.counting.contains(&key) { threshold.reclaim } else { 0 };
             if there >= threshold.least.saturating_add(more) {
                 self.since.remove(&key);
@@ -269,12 +277,14 @@ mod tests {
 
     const LEFT: Left = Left {
         memory: 100,
+        pods_memory: None,
         disk_size: 1000,
         disk: 500,
         inodes_all: 1000,
         inodes: 500,
         pids_all: 1000,
         pids: 500,
+        pods_pids: None,
     };
 
     fn cluster() -> Cluster {
@@ -307,6 +317,15 @@ mod tests {
                 Pressures { disk: true, memory: true, pids: false },
                 Some(Resource::Memory),
             ),
+            // Pods are at their limit, and the machine has enough.
+            (
+                Left { pods_memory: Some(49), ..LEFT },
+                Pressures { memory: true, ..none },
+                Some(Resource::Memory),
+            ),
+            (Left { pods_memory: Some(70), ..LEFT }, none, None),
+            (Left { pods_pids: Some(49), ..LEFT }, Pressures { pids: true, ..none }, Some(Resource::Pids)),
+            (Left { pods_pids: Some(50), ..LEFT }, none, None),
             // A file system without inodes of its own runs out of none.
             (Left { inodes_all: 0, inodes: 0, ..LEFT }, none, None),
         ];

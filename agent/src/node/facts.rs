@@ -1,5 +1,7 @@
 //! What this machine is and has, from the kernel's files.
 
+use crate::pod::cgroup;
+use crate::server::stats::cgroup::Usage;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use sys::cause::cause;
@@ -30,6 +32,8 @@ pub struct Machine {
 pub struct Left {
     /// Memory that can be had, in bytes.
     pub memory: u64,
+    /// What pods can have of it together; none where nothing limits them.
+    pub pods_memory: Option<u64>,
     /// The data disk's size in bytes.
     pub disk_size: u64,
     /// What is free of it, in bytes.
@@ -42,7 +46,12 @@ pub struct Left {
     pub pids_all: u64,
     /// How many more there can be.
     pub pids: u64,
+    /// How many more pods can have together; none where nothing limits them.
+    pub pods_pids: Option<u64>,
 }
+
+/// The cgroup of all pods.
+pub const KUBEPODS: &str = "kubepods";
 
 fn text(path: &str) -> String {
     fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
@@ -80,24 +89,40 @@ fn least(one: &str, other: &str) -> u64 {
     [one, other].into_iter().filter_map(|text| text.parse().ok()).min().unwrap_or(0)
 }
 
+/// Tasks that there are, the kernel's own among them, which count for `kernel.threads-max`, too.
+pub fn tasks() -> u64 {
+    let load = text("/proc/loadavg");
+    let all = load.split_whitespace().nth(3).and_then(|word| word.split_once('/'));
+    all.and_then(|(_, all)| all.parse().ok()).unwrap_or(0)
+}
+
+/// Memory and tasks that are left to a cgroup below its limits. As the kernel does it for the whole machine
+/// (`MemAvailable`), half of the files' pages that are in use counts as what can be had.
+fn left_to(own: &Usage) -> (Option<u64>, Option<u64>) {
+    let [_, _, active, inactive] = own.kinds;
+    let used = own.memory.saturating_sub(inactive.max(active.midpoint(inactive)));
+    let left = |most: u64, used| most.saturating_sub(used);
+    (own.limits[0].map(|most| left(most, used)), own.most_pids.map(|most| left(most, own.pids)))
+}
+
 /// Reads how much is left now.
 pub fn left() -> Left {
     let memory = text("/proc/meminfo");
+    let pods = Usage::read(&cgroup::path(KUBEPODS)).unwrap_or_default();
+    let (pods_memory, pods_pids) = left_to(&pods);
     let disk = nix::sys::statvfs::statvfs(spec::paths::DATA).ok();
     let block = disk.map_or(0, |disk| disk.fragment_size());
     let most = most_tasks();
-    let threads = text("/proc/loadavg")
-        .split_whitespace()
-        .nth(3)
-        .and_then(|word| word.split_once('/').and_then(|(_, all)| all.parse::<u64>().ok()));
     Left {
         memory: kibibytes(&memory, "MemAvailable:"),
+        pods_memory,
         disk_size: disk.map_or(0, |disk| disk.blocks() * block),
         disk: disk.map_or(0, |disk| disk.blocks_available() * block),
         inodes_all: disk.map_or(0, |disk| disk.files()),
         inodes: disk.map_or(0, |disk| disk.files_available()),
         pids_all: most,
-        pids: most.saturating_sub(threads.unwrap_or(0)),
+        pids: most.saturating_sub(tasks()),
+        pods_pids,
     }
 }
 
@@ -144,8 +169,21 @@ mod tests {
         assert!(
             left.memory > 0 && left.memory <= machine.memory && left.pids > 0 && left.disk <= left.disk_size
         );
+        assert!(tasks() > 0);
         assert_eq!([least("4194304", "3900"), least("100", ""), least("", "")], [3900, 100, 0]);
         assert_eq!(kibibytes("MemTotal:    7 kB\n", "MemTotal:"), 7168);
+    }
+
+    #[test]
+    fn what_is_left_to_pods_is_less_than_their_limit() {
+        let mut own = Usage { memory: 90, pids: 7, kinds: [0, 0, 0, 20], ..Usage::default() };
+        assert_eq!(left_to(&own), (None, None), "nothing limits them");
+        (own.limits, own.most_pids) = ([Some(100), None], Some(10));
+        assert_eq!(left_to(&own), (Some(30), Some(3)));
+        own.kinds = [0, 0, 60, 0];
+        assert_eq!(left_to(&own).0, Some(40), "files that are in use can be read again");
+        (own.memory, own.pids) = (300, 11);
+        assert_eq!(left_to(&own), (Some(0), Some(0)));
     }
 
     #[test]
