@@ -95,11 +95,6 @@ impl Images {
         Some(Found { digest: image.digest.to_string(), user: image.config.user })
     }
 
-    /// The digest of an image that is there, though some of it may be damaged or missing.
-    fn digest(&self, name: &str) -> Option<String> {
-        self.stores.digest(name).ok().flatten().map(|digest| digest.to_string())
-    }
-
     /// The layers of an image that is there, the lowest first.
     ///
     /// # Errors

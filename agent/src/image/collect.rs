@@ -2,9 +2,11 @@
 //! unused go first. An image that a container is made of is needed, ended or not, a pod's or `node.toml`'s or a
 //! person's; so is one that a pod of this node names that is not over, or has as a volume.
 
+use crate::monitor::Monitor;
 use crate::pod::{next, status};
 use crate::pods::recorded;
 use crate::say::{Trouble, say};
+use crate::server::pods::Pods;
 use crate::server::stats::snapshot::files;
 use crate::volume::{image, place};
 use crate::worker::Context;
@@ -15,7 +17,8 @@ use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::{Digest, Listed, Store};
+use store::{Digest, Listed, Store, Stores};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 /// How long after a check of the store another one may begin.
@@ -30,7 +33,7 @@ pub struct Collector {
 #[derive(Debug, Default)]
 struct Known {
     /// What an agent that begins anew learns anew; none before its first look.
-    seen: Option<BTreeMap<String, Seen>>,
+    seen: Option<BTreeMap<Digest, Seen>>,
     trouble: Trouble,
     /// Why the last look failed, if it did.
     failed: Option<String>,
@@ -49,11 +52,33 @@ struct Seen {
 /// An image that nothing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Unused {
+    digest: Digest,
     names: Vec<String>,
     /// How long it is here; none of one that was here before this agent.
     age: Option<Duration>,
     /// How long nothing has needed it.
     since: Duration,
+}
+
+/// Who tells what is needed.
+struct Needs {
+    monitor: Monitor,
+    board: Pods,
+    stores: Stores,
+}
+
+/// Why nothing more is removed.
+#[derive(Debug)]
+enum Failure {
+    Store(store::Error),
+    /// Nobody tells what is needed, and why.
+    Needs(String),
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// The bytes that are to become free; none while there is room.
@@ -83,9 +108,9 @@ impl Collector {
 }
 
 async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool, String> {
-    let containers = context.monitor.list().await.map_err(|error| error.to_string())?;
-    let volumes = image::all(Path::new(place::PODS));
-    let needed = needed(context, &containers, &volumes);
+    let stores = context.images.stores.clone();
+    let needs = Needs { monitor: context.monitor.clone(), board: context.board.clone(), stores };
+    let needed = needs.ask().await?;
     let store = Store::open(Path::new(paths::DATA_STORE)).map_err(|error| error.to_string())?;
     let listed = store.list().map_err(|error| error.to_string())?;
     let unused = unused(&listed, &needed, &mut known.seen);
@@ -95,14 +120,16 @@ async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool
     if excess == 0 {
         return Ok(false);
     }
-    // That of a container whose name has moved on among them.
-    let kept: BTreeSet<Digest> = needed.iter().map(|digest| digest.parse()).collect::<Result<_, String>>()?;
     let unused = order(unused, cluster.image_gc_age.0);
     // A thread of its own waits for the disk.
-    let freed = tokio::task::spawn_blocking(move || make_room(&store, unused, &kept, excess));
+    let handle = Handle::current();
+    let freed = tokio::task::spawn_blocking(move || {
+        make_room(&store, unused, || handle.block_on(needs.ask()), excess)
+    });
     match freed.await.map_err(|error| error.to_string())? {
         Ok(bytes) => Ok(bytes > 0),
-        Err(error) => {
+        Err(Failure::Needs(reason)) => Err(reason),
+        Err(Failure::Store(error)) => {
             known.mend();
             Err(error.to_string())
         }
@@ -126,17 +153,25 @@ impl Known {
     }
 }
 
-/// Digests of manifests that somebody needs.
-fn needed(context: &Context, containers: &[Summary], volumes: &[image::Image]) -> BTreeSet<String> {
-    let shown = context.board.all();
-    let others = shown.iter().filter(|pod| !pod.object.as_deref().is_some_and(status::is_terminal));
-    let of_pods = others.flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
-    let recorded = recorded();
-    let before = named_before(&recorded, |uid| shown.iter().any(|pod| pod.uid == uid));
-    let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods).chain(before);
-    let found = names.filter_map(|name| context.images.digest(name));
-    let mounted = volumes.iter().map(|own| own.digest.clone());
-    containers.iter().filter_map(|own| own.digest.clone()).chain(mounted).chain(found).collect()
+impl Needs {
+    /// Digests of manifests that somebody needs, that of a container whose name has moved on among them.
+    async fn ask(&self) -> Result<BTreeSet<Digest>, String> {
+        let containers = self.monitor.list().await.map_err(|error| error.to_string())?;
+        self.needed(&containers, &image::all(Path::new(place::PODS)))
+    }
+
+    fn needed(&self, containers: &[Summary], volumes: &[image::Image]) -> Result<BTreeSet<Digest>, String> {
+        let shown = self.board.all();
+        let others = shown.iter().filter(|pod| !pod.object.as_deref().is_some_and(status::is_terminal));
+        let of_pods = others.flat_map(|pod| pod.containers.iter().map(|own| own.image.as_str()));
+        let recorded = recorded();
+        let before = named_before(&recorded, |uid| shown.iter().any(|pod| pod.uid == uid));
+        let names = containers.iter().map(|own| own.image.as_str()).chain(of_pods).chain(before);
+        let found = names.filter_map(|name| self.stores.digest(name).ok().flatten());
+        let digests = containers.iter().flat_map(|own| own.digest.iter().chain(&own.images));
+        let told = digests.chain(volumes.iter().map(|own| &own.digest)).map(|digest| digest.parse());
+        told.chain(found.map(Ok)).collect()
+    }
 }
 
 /// Images that pods of this node name which an agent that begins anew has not shown yet: it may wait for the disk first.
@@ -150,15 +185,15 @@ fn named_before(recorded: &[Pod], is_shown: impl Fn(&str) -> bool) -> impl Itera
 /// Images of the store that nobody needs, by their digests, each with how long.
 fn unused(
     listed: &[Listed],
-    needed: &BTreeSet<String>,
-    seen: &mut Option<BTreeMap<String, Seen>>,
+    needed: &BTreeSet<Digest>,
+    seen: &mut Option<BTreeMap<Digest, Seen>>,
 ) -> Vec<Unused> {
     let now = Instant::now();
     let first = seen.is_some().then_some(now);
     let seen = seen.get_or_insert_default();
-    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
     for image in listed.iter().filter(|image| !image.read_only) {
-        names.entry(image.digest.to_string()).or_default().push(image.name.to_string());
+        names.entry(image.digest.clone()).or_default().push(image.name.to_string());
     }
     seen.retain(|digest, _| names.contains_key(digest));
     let mut unused = Vec::new();
@@ -168,28 +203,38 @@ fn unused(
             own.last = now;
         } else {
             let age = own.first.map(|first| now.saturating_duration_since(first));
-            unused.push(Unused { names, age, since: now.saturating_duration_since(own.last) });
+            unused.push(Unused { digest, names, age, since: now.saturating_duration_since(own.last) });
         }
     }
     unused
 }
 
 /// Makes room for so many bytes: first what has no name, which shows, too, that everything that stays can be read; then
-/// one image after the other. Gives the bytes that are free again.
-fn make_room(store: &Store, unused: Vec<Unused>, kept: &BTreeSet<Digest>, excess: u64) -> store::Result<u64> {
+/// one image after the other. This may take minutes: what somebody has come to need meanwhile, by the word of
+/// `needed`, stays. Gives the bytes that are free again.
+fn make_room(
+    store: &Store,
+    unused: Vec<Unused>,
+    needed: impl Fn() -> Result<BTreeSet<Digest>, String>,
+    excess: u64,
+) -> Result<u64, Failure> {
+    let needed = || needed().map_err(Failure::Needs);
     let is_damaged = |image: &Unused| image.names.iter().any(|name| store.resolve(name).is_err());
     let (damaged, whole): (Vec<_>, Vec<_>) = unused.into_iter().partition(is_damaged);
     for image in &damaged {
-        image.names.iter().try_for_each(|name| store.remove(name))?;
-        say(format_args!("image {} is removed: it is damaged", image.names.join(", ")));
+        if forget(store, image, &needed()?)? {
+            say(format_args!("image {} is removed: it is damaged", image.names.join(", ")));
+        }
     }
-    let mut freed = store.collect(kept)?.bytes;
+    let mut freed = store.collect_but(needed)?.bytes;
     for image in whole {
         if freed >= excess {
             break;
         }
-        image.names.iter().try_for_each(|name| store.remove(name))?;
-        let bytes = store.collect(kept)?.bytes;
+        if !forget(store, &image, &needed()?)? {
+            continue;
+        }
+        let bytes = store.collect_but(needed)?.bytes;
         say(format_args!(
             "image {} is removed: {} MiB of the disk are free again",
             image.names.join(", "),
@@ -200,10 +245,20 @@ fn make_room(store: &Store, unused: Vec<Unused>, kept: &BTreeSet<Digest>, excess
     Ok(freed)
 }
 
+/// Takes an image its names, unless it is needed.
+fn forget(store: &Store, image: &Unused, needed: &BTreeSet<Digest>) -> store::Result<bool> {
+    let may_go = !needed.contains(&image.digest);
+    if may_go {
+        image.names.iter().try_for_each(|name| store.remove(name))?;
+    }
+    Ok(may_go)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::path::PathBuf;
     use store::Platform;
 
     #[test]
@@ -248,7 +303,7 @@ mod tests {
         };
         let listed = [image("a", '1'), image("a-too", '1'), image("b", '2'), image("root", 'f')];
         let mut seen = None;
-        let digest = |image: &Listed| image.digest.to_string();
+        let digest = |image: &Listed| image.digest.clone();
         let needed = BTreeSet::from([digest(&listed[2])]);
         let least = Duration::from_secs(60);
         let gone = unused(&listed[..1], &needed, &mut seen);
@@ -293,18 +348,52 @@ mod tests {
         digest
     }
 
-    #[test]
-    fn no_name_goes_while_no_file_can() {
-        let folder = std::env::temp_dir().join(format!("skerry-make-room-{}", std::process::id()));
+    fn store_in(name: &str) -> (PathBuf, Store) {
+        let folder = std::env::temp_dir().join(format!("skerry-make-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
         let store = Store::open(&folder.join("store")).unwrap().for_platform(platform);
+        (folder, store)
+    }
+
+    fn unused_one(name: &str, digest: &Digest) -> Unused {
+        Unused { digest: digest.clone(), names: vec![name.into()], age: None, since: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_is_needed_by_the_time_its_turn_comes_stays() {
+        let (folder, store) = store_in("turn");
+        let [first, second, third] = ["first", "second", "third"].map(|name| import(&store, name));
+        let is_here = |digest: &Digest| store.root().join("blobs/sha256").join(digest.hex()).exists();
+        // Containers are made of the second while the first goes, and of the third when its name has just gone.
+        let needed = || {
+            let named = store.list().unwrap();
+            let has_gone = |digest: &Digest| named.iter().all(|image| image.digest != *digest);
+            let of_second = has_gone(&first).then(|| second.clone());
+            let of_third = has_gone(&third).then(|| third.clone());
+            Ok(of_second.into_iter().chain(of_third).collect())
+        };
+        let unused = [("first", &first), ("second", &second), ("third", &third)];
+        let unused = unused.map(|(name, digest)| unused_one(name, digest)).into();
+        assert!(make_room(&store, unused, needed, u64::MAX).unwrap() > 0);
+        assert!(!is_here(&first) && is_here(&second) && is_here(&third));
+        let names: Vec<String> = store.list().unwrap().iter().map(|image| image.name.to_string()).collect();
+        assert_eq!(names, ["docker.io/library/second:latest"]);
+        let nobody_tells = make_room(&store, Vec::new(), || Err("away".into()), u64::MAX);
+        assert!(matches!(nobody_tells, Err(Failure::Needs(_))) && is_here(&third));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn no_name_goes_while_no_file_can() {
+        let (folder, store) = store_in("room");
         let (needed, idle) = (import(&store, "needed"), import(&store, "idle"));
         let kept = BTreeSet::from([needed.clone()]);
         let make_room = || {
-            let unused = vec![Unused { names: vec!["idle".into()], age: None, since: Duration::ZERO }];
-            make_room(&store, unused, &kept, u64::MAX).ok().map(|bytes| bytes > 0)
+            make_room(&store, vec![unused_one("idle", &idle)], || Ok(kept.clone()), u64::MAX)
+                .ok()
+                .map(|bytes| bytes > 0)
         };
         let names = || store.list().unwrap().len();
         let path = |digest: &Digest| store.root().join("blobs/sha256").join(digest.hex());

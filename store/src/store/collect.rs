@@ -31,23 +31,14 @@ pub struct Held {
 impl Store {
     /// Removes the layers and blobs that neither a name of this store nor an import or pull
     /// under way nor `in_use` needs, and downloads that nobody went on with for a
-    /// day. `in_use` are the manifests of containers' images, whether these still have a name or not:
-    /// manifest, configuration and layers of each stay, for the next start. An image that is about to be
-    /// started must be in it before its name is looked up. One that is not here, but came with the node, needs
-    /// nothing of this store.
+    /// day. `in_use` gives the manifests of containers' images, whether these still have a name or not:
+    /// manifest, configuration and layers of each stay, for the next start. One that is not here, but came with the
+    /// node, needs nothing of this store. It is asked once nobody can hold one more image ([`Self::hold`]), and those
+    /// who do are known: who holds an image until its container is among those in use does not lose it in between.
     ///
     /// # Errors
     /// An image cannot be read: then nothing is removed, for nobody knows what
-    /// it needs. A file cannot be removed.
-    pub fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
-        self.collect_but(|| Ok(in_use.clone()))
-    }
-
-    /// The same, with `in_use` asked once nobody can hold one more image ([`Self::hold`]), and those who do are known:
-    /// who holds an image until its container is among those in use does not lose it in between.
-    ///
-    /// # Errors
-    /// As [`Self::collect`], and that of `in_use`.
+    /// it needs. A file cannot be removed. That of `in_use`.
     pub fn collect_but<E: From<Error>>(
         &self,
         in_use: impl FnOnce() -> std::result::Result<BTreeSet<Digest>, E>,
@@ -60,6 +51,12 @@ impl Store {
         let leased = gate.leases()?;
         let in_use = in_use()?;
         Ok(self.take_all_but(leased, &in_use)?)
+    }
+
+    /// The same, of what is in use all the time.
+    #[cfg(test)]
+    pub(crate) fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
+        self.collect_but(|| Ok(in_use.clone()))
     }
 
     /// Holds an image, by the digest of its manifest: no collection takes its files as long as what this gives lives.

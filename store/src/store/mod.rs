@@ -16,7 +16,7 @@
 //! place, and the place's folder brought to disk. An image's layers go first, then its
 //! documents, its name last. So after SIGKILL, a power cut or a full disk at any
 //! point there is the old state or the new one, and at most files that no
-//! name needs: [`Store::collect`] takes them. `session` says how those who write
+//! name needs: [`Store::collect_but`] takes them. `session` says how those who write
 //! keep out of each other's way. Readers need no lock.
 
 mod check;

@@ -24,7 +24,7 @@ pub struct Details {
 }
 
 impl Store {
-    /// Takes `name` away from its image, whose layers stay until [`Self::collect`].
+    /// Takes `name` away from its image, whose layers stay until [`Self::collect_but`].
     ///
     /// # Errors
     /// There is no such image; the store is read-only.
