@@ -1,11 +1,4 @@
-//! Named volumes: folders that stay when containers go.
-//!
-//! ```text
-//! /var/lib/skerry/volumes/NAME/
-//! ├── data/       what is mounted
-//! ├── unused      a person made it, and no container has had it
-//! └── new/        being filled; a volume is there once this was renamed to data
-//! ```
+//! Named volumes: folders that stay when containers go, as [`spec::volume`] has them.
 //!
 //! A volume is made at its first use, or by a person before, and filled then, if it is empty, with what the image has at that place,
 //! as Docker does; so it is whole or not there whenever the monitor is killed. Files keep
@@ -21,6 +14,7 @@ use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mknod, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Whence, lseek};
 use spec::node::{Mount, Name};
+use spec::volume::UNUSED;
 use std::ffi::CString;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read};
@@ -33,7 +27,7 @@ use sys::process::{Spawn, spawn};
 
 /// No container has had it.
 fn is_new(data: &Path) -> bool {
-    !data.exists() || data.with_file_name("unused").exists()
+    !data.exists() || data.with_file_name(UNUSED).exists()
 }
 
 /// Starts a process that makes the volumes of a container that are not there; gives its ID, if there are any. The
@@ -110,7 +104,7 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
         renamed => renamed?,
     }
     sys::file::sync_folder_of(data)?;
-    sys::file::remove_durably(&data.with_file_name("unused"))
+    sys::file::remove_durably(&data.with_file_name(UNUSED))
 }
 
 fn remove(folder: &Path) -> io::Result<()> {

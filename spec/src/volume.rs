@@ -4,9 +4,11 @@
 //! /var/lib/skerry/volumes/
 //! ├── NAME/
 //! │   ├── data/           what is mounted
+//! │   ├── new/            being filled; a volume without `unused` is there once this was renamed to `data`
 //! │   ├── unused          it was made by a person and has had no container yet: it is filled at its first use, if it is empty
 //! │   └── volume.json     what that person said of it
-//! └── .NAME/              removed; what it held is on its way out
+//! ├── .NAME/              removed; what it held is on its way out
+//! └── ..new/              one that a person makes, until it is whole
 //! ```
 
 use crate::node::Name;
@@ -15,6 +17,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What is mounted.
+pub const DATA: &str = "data";
+
+/// There until its first use.
+pub const UNUSED: &str = "unused";
+
+/// Its [`Volume`].
+pub const FILE: &str = "volume.json";
+
+/// One that is being made; it is no volume's place, nor where one goes.
+pub const NEW: &str = "..new";
+
 /// A volume's folder.
 pub fn folder(name: &Name) -> PathBuf {
     Path::new(VOLUMES).join(&**name)
@@ -22,17 +36,12 @@ pub fn folder(name: &Name) -> PathBuf {
 
 /// What it holds.
 pub fn data(name: &Name) -> PathBuf {
-    folder(name).join("data")
-}
-
-/// There until its first use.
-pub fn unused(name: &Name) -> PathBuf {
-    folder(name).join("unused")
+    folder(name).join(DATA)
 }
 
 /// Its [`Volume`].
 pub fn file(name: &Name) -> PathBuf {
-    folder(name).join("volume.json")
+    folder(name).join(FILE)
 }
 
 /// Where it goes when it is removed; no volume can be called so.

@@ -1,11 +1,11 @@
 //! `ps` and `port`.
 
 use super::filters::{self, Filters};
-use super::{Node, images, print, print_all, unexpected};
+use super::{Node, images, print, print_all, unexpected, volumes};
 use crate::arguments::{List, Port};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::format::{self, Format};
+use crate::format;
 use crate::human;
 use crate::table::shorten;
 use crate::time;
@@ -14,7 +14,6 @@ use spec::monitor::{self, Health, Reply, Request, Status, Summary};
 use spec::node::{Container, Mount};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const COLUMNS: [(&str, &str); 8] = [
@@ -51,8 +50,7 @@ pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
     if list.size {
         columns.insert(columns.len() - 1, ("SIZE", "Size"));
     }
-    let mounts =
-        list.format == Format::Json || list.format.names("Mounts") || list.format.names("LocalVolumes");
+    let mounts = list.format.shows("Mounts") || list.format.shows("LocalVolumes");
     let mut objects = Vec::new();
     for container in &containers {
         let mut object = object(container, list.no_trunc);
@@ -87,23 +85,13 @@ fn add_mounts(object: &mut Value, container: &Container, whole: bool) {
 
 /// What it has written, and that and its image together: `2B (virtual 187MB)`.
 fn sizes(node: &Node<'_>, container: &Summary, written: &str) -> String {
-    let own = on_disk(&Path::new(written).join("upper"));
+    let own = volumes::folders::size(&Path::new(written).join("upper"));
     let stores = node.stores();
     let image = images::digest_of(&stores, container).ok().flatten();
     let image = image.and_then(|digest| stores.resolve_digest(&container.image, &digest).ok());
     let layers = image.iter().flat_map(|image| &image.layers);
     let below: u64 = layers.filter_map(|layer| fs::metadata(&layer.path).ok()).map(|about| about.len()).sum();
     format!("{} (virtual {})", human::decimal(own), human::decimal(own + below))
-}
-
-/// Bytes that all in a folder takes, as far as it can be read.
-fn on_disk(folder: &Path) -> u64 {
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => on_disk(&entry.path()),
-        Ok(about) => about.blocks() * 512,
-        Err(_) => 0,
-    };
-    fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
 }
 
 /// Every container of the machine.

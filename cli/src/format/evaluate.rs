@@ -122,12 +122,24 @@ impl Scope {
         let arguments = rest.iter().map(|operand| self.operand(operand, dot, fields));
         let arguments: Vec<Value> = arguments.chain(piped.map(Ok)).collect::<Result<_, String>>()?;
         match first {
+            Operand::Function(name) if name == "json" => {
+                let own: Vec<Value> = arguments.into_iter().map(|value| self.own(value)).collect();
+                call(name, &own)
+            }
             Operand::Function(name) => call(name, &arguments),
             first => {
                 let value = self.operand(first, dot, fields)?;
                 // `.Label "maintainer"`
                 arguments.iter().try_fold(value, |value, argument| index(&value, argument))
             }
+        }
+    }
+
+    /// What a value is without what a template alone sees of the object that is shown.
+    fn own(&self, value: Value) -> Value {
+        match self.variables.first() {
+            Some((_, object)) if *object == value => super::without_methods(object),
+            _ => value,
         }
     }
 

@@ -54,6 +54,17 @@ impl FromStr for Format {
 }
 
 impl Format {
+    /// This field of an object is shown, if there is one.
+    pub fn shows(&self, field: &str) -> bool {
+        match self {
+            Self::Table => false,
+            Self::Json => true,
+            Self::Template(template) => {
+                self.names(field) || template.nodes.iter().any(|node| node.takes_all(true))
+            }
+        }
+    }
+
     /// A template names this field, wherever it is.
     pub fn names(&self, field: &str) -> bool {
         let Self::Template(template) = self else { return false };
@@ -92,6 +103,7 @@ pub fn show(format: &Format, columns: &Columns, objects: &[Value]) -> Result<Str
     }
 }
 
+/// An object without what is not its own.
 fn without_methods(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(map) = object.as_object_mut() {
@@ -160,6 +172,27 @@ mod tests {
         );
         assert_eq!(shown("table {{if .ID}}{{(slice .ID 1)}}{{end}}").unwrap(), "CONTAINER ID\nb\nde\n");
         assert!(shown("json").unwrap().starts_with("{\"ID\":\"ab\",\"Size\":null,\"State\""));
+        for all in ["{{json .}}", "{{. | json}}", "{{json $}}", "{{with $all := .}}{{json $all}}{{end}}"] {
+            assert_eq!(shown(all), shown("json"), "{all}");
+        }
+        assert_eq!(shown("{{json .Label}}").unwrap(), "{\"a.the-tier\":\"front\"}\n{}\n");
+    }
+
+    #[test]
+    fn what_is_shown_of_an_object_is_known() {
+        for (format, shows) in [
+            ("json", true),
+            ("table", false),
+            ("{{.Mounts}}", true),
+            ("{{json .}}", true),
+            ("{{range .Ports}}{{json $}}{{end}}", true),
+            ("{{if .ID}}{{json .}}{{end}}", true),
+            ("{{with $x := .}}{{$x.ID}}{{end}}", true),
+            ("{{range .Ports}}{{json .}}{{end}}", false),
+            ("{{.ID}}", false),
+        ] {
+            assert_eq!(format.parse::<Format>().unwrap().shows("Mounts"), shows, "{format}");
+        }
     }
 
     #[test]

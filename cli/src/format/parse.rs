@@ -88,6 +88,31 @@ impl Node {
     }
 }
 
+impl Node {
+    /// It takes the object that is shown as a whole, by `$`, or by `.` where that is it.
+    pub fn takes_all(&self, is_dot: bool) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Print(of) => any_takes_all(&of.commands, is_dot),
+            Self::Block { kind, of, body, otherwise } => {
+                let within = is_dot && *kind == Kind::If;
+                any_takes_all(&of.commands, is_dot)
+                    || body.iter().any(|node| node.takes_all(within))
+                    || otherwise.iter().any(|node| node.takes_all(is_dot))
+            }
+        }
+    }
+}
+
+fn any_takes_all(commands: &[Command], is_dot: bool) -> bool {
+    commands.iter().flatten().any(|operand| match operand {
+        Operand::Field(path) => is_dot && path.is_empty(),
+        Operand::Variable(name, path) => name.is_empty() && path.is_empty(),
+        Operand::Group(commands, _) => any_takes_all(commands, is_dot),
+        Operand::Literal(_) | Operand::Function(_) => false,
+    })
+}
+
 fn any_names(commands: &[Command], field: &str) -> bool {
     let has = |path: &[String]| path.iter().any(|name| name == field);
     commands.iter().flatten().any(|operand| match operand {

@@ -3,12 +3,14 @@
 //! A volume is a folder of the data disk ([`spec::volume`]), which this program makes and empties
 //! itself. The monitor fills one at its first use, says who uses it, and puts it aside when nobody does.
 
-use super::containers::{each, each_of};
+pub mod folders;
+
+use super::containers::{each_of, unless_missing};
 use super::{Node, images, inspect::show_each, list, print, print_all};
 use crate::arguments::{
     VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, label,
 };
-use crate::error::{Context, Error, Result};
+use crate::error::{Cause, Context, Error, Result};
 use crate::format;
 use crate::human::decimal;
 use crate::time;
@@ -67,18 +69,9 @@ fn create(asked: &VolumeCreate) -> Result<()> {
 
 /// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
 fn make(name: &Name, about: &Volume) -> Result<()> {
-    let (folder, data) = (volume::folder(name), volume::data(name));
-    if folder.exists() {
-        return Ok(());
-    }
-    let text = serde_json::to_vec(about).context(|| format!("make volume {name}"))?;
-    fs::create_dir_all(&folder)
-        .and_then(|()| sys::file::replace_durably(&volume::file(name), &text, 0o644))
-        .and_then(|()| sys::file::replace_durably(&volume::unused(name), b"", 0o644))
-        .and_then(|()| fs::create_dir(&data))
-        .and_then(|()| sys::file::sync_folder_of(&data))
-        .and_then(|()| sys::file::sync_folder_of(&folder))
-        .context(|| format!("make {}", folder.display()))
+    let words = || format!("make volume {name}");
+    let text = serde_json::to_vec(about).context(words)?;
+    folders::make(Path::new(VOLUMES), name, &text).context(words)
 }
 
 /// 32 hexadecimal digits.
@@ -90,10 +83,12 @@ fn made_up() -> Result<Name> {
 }
 
 fn remove(node: &Node<'_>, asked: &VolumeRemove) -> Result<()> {
-    each(&asked.volumes, |name| match find(&name) {
-        Err(_) if asked.force => Ok(()),
-        found => take_away(node, &found?).map(drop),
-    })
+    sweep();
+    let removed = |name: &String| {
+        let removed = find(name).and_then(|found| take_away(node, &found));
+        Ok(unless_missing(asked.force, removed)?.map(|_| name.clone()))
+    };
+    each_of(asked.volumes.iter().map(removed), |name| name.iter().for_each(|name| print(name)))
 }
 
 fn inspect(node: &Node<'_>, asked: &VolumeInspect) -> Result<()> {
@@ -117,10 +112,10 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
     names.retain(|name| filters.take(name, &about(name), &Users::new()));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
         names.iter().partition(|name| asked.all || about(name).anonymous);
-    let mut bytes = 0;
-    // Who uses one has kept it.
+    let mut bytes = sweep();
+    // Who uses one has kept it; or another has removed it.
     let removed = chosen.into_iter().map(|name| match take_away(node, name) {
-        Err(error) if error.code == Some(Code::State) => Ok(None),
+        Err(error) if matches!(error.code, Some(Code::State | Code::NotFound)) => Ok(None),
         removed => removed.map(|size| Some((name, size))),
     });
     let all = each_of(removed, |removed| {
@@ -144,16 +139,18 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
 /// its bytes. What a killed program has left aside goes first.
 fn take_away(node: &Node<'_>, name: &Name) -> Result<u64> {
     let aside = volume::aside(name);
-    let gone = || match sys::tree::remove(&aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
     let words = || format!("remove volume {name}");
-    gone().context(words)?;
+    folders::empty(&aside).context(words)?;
     node.done(&Request::RemoveVolume { name: name.clone() })?;
-    let bytes = size(&aside);
-    sys::file::sync_folder_of(&aside).and_then(|()| gone()).context(words)?;
-    Ok(bytes)
+    folders::empty(&aside).context(words)
+}
+
+/// Frees what removals that were killed have left of any volume; gives its bytes. What comes next does not depend on it.
+fn sweep() -> u64 {
+    folders::sweep(Path::new(VOLUMES)).unwrap_or_else(|error| {
+        eprintln!("skerry: free what was removed from {VOLUMES}: {}", error.cause());
+        0
+    })
 }
 
 /// What was said when it was made.
@@ -181,7 +178,7 @@ fn find(text: &str) -> Result<Name> {
     }
     let near = nearest(text, names.iter().map(|name| &**name));
     let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    Err(Error::new(format!("volume {text:?}: there is none{near}")))
+    Err(Error::missing(format!("volume {text:?}: there is none{near}")))
 }
 
 /// Who uses which: containers that do not run, too.
@@ -211,13 +208,6 @@ fn object(name: &Name, users: &Users) -> Value {
         "Options": null,
         "UsedBy": users.join(", "),
     })
-}
-
-/// Bytes of a folder and all in it.
-fn size(folder: &Path) -> u64 {
-    let mut blocks = 0;
-    sys::tree::walk(folder, |about| blocks += about.st_blocks.unsigned_abs());
-    blocks * 512
 }
 
 /// `--filter`: of each key, one value must fit; of labels all.
