@@ -36,6 +36,8 @@ pub struct Cell {
     pub removing: bool,
     /// The instance whose standard input had ended before it was there.
     pub input_over: u64,
+    /// A monitor that was killed over its making has left it: it is made anew, as the next instance.
+    pub made_anew: bool,
     /// Who gave it input before the monitor was killed has left, if it is not back by then.
     pub typist_due: Option<Time>,
     /// Its definition could not be written as it is now; the next attempt is due then.
@@ -78,6 +80,7 @@ impl Cell {
             keep_until: Time::ZERO,
             removing: false,
             input_over: 0,
+            made_anew: false,
             typist_due: None,
             unwritten: None,
             check: None,
@@ -91,9 +94,14 @@ impl Cell {
         self.definition.as_ref().map_or_else(|| definition::configured_id(&self.key), |own| own.id.clone())
     }
 
+    /// Who was noted to give input to an instance gives it to the one that there is or comes.
+    pub fn is_its_typist(&self, noted: u64) -> bool {
+        noted == self.its_instance() || (self.made_anew && noted == self.observed.generation)
+    }
+
     /// The number of the instance that there is, or of the next one.
     pub fn its_instance(&self) -> u64 {
-        let next = matches!(self.observed.state, State::Absent | State::Ended);
+        let next = self.made_anew || matches!(self.observed.state, State::Absent | State::Ended);
         self.observed.generation + u64::from(next)
     }
 
@@ -214,5 +222,20 @@ mod tests {
         assert_eq!((cells.find_key("a"), cells.find("a"), cells.find_key("z")), (Some(a), None, None));
         assert_eq!(cells.indices(), [c, a]);
         assert_eq!(cells.insert(cell("d")), b, "a free number is given again");
+    }
+
+    #[test]
+    fn a_typist_is_of_the_instance_that_there_is_or_comes() {
+        let at = |state, made_anew| {
+            let observed = Observed { state, generation: 3, ..Observed::default() };
+            let cell = Cell { observed, made_anew, ..cell("a") };
+            (2..6).filter(|noted| cell.is_its_typist(*noted)).collect::<Vec<_>>()
+        };
+        let process = Process { pid: 7, start_time: 9 };
+        assert_eq!(at(State::Running { process, since: Time::ZERO }, false), [3]);
+        assert_eq!((at(State::Absent, false), at(State::Ended, false)), (vec![4], vec![4]));
+        assert_eq!(at(State::Creating, false), [3]);
+        // Of the one that was cut short, and, noted after a kill before, of the one that comes in its place.
+        assert_eq!(at(State::Creating, true), [3, 4]);
     }
 }

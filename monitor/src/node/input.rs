@@ -177,6 +177,8 @@ impl Monitor {
         if !self.is_first_clients(index) {
             return;
         }
+        // Nobody is waited for any more.
+        self.cells[index].typist_due = None;
         let cell = &self.cells[index];
         let folder = place::folder(&cell.key);
         let noted = fs::create_dir_all(&folder).and_then(|()| {
@@ -187,19 +189,18 @@ impl Monitor {
         }
     }
 
-    /// After a start of the monitor: who gave input before has so long to come back.
+    /// After a start of the monitor: who gave input before has so long to come back, also to an instance that is only
+    /// coming.
     pub(super) fn await_typist(&mut self, index: usize) {
         let cell = &self.cells[index];
         let noted = fs::read_to_string(place::folder(&cell.key).join(TYPIST)).unwrap_or_default();
-        let its = noted.parse::<u64>() == Ok(cell.observed.generation);
-        if its && self.is_first_clients(index) && self.sinks.contains_key(&index) {
+        let its = noted.parse::<u64>().is_ok_and(|noted| cell.is_its_typist(noted));
+        let takes = self.sinks.contains_key(&index) || self.is_coming(Sink::Container(index));
+        if its && takes && self.is_first_clients(index) {
+            // The number may be another one now.
+            self.typist_came(index);
             self.cells[index].typist_due = Some(kernel::now() + session::PATIENCE);
         }
-    }
-
-    /// Who gave input before is back.
-    pub(super) fn typist_is_back(&mut self, index: usize) {
-        self.cells[index].typist_due = None;
     }
 
     /// Ends the input of those who did not come back; gives the time when there is more to end.

@@ -244,7 +244,8 @@ fn cells(containers: BTreeMap<Name, Container>, console: &mut Console) -> Cells 
 fn recorded_as(key: Name) -> Cell {
     let observed = record::read(&place::folder(&key)).unwrap_or_default();
     let attached = attached(&key, &observed);
-    Cell { observed, attached, ..Cell::new(key) }
+    let made_anew = observed.state == State::Creating;
+    Cell { observed, attached, made_anew, ..Cell::new(key) }
 }
 
 /// A person's container: as its record has it, or, when the node has booted since, as Docker's
@@ -267,6 +268,7 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
         observed
     });
     cell.attached = attached(&cell.key, &cell.observed);
+    cell.made_anew = cell.observed.state == State::Creating;
     cell.definition = Some(Box::new(own));
     cell
 }

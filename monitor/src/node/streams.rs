@@ -147,8 +147,8 @@ impl Monitor {
         let over = matches!(cell.observed.state, State::Absent | State::Ended) && !cell.observed.asked;
         let ends = if over { cell.ends.wrapping_sub(1) } else { cell.ends };
         self.join(number, index, (from, follower), About::Bytes { ends, input });
-        if input {
-            self.typist_is_back(index);
+        if input && !over {
+            self.typist_came(index);
         }
         let end = follow::end(&place::log(&self.cells[index].key));
         match self.clients.get_mut(&number) {

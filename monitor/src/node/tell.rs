@@ -22,6 +22,7 @@ impl Monitor {
         let cell = &mut self.cells[index];
         let before = cell.observed.clone();
         life::apply(&mut cell.observed, event, kernel::now());
+        cell.made_anew &= cell.observed.state == State::Creating;
         if *event == Event::Busy {
             return;
         }
@@ -35,7 +36,8 @@ impl Monitor {
             self.console.say(&format!("{}: write its record: {}", cell.name, cause(&error)));
         }
         if ended {
-            // From here on whoever types means the next instance.
+            // From here on whoever types means the next instance, and nobody is waited for who typed for this one.
+            self.cells[index].typist_due = None;
             self.close_input(index);
         }
         let cell = &self.cells[index];

@@ -109,9 +109,13 @@ fn input_ends_also_when_its_client_and_the_monitor_are_killed_together() {
         client.until(&mut said, "one\n");
         (client, said)
     };
-    let (gone, back) = (typed("gone"), typed("back"));
+    let (gone, back, other) = (typed("gone"), typed("back"), typed("other"));
     node.kill_monitor();
-    drop(gone);
+    drop((gone, other));
+    // Somebody else types in place of one that does not come back.
+    let mut other = Client::ask(&attach("other", false)).unwrap();
+    other.write(Kind::Input, b"three\n").unwrap();
+    other.until(&mut Said::default(), "three\n");
     let (_, mut said) = back;
     let mut client = Client::ask(&said.resume()).unwrap();
     client.write(Kind::Input, b"two\n").unwrap();
@@ -120,6 +124,7 @@ fn input_ends_also_when_its_client_and_the_monitor_are_killed_together() {
     // A minute later.
     assert_eq!(node.wait("gone"), 5);
     assert_eq!(node.state("back"), "running");
+    assert_eq!(node.state("other"), "running");
 }
 
 #[test]
