@@ -96,13 +96,9 @@ fn score(container: &Container) -> Result<i32, String> {
     }
 }
 
-/// The program and its arguments. Who gives an entrypoint of its own means the image's arguments to go.
+/// The program and its arguments.
 pub fn command(container: &Container, image: &Defaults) -> Vec<String> {
-    let (entrypoint, cmd) = match &container.entrypoint {
-        Some(own) => (own, &[][..]),
-        None => (&image.entrypoint, &image.cmd[..]),
-    };
-    let cmd = container.args.as_deref().unwrap_or(cmd);
+    let (entrypoint, cmd) = container.words(&image.entrypoint, &image.cmd);
     entrypoint.iter().chain(cmd).cloned().collect()
 }
 

@@ -161,6 +161,16 @@ fn default_log_size() -> Bytes {
 }
 
 impl Container {
+    /// Its entrypoint and what follows, of its own and its image's. Who gives an entrypoint of its own means the
+    /// image's arguments to go.
+    pub fn words<'a>(&'a self, entrypoint: &'a [String], cmd: &'a [String]) -> (&'a [String], &'a [String]) {
+        let (entrypoint, cmd) = match &self.entrypoint {
+            Some(own) => (&own[..], &[][..]),
+            None => (entrypoint, cmd),
+        };
+        (entrypoint, self.args.as_deref().unwrap_or(cmd))
+    }
+
     /// One of this image of which nothing else is said.
     pub fn of(image: impl Into<String>) -> Self {
         Self {
@@ -357,7 +367,8 @@ pub struct HealthOptions {
     pub retries: Option<u32>,
     /// Failures so soon after the start do not count.
     pub start_period: Option<Span>,
-    /// Between checks in that time, until one says "well".
+    /// Between checks in that time, until one says "well". Monitors of before it was there take nothing that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Span>,
 }
 
@@ -550,6 +561,18 @@ mod tests {
             assert!(container(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_health_check_that_says_nothing_new_is_read_by_older_monitors() {
+        let own = HealthOptions { retries: Some(7), ..HealthOptions::default() };
+        let text = serde_json::to_string(&own).unwrap();
+        assert!(!text.contains("start-interval"), "{text}");
+        assert_eq!(serde_json::from_str::<HealthOptions>(&text).unwrap(), own);
+        let new = HealthOptions { start_interval: Some(Span::seconds(1)), ..own };
+        let text = serde_json::to_string(&new).unwrap();
+        assert_eq!(serde_json::from_str::<HealthOptions>(&text).unwrap(), new);
+    }
+
     #[test]
     fn a_health_check_is_the_images_but_for_what_is_said() {
         let check = |word: &str, seconds: [u64; 3], retries| {

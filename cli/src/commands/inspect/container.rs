@@ -76,7 +76,7 @@ fn object(
     attached: Option<&Attached>,
     places: &Places,
 ) -> Value {
-    let (entrypoint, cmd) = words(container, image);
+    let (entrypoint, cmd) = container.words(&image.entrypoint, &image.cmd);
     let words: Vec<&String> = entrypoint.iter().chain(cmd).collect();
     let exposed = exposed(container, image);
     json!({
@@ -102,17 +102,8 @@ fn object(
     })
 }
 
-/// Who gives an entrypoint of its own means the image's arguments to go.
-fn words<'a>(container: &'a Container, image: &'a Config) -> (&'a [String], &'a [String]) {
-    let (entrypoint, cmd) = match &container.entrypoint {
-        Some(own) => (&own[..], &[][..]),
-        None => (&image.entrypoint[..], &image.cmd[..]),
-    };
-    (entrypoint, container.args.as_deref().unwrap_or(cmd))
-}
-
 fn config(summary: &Summary, container: &Container, image: &Config, exposed: Map<String, Value>) -> Value {
-    let (entrypoint, cmd) = words(container, image);
+    let (entrypoint, cmd) = container.words(&image.entrypoint, &image.cmd);
     let mut labels = image.labels.clone();
     labels.extend(summary.labels.clone());
     let own = |own: &Option<String>, image: &str| own.clone().unwrap_or_else(|| image.to_owned());
