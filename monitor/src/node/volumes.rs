@@ -3,12 +3,15 @@
 
 use super::Monitor;
 use super::talk::{Outcome, Then, failure};
+use crate::life::State;
 use crate::{definition, place};
+use spec::bundle::Config;
 use spec::monitor::{Code, Reply};
 use spec::node::{Mount, Name};
 use spec::volume;
 use std::fs;
 use std::io;
+use std::path::Path;
 use sys::cause::cause;
 
 impl Monitor {
@@ -30,14 +33,20 @@ impl Monitor {
         }
     }
 
-    /// Names of the containers that are made with a volume, those that stay down for another of their name too.
+    /// Names of the containers that are made with a volume: as they are now, as they will be, and those that stay down
+    /// for another of their name, too.
     ///
     /// # Errors
-    /// A definition that cannot be read, of which nobody knows what it uses.
+    /// A definition or bundle that cannot be read, of which nobody knows what it uses.
     fn users_of(&self, volume: &Name) -> Result<Vec<String>, String> {
-        let here = self.cells.iter().filter_map(|(_, cell)| Some((&cell.name, cell.container.as_ref()?)));
-        let here = here.filter(|(_, container)| uses(&container.mounts, volume));
-        let mut users: Vec<String> = here.map(|(name, _)| name.to_string()).collect();
+        let mut users = Vec::new();
+        for (_, cell) in self.cells.iter() {
+            let will = cell.container.as_ref().is_some_and(|container| uses(&container.mounts, volume));
+            // `node.toml` may have lost it since, or gives it others.
+            if will || (cell.observed.state != State::Absent && has(&place::folder(&cell.key), volume)?) {
+                users.push(cell.name.to_string());
+            }
+        }
         let defined = definition::keys()
             .map_err(|error| format!("list {}: {}", place::definitions().display(), cause(&error)))?;
         for key in defined.iter().filter(|key| !self.is_defined(key)) {
@@ -60,6 +69,23 @@ fn uses(mounts: &[Mount], volume: &Name) -> bool {
     mounts.iter().any(|mount| matches!(mount, Mount::Volume { name, .. } if name == volume))
 }
 
+/// What lies in this folder, if anything, was made with a volume.
+fn has(bundle: &Path, volume: &Name) -> Result<bool, String> {
+    let path = bundle.join("config.json");
+    let text = match fs::read(&path) {
+        // It is not made yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        text => text.map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?,
+    };
+    let config: Config =
+        serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let data = place::volume(volume);
+    Ok(config
+        .mounts
+        .iter()
+        .any(|mount| mount.source.as_deref().is_some_and(|source| data == Path::new(source))))
+}
+
 /// Why a volume stays.
 fn refusal(users: &[String]) -> Option<String> {
     match users {
@@ -80,6 +106,16 @@ mod tests {
         let data: Name = "data".parse().unwrap();
         assert!(uses(&[volume("other"), volume("data")], &data) && !uses(&[volume("other")], &data));
         assert_eq!(refusal(&[]), None);
+        let bundle = std::env::temp_dir().join(format!("skerry-volume-users-{}", std::process::id()));
+        fs::create_dir_all(&bundle).unwrap();
+        assert_eq!(has(&bundle, &data), Ok(false));
+        let text = r#"{"ociVersion":"1.0.0","mounts":[{"destination":"/proc","type":"proc"},
+            {"destination":"/d","type":"bind","source":"/var/lib/skerry/volumes/data/data"}]}"#;
+        fs::write(bundle.join("config.json"), text).unwrap();
+        assert_eq!((has(&bundle, &data), has(&bundle, &"other".parse().unwrap())), (Ok(true), Ok(false)));
+        fs::write(bundle.join("config.json"), "{").unwrap();
+        assert!(has(&bundle, &data).is_err());
+        fs::remove_dir_all(&bundle).unwrap();
         let names = ["a", "b"].map(str::to_owned);
         assert_eq!(refusal(&names[..1]).unwrap(), "container a is made with it");
         assert_eq!(refusal(&names).unwrap(), "containers a, b are made with it");
