@@ -9,12 +9,16 @@
 //! Containers that look after logs may write below [`ROOT`]. So no link is followed there, and what is no
 //! regular file is not opened: the monitor waits for no pipe and writes to nobody else's file.
 
+use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::regular::Folder;
+
+/// What openat2(2) says where the folder of a log is not.
+const NO_FOLDER: [Errno; 3] = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
 
 /// Where all logs lie.
 pub const ROOT: &str = "/var/log";
@@ -117,12 +121,21 @@ pub fn look(path: &Path) -> io::Result<Metadata> {
     Folder::of(path, Path::new(ROOT))?.find(name(path))?.metadata()
 }
 
-/// Removes a file of a log; that there is none is no error.
+/// Removes a file of a log; that there is none is no error. Where a link or a file was put in the place of its folder
+/// there is none: what lies there is not ours.
 ///
 /// # Errors
 /// As openat2(2) and unlinkat(2) have them.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match Folder::of(path, Path::new(ROOT)).and_then(|folder| folder.remove(name(path))) {
+    remove_below(path, Path::new(ROOT))
+}
+
+fn remove_below(path: &Path, root: &Path) -> io::Result<()> {
+    let folder = match Folder::of(path, root) {
+        Err(error) if NO_FOLDER.iter().any(|no| error.raw_os_error() == Some(*no as i32)) => return Ok(()),
+        folder => folder?,
+    };
+    match folder.remove(name(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -140,6 +153,24 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::sync::mpsc::channel;
     use std::time::Duration;
+
+    #[test]
+    fn what_is_put_in_the_place_of_a_logs_folder_keeps_nothing() {
+        let base = std::env::temp_dir().join(format!("skerry-log-removal-{}", std::process::id()));
+        fs::create_dir_all(base.join("other")).unwrap();
+        fs::write(base.join("other/0.log"), "other").unwrap();
+        fs::write(base.join("file"), "").unwrap();
+        symlink("other", base.join("link")).unwrap();
+        for place in ["link", "file", "nothing"] {
+            remove_below(&base.join(place).join("0.log"), &base).unwrap();
+        }
+        assert_eq!(fs::read_to_string(base.join("other/0.log")).unwrap(), "other");
+        remove_below(&base.join("other/0.log"), &base).unwrap();
+        assert!(!base.join("other/0.log").exists());
+        fs::create_dir(base.join("other/0.log")).unwrap();
+        remove_below(&base.join("other/0.log"), &base).unwrap_err();
+        fs::remove_dir_all(&base).unwrap();
+    }
 
     #[test]
     fn what_is_put_in_a_logs_place_is_neither_waited_for_nor_written_to() {
