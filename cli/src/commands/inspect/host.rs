@@ -35,12 +35,12 @@ fn mount(mount: &Mount) -> Value {
             "RW": !read_only,
             "Propagation": "",
         }),
-        Mount::Tmpfs { target, .. } => json!({
+        Mount::Tmpfs { target, size: _, mode: _, exec: _, read_only } => json!({
             "Type": "tmpfs",
             "Source": "",
             "Destination": target,
             "Mode": "",
-            "RW": true,
+            "RW": !read_only,
             "Propagation": "",
         }),
     }
@@ -103,11 +103,15 @@ fn written(source: &str, target: &str, read_only: bool) -> String {
 
 fn tmpfs(container: &Container) -> Map<String, Value> {
     let one = |mount: &Mount| match mount {
-        Mount::Tmpfs { target, size, .. } => {
-            let size = size.map(|Bytes(size)| format!("size={size}")).unwrap_or_default();
-            Some((target.clone(), size.into()))
+        Mount::Tmpfs { target, size, mode, exec, read_only } => {
+            let size = size.map(|Bytes(size)| format!("size={size}"));
+            let mode = mode.map(|mode| format!("mode={mode:o}"));
+            let exec = exec.then(|| "exec".to_owned());
+            let read_only = read_only.then(|| "ro".to_owned());
+            let options: Vec<String> = [size, mode, exec, read_only].into_iter().flatten().collect();
+            Some((target.clone(), options.join(",").into()))
         }
-        _ => None,
+        Mount::Bind { .. } | Mount::Volume { .. } => None,
     };
     container.mounts.iter().filter_map(one).collect()
 }
@@ -191,10 +195,19 @@ mod tests {
 
     #[test]
     fn mounts_are_told_by_where_they_are() {
+        let memory = |target: &str, size, mode, is| Mount::Tmpfs {
+            target: target.into(),
+            size,
+            mode,
+            exec: is,
+            read_only: is,
+        };
         let container = Container {
             mounts: vec![
                 Mount::Volume { name: "data".parse().unwrap(), target: "/d".into(), read_only: true },
                 Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: false },
+                memory("/m", Some(Bytes(4096)), Some(0o750), true),
+                memory("/n", None, None, false),
             ],
             ..Container::of("i")
         };
@@ -202,7 +215,10 @@ mod tests {
         assert_eq!((&told[0]["Destination"], &told[0]["Type"]), (&json!("/b"), &json!("bind")));
         assert_eq!(told[1]["Source"], "/var/lib/skerry/volumes/data/data");
         assert_eq!((&told[1]["RW"], &told[1]["Mode"]), (&json!(false), &json!("ro")));
-        assert_eq!(config(&container)["Binds"], json!(["data:/d:ro", "/a:/b"]));
+        assert_eq!((&told[2]["RW"], &told[3]["RW"]), (&json!(false), &json!(true)));
+        let config = config(&container);
+        assert_eq!(config["Binds"], json!(["data:/d:ro", "/a:/b"]));
+        assert_eq!(config["Tmpfs"], json!({ "/m": "size=4096,mode=750,exec,ro", "/n": "" }));
     }
 
     #[test]
