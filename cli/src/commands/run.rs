@@ -10,6 +10,7 @@ use crate::session::{self, Ended, Following, Forward};
 use crate::terminal;
 use spec::monitor::{Create, Reply, Request};
 use spec::node::Mount;
+use std::path::Path;
 
 /// Exit status when Skerry itself could not.
 const OURS: u8 = 125;
@@ -150,7 +151,7 @@ fn lend(node: &Node<'_>, text: &str, mounts: &mut Vec<Mount>) -> Result<()> {
 }
 
 fn lent(others: Vec<Mount>, own: &[Mount], only_read: bool) -> Vec<Mount> {
-    let is_free = |mount: &Mount| own.iter().all(|own| own.target() != mount.target());
+    let is_free = |mount: &Mount| own.iter().all(|own| Path::new(own.target()) != Path::new(mount.target()));
     let lent = others.into_iter().filter(is_free).filter_map(|mut mount| match &mut mount {
         Mount::Bind { read_only, .. } | Mount::Volume { read_only, .. } => {
             *read_only |= only_read;
@@ -231,7 +232,9 @@ mod tests {
         let others =
             || vec![bind("/srv", "/srv", false), volume(false), serde_json::from_str(memory).unwrap()];
         assert_eq!(lent(others(), &[], false), [bind("/srv", "/srv", false), volume(false)]);
-        assert_eq!(lent(others(), &[bind("/other", "/srv", false)], true), [volume(true)]);
+        for place in ["/srv", "/srv/", "//srv/."] {
+            assert_eq!(lent(others(), &[bind("/other", place, false)], true), [volume(true)], "{place}");
+        }
     }
 
     #[test]
