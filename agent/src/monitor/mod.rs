@@ -108,6 +108,29 @@ impl Monitor {
         }
     }
 
+    /// The text of a container's bundle, while there is one, also of one that follows for its length.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn config(&self, id: &str) -> Result<Option<String>> {
+        let (mut connection, answer) = self.begin(&Request::Inspect { name: id.to_owned() }).await?;
+        let Reply::Container { config, config_follows, .. } = answer else {
+            return Err(Error::Language(format!("{answer:?} to \"inspect\"")));
+        };
+        if !config_follows {
+            return Ok(config);
+        }
+        let mut bytes = Vec::new();
+        loop {
+            let frame = connection.frame().await?.ok_or(Error::Gone)?;
+            if frame.kind == Kind::Output {
+                bytes.extend(frame.payload);
+            } else if reply(&frame)? == Reply::Done {
+                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+    }
+
     /// Every container, in however many messages they come.
     ///
     /// # Errors

@@ -117,6 +117,31 @@ fn inspected(state: &str) -> &'static str {
 }
 
 #[tokio::test]
+async fn a_bundle_is_whole_also_when_it_is_long() {
+    let none = vec![Say(HELLO), Hear("inspect"), Say(inspected("created"))];
+    let short = inspected("running").replace(r#""config":null"#, r#""config":"short""#).leak();
+    let long =
+        inspected("running").replace(r#""config":null"#, r#""config":null,"config_follows":true"#).leak();
+    let done = r#"{"reply":"done"}"#;
+    let scripts = vec![
+        none,
+        vec![Say(HELLO), Hear("inspect"), Say(short)],
+        vec![Say(HELLO), Hear("inspect"), Say(long), Output("very "), Output("long"), Say(done)],
+        vec![Say(HELLO), Hear("inspect"), Say(long), Output("very ")],
+    ];
+    let answers = with_monitor(scripts, async |monitor| {
+        [
+            monitor.config("a").await,
+            monitor.config("a").await,
+            monitor.config("a").await,
+            monitor.config("a").await,
+        ]
+    });
+    let text = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(answers.await, [Ok(None), text("short"), text("very long"), Err(Error::Gone)]);
+}
+
+#[tokio::test]
 async fn a_container_runs_though_the_monitor_is_killed_over_its_start() {
     let killed = || vec![Say(HELLO), Hear("start")];
     let is = |state| vec![Say(HELLO), Hear("inspect"), Say(inspected(state))];

@@ -370,8 +370,7 @@ impl Worker {
             if self.users.contains_key(&one.id) {
                 continue;
             }
-            let asked = self.context.monitor.ask(&Request::Inspect { name: one.id.clone() }).await;
-            if let Ok(Reply::Container { config: Some(config), .. }) = asked {
+            if let Ok(Some(config)) = self.context.monitor.config(&one.id).await {
                 self.users.extend(user(&config).map(|user| (one.id.clone(), user)));
             }
         }
