@@ -159,6 +159,8 @@ fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()
     gone.retain(|digest| !kept.contains(digest));
     if !gone.is_empty() {
         store.collect_but(|| self::kept(node))?;
+        // Who has come to need one meanwhile has kept it.
+        gone.retain(|digest| !store.has_manifest(digest));
         gone.iter().for_each(|digest| print(&format!("Deleted: {digest}")));
     }
     Ok(())
@@ -335,17 +337,21 @@ pub fn confirmed(what: &str) -> Result<bool> {
 /// # Errors
 /// It is not here, and cannot be had.
 pub fn ensure(node: &Node<'_>, options: &Options) -> Result<(Image, Option<Held>)> {
-    let image = obtain(node, options)?;
-    let held = hold(node, &image)?;
-    match node.stores().resolve_digest(&image.name.to_string(), &image.digest) {
-        Ok(image) => Ok((image, held)),
-        // It was taken away before it was held.
-        Err(_) => {
-            let image = obtain(node, options)?;
-            let held = hold(node, &image)?;
-            Ok((image, held))
+    // It may be taken away before it is held.
+    match obtain_held(node, options)? {
+        (Ok(image), held) => Ok((image, held)),
+        (Err(_), _) => {
+            let (image, held) = obtain_held(node, options)?;
+            Ok((image?, held))
         }
     }
+}
+
+/// The image as it is once it is held, if all of it is still there.
+fn obtain_held(node: &Node<'_>, options: &Options) -> Result<(store::Result<Image>, Option<Held>)> {
+    let image = obtain(node, options)?;
+    let held = hold(node, &image)?;
+    Ok((node.stores().resolve_digest(&image.name.to_string(), &image.digest), held))
 }
 
 /// Where the store cannot be written, nothing is taken out of it either.

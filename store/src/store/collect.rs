@@ -65,12 +65,22 @@ impl Store {
     /// # Errors
     /// The image cannot be read; the lease cannot be written.
     pub fn hold(&self, digest: &Digest) -> Result<Option<Held>> {
-        if !self.writable || !self.blob_path(digest).is_file() {
+        if !self.writable || !self.has_manifest(digest) {
             return Ok(None);
         }
         let session = Session::begin(&self.root)?;
-        session.need(&self.files_by_digest(digest)?)?;
+        match self.files_by_digest(digest) {
+            Ok(files) => session.need(&files)?,
+            // A collection has taken it while it was read.
+            Err(_) if !self.has_manifest(digest) => return Ok(None),
+            Err(error) => return Err(error),
+        }
         Ok(Some(Held { _session: session }))
+    }
+
+    /// An image's manifest is here, whether it has a name or not.
+    pub fn has_manifest(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
     }
 
     /// With the gate shut.

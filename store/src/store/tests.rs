@@ -235,7 +235,7 @@ fn what_is_held_stays_until_a_container_needs_it() {
     let scratch = Scratch::new("held");
     let (store, layout) = (store(&scratch), simple(&scratch));
     let digest = store.import(&layout.0, "app").unwrap().digest;
-    assert!(store.hold(&Digest::sha256(b"none")).unwrap().is_none());
+    assert!(store.hold(&Digest::sha256(b"none")).unwrap().is_none() && store.has_manifest(&digest));
     assert!(Store::open_read_only(store.root()).hold(&digest).unwrap().is_none());
     let held = store.hold(&digest).unwrap();
     assert!(held.is_some());
