@@ -203,8 +203,12 @@ fn is_of(stores: &Stores, one: &Summary, digest: &Digest, image: &store::Image) 
 
 /// Those that have a volume of this name, or something mounted from there or at that place.
 fn with_volume(node: &Node<'_>, text: &str, all: &[Summary]) -> Result<Vec<String>> {
+    if !text.starts_with('/') {
+        let has = |one: &&Summary| one.volumes.iter().any(|name| **name == *text);
+        return Ok(all.iter().filter(has).map(|one| one.id.clone()).collect());
+    }
     let has = |mount: &Mount| match mount {
-        Mount::Volume { name, target, .. } => **name == *text || target == text,
+        Mount::Volume { target, .. } => target == text,
         Mount::Bind { source, target, .. } => source == text || target == text,
         Mount::Tmpfs { .. } => false,
     };
