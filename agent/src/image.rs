@@ -5,15 +5,17 @@ pub mod collect;
 mod pulled;
 
 use crate::say::say;
-use pulled::Pulled;
+use pulled::{Leads, Pulled};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use store::{Layer, Reference, Store, Stores};
 use sys::cause::cause;
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The command that pulls.
 const SKERRY: &str = "/sbin/skerry";
@@ -74,8 +76,8 @@ pub fn policy(image: &str, said: Option<&str>) -> Policy {
 /// The node's images.
 #[derive(Debug)]
 pub struct Images {
-    stores: Stores,
-    pulled: Pulled,
+    stores: Arc<Stores>,
+    pulled: Arc<Pulled>,
     room: Semaphore,
     /// Mirrors of registries, by their hosts: what fits one of them counts, too.
     mirrors: BTreeMap<String, Vec<String>>,
@@ -86,13 +88,13 @@ impl Images {
     pub fn open(mirrors: BTreeMap<String, Vec<String>>) -> Self {
         let store = |path| Store::open_read_only(Path::new(path));
         let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
-        Self { stores, pulled: Pulled::open(Path::new(PULLED)), room: Semaphore::new(AT_ONCE), mirrors }
+        let pulled = Pulled::open(Path::new(PULLED), |name| leads(&stores, name));
+        Self { stores: Arc::new(stores), pulled: Arc::new(pulled), room: Semaphore::new(AT_ONCE), mirrors }
     }
 
     /// An image that is there.
     pub fn find(&self, name: &str) -> Option<Found> {
-        let image = self.stores.resolve(name).ok()?;
-        Some(Found { digest: image.digest.to_string(), user: image.config.user })
+        find(&self.stores, name)
     }
 
     /// The layers of an image that is there, the lowest first.
@@ -132,11 +134,6 @@ impl Images {
         images
     }
 
-    /// Digests of all images that are here.
-    fn digests(&self) -> BTreeSet<String> {
-        self.stores.list().unwrap_or_default().iter().map(|one| one.digest.to_string()).collect()
-    }
-
     /// An image, fetched if its policy says so, or if what is here was fetched with others' credentials alone. `docker`
     /// is the folder of a `config.json` with credentials. `begun` is called when a pull begins.
     ///
@@ -171,16 +168,60 @@ impl Images {
         let _permit = self.room.acquire().await;
         begun();
         let failed = |message: String| Failure { reason: "ErrImagePull", message };
-        self.pulled.begin(name).map_err(failed)?;
-        if let Err(reason) = pull(name, docker).await {
-            self.pulled.fail(name);
-            return Err(failed(reason));
+        self.pulled.begin(name, leads(&self.stores, name).ok().flatten()).map_err(failed)?;
+        let (stores, pulled) = (self.stores.clone(), self.pulled.clone());
+        let fetch = Fetch { stores, pulled, name: name.to_owned(), credentials };
+        // Whoever does not wait any more gives it up, and what came of it is looked at all the same.
+        let (_waits, given_up) = oneshot::channel();
+        let fetched = tokio::spawn(fetch.run(docker.map(Path::to_owned), given_up)).await;
+        fetched.map_err(|error| failed(error.to_string()))?.map_err(failed)
+    }
+}
+
+/// An image that is being fetched.
+struct Fetch {
+    stores: Arc<Stores>,
+    pulled: Arc<Pulled>,
+    name: String,
+    credentials: Option<String>,
+}
+
+impl Fetch {
+    async fn run(self, docker: Option<PathBuf>, given_up: oneshot::Receiver<()>) -> Result<Found, String> {
+        let name = &self.name;
+        let now = || leads(&self.stores, name);
+        match pull(name, docker.as_deref(), given_up).await {
+            Ok(()) => {}
+            Err(Unfinished::Failed(reason)) => {
+                self.pulled.fail(name, now());
+                return Err(reason);
+            }
+            Err(Unfinished::GivenUp) => {
+                self.pulled.give_up(name, now());
+                return Err("nobody waits for it any more".to_owned());
+            }
         }
-        let found = self.find(name);
-        let found = found.ok_or_else(|| failed(format!("image \"{name}\" was fetched and is not there")))?;
-        self.pulled.end(name, &found.digest, credentials, &self.digests()).map_err(failed)?;
+        let Some(found) = find(&self.stores, name) else {
+            self.pulled.give_up(name, now());
+            return Err(format!("image \"{name}\" was fetched and is not there"));
+        };
+        self.pulled.end(name, &found.digest, self.credentials, &digests(&self.stores))?;
         Ok(found)
     }
+}
+
+fn find(stores: &Stores, name: &str) -> Option<Found> {
+    let image = stores.resolve(name).ok()?;
+    Some(Found { digest: image.digest.to_string(), user: image.config.user })
+}
+
+fn leads(stores: &Stores, name: &str) -> Leads {
+    Ok(stores.digest(name)?.map(|digest| digest.to_string()))
+}
+
+/// Digests of all images that are here.
+fn digests(stores: &Stores) -> BTreeSet<String> {
+    stores.list().unwrap_or_default().iter().map(|one| one.digest.to_string()).collect()
 }
 
 /// Has what is damaged in the store brought back, as far as it can be had.
@@ -196,7 +237,15 @@ async fn mend() {
     }
 }
 
-async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
+/// Why an image was not fetched.
+enum Unfinished {
+    /// In words.
+    Failed(String),
+    /// Nobody waits for it; the process that fetched it has ended.
+    GivenUp,
+}
+
+async fn pull(name: &str, docker: Option<&Path>, given_up: oneshot::Receiver<()>) -> Result<(), Unfinished> {
     let mut command = Command::new(SKERRY);
     // The pod's back-off is longer than any of ours, and others wait for their turn meanwhile.
     command.args(["pull", "--quiet", "--retry=1", "--confirm", "--", name]);
@@ -204,13 +253,27 @@ async fn pull(name: &str, docker: Option<&Path>) -> Result<(), String> {
     if let Some(folder) = docker {
         command.env("DOCKER_CONFIG", folder);
     }
-    let output = command.output().await.map_err(|error| format!("start {SKERRY}: {}", cause(&error)))?;
-    if output.status.success() {
+    let failed = |what: &str, error| Unfinished::Failed(format!("{what} {SKERRY}: {}", cause(&error)));
+    let mut process = command.spawn().map_err(|error| failed("start", error))?;
+    let (mut errors, mut log) = (process.stderr.take(), Vec::new());
+    let ended = tokio::select! {
+        ended = async {
+            if let Some(errors) = &mut errors {
+                errors.read_to_end(&mut log).await?;
+            }
+            process.wait().await
+        } => ended.map_err(|error| failed("wait for", error))?,
+        _ = given_up => {
+            let _ = process.kill().await;
+            return Err(Unfinished::GivenUp);
+        }
+    };
+    if ended.success() {
         return Ok(());
     }
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = String::from_utf8_lossy(&log).into_owned();
     let line = log.lines().last().unwrap_or("skerry pull says nothing");
-    Err(line.strip_prefix("skerry: ").unwrap_or(line).to_owned())
+    Err(Unfinished::Failed(line.strip_prefix("skerry: ").unwrap_or(line).to_owned()))
 }
 
 #[cfg(test)]

@@ -191,6 +191,8 @@ struct Worker {
     stopping: BTreeMap<String, i64>,
     /// preStop hooks of those whose turn to stop has not come.
     hooks: BTreeMap<String, JoinHandle<()>>,
+    /// What of it cannot be taken away.
+    stuck: end::Stuck,
     reporter: report::Reporter,
     /// Why it is refused for good: reason and message.
     refused: Option<(String, String)>,
@@ -238,6 +240,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         until: None,
         stopping: BTreeMap::new(),
         hooks: BTreeMap::new(),
+        stuck: end::Stuck::default(),
         reporter,
         refused: None,
         seen: None,

@@ -204,6 +204,7 @@ impl IndexMut<usize> for Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::life::Process;
 
     fn cell(name: &str) -> Cell {
         Cell::new(name.parse().unwrap())

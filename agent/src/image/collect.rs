@@ -16,6 +16,7 @@ use spec::node::Cluster;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Digest, Listed, Store, Stores};
 use tokio::runtime::Handle;
@@ -64,7 +65,7 @@ struct Unused {
 struct Needs {
     monitor: Monitor,
     board: Pods,
-    stores: Stores,
+    stores: Arc<Stores>,
 }
 
 /// Why nothing more is removed.

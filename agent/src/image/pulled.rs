@@ -26,7 +26,31 @@ struct Record {
     images: BTreeMap<String, Known>,
     /// Names that are being fetched: an agent that is killed leaves images of which it has not said whose they are.
     fetching: BTreeSet<String>,
+    /// The digests that they led to before.
+    #[serde(default)]
+    before: BTreeMap<String, String>,
 }
+
+impl Record {
+    /// Nobody fetches a name any more.
+    fn leave(&mut self, name: &str) {
+        self.fetching.remove(name);
+        self.before.remove(name);
+    }
+
+    /// Nobody fetches a name any more, and it is not known what the last ones had: what it leads to `now` and did not
+    /// before is nobody's until a registry says more.
+    fn settle(&mut self, name: &str, now: Option<String>) {
+        let before = self.before.remove(name);
+        self.fetching.remove(name);
+        if let Some(digest) = now.filter(|digest| before.as_ref() != Some(digest)) {
+            self.images.entry(digest).or_default();
+        }
+    }
+}
+
+/// The digest that a name leads to on this node; none when nothing of that name is here.
+pub type Leads = Result<Option<String>, store::Error>;
 
 /// What registries have given to pods of this node.
 #[derive(Debug)]
@@ -40,19 +64,19 @@ struct State {
     record: Record,
     /// How many fetch each name now: what one of them comes to says nothing of what the others do.
     now: BTreeMap<String, u32>,
-    /// Names that were being fetched when an agent was killed.
-    left: BTreeSet<String>,
+    /// Names of which one was not fetched to its end, and may have come all the same.
+    cut: BTreeSet<String>,
 }
 
 impl State {
-    /// One that fetched a name does so no more; says whether its mark may go.
+    /// One that fetched a name does so no more; says whether it was the last.
     fn leave(&mut self, name: &str) -> bool {
         let now = self.now.get(name).copied().unwrap_or(0).saturating_sub(1);
         match now {
             0 => self.now.remove(name),
             _ => self.now.insert(name.to_owned(), now),
         };
-        now == 0 && !self.left.contains(name)
+        now == 0
     }
 }
 
@@ -89,12 +113,17 @@ fn fitting(config: &Value, image: &Reference, mirrors: &[String]) -> Option<Stri
 }
 
 impl Pulled {
-    /// As it was written to this file; nothing when there is none.
-    pub fn open(path: &Path) -> Self {
+    /// As it was written to this file; nothing when there is none. Nobody fetches any more what was being fetched then.
+    pub fn open(path: &Path, leads: impl Fn(&str) -> Leads) -> Self {
         let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let record: Record = read.unwrap_or_default();
-        let left = record.fetching.clone();
-        Self { path: path.to_owned(), known: Mutex::new(State { record, left, ..State::default() }) }
+        let cut = record.fetching.clone();
+        let state = State { record, cut: cut.clone(), ..State::default() };
+        let pulled = Self { path: path.to_owned(), known: Mutex::new(state) };
+        for name in cut {
+            pulled.settle(&mut pulled.known(), &name, leads(&name));
+        }
+        pulled
     }
 
     fn known(&self) -> MutexGuard<'_, State> {
@@ -111,25 +140,49 @@ impl Pulled {
         }
     }
 
-    /// A name is about to be fetched.
+    /// A name is about to be fetched, which leads to this digest as yet.
     ///
     /// # Errors
     /// It cannot be written, in words.
-    pub fn begin(&self, name: &str) -> Result<(), String> {
+    pub fn begin(&self, name: &str, before: Option<String>) -> Result<(), String> {
         let mut known = self.known();
         self.change(&mut known, |record| {
-            record.fetching.insert(name.to_owned());
+            if record.fetching.insert(name.to_owned()) {
+                record.before.extend(before.map(|digest| (name.to_owned(), digest)));
+            }
         })?;
         *known.now.entry(name.to_owned()).or_default() += 1;
         Ok(())
     }
 
     /// A registry has not given it.
-    pub fn fail(&self, name: &str) {
+    pub fn fail(&self, name: &str, now: Leads) {
         let mut known = self.known();
-        if known.leave(name) {
+        if !known.leave(name) {
+            return;
+        }
+        if known.cut.contains(name) {
+            self.settle(&mut known, name, now);
+        } else {
             // What stays on record is asked for once more.
-            let _ = self.change(&mut known, |record| _ = record.fetching.remove(name));
+            let _ = self.change(&mut known, |record| record.leave(name));
+        }
+    }
+
+    /// It is fetched no further, and may have come just now.
+    pub fn give_up(&self, name: &str, now: Leads) {
+        let mut known = self.known();
+        known.cut.insert(name.to_owned());
+        if known.leave(name) {
+            self.settle(&mut known, name, now);
+        }
+    }
+
+    /// What cannot be read or written stays as it is until the next attempt.
+    fn settle(&self, state: &mut State, name: &str, now: Leads) {
+        let Ok(now) = now else { return };
+        if self.change(state, |record| record.settle(name, now)).is_ok() {
+            state.cut.remove(name);
         }
     }
 
@@ -145,7 +198,7 @@ impl Pulled {
         here: &BTreeSet<String>,
     ) -> Result<(), String> {
         let mut state = self.known();
-        state.left.remove(name);
+        state.cut.remove(name);
         let is_last = state.leave(name);
         let written = self.change(&mut state, |record| {
             record.images.retain(|digest, _| here.contains(digest));
@@ -157,11 +210,11 @@ impl Pulled {
                 None => known.anyone = true,
             }
             if is_last {
-                record.fetching.remove(name);
+                record.leave(name);
             }
         });
         if written.is_err() {
-            state.left.insert(name.to_owned());
+            state.cut.insert(name.to_owned());
         }
         written
     }
@@ -184,27 +237,34 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// On a node where each name leads to one image.
+    fn open(path: &Path, digest: Option<&str>) -> Pulled {
+        Pulled::open(path, |_| leads(digest))
+    }
+
+    fn leads(digest: Option<&str>) -> Leads {
+        Ok(digest.map(str::to_owned))
+    }
+
     #[test]
     fn what_a_secret_has_fetched_is_for_those_who_have_it() {
         let path = std::env::temp_dir().join(format!("skerry-pulled-{}", std::process::id()));
         let here = ["a", "b"].map(str::to_owned).into();
         let secret = || Some("secret".to_owned());
-        let pulled = Pulled::open(&path);
+        let pulled = open(&path, None);
         assert!(pulled.allows("web", "a", None), "no pod has fetched it");
-        pulled.begin("web").unwrap();
-        assert!(!Pulled::open(&path).allows("web", "a", None), "it was being fetched when the agent ended");
+        pulled.begin("web", None).unwrap();
+        assert!(!pulled.allows("web", "a", None), "it has come just now");
+        assert!(!open(&path, Some("a")).allows("web", "a", None), "it came when the agent ended");
         pulled.end("web", "a", secret(), &here).unwrap();
-        let again = Pulled::open(&path);
+        let again = open(&path, None);
         assert!(again.allows("web", "a", Some("secret")) && again.allows("other", "b", None));
         assert!(!again.allows("web", "a", None) && !again.allows("web", "a", Some("other")));
-        again.begin("other").unwrap();
-        again.fail("other");
+        again.begin("other", None).unwrap();
+        again.fail("other", leads(None));
         assert!(again.allows("other", "b", None));
         again.end("web", "a", None, &here).unwrap();
-        assert!(
-            Pulled::open(&path).allows("web", "a", Some("other")),
-            "the registry gives it to whoever asks"
-        );
+        assert!(open(&path, None).allows("web", "a", Some("other")), "the registry gives it to whoever asks");
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
         assert_eq!(again.known().record.images.len(), 1, "what is gone is forgotten");
         std::fs::remove_file(&path).unwrap();
@@ -232,21 +292,54 @@ mod tests {
     fn who_fails_takes_no_mark_of_another_away() {
         let path = std::env::temp_dir().join(format!("skerry-pulled-two-{}", std::process::id()));
         let here = ["a".to_owned()].into();
-        let pulled = Pulled::open(&path);
-        pulled.begin("app").unwrap();
-        pulled.begin("app").unwrap();
-        pulled.fail("app");
+        let pulled = open(&path, None);
+        pulled.begin("app", None).unwrap();
+        pulled.begin("app", None).unwrap();
+        pulled.fail("app", leads(None));
         assert!(!pulled.allows("app", "a", None), "the other may have fetched it just now");
         // An agent is killed here; the next one knows nothing of who was given what.
-        let next = Pulled::open(&path);
+        let next = open(&path, Some("a"));
         assert!(!next.allows("app", "a", None));
-        next.begin("app").unwrap();
-        next.fail("app");
-        assert!(!next.allows("app", "a", None) && !Pulled::open(&path).allows("app", "a", None));
-        next.begin("app").unwrap();
+        next.begin("app", Some("a".to_owned())).unwrap();
+        next.fail("app", leads(Some("a")));
+        assert!(!next.allows("app", "a", None) && !open(&path, None).allows("app", "a", None));
+        next.begin("app", Some("a".to_owned())).unwrap();
         next.end("app", "a", Some("secret".to_owned()), &here).unwrap();
         assert!(next.allows("app", "a", Some("secret")) && !next.allows("app", "a", None));
         assert!(next.allows("app", "b", None), "no mark is left");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_off_and_brought_nothing_keeps_nobody_from_an_image() {
+        let path = std::env::temp_dir().join(format!("skerry-pulled-cut-{}", std::process::id()));
+        let pulled = open(&path, None);
+        pulled.begin("app", None).unwrap();
+        assert!(open(&path, None).allows("app", "a", None), "a power cut, and a person imports it then");
+        pulled.give_up("app", leads(None));
+        assert!(pulled.allows("app", "a", None), "its pod was deleted");
+
+        // One of two was cut off and brought it; the other was given nothing.
+        pulled.begin("two", None).unwrap();
+        pulled.begin("two", None).unwrap();
+        pulled.give_up("two", leads(Some("b")));
+        pulled.fail("two", leads(Some("b")));
+        assert!(!pulled.allows("two", "b", None) && pulled.allows("two", "c", None));
+
+        // It was here before.
+        pulled.begin("old", Some("c".to_owned())).unwrap();
+        assert!(open(&path, Some("c")).allows("old", "c", None));
+        pulled.give_up("old", leads(Some("c")));
+        assert!(pulled.allows("old", "c", None));
+
+        // Nobody can tell.
+        let lost = || Err(store::Error::NoImage("app".to_owned()));
+        pulled.begin("app", None).unwrap();
+        pulled.give_up("app", lost());
+        assert!(!pulled.allows("app", "a", None));
+        pulled.begin("app", Some("a".to_owned())).unwrap();
+        pulled.fail("app", leads(Some("a")));
+        assert!(!pulled.allows("app", "a", None) && pulled.allows("app", "d", None));
         std::fs::remove_file(&path).unwrap();
     }
 }

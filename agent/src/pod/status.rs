@@ -55,6 +55,9 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
     let before = view.pod.status.clone().unwrap_or_default();
     let phase = phase(view, spec, &before, known);
     let one = |kind, container: &Container| {
+        if let Some(told) = forgotten(view, &before, &container.name) {
+            return told.clone();
+        }
         let mut status = container_status(view, known, spec, kind, container);
         status.user = status.container_id.as_ref().and_then(|id| user(known, &before, id));
         status
@@ -74,7 +77,7 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         .collect();
     let mut main: Vec<_> = spec.containers.iter().map(|container| one(Kind::Main, container)).collect();
     let over = matches!(phase.as_str(), "Succeeded" | "Failed");
-    if over && known.refused.is_none() && is_initialized(view, spec) {
+    if over && known.refused.is_none() && (was_initialized(&before) || is_initialized(view, spec)) {
         main.iter_mut().for_each(end_unseen);
     }
     let ephemeral: Vec<_> = spec
@@ -92,10 +95,6 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         })
         .collect();
     let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
-    let some = |list, told: &Option<Vec<ContainerStatus>>| match is_forgotten(view, &before) {
-        true => told.clone(),
-        false => some(list),
-    };
     let hosts: Vec<String> = known.node.iter().map(ToString::to_string).collect();
     let addresses: Vec<String> = match view.sandbox {
         Some(sandbox) if sandbox.network.is_none() => hosts.clone(),
@@ -126,9 +125,9 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         start_time: before.start_time.clone().or_else(|| Some(time(view.now))),
         qos_class: Some(before.qos_class.clone().unwrap_or_else(|| qos::class(spec).name().to_owned())),
         observed_generation: view.pod.metadata.generation,
-        init_container_statuses: some(init, &before.init_container_statuses),
-        container_statuses: some(main, &before.container_statuses),
-        ephemeral_container_statuses: some(ephemeral, &before.ephemeral_container_statuses),
+        init_container_statuses: some(init),
+        container_statuses: some(main),
+        ephemeral_container_statuses: some(ephemeral),
         phase: Some(phase),
         reason,
         message,
@@ -244,9 +243,7 @@ fn mounted(own: &VolumeMount) -> VolumeMountStatus {
 
 /// Who a container's first program runs as, or ran as when somebody last looked.
 fn user(known: &Known<'_>, before: &PodStatus, id: &str) -> Option<ContainerUser> {
-    let told =
-        [&before.init_container_statuses, &before.container_statuses, &before.ephemeral_container_statuses];
-    let mut told = told.into_iter().flatten().flatten();
+    let mut told = all_told(before);
     let now = id.strip_prefix(SCHEME).and_then(|id| known.users.get(id)).cloned();
     now.or_else(|| told.find(|own| own.container_id.as_deref() == Some(id))?.user.clone())
 }
@@ -408,9 +405,9 @@ fn conditions(
         }
     };
     let incomplete: Vec<&str> = uninitialized(view, spec).collect();
-    let told = before.conditions.iter().flatten().find(|one| one.type_ == "Initialized");
+    let told = initialized_before(before);
     let initialized = match over {
-        _ if is_forgotten(view, before) && told.is_some_and(|one| one.status == "True") => {
+        _ if was_initialized(before) => {
             (true, told.and_then(|one| one.reason.as_deref()).unwrap_or_default(), String::new())
         }
         Some(reason) if incomplete.is_empty() || phase == "Succeeded" => {
@@ -482,9 +479,31 @@ fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// Its containers have been removed since it was over: they are as they were told.
-fn is_forgotten(view: &View<'_>, before: &PodStatus) -> bool {
-    is_over(before) && has_run(before) && view.containers.all().next().is_none()
+/// What was told of a container of a pod that is over, of whose instances the newest has been removed since: it is as it
+/// was told, whatever is left of the others.
+fn forgotten<'a>(view: &View<'_>, before: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
+    let told = all_told(before).filter(|_| is_over(before)).find(|told| told.name == name)?;
+    let ended = told.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let latest = view.containers.latest(name).map(|one| i64::from(one.attempt));
+    (ended && latest.is_none_or(|attempt| attempt < told.restart_count.into())).then_some(told)
+}
+
+/// The containers of all lists.
+fn all_told(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let lists =
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
+    lists.into_iter().flatten().flatten()
+}
+
+/// It was told that its containers had run and that its init containers were through: which of them are still here says
+/// nothing of that any more.
+fn was_initialized(before: &PodStatus) -> bool {
+    let told = initialized_before(before).is_some_and(|one| one.status == "True");
+    told && is_over(before) && has_run(before)
+}
+
+fn initialized_before(before: &PodStatus) -> Option<&PodCondition> {
+    before.conditions.iter().flatten().find(|one| one.type_ == "Initialized")
 }
 
 /// The pod has come to its end.

@@ -149,6 +149,52 @@ fn what_was_told_stands_when_the_containers_of_a_pod_that_is_over_are_removed() 
 }
 
 #[test]
+fn what_was_told_stands_of_those_that_are_removed_already() {
+    let all = [
+        instance("i", 0, exited(0)),
+        instance("m", 3, exited(137)),
+        instance("m", 2, exited(1)),
+        instance("n", 1, exited(2)),
+    ];
+    let mut given = Given::of("Always", all.clone());
+    let spec = given.pod.spec.as_mut().unwrap();
+    let other = |name: &str| Container { name: name.to_owned(), ..spec.containers[0].clone() };
+    let others = [other("n"), other("never")];
+    spec.containers.extend(others);
+    given.sandbox = None;
+    given.ending = Some(Ending::Failed {
+        reason: "Evicted".to_owned(),
+        message: "The node was low".to_owned(),
+        grace: 1,
+        disrupted: true,
+    });
+    let told = given.told();
+    let ends = |status: &PodStatus| -> Vec<_> {
+        let all = status.container_statuses.as_ref().unwrap().iter();
+        all.map(|own| own.state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code).collect()
+    };
+    assert_eq!(ends(&told), [137, 2, 137], "the last one has not been made");
+    for left in 0..1 << all.len() {
+        let is_left = |number: &usize| left >> number & 1 == 1;
+        let some = (0..all.len()).filter(is_left).map(|number| all[number].clone());
+        given.containers = Containers::of(some);
+        if left & 0b110 == 0b010 {
+            // The older instance of a container goes first: it is its last state.
+            continue;
+        }
+        // By turns, as a worker tells it.
+        given.pod.status = Some(told.clone());
+        given.pod.status = Some(given.told());
+        assert_eq!(given.told(), told, "{left:04b}");
+    }
+    // Who calls a pod over that runs has not seen its end.
+    given.containers = Containers::of(all);
+    let status = given.pod.status.as_mut().unwrap();
+    status.container_statuses.as_mut().unwrap()[0].restart_count = 1;
+    assert_eq!(given.told().container_statuses, told.container_statuses);
+}
+
+#[test]
 fn a_containers_user_is_told_while_it_is_there() {
     let user = |uid| ContainerUser {
         linux: Some(LinuxContainerUser { uid, gid: 2, supplemental_groups: Some(vec![2, 3]) }),

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use sys::cause::cause;
 
 /// What a group gets: of all, and of folders beside it; what is made in these is the group's, too.
@@ -16,31 +17,40 @@ const FOLDERS: u32 = 0o2770;
 
 /// Gives a folder and all beneath it to a group that may read and write it. No symlink is followed, and what goes
 /// meanwhile is let go. With the `policy` `OnRootMismatch` nothing is done where the folder itself is the group's already.
+/// Says whether it was done: once it is `given_up` nothing more is changed, which may be another group's by then.
 ///
 /// # Errors
 /// What cannot be changed, in words.
-pub fn give(folder: &Path, group: u32, policy: Option<&str>) -> Result<(), String> {
+pub fn give(folder: &Path, group: u32, policy: Option<&str>, given_up: &AtomicBool) -> Result<bool, String> {
     let named = |path: &Path, error: io::Error| {
         format!("give {} to group {group}: {}", folder.join(path).display(), cause(&error))
     };
     let root = super::root(folder).map_err(|error| named(Path::new(""), error))?;
     let own = root.metadata().map_err(|error| named(Path::new(""), error))?;
     if policy == Some("OnRootMismatch") && own.gid() == group && own.mode() & FOLDERS == FOLDERS {
-        return Ok(());
+        return Ok(true);
     }
     let mut folders = vec![PathBuf::from(".")];
     while let Some(at) = folders.pop() {
-        let more = give_folder(&root, &at, group).or_else(|(path, error)| match error.kind() {
+        let more = give_folder(&root, &at, group, given_up).or_else(|(path, error)| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Vec::new()),
             _ => Err(named(&path, error)),
         })?;
         folders.extend(more);
     }
-    Ok(())
+    Ok(!given_up.load(Ordering::Relaxed))
 }
 
 /// Gives one folder and what is no folder in it; says which folders are in it.
-fn give_folder(root: &File, at: &Path, group: u32) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+fn give_folder(
+    root: &File,
+    at: &Path,
+    group: u32,
+    given_up: &AtomicBool,
+) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    if given_up.load(Ordering::Relaxed) {
+        return Ok(Vec::new());
+    }
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |error| (path, error)
@@ -49,6 +59,9 @@ fn give_folder(root: &File, at: &Path, group: u32) -> Result<Vec<PathBuf>, (Path
     change(&folder, group).map_err(fail(at))?;
     let mut folders = Vec::new();
     for entry in fs::read_dir(by_number(&folder)).map_err(fail(at))? {
+        if given_up.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
         let path = at.join(entry.map_err(fail(at))?.file_name());
         let opened = match open(root, &path, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -103,20 +116,23 @@ mod tests {
         symlink(&base, volume.join("a/up")).unwrap();
         // Whoever runs the tests may always give files to its own group.
         let group = nix::unistd::getegid().as_raw();
-        give(&volume, group, None).unwrap();
+        let give = |path: &Path, policy| super::give(path, group, policy, &AtomicBool::new(false));
+        assert_eq!(super::give(&volume, group, None, &AtomicBool::new(true)), Ok(false));
+        assert_eq!(fs::metadata(volume.join("a/b/data")).unwrap().mode() & 0o777, 0o600, "nobody waits");
+        assert_eq!(give(&volume, None), Ok(true));
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!(mode(&volume.join("a/b/data")), 0o660);
         assert_eq!(mode(&volume.join("a/b")) & FOLDERS, FOLDERS);
         assert_eq!(mode(&other), 0o600, "no symlink is followed");
         fs::set_permissions(volume.join("a/b/data"), Permissions::from_mode(0o600)).unwrap();
-        give(&volume, group, Some("OnRootMismatch")).unwrap();
+        give(&volume, Some("OnRootMismatch")).unwrap();
         assert_eq!(mode(&volume.join("a/b/data")), 0o600, "its folder is the group's already");
-        give(&volume, group, Some("Always")).unwrap();
+        give(&volume, Some("Always")).unwrap();
         assert_eq!(mode(&volume.join("a/b/data")), 0o660);
-        let error = give(&base.join("none"), group, None).unwrap_err();
+        let error = give(&base.join("none"), None).unwrap_err();
         assert!(error.contains("none") && error.contains("no such file"), "{error}");
         nix::unistd::mkfifo(&base.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(give(&base.join("pipe"), group, None).is_err(), "nobody waits for its other end");
+        assert!(give(&base.join("pipe"), None).is_err(), "nobody waits for its other end");
         fs::remove_dir_all(base).unwrap();
     }
 }

@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use sys::cause::cause;
 
 /// A volume as it lies on the node.
@@ -30,7 +31,7 @@ pub struct Made {
 }
 
 /// What else a volume is made of.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Given {
     /// Files of volumes that have their content from the API server, by the volume's name.
     pub payloads: BTreeMap<String, Payload>,
@@ -38,7 +39,12 @@ pub struct Given {
     pub claimed: BTreeMap<String, PersistentVolume>,
     /// Memory that pods of the node may have together, in bytes.
     pub memory: u64,
+    /// Nobody waits for it any more: what takes long ends.
+    pub given_up: AtomicBool,
 }
+
+/// Why a volume is given up.
+pub const ENDED: &str = "its pod ended meanwhile";
 
 fn words(what: &str, path: &Path, error: &io::Error) -> String {
     format!("{what} {}: {}", path.display(), cause(error))
@@ -76,10 +82,10 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given) -> Result<Made, String>
         let (path, read_only) = (persistent(own)?, read_only == Some(true));
         let is_local = own.spec.as_ref().is_some_and(|spec| spec.local.is_some());
         if let Some(group) = group.filter(|_| is_local && !read_only) {
-            give_once(pod, volume, &path, group)?;
+            give_once(pod, volume, &path, group, &given.given_up)?;
         }
         if is_local {
-            link(&place::pod(uid).join(place::LOCAL), &volume.name, &path)?;
+            link(&place::pod(uid), &volume.name, &path)?;
         }
         return Ok(Made { path, read_only, is_image: false });
     }
@@ -94,12 +100,12 @@ pub fn claim(pod: &Pod, volume: &Volume) -> Option<String> {
 }
 
 /// Leaves a link to a volume of the node's, for who measures it: the API server is not asked again where it is.
-fn link(folder: &Path, name: &str, path: &Path) -> Result<(), String> {
-    let link = folder.join(name);
+fn link(pod: &Path, name: &str, path: &Path) -> Result<(), String> {
+    let link = pod.join(place::LOCAL).join(name);
     if link.is_symlink() {
         return Ok(());
     }
-    self::folder(folder, 0o750)?;
+    folder_in(pod, Path::new(place::LOCAL))?;
     symlink(path, &link).map_err(|error| words("link", &link, &error))
 }
 
@@ -120,6 +126,21 @@ fn folder(path: &Path, mode: u32) -> Result<(), String> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(|error| words("make", path, &error))
+}
+
+/// Makes a folder in a pod's, which itself is not made: nobody waits for this once the pod ends, and then its folder goes.
+fn folder_in(pod: &Path, path: &Path) -> Result<(), String> {
+    let mut at = pod.to_owned();
+    for part in path {
+        at.push(part);
+        match fs::DirBuilder::new().mode(0o750).create(&at) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(words("make", &at, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Files in memory: secrets never reach a disk.
@@ -286,19 +307,19 @@ fn new_file(path: &Path) -> Result<(), String> {
 }
 
 /// Gives a volume of the node's to a pod's group when the pod has it for the first time.
-fn give_once(pod: &Pod, volume: &Volume, path: &Path, to: u32) -> Result<(), String> {
+fn give_once(pod: &Pod, volume: &Volume, path: &Path, to: u32, given_up: &AtomicBool) -> Result<(), String> {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let own = place::pod(uid);
     let given = place::volume(uid, "local-volume", &volume.name);
     if given.exists() {
         return Ok(());
     }
     let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-    group::give(path, to, context.and_then(|own| own.fs_group_change_policy.as_deref()))?;
-    // Nobody waits for this once the pod ends, and then its folder goes.
-    match place::pod(uid).exists() {
-        true => folder(&given, 0o750),
-        false => Err("its pod is gone".to_owned()),
+    let policy = context.and_then(|own| own.fs_group_change_policy.as_deref());
+    if !group::give(path, to, policy, given_up)? {
+        return Err(ENDED.to_owned());
     }
+    folder_in(&own, given.strip_prefix(&own).unwrap_or(&given))
 }
 
 fn persistent(own: &PersistentVolume) -> Result<PathBuf, String> {
@@ -391,10 +412,11 @@ mod tests {
     #[test]
     fn a_volume_of_the_node_is_linked_once() {
         let base = std::env::temp_dir().join(format!("skerry-linked-{}", std::process::id()));
-        let links = base.join("links");
-        link(&links, "v", &base).unwrap();
-        link(&links, "v", &base).unwrap();
-        assert_eq!(fs::read_link(links.join("v")).unwrap(), base);
+        assert!(link(&base, "v", &base).is_err() && !base.exists(), "a pod that is gone gets no folder");
+        fs::create_dir(&base).unwrap();
+        link(&base, "v", &base).unwrap();
+        link(&base, "v", &base).unwrap();
+        assert_eq!(fs::read_link(base.join(place::LOCAL).join("v")).unwrap(), base);
         fs::remove_dir_all(base).unwrap();
     }
 
@@ -402,7 +424,7 @@ mod tests {
     fn what_is_not_supported_is_named() {
         let pod = Pod::default();
         let own: Volume = serde_json::from_value(json!({ "name": "v", "csi": { "driver": "x" } })).unwrap();
-        let given = Given { payloads: BTreeMap::new(), claimed: BTreeMap::new(), memory: 0 };
+        let given = Given::default();
         assert_eq!(
             volume(&pod, &own, &given).unwrap_err(),
             "volumes of this kind are not supported on this node: csi"

@@ -79,7 +79,7 @@ impl Worker {
         };
         self.waiting.remove(&order.container);
         logs::link(pod, &container.name, order.attempt, &id);
-        self.start(pod, sandbox, &container, &id).await;
+        self.start(pod, sandbox, &container, (&id, order.attempt)).await;
         for one in containers.outlived() {
             logs::unlink(pod, one);
             let _ = self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: false }).await;
@@ -339,7 +339,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn start(&mut self, pod: &Arc<Pod>, sandbox: &Sandbox, container: &Container, id: &str) {
+    /// Lets an instance run, by its ID and the number of its attempt.
+    async fn start(
+        &mut self,
+        pod: &Arc<Pod>,
+        sandbox: &Sandbox,
+        container: &Container,
+        (id, attempt): (&str, u32),
+    ) {
         let events = self.context.events.clone();
         let of = Some(container.name.as_str());
         match self.context.monitor.run(id).await {
@@ -359,7 +366,7 @@ impl Worker {
         };
         if let Err(reason) = done {
             hooks::failed(&self.context, pod, container, "PostStart", &reason);
-            self.note_failed(container);
+            self.note_failed(&container.name, attempt);
         }
     }
 

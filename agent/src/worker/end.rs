@@ -8,7 +8,7 @@ use crate::pod::observed::{Containers, Instance};
 use crate::pod::status;
 use crate::sandbox;
 use crate::sources::watched::Used;
-use crate::volume::nfs;
+use crate::volume::{nfs, place};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::Request;
@@ -22,6 +22,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A program gets so long at least, in seconds, whatever was before it: its preStop hook, or what ends before it.
 const LEAST: i64 = 2;
 
+/// What a pod has and cannot be taken from it is tried again within so many seconds: of one that is to go, and of one that
+/// is over and that nobody deletes.
+const SOON: i64 = 20;
+const LATER: i64 = 120;
+
 /// The reason of a pod that made room for the node.
 const EVICTED: &str = "Evicted";
 
@@ -29,6 +34,26 @@ const EVICTED: &str = "Evicted";
 fn is_evicted(pod: &Pod) -> bool {
     let told = pod.status.as_ref();
     told.is_some_and(|own| status::is_over(own) && own.reason.as_deref() == Some(EVICTED))
+}
+
+/// What cannot be taken from a pod is tried again, later each time.
+#[derive(Debug, Default)]
+pub(super) struct Stuck {
+    /// So often in a row.
+    failures: u32,
+    /// Why, the last time.
+    reason: String,
+}
+
+impl Stuck {
+    /// It has failed once more: seconds until the next attempt, and whether the reason is news.
+    fn count(&mut self, reason: &str, most: i64) -> (i64, bool) {
+        let pause = (1 << self.failures.min(10)).min(most);
+        let is_new = self.reason != reason;
+        self.failures = self.failures.saturating_add(1);
+        reason.clone_into(&mut self.reason);
+        (pause, is_new)
+    }
 }
 
 /// Who is to stop, and how.
@@ -121,26 +146,21 @@ impl Worker {
             };
             if left.is_ok() {
                 left = self.empty(pod, containers).await;
-                if let Err(reason) = &left {
-                    let words = format!("error killing pod: {reason}");
-                    self.context.events.say(pod, None, false, "FailedKillPod", words);
-                }
             }
-            self.wait(left.is_err().then(|| now() + 1)).await;
+            match left {
+                Ok(()) => {
+                    self.stuck = Stuck::default();
+                    self.wait(None).await;
+                }
+                Err(reason) => self.is_stuck(pod, &reason, LATER).await,
+            }
             return Turn::Again;
         }
         if !wanted.gone {
             self.reporter.settled().await;
         }
         if let Err(reason) = self.clean(pod, containers).await {
-            self.context.events.say(
-                pod,
-                None,
-                false,
-                "FailedKillPod",
-                format!("error killing pod: {reason}"),
-            );
-            self.wait(Some(now() + 1)).await;
+            self.is_stuck(pod, &reason, SOON).await;
             return Turn::Again;
         }
         if !wanted.gone && !self.is_deleted(pod).await {
@@ -148,6 +168,28 @@ impl Worker {
             return Turn::Again;
         }
         Turn::Over
+    }
+
+    /// Nothing runs: what was made goes.
+    pub(super) async fn tear_down(&mut self, pod: &Pod) {
+        let removed = match sandbox::remove(pod).await {
+            Ok(()) => nfs::unmount(&self.uid).await,
+            failed => failed,
+        };
+        match removed {
+            Ok(()) => self.stuck = Stuck::default(),
+            Err(reason) => self.is_stuck(pod, &reason, SOON).await,
+        }
+    }
+
+    /// Something of the pod could not be taken away: says so, once of each reason, and waits.
+    async fn is_stuck(&mut self, pod: &Pod, reason: &str, most: i64) {
+        let (pause, is_new) = self.stuck.count(reason, most);
+        if is_new {
+            let words = format!("error killing pod: {reason}");
+            self.context.events.say(pod, None, false, "FailedKillPod", words);
+        }
+        self.wait(Some(now() + pause)).await;
     }
 
     /// A pod that is over and that nobody deletes gives back its volumes, and one that was evicted its containers with
@@ -161,13 +203,22 @@ impl Worker {
         }
         // What is told of them must be kept somewhere first: they are not looked at any more.
         let is_kept = self.recorded.is_some() || status::is_terminal(pod);
-        if containers.all().next().is_none() || !is_kept || !is_evicted(&self.stays_over(pod)) {
+        if !is_kept || !is_evicted(&self.stays_over(pod)) {
             return Ok(());
         }
-        self.remove_containers(pod, containers).await?;
-        sandbox::remove_logs(pod).await?;
-        let _ = self.context.table.refresh().await;
-        Ok(())
+        let had = containers.all().next().is_some();
+        if had {
+            self.remove_containers(pod, containers).await?;
+        }
+        // They go last: a container's last words may be in its log.
+        let removed = match place::logs(pod).exists() {
+            true => sandbox::remove_logs(pod).await,
+            false => Ok(()),
+        };
+        if had {
+            let _ = self.context.table.refresh().await;
+        }
+        removed
     }
 
     async fn remove_containers(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
@@ -205,5 +256,20 @@ impl Worker {
             Ok(_) => true,
             Err(error) => api::is_missing(&error) || api::is_conflict(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_taken_away_is_tried_later_each_time() {
+        let mut stuck = Stuck::default();
+        let pauses: Vec<i64> = (0..10).map(|_| stuck.count("busy", LATER).0).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
+        assert_eq!(stuck.count("busy", SOON), (SOON, false), "people know");
+        assert_eq!(stuck.count("no such server", LATER), (LATER, true));
+        assert_eq!(Stuck::default().count("busy", LATER), (1, true));
     }
 }

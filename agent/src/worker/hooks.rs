@@ -34,11 +34,10 @@ impl Worker {
 }
 
 impl Worker {
-    /// The postStart hook of the newest instance of a container has failed: it ends, whoever looks after it by then.
-    pub(super) fn note_failed(&self, container: &Container) {
-        let containers = self.table.borrow().get(&self.uid).cloned().unwrap_or_default();
-        let Some(one) = containers.latest(&container.name) else { return };
-        let path = place::failed(&self.uid, &one.container, one.attempt);
+    /// The postStart hook of an instance has failed: it ends, whoever looks after it by then. The monitor need not have told
+    /// of it yet; the hook may have failed because it cannot.
+    pub(super) fn note_failed(&self, container: &str, attempt: u32) {
+        let path = place::failed(&self.uid, container, attempt);
         let write = || -> std::io::Result<()> {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             std::fs::write(&path, "")

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{AppArmorProfile, Node, PersistentVolume, Pod, V
 use k8s_openapi::api::node::v1::RuntimeClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -152,7 +153,7 @@ impl Worker {
         }
         let claimed = self.claimed(pod).await.map_err(|reason| failed(None, &reason))?;
         let memory = self.context.allocatable().memory;
-        let given = Arc::new(Given { payloads, claimed, memory });
+        let given = Arc::new(Given { payloads, claimed, memory, given_up: AtomicBool::new(false) });
         let shared = Arc::new(pod.clone());
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
         // Images are fetched when a container wants them: they are what its state speaks of.
@@ -184,7 +185,11 @@ impl Worker {
         loop {
             tokio::select! {
                 made = &mut made => return made.map_err(|error| error.to_string())?,
-                () = &mut ended => return Err("its pod ended meanwhile".to_owned()),
+                () = &mut ended => {
+                    // Another pod may have it next.
+                    given.given_up.store(true, Ordering::Relaxed);
+                    return Err(make::ENDED.to_owned());
+                }
                 () = sleep(PATIENCE) => {
                     let words = format!("it is not made yet after {PATIENCE:?}");
                     self.context.events.say(pod, None, false, "FailedMount", failed(Some(&volume.name), &words));
@@ -274,24 +279,6 @@ impl Worker {
         }
     }
 
-    /// Nothing runs: what was made goes.
-    pub(super) async fn tear_down(&mut self, pod: &Pod) {
-        let removed = match sandbox::remove(pod).await {
-            Ok(()) => nfs::unmount(&self.uid).await,
-            failed => failed,
-        };
-        if let Err(reason) = removed {
-            self.context.events.say(
-                pod,
-                None,
-                false,
-                "FailedKillPod",
-                format!("error killing pod: {reason}"),
-            );
-            self.wait(Some(now() + 1)).await;
-        }
-    }
-
     /// Environment of Services. Until the API server has told of them it is as the pod had it before this agent;
     /// a static pod may have to do without.
     pub(super) fn service_env(&self, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
@@ -328,7 +315,7 @@ fn write(pod: &Pod, mut payloads: BTreeMap<String, Result<Payload, String>>) -> 
         let files = payloads.remove(&volume.name)?;
         let made = files.and_then(|files| {
             let payloads = BTreeMap::from([(volume.name.clone(), files)]);
-            make::volume(pod, volume, &Given { payloads, claimed: BTreeMap::new(), memory: 0 })
+            make::volume(pod, volume, &Given { payloads, ..Given::default() })
         });
         made.err().map(|reason| failed(Some(&volume.name), &reason))
     };

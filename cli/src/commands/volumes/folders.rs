@@ -136,4 +136,15 @@ mod tests {
         fs::remove_dir_all(&volumes).unwrap();
         assert_eq!(sweep(&volumes).unwrap(), 0);
     }
+
+    #[test]
+    fn what_lies_in_a_folder_is_counted_with_what_is_below() {
+        let folder = std::env::temp_dir().join(format!("skerry-size-{}", std::process::id()));
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join("below/file"), vec![1; 10_000]).unwrap();
+        let counted = size(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        assert!((10_000..100_000).contains(&counted), "{counted}");
+        assert_eq!(size(&folder), 0);
+    }
 }
