@@ -12,6 +12,7 @@ mod detach;
 mod error;
 #[cfg(test)]
 mod fake_monitor;
+mod filter;
 mod format;
 mod human;
 mod keeper;

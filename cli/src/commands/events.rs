@@ -4,6 +4,7 @@ use super::{Node, images, list, print_on, unexpected};
 use crate::arguments::Events;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::filter::Given;
 use crate::format;
 use crate::time;
 use serde_json::{Value, json};
@@ -101,51 +102,36 @@ impl Labels {
 }
 
 /// Of each kind given, one must fit; of labels all.
-struct Filters(Vec<(String, String)>);
+struct Filters(Given);
 
 const KEYS: [&str; 5] = ["container", "event", "image", "label", "type"];
 
 impl Filters {
     fn new(words: &[String]) -> Result<Self> {
-        let wrong = |word: &str, why: String| Error::new(format!("--filter {word:?}: {why}"));
-        let pair = |word: &String| match word.split_once('=') {
-            Some(("type", kind)) if kind != "container" => {
-                Err(wrong(word, "there are events of containers alone".to_owned()))
-            }
-            Some((key, value)) if KEYS.contains(&key) => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(wrong(word, format!("not KEY=VALUE with one of {}", KEYS.join(", ")))),
-        };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
+        Given::read(words, &KEYS, |key, value| match (key, value) {
+            ("type", kind) if kind != "container" => Err("there are events of containers alone".to_owned()),
+            _ => Ok(()),
+        })
+        .map(Self)
     }
 
     fn asks_for_labels(&self) -> bool {
-        self.given("label").next().is_some()
-    }
-
-    fn given(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
+        self.0.of("label").next().is_some()
     }
 
     fn take(&self, event: &Event, labels: Option<&BTreeMap<String, String>>) -> bool {
-        let fits = |key: &str, is: &dyn Fn(&str) -> bool| {
-            let mut given = self.given(key).peekable();
-            given.peek().is_none() || given.any(is)
-        };
         // `health_status: healthy` is a health_status, too.
         let kind = event.action.split(':').next().unwrap_or_default();
         let image = event.attributes.get("image").map(|image| images::familiar(image));
         let untagged = image.map(images::repository);
-        let has = |label: &str| match label.split_once('=') {
-            Some((key, value)) => labels.is_some_and(|all| all.get(key).is_some_and(|is| is == value)),
-            None => labels.is_some_and(|all| all.contains_key(label)),
-        };
-        fits("container", &|value| event.name == value || (!value.is_empty() && event.id.starts_with(value)))
-            && fits("event", &|value| event.action == value || kind == value)
-            && fits("image", &|value| {
+        self.0.one("container", |value| {
+            event.name == value || (!value.is_empty() && event.id.starts_with(value))
+        }) && self.0.one("event", |value| event.action == value || kind == value)
+            && self.0.one("image", |value| {
                 let value = Some(images::familiar(value));
                 value == image || value == untagged
             })
-            && self.given("label").all(has)
+            && labels.map_or(self.0.of("label").next().is_none(), |own| self.0.labels(own))
     }
 }
 

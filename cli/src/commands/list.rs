@@ -1,6 +1,7 @@
 //! `ps` and `port`.
 
-use super::filters::{self, Filters};
+pub mod filters;
+
 use super::{Node, images, print, print_all, unexpected, volumes};
 use crate::arguments::{List, Port};
 use crate::client::Client;
@@ -9,6 +10,7 @@ use crate::format;
 use crate::human;
 use crate::table::shorten;
 use crate::time;
+use filters::Filters;
 use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
 use spec::node::{Container, Mount};

@@ -6,7 +6,6 @@ mod containers;
 mod copy;
 mod events;
 mod exec;
-mod filters;
 mod images;
 mod info;
 mod inspect;

@@ -1,6 +1,6 @@
 //! `stats` and `top`.
 
-use super::filters::called;
+use super::list::filters::called;
 use super::{Node, list, print_all, print_on, unexpected};
 use crate::arguments::{Stats, Top};
 use crate::client::Client;

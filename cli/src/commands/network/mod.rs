@@ -9,6 +9,7 @@ use super::containers::{each, each_of, unless_missing};
 use super::{Node, inspect::show_each, list, print, print_all};
 use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
 use crate::error::{Context, Error, Result};
+use crate::filter::Given;
 use crate::format;
 use files::subnet;
 use serde_json::{Map, Value, json};
@@ -88,29 +89,17 @@ fn has_v6(network: &There) -> bool {
 }
 
 /// `--filter`: a network has all labels that are given, and of any other key one of the values.
-struct Filters(Vec<(String, String)>);
+struct Filters(Given);
 
 impl Filters {
     fn new(words: &[String], keys: &[&str]) -> Result<Self> {
-        let pair = |word: &String| match word.split_once('=') {
-            Some((key, value)) if keys.contains(&key) => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(Error::new(format!("--filter {word:?}: not KEY=VALUE with one of {}", keys.join(", ")))),
-        };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
+        Given::read(words, keys, |_, _| Ok(())).map(Self)
     }
 
     fn take(&self, name: &str, driver: &str, labels: &BTreeMap<String, String>) -> bool {
-        let given = |key: &'static str| self.0.iter().filter(move |(known, _)| known == key);
-        let one = |key, is: &dyn Fn(&str) -> bool| {
-            given(key).next().is_none() || given(key).any(|(_, value)| is(value))
-        };
-        let has = |label: &str| match label.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|is| is == value),
-            None => labels.contains_key(label),
-        };
-        one("name", &|value| name.contains(value))
-            && one("driver", &|value| driver == value)
-            && given("label").all(|(_, value)| has(value))
+        self.0.one("name", |value| name.contains(value))
+            && self.0.one("driver", |value| driver == value)
+            && self.0.labels(labels)
     }
 }
 

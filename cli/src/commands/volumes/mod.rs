@@ -11,6 +11,7 @@ use crate::arguments::{
     VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, label,
 };
 use crate::error::{Cause, Context, Error, Result};
+use crate::filter::Given;
 use crate::format;
 use crate::human::decimal;
 use crate::time;
@@ -211,7 +212,7 @@ fn object(name: &Name, users: &Users) -> Value {
 }
 
 /// `--filter`: of each key, one value must fit; of labels all.
-struct Filters(Vec<(String, String)>);
+struct Filters(Given);
 
 impl Filters {
     fn new(words: &[String]) -> Result<Self> {
@@ -222,7 +223,7 @@ impl Filters {
                 "--filter {word:?}: none of name=TEXT, label=KEY[=VALUE], dangling=true|false"
             ))),
         };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
+        words.iter().map(pair).collect::<Result<_>>().map(Given).map(Self)
     }
 
     /// Of labels alone.
@@ -234,20 +235,9 @@ impl Filters {
     }
 
     fn take(&self, name: &Name, about: &Volume, users: &Users) -> bool {
-        let fits = |(key, value): &(String, String)| match key.as_str() {
-            "name" => name.contains(value.as_str()),
-            "label" => match value.split_once('=') {
-                Some((key, value)) => about.labels.get(key).is_some_and(|own| own == value),
-                None => about.labels.contains_key(value),
-            },
-            _ => users.contains_key(name) == (value == "false"),
-        };
-        let labelled = self.0.iter().filter(|(key, _)| key == "label").all(fits);
-        labelled
-            && ["name", "dangling"].iter().all(|key| {
-                let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-                given.peek().is_none() || given.any(fits)
-            })
+        self.0.one("name", |value| name.contains(value))
+            && self.0.one("dangling", |value| users.contains_key(name) == (value == "false"))
+            && self.0.labels(&about.labels)
     }
 }
 

@@ -1,7 +1,8 @@
 //! `ps --filter`: of each key, one value must fit; of labels all.
 
-use super::{Node, images};
+use crate::commands::{Node, images};
 use crate::error::{Error, Result};
+use crate::filter::Given;
 use spec::monitor::{Health, Reply, Request, Summary};
 use spec::node::{Container, Mount};
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ const STATES: [&str; 8] =
 
 /// What a list is to have. Once settled, the values of `ancestor`, `before`, `since` and `volume` are IDs of those that fit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Filters(Vec<(String, String)>);
+pub struct Filters(Given);
 
 impl Filters {
     /// Reads `KEY=VALUE`.
@@ -26,22 +27,12 @@ impl Filters {
     /// # Errors
     /// There is no such key, or it has no such value.
     pub fn new(words: &[String]) -> Result<Self> {
-        let pair = |word: &String| {
-            let wrong = |why: String| Error::new(format!("--filter {word:?}: {why}"));
-            match word.split_once('=') {
-                Some((key, value)) if KEYS.contains(&key) => {
-                    check(key, value).map_err(wrong)?;
-                    Ok((key.to_owned(), value.to_owned()))
-                }
-                _ => Err(wrong(format!("not KEY=VALUE with one of {}", KEYS.join(", ")))),
-            }
-        };
-        words.iter().map(pair).collect::<Result<_>>().map(Self)
+        Given::read(words, &KEYS, check).map(Self)
     }
 
     /// Those that do not run may be meant, too.
     pub fn asks_for_a_status(&self) -> bool {
-        self.0.iter().any(|(key, _)| key == "status" || key == "exited")
+        self.0.0.iter().any(|(key, _)| key == "status" || key == "exited")
     }
 
     /// Finds out which of all containers those are that stand to an image, a volume or another container as is asked.
@@ -50,7 +41,7 @@ impl Filters {
     /// There is no such container; or nobody can tell.
     pub fn settle(self, node: &Node<'_>, all: &[Summary]) -> Result<Self> {
         let mut settled = Vec::new();
-        for (key, value) in self.0 {
+        for (key, value) in self.0.0 {
             let ids = match key.as_str() {
                 "ancestor" => made_of(&node.stores(), &value, all)?,
                 "before" => around(all, &key, &value, |one, other| one < other)?,
@@ -65,18 +56,15 @@ impl Filters {
             let ids = ids.into_iter().chain([String::new()]);
             settled.extend(ids.map(|id| (key.clone(), id)));
         }
-        Ok(Self(settled))
+        Ok(Self(Given(settled)))
     }
 
     /// Whether a list has this one.
     pub fn take(&self, container: &Summary) -> bool {
-        KEYS.iter().all(|key| {
-            let mut given = self.0.iter().filter(|(known, _)| known == key).peekable();
-            match *key {
-                "label" => given.all(|(_, value)| fits(container, key, value)),
-                _ => given.peek().is_none() || given.any(|(_, value)| fits(container, key, value)),
-            }
-        })
+        KEYS.iter()
+            .filter(|key| **key != "label")
+            .all(|key| self.0.one(key, |value| fits(container, key, value)))
+            && self.0.labels(&container.labels)
     }
 }
 
@@ -113,10 +101,6 @@ fn fits(container: &Summary, key: &str, value: &str) -> bool {
                 (first..=last).contains(&number) && port.protocol == protocol
             })
         }),
-        "label" => match value.split_once('=') {
-            Some((label, value)) => container.labels.get(label).is_some_and(|is| is == value),
-            None => container.labels.contains_key(value),
-        },
         _ => container.id == value,
     }
 }
@@ -236,7 +220,7 @@ pub fn more(node: &Node<'_>, one: &Summary) -> Result<Option<(Container, String)
 
 #[cfg(test)]
 mod tests {
-    use super::super::list::tests::container;
+    use super::super::tests::container;
     use super::*;
 
     fn filters(words: &[&str]) -> Result<Filters> {
