@@ -2,7 +2,7 @@
 //!
 //! | phase | it is over when | limit | hurried |
 //! |---|---|---|---|
-//! | services | none runs; asked in reverse, each with its own grace | 90 s | at once: killed |
+//! | services | none runs; asked in reverse, each with its own grace | 90 s | 0.5 s: all are killed |
 //! | terminate | every other process was asked to end and has | 5 s | 0.5 s |
 //! | kill | every other process was killed and is gone | 2 s | 0.5 s |
 //! | unmount | a process of its own has unmounted and synced | 30 s | 5 s |
@@ -80,10 +80,9 @@ impl Progress {
 fn limit(phase: Phase, hurried: bool) -> Duration {
     Duration::from_millis(match (phase, hurried) {
         (Phase::Services, false) => 90_000,
-        (Phase::Services, true) => 0,
         (Phase::Terminate, false) => 5_000,
         (Phase::Kill, false) => 2_000,
-        (Phase::Terminate | Phase::Kill, true) => 500,
+        (Phase::Services | Phase::Terminate | Phase::Kill, true) => 500,
         (Phase::Unmount, false) => 30_000,
         (Phase::Unmount, true) => 5_000,
         (Phase::Off, _) => 0,
@@ -127,11 +126,13 @@ mod tests {
         let mut progress = Progress::begin(Shutdown::Reboot, at(0));
         progress.hurry(Shutdown::PowerOff, at(1));
         assert_eq!(progress.how, Shutdown::PowerOff);
-        assert_eq!(progress.step(false, at(1)), Some((Phase::Terminate, true)));
-        assert_eq!(progress.deadline, at(1) + Duration::from_millis(500));
-        progress.step(true, at(1));
-        progress.step(true, at(1));
-        progress.hurry(Shutdown::PowerOff, at(1));
-        assert_eq!(progress.deadline, at(6));
+        let half = Duration::from_millis(500);
+        assert_eq!(progress.step(false, at(1)), None, "who is killed needs a moment to be gone");
+        assert_eq!(progress.step(false, at(1) + half), Some((Phase::Terminate, true)));
+        assert_eq!(progress.deadline, at(2));
+        progress.step(true, at(2));
+        progress.step(true, at(2));
+        progress.hurry(Shutdown::PowerOff, at(2));
+        assert_eq!(progress.deadline, at(7));
     }
 }

@@ -124,8 +124,7 @@ fn a_second_request_hurries_a_container_that_does_not_end() -> Result {
     node.power_off()?;
     node.said_in_order(&["deaf: stopping", "shutdown: hurrying", "monitor: ended"])?;
     // Who is not hurried gives the monitor its 60 s, and says so in the end.
-    let said = node.console().text();
-    assert!(!said.contains("did not end in time") && !said.contains("out of time; going on to Terminate"));
+    assert!(!node.console().text().contains("did not end in time"));
     Ok(())
 }
 
