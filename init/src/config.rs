@@ -1,7 +1,8 @@
 //! Which `node.toml` is in force.
 //!
 //! Layers, lowest first: the image's own, a drive's, that of QEMU's fw_cfg, `skerry.set=` of the kernel
-//! command line. When the whole is good it is in force and is kept on the data
+//! command line. Which of them count is the image's to say (`config.sources`), so that nobody configures a node by a
+//! disk that has the label alone. When the whole is good it is in force and is kept on the data
 //! disk; when it is bad, the fault is said with line and column, and what was
 //! kept last is in force, else the image's own layer alone, else the defaults.
 
@@ -13,7 +14,7 @@ use crate::modules::Modules;
 use crate::uevent::{self, Socket};
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use spec::node::{Layer, Node, load};
+use spec::node::{Layer, Node, Source, load};
 use spec::paths;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -24,6 +25,7 @@ use std::time::Duration;
 /// The greatest `node.toml`, in bytes.
 const LIMIT: u64 = 1 << 20;
 const DRIVE: &str = "/run/skerry/drive";
+const NOT_A_SOURCE: &str = "the image's config.sources does not name it";
 /// What whoever starts a machine under QEMU says: `-fw_cfg name=opt/org.skerry/config,file=node.toml`
 /// (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
 const FIRMWARE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.skerry/config/raw";
@@ -48,13 +50,25 @@ impl Config {
     /// Reads every source. Faults are said here; whatever happens, a
     /// configuration comes out.
     pub fn gather(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Self {
-        let mut sources = vec![("00-image.toml", read_limited(paths::IMAGE_CONFIG, paths::IMAGE_CONFIG))];
-        if line.drive != Drive::None {
+        let image = read_limited(paths::IMAGE_CONFIG, paths::IMAGE_CONFIG);
+        let own: Vec<Layer> = image.iter().flatten().cloned().collect();
+        // A bad one says nothing, and what is wrong is told with the whole.
+        let taken = load(&own).unwrap_or_default().config.sources;
+        let mut sources = vec![("00-image.toml", image)];
+        if line.drive != Drive::None && taken.contains(&Source::Drive) {
             sources.push(("10-drive.toml", from_drive(line, modules, socket)));
+        }
+        if line.drive != Drive::None && taken.contains(&Source::FwCfg) {
             sources.push(("15-fw-cfg.toml", read_firmware(modules)));
         }
         if !line.set.is_empty() {
-            sources.push(("20-set.toml", Ok(Some(set_layer(&line.set)))));
+            match taken.contains(&Source::CommandLine) {
+                true => sources.push(("20-set.toml", Ok(Some(set_layer(&line.set))))),
+                false => say!("configuration: skerry.set is not taken: {NOT_A_SOURCE}"),
+            }
+        }
+        if line.drive == Drive::Wait && !taken.contains(&Source::Drive) {
+            say!("configuration: skerry.config=wait: no drive is looked for: {NOT_A_SOURCE}");
         }
         let mut layers = Vec::new();
         let mut unreadable = false;
@@ -68,6 +82,10 @@ impl Config {
             }
         }
         match load_named(&layers) {
+            Ok(node) if node.config.sources != taken => {
+                say!("configuration: config.sources: another layer than the image's own says something else");
+                Self::image_alone(layers)
+            }
             Ok(node) if !unreadable => Self { node, layers, whole: true },
             result => {
                 if let Err(error) = result {

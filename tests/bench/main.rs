@@ -4,7 +4,7 @@
 //! what each number means. Nothing here is a result: each is measured in this run,
 //! and a count of instructions that another run of the same machine does not repeat is an
 //! error. The command line names what is measured; nothing named means all but `pull`,
-//! `worker` and `services`.
+//! `worker`, `ready` and `services`.
 
 mod containers;
 mod engines;
@@ -29,7 +29,8 @@ use std::process::{Command, ExitCode};
 use tests::{Failure, Image, Result, said, tuned_kernel};
 
 /// What can be named.
-const ALL: [&str; 7] = ["boot", "kernel", "containers", "engines", "pull", "worker", "services"];
+const ALL: [&str; 8] =
+    ["boot", "kernel", "containers", "engines", "pull", "worker", "ready", "services"];
 
 fn main() -> ExitCode {
     match run() {
@@ -71,6 +72,9 @@ fn run() -> Result<bool> {
     }
     if named("worker") {
         tables.push(worker::measure()?);
+    }
+    if named("ready") {
+        worker::tell_road()?;
     }
     if named("services") {
         tables.push(services::measure()?);

@@ -40,7 +40,7 @@ pub fn read(first: &str, served: &str, console: &str) -> Option<Road> {
 }
 
 /// Each line of PID 1, `[SECONDS] WORDS`, with its time in nanoseconds.
-fn steps(console: &str) -> Vec<(u64, &str)> {
+pub fn steps(console: &str) -> Vec<(u64, &str)> {
     let step = |line| {
         let (time, words) = str::strip_prefix(line, "[")?.split_once("] ")?;
         let (seconds, micros) = time.trim().split_once('.')?;

@@ -63,6 +63,28 @@ fn a_key_on_the_command_line_is_over_the_drive() -> Result {
 }
 
 #[test]
+fn an_image_takes_only_what_it_names() -> Result {
+    let image = |sources: &str| {
+        Image::empty().with(&format!("hostname = \"image\"\n[config]\nsources = {sources}\n"), "").probe()
+    };
+    let from = |sources: &str| {
+        let node = Node::new().image(image(sources)).config("hostname = \"drive\"\n");
+        node.firmware("hostname = \"given\"\n").append("skerry.config=auto skerry.set=hostname=line").boot()
+    };
+    let node = from("['fw-cfg']")?;
+    assert_eq!(node.run("hostname")?, "given\n");
+    node.console().wait_for("skerry.set is not taken: the image's config.sources does not name it")?;
+    let node = from("[]")?;
+    assert_eq!(node.run("hostname; ls /run/skerry/config")?, "image\n00-image.toml\n");
+    // Nobody else widens it.
+    let wider = "[config]\nsources = ['drive', 'command-line']\n";
+    let node = Node::new().image(image("['drive']")).config(wider).boot()?;
+    node.console().wait_for("config.sources: another layer than the image's own says something else")?;
+    assert_eq!(node.run("ls /run/skerry/config")?, "00-image.toml\n");
+    Ok(())
+}
+
+#[test]
 fn an_unknown_key_is_named_with_line_and_column() -> Result {
     let line = fault_of(b"hostname = \"x\"\nhosttname = \"y\"\n", "hosttname")?;
     assert!(line.contains(":2:1"), "{line}");

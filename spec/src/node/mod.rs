@@ -53,6 +53,8 @@ pub struct Node {
     /// The node's name; without it the name from DHCP, else `skerry-` and the
     /// MAC address of the first network card.
     pub hostname: Option<Name>,
+    /// Where a configuration may come from; the image's own word alone.
+    pub config: Config,
     /// What the console shows.
     pub console: Console,
     /// Where the node keeps what must survive a reboot.
@@ -74,6 +76,32 @@ pub struct Node {
     pub cluster: Cluster,
     /// How registries are reached.
     pub registries: BTreeMap<registry::Host, Registry>,
+}
+
+/// `[config]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Config {
+    /// Whose layers are taken over the image's; all unless it is said.
+    pub sources: Vec<Source>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { sources: vec![Source::Drive, Source::FwCfg, Source::CommandLine] }
+    }
+}
+
+/// Who may give a layer of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A drive with one of [`crate::paths::CONFIG_LABELS`].
+    Drive,
+    /// QEMU, which whoever starts the machine gives it.
+    FwCfg,
+    /// `skerry.set` of the kernel command line.
+    CommandLine,
 }
 
 /// `[console]`

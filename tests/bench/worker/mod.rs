@@ -2,12 +2,14 @@
 
 mod node;
 mod requests;
+mod road;
 
 use crate::measurement::{Measurement, Table, Unit};
 use crate::series::{Cost, Series, TICK};
 use ::tests::{Cluster, Result, Scratch};
 use node::{KUBELET, Node, OURS};
 use requests::Requests;
+pub use road::tell as tell_road;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -29,12 +29,21 @@ impl Node {
     ///
     /// When something cannot be built, or the node is not ready in time.
     pub fn start(cluster: &Cluster, kind: &str, round: usize) -> Result<(Self, Duration)> {
+        Self::switch_on(cluster, kind, round).map(|(node, _, took)| (node, took))
+    }
+
+    /// As [`Self::start`], with the moment of power-on.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn switch_on(cluster: &Cluster, kind: &str, round: usize) -> Result<(Self, Instant, Duration)> {
         let name = format!("{kind}{round}");
         let ready = cluster.when_ready(&name)?;
         let ready = || ready.join().map_err(|_| Failure::new("who waited for the node panicked"))?;
         if kind == KUBELET {
             let (node, begin) = cluster.kubelet_since(&name)?;
-            return Ok((Self { name, machine: Machine::Kubelet(node) }, ready()? - begin));
+            return Ok((Self { name, machine: Machine::Kubelet(node) }, begin, ready()? - begin));
         }
         let image = match tuned_kernel("vmlinux") {
             Ok(kernel) => Image::worker().probe().kernel(kernel),
@@ -44,7 +53,7 @@ impl Node {
         machine.prepare()?;
         let begin = Instant::now();
         let node = machine.boot()?;
-        Ok((Self { name, machine: Machine::Skerry(node) }, ready()? - begin))
+        Ok((Self { name, machine: Machine::Skerry(node) }, begin, ready()? - begin))
     }
 
     /// Runs a shell command in it.
@@ -56,6 +65,14 @@ impl Node {
         match &self.machine {
             Machine::Skerry(node) => node.run(command),
             Machine::Kubelet(node) => node.run(command),
+        }
+    }
+
+    /// All that it has said on its console, where that is ours.
+    pub fn console(&self) -> Option<String> {
+        match &self.machine {
+            Machine::Skerry(node) => Some(node.console().text()),
+            Machine::Kubelet(_) => None,
         }
     }
 
