@@ -1,21 +1,17 @@
 //! The connection to the API server, which changes when the node's certificate does.
 
 mod guard;
+mod transport;
 
 use guard::Guard;
-use kube::client::ClientBuilder;
+use kube::client::ConfigExt;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Notify, watch};
-
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// How long a connection that somebody reads from may say nothing: longer than a watch lasts.
-const SILENCE: Duration = Duration::from_secs(330);
+use tower::{BoxError, ServiceBuilder};
+use transport::Transport;
 
 /// The API server, as whoever we are by now.
 #[derive(Clone)]
@@ -78,11 +74,6 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
         return Err(format!("cluster.server {server:?}: not https://HOST:PORT"));
     }
     let mut config = Config::new(uri);
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    config.reset_reader_on_write = true;
-    // Who asks waits and asks again by itself, and says why.
-    config.default_retry = false;
     config.auth_info = auth;
     match trust {
         Trust::Authorities(certificates) => config.root_cert = Some(certificates),
@@ -92,11 +83,15 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
             config.root_cert = Some(Vec::new());
         }
     }
-    let words = |error| format!("cluster.server {server:?}: {}", words(&error));
-    Ok(ClientBuilder::try_from(config)
-        .map_err(words)?
-        .with_layer(&tower::layer::layer_fn(Guard::new))
-        .build())
+    let of_server = |words: String| format!("cluster.server {server:?}: {words}");
+    let auth = config.auth_layer().map_err(|error| of_server(words(&error)))?;
+    let service = ServiceBuilder::new()
+        .layer_fn(Guard::new)
+        .layer(config.base_uri_layer())
+        .option_layer(auth)
+        .map_err(BoxError::from)
+        .service(Transport::new(&config).map_err(of_server)?);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 /// One line for people: the API server's own words, or the innermost cause.

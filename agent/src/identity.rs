@@ -38,13 +38,13 @@ impl Identity {
         self.folder.join(name)
     }
 
-    /// The text of one of the files; none when it is not there.
+    /// The text of one of the files, with U+FFFD for what is not UTF-8; none when it is not there.
     ///
     /// # Errors
     /// It cannot be read; the message names it.
     pub fn read(&self, name: &str) -> Result<Option<String>, String> {
-        match fs::read_to_string(self.path(name)) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(self.path(name)) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!("read {}: {}", self.path(name).display(), cause(&error))),
         }

@@ -88,7 +88,8 @@ impl Images {
     pub fn open(mirrors: BTreeMap<String, Vec<String>>) -> Self {
         let store = |path| Store::open_read_only(Path::new(path));
         let stores = Stores::new(vec![store(paths::DATA_STORE), store(paths::IMAGE_STORE)]);
-        let pulled = Pulled::open(Path::new(PULLED), |name| leads(&stores, name));
+        let fetched = || digests(&Stores::new(vec![store(paths::DATA_STORE)]));
+        let pulled = Pulled::open(Path::new(PULLED), |name| leads(&stores, name), fetched);
         Self { stores: Arc::new(stores), pulled: Arc::new(pulled), room: Semaphore::new(AT_ONCE), mirrors }
     }
 

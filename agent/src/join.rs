@@ -3,6 +3,7 @@
 //! | what is there | what is done |
 //! |---|---|
 //! | `client.pem` of this name that still holds | nothing: the node is known, unless the API server says otherwise (401) |
+//! | a `client.pem` that is none | said, and as if there were none |
 //! | only a token | a certificate is asked for with it (a CertificateSigningRequest of the signer `kubernetes.io/kube-apiserver-client-kubelet`) |
 //! | neither authorities nor `ca.pem`, but a hash | the authorities are read from the ConfigMap `kube-public/cluster-info` of whoever answers, and believed when the hash is theirs |
 //!
@@ -22,6 +23,8 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::config::AuthInfo;
 use kube::{Api, Client};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use spec::node::Cluster;
 use std::time::{Duration, SystemTime};
@@ -38,6 +41,17 @@ const NONE: &str = "this node has no certificate that holds";
 
 /// How often the clock is looked at.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Makes what a node needs that has no certificate yet, and that nobody must be asked for.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn prepare(identity: &Identity) -> Result<(), String> {
+    match identity.read("client.pem")? {
+        Some(_) => Ok(()),
+        None => key(identity).map(drop),
+    }
+}
 
 /// A client as this node, however long it takes; what is in the way is said.
 pub async fn join(identity: &Identity, cluster: &Cluster, server: &str, name: &str) -> Client {
@@ -82,10 +96,10 @@ async fn by_token(
     with_certificate(identity, server, &trust, name)?.ok_or_else(|| NONE.to_owned())
 }
 
-/// A client by `client.pem`, if that is there, holds, and is of a node of this name.
+/// A client by `client.pem`, if that is there, holds, and is of a node of this name. One that is none is said.
 ///
 /// # Errors
-/// The file cannot be read, or is none.
+/// The file cannot be read.
 pub fn with_certificate(
     identity: &Identity,
     server: &str,
@@ -93,10 +107,19 @@ pub fn with_certificate(
     name: &str,
 ) -> Result<Option<Client>, String> {
     let Some(text) = identity.read("client.pem")? else { return Ok(None) };
-    let der = certificate::from_pem(&text).map_err(|reason| format!("client.pem: {reason}"))?;
-    let (_, until) = certificate::validity(&der[0])?;
-    if until <= SystemTime::now() || certificate::common_name(&der[0])? != Some(user(name)) {
-        return Ok(None);
+    let holds = || -> Result<bool, String> {
+        let der = certificate::from_pem(&text)?;
+        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| format!("its key: {error}"))?;
+        let (_, until) = certificate::validity(&der[0])?;
+        Ok(until > SystemTime::now() && certificate::common_name(&der[0])? == Some(user(name)))
+    };
+    match holds() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(reason) => {
+            say(format_args!("{}: {reason}: it counts as none", identity.path("client.pem").display()));
+            return Ok(None);
+        }
     }
     let path = Some(identity.path("client.pem").display().to_string());
     let auth = AuthInfo { client_certificate: path.clone(), client_key: path, ..AuthInfo::default() };
@@ -117,7 +140,7 @@ pub async fn authorities(
     }
     let pin = cluster.ca_cert_hash.as_deref().ok_or("neither cluster.ca nor cluster.ca-cert-hash is set")?;
     if let Some(text) = identity.read("ca.pem")? {
-        let kept = pinned(certificate::from_pem(&text)?, pin);
+        let kept = pinned(certificate::from_pem(&text).unwrap_or_default(), pin);
         if !kept.is_empty() {
             return Ok(kept);
         }
@@ -128,7 +151,11 @@ pub async fn authorities(
     if found.is_empty() {
         return Err(format!("cluster.ca-cert-hash {pin}: no authority that {server} publishes has it"));
     }
-    identity.write("ca.pem", &certificate::to_pem(&found))?;
+    // Nobody waits for it: without it, they are asked for again.
+    let (identity, text) = (identity.clone(), certificate::to_pem(&found));
+    tokio::task::spawn_blocking(move || {
+        identity.write("ca.pem", &text).unwrap_or_else(|reason| say(format_args!("{reason}")));
+    });
     Ok(found)
 }
 
@@ -381,6 +408,12 @@ mod tests {
         let holds =
             |name| with_certificate(&identity, "https://192.0.2.1", &Trust::Anybody, name).unwrap().is_some();
         assert!(holds("n1") && !holds("n2"));
+        for damaged in ["", "-----BEGIN CERT", &own.pem()] {
+            identity.write("client.pem", damaged).unwrap();
+            assert!(!holds("n1"), "another is asked for: {damaged:?}");
+        }
+        std::fs::write(identity.path("client.pem"), b"\xff\xfe").unwrap();
+        assert!(!holds("n1"));
         std::fs::remove_dir_all(folder).unwrap();
     }
 

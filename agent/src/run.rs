@@ -61,12 +61,14 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     if let Err(reason) = folder::make_all() {
         say(format_args!("{reason}"));
     }
+    // While the network comes up.
+    let machine = facts::machine(&machine_id(&identity)?);
+    join::prepare(&identity)?;
     let host = host(&server);
     let roads = Roads::watch()?;
     let address = address(&host, &roads).await;
     let hostname = node.hostname.map(|name| name.to_string());
     let name = name(&identity, hostname.as_deref())?;
-    let machine = facts::machine(&machine_id(&identity)?);
     let follows = cluster.node_ip.is_empty();
     let addresses = if follows { vec![address] } else { cluster.node_ip.clone() };
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
@@ -206,7 +208,8 @@ fn is_own(address: IpAddr) -> bool {
 
 /// The Node object's name: what the configuration says, else that of the first time.
 fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String> {
-    let kept = identity.read("name")?;
+    let kept =
+        identity.read("name")?.filter(|name| !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER));
     let own = match (configured, &kept) {
         (Some(name), _) => name.to_lowercase(),
         (None, Some(name)) => return Ok(name.clone()),
@@ -222,8 +225,9 @@ fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String>
 
 /// 32 hexadecimal digits, chosen once.
 fn machine_id(identity: &Identity) -> Result<String, String> {
-    if let Some(id) = identity.read("machine-id")? {
-        return Ok(id.trim().to_owned());
+    let is_one = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(id) = identity.read("machine-id")?.map(|id| id.trim().to_owned()).filter(|id| is_one(id)) {
+        return Ok(id);
     }
     let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "");
     identity.write("machine-id", &id)?;

@@ -65,7 +65,12 @@ async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Resu
 /// The certificate and its key in PEM, made when there is none of this name and these addresses.
 fn own(context: &Context, identity: &Identity) -> Result<String, String> {
     let head = format!("# {} {:?}\n", context.own.name, context.own.addresses);
-    if let Some(text) = identity.read("serving.pem")?.filter(|text| text.starts_with(&head)) {
+    let is_whole = |text: &str| {
+        text.starts_with(&head)
+            && certificate::from_pem(text).is_ok()
+            && PrivateKeyDer::from_pem_slice(text.as_bytes()).is_ok()
+    };
+    if let Some(text) = identity.read("serving.pem")?.filter(|text| is_whole(text)) {
         return Ok(text);
     }
     let words = |error: rcgen::Error| format!("make a certificate: {error}");

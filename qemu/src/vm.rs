@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, thread};
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -27,6 +27,7 @@ pub struct Vm {
     ports: Vec<Forward>,
     patience: Duration,
     shown: bool,
+    begun: Instant,
 }
 
 impl Machine {
@@ -51,13 +52,14 @@ impl Machine {
                 FdMapping { parent_fd: qemu_channel, child_fd: CHANNEL },
             ])
             .map_err(|_| Error::Impossible("two descriptors for one number".into()))?;
+        let begun = Instant::now();
         let process = Process::spawn(command)?;
         let patience = self.patience.unwrap_or_else(|| self.accelerator.patience());
         let console = Console::new(console.into(), patience)?;
         let qmp = Qmp::new(qmp.into()).map_err(|error| explain(&process, error))?;
         let ports = self.network.forwarded(&qmp)?;
         let channel = self.channel.is_some().then(|| channel.into());
-        Ok(Vm { process, console, qmp, channel, ports, patience, shown: self.shown })
+        Ok(Vm { process, console, qmp, channel, ports, patience, shown: self.shown, begun })
     }
 }
 
@@ -142,6 +144,11 @@ impl Vm {
     /// When the machine was built without one.
     pub fn channel(&self) -> &UnixStream {
         self.channel.as_ref().expect("a machine built with a channel")
+    }
+
+    /// When it was switched on: QEMU was started.
+    pub fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// QEMU's process ID.

@@ -29,8 +29,7 @@ use std::process::{Command, ExitCode};
 use tests::{Failure, Image, Result, said, tuned_kernel};
 
 /// What can be named.
-const ALL: [&str; 8] =
-    ["boot", "kernel", "containers", "engines", "pull", "worker", "ready", "services"];
+const ALL: [&str; 8] = ["boot", "kernel", "containers", "engines", "pull", "worker", "ready", "services"];
 
 fn main() -> ExitCode {
     match run() {

@@ -1,5 +1,5 @@
-//! What every request goes through: no more than so many a second, an answer in time, and a look at the API
-//! server's clock.
+//! What every request goes through: no more than so many a second, the first before all others, an answer in time, and a
+//! look at the API server's clock.
 
 use crate::say::say;
 use http::header::DATE;
@@ -7,7 +7,7 @@ use http::{Request, Response};
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Requests at once, and how many more a second: a kubelet's `kubeAPIBurst` and `kubeAPIQPS`.
 const BURST: u32 = 100;
 const EACH: Duration = Duration::from_millis(20);
+
+/// How long the others wait for the first request, whose connection they share.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// By how many seconds two clocks may differ: tokens and certificates then still hold.
 const AGREE: i64 = 60;
@@ -46,12 +49,13 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub(super) struct Guard<S> {
     inner: S,
     turns: Arc<Mutex<Turns>>,
+    first: Arc<First>,
 }
 
 impl<S> Guard<S> {
     /// Before a service.
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, turns: Arc::new(Mutex::new(Turns::default())) }
+        Self { inner, turns: Arc::new(Mutex::new(Turns::default())), first: Arc::default() }
     }
 }
 
@@ -73,15 +77,37 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let answer = self.inner.call(request);
         let turn = self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        let first = self.first.clone();
         Box::pin(async move {
             sleep_until(turn).await;
+            let alone = first.turn().await;
             let answer = timeout(ANSWER, answer).await.map_err(|_| Silence)?.map_err(Into::into)?;
+            first.answered.store(true, Ordering::Relaxed);
+            drop(alone);
             let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
             if let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
                 look(theirs, SystemTime::now());
             }
             Ok(answer)
         })
+    }
+}
+
+/// Until a first request was answered there is no connection to share, and each would make one.
+#[derive(Debug, Default)]
+struct First {
+    answered: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl First {
+    /// Waits until somebody was answered, but no longer than [`FIRST`], or until it is this one's turn to be the first.
+    async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.answered.load(Ordering::Relaxed) {
+            return None;
+        }
+        let turn = timeout(FIRST, self.turn.lock()).await.ok()?;
+        (!self.answered.load(Ordering::Relaxed)).then_some(turn)
     }
 }
 

@@ -2,9 +2,11 @@
 //! (a kubelet's `KubeletEnsureSecretPulledImages`, KEP-2535). An image that no pod has fetched is everybody's: it was
 //! here before them, by `node.toml` or by a person.
 
+use crate::say::say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::registry::{fits, host_of};
@@ -114,9 +116,21 @@ fn fitting(config: &Value, image: &Reference, mirrors: &[String]) -> Option<Stri
 
 impl Pulled {
     /// As it was written to this file; nothing when there is none. Nobody fetches any more what was being fetched then.
-    pub fn open(path: &Path, leads: impl Fn(&str) -> Leads) -> Self {
-        let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let record: Record = read.unwrap_or_default();
+    /// Where it cannot be read, the images that are `here` are nobody's until a registry says more.
+    pub fn open(path: &Path, leads: impl Fn(&str) -> Leads, here: impl Fn() -> BTreeSet<String>) -> Self {
+        let read = match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Record::default()),
+            Err(error) => Err(cause(&error)),
+        };
+        let record = read.unwrap_or_else(|reason| {
+            say(format_args!(
+                "{}: {reason}: registries are asked again who may have which image",
+                path.display()
+            ));
+            let images = here().into_iter().map(|digest| (digest, Known::default()));
+            Record { images: images.collect(), ..Record::default() }
+        });
         let cut = record.fetching.clone();
         let state = State { record, cut: cut.clone(), ..State::default() };
         let pulled = Self { path: path.to_owned(), known: Mutex::new(state) };
@@ -239,7 +253,7 @@ mod tests {
 
     /// On a node where each name leads to one image.
     fn open(path: &Path, digest: Option<&str>) -> Pulled {
-        Pulled::open(path, |_| leads(digest))
+        Pulled::open(path, |_| leads(digest), || ["a".to_owned()].into())
     }
 
     fn leads(digest: Option<&str>) -> Leads {
@@ -267,6 +281,10 @@ mod tests {
         assert!(open(&path, None).allows("web", "a", Some("other")), "the registry gives it to whoever asks");
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
         assert_eq!(again.known().record.images.len(), 1, "what is gone is forgotten");
+        std::fs::write(&path, "").unwrap();
+        let damaged = open(&path, None);
+        assert!(!damaged.allows("web", "a", Some("secret")), "whose it is must be asked again");
+        assert!(damaged.allows("other", "b", None), "it is not the data disk's");
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use super::observed::{Containers, Instance, Sandbox, State};
-use super::restart::{has_policy, is_restarted, restart_at, streak_after};
+use super::restart::{has_policy, is_ahead, is_restarted, restart_at, streak_after};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -175,7 +175,7 @@ pub fn next(view: &View<'_>) -> Action {
     }
     let Some(sandbox) = view.sandbox else {
         return match view.waiting.get("") {
-            Some(waiting) if waiting.until > view.now => Action::Wait(Some(waiting.until)),
+            Some(waiting) if is_ahead(waiting.until, view.now) => Action::Wait(Some(waiting.until)),
             _ => Action::MakeSandbox,
         };
     };
@@ -284,11 +284,10 @@ fn advance(
 
 /// Its time has come and nothing keeps it waiting.
 fn is_due(view: &View<'_>, name: &str, at: i64, soonest: &mut Soonest) -> bool {
-    let at = view.waiting.get(name).map_or(at, |waiting| at.max(waiting.until));
-    if at > view.now {
-        soonest.take(at);
-    }
-    at <= view.now
+    let times = [Some(at), view.waiting.get(name).map(|waiting| waiting.until)];
+    let left = times.into_iter().flatten().filter(|at| is_ahead(*at, view.now)).max();
+    left.into_iter().for_each(|at| soonest.take(at));
+    left.is_none()
 }
 
 fn run(spec: &PodSpec, sandbox: &Sandbox, name: &str, kind: Kind, before: Option<&Instance>) -> Action {
@@ -309,8 +308,10 @@ fn end(view: &View<'_>, spec: &PodSpec) -> Action {
         .map(|(_, container)| container.name.as_str())
         .collect();
     let running: Vec<&Instance> = view.containers.all().filter(|one| one.runs()).collect();
-    let grace = view.until.map_or_else(|| self::grace(view), |until| Some((until - view.now).max(0)));
-    let grace = grace.unwrap_or(0);
+    let whole = self::grace(view);
+    // A clock that was set back gives nobody more time than was asked for.
+    let left = view.until.map(|until| (until - view.now).clamp(0, whole.unwrap_or(i64::MAX).max(0)));
+    let grace = left.or(whole).unwrap_or(0);
     let mains = running.iter().filter(|one| !sidecars.contains(&one.container.as_str()));
     let mut ids: Vec<String> = mains.map(|one| one.id.clone()).collect();
     // The last of them first.

@@ -234,6 +234,7 @@ fn what_cannot_be_made_waits_and_keeps_nothing_else_from_running() {
     given.waiting.insert("m".into(), waiting);
     assert_eq!(given.at(5), begins("n", Kind::Main));
     assert_eq!(given.at(10), begins("m", Kind::Main));
+    assert_eq!(given.at(-5000), begins("m", Kind::Main), "the clock was set back");
 }
 
 #[test]

@@ -14,6 +14,12 @@ const STABLE: i64 = 600;
 /// What only this node is asked for waits so long at most, in seconds: it costs nobody else anything.
 const SOON: i64 = 20;
 
+/// Whether a time, in seconds, is still to come. One that is further ahead than anything waits was told before the clock was
+/// set back, and has come.
+pub fn is_ahead(at: i64, now: i64) -> bool {
+    (1..=BACKOFF.1).contains(&(at - now))
+}
+
 /// How long after its end the container is started again, in seconds.
 fn delay(streak: u32) -> i64 {
     match streak {
@@ -101,6 +107,12 @@ mod tests {
         };
         assert!(is(rule("In"), 42) && !is(rule("In"), 1));
         assert!(is(rule("NotIn"), 1) && !is(rule("NotIn"), 43));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_wait() {
+        assert!(is_ahead(1300, 1000) && !is_ahead(1000, 1000));
+        assert!(!is_ahead(8200, 1000), "nothing waits two hours");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use spec::monitor::IDS;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// What its containers would else need a right for that they have only in their own user namespace.
@@ -33,18 +34,33 @@ pub fn first(pod: &Pod) -> Result<Option<u32>, String> {
     of(Path::new(place::PODS), pod.metadata.uid.as_deref().unwrap_or_default()).map(Some)
 }
 
+/// The first of the users that a file names; none when it is not there.
+fn read(path: &Path) -> Result<Option<u32>, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let first = text.trim().parse();
+            first.map(Some).map_err(|_| format!("{}: it does not say which users it is", path.display()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(words("read", path, &error)),
+    }
+}
+
 fn of(pods: &Path, uid: &str) -> Result<u32, String> {
     let path = pods.join(uid).join("users");
-    let read = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
-    if let Some(known) = read(&path) {
+    if let Some(known) = read(&path)? {
         return Ok(known);
     }
-    let others = fs::read_dir(pods).into_iter().flatten().flatten();
-    let taken: BTreeSet<u32> = others.filter_map(|pod| read(&pod.path().join("users"))).collect();
+    // Whoever cannot be asked may have any: better none for this pod than another's.
+    let mut taken = BTreeSet::new();
+    fs::create_dir_all(pods.join(uid)).map_err(|error| words("make", &path, &error))?;
+    for other in fs::read_dir(pods).map_err(|error| words("read", pods, &error))? {
+        let other = other.map_err(|error| words("read", pods, &error))?;
+        taken.extend(read(&other.path().join("users"))?);
+    }
     let mut free = (1..u32::MAX / IDS).map(|number| number * IDS).filter(|first| !taken.contains(first));
     let first = free.next().ok_or("hostUsers: all users of the node are taken")?;
-    fs::create_dir_all(pods.join(uid))
-        .and_then(|()| sys::file::replace(&path, first.to_string().as_bytes()))
+    sys::file::replace_durably(&path, first.to_string().as_bytes(), 0o644)
         .map_err(|error| words("write", &path, &error))?;
     Ok(first)
 }
@@ -60,6 +76,11 @@ mod tests {
         assert_eq!([first("a"), first("b"), first("a"), first("c")], [IDS, 2 * IDS, IDS, 3 * IDS]);
         fs::remove_dir_all(pods.join("b")).unwrap();
         assert_eq!([first("d"), first("c")], [2 * IDS, 3 * IDS], "what is free again is used again");
+        fs::write(pods.join("a/users"), "").unwrap();
+        assert!(
+            of(&pods, "e").unwrap_err().contains("a/users: it does not say which users"),
+            "nobody gets a's"
+        );
         fs::remove_dir_all(pods).unwrap();
     }
 }

@@ -39,7 +39,19 @@ pub fn write(volume: &Path, payload: &Payload, owner: Owner) -> io::Result<bool>
         return Ok(false);
     }
     let new = fresh();
-    let folder = volume.join(&new);
+    let made = make(volume, &new, payload, owner);
+    if made.is_err() {
+        // On a full disk the next attempt would be one more.
+        let _ = fs::remove_dir_all(volume.join(&new));
+    }
+    made?;
+    show(volume, payload)?;
+    Ok(true)
+}
+
+/// Makes the folder of this name and puts it in the place of the one before.
+fn make(volume: &Path, new: &Path, payload: &Payload, owner: Owner) -> io::Result<()> {
+    let folder = volume.join(new);
     fs::DirBuilder::new().mode(0o755).create(&folder)?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
     for (path, (bytes, mode)) in payload {
@@ -47,10 +59,8 @@ pub fn write(volume: &Path, payload: &Payload, owner: Owner) -> io::Result<bool>
     }
     let link = volume.join("..data_new");
     let _ = fs::remove_file(&link);
-    symlink(&new, &link)?;
-    fs::rename(&link, volume.join(DATA))?;
-    show(volume, payload)?;
-    Ok(true)
+    symlink(new, &link)?;
+    fs::rename(&link, volume.join(DATA))
 }
 
 fn fresh() -> PathBuf {
@@ -141,6 +151,15 @@ mod tests {
             !write(&volume, &payload(&[("a", "1"), ("d/b", "2")]), Owner::default()).unwrap(),
             "it is there"
         );
+        // A file cannot be a folder as well.
+        write(&volume, &payload(&[("a", "3"), ("a/b", "4")]), Owner::default()).unwrap_err();
+        let hidden = || {
+            fs::read_dir(&volume)
+                .unwrap()
+                .flatten()
+                .filter(|one| one.file_name().to_string_lossy().starts_with("..1"))
+        };
+        assert_eq!(hidden().count(), 1, "nothing of an attempt that failed is left");
         assert!(write(&volume, &payload(&[("a", "3"), ("c", "4")]), Owner::default()).unwrap());
         assert_eq!(fs::read_to_string(volume.join("a")).unwrap(), "3");
         let mut names: Vec<_> = fs::read_dir(&volume)

@@ -11,7 +11,7 @@ use crate::sources::watched::Used;
 use crate::volume::{nfs, place};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
-use spec::monitor::Request;
+use spec::monitor::{Code, Request};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -21,6 +21,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A program gets so long at least, in seconds, whatever was before it: its preStop hook, or what ends before it.
 const LEAST: i64 = 2;
+
+/// Nothing is left to stop: there is no such container, or it does not run.
+fn is_no_use(error: &Error) -> bool {
+    matches!(error, Error::Failed(failure) if failure.code != Code::Internal)
+}
 
 /// What a pod has and cannot be taken from it is tried again within so many seconds: of one that is to go, and of one that
 /// is over and that nobody deletes.
@@ -102,13 +107,8 @@ impl Worker {
                 }
                 let left = (until - now()).max(LEAST);
                 let request = Request::Stop { name: id, grace: u64::try_from(left).ok() };
-                // Only the monitor can end it, and it comes back however often it is killed.
-                while context
-                    .monitor
-                    .ask(&request)
-                    .await
-                    .is_err_and(|error| !matches!(error, Error::Failed(_)))
-                {
+                // Only the monitor can end it, and it comes back however often it is killed, or has no room for us.
+                while context.monitor.ask(&request).await.is_err_and(|error| !is_no_use(&error)) {
                     sleep(PAUSE).await;
                 }
                 let _ = context.table.refresh().await;
@@ -226,7 +226,7 @@ impl Worker {
             logs::unlink(pod, one);
             match self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: true }).await {
                 Ok(_) => {}
-                Err(Error::Failed(failure)) if failure.code == spec::monitor::Code::NotFound => {}
+                Err(Error::Failed(failure)) if failure.code == Code::NotFound => {}
                 Err(error) => return Err(error.to_string()),
             }
         }

@@ -1,7 +1,8 @@
 //! The two nodes that are compared, and how one looks into them.
 
 use ::tests::{Cluster, Failure, Image, Kubelet, Result, Running, tuned_kernel};
-use std::time::{Duration, Instant};
+use qemu::Vm;
+use std::time::Duration;
 
 /// What the other is measured against.
 pub const OURS: &str = "skerry";
@@ -29,21 +30,13 @@ impl Node {
     ///
     /// When something cannot be built, or the node is not ready in time.
     pub fn start(cluster: &Cluster, kind: &str, round: usize) -> Result<(Self, Duration)> {
-        Self::switch_on(cluster, kind, round).map(|(node, _, took)| (node, took))
-    }
-
-    /// As [`Self::start`], with the moment of power-on.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn switch_on(cluster: &Cluster, kind: &str, round: usize) -> Result<(Self, Instant, Duration)> {
         let name = format!("{kind}{round}");
         let ready = cluster.when_ready(&name)?;
         let ready = || ready.join().map_err(|_| Failure::new("who waited for the node panicked"))?;
         if kind == KUBELET {
-            let (node, begin) = cluster.kubelet_since(&name)?;
-            return Ok((Self { name, machine: Machine::Kubelet(node) }, begin, ready()? - begin));
+            let node = Self { name: name.clone(), machine: Machine::Kubelet(cluster.kubelet(&name)?) };
+            let took = ready()? - node.vm().begun();
+            return Ok((node, took));
         }
         let image = match tuned_kernel("vmlinux") {
             Ok(kernel) => Image::worker().probe().kernel(kernel),
@@ -51,9 +44,9 @@ impl Node {
         };
         let machine = cluster.node(&name)?.image(image).memory(2048).cpus(2);
         machine.prepare()?;
-        let begin = Instant::now();
-        let node = machine.boot()?;
-        Ok((Self { name, machine: Machine::Skerry(node) }, begin, ready()? - begin))
+        let node = Self { name, machine: Machine::Skerry(machine.boot()?) };
+        let took = ready()? - node.vm().begun();
+        Ok((node, took))
     }
 
     /// Runs a shell command in it.
@@ -68,11 +61,11 @@ impl Node {
         }
     }
 
-    /// All that it has said on its console, where that is ours.
-    pub fn console(&self) -> Option<String> {
+    /// The machine itself.
+    pub fn vm(&self) -> &Vm {
         match &self.machine {
-            Machine::Skerry(node) => Some(node.console().text()),
-            Machine::Kubelet(_) => None,
+            Machine::Skerry(node) => node.machine(),
+            Machine::Kubelet(node) => node.machine(),
         }
     }
 

@@ -66,7 +66,8 @@ impl Requests {
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         Ok(events
             .map(|event| {
-                let word = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let word =
+                    |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let what = format!("{}: {} {}", word("/user/username"), word("/verb"), word("/requestURI"));
                 (word("/requestReceivedTimestamp"), what)
             })

@@ -16,16 +16,20 @@ const DAY: f64 = 86400.0;
 pub fn tell() -> Result {
     let scratch = Scratch::new()?;
     let (cluster, requests) = Requests::of_all(scratch.path().to_owned())?;
-    let (node, begin, took) = Node::switch_on(&cluster, OURS, 0)?;
+    let (node, took) = Node::start(&cluster, OURS, 0)?;
+    let begin = node.vm().begun();
     let took = took.as_secs_f64();
     // The kernel's clock and the wall's, both of power-on.
     let uptime = node.run("cut -d ' ' -f 1 /proc/uptime")?;
     let uptime: f64 = uptime.trim().parse().map_err(|_| Failure::new(format!("/proc/uptime: {uptime:?}")))?;
     let kernel = begin.elapsed().as_secs_f64() - uptime;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() - begin.elapsed();
-    let mut road = vec![(took, "Ready".to_owned())];
-    let console = node.console().unwrap_or_default();
-    road.extend(steps(&console).into_iter().map(|(at, words)| (kernel + at as f64 / 1e9, words.to_owned())));
+    let mut road = vec![(kernel, "the kernel's clock begins".to_owned()), (took, "Ready".to_owned())];
+    road.extend(
+        steps(&node.vm().console().text())
+            .into_iter()
+            .map(|(at, words)| (kernel + at as f64 / 1e9, words.to_owned())),
+    );
     for (time, words) in requests.all()? {
         let at = of_day(&time).ok_or_else(|| Failure::new(format!("audit log: no time of day: {time:?}")))?;
         road.push(((at - wall.as_secs_f64()).rem_euclid(DAY), format!("    {words}")));

@@ -10,7 +10,6 @@ use qemu::{Disk, Machine, Network, Vm};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 /// The node; it ends with this value.
 pub struct Kubelet {
@@ -28,22 +27,12 @@ impl Cluster {
     ///
     /// When something cannot be built, or the node is not ready in time.
     pub fn kubelet(&self, name: &str) -> Result<Kubelet> {
-        self.kubelet_since(name).map(|(node, _)| node)
-    }
-
-    /// As [`Cluster::kubelet`]; also when it was switched on.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn kubelet_since(&self, name: &str) -> Result<(Kubelet, Instant)> {
         self.push("tests/control-plane/images/pause")?;
         let (tap, mac) = self.card(name)?;
         let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
         let folder = PathBuf::from(folder.trim());
         let scratch = Scratch::new()?;
         let given = self.given(scratch.path())?;
-        let begin = Instant::now();
         let vm = Machine::q35()
             .memory(2048)
             .cpus(2)
@@ -62,7 +51,7 @@ impl Cluster {
             self.run_until(&format!("kubectl get node {name} -o jsonpath='{{.spec.podCIDR}}' | grep /"))?;
         node.run(&network_file(pods.trim()))?;
         self.run_until(&format!("kubectl wait --for=condition=Ready node/{name} --timeout=1s"))?;
-        Ok((node, begin))
+        Ok(node)
     }
 
     /// The drive with what does not belong to Debian.
@@ -85,6 +74,11 @@ impl Cluster {
 }
 
 impl Kubelet {
+    /// The machine, for what is about hardware.
+    pub fn machine(&self) -> &Vm {
+        &self.vm
+    }
+
     /// Runs a command of bash in the machine and returns its output.
     ///
     /// # Errors
