@@ -7,8 +7,8 @@ help: ## this list
 	@echo
 	@echo '`make run` takes IMAGE=my.tar (a container image of your own), PORT=8081, MEMORY=512M,'
 	@echo 'DATA=disk.img, CONFIG=drive.img, MACHINE=microvm, KERNEL=tuned, INTERACTIVE=1 and APPEND="kernel words".'
-	@echo '`make bench` measures boot, kernel, containers and engines, or ONLY= one of these, pull, worker or services; containers need root or sudo,'
-	@echo 'the last two root.'
+	@echo '`make bench` measures boot, kernel, containers and engines, or ONLY= one of these, pull, worker, ready or services; containers need root or sudo,'
+	@echo 'the last three root.'
 
 # What `skerry-runtime --version` tells, and nothing else: another commit builds that one program again.
 # Who builds from an archive may set it.

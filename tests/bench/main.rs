@@ -73,7 +73,7 @@ fn run() -> Result<bool> {
         tables.push(worker::measure()?);
     }
     if named("ready") {
-        worker::tell_road()?;
+        tables.push(worker::measure_ready()?);
     }
     if named("services") {
         tables.push(services::measure()?);

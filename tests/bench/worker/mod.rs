@@ -9,7 +9,6 @@ use crate::series::{Cost, Series, TICK};
 use ::tests::{Cluster, Result, Scratch};
 use node::{KUBELET, Node, OURS};
 use requests::Requests;
-pub use road::tell as tell_road;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,6 +65,28 @@ pub fn measure() -> Result<Table> {
         }
     }
     Ok(Table { name: "worker", title: "A worker of a cluster", rows: rows(&ready, &pods, &found) })
+}
+
+/// Measures how long a node takes to be Ready, alone, and prints the road of one.
+pub fn measure_ready() -> Result<Table> {
+    let scratch = Scratch::new()?;
+    let (cluster, requests) = Requests::of_all(scratch.path().to_owned())?;
+    let mut ready = Series::default();
+    for round in 0..ROUNDS {
+        for place in 0..2 {
+            let kind = [OURS, KUBELET][(round + place) % 2];
+            let (node, took) = Node::start(&cluster, kind, round)?;
+            ready.push(kind, Some(wall(took)));
+            if round == 0 && kind == OURS {
+                road::tell(&node, took, &requests)?;
+            }
+            let name = node.name.clone();
+            drop(node);
+            cluster.kubectl(&format!("delete node {name} --wait"))?;
+        }
+    }
+    let rows = vec![times("power-on to Ready", &ready, READY_BAR)];
+    Ok(Table { name: "ready", title: "A worker that joins", rows })
 }
 
 fn wall(took: Duration) -> Cost {

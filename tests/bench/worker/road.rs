@@ -1,22 +1,19 @@
 //! The road from power-on to Ready: what the node says on its console, and what is asked of the API server meanwhile.
 
-use super::node::{Node, OURS};
+use super::node::Node;
 use super::requests::Requests;
 use crate::road::steps;
-use ::tests::{Failure, Result, Scratch};
-use std::time::{SystemTime, UNIX_EPOCH};
+use ::tests::{Failure, Result};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: f64 = 86400.0;
 
-/// Switches one node on and prints each step with its seconds since power-on and since the step before.
+/// Prints each step of a node that was Ready so long after power-on with its seconds since then and since the step before.
 ///
 /// # Errors
 ///
-/// When the node does not join.
-pub fn tell() -> Result {
-    let scratch = Scratch::new()?;
-    let (cluster, requests) = Requests::of_all(scratch.path().to_owned())?;
-    let (node, took) = Node::start(&cluster, OURS, 0)?;
+/// When the node or the log cannot be read.
+pub fn tell(node: &Node, took: Duration, requests: &Requests) -> Result {
     let begin = node.vm().begun();
     let took = took.as_secs_f64();
     // The kernel's clock and the wall's, both of power-on.
