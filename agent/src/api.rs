@@ -2,6 +2,8 @@
 
 mod guard;
 mod transport;
+#[cfg(test)]
+mod transport_tests;
 
 use guard::Guard;
 use kube::client::ConfigExt;
