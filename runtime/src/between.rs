@@ -9,23 +9,25 @@
 
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
-use crate::plan::{Namespaces, flag};
+use crate::plan::{Namespaces, Step, flag};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::setsid;
-use std::fs::File;
+use spec::bundle::NamespaceKind;
+use std::fs::{self, File};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 
 /// A namespace to join, and what its path was.
-type Joined = (CloneFlags, String, File);
+pub type Joined = (CloneFlags, String, File);
 
 /// Makes the first process, in all that is joined, in its new PID namespace and in the cgroup.
 /// Returns its ID to the parent, `None` to the first process.
 ///
 /// # Errors
 /// A path that is no such namespace, or one that may not be joined; those of clone(2).
-pub fn fork(namespaces: &Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<i32>> {
-    let joined = open(namespaces)?;
+pub fn fork(namespaces: &Namespaces, steps: &[Step], cgroup: Option<BorrowedFd<'_>>) -> Result<Option<i32>> {
+    let joined = open(&namespaces.joined, steps)?;
     let (here, there) = Channel::pair()?;
     match sys::fork::fork(0, None).context(|| "make a process that joins namespaces".into())? {
         Some(between) => {
@@ -67,13 +69,37 @@ pub fn make(there: Channel, clone: impl FnOnce() -> Result<Option<i32>>) {
     sys::fork::exit_now(0)
 }
 
-/// Opens them while paths still mean the caller's files.
-fn open(namespaces: &Namespaces) -> Result<Vec<Joined>> {
-    let open = |(kind, path): &(_, String)| {
-        let file = File::open(path).context(|| format!("linux.namespaces: open {path}"))?;
+/// Opens what is joined while paths still mean the caller's files. One whose parameters the steps write must not be the
+/// caller's own: they would be the host's.
+///
+/// # Errors
+/// Those of open(2); a parameter of the caller's.
+pub fn open<'a>(
+    joined: impl IntoIterator<Item = &'a (NamespaceKind, String)>,
+    steps: &[Step],
+) -> Result<Vec<Joined>> {
+    let open = |(kind, path): &(NamespaceKind, String)| {
+        let words = || format!("linux.namespaces: open {path}");
+        let file = File::open(path).context(words)?;
+        let written = steps.iter().find_map(|step| match step {
+            Step::Sysctl(key, _) => {
+                (NamespaceKind::of_parameter(&key.replace('/', ".")) == Some(*kind)).then_some(key)
+            }
+            _ => None,
+        });
+        if let Some(key) = written {
+            let name = if *kind == NamespaceKind::Network { "net" } else { kind.name() };
+            let own = fs::metadata(format!("/proc/self/ns/{name}")).context(words)?;
+            let opened = file.metadata().context(words)?;
+            if (own.dev(), own.ino()) == (opened.dev(), opened.ino()) {
+                return Err(Error(format!(
+                    "linux.sysctl[{key:?}]: not allowed in the host's {kind} namespace, {path}"
+                )));
+            }
+        }
         Ok((flag(*kind), path.clone(), file))
     };
-    namespaces.joined.iter().map(open).collect()
+    joined.into_iter().map(open).collect()
 }
 
 /// What the caller's rights cover is joined first: the user namespace need not have

@@ -224,7 +224,7 @@ fn build(
     lock.lock().context(|| "lock the container".into())?;
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(TOLD));
-    performer.joined = open_namespaces(plan)?;
+    performer.joined = between::open(plan.namespaces.joined_by_child(), &plan.steps)?;
     performer.made = perform::parents_mounts(&plan.steps, plan.namespaces.has_users_and_mounts())?;
     performer.console = console;
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
@@ -241,15 +241,6 @@ fn build(
         sys::process::reap(pid);
     }
     done.map(|()| parent)
-}
-
-/// Opens what the first process joins, while paths still mean the caller's files.
-fn open_namespaces(plan: &Plan) -> Result<Vec<(CloneFlags, String, File)>> {
-    let open = |(kind, path): &(_, String)| {
-        let file = File::open(path).context(|| format!("linux.namespaces: open {path}"))?;
-        Ok((plan::flag(*kind), path.clone(), file))
-    };
-    plan.namespaces.joined_by_child().map(open).collect()
 }
 
 /// Makes the first process, which performs the plan and does not return.
@@ -281,7 +272,7 @@ fn fork(plan: &Plan, cgroup: Option<File>, performer: Performer, parent: Channel
     let forked = match plan.namespaces.birth() {
         Birth::Cloned => sys::fork::fork(u64::from(flags), folder)
             .context(|| format!("make the first process in new namespaces {:?}", plan.namespaces.at_clone())),
-        Birth::Between => between::fork(&plan.namespaces, folder),
+        Birth::Between => between::fork(&plan.namespaces, &plan.steps, folder),
     };
     match forked? {
         Some(pid) => {

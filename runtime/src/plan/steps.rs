@@ -203,7 +203,7 @@ pub fn steps(
     steps.extend((!linux.net_devices.is_empty()).then_some(Step::NetDevices));
     steps.extend(root(config, linux, namespaces, given)?);
     steps.extend(names(config));
-    steps.extend(sysctls(linux)?);
+    steps.extend(sysctls(config, linux)?);
     let hooks = config.hooks.clone().unwrap_or_default();
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         steps.push(Step::Hooks(Moment::CreateRuntime));
@@ -300,14 +300,22 @@ fn names(config: &Config) -> Vec<Step> {
     hostname.into_iter().chain(domainname).collect()
 }
 
-/// Only parameters of the container's own namespaces: any other is the host's.
-fn sysctls(linux: &Linux) -> Result<Vec<Step>> {
+/// Only parameters of the container's own namespaces: any other is the host's. Names have fields of their own in
+/// config.json, which nothing here may contradict, as with runc and crun.
+fn sysctls(config: &Config, linux: &Linux) -> Result<Vec<Step>> {
     let one = |(key, value): (&String, &String)| {
         let path = format!("linux.sysctl[{key:?}]");
         let dotted = key.replace('/', ".");
         let Some(owner) = NamespaceKind::of_parameter(&dotted) else {
             return Err(refuse::at(&path, "is not a parameter of a namespace"));
         };
+        match dotted.as_str() {
+            "kernel.hostname" => return Err(refuse::at(&path, "conflicts with hostname, which is for that")),
+            "kernel.domainname" if !["", value].contains(&config.domainname.as_str()) => {
+                return Err(refuse::at(&path, "conflicts with domainname, which is another"));
+            }
+            _ => {}
+        }
         match has(linux, owner) && !dotted.split('.').any(str::is_empty) {
             true => Ok(Step::Sysctl(key.clone(), value.clone())),
             false => Err(refuse::at(&path, &format!("the container has no {owner} namespace of its own"))),

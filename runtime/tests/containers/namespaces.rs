@@ -195,7 +195,31 @@ fn sysctls_of_the_host_are_refused() {
     }
     refuse(Bundle::new().namespace("network", None), "net.ipv4.ip_forward");
     refuse(Bundle::new().namespace("ipc", None), "kernel.shmmax");
+    // A namespace by path may be the host's all the same.
+    let before = read("/proc/sys/net/core/somaxconn");
+    refuse(Bundle::new().join("network", "/proc/1/ns/net"), "net.core.somaxconn");
+    if !fails(Peer::Runc, "asks about the network alone") {
+        refuse(Bundle::new().join("ipc", "/proc/1/ns/ipc"), "kernel.shmmax");
+        refuse(Bundle::new().user_namespace().join("ipc", "/proc/1/ns/ipc"), "kernel.shmmax");
+    }
+    assert_eq!(read("/proc/sys/net/core/somaxconn"), before);
+    // Its name has a field of its own.
+    refuse(Bundle::new(), "kernel.hostname");
+    refuse(Bundle::new(), "user.max_ipc_namespaces");
     assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn sysctls_of_a_user_namespace_are_set() {
+    if fails(Peer::Runc, "1.1.5 does not know them") || fails(Peer::Crun, "does not know them") {
+        return;
+    }
+    let file = "/proc/sys/user/max_ipc_namespaces";
+    let before = read(file);
+    let bundle =
+        Bundle::new().user_namespace().set("/linux/sysctl", json!({ "user.max_ipc_namespaces": "7" }));
+    assert_eq!(bundle.args(["cat", file]).says(), "7\n");
+    assert_eq!(read(file), before);
 }
 
 #[test]

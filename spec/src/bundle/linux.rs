@@ -134,6 +134,8 @@ impl NamespaceKind {
         match key {
             "kernel.domainname" | "kernel.hostname" => Some(Self::Uts),
             _ if key.starts_with("net.") => Some(Self::Network),
+            // Limits of a user namespace (`Documentation/admin-guide/sysctl/user.rst`).
+            _ if key.starts_with("user.") => Some(Self::User),
             _ if OF_IPC.iter().any(of_ipc) => Some(Self::Ipc),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! What a plan refuses, each by its JSON path.
 
-use super::{DOCKER, plan};
+use super::{DOCKER, GIVEN, plan};
+use crate::plan::Plan;
 
 fn refusal(from: &str, to: &str) -> String {
     assert!(DOCKER.contains(from), "{from} is not in docker.json");
@@ -117,4 +118,16 @@ fn a_parameter_of_the_whole_host_is_refused() {
     assert_eq!(with("vm.swappiness"), "linux.sysctl[\"vm.swappiness\"]: is not a parameter of a namespace");
     assert_eq!(with("kernel.panic"), "linux.sysctl[\"kernel.panic\"]: is not a parameter of a namespace");
     assert!(with("net/../vm/swappiness").contains("linux.sysctl"), "{}", with("net/../vm/swappiness"));
+    let words = "linux.sysctl[\"user.max_pid_namespaces\"]: the container has no user namespace of its own";
+    assert_eq!(with("user.max_pid_namespaces"), words);
+    let words = "linux.sysctl[\"kernel/hostname\"]: conflicts with hostname, which is for that";
+    assert_eq!(with("kernel/hostname"), words);
+    let named = |value: &str| {
+        let mut config: spec::bundle::Config = serde_json::from_str(DOCKER).unwrap();
+        config.domainname = "given".into();
+        let linux = config.linux.as_mut().unwrap();
+        linux.sysctl.insert("kernel.domainname".into(), value.into());
+        Plan::new(&config, &GIVEN).map(drop)
+    };
+    assert!(named("given").is_ok() && named("other").unwrap_err().0.contains("conflicts with domainname"));
 }
