@@ -31,13 +31,16 @@ impl Log {
     pub fn error(&self, error: &Error) {
         self.line("error", error);
         if !self.only {
-            let _ = writeln!(std::io::stderr(), "skerry-runtime: {}", one_line(error));
+            tell("error", error);
         }
     }
 
-    /// The command worked, and something beside it did not.
+    /// The command worked, and something beside it did not: without a file people are told.
     pub fn warn(&self, error: &Error) {
         self.line("warning", error);
+        if self.file.is_none() && !self.only {
+            tell("warning", error);
+        }
     }
 
     /// A log that cannot be written stops nothing.
@@ -51,6 +54,11 @@ impl Log {
         let file = File::options().create(true).append(true).open(path);
         let _ = file.and_then(|mut file| writeln!(file, "{line}"));
     }
+}
+
+/// Callers look for the first word, as for that of the peers.
+fn tell(level: &str, error: &Error) {
+    let _ = writeln!(std::io::stderr(), "skerry-runtime: {level}: {}", one_line(error));
 }
 
 /// One line, whatever names are in it: none of them speaks to the user's terminal.

@@ -165,7 +165,16 @@ fn capability(name: &str) -> Option<usize> {
 /// What is left out and the caller should know: capabilities that Linux does not have
 /// (`config.md`, Linux Process: such a container should not fail).
 pub fn warnings(process: &Process) -> Vec<Error> {
-    left_out(process, "is not a capability", |name| capability(name).is_none())
+    let mut all = left_out(process, "is not a capability", |name| capability(name).is_none());
+    let Some(sets) = &process.capabilities else { return all };
+    // As capabilities(7) has it, in runc's words.
+    let can = |name: &String| sets.permitted.contains(name) && sets.inheritable.contains(name);
+    let cannot = sets.ambient.iter().filter(|name| capability(name).is_some() && !can(name));
+    all.extend(cannot.map(|name| {
+        let path = "process.capabilities.ambient";
+        Error(format!("{path}: can't raise ambient capability {name}: it is not permitted and inheritable"))
+    }));
+    all
 }
 
 /// The same of those that the caller, who holds these, cannot give.
@@ -279,5 +288,11 @@ mod tests {
         );
         assert!(words(warnings(&process))[0].contains("CAP_TEST"));
         assert!(withheld(&process, u64::MAX).is_empty());
+        let both = ["CAP_KILL", "CAP_CHOWN"].map(str::to_owned);
+        let (permitted, ambient, inheritable) = (both.to_vec(), both.to_vec(), both[..1].to_vec());
+        let sets = Capabilities { permitted, inheritable, ambient, ..Capabilities::default() };
+        let process = Process { capabilities: Some(sets), ..Process::default() };
+        let [only] = &words(warnings(&process))[..] else { panic!("one warning") };
+        assert!(only.contains("can't raise ambient capability CAP_CHOWN: "), "{only}");
     }
 }

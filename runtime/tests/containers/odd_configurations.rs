@@ -20,7 +20,7 @@ fn line(ran: Ran, bundle: &Bundle) -> String {
     assert!(said.ends_with('\n') && said.matches('\n').count() == 1, "{said:?}");
     assert!(said.len() < 20_000, "{} bytes", said.len());
     assert_eq!(leftovers(), [""; 0]);
-    let line = said.trim_end().strip_prefix("skerry-runtime: ").unwrap_or_else(|| panic!("{said}"));
+    let line = said.trim_end().strip_prefix("skerry-runtime: error: ").unwrap_or_else(|| panic!("{said}"));
     line.replace(&format!("{}/", bundle.path().display()), "")
 }
 
@@ -354,7 +354,7 @@ fn an_object_written_as_a_list_does_not_stop_update_in_mid_air() {
     let kept = format!("/run/state/{}/config.json", container.id);
     std::fs::write(&kept, br#"{"linux": []}"#).unwrap();
     let ran = finish(container.command("update", &["--pids-limit", "9"]));
-    assert_eq!(ran.error(), format!("skerry-runtime: read {kept}: linux: not an object\n"));
+    assert_eq!(ran.error(), format!("skerry-runtime: error: read {kept}: linux: not an object\n"));
     container.delete_force().ok();
 }
 
@@ -370,7 +370,7 @@ fn output_that_cannot_be_written_is_an_error() {
         return;
     }
     let said = full("features", false).error();
-    assert_eq!(said, "skerry-runtime: write to standard output: no space left on device\n");
+    assert_eq!(said, "skerry-runtime: error: write to standard output: no space left on device\n");
     for words in ["--version", "--help", "list", "state nobody", "nonsense"] {
         assert_eq!(full(words, true).code, 1, "{words}");
     }
@@ -400,6 +400,6 @@ fn a_fifo_in_the_image_is_not_waited_for() {
     std::fs::set_permissions(bundle.rootfs().join("script"), executable).unwrap();
     assert_eq!(
         bundle.run().error(),
-        "skerry-runtime: process.args[0]: exec: \"/script\": permission denied\n"
+        "skerry-runtime: error: process.args[0]: exec: \"/script\": permission denied\n"
     );
 }
