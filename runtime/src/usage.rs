@@ -143,7 +143,7 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     let writes = resources::writes(&merged)?;
     match scope {
         Some(scope) => systemd::set(&scope, &properties(&writes))?,
-        None => folder::enable_for(&group, &writes),
+        None => folder::enable_all(&group),
     }
     folder::set(&group, &writes)?;
     let text = serde_json::to_vec(&config).context(words)?;

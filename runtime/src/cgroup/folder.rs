@@ -1,7 +1,7 @@
 //! The container's cgroup as a folder: made with its limits, emptied, removed.
 //! What is to be written comes from the plan.
 
-use super::{Absent, Write, events, resources::controllers};
+use super::{Absent, Write, events};
 use crate::caller;
 use crate::error::{Context, Error, Result};
 use crate::kernel_file;
@@ -17,10 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Where the hierarchy is mounted.
 const HIERARCHY: &str = spec::paths::CGROUP;
-
-/// Delegated to every container where the host has them, so that there is something
-/// to read beside the limits.
-const USUAL: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
 
 /// So long removing a cgroup that is busy is tried again without a pause, then with one.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -56,19 +52,17 @@ pub fn of_process(pid: i32) -> io::Result<PathBuf> {
 /// # Errors
 /// The limit that cannot be had, and what is missing for it.
 pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
-    if !is_there() {
-        return match cgroup.writes.first() {
-            Some(write) => Err(Error(format!(
-                "linux.resources: {} needs cgroup v2, and {HIERARCHY} is not a cgroup2 file system",
-                write.file
-            ))),
-            None => Ok(None),
-        };
-    }
-    let words = || format!("make the cgroup {}", of(&cgroup.path).display());
-    match delegate(&cgroup.path, &controllers(&cgroup.writes)) {
+    let words = || format!("unable to apply cgroup configuration: make {}", of(&cgroup.path).display());
+    match delegate(&cgroup.path) {
         Err(error) if !cgroup.is_named && is_denied(&error) && caller::is_rootless() => {
-            lacking(cgroup).map(|()| None)
+            let why = || {
+                let path = of(&cgroup.path);
+                format!(
+                    "the caller may not make {}: systemd delegates one to a user with --systemd-cgroup",
+                    path.display()
+                )
+            };
+            lacking(cgroup, why).map(|()| None)
         }
         made => {
             let is_new = made.context(words)?;
@@ -110,15 +104,20 @@ fn is_denied(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// A user has cgroups only where they are delegated to it; what limits nothing does without.
-fn lacking(cgroup: &plan::Cgroup) -> Result<()> {
+/// Why there is no hierarchy.
+pub fn is_missing() -> String {
+    format!("{HIERARCHY} is not a cgroup2 file system")
+}
+
+/// There is no cgroup for it: the host or the command line wants none, and a user has some only where they are delegated
+/// to it. What limits nothing does without.
+///
+/// # Errors
+/// The first limit, and why there is none.
+pub fn lacking(cgroup: &plan::Cgroup, why: impl FnOnce() -> String) -> Result<()> {
     match cgroup.writes.first() {
         None => Ok(()),
-        Some(write) => Err(Error(format!(
-            "linux.resources: {} needs a cgroup, and the caller may not make {}: systemd delegates one to a user with --systemd-cgroup",
-            write.file,
-            of(&cgroup.path).display()
-        ))),
+        Some(write) => Err(Error(format!("linux.resources: {} needs a cgroup, and {}", write.file, why()))),
     }
 }
 
@@ -161,13 +160,11 @@ fn give(path: &str, owner: u32) -> Result<()> {
     Ok(())
 }
 
-/// Lets a cgroup that is there have the controllers that these limits need, which others before them
-/// may not have needed; one that cannot be had is told of when its file is missed.
-pub fn enable_for(path: &str, writes: &[Write]) {
-    let needed = controllers(writes);
+/// Lets a cgroup that is there have every controller, which may have come, or have been taken from it, since it was made.
+pub fn enable_all(path: &str) {
     let mut folder = PathBuf::from(HIERARCHY);
     for name in Path::new(path) {
-        enable(&folder, &needed);
+        enable(&folder);
         folder.push(name);
     }
 }
@@ -183,11 +180,11 @@ pub fn set(path: &str, writes: &[Write]) -> Result<()> {
 
 /// Makes each folder down to the container's, and in each above it lets the next one
 /// have controllers. Whether the last one was not there before.
-fn delegate(path: &str, needed: &[&str]) -> io::Result<bool> {
+fn delegate(path: &str) -> io::Result<bool> {
     let mut folder = PathBuf::from(HIERARCHY);
     let mut is_new = false;
     for name in Path::new(path) {
-        enable(&folder, needed);
+        enable(&folder);
         folder.push(name);
         is_new = match fs::create_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
@@ -197,14 +194,14 @@ fn delegate(path: &str, needed: &[&str]) -> io::Result<bool> {
     Ok(is_new)
 }
 
-/// A controller that cannot be enabled is told of when its file is missed.
-fn enable(folder: &Path, needed: &[&str]) {
+/// Every controller, as with runc: the container has something to read beside its limits, and to hand on. One that cannot
+/// be enabled is told of when its file is missed.
+fn enable(folder: &Path) {
     let read = |file: &str| kernel_file::read(folder.join(file)).unwrap_or_default();
     let (there, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
     let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
-    let wanted = USUAL.iter().chain(needed).filter(|name| has(&there, name) && !has(&enabled, name));
-    let mut text: Vec<String> = wanted.map(|name| format!("+{name}")).collect();
-    text.dedup();
+    let wanted = there.split_whitespace().filter(|name| !has(&enabled, name));
+    let text: Vec<String> = wanted.map(|name| format!("+{name}")).collect();
     if text.is_empty() || fs::write(folder.join("cgroup.subtree_control"), text.join(" ")).is_ok() {
         return;
     }

@@ -24,20 +24,6 @@ pub fn writes(resources: &Resources) -> Result<Vec<Write>> {
     Ok(parts.concat())
 }
 
-/// Controllers without which the files are not there, each once. The kernel's
-/// core makes `cgroup.*` and `*.pressure`.
-pub fn controllers(writes: &[Write]) -> Vec<&str> {
-    let mut controllers = Vec::new();
-    for write in writes {
-        match write.file.split_once('.') {
-            None | Some(("cgroup", _) | (_, "pressure")) => {}
-            Some((controller, _)) if controllers.contains(&controller) => {}
-            Some((controller, _)) => controllers.push(controller),
-        }
-    }
-    controllers
-}
-
 /// Processes and threads. A container of none could not be started with
 /// CLONE_INTO_CGROUP: 0 is the one that is there and no more, as with runc.
 fn pids(pids: &Pids) -> Result<Vec<Write>> {

@@ -1,6 +1,6 @@
 //! What is written for which limits.
 
-use super::super::resources::{controllers, writes};
+use super::super::resources::writes;
 use super::super::{Absent, Write};
 use super::read;
 
@@ -178,15 +178,4 @@ fn unified_comes_last_and_line_by_line() {
         ),
         (r#"{"unified": {"cpuset.cpus": ""}}"#, &["cpuset.cpus="]),
     ]);
-}
-
-#[test]
-fn controllers_are_those_of_the_files() {
-    let json = r#"{"pids": {"limit": 1}, "memory": {"limit": 9, "swap": 10},
-        "blockIO": {"weight": 10}, "cpu": {"shares": 2, "quota": 1000, "cpus": "0"},
-        "hugepageLimits": [{"pageSize": "1GB", "limit": 0}], "rdma": {"a": {"hcaHandles": 1}},
-        "unified": {"cgroup.freeze": "0", "irq.pressure": "x", "memory.high": "8", "misc.max": "res_a 1"}}"#;
-    let writes = writes(&read(json)).unwrap();
-    let expected = ["pids", "memory", "io", "cpu", "cpuset", "hugetlb", "rdma", "misc"];
-    assert_eq!(controllers(&writes), expected);
 }
