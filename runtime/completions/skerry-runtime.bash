@@ -2,9 +2,9 @@
 # /usr/share/bash-completion/completions as skerry-runtime.
 
 _skerry_runtime_options() {
-    local create="--bundle --pid-file --pidfd-socket --console-socket --no-pivot --no-new-keyring --preserve-fds"
+    local create="--bundle --config --pid-file --pidfd-socket --console-socket --no-pivot --no-new-keyring --preserve-fds"
     case $1 in
-        "") echo "--root --log --log-format --log-only --systemd-cgroup --rootless --help --version" ;;
+        "") echo "--root --log --log-format --log-only --systemd-cgroup --cgroup-manager --rootless --help --version" ;;
         create) echo "$create" ;;
         run) echo "$create --detach --keep" ;;
         kill) echo "--all --signal" ;;
@@ -38,7 +38,7 @@ _skerry_runtime() {
                 ;;
             # spec has an option of that name, without a value.
             --rootless) [ -n "$command" ] || at=$((at + 1)) ;;
-            --log | --log-format | --bundle | -b | --pid-file | --pidfd-socket | --console-socket | --preserve-fds | --process | -p | \
+            --log | --log-format | --cgroup-manager | --bundle | -b | --config | --pid-file | --pidfd-socket | --console-socket | --preserve-fds | --process | -p | \
                 --user | -u | --additional-gids | -g | --cwd | --env | -e | --cap | -c | --apparmor | --process-label | --cgroup | --format | \
                 --resources | -r | --interval | --memory | --memory-swap | --memory-reservation | --pids-limit | \
                 --cpu-quota | --cpu-period | --cpu-burst | --cpu-share | --cpu-idle | --cpuset-cpus | --cpuset-mems | \
@@ -51,8 +51,9 @@ _skerry_runtime() {
     done
     case $before in
         --root | --bundle | -b) COMPREPLY=($(compgen -d -- "$now")) && return ;;
-        --log | --pid-file | --pidfd-socket | --console-socket | --process | --resources | -r) COMPREPLY=($(compgen -f -- "$now")) && return ;;
+        --log | --config | --pid-file | --pidfd-socket | --console-socket | --process | --resources | -r) COMPREPLY=($(compgen -f -- "$now")) && return ;;
         --log-format) COMPREPLY=($(compgen -W "text json" -- "$now")) && return ;;
+        --cgroup-manager) COMPREPLY=($(compgen -W "cgroupfs systemd disabled" -- "$now")) && return ;;
         --rootless) [ -z "$command" ] && COMPREPLY=($(compgen -W "true false auto" -- "$now")) && return ;;
         --format) COMPREPLY=($(compgen -W "table json" -- "$now")) && return ;;
         --signal) COMPREPLY=($(compgen -A signal -- "$now")) && return ;;

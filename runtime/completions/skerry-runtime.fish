@@ -11,6 +11,7 @@ complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log -r -F -d 'wh
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log-format -x -a 'text json' -d 'of these'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l log-only -d 'and nowhere else'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l systemd-cgroup -d 'cgroups are scopes of systemd'
+complete -c skerry-runtime -n __skerry_runtime_lacks_command -l cgroup-manager -x -a 'cgroupfs systemd disabled' -d 'who makes cgroups'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -l rootless -x -a 'true false auto' -d 'without the rights of root'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -s h -l help -d 'print the usage'
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -s v -l version -d 'print the version'
@@ -31,6 +32,7 @@ complete -c skerry-runtime -n __skerry_runtime_lacks_command -a features -d 'pri
 complete -c skerry-runtime -n __skerry_runtime_lacks_command -a spec -d 'write a config.json to begin with'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from start state kill delete exec ps pause resume update events' -a '(skerry-runtime list --quiet 2>/dev/null)' -d container
 
+complete -c skerry-runtime -n '__fish_seen_subcommand_from create run' -s f -l config -r -F -d 'read instead of config.json'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run spec' -s b -l bundle -r -a '(__fish_complete_directories)' -d 'folder with config.json'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from spec' -l rootless -d 'for a user without root'
 complete -c skerry-runtime -n '__fish_seen_subcommand_from create run exec' -l pid-file -r -F -d 'where the process ID is written'

@@ -7,6 +7,9 @@ use spec::bundle::Config;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The file's name in a bundle.
+const USUAL: &str = "config.json";
+
 /// A bundle and its configuration.
 #[derive(Debug)]
 pub struct Bundle {
@@ -19,16 +22,18 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads `config.json`.
+    /// Reads `config.json`, or another file in its place, which is looked for from the working folder.
     ///
     /// # Errors
     /// The file and the JSON path of what is wrong in it.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, config: Option<&Path>) -> Result<Self> {
         let path = fs::canonicalize(path).context(|| format!("open the bundle {}", path.display()))?;
         if path.to_str().is_none() {
             return Err(Error(format!("open the bundle {}: its path is not UTF-8", path.display())));
         }
-        let file = path.join("config.json");
+        // By its usual name it is the bundle's, as with crun.
+        let config = config.filter(|name| *name != Path::new(USUAL));
+        let file = config.map_or_else(|| path.join(USUAL), Path::to_owned);
         let text = fs::read(&file).context(|| format!("read {}", file.display()))?;
         let config = parse(&text, &file)?;
         Ok(Self { path, text, config })

@@ -1,6 +1,7 @@
 //! `create`: the parent's side. Whatever fails, nothing of the container is left.
 
-use crate::arguments::{self, Globals};
+use crate::agent::Agent;
+use crate::arguments::{self, CgroupManager, Globals};
 use crate::between;
 use crate::bundle::Bundle;
 use crate::caller;
@@ -73,7 +74,7 @@ pub fn create(
             no_new_keyring: arguments.no_new_keyring,
             preserve_fds: arguments.preserve_fds,
             listen_fds: listen_fds(),
-            systemd_cgroup: globals.systemd_cgroup,
+            systemd_cgroup: globals.cgroup_manager == CgroupManager::Systemd,
             is_rootless: match globals.rootless {
                 None => caller::is_rootless,
                 Some(true) => || true,
@@ -85,9 +86,15 @@ pub fn create(
     plan.warnings.iter().cloned().chain(withheld).for_each(|warning| log.warn(&warning));
     plan.selinux.map_or(Ok(()), perform::check_selinux)?;
     let console = check_console(bundle, console)?;
-    let has_cgroups = plan.cgroup.scope.is_none() && folder::is_there();
-    if plan.cgroup.scope.is_none() && !has_cgroups && has_device_rules(&bundle.config) {
-        log.warn(&Error::new("linux.resources.devices: they do not hold on a host without cgroup v2"));
+    let has_cgroups = globals.cgroup_manager == CgroupManager::Cgroupfs && folder::is_there();
+    if plan.cgroup.scope.is_none() && !has_cgroups {
+        folder::lacking(&plan.cgroup, || match globals.cgroup_manager {
+            CgroupManager::Disabled => "--cgroup-manager is disabled".to_owned(),
+            _ => folder::is_missing(),
+        })?;
+        if has_device_rules(&bundle.config) {
+            log.warn(&Error::new("linux.resources.devices: they do not hold without a cgroup of version 2"));
+        }
     }
     let asked = Asked::new(arguments.pid_file.as_deref(), arguments.pidfd_socket.as_deref())?;
     let place = Place::claim(&globals.root, &arguments.id)?;
@@ -213,7 +220,7 @@ fn build(
     record.rdt = plan.rdt.as_ref().map(rdt::claim).transpose()?;
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
-    let cgroup = if plan.cgroup.scope.is_none() { folder::make(&plan.cgroup)? } else { None };
+    let cgroup = if record.cgroup.is_some() { folder::make(&plan.cgroup)? } else { None };
     if cgroup.is_none() {
         record.cgroup = None;
     }

@@ -111,7 +111,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
     let print = |text: String| output::print(&(text + "\n"));
     match command {
         Command::Create(arguments) => {
-            let bundle = Bundle::open(&arguments.bundle)?;
+            let bundle = Bundle::open(&arguments.bundle, arguments.config.as_deref())?;
             let console = create::connect("--console-socket", arguments.console_socket.as_deref())?;
             create::create(globals, &arguments, &bundle, console, Starter::Other, log)?;
         }
@@ -132,7 +132,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         }
         Command::Features => print(features::features()?)?,
         Command::Spec { bundle, rootless } => spec::spec(&bundle, rootless)?,
-        Command::Help => output::print(include_str!("usage.txt"))?,
+        Command::Help => output::print(arguments::USAGE)?,
         Command::Version => print(version())?,
     }
     Ok(0)
@@ -154,7 +154,7 @@ fn run_container(
     log: &Log,
 ) -> Result<u8> {
     let warn = |failed: Vec<error::Error>| failed.iter().for_each(|error| log.warn(error));
-    let bundle = Bundle::open(&arguments.bundle)?;
+    let bundle = Bundle::open(&arguments.bundle, arguments.config.as_deref())?;
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     let (foreground, console) = console(detach, arguments.console_socket.as_deref(), terminal)?;
     let created = create::create(globals, arguments, &bundle, console, Starter::Creator, log)?;

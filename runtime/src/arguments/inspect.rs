@@ -8,7 +8,7 @@ pub fn list(parser: &mut Parser) -> Result<Command> {
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('f') | Arg::Long("format") => json = format_is_json(parser)?,
-            Arg::Short('q') | Arg::Long("quiet") => flag(parser).map(|()| quiet = true)?,
+            Arg::Short('q') | Arg::Long("quiet") => quiet = flag(parser)?,
             other => return Err(unexpected(&other)),
         }
     }
@@ -21,7 +21,7 @@ pub fn spec(parser: &mut Parser) -> Result<Command> {
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('b') | Arg::Long("bundle") => bundle = path(parser)?,
-            Arg::Long("rootless") => rootless = flag_value(parser)?,
+            Arg::Long("rootless") => rootless = flag(parser)?,
             other => return Err(unexpected(&other)),
         }
     }
@@ -53,7 +53,7 @@ pub fn events(parser: &mut Parser) -> Result<Command> {
     let (mut id, mut once, mut every) = (None, false, 5000);
     while let Some(argument) = next(parser)? {
         match argument {
-            Arg::Long("stats") => flag(parser).map(|()| once = true)?,
+            Arg::Long("stats") => once = flag(parser)?,
             Arg::Long("interval") => every = interval(&text(parser)?)?,
             Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
             other => return Err(unexpected(&other)),

@@ -9,16 +9,17 @@ pub fn create(parser: &mut Parser, run: bool) -> Result<Command> {
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('b') | Arg::Long("bundle") => create.bundle = path(parser)?,
+            Arg::Short('f') | Arg::Long("config") => create.config = Some(path(parser)?),
             Arg::Long("pid-file") => create.pid_file = Some(path(parser)?),
             Arg::Long("pidfd-socket") => create.pidfd_socket = Some(path(parser)?),
             Arg::Long("console-socket") => create.console_socket = Some(path(parser)?),
-            Arg::Long("no-pivot") => flag(parser).map(|()| create.no_pivot = true)?,
-            Arg::Long("no-new-keyring") => flag(parser).map(|()| create.no_new_keyring = true)?,
+            Arg::Long("no-pivot") => create.no_pivot = flag(parser)?,
+            Arg::Long("no-new-keyring") => create.no_new_keyring = flag(parser)?,
             Arg::Long("preserve-fds") => create.preserve_fds = number(parser, "--preserve-fds")?,
-            Arg::Short('d') | Arg::Long("detach") if run => flag(parser).map(|()| detach = true)?,
-            Arg::Long("keep") if run => flag(parser).map(|()| keep = true)?,
+            Arg::Short('d') | Arg::Long("detach") if run => detach = flag(parser)?,
+            Arg::Long("keep") if run => keep = flag(parser)?,
             // A subreaper adopts what the program leaves; we wait for the program alone.
-            Arg::Long("no-subreaper") if run => flag(parser)?,
+            Arg::Long("no-subreaper") if run => drop(flag(parser)?),
             Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
             other => return Err(unexpected(&other)),
         }
@@ -32,7 +33,7 @@ pub fn kill(parser: &mut Parser) -> Result<Command> {
     let (mut id, mut signal, mut all) = (None, None, false);
     while let Some(argument) = next(parser)? {
         match argument {
-            Arg::Short('a') | Arg::Long("all") => flag(parser).map(|()| all = true)?,
+            Arg::Short('a') | Arg::Long("all") => all = flag(parser)?,
             Arg::Short('s') | Arg::Long("signal") => signal = Some(text(parser)?),
             Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
             Arg::Value(value) if signal.is_none() => signal = Some(word(value)?),
@@ -47,7 +48,7 @@ pub fn delete(parser: &mut Parser) -> Result<Command> {
     let (mut id, mut force) = (None, false);
     while let Some(argument) = next(parser)? {
         match argument {
-            Arg::Short('f') | Arg::Long("force") => flag(parser).map(|()| force = true)?,
+            Arg::Short('f') | Arg::Long("force") => force = flag(parser)?,
             Arg::Value(value) if id.is_none() => id = Some(identity(value)?),
             other => return Err(unexpected(&other)),
         }
@@ -61,7 +62,7 @@ pub fn exec(parser: &mut Parser) -> Result<Command> {
     while let Some(argument) = next(parser)? {
         match argument {
             Arg::Short('p') | Arg::Long("process") => exec.process = Some(path(parser)?),
-            Arg::Short('t') | Arg::Long("tty") => flag(parser).map(|()| exec.tty = true)?,
+            Arg::Short('t') | Arg::Long("tty") => exec.tty = flag(parser)?,
             Arg::Short('u') | Arg::Long("user") => exec.user = Some(text(parser)?),
             Arg::Short('g') | Arg::Long("additional-gids") => {
                 exec.additional_gids.push(number(parser, "--additional-gids")?);
@@ -69,12 +70,12 @@ pub fn exec(parser: &mut Parser) -> Result<Command> {
             Arg::Long("cwd") => exec.cwd = Some(text(parser)?),
             Arg::Short('e') | Arg::Long("env") => exec.env.push(text(parser)?),
             Arg::Short('c') | Arg::Long("cap") => exec.cap.push(text(parser)?),
-            Arg::Long("no-new-privs") => flag(parser).map(|()| exec.no_new_privs = true)?,
+            Arg::Long("no-new-privs") => exec.no_new_privs = flag(parser)?,
             Arg::Long("apparmor") => exec.apparmor = Some(text(parser)?),
             Arg::Long("process-label") => exec.process_label = Some(text(parser)?),
             Arg::Long("cgroup") => exec.cgroup = Some(text(parser)?),
-            Arg::Short('d') | Arg::Long("detach") => flag(parser).map(|()| exec.detach = true)?,
-            Arg::Long("ignore-paused") => flag(parser).map(|()| exec.ignore_paused = true)?,
+            Arg::Short('d') | Arg::Long("detach") => exec.detach = flag(parser)?,
+            Arg::Long("ignore-paused") => exec.ignore_paused = flag(parser)?,
             Arg::Long("pid-file") => exec.pid_file = Some(path(parser)?),
             Arg::Long("pidfd-socket") => exec.pidfd_socket = Some(path(parser)?),
             Arg::Long("console-socket") => exec.console_socket = Some(path(parser)?),

@@ -25,10 +25,21 @@ pub struct Globals {
     pub log_json: bool,
     /// Errors are written nowhere else: standard error is the container's.
     pub log_only: bool,
-    /// Have systemd make cgroups.
-    pub systemd_cgroup: bool,
+    /// Who makes cgroups.
+    pub cgroup_manager: CgroupManager,
     /// Whether the caller lacks the host root's rights; to be found out when `None`.
     pub rootless: Option<bool>,
+}
+
+/// Who makes the containers' cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupManager {
+    /// The runtime itself.
+    Cgroupfs,
+    /// systemd.
+    Systemd,
+    /// Nobody: a container is in its caller's.
+    Disabled,
 }
 
 /// What is to be done.
@@ -127,6 +138,8 @@ pub struct Create {
     pub id: String,
     /// The folder with `config.json`.
     pub bundle: PathBuf,
+    /// Another file than that, from the working folder.
+    pub config: Option<PathBuf>,
     /// Where the process ID is written.
     pub pid_file: Option<PathBuf>,
     /// The socket that is sent a descriptor of the process.
@@ -184,13 +197,17 @@ pub struct Exec {
     pub preserve_fds: u32,
 }
 
+/// What is printed for who asks.
+pub const USAGE: &str = include_str!("../usage.txt");
+
 /// Commands of runc that do not exist here: they take CRIU.
 const MISSING: [&str; 2] = ["checkpoint", "restore"];
 
 impl Globals {
     /// Nothing is said yet.
     pub fn of(root: PathBuf) -> Self {
-        Self { root, log: None, log_json: false, log_only: false, systemd_cgroup: false, rootless: None }
+        let cgroup_manager = CgroupManager::Cgroupfs;
+        Self { root, log: None, log_json: false, log_only: false, cgroup_manager, rootless: None }
     }
 }
 
@@ -205,18 +222,25 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, globals: &mut Global
             Arg::Long("root") => globals.root = path(&mut parser)?,
             Arg::Long("log") => globals.log = Some(path(&mut parser)?),
             Arg::Long("log-format") => globals.log_json = log_format(&mut parser)?,
-            Arg::Long("log-only") => globals.log_only = flag_value(&mut parser)?,
+            Arg::Long("log-only") => globals.log_only = flag(&mut parser)?,
             // Nothing more is told with it; callers give it all the same.
-            Arg::Long("debug") => flag(&mut parser)?,
+            Arg::Long("debug") => drop(flag(&mut parser)?),
             Arg::Long("rootless") => globals.rootless = rootless(&mut parser)?,
-            Arg::Long("systemd-cgroup") => globals.systemd_cgroup = flag_value(&mut parser)?,
+            Arg::Long("systemd-cgroup") => {
+                globals.cgroup_manager = match flag(&mut parser)? {
+                    true => CgroupManager::Systemd,
+                    false => CgroupManager::Cgroupfs,
+                }
+            }
+            Arg::Long("cgroup-manager") => globals.cgroup_manager = cgroup_manager(&mut parser)?,
             Arg::Short('v') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Value(name) => {
                 let rest = parser.raw_args().context(|| "arguments".to_owned())?;
+                let name = name.to_string_lossy();
                 return match rest.as_slice().first().and_then(|first| first.to_str()) {
-                    Some("-h" | "--help") => Ok(Command::Help),
-                    _ => command(&name.to_string_lossy(), &mut parser),
+                    Some("-h" | "--help") if USAGE.contains(&format!("\n  {name} ")) => Ok(Command::Help),
+                    _ => command(&name, &mut parser),
                 };
             }
             other => return Err(unexpected(&other)),
@@ -244,7 +268,7 @@ fn command(name: &str, parser: &mut Parser) -> Result<Command> {
         "update" => inspect::update(parser),
         "help" => Ok(Command::Help),
         name if MISSING.contains(&name) => Err(Error(format!("{name}: not supported: it takes CRIU"))),
-        name => Err(Error(format!("{name:?} is not a command; --help lists them"))),
+        name => Err(Error(format!("No help topic for '{name}': it is not a command; --help lists them"))),
     }
 }
 
@@ -309,20 +333,13 @@ fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     value.parse().context(|| option.to_owned())
 }
 
-/// A flag, which Go programs may write as `--flag=true`.
-fn flag(parser: &mut Parser) -> Result<()> {
-    match parser.optional_value() {
-        Some(value) if value != "true" => Err(Error(format!("a flag cannot be {value:?}"))),
-        _ => Ok(()),
-    }
-}
-
-/// A flag that may be switched off again: `--flag=false`.
-fn flag_value(parser: &mut Parser) -> Result<bool> {
-    match parser.optional_value() {
-        None => Ok(true),
-        Some(value) if value == "true" || value == "false" => Ok(value == "true"),
-        Some(value) => Err(Error(format!("a flag cannot be {value:?}"))),
+/// A flag, which may be switched off again: `--flag=false`, in all of Go's words (`strconv.ParseBool`).
+fn flag(parser: &mut Parser) -> Result<bool> {
+    let Some(value) = parser.optional_value() else { return Ok(true) };
+    match value.to_str() {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        _ => Err(Error(format!("a flag cannot be {value:?}"))),
     }
 }
 
@@ -332,6 +349,16 @@ fn rootless(parser: &mut Parser) -> Result<Option<bool>> {
         "true" => Ok(Some(true)),
         "false" => Ok(Some(false)),
         other => Err(Error(format!("--rootless {other:?}: none of true, false and auto"))),
+    }
+}
+
+/// As crun has it, which Podman calls so.
+fn cgroup_manager(parser: &mut Parser) -> Result<CgroupManager> {
+    match text(parser)?.as_str() {
+        "cgroupfs" => Ok(CgroupManager::Cgroupfs),
+        "systemd" => Ok(CgroupManager::Systemd),
+        "disabled" => Ok(CgroupManager::Disabled),
+        other => Err(Error(format!("--cgroup-manager {other:?}: none of cgroupfs, systemd and disabled"))),
     }
 }
 
@@ -367,7 +394,7 @@ mod tests {
             log: Some("/l".into()),
             log_json: true,
             log_only: false,
-            systemd_cgroup: false,
+            cgroup_manager: CgroupManager::Cgroupfs,
             rootless: None,
         };
         assert_eq!(globals, expected);
@@ -405,6 +432,30 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_is_switched_in_gos_words() {
+        for (word, detach) in
+            [("", true), ("=1", true), ("=t", true), ("=TRUE", true), ("=false", false), ("=F", false)]
+        {
+            let Command::Run { detach: is, .. } = command_of(&format!("run --detach{word} abc")) else {
+                panic!("not run")
+            };
+            assert_eq!(is, detach, "{word}");
+        }
+        assert_eq!(command_of("delete --force=false abc"), command_of("delete abc"));
+        assert!(read("run --detach=yes abc").is_err());
+    }
+
+    #[test]
+    fn the_last_word_about_cgroups_counts() {
+        let manager =
+            |line: &str| read(&format!("{line} state abc")).map(|(globals, _)| globals.cgroup_manager);
+        assert_eq!(manager("--cgroup-manager=disabled"), Ok(CgroupManager::Disabled));
+        assert_eq!(manager("--systemd-cgroup"), Ok(CgroupManager::Systemd));
+        assert_eq!(manager("--systemd-cgroup --cgroup-manager cgroupfs"), Ok(CgroupManager::Cgroupfs));
+        assert!(manager("--cgroup-manager v1").unwrap_err().0.contains("\"v1\""));
+    }
+
+    #[test]
     fn times_are_as_go_writes_them() {
         for (text, milliseconds) in [("100ms", 100), ("5", 5000), ("2m", 120_000)] {
             let every = Some(Duration::from_millis(milliseconds));
@@ -418,7 +469,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (line, words) in [
             ("", "no command is given"),
-            ("fly abc", "\"fly\" is not a command"),
+            ("fly abc", "No help topic for 'fly'"),
+            ("fly -h", "No help topic for 'fly'"),
             ("checkpoint abc", "checkpoint: not supported: it takes CRIU"),
             ("create", "no container ID is given"),
             ("create ../abc", "container ID \"../abc\""),

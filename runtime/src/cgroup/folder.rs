@@ -47,7 +47,7 @@ pub fn of_process(pid: i32) -> io::Result<PathBuf> {
 }
 
 /// Makes the folder with its limits and opens it, locked: no other container is made in it before this one's first
-/// process is there. A host without cgroup v2 runs containers that ask for no limit, without one.
+/// process is there. None where the caller may have none, for a container that asks for no limit.
 ///
 /// # Errors
 /// The limit that cannot be had, and what is missing for it.

@@ -104,6 +104,63 @@ fn an_unknown_option_or_verb_is_an_error() {
 }
 
 #[test]
+fn another_file_may_stand_for_config_json() {
+    if fails(Peer::Runc, "has no such option") {
+        return;
+    }
+    let bundle = Bundle::new().args(["echo", "other"]);
+    let command = bundle.command("run", &["--config", "other.json"]);
+    std::fs::rename(bundle.path().join("config.json"), "/run/other.json").unwrap();
+    let in_run = |mut command: Command| {
+        finish({
+            command.current_dir("/run");
+            command
+        })
+    };
+    assert_eq!(in_run(command).ok().stdout, "other\n");
+    // By that name it is the bundle's.
+    let command = bundle.command("run", &["-f", "config.json"]);
+    assert_eq!(in_run(command).ok().stdout, "other\n");
+}
+
+#[test]
+fn a_container_may_have_no_cgroup() {
+    if fails(Peer::Runc, "has no such option") {
+        return;
+    }
+    let without = |bundle: &Bundle| {
+        bundle.write();
+        let mut command = runtime(["--cgroup-manager", "disabled", "run", "--bundle"]);
+        command.arg(bundle.path()).arg(&bundle.id);
+        finish(command)
+    };
+    let bundle = Bundle::new().namespace("cgroup", None).args(["cat", "/proc/self/cgroup"]);
+    let said = without(&bundle).ok().stdout;
+    assert!(!said.contains(&bundle.id), "{said}");
+    let error = without(&bundle.clone().set("/linux/resources", json!({ "pids": { "limit": 9 } })));
+    if !fails(Peer::Crun, "does without the limit") {
+        assert!(error.error().contains("pids.max needs a cgroup, and --cgroup-manager is disabled"));
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_flag_may_be_switched_off() {
+    if fails(Peer::Crun, "takes no value") {
+        return;
+    }
+    let bundle = Bundle::new().args(["echo", "here"]);
+    assert_eq!(finish(bundle.command("run", &["--detach=false", "--no-pivot=F"])).ok().stdout, "here\n");
+}
+
+#[test]
+fn an_error_is_told_as_one() {
+    assert!(finish(runtime(["state", "nobody"])).error().contains("error"));
+    let unknown = finish(runtime(["fly", "-h"])).error();
+    assert!(unknown.contains("No help topic for 'fly'") || fails(Peer::Crun, "has other words"), "{unknown}");
+}
+
+#[test]
 fn the_pid_file_has_the_programs_pid_and_nothing_else() {
     let container = Bundle::new().long().create_with(&["--pid-file", "/run/pid"]);
     assert_eq!(read("/run/pid"), container.pid.to_string());
