@@ -131,8 +131,8 @@ fn user_of(text: &str) -> Result<(u32, Option<u32>)> {
     }
 }
 
-/// Not to the inheritable and ambient sets: what the program starts would get them
-/// (CVE-2022-29162).
+/// Not to the inheritable set, and to the ambient one only where config.json fills that, as with runc: what the program
+/// starts would get them (CVE-2022-29162).
 fn add_capabilities(process: &mut Process, names: &[String]) {
     if names.is_empty() {
         return;
@@ -140,6 +140,9 @@ fn add_capabilities(process: &mut Process, names: &[String]) {
     let sets = process.capabilities.get_or_insert_with(Capabilities::default);
     for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
         set.extend(names.iter().cloned());
+    }
+    if !sets.inheritable.is_empty() {
+        sets.ambient.extend(names.iter().cloned());
     }
 }
 

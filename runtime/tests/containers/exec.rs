@@ -290,6 +290,29 @@ fn its_capabilities_are_the_containers_and_those_asked_for() {
 }
 
 #[test]
+fn one_that_is_asked_for_is_ambient_where_the_container_has_inheritable_ones() {
+    // The program is not root's: it has what is ambient.
+    let caps = |names: &[&str]| json!(names);
+    let container = Bundle::new()
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))
+        .set("/process/capabilities", json!({
+            "bounding": caps(&["CAP_KILL", "CAP_CHOWN", "CAP_SYSLOG"]), "permitted": caps(&["CAP_KILL", "CAP_CHOWN"]),
+            "inheritable": caps(&["CAP_CHOWN", "CAP_SYSLOG"]), "effective": caps(&["CAP_KILL"]), "ambient": caps(&["CAP_CHOWN"]),
+        }))
+        .long()
+        .start();
+    let said =
+        |options: &[&str]| container.exec_with(options, ["grep", "CapAmb", "/proc/self/status"]).ok().stdout;
+    assert_eq!(said(&[]), "CapAmb:\t0000000000000001\n");
+    if fails(Peer::Crun, "1.8.1 gives those alone") {
+        return;
+    }
+    // CAP_SYSLOG is 34. One that is not inheritable cannot be.
+    assert_eq!(said(&["--cap", "CAP_SYSLOG"]), "CapAmb:\t0000000400000001\n");
+    assert_eq!(said(&["--cap", "CAP_NET_RAW"]), "CapAmb:\t0000000000000001\n");
+}
+
+#[test]
 fn no_new_privileges_is_an_option() {
     let container = Bundle::new().long().start();
     let set = |options: &[&str]| {
