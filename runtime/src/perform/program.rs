@@ -6,9 +6,10 @@ use crate::passwd;
 use crate::plan::Program;
 use crate::reaper;
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{AccessFlags, access, chdir, execve, getcwd};
+use nix::unistd::{AccessFlags, chdir, execve, faccessat, getcwd};
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ pub fn folder(path: &str) -> Result<()> {
 /// Looks for the program.
 pub fn find(program: &Program, own: Option<Identity>) -> Result<Found> {
     let name = program.args.first().map_or("", String::as_str);
-    let path = look(name, &program.env)?;
+    let path = look(name, program)?;
     if own.is_some_and(|own| guard::runs(own, &path) && !is_first_process(own, &path)) {
         return Err(Error(format!("process.args[0]: {name:?} is the container runtime itself")));
     }
@@ -70,10 +71,10 @@ fn is_first_process(own: Identity, path: &Path) -> bool {
 }
 
 /// Callers tell by these words, runc's, that a program is missing.
-fn look(name: &str, env: &[String]) -> Result<PathBuf> {
+fn look(name: &str, Program { env, overrides, .. }: &Program) -> Result<PathBuf> {
     if name.contains('/') {
         let path = PathBuf::from(name);
-        return match can_run(&path) {
+        return match can_run(&path, *overrides) {
             Ok(()) => Ok(path),
             Err(error) => Err(Error(format!("process.args[0]: exec: {name:?}: {}", error.cause()))),
         };
@@ -83,7 +84,7 @@ fn look(name: &str, env: &[String]) -> Result<PathBuf> {
     let mut refused = false;
     for folder in path.split(':') {
         let path = Path::new(if folder.is_empty() { "." } else { folder }).join(name);
-        match can_run(&path) {
+        match can_run(&path, *overrides) {
             Ok(()) => return Ok(path),
             Err(error) => refused |= error == Errno::EACCES,
         }
@@ -92,8 +93,10 @@ fn look(name: &str, env: &[String]) -> Result<PathBuf> {
     Err(Error(format!("process.args[0]: exec: {name:?}: {cause}")))
 }
 
-fn can_run(path: &Path) -> nix::Result<()> {
-    access(path, AccessFlags::X_OK)?;
+/// By the user alone, or by the capabilities that are in effect here.
+fn can_run(path: &Path, overrides: bool) -> nix::Result<()> {
+    let by = if overrides { AtFlags::AT_EACCESS } else { AtFlags::empty() };
+    faccessat(AT_FDCWD, path, AccessFlags::X_OK, by)?;
     // A folder can be "executed" as well, and a FIFO would be waited for.
     if path.is_file() { Ok(()) } else { Err(Errno::EACCES) }
 }

@@ -19,6 +19,8 @@ pub struct Program {
     pub args: Vec<String>,
     /// `NAME=value`
     pub env: Vec<String>,
+    /// Its user may run any file that somebody may (`CAP_DAC_OVERRIDE`, which is in effect as it is looked for).
+    pub overrides: bool,
 }
 
 /// setrlimit(2)
@@ -97,7 +99,9 @@ pub(super) fn before(process: &Process, seccomp: Option<&Seccomp>, listen_fds: u
     if listen_fds > 0 {
         env.extend([format!("LISTEN_FDS={listen_fds}"), "LISTEN_PID=1".to_owned()]);
     }
-    steps.push(Step::Find(Program { args: process.args.clone(), env }));
+    let overrides =
+        bits(process, |sets| &sets.effective) & bits(process, |sets| &sets.permitted) & DAC_OVERRIDE != 0;
+    steps.push(Step::Find(Program { args: process.args.clone(), env, overrides }));
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
@@ -106,8 +110,9 @@ pub(super) fn before(process: &Process, seccomp: Option<&Seccomp>, listen_fds: u
 
 /// AppArmor's profiles of Docker, Podman and containerd, which let every program be executed.
 const PERMISSIVE: [&str; 3] = ["docker-default", "containers-default-", "cri-containerd.apparmor.d"];
-/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`
-const ANY_PATH: u64 = 1 << 1 | 1 << 2;
+const DAC_OVERRIDE: u64 = 1 << 1;
+/// That, and `CAP_DAC_READ_SEARCH`
+const ANY_PATH: u64 = DAC_OVERRIDE | 1 << 2;
 
 /// Whether two execs do what one does: nothing that is entered by the first refuses the second, and no capability
 /// that the path takes ends between them.

@@ -33,6 +33,37 @@ fn the_program_is_looked_for_in_the_containers_path() {
 }
 
 #[test]
+fn who_may_override_files_permissions_runs_what_somebody_may() {
+    if fails(Peer::Crun, "1.8.1 asks when it is started") {
+        return;
+    }
+    let bundle = Bundle::new()
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))
+        .file("only-roots", "#!/bin/sh\necho ran\n");
+    set_permissions(bundle.rootfs().join("only-roots"), Permissions::from_mode(0o744)).unwrap();
+    let bundle = bundle.args(["/only-roots"]);
+    let with = |names: &[&str]| {
+        let sets = json!({ "bounding": names, "effective": names, "permitted": names, "inheritable": names, "ambient": names });
+        bundle.clone().set("/process/capabilities", sets)
+    };
+    assert!(with(&[]).try_create().error().contains("permission denied"));
+    assert_eq!(with(&["CAP_DAC_OVERRIDE"]).says(), "ran\n");
+}
+
+#[test]
+fn an_ambient_capability_that_cannot_be_is_told() {
+    let mut bundle = Bundle::new().args(["grep", "CapAmb", "/proc/self/status"]);
+    bundle.config["process"]["capabilities"]["inheritable"] = json!(["CAP_KILL"]);
+    bundle.config["process"]["capabilities"]["ambient"] = json!(["CAP_KILL", "CAP_CHOWN"]);
+    if fails(Peer::Runc, "1.1.5 says nothing") || fails(Peer::Crun, "1.8.1 says nothing") {
+        return;
+    }
+    let ran = bundle.run().ok();
+    assert_eq!(ran.stdout, "CapAmb:\t0000000000000020\n");
+    assert!(ran.stderr.contains("can't raise ambient capability CAP_CHOWN: "), "{ran:?}");
+}
+
+#[test]
 fn home_comes_from_the_containers_passwd_when_it_is_not_set() {
     let home = |uid: u32| Bundle::new().set("/process/user/uid", json!(uid)).sh("echo $HOME").says();
     assert_eq!(home(0), "/root\n");
