@@ -335,6 +335,25 @@ pub fn most_files() -> Option<u64> {
     (read == 0).then_some(limit.rlim_max)
 }
 
+/// From now on these signals end this process, with 128 and their number as a shell has it, blocked before or not. By their
+/// default none ends the first process of a PID namespace (pid_namespaces(7)); with an exec they are at that again.
+pub fn end_by(signals: &[c_int]) {
+    extern "C" fn end(number: c_int) {
+        // SAFETY: the call takes an integer, and may be made in a handler of signals (signal-safety(7)).
+        unsafe { libc::_exit(128 + number) }
+    }
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is read; the handler is safe whenever it is called.
+    unsafe {
+        libc::sigemptyset(all.as_mut_ptr());
+        for number in signals {
+            libc::sigaddset(all.as_mut_ptr(), *number);
+            libc::signal(*number, end as extern "C" fn(c_int) as libc::sighandler_t);
+        }
+        libc::sigprocmask(libc::SIG_UNBLOCK, all.as_ptr(), ptr::null_mut());
+    }
+}
+
 /// Puts a signal at its default; one that has no other is left alone (`signal(2)`).
 pub fn default_signal(number: i32) {
     // SAFETY: the default is no function of ours, so nothing can be called wrongly.

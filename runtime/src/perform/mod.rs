@@ -240,6 +240,8 @@ impl Performer {
     fn wait(&mut self) -> Result<()> {
         self.channel.ready()?;
         let Some(listener) = self.listener.take() else { return Ok(()) };
+        // As the first of a PID namespace it would be deaf to what ends its program.
+        sys::process::end_by(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]);
         let (connection, _) = listener.accept().context(|| "wait for start".into())?;
         self.channel.become_other(&connection.into())
     }
