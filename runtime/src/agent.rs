@@ -1,7 +1,7 @@
 //! The agent that decides on the calls of `SCMP_ACT_NOTIFY`: it is given the filter's
 //! descriptor and the state of the container (`config-linux.md`, The Container Process State).
 //!
-//! `start` and `exec` connect to it before the filter is loaded, in the caller's namespaces: no
+//! `create` and `exec` connect to it before the filter is loaded, in the caller's namespaces: no
 //! process that is filtered has a part in it.
 
 use crate::channel::{Channel, Message};
@@ -30,13 +30,16 @@ impl Agent {
         let Some(Listener { path, metadata }) = profile.map(Listener::of).transpose()?.flatten() else {
             return Ok(None);
         };
-        let socket =
-            UnixStream::connect(path).context(|| format!("linux.seccomp.listenerPath: connect to {path}"))?;
+        let socket = UnixStream::connect(path)
+            .context(|| format!("linux.seccomp.listenerPath: failed to connect with seccomp agent {path}"))?;
         Ok(Some(Self { socket, metadata: metadata.to_owned() }))
     }
 
     /// Gives it the descriptor of a process's filter, and closes the connection.
-    fn tell(self, listener: &OwnedFd, pid: i32, state: State) -> Result<()> {
+    ///
+    /// # Errors
+    /// It has gone.
+    pub fn tell(self, listener: &OwnedFd, pid: i32, state: State) -> Result<()> {
         let words = || "linux.seccomp.listenerPath: send the filter's descriptor".to_owned();
         let state = ContainerProcessState {
             oci_version: OCI_VERSION.to_owned(),
@@ -50,19 +53,17 @@ impl Agent {
     }
 }
 
-/// What a process that loads its filter and becomes its program, which is called so, says in the end. The agent is
-/// told of the filter meanwhile.
+/// What a process that becomes its program, which is called so, says in the end. An agent is told of the filter that
+/// it loads meanwhile, with its ID and the container's state.
 ///
 /// # Errors
 /// The agent cannot be told: the process ends.
 pub fn hear(
     channel: &Channel,
-    agent: Option<Agent>,
-    pid: i32,
-    state: State,
+    agent: Option<(Agent, i32, State)>,
     program: Option<&String>,
 ) -> Result<Message> {
-    Ok(match last_word(channel, agent, pid, state)? {
+    Ok(match last_word(channel, agent)? {
         Message::NotRun(number) => {
             let name = program.map_or("", String::as_str);
             Message::Failed(perform::cannot_run(name, Errno::from_raw(number)))
@@ -71,11 +72,13 @@ pub fn hear(
     })
 }
 
-fn last_word(channel: &Channel, agent: Option<Agent>, pid: i32, state: State) -> Result<Message> {
+fn last_word(channel: &Channel, agent: Option<(Agent, i32, State)>) -> Result<Message> {
     let (message, listener) = channel.next_with_descriptor()?;
     let (Message::Listener, Some(listener)) = (&message, listener) else { return Ok(message) };
     let agent = agent.ok_or_else(|| Error::new("linux.seccomp: the filter asks an agent, and there is none"));
-    agent.and_then(|agent| agent.tell(&listener, pid, state)).inspect_err(|error| channel.fail(error))?;
+    agent
+        .and_then(|(agent, pid, state)| agent.tell(&listener, pid, state))
+        .inspect_err(|error| channel.fail(error))?;
     channel.go()?;
     channel.next()
 }

@@ -104,8 +104,8 @@ impl Channel {
     }
 
     /// Is the end of another socket from now on, by the same number: a trampoline knows it by that.
-    pub fn become_other(&mut self, other: &OwnedFd) -> Result<()> {
-        dup3(other, &mut self.0, OFlag::O_CLOEXEC).context(|| "take a connection".into())
+    pub fn become_other(&mut self, other: &Self) -> Result<()> {
+        dup3(&other.0, &mut self.0, OFlag::O_CLOEXEC).context(|| "take a connection".into())
     }
 
     /// Has the parent run hooks.

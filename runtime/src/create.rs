@@ -217,6 +217,8 @@ fn build(
     if plan.steps.iter().any(|step| matches!(step, Step::SharedRoot(_))) {
         record.mount_before = Some(perform::mount_number(&record.rootfs)?);
     }
+    let process = bundle.config.process.as_ref();
+    let agent = process.map_or(Ok(None), |_| Agent::connect(&bundle.config))?;
     record.rdt = plan.rdt.as_ref().map(rdt::claim).transpose()?;
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
@@ -239,7 +241,7 @@ fn build(
     performer.lock = Some(lock);
     let (pid, parent) = fork(plan, cgroup, performer, parent)?;
     record.process = record::Process::of(pid);
-    let done = lead(place, record, plan, &parent, asked).and_then(|()| match starter {
+    let done = lead(place, record, plan, &parent, agent, asked).and_then(|()| match starter {
         Starter::Other => parent.go(),
         Starter::Creator => Ok(()),
     });
@@ -305,7 +307,14 @@ fn make_time_namespace(plan: &Plan) -> Result<()> {
 }
 
 /// Does for the first process what only the parent can, until the container is created.
-fn lead(place: &Place, record: &mut Record, plan: &Plan, channel: &Channel, asked: &Asked<'_>) -> Result<()> {
+fn lead(
+    place: &Place,
+    record: &mut Record,
+    plan: &Plan,
+    channel: &Channel,
+    mut agent: Option<Agent>,
+    asked: &Asked<'_>,
+) -> Result<()> {
     let Some(record::Process { pid, .. }) = record.process else { return Err(gone()) };
     place.write(record)?;
     if let Some(new) = &plan.cgroup.scope {
@@ -326,12 +335,17 @@ fn lead(place: &Place, record: &mut Record, plan: &Plan, channel: &Channel, aske
         channel.go()?;
     }
     loop {
-        match channel.next()? {
+        let (message, descriptor) = channel.next_with_descriptor()?;
+        match message {
             Message::Hooks => run_hooks(record, plan)?,
             Message::NetDevices => net_devices::move_to(pid, &plan.net_devices)?,
             Message::Ready => break,
             Message::Failed(error) => return Err(error),
-            Message::Gone | Message::NotRun(_) | Message::Born(_) | Message::Listener => return Err(gone()),
+            Message::Listener => {
+                let (Some(agent), Some(listener)) = (agent.take(), descriptor) else { return Err(gone()) };
+                agent.tell(&listener, pid, record.state(Status::Creating))?;
+            }
+            Message::Gone | Message::NotRun(_) | Message::Born(_) => return Err(gone()),
         }
         channel.go()?;
     }

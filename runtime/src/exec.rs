@@ -186,8 +186,8 @@ fn join_and_fork(
             }
             let pid = between::born(&here, between)?;
             record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid)).inspect_err(|_| end(pid))?;
-            let (state, program) = (record.state(Status::Running), process.args.first());
-            follow(pid, |pid| agent::hear(&parent, agent, pid, state, program))
+            let agent = agent.map(|agent| (agent, pid, record.state(Status::Running)));
+            follow(pid, || agent::hear(&parent, agent, process.args.first()))
         }
         None => {
             drop((parent, here, cgroup, agent));
@@ -295,8 +295,8 @@ fn enter(performer: &mut Performer, container: OwnedFd, kinds: CloneFlags) -> Re
 }
 
 /// Waits until the program runs or could not be run.
-fn follow(pid: i32, hear: impl FnOnce(i32) -> Result<Message>) -> Result<i32> {
-    let ran = match hear(pid) {
+fn follow(pid: i32, hear: impl FnOnce() -> Result<Message>) -> Result<i32> {
+    let ran = match hear() {
         Ok(Message::Gone) => Ok(pid),
         Ok(Message::Failed(error)) | Err(error) => Err(error),
         Ok(other) => Err(Error(format!("the new process said {other:?}"))),

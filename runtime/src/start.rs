@@ -1,6 +1,6 @@
 //! `start`: lets a created container's program run.
 
-use crate::agent::{self, Agent};
+use crate::agent;
 use crate::channel::{Channel, Message};
 use crate::create::Created;
 use crate::delete;
@@ -16,8 +16,7 @@ use std::path::Path;
 /// does not become its program has stopped.
 ///
 /// # Errors
-/// The container is not created, its program could not be run, no agent decides on its system
-/// calls, or a hook failed.
+/// The container is not created, its program could not be run, or a hook failed.
 pub fn start(root: &Path, id: &str, log: &Log) -> Result<()> {
     let place = Place::of(root, id);
     let record = place.read(id)?;
@@ -50,12 +49,9 @@ fn run_program<T: Borrow<Channel>>(
     begin: impl FnOnce() -> Result<T>,
 ) -> Result<()> {
     let words = || format!("container {:?}: start it", record.id);
-    let agent = Agent::connect(config)?;
     let channel = begin().context(words)?;
-    let pid = record.process.map_or(0, |process| process.pid);
     let program = config.process.as_ref().and_then(|process| process.args.first());
-    let state = record.state(Status::Created);
-    let answer = agent::hear(channel.borrow(), agent, pid, state, program).context(words)?;
+    let answer = agent::hear(channel.borrow(), None, program).context(words)?;
     if let Message::Failed(error) = answer {
         return Err(error);
     }

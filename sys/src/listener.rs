@@ -39,7 +39,8 @@ struct Shared {
 /// Puts a filter on this process for good, sends the descriptor on which it asks about calls over
 /// a unix socket with a packet of one byte, and returns when the answer has come
 /// (`SECCOMP_FILTER_FLAG_NEW_LISTENER` of seccomp(2)). The process ends with status 1 when another
-/// answer comes, or none. The descriptor stays open until the next exec.
+/// answer comes, or none. The descriptor is closed here by then: when the other process ends calls fail, and are not
+/// waited for.
 ///
 /// For a process of one thread, that is about to exec: nothing of the second one's is freed.
 ///
@@ -94,6 +95,8 @@ extern "C" fn hand_over(shared: *mut c_void) -> ! {
         // SAFETY: the call takes an integer and ends the process.
         unsafe { libc::syscall(libc::SYS_exit_group, 1) };
     }
+    // SAFETY: the descriptor is this function's own.
+    unsafe { libc::syscall(libc::SYS_close, listener) };
     shared.is_known.store(true, Ordering::Release);
     loop {
         // SAFETY: the call takes an integer and ends this thread.

@@ -243,7 +243,8 @@ impl Performer {
         // As the first of a PID namespace it would be deaf to what ends its program.
         sys::process::end_by(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT]);
         let (connection, _) = listener.accept().context(|| "wait for start".into())?;
-        self.channel.become_other(&connection.into())
+        let connection = Channel::from(OwnedFd::from(connection));
+        self.channel.become_other(&connection).inspect_err(|error| connection.fail(error))
     }
 }
 

@@ -219,8 +219,13 @@ pub fn steps(
     match &config.process {
         Some(process) => {
             steps.extend(process::before(process, linux.seccomp.as_ref(), given.listen_fds)?);
+            let mut after = process::after(process, linux.seccomp.as_ref())?;
+            let asks = |step: &Step| matches!(step, Step::Seccomp(filter) if filter.has_listener());
+            // The agent hears of a container that is being created (`config-linux.md`, The Container Process State).
+            let told = after.iter().position(asks).map_or(0, |at| at + 1);
+            steps.extend(after.drain(..told));
             steps.push(Step::Wait);
-            steps.extend(process::after(process, linux.seccomp.as_ref())?);
+            steps.extend(after);
             steps.extend((!hooks.start_container.is_empty()).then_some(Step::Hooks(Moment::StartContainer)));
             steps.push(Step::Exec);
         }

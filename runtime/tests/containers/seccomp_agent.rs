@@ -1,6 +1,6 @@
 //! `SCMP_ACT_NOTIFY`: an agent decides on system calls.
 
-use crate::support::{Bundle, Peer, Running, begin, eventually, fails, leftovers, read};
+use crate::support::{Bundle, Peer, Running, begin, eventually, fails, leftovers, read, sh};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -50,9 +50,11 @@ fn an_agent_decides_on_a_call_with_and_without_new_privileges() {
 #[test]
 fn it_is_told_about_the_container() {
     let (bundle, _agent) = asks(&["mkdir", "mkdirat"]);
-    let container = bundle.set("/annotations", json!({ "a": "b" })).long().start();
-    container.says("ready");
+    let container = bundle.set("/annotations", json!({ "a": "b" })).long().create();
+    // Before it is started.
     let told = told(0);
+    container.start().ok();
+    container.says("ready");
     assert_eq!(told["fds"], json!(["seccompFd"]));
     assert_eq!(told["pid"], json!(container.pid));
     assert_eq!(told["metadata"], json!("to whom it may concern"));
@@ -99,10 +101,31 @@ fn it_may_decide_on_every_call_that_comes_before_the_program() {
         "wait4",
         "write",
         "mkdir",
+        "accept",
+        "accept4",
+        "dup3",
+        "recvmsg",
     ];
     let (bundle, _agent) = asks(&calls);
-    let said = bundle.sh("mkdir /new 2>&1; echo on").says();
+    let bundle = bundle.sh("mkdir /new 2>&1; echo on");
+    let said = bundle.says();
     assert!(said.contains("No medium found") && said.ends_with("on\n"), "{said}");
+    let container = bundle.start();
+    container.says("on");
+}
+
+#[test]
+fn a_container_whose_agent_has_gone_before_it_is_started_does_not_wait_for_it() {
+    if fails(Peer::Runc, "asks about other calls") || fails(Peer::Crun, "asks about other calls") {
+        return;
+    }
+    let (bundle, agent) = asks(&["dup3"]);
+    let container = bundle.long().create();
+    drop(agent);
+    // What decides is the agent's child, a process of the test's place as its `kill` counts them.
+    sh("pgrep -f '^[^ ]*python3 -c # Decides on the system calls' | xargs kill -KILL");
+    container.start().error();
+    container.wait();
 }
 
 #[test]

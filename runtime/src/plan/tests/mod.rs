@@ -148,3 +148,27 @@ fn a_shared_root_makes_its_parent_private_first() {
     );
     assert!(steps.contains(&Step::RootPropagation(libc::MS_SHARED, true)));
 }
+
+#[test]
+fn an_agent_hears_of_a_filter_before_the_container_is_created() {
+    for (action, privileges, first) in [
+        ("SCMP_ACT_NOTIFY", true, "Capabilities"),
+        ("SCMP_ACT_NOTIFY", false, "Seccomp"),
+        ("SCMP_ACT_LOG", true, "Wait"),
+        ("SCMP_ACT_LOG", false, "Wait"),
+    ] {
+        let mut config: Config = serde_json::from_str(DOCKER).unwrap();
+        let rule = serde_json::json!({ "names": ["mkdir"], "action": action });
+        let profile = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent", "syscalls": [rule] });
+        config.linux.as_mut().unwrap().seccomp = Some(serde_json::from_value(profile).unwrap());
+        config.process.as_mut().unwrap().no_new_privileges = privileges;
+        let steps = Plan::new(&config, &GIVEN).unwrap().steps;
+        let names = steps.iter().map(|step| format!("{step:?}")).filter_map(|text| {
+            ["Seccomp", "Capabilities", "Wait"].into_iter().find(|name| text.starts_with(name))
+        });
+        let names: Vec<&str> = names.collect();
+        let seccomp = names.iter().position(|name| *name == "Seccomp").unwrap();
+        let wait = names.iter().position(|name| *name == "Wait").unwrap();
+        assert_eq!((names[0], seccomp < wait), (first, action == "SCMP_ACT_NOTIFY"), "{names:?}");
+    }
+}
