@@ -322,6 +322,7 @@ fn lead(
         let path = systemd::start(new, pid)?;
         record.cgroup = Some(path.clone());
         place.write(record)?;
+        folder::check_thawed(&path)?;
         folder::limit(&path, &folder::open(&path)?, &plan.cgroup)?;
     }
     record.rdt.as_ref().map_or(Ok(()), |rdt| rdt.enter(pid))?;

@@ -191,6 +191,10 @@ fn merged(kept: &mut Value, mut given: Resources) -> Result<Resources> {
     if let Some(memory) = given.memory.as_mut().filter(|memory| memory.limit == Some(-1)) {
         memory.swap.get_or_insert(0);
     }
+    // A weight ends being idle, as with systemd; what had none before has no other way back to one.
+    if let Some(cpu) = given.cpu.as_mut().filter(|cpu| cpu.shares.is_some_and(|shares| shares > 0)) {
+        cpu.idle.get_or_insert(0);
+    }
     merge(kept, serde_json::to_value(&given).context(words)?);
     let unified = mem::take(&mut given.unified);
     let told = match resources::writes(&given) {
@@ -262,6 +266,15 @@ mod tests {
         assert_eq!(update(given), ["pids.max 3", "memory.swap.max 10", "memory.max 70", "cpu.max max"]);
         let given = json!({ "memory": { "limit": -1 } });
         assert_eq!(update(given), ["pids.max 3", "memory.swap.max max", "memory.max max", "cpu.max max"]);
+    }
+
+    #[test]
+    fn a_weight_ends_being_idle() {
+        let mut kept = json!({ "cpu": { "idle": 1 } });
+        let given = serde_json::from_value(json!({ "cpu": { "shares": 1024 } })).unwrap();
+        assert_eq!(merged(&mut kept, given).unwrap().cpu.unwrap().idle, Some(0));
+        let given = serde_json::from_value(json!({ "cpu": { "shares": 0, "idle": 1 } })).unwrap();
+        assert_eq!(merged(&mut kept, given).unwrap().cpu.unwrap().idle, Some(1));
     }
 
     #[test]

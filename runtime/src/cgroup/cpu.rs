@@ -83,7 +83,8 @@ fn bandwidth(cpu: &Cpu) -> Result<Vec<Write>> {
 /// Quota and period; where one is given, both are written.
 fn max(cpu: &Cpu) -> Result<Option<String>> {
     let quota = match set(cpu.quota) {
-        None | Some(-1) => "max".to_owned(),
+        // Whatever is below 0 is no limit to all peers.
+        None | Some(..0) => "max".to_owned(),
         Some(quota) => within("cpu.quota", quota, QUOTAS)?.to_string(),
     };
     let period = set(cpu.period).map(|period| within("cpu.period", period, PERIODS)).transpose()?;

@@ -87,17 +87,23 @@ pub fn open(path: &str) -> Result<File> {
 }
 
 fn taken(path: &str, why: &str) -> Error {
-    Error(format!("linux.cgroupsPath: {} is there already and {why}", of(path).display()))
+    Error(format!("linux.cgroupsPath: {}: {why}", of(path).display()))
 }
 
 /// One that was there before may be this container's, but for what others live in.
 fn check_free(path: &str) -> Result<()> {
-    let why = match (tells(path, "populated 1"), is_frozen(path)) {
-        (true, _) => "has processes",
-        (_, true) => "is frozen",
-        _ => return Ok(()),
-    };
-    Err(taken(path, why))
+    match tells(path, "populated 1") {
+        true => Err(taken(path, "container's cgroup is not empty")),
+        false => check_thawed(path),
+    }
+}
+
+/// In one that is frozen the first process would not do anything.
+///
+/// # Errors
+/// It is.
+pub fn check_thawed(path: &str) -> Result<()> {
+    if is_frozen(path) { Err(taken(path, "container's cgroup unexpectedly frozen")) } else { Ok(()) }
 }
 
 fn is_denied(error: &io::Error) -> bool {

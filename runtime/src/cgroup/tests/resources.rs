@@ -87,6 +87,7 @@ fn processor_time() {
         (r#"{"cpu": {"quota": 50000, "period": 200000}}"#, &["cpu.max=50000 200000"]),
         (r#"{"cpu": {"quota": 1000}}"#, &["cpu.max=1000 100000"]),
         (r#"{"cpu": {"quota": -1}}"#, &["cpu.max=max 100000"]),
+        (r#"{"cpu": {"quota": -9999}}"#, &["cpu.max=max 100000"]),
         (r#"{"cpu": {"quota": -1, "period": 1000}}"#, &["cpu.max=max 1000"]),
         (r#"{"cpu": {"period": 1000000}}"#, &["cpu.max=max 1000000"]),
         (r#"{"cpu": {"burst": 7}}"#, &["cpu.max.burst=7"]),
