@@ -33,10 +33,12 @@ pub fn state(root: &Path, id: &str) -> Result<String> {
 /// All containers, as a table, as JSON, or their names, in whole lines.
 ///
 /// # Errors
-/// The root cannot be read.
+/// The root cannot be read; it is not there, and not the usual one, in which there was no container yet.
 pub fn list(root: &Path, json: bool, quiet: bool) -> Result<String> {
     let mut names: Vec<String> = match fs::read_dir(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && root == crate::default_root() => {
+            Vec::new()
+        }
         entries => entries
             .context(|| format!("read {}", root.display()))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

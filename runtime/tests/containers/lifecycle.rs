@@ -327,10 +327,24 @@ fn the_list_has_every_container() {
 
 #[test]
 fn without_containers_the_list_is_empty() {
-    assert_eq!(finish(runtime(["list", "--quiet"])).ok().stdout, "");
+    let names = runtime(["list", "--quiet"]);
+    create_dir_all(STATE).unwrap();
+    assert_eq!(finish(names).ok().stdout, "");
     let json = finish(runtime(["list", "--format", "json"])).ok().stdout;
     let list: Value = serde_json::from_str(&json).unwrap();
     assert!(list.is_null() || list == json!([]), "{json}");
+}
+
+#[test]
+fn without_the_root_that_is_named_there_is_no_list() {
+    if fails(Peer::Runc, "1.1.5 has an empty one") || fails(Peer::Crun, "1.8.1 has an empty one") {
+        return;
+    }
+    finish(runtime(["--root", "/run/no/such", "list"])).error();
+    // The usual one is there from the first container on.
+    let mut usual = Command::new(Peer::program());
+    usual.arg("list");
+    finish(usual).ok();
 }
 
 #[test]
