@@ -8,6 +8,7 @@ use crate::error::{Cause, Context, Error, Result};
 use crate::output;
 use crate::record::Place;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
 use serde_json::{Value, json};
 use spec::bundle::{Resources, Status};
 use std::collections::BTreeMap;
@@ -19,6 +20,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use sys::file::replace;
+
+/// A line of `events`, in runc's order: there are callers who read it as text.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
 
 /// The cgroup of a container that has not stopped.
 fn cgroup(root: &Path, id: &str) -> Result<String> {
@@ -97,12 +108,13 @@ fn select(table: &str, members: &[i32]) -> Result<String> {
 /// # Errors
 /// It does not run.
 pub fn events(root: &Path, id: &str, every: Option<Duration>) -> Result<()> {
-    let print = |kind: &str, data: Value| {
-        output::print(&format!("{}\n", json!({ "type": kind, "id": id, "data": data })))
+    let print = |kind, data| {
+        let line = serde_json::to_string(&Event { kind, id, data }).context(|| "write the event".into())?;
+        output::print(&(line + "\n"))
     };
     let group = cgroup(root, id)?;
     let Some(every) = every else {
-        return print("stats", stats::read(&group));
+        return print("stats", Some(stats::read(&group)));
     };
     let place = Place::of(root, id);
     let process = place.read(id)?.process.and_then(|process| process.open());
@@ -113,13 +125,13 @@ pub fn events(root: &Path, id: &str, every: Option<Duration>) -> Result<()> {
         let ended = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], interval) == Ok(1);
         let now = stats::out_of_memory(&group);
         if now > killed {
-            print("oom", Value::Null)?;
+            print("oom", None)?;
             killed = now;
         }
         if ended {
             return Ok(());
         }
-        print("stats", stats::read(&group))?;
+        print("stats", Some(stats::read(&group)))?;
     }
 }
 

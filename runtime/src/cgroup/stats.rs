@@ -8,13 +8,53 @@ use std::path::Path;
 /// Usage, read at once; what the cgroup has no file for is left out or 0.
 pub fn read(path: &str) -> Value {
     let folder = of(path);
-    json!({
+    let mut all = json!({
         "cpu": cpu(&folder),
         "memory": memory(&folder),
         "pids": { "current": number(&folder, "pids.current"), "limit": pids_limit(&folder) },
         "blkio": { "ioServiceBytesRecursive": io(&folder, &["rbytes", "wbytes"], &["Read", "Write"]),
                    "ioServicedRecursive": io(&folder, &["rios", "wios"], &["Read", "Write"]) },
-    })
+        "hugetlb": hugetlb(&folder),
+    });
+    for (part, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("blkio", "io.pressure")] {
+        let lines = pressure(&fs::read_to_string(folder.join(file)).unwrap_or_default());
+        if !lines.is_empty() {
+            all[part]["psi"] = lines.into();
+        }
+    }
+    all
+}
+
+/// How much was waited for (`Documentation/accounting/psi.rst`), `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`; nothing
+/// where the kernel does not count.
+fn pressure(text: &str) -> Map<String, Value> {
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        let number = value.parse::<u64>().map(Value::from);
+        Some((name.to_owned(), number.ok().or_else(|| value.parse::<f64>().ok().map(Value::from))?))
+    };
+    let line = |line: &str| {
+        let (name, pairs) = line.split_once(' ')?;
+        Some((name.to_owned(), pairs.split(' ').filter_map(pair).collect::<Map<_, _>>().into()))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// By the size of pages, such as `2MB`.
+fn hugetlb(folder: &Path) -> Map<String, Value> {
+    let names = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let size = |name: String| {
+        let size =
+            name.strip_prefix("hugetlb.")?.strip_suffix(".current").filter(|size| !size.contains('.'))?;
+        let failed = flat(folder, &format!("hugetlb.{size}.events")).remove("max").unwrap_or(json!(0));
+        // The kernel keeps no peak here: as runc, what is used.
+        let used = number(folder, &name);
+        Some((size.to_owned(), json!({ "usage": used, "failcnt": failed })))
+    };
+    names.filter_map(size).collect()
 }
 
 /// None is 0, as runc has it: Docker and containerd's shim read it so.
@@ -106,6 +146,28 @@ fn flat(folder: &Path, file: &str) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pressure_is_told_as_numbers() {
+        let text = "some avg10=0.50 avg60=0.00 avg300=0.00 total=77\nfull avg10=0.00 avg60=1.25 avg300=0.00 total=0\n";
+        let told = Value::from(pressure(text));
+        assert_eq!((&told["some"]["avg10"], &told["some"]["total"]), (&json!(0.5), &json!(77)));
+        assert_eq!(told["full"]["avg60"], json!(1.25));
+        assert!(pressure("").is_empty());
+    }
+
+    #[test]
+    fn huge_pages_are_told_by_their_size() {
+        let folder = std::env::temp_dir().join(format!("huge-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (file, text) in
+            [("2MB.current", "4096\n"), ("2MB.rsvd.current", "0\n"), ("2MB.events", "max 3\n")]
+        {
+            fs::write(folder.join(format!("hugetlb.{file}")), text).unwrap();
+        }
+        assert_eq!(Value::from(hugetlb(&folder)), json!({ "2MB": { "usage": 4096, "failcnt": 3 } }));
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn no_limit_of_processes_is_0() {

@@ -3,7 +3,9 @@
 //! They need cgroup v2's controllers, which a machine that has version 1 beside it lacks: there a test says
 //! that it is left out. In the virtual machine of `tests/tests/engines/black_box.rs` all of them run.
 
-use crate::support::{Bundle, Container, Peer, fails, finish, lacks, leftovers, runtime};
+use crate::support::{
+    Bundle, Container, Peer, begin, controllers, eventually, fails, finish, lacks, leftovers, read, runtime,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -164,4 +166,69 @@ fn events_tell_what_is_used_and_what_may_be() {
         some(&memory["usage"]["usage"]) && some(&pids["current"]) && some(&cpu["usage"]["total"]),
         "{told}"
     );
+    // There are callers who read it as text.
+    let start = format!("{{\"type\":\"stats\",\"id\":\"{}\",\"data\":{{", container.id);
+    assert!(text.starts_with(&start), "{text}");
+    let huge = controllers().contains("hugetlb")
+        && std::fs::read_dir("/sys/kernel/mm/hugepages").is_ok_and(|all| all.count() > 0);
+    if !fails(Peer::Runc, "1.1.5 does not read them") {
+        let counted =
+            std::fs::read_to_string(format!("/sys/fs/cgroup/{}/memory.pressure", container.id)).is_ok();
+        for part in [cpu, memory, &told["data"]["blkio"]] {
+            assert_eq!(part["psi"]["some"]["avg10"].is_number(), counted, "{told}");
+        }
+        assert_eq!(told["data"]["hugetlb"].as_object().is_some_and(|all| !all.is_empty()), huge, "{told}");
+    }
+}
+
+#[test]
+fn a_kill_for_lack_of_memory_is_an_event_of_two_words() {
+    if lacks(&["memory"]) || fails(Peer::Crun, "1.8.1 has no such command") {
+        return;
+    }
+    let memory = json!({ "limit": 24 << 20, "swap": 24 << 20 });
+    let container = limited(json!({ "memory": memory })).long().start();
+    container.says("ready");
+    let events = begin(runtime(["events", "--interval", "50ms", &container.id]));
+    eventually("stats", || read(&events.stdout).contains("stats"));
+    container.exec(["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
+    let line = format!("{{\"type\":\"oom\",\"id\":\"{}\"}}", container.id);
+    eventually("the event", || read(&events.stdout).lines().any(|told| told == line));
+}
+
+#[test]
+fn it_has_every_controller_of_the_host() {
+    let container = Bundle::new().long().start();
+    let sorted = |text: &str| {
+        let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let own = read(format!("/sys/fs/cgroup/{}/cgroup.controllers", container.id));
+    assert_eq!(sorted(&own), sorted(&controllers()));
+}
+
+#[test]
+fn a_quota_below_0_is_none() {
+    if lacks(&["cpu"]) {
+        return;
+    }
+    for quota in [-1, -9999] {
+        let container = limited(json!({ "cpu": { "quota": quota, "period": 100_000 } })).long().start();
+        assert_eq!(holds(&container, &["cpu.max"]), ["max 100000"]);
+    }
+}
+
+#[test]
+fn a_weight_ends_being_idle() {
+    if lacks(&["cpu"])
+        || fails(Peer::Runc, "1.1.5 does not know idle")
+        || fails(Peer::Crun, "1.8.1 is refused")
+    {
+        return;
+    }
+    let container = limited(json!({ "cpu": { "idle": 1 } })).long().start();
+    assert_eq!(holds(&container, &["cpu.idle"]), ["1"]);
+    finish(runtime(["update", "--cpu-share", "1024", &container.id])).ok();
+    assert_eq!(holds(&container, &["cpu.idle", "cpu.weight"]), ["0", "100"]);
 }
