@@ -11,7 +11,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{read, write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -120,12 +120,17 @@ impl Relay {
         );
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))
             .context(|| "take the terminal".into())?;
+        let mut lines = tcgetattr(&master).context(|| "take the terminal".into())?;
+        lines.output_flags.remove(OutputFlags::ONLCR);
+        tcsetattr(&master, SetArg::TCSANOW, &lines).context(|| "take the terminal".into())?;
         let output = own_output().context(|| "open standard output".into())?;
         let stdin = io::stdin();
         let before = tcgetattr(stdin.as_fd()).ok();
         if let Some(before) = &before {
             let mut raw = before.clone();
             cfmakeraw(&mut raw);
+            // It is ours that makes a new line of a line feed; of the program's comes what it writes, as with runc.
+            raw.output_flags |= OutputFlags::OPOST;
             tcsetattr(stdin.as_fd(), SetArg::TCSANOW, &raw).context(|| "make the terminal raw".into())?;
         }
         let (typed, said) = (Vec::new(), Vec::new());
@@ -135,7 +140,9 @@ impl Relay {
     }
 
     fn resize(&self) {
-        if let Ok((rows, columns)) = terminal::size(io::stdin().as_fd()) {
+        let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+        let mut own = [input.as_fd(), output.as_fd(), error.as_fd()].into_iter();
+        if let Some((rows, columns)) = own.find_map(|one| terminal::size(one).ok()) {
             let _ = terminal::set_size(self.master.as_fd(), rows, columns);
         }
     }

@@ -175,6 +175,16 @@ fn wants_a_terminal() -> bool {
     fails(Peer::Runc, words) || fails(Peer::Crun, words)
 }
 
+#[test]
+fn in_the_foreground_what_the_program_writes_is_said_as_it_is() {
+    if wants_a_terminal() {
+        return;
+    }
+    assert_eq!(with_terminal().args(["printf", "a\\nb\\n"]).says(), "a\nb\n");
+    let container = Bundle::new().long().start();
+    assert_eq!(container.exec_with(&["--tty"], ["printf", "a\\nb\\n"]).ok().stdout, "a\nb\n");
+}
+
 /// Runs it with what is typed as standard input, in a shell that then tells the time of its own processes (`times`).
 fn typed(typed: &str, command: &Command) -> Ran {
     std::fs::write("/run/typed", typed).unwrap();
