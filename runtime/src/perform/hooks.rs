@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access};
 use spec::bundle::{Hook, State};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +24,8 @@ pub enum Around<'a> {
     /// In the bundle, with the runtime's environment: a program of the host has nothing from the image, whose variables
     /// could have it load the image's libraries (CVE-2025-23266).
     Host,
+    /// The same in the container's root, where runc has them begin: there is `./lib` for who adds to it.
+    Root(BorrowedFd<'a>),
     /// In the container, with this environment; never the runtime itself (`guard`).
     Container(&'a [String], Option<Identity>),
 }
@@ -64,16 +66,20 @@ fn one(hook: &Hook, state: &State, around: Around<'_>) -> Result<()> {
     let mut command = Command::new(&hook.path);
     command.args(hook.args.iter().skip(1));
     let env = match around {
-        Around::Host => hook.env.as_deref(),
+        Around::Host | Around::Root(_) => hook.env.as_deref(),
         Around::Container(env, _) => Some(hook.env.as_deref().unwrap_or(env)),
     };
     if let Some(env) = env {
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     }
+    let folder = match around {
+        Around::Host => Some(state.bundle.clone()),
+        Around::Root(root) => Some(format!("/proc/self/fd/{}", root.as_raw_fd())),
+        Around::Container(..) => None,
+    };
     // It may be gone when the container ends, and closed to root of a user namespace.
-    let bundle = Path::new(&state.bundle);
-    if matches!(around, Around::Host) && access(bundle, AccessFlags::X_OK).is_ok() {
-        command.current_dir(&state.bundle);
+    if let Some(folder) = folder.filter(|folder| access(folder.as_str(), AccessFlags::X_OK).is_ok()) {
+        command.current_dir(folder);
     }
     if let Some(name) = hook.args.first() {
         command.arg0(name);
@@ -111,7 +117,7 @@ fn wait(mut child: Child, timeout: Option<i64>) -> Result<ExitStatus> {
     child.wait().context(|| "wait for it".into())
 }
 
-fn ends_before(process: std::os::fd::BorrowedFd<'_>, end: Instant) -> bool {
+fn ends_before(process: BorrowedFd<'_>, end: Instant) -> bool {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -226,7 +226,8 @@ impl Performer {
         match moment {
             Moment::CreateRuntime => self.channel.ask_for_hooks(),
             Moment::CreateContainer => {
-                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, Around::Host)
+                let around = Around::Root(self.root()?);
+                hooks::run(&self.hooks.create_container, "hooks.createContainer", &self.state, around)
             }
             Moment::StartContainer => {
                 let env = self.found.as_ref().map(Found::environment).unwrap_or_default();
