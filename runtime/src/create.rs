@@ -151,7 +151,7 @@ fn check_console(bundle: &Bundle, console: Option<OwnedFd>) -> Result<Option<Own
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     match (terminal, console) {
         (true, None) => {
-            Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"))
+            Err(Error::new("process.terminal: use --console-socket to say where the terminal is sent"))
         }
         (false, Some(_)) => Err(Error::new("--console-socket: process.terminal is not set")),
         (_, console) => Ok(console),

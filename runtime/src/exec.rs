@@ -41,7 +41,7 @@ pub fn exec(
     match record.status(&place) {
         Status::Running | Status::Created => {}
         Status::Paused if arguments.ignore_paused => {}
-        Status::Paused => return Err(Error(format!("container {id:?}: it is paused"))),
+        Status::Paused => return Err(Error(format!("container {id:?}: cannot exec in a paused container"))),
         status => {
             return Err(Error(format!("container {id:?}: cannot exec in a container that is {status}")));
         }
@@ -49,7 +49,7 @@ pub fn exec(
     let config = place.config()?;
     let process = given.map_or_else(|| process(arguments, &config), |given| Ok(filled(given, &config)))?;
     if process.terminal && console.is_none() {
-        return Err(Error::new("process.terminal: there is no --console-socket to send the terminal to"));
+        return Err(Error::new("process.terminal: use --console-socket to say where the terminal is sent"));
     }
     let warnings = plan::warnings(&process).into_iter().chain(withheld(&config, &process));
     warnings.for_each(|warning| log.warn(&warning));
@@ -220,7 +220,9 @@ fn cgroup(record: &Record, below: Option<&str>) -> Result<Option<Cgroup>> {
         return Err(Error(format!("--cgroup {name:?}: controllers have no hierarchies of their own here")));
     }
     if name.split('/').any(|part| part == "..") {
-        return Err(Error(format!("--cgroup {name:?}: it leads out of the container's")));
+        return Err(Error(format!(
+            "--cgroup {name:?}: bad sub cgroup path, it leads out of the container's"
+        )));
     }
     let words = || format!("open the cgroup {path}/{name}");
     let folder = match File::open(folder::of(path).join(name)) {

@@ -40,6 +40,7 @@ pub fn features() -> Result<String> {
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },
         },
+        "annotations": { "io.skerry.runtime.version": env!("CARGO_PKG_VERSION") },
         "potentiallyUnsafeConfigAnnotations": [PREFIX],
     });
     serde_json::to_string_pretty(&features).context(|| "write the features".into())

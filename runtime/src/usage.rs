@@ -239,9 +239,9 @@ fn check_memory(group: &str, resources: &Resources) -> Result<()> {
     let current = fs::read_to_string(folder::of(group).join("memory.current")).unwrap_or_default();
     let current: i64 = current.trim().parse().unwrap_or(0);
     match memory.limit {
-        Some(limit) if (1..current).contains(&limit) => {
-            Err(Error(format!("linux.resources.memory.limit: {limit} is below the {current} bytes in use")))
-        }
+        Some(limit) if (1..current).contains(&limit) => Err(Error(format!(
+            "linux.resources.memory.limit: rejecting memory limit {limit}, below the {current} bytes in use"
+        ))),
         _ => Ok(()),
     }
 }

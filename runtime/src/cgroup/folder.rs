@@ -90,7 +90,7 @@ fn taken(path: &str, why: &str) -> Error {
     Error(format!("linux.cgroupsPath: {}: {why}", of(path).display()))
 }
 
-/// One that was there before may be this container's, but for what others live in.
+/// One that was there before may be this container's, but for what others live in. In runc's words.
 fn check_free(path: &str) -> Result<()> {
     match tells(path, "populated 1") {
         true => Err(taken(path, "container's cgroup is not empty")),

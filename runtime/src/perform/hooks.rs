@@ -50,8 +50,11 @@ fn all<'a>(
     around: Around<'a>,
 ) -> impl Iterator<Item = Result<()>> + use<'a> {
     hooks.iter().enumerate().map(move |(place, hook)| {
-        one(hook, state, around)
-            .map_err(|error| Error(format!("{name}[{place}]: run {}: {error}", hook.path)))
+        one(hook, state, around).map_err(|error| {
+            // Callers look for the middle, which is runc's.
+            let kind = name.trim_start_matches("hooks.");
+            Error(format!("{name}[{place}]: error running {kind} hook #{place}: {}: {error}", hook.path))
+        })
     })
 }
 
@@ -132,7 +135,7 @@ fn ends_before(process: BorrowedFd<'_>, end: Instant) -> bool {
 
 fn became(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("it exited {code}"),
+        (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("it was killed by signal {signal}"),
         (None, None) => "it failed".to_owned(),
     }

@@ -50,7 +50,10 @@ pub fn open_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
         opened => opened,
     };
     match opened {
-        Err(Errno::ELOOP) => Err(Error(format!("open {path}: a symbolic link is in the way"))),
+        // runc's words, and why.
+        Err(Errno::ELOOP | Errno::ENOTDIR) => Err(Error(format!(
+            "open {path}: must be mounted on ordinary directory, and a symbolic link or file is in the way"
+        ))),
         opened => opened.context(|| format!("open {path}")),
     }
 }
@@ -254,7 +257,7 @@ mod tests {
         with_root(|root, _| {
             assert!(open_or_make(root, "/loop/x", Missing::File).is_err());
             let error = open_plain(root, "/lib").unwrap_err().0;
-            assert_eq!(error, "open /lib: a symbolic link is in the way");
+            assert!(error.starts_with("open /lib: must be mounted on ordinary directory"), "{error}");
             open_plain(root, "/proc").unwrap();
         });
     }

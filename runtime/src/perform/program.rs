@@ -103,11 +103,13 @@ fn can_run(path: &Path, overrides: bool) -> nix::Result<()> {
 
 /// Why a program that was found did not become one.
 pub fn cannot_run(name: &str, error: Errno) -> Error {
-    let cause = match error {
-        Errno::ENOENT => "no such file or directory (or its interpreter is missing)".to_owned(),
-        error => error.cause(),
-    };
-    Error(format!("process.args[0]: exec: {name:?}: {cause}"))
+    match error {
+        // In runc's words at the end.
+        Errno::ENOENT => Error(format!(
+            "process.args[0]: exec: it or its interpreter is missing: exec {name}: no such file or directory"
+        )),
+        error => Error(format!("process.args[0]: exec: {name:?}: {}", error.cause())),
+    }
 }
 
 impl Found {

@@ -43,15 +43,17 @@ pub fn flags() -> Vec<&'static str> {
 /// The step that sets it, if there is one.
 pub(super) fn step(linux: &Linux) -> Result<Option<Step>> {
     let Some(asked) = &linux.memory_policy else { return Ok(None) };
-    let (mode, takes) = number(&MODES, &asked.mode, "linux.memoryPolicy.mode", "mode of memory policies")?;
+    let (mode, takes) = number(&MODES, &asked.mode, "linux.memoryPolicy.mode", "memory policy mode")?;
     let flags = asked.flags.iter().enumerate().map(|(place, name)| {
-        number(&FLAGS, name, &format!("linux.memoryPolicy.flags[{place}]"), "flag of memory policies")
+        number(&FLAGS, name, &format!("linux.memoryPolicy.flags[{place}]"), "memory policy flag")
     });
     let flags = flags.collect::<Result<Vec<u32>>>()?;
     let path = "linux.memoryPolicy.nodes";
-    let nodes = list(&asked.nodes, MOST_NODES, path, "nodes")?;
+    let nodes = list(&asked.nodes, MOST_NODES, path, "memory policy nodes")?;
     match (takes, nodes.is_empty()) {
-        (Nodes::None, false) => Err(refuse::at(path, &format!("{} takes none", asked.mode))),
+        (Nodes::None, false) => {
+            Err(refuse::at(path, &format!("{} mode requires 0 nodes but got {}", asked.mode, nodes.len())))
+        }
         (Nodes::Some, true) => Err(refuse::at(path, &format!("{} takes at least one", asked.mode))),
         _ => Ok(Some(Step::MemoryPolicy {
             mode: flags.into_iter().fold(mode, |mode, flag| mode | flag),
@@ -79,14 +81,14 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_its_path() {
         for (policy, words) in [
-            (r#"{"nodes": "0"}"#, "mode: \"\" is not a mode of memory policies"),
+            (r#"{"nodes": "0"}"#, "mode: invalid memory policy mode \"\""),
             (r#"{"mode": "MPOL_BIND"}"#, "nodes: MPOL_BIND takes at least one"),
-            (r#"{"mode": "MPOL_LOCAL", "nodes": "0"}"#, "nodes: MPOL_LOCAL takes none"),
+            (r#"{"mode": "MPOL_LOCAL", "nodes": "0"}"#, "nodes: MPOL_LOCAL mode requires 0 nodes but got 1"),
             (
                 r#"{"mode": "MPOL_BIND", "nodes": "1024"}"#,
-                "nodes: \"1024\" is not a list of nodes such as 0-3,7",
+                "nodes: invalid memory policy nodes \"1024\", not a list such as 0-3,7",
             ),
-            (r#"{"mode": "MPOL_DEFAULT", "flags": ["X"]}"#, "flags[0]: \"X\" is not a flag"),
+            (r#"{"mode": "MPOL_DEFAULT", "flags": ["X"]}"#, "flags[0]: invalid memory policy flag \"X\""),
         ] {
             let error = of(policy).unwrap_err().0;
             assert!(error.starts_with(&format!("linux.memoryPolicy.{words}")), "{error}");

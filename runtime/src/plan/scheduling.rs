@@ -54,9 +54,9 @@ pub(super) fn steps(process: &Process) -> Result<Vec<Step>> {
 }
 
 fn attributes(asked: &Scheduler) -> Result<Attributes> {
-    let policy = number(&POLICIES, &asked.policy, "process.scheduler.policy", "policy of Linux")?;
+    let policy = number(&POLICIES, &asked.policy, "process.scheduler.policy", "scheduler policy")?;
     let flags = asked.flags.iter().enumerate().map(|(place, name)| {
-        number(&FLAGS, name, &format!("process.scheduler.flags[{place}]"), "flag of the scheduler")
+        number(&FLAGS, name, &format!("process.scheduler.flags[{place}]"), "scheduler flag")
     });
     let flags = flags.collect::<Result<Vec<u64>>>()?;
     within(asked.nice, -20, 19, "process.scheduler.nice")?;
@@ -81,7 +81,7 @@ fn attributes(asked: &Scheduler) -> Result<Attributes> {
 }
 
 fn io_priority(asked: &IoPriority) -> Result<Step> {
-    let class = number(&CLASSES, &asked.class, "process.ioPriority.class", "class of I/O priorities")?;
+    let class = number(&CLASSES, &asked.class, "process.ioPriority.class", "I/O priority class")?;
     within(asked.priority, 0, 7, "process.ioPriority.priority")?;
     Ok(Step::IoPriority { class, priority: asked.priority.unsigned_abs() })
 }
@@ -107,14 +107,14 @@ pub(super) fn list(text: &str, most: usize, path: &str, what: &str) -> Result<Ve
     let ranges: Option<Vec<_>> = text.split(',').filter(|_| !text.is_empty()).map(range).collect();
     match ranges {
         Some(ranges) => Ok(ranges.into_iter().flatten().collect()),
-        None => Err(refuse::at(path, &format!("{text:?} is not a list of {what} such as 0-3,7"))),
+        None => Err(refuse::at(path, &format!("invalid {what} {text:?}, not a list such as 0-3,7"))),
     }
 }
 
 pub(super) fn number<N: Copy>(known: &[(&str, N)], name: &str, path: &str, what: &str) -> Result<N> {
     match known.iter().find(|(known, _)| *known == name) {
         Some((_, number)) => Ok(*number),
-        None => Err(refuse::at(path, &format!("{name:?} is not a {what}"))),
+        None => Err(refuse::at(path, &format!("invalid {what} {name:?}"))),
     }
 }
 
@@ -147,12 +147,15 @@ mod tests {
     #[test]
     fn what_linux_does_not_have_is_refused_by_its_path() {
         for (scheduler, words) in [
-            (r#"{"policy": "SCHED_ISO"}"#, "policy: \"SCHED_ISO\" is not a policy of Linux"),
+            (r#"{"policy": "SCHED_ISO"}"#, "policy: invalid scheduler policy \"SCHED_ISO\""),
             (r#"{"policy": "SCHED_OTHER", "nice": 20}"#, "nice: 20 is not from -20 to 19"),
             (r#"{"policy": "SCHED_FIFO"}"#, "priority: 0 is not from 1 to 99"),
             (r#"{"policy": "SCHED_IDLE", "priority": 1}"#, "priority: 1 is not from 0 to 0"),
             (r#"{"policy": "SCHED_BATCH", "period": 1}"#, "period: SCHED_BATCH has none"),
-            (r#"{"policy": "SCHED_RR", "priority": 1, "flags": ["X"]}"#, "flags[0]: \"X\" is not a flag"),
+            (
+                r#"{"policy": "SCHED_RR", "priority": 1, "flags": ["X"]}"#,
+                "flags[0]: invalid scheduler flag \"X\"",
+            ),
         ] {
             let error = of(&format!("{{\"scheduler\": {scheduler}}}")).unwrap_err().0;
             assert!(error.starts_with(&format!("process.scheduler.{words}")), "{error}");

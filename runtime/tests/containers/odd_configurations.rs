@@ -72,7 +72,7 @@ fn numbers_beyond_their_bounds_are_refused() {
         (
             "/process/execCPUAffinity",
             json!({ "initial": "0-18446744073709551616" }),
-            "process.execCPUAffinity.initial: \"0-18446744073709551616\" is not a list of processors such as 0-3,7",
+            "process.execCPUAffinity.initial: invalid processors \"0-18446744073709551616\", not a list such as 0-3,7",
         ),
         ("/linux/devices", device(i64::MIN), "linux.devices[0].major: -9223372036854775808 is below zero"),
         ("/linux/devices", device(i64::MAX), "make the device /dev/x: invalid argument"),
@@ -202,12 +202,12 @@ fn a_zero_byte_is_refused_wherever_it_matters() {
         (
             "/hooks",
             hook(json!({ "path": "/a\0b" })),
-            "hooks.prestart[0]: run /a\\u{0}b: nul byte found in provided data",
+            "hooks.prestart[0]: error running prestart hook #0: /a\\u{0}b: nul byte found in provided data",
         ),
         (
             "/hooks",
             hook(json!({ "path": "/bin/true", "env": ["\0=x"] })),
-            "hooks.prestart[0]: run /bin/true: nul byte found in provided data",
+            "hooks.prestart[0]: error running prestart hook #0: /bin/true: nul byte found in provided data",
         ),
     ]);
 }
