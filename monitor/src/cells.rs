@@ -24,6 +24,8 @@ pub struct Cell {
     pub container: Option<Container>,
     /// What else lies on disk of one that a person asked for.
     pub definition: Option<Box<Definition>>,
+    /// Its definition cannot be read: it stays down until it is removed.
+    pub damaged: bool,
     /// What is known of it.
     pub observed: Observed,
     /// A process that is another's child: PID 1's, since a monitor was killed.
@@ -74,6 +76,7 @@ impl Cell {
             key,
             container: None,
             definition: None,
+            damaged: false,
             observed: Observed::default(),
             adopted: None,
             ends: 0,

@@ -9,6 +9,9 @@
 //! one file. A file is brought to disk before its request is answered. It goes last
 //! when a container is removed: what else is left then belongs to nobody and is
 //! taken away when it is found.
+//!
+//! A copy lies with the container's record, in memory. A file that the disk has spoiled is made
+//! anew from it, so that nothing happens to a container that runs.
 
 use crate::life::End;
 use crate::place;
@@ -91,7 +94,11 @@ pub fn configured_id(name: &Name) -> String {
     store::Digest::sha256(format!("skerry container {name}").as_bytes()).hex().to_owned()
 }
 
-/// Puts a definition in place of the one before; on disk when this returns, if it must be
+fn copy(key: &str) -> PathBuf {
+    place::containers().join(key).join("definition")
+}
+
+/// Puts a definition in place of the one before, with its copy; on disk when this returns, if it must be
 /// `durable`.
 ///
 /// # Errors
@@ -104,8 +111,10 @@ pub fn write(
 ) -> Result<(), String> {
     let folder = place::definitions();
     let put = || -> io::Result<()> {
-        fs::create_dir_all(&folder)?;
         let text = serde_json::to_vec(&Stored { definition, container })?;
+        // It is not needed while the file is well.
+        let _ = sys::file::replace(&copy(key), &text);
+        fs::create_dir_all(&folder)?;
         match durable {
             true => sys::file::replace_durably(&path(key), &text, 0o644),
             false => sys::file::replace(&path(key), &text),
@@ -126,22 +135,32 @@ pub fn remove(key: &Name) -> Result<(), String> {
 /// The keys of all files, of those that cannot be read, too.
 ///
 /// # Errors
-/// The folder cannot be listed.
-pub fn keys() -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(place::definitions()) {
+/// The folder cannot be listed, in words.
+pub fn keys() -> Result<Vec<Name>, String> {
+    let folder = place::definitions();
+    keys_in(&folder).map_err(|error| format!("list {}: {}", folder.display(), cause(&error)))
+}
+
+fn keys_in(folder: &Path) -> io::Result<Vec<Name>> {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    Ok(names.iter().filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned())).collect())
+    Ok(names.iter().filter_map(|name| name.to_str()?.strip_suffix(".json")?.parse().ok()).collect())
 }
 
 /// One definition.
 ///
 /// # Errors
 /// The file, and why it cannot be read, in words.
-pub fn read(key: &str) -> Result<(Definition, Container), String> {
-    read_file(&place::definitions().join(format!("{key}.json")))
+pub fn read(key: &Name) -> Result<(Definition, Container), String> {
+    read_file(&path(key))
+}
+
+/// The copy of one whose file cannot be read, if it was written since the node booted.
+pub fn read_copy(key: &Name) -> Option<(Definition, Container)> {
+    read_file(&copy(key)).ok()
 }
 
 fn read_file(path: &Path) -> Result<(Definition, Container), String> {
@@ -153,25 +172,6 @@ fn read_file(path: &Path) -> Result<(Definition, Container), String> {
         Ok(stored) => Ok((stored.definition, stored.container)),
         Err(reason) => Err(format!("read {}: {reason}", path.display())),
     }
-}
-
-/// All definitions, by key; and a line about each file that cannot be read.
-pub fn read_all() -> (Vec<(Name, Definition, Container)>, Vec<String>) {
-    read_from(&place::definitions())
-}
-
-fn read_from(folder: &Path) -> (Vec<(Name, Definition, Container)>, Vec<String>) {
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let key = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|key| key.parse().ok());
-        let Some(key) = key else { continue };
-        match read_file(&entry.path()) {
-            Ok((definition, container)) => found.push((key, definition, container)),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    (found, faults)
 }
 
 #[cfg(test)]
@@ -209,9 +209,14 @@ mod tests {
         fs::write(folder.join("abababababab.json"), serde_json::to_vec(&stored).unwrap()).unwrap();
         fs::write(folder.join("torn.json"), b"{").unwrap();
         fs::write(folder.join("half.json.new"), b"{").unwrap();
-        let (found, faults) = read_from(&folder);
-        assert_eq!(found, [("abababababab".parse().unwrap(), definition, container)]);
-        assert!(faults.len() == 1 && faults[0].contains("torn.json"), "{faults:?}");
+        let mut keys = keys_in(&folder).unwrap();
+        keys.sort();
+        assert_eq!(keys, ["abababababab", "torn"].map(|key| key.parse().unwrap()));
+        assert_eq!(read_file(&folder.join("abababababab.json")), Ok((definition, container)));
+        assert!(read_file(&folder.join("torn.json")).unwrap_err().contains("torn.json"));
+        assert_eq!(keys_in(&folder.join("missing")).unwrap(), []);
+        let no_folder = keys_in(&folder.join("torn.json"));
+        assert!(no_folder.is_err(), "a folder that cannot be listed is not an empty one");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

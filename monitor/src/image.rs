@@ -105,7 +105,7 @@ impl Images {
         let words = |error: io::Error| format!("make a folder for what it writes: {}", cause(&error));
         let folder = if kept { folders(name) } else { fresh(name) };
         let (dir, in_memory) = match folder {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !kept => {
+            Err(error) if takes_nothing(&error) && !kept => {
                 (in_memory(name).map_err(words)?, true)
             }
             made => (made.map_err(words)?, false),
@@ -196,6 +196,11 @@ fn missing(name: &str, present: &[String]) -> String {
 fn fresh(name: &Name) -> io::Result<PathBuf> {
     put_aside(&place::writable().join(&**name))?;
     folders(name)
+}
+
+/// The data disk is full, or can only be read.
+fn takes_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The folder of what a container writes, with what an overlay needs in it.

@@ -8,9 +8,10 @@
 //! ├── resolv.conf                 the node's, as containers were given it last (see `etc`)
 //! └── containers/NAME/
 //!     ├── record                  what is known of it, JSON (`life::Observed`)
+//!     ├── definition              a copy of what lies on the data disk
 //!     ├── config.json             the bundle
 //!     ├── root/                   its root is mounted here
-//!     ├── memory/                 what it writes while the data disk is full
+//!     ├── memory/                 what it writes while the data disk takes nothing
 //!     ├── typist                  the instance whose input ends with the client that gives it some
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
@@ -89,7 +90,7 @@ pub fn folder(name: &Name) -> PathBuf {
     containers().join(&**name)
 }
 
-/// Where what a container writes lies while the data disk is full.
+/// Where what a container writes lies while the data disk is full, or can only be read.
 pub fn in_memory(name: &Name) -> PathBuf {
     folder(name).join("memory")
 }

@@ -100,7 +100,12 @@ pub fn make_private(folder: &Path, but: Option<u32>) -> io::Result<()> {
     if but.is_some() {
         chown(folder, None, but)?;
     }
-    fs::set_permissions(folder, Permissions::from_mode(if but.is_some() { 0o710 } else { 0o700 }))
+    let mode = if but.is_some() { 0o710 } else { 0o700 };
+    // A disk that can only be read by now takes no mode, not the one that is there either.
+    match fs::metadata(folder)?.permissions().mode() & 0o7777 == mode {
+        true => Ok(()),
+        false => fs::set_permissions(folder, Permissions::from_mode(mode)),
+    }
 }
 
 /// Brings the listing that names `path` to disk: that it is there, or that it is not.

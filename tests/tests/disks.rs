@@ -61,7 +61,7 @@ fn a_full_data_disk_is_said_and_containers_run_all_the_same() -> Result {
     first.power_off()?;
     let second = Node::with_images().config(&web).disk(Disk::new(&file).serial("data")).boot()?;
     second.console().wait_for("data: /dev/vdc is full")?;
-    second.console().wait_for("web: the data disk is full: what it writes lies in memory")?;
+    second.console().wait_for("web: the data disk takes nothing: what it writes lies in memory")?;
     assert!(second.page("/")?.contains("Skerry"));
     second.run("rm /var/full")?;
     let before = second.container("web")?.pid;

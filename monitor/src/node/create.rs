@@ -160,7 +160,7 @@ impl Monitor {
         sys::file::make_private(&folder, users)
             .map_err(|error| format!("make {}: {}", folder.display(), cause(&error)))?;
         if self.images.mount(key, image, kept, users)? {
-            self.console.say(&format!("{key}: the data disk is full: what it writes lies in memory"));
+            self.console.say(&format!("{key}: the data disk takes nothing: what it writes lies in memory"));
         }
         Ok(())
     }

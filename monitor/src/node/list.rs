@@ -21,7 +21,7 @@ const POD: &str = "io.kubernetes.pod.uid";
 impl Monitor {
     /// Tells all containers, in as many messages as it takes. The last one is the answer.
     pub(super) fn list(&mut self, number: usize) -> Then {
-        let shown = self.cells.iter().filter(|(_, cell)| cell.container.is_some());
+        let shown = self.cells.iter().filter(|(_, cell)| cell.container.is_some() || cell.damaged);
         let mut parts = parts(shown.map(|(index, _)| self.short(index)).collect());
         let last = parts.pop().unwrap_or_default();
         if let Some(client) = self.client(number) {
@@ -93,7 +93,7 @@ impl Monitor {
             command: own.map(command).unwrap_or_default(),
             // node.toml's are as old as this boot.
             created: definition.map_or_else(kernel::booted, |own| own.created),
-            configured: definition.is_none(),
+            configured: definition.is_none() && !cell.damaged,
             status: self.status(index),
             ports: cell
                 .attached

@@ -149,6 +149,8 @@ impl Monitor {
         let cell = &self.cells[index];
         let reason = if self.stopping {
             "the node is stopping"
+        } else if cell.damaged {
+            "its definition cannot be read"
         } else if cell.removing || cell.container.is_none() {
             "it is being removed"
         } else if self.order.is_barred(&cell.key) {
@@ -250,7 +252,10 @@ impl Monitor {
     }
 
     pub(super) fn remove(&mut self, index: usize, force: bool) -> Outcome {
-        self.must_be_a_persons(index, "remove")?;
+        // Nothing else becomes of one that is damaged.
+        if !self.cells[index].damaged {
+            self.must_be_a_persons(index, "remove")?;
+        }
         if self.goes_on(index) && self.cells[index].observed.state != State::Ended {
             if !force {
                 let message = format!("remove container {:?}: it runs", &*self.cells[index].name);
@@ -267,6 +272,10 @@ impl Monitor {
         let cell = &self.cells[index];
         match cell.definition {
             Some(_) => Ok(()),
+            None if cell.damaged => {
+                let message = format!("{verb} container {:?}: its definition cannot be read", &*cell.name);
+                Err(failure(Code::State, message))
+            }
             None => {
                 let message = format!("{verb} container {:?}: it belongs to node.toml", &*cell.name);
                 Err(failure(Code::Configured, message))
@@ -286,7 +295,7 @@ impl Monitor {
             let once = cell.definition.as_ref().is_some_and(|own| own.remove) && over;
             if once && now < cell.keep_until && !cell.removing {
                 soonest = Some(soonest.map_or(cell.keep_until, |other| other.min(cell.keep_until)));
-            } else if cell.removing || once || cell.container.is_none() {
+            } else if cell.removing || once || (cell.container.is_none() && !cell.damaged) {
                 self.forget(index);
             }
         }
@@ -297,7 +306,7 @@ impl Monitor {
     fn forget(&mut self, index: usize) {
         let cell = &self.cells[index];
         let (key, name) = (cell.key.clone(), cell.name.clone());
-        let was_persons = cell.definition.is_some();
+        let was_persons = cell.definition.is_some() || cell.damaged;
         if was_persons {
             let gone = remove_logs(&key).and_then(|()| definition::remove(&key));
             if let Err(reason) = gone {

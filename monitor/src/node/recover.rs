@@ -48,7 +48,7 @@ impl Monitor {
         if !place::status().exists() {
             order.faults().iter().for_each(|line| console.say(line));
         }
-        let cells = cells(containers, &mut console);
+        let cells = cells(containers, &mut console)?;
         let mut monitor = Self {
             cells,
             order,
@@ -218,27 +218,44 @@ fn desk(keeper: Option<&Keeper>) -> Result<Desk, String> {
 }
 
 /// A cell for each container that is configured, defined or recorded.
-fn cells(containers: BTreeMap<Name, Container>, console: &mut Console) -> Cells {
+///
+/// # Errors
+/// It cannot be told which containers are defined: who is not would be ended.
+fn cells(containers: BTreeMap<Name, Container>, console: &mut Console) -> Result<Cells, String> {
     let mut cells = Cells::default();
     let mut recorded: BTreeSet<Name> = record::names(&place::containers()).into_iter().collect();
     for (key, container) in containers {
         recorded.remove(&key);
         cells.insert(Cell { container: Some(container), ..recorded_as(key) });
     }
-    let (defined, faults) = definition::read_all();
-    faults.iter().for_each(|fault| console.say(&format!("monitor: {fault}")));
-    for (key, own, container) in defined {
-        recorded.remove(&key);
-        if cells.find(&own.name).or_else(|| cells.find(&key)).is_some() {
-            console.say(&format!("{}: stays down: node.toml has one of that name", own.name));
+    for key in definition::keys()? {
+        let cell = defined(key, console);
+        recorded.remove(&cell.key);
+        if cells.find(&cell.name).or_else(|| cells.find(&cell.key)).is_some() {
+            console.say(&format!("{}: stays down: node.toml has one of that name", cell.name));
             continue;
         }
-        cells.insert(persons(key, own, container));
+        cells.insert(cell);
     }
     for key in recorded.into_iter().filter(|key| cells.find(key).is_none()).collect::<Vec<_>>() {
         cells.insert(recorded_as(key));
     }
-    cells
+    Ok(cells)
+}
+
+/// A person's container, by its file or, where that is spoiled, by the copy, from which the file is made anew.
+fn defined(key: Name, console: &mut Console) -> Cell {
+    let fault = match definition::read(&key) {
+        Ok((own, container)) => return persons(key, own, container),
+        Err(fault) => fault,
+    };
+    console.say(&format!("monitor: {fault}"));
+    match definition::read_copy(&key) {
+        Some((own, container)) => {
+            Cell { unwritten: Some(kernel::now()), ..persons(key, own, container) }
+        }
+        None => Cell { damaged: true, ..recorded_as(key) },
+    }
 }
 
 fn recorded_as(key: Name) -> Cell {

@@ -219,11 +219,9 @@ impl Monitor {
             return;
         }
         // A definition that cannot be read, or whose name is another's, is somebody's container all the same.
-        let defined = definition::keys()
-            .map_err(|error| format!("list {}: {}", place::definitions().display(), cause(&error)));
-        let removal = defined.and_then(|defined| {
+        let removal = definition::keys().and_then(|defined| {
             let known = self.cells.iter().map(|(_, cell)| &*cell.key);
-            image::begin_removal(known.chain(defined.iter().map(String::as_str)))
+            image::begin_removal(known.chain(defined.iter().map(|key| &**key)))
         });
         match removal {
             Ok(remover) => self.remover = remover,

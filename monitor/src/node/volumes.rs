@@ -47,9 +47,7 @@ impl Monitor {
                 users.push(cell.name.to_string());
             }
         }
-        let defined = definition::keys()
-            .map_err(|error| format!("list {}: {}", place::definitions().display(), cause(&error)))?;
-        for key in defined.iter().filter(|key| !self.is_defined(key)) {
+        for key in definition::keys()?.iter().filter(|key| !self.is_defined(key)) {
             let (own, container) = definition::read(key)?;
             if uses(&container.mounts, volume) {
                 users.push(own.name.to_string());

@@ -2,6 +2,7 @@
 //! an empty `/run`, an empty `/var` and a cgroup v2 hierarchy; containers of busybox.
 
 mod exec;
+mod faults;
 mod kills;
 mod lifecycle;
 mod logs;

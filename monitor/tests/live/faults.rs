@@ -1,0 +1,68 @@
+//! Files that the disk has spoiled, and a disk that takes nothing.
+
+use super::support::{Node, busybox, eventually};
+use spec::monitor::Request;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+/// The file of a container's definition, and the container's key.
+fn definition(node: &Node, name: &str) -> (String, String) {
+    let key = node.summary(name).id[..12].to_owned();
+    (format!("/var/lib/skerry/definitions/{key}.json"), key)
+}
+
+#[test]
+fn a_definition_that_is_spoiled_is_made_anew_from_its_copy_and_nobody_notices() {
+    let node = Node::boot();
+    node.create("web", busybox("exec sleep 1000"));
+    node.start("web");
+    node.becomes("web", "running");
+    let (before, (file, _)) = (node.summary("web").status, definition(&node, "web"));
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, "{\"id\":").unwrap();
+    node.kill_monitor();
+    assert_eq!(node.summary("web").status, before);
+    eventually("the file is well", || fs::read_to_string(&file).unwrap() == text);
+}
+
+#[test]
+fn a_container_whose_definition_is_lost_is_removed_by_its_key_and_holds_no_volume_until_then() {
+    let mut node = Node::boot();
+    node.create("web", busybox("touch /written"));
+    node.start("web");
+    node.wait("web");
+    let (file, key) = definition(&node, "web");
+    fs::write(&file, "").unwrap();
+    node.reboot();
+    let other = "other".parse().unwrap();
+    fs::create_dir_all(spec::volume::data(&other)).unwrap();
+    // It may be that one's.
+    assert!(node.failed(&Request::RemoveVolume { name: other.clone() }).message.contains(&file));
+    assert!(node.failed(&Request::Start { name: key.clone() }).message.contains("cannot be read"));
+    node.done(&Request::Remove { name: key.clone(), force: false });
+    assert!(node.list().is_empty() && !fs::exists(&file).unwrap());
+    node.done(&Request::RemoveVolume { name: other });
+    let written = format!("/var/lib/skerry/containers/{key}");
+    eventually("what it wrote is gone", || !fs::exists(&written).unwrap());
+}
+
+#[test]
+fn a_disk_that_can_only_be_read_stops_no_monitor() {
+    let node = Node::boot();
+    node.create("web", busybox("exec sleep 1000"));
+    node.start("web");
+    node.becomes("web", "running");
+    let remount = |how: &str| Command::new("mount").args(["-o", how, "/var"]).status().unwrap().success();
+    let pid = node.summary("web").status.pid;
+    // Not while the monitor has a log open.
+    eventually("the disk takes nothing", || {
+        node.kill_monitor();
+        remount("remount,ro")
+    });
+    eventually("the monitor listens", || UnixStream::connect(spec::paths::MONITOR_SOCKET).is_ok());
+    assert_eq!(node.summary("web").status.pid, pid);
+    node.done(&Request::Stop { name: "web".into(), grace: Some(0) });
+    assert!(remount("remount,rw"));
+    node.done(&Request::Remove { name: "web".into(), force: false });
+}
