@@ -18,6 +18,9 @@ use std::fs;
 use std::time::Duration;
 use sys::cause::cause;
 
+/// How long after what was to go by itself could not be removed the next attempt is made.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Digits of an ID that name a container's folders.
 const KEY: usize = 12;
 
@@ -311,7 +314,9 @@ impl Monitor {
             let gone = remove_logs(&key).and_then(|()| definition::remove(&key));
             if let Err(reason) = gone {
                 self.console.say(&format!("{name}: not removed: {reason}"));
-                self.cells[index].removing = false;
+                let cell = &mut self.cells[index];
+                (cell.removing, cell.keep_until) = (false, kernel::now() + AGAIN);
+                self.answer_not_removed(index, &format!("remove container {:?}: {reason}", &*name));
                 return;
             }
         }

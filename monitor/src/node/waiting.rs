@@ -149,6 +149,18 @@ impl Monitor {
             }
         }
     }
+
+    /// A container could not be removed: whoever waits for that is told why, and may ask again.
+    pub(super) fn answer_not_removed(&mut self, index: usize, reason: &str) {
+        for (client, talk) in self.clients.values_mut() {
+            if let Talk::Waiting(waiting) = talk
+                && (waiting.index, client.ending) == (index, false)
+                && matches!(waiting.what, What::Removed(_))
+            {
+                client.fail(Code::Internal, reason);
+            }
+        }
+    }
 }
 
 /// An end as clients are told.

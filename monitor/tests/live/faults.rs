@@ -66,3 +66,21 @@ fn a_disk_that_can_only_be_read_stops_no_monitor() {
     assert!(remount("remount,rw"));
     node.done(&Request::Remove { name: "web".into(), force: false });
 }
+
+#[test]
+fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
+    let node = Node::boot();
+    node.create("web", busybox("exit 3"));
+    node.start("web");
+    node.wait("web");
+    // No file, so it cannot be unlinked.
+    let (_, key) = definition(&node, "web");
+    let in_its_way = format!("/var/log/skerry/containers/{key}.log.1");
+    fs::create_dir(&in_its_way).unwrap();
+    let remove = Request::Remove { name: "web".into(), force: false };
+    let failure = node.failed(&remove);
+    assert!(failure.message.contains(&in_its_way), "{failure:?}");
+    fs::remove_dir(&in_its_way).unwrap();
+    node.done(&remove);
+    assert!(node.list().is_empty());
+}
