@@ -300,6 +300,9 @@ impl Monitor {
                 soonest = Some(soonest.map_or(cell.keep_until, |other| other.min(cell.keep_until)));
             } else if cell.removing || once || (cell.container.is_none() && !cell.damaged) {
                 self.forget(index);
+                // What could not be removed is tried again.
+                let again = self.cells.get(index).map(|cell| cell.keep_until);
+                soonest = soonest.into_iter().chain(again).min();
             }
         }
         soonest

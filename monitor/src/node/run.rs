@@ -91,7 +91,7 @@ impl Monitor {
                 self.write_status();
                 return Ok(());
             }
-            let fed = self.serve_clients().map_err(|error| format!("epoll: {}", cause(&error)))?;
+            let fed = self.serve_clients();
             more.extend(self.let_go());
             self.write_status();
             let soonest: Option<Time> = due.into_iter().flatten().min();
@@ -121,7 +121,7 @@ impl Monitor {
     }
 
     /// Gives clients what there is for them; says whether there is more at once.
-    fn serve_clients(&mut self) -> io::Result<bool> {
+    fn serve_clients(&mut self) -> bool {
         self.answer_waiting();
         self.feed_events();
         let grown = std::mem::take(&mut self.grown);
@@ -138,8 +138,8 @@ impl Monitor {
                 self.eager.insert(number);
             }
         }
-        self.settle_clients()?;
-        Ok(!self.eager.is_empty())
+        self.settle_clients();
+        !self.eager.is_empty()
     }
 
     /// It does not run, so its readers may be at their end.

@@ -8,7 +8,6 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::de::DeserializeOwned;
 use spec::monitor::{Code, Frame, Hello, Kind, VERSION};
 use spec::paths;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::cause::cause;
@@ -121,17 +120,21 @@ impl Monitor {
 
     /// Before the monitor waits: whoever was told all is closed, and the others are watched for
     /// what they are about.
-    pub(super) fn settle_clients(&mut self) -> io::Result<()> {
+    pub(super) fn settle_clients(&mut self) {
         let done = |(client, _): &(Client, Talk)| client.ending && client.is_empty();
         let gone: Vec<usize> =
             self.clients.iter().filter(|(_, own)| done(own)).map(|(number, _)| *number).collect();
         gone.into_iter().for_each(|number| self.leave(number));
+        let mut unwatched = Vec::new();
         for (number, (client, _)) in &mut self.clients {
-            if let Some(interest) = client.interest() {
-                self.poller.watch(client.as_fd(), Token::Client(*number), interest)?;
+            if let Some(interest) = client.interest()
+                && self.poller.watch(client.as_fd(), Token::Client(*number), interest).is_err()
+            {
+                unwatched.push(*number);
             }
         }
-        Ok(())
+        // The kernel has no room for another watch (fs.epoll.max_user_watches): others are not to suffer from that.
+        unwatched.into_iter().for_each(|number| self.leave(number));
     }
 
     /// A client that may have left.
