@@ -49,7 +49,7 @@ struct Step {
 /// In this order: see `docs/boot.md`.
 #[rustfmt::skip]
 const STEPS: [Step; 14] = [
-    Step { name: "file systems of the kernel", run: |_| early_mounts::mount_all().map(|()| None) },
+    Step { name: "file systems of the kernel", run: mount_kernels },
     Step { name: "console", run: |_| { console::open(); Ok(None) } },
     Step { name: "cgroups", run: |_| early_mounts::enable_controllers().map(|()| None) },
     Step { name: "command line", run: read_command_line },
@@ -87,6 +87,12 @@ pub fn run() -> ! {
         // Without an event loop there is no PID 1; the hook restarts the machine.
         Err(error) => panic!("{error}"),
     }
+}
+
+fn mount_kernels(_: &mut Boot) -> Told {
+    let mounted = early_mounts::mount_all();
+    early_mounts::allow_watches();
+    mounted.map(|()| None)
 }
 
 fn read_command_line(boot: &mut Boot) -> Told {

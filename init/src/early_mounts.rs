@@ -50,6 +50,14 @@ impl Mount {
     }
 }
 
+/// Lets containers' programs watch more files than the kernel has for a user by itself. Root's in containers are the
+/// node's too, and each of them would be kept from it by one that takes all. What a kernel does not have is not missed.
+pub fn allow_watches() {
+    for (name, most) in [("inotify/max_user_instances", "8192"), ("epoll/max_user_watches", "100000000")] {
+        let _ = fs::write(format!("/proc/sys/fs/{name}"), most);
+    }
+}
+
 /// Has what is mounted from here on seen in mount namespaces that follow this one (mount_namespaces(7)), such as those of
 /// pods that ask for it. The kernel begins with mounts that are private.
 pub fn share() -> Result<()> {

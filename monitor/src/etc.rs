@@ -7,6 +7,7 @@
 //! given last is written down, so that a monitor that comes back leaves alone what is as it was.
 
 use crate::bundle::EtcFiles;
+use crate::life::Time;
 use crate::network;
 use crate::place;
 use nix::fcntl::OFlag;
@@ -20,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use sys::cause::cause;
 
 /// How a container reaches others.
@@ -118,9 +120,10 @@ fn put(path: &Path, text: &[u8]) -> io::Result<()> {
     if before == text {
         return Ok(());
     }
-    file.set_len(0)?;
+    // Cut off last: what it lies in is not given up before it is written, since the disk may be full.
     file.rewind()?;
-    file.write_all(text)
+    file.write_all(text)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Whether a container's name servers are the node's, whatever they are by then.
@@ -148,8 +151,10 @@ pub fn follow<'a>(
         .filter_map(|path| write(path.clone(), put(&path, &text)))
         .collect();
     // Last, so that a monitor that is killed meanwhile is followed by one that does it again.
-    let given = place::resolv_conf();
-    faults.extend(write(given.clone(), sys::file::replace(&given, &text)));
+    if faults.is_empty() {
+        let given = place::resolv_conf();
+        faults.extend(write(given.clone(), sys::file::replace(&given, &text)));
+    }
     faults
 }
 
@@ -194,29 +199,41 @@ fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
     hosts
 }
 
+/// How long after not all could be written, or without a watch, it is looked again.
+pub const AGAIN: Duration = Duration::from_secs(10);
+
 /// Tells when the network service has written the resolver's configuration.
 #[derive(Debug)]
-pub struct Resolver(Inotify);
+pub struct Resolver {
+    /// None: somebody's root has all that its user may have (fs.inotify.max_user_instances).
+    watch: Option<Inotify>,
+    /// When it is to be looked at though nothing is told.
+    pub again: Option<Time>,
+    /// What could not be written.
+    pub faults: Vec<String>,
+}
 
 impl Resolver {
     /// Watches for it.
-    pub fn watch() -> io::Result<Self> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        inotify.add_watch(paths::RUN, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE)?;
-        Ok(Self(inotify))
+    pub fn open() -> Self {
+        let watch = || -> nix::Result<Inotify> {
+            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            inotify.add_watch(paths::RUN, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE)?;
+            Ok(inotify)
+        };
+        Self { watch: watch().ok(), again: None, faults: Vec::new() }
+    }
+
+    /// Where it is told.
+    pub fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether it was that file that changed.
     pub fn changed(&self) -> bool {
         let name = paths::RESOLV_CONF.rsplit('/').next();
-        let events = self.0.read_events().unwrap_or_default();
+        let events = self.watch.as_ref().and_then(|watch| watch.read_events().ok()).unwrap_or_default();
         events.iter().any(|event| event.name.as_deref().and_then(|file| file.to_str()) == name)
-    }
-}
-
-impl AsFd for Resolver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

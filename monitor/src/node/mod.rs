@@ -47,6 +47,7 @@ pub use run::run;
 use crate::cells::Cells;
 use crate::client::Client;
 use crate::damage::KernelLog;
+use crate::etc::Resolver;
 use crate::image::Images;
 use crate::keeper::{Keeper, Subscription, log_name};
 use crate::kernel;
@@ -121,6 +122,7 @@ pub struct Monitor {
     held: BTreeSet<usize>,
     /// Clients that can be given more.
     eager: BTreeSet<usize>,
+    resolver: Resolver,
     /// None: this machine's may not be read.
     kernel_log: Option<KernelLog>,
     /// The files that the kernel has told of.

@@ -4,6 +4,7 @@
 use super::{Monitor, socket};
 use crate::cells::{Adopted, Cell, Cells};
 use crate::damage::KernelLog;
+use crate::etc::Resolver;
 use crate::definition::{self, Definition};
 use crate::image::Images;
 use crate::keeper::{DESK, Keeper, Subscription, log_name};
@@ -74,6 +75,7 @@ impl Monitor {
             grown: BTreeSet::new(),
             held: BTreeSet::new(),
             eager: BTreeSet::new(),
+            resolver: Resolver::open(),
             kernel_log: KernelLog::open().ok(),
             damaged: BTreeSet::new(),
             updates: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use super::Monitor;
 use super::talk::Talk;
 use crate::cells::Cell;
-use crate::etc::{self, Resolver};
+use crate::etc;
 use crate::keeper::Keeper;
 use crate::life::{State, Time};
 use crate::log::Stream;
@@ -34,12 +34,11 @@ pub fn run() -> Result<(), String> {
     sys::process::may_open(MOST_OPEN);
     place::make_all()?;
     let node = config::read(Path::new(paths::CONFIG_LAYERS))?;
-    let resolver = Resolver::watch().map_err(|error| format!("watch {}: {}", paths::RUN, cause(&error)))?;
     let mut monitor = Monitor::recover(node.containers)?;
-    monitor.watch(&signals, &resolver).map_err(|error| format!("epoll: {}", cause(&error)))?;
+    monitor.watch(&signals).map_err(|error| format!("epoll: {}", cause(&error)))?;
     monitor.remove_old();
     monitor.follow_resolver();
-    monitor.serve(&signals, &resolver)
+    monitor.serve(&signals)
 }
 
 /// Signals come as events. SIGPIPE is an error of a write.
@@ -53,9 +52,11 @@ fn signals() -> io::Result<SignalFd> {
 }
 
 impl Monitor {
-    fn watch(&self, signals: &SignalFd, resolver: &Resolver) -> io::Result<()> {
+    fn watch(&self, signals: &SignalFd) -> io::Result<()> {
         self.poller.add(signals.as_fd(), Token::Signals)?;
-        self.poller.add(resolver.as_fd(), Token::Resolver)?;
+        if let Some(watch) = self.resolver.watch() {
+            self.poller.add(watch, Token::Resolver)?;
+        }
         if let Some(listener) = &self.listener {
             self.poller.add(listener.as_fd(), Token::Listener)?;
         }
@@ -68,7 +69,7 @@ impl Monitor {
         }
     }
 
-    fn serve(&mut self, signals: &SignalFd, resolver: &Resolver) -> Result<(), String> {
+    fn serve(&mut self, signals: &SignalFd) -> Result<(), String> {
         // Pipes of which there is more to log than one turn took.
         let mut more: BTreeSet<(usize, Stream)> = BTreeSet::new();
         loop {
@@ -85,6 +86,7 @@ impl Monitor {
                 self.stats_due(),
                 self.readers_due(),
                 self.typists_due(),
+                self.resolver_due(),
             ];
             let absent = |state: &State| *state == State::Absent;
             if self.stopping && self.cells.iter().all(|(_, cell)| absent(&cell.observed.state)) {
@@ -103,7 +105,7 @@ impl Monitor {
                 match event {
                     Token::Signals => self.signalled(signals),
                     Token::Subscription => self.read_subscription(),
-                    Token::Resolver if resolver.changed() => self.follow_resolver(),
+                    Token::Resolver if self.resolver.changed() => self.follow_resolver(),
                     Token::Resolver => {}
                     Token::KernelLog => self.read_kernel_log(),
                     Token::Listener => self.accept(),
@@ -191,9 +193,22 @@ impl Monitor {
             let Cell { key, container, attached, .. }: &Cell = cell;
             Some((key, container.as_ref()?, attached.as_deref()))
         };
-        for fault in etc::follow(running.filter_map(about)) {
+        let faults = etc::follow(running.filter_map(about));
+        // Said once, however often it is tried.
+        for fault in faults.iter().filter(|fault| !self.resolver.faults.contains(fault)) {
             self.console.say(&format!("monitor: {fault}"));
         }
+        let again = self.resolver.watch().is_none() || !faults.is_empty();
+        self.resolver.again = again.then(|| kernel::now() + etc::AGAIN);
+        self.resolver.faults = faults;
+    }
+
+    /// Looks at the resolver's configuration when its time has come; gives the next time.
+    fn resolver_due(&mut self) -> Option<Time> {
+        if self.resolver.again.is_some_and(|again| again <= kernel::now()) {
+            self.follow_resolver();
+        }
+        self.resolver.again
     }
 
     /// A process that is PID 1's child has ended; its pidfd stays readable, so

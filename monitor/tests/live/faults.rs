@@ -50,9 +50,11 @@ fn a_container_whose_definition_is_lost_is_removed_by_its_key_and_holds_no_volum
 #[test]
 fn a_disk_that_can_only_be_read_stops_no_monitor() {
     let node = Node::boot();
-    node.create("web", busybox("exec sleep 1000"));
-    node.start("web");
-    node.becomes("web", "running");
+    for name in ["web", "down"] {
+        node.create(name, busybox("exec sleep 1000"));
+        node.start(name);
+        node.becomes(name, "running");
+    }
     let remount = |how: &str| Command::new("mount").args(["-o", how, "/var"]).status().unwrap().success();
     let pid = node.summary("web").status.pid;
     // Not while the monitor has a log open.
@@ -62,9 +64,15 @@ fn a_disk_that_can_only_be_read_stops_no_monitor() {
     });
     eventually("the monitor listens", || UnixStream::connect(spec::paths::MONITOR_SOCKET).is_ok());
     assert_eq!(node.summary("web").status.pid, pid);
-    node.done(&Request::Stop { name: "web".into(), grace: Some(0) });
+    node.done(&Request::Stop { name: "down".into(), grace: Some(0) });
+    // What cannot be written now is written when it can be.
+    fs::write("/run/skerry/new", "nameserver 192.0.2.8\n").unwrap();
+    fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
+    let said = |what: &str| fs::read_to_string("/run/keeper.log").unwrap().contains(what);
+    eventually("the monitor has tried", || said("resolv.conf: read-only file system"));
     assert!(remount("remount,rw"));
-    node.done(&Request::Remove { name: "web".into(), force: false });
+    let given = format!("/var/lib/skerry/containers/{}/etc/resolv.conf", definition(&node, "web").1);
+    eventually("it has the name server", || fs::read_to_string(&given).unwrap().contains("192.0.2.8"));
 }
 
 #[test]
