@@ -83,17 +83,18 @@ impl Control {
         self.admit(client, poller);
     }
 
-    /// Where there are too many, one of the process that has the most gives way: the first that waits for no exits.
+    /// Where there are too many, the first of the process that has the most gives way; one that waits for exits, and whose
+    /// process does, only when there are no others.
     fn admit(&mut self, client: OwnedFd, poller: &Poller) {
         let pid = getsockopt(&client, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
         if self.clients.len() >= MOST_CLIENTS {
             let of = |pid: i32| self.clients.values().filter(|client| client.pid == pid).count();
-            let idle = self.clients.iter().filter(|(_, client)| !client.subscribed).rev();
-            let Some(number) = idle.max_by_key(|(_, client)| of(client.pid)).map(|(number, _)| *number)
-            else {
-                return;
-            };
-            self.clients.remove(&number);
+            let waits = |pid: i32| self.clients.values().any(|client| client.subscribed && client.pid == pid);
+            let rank = |client: &Client| (!waits(client.pid), !client.subscribed, of(client.pid));
+            let first = self.clients.iter().rev().max_by_key(|(_, client)| rank(client));
+            if let Some(number) = first.map(|(number, _)| *number) {
+                self.clients.remove(&number);
+            }
         }
         if poller.add(&client, Token::Client(self.next_client)).is_ok() {
             self.clients.insert(self.next_client, Client { socket: client, pid, subscribed: false });
@@ -252,6 +253,24 @@ mod tests {
         }
         let numbers: Vec<u32> = control.clients.keys().copied().collect();
         assert_eq!((numbers.len(), numbers[0], numbers[1]), (MOST_CLIENTS, 0, 3));
+    }
+
+    #[test]
+    fn who_waits_for_exits_gives_way_to_nobody_while_others_can() {
+        let (mut control, poller) = (Control::new(end(), 0), Poller::new().unwrap());
+        for pid in 0..MOST_CLIENTS as i32 {
+            control.admit(end(), &poller);
+            // The first two are the monitor's, all others those of processes with one each.
+            let client = control.clients.values_mut().next_back().unwrap();
+            (client.pid, client.subscribed) = (pid.max(1), pid == 1);
+        }
+        control.admit(end(), &poller);
+        let numbers: Vec<u32> = control.clients.keys().copied().take(3).collect();
+        assert_eq!(numbers, [0, 1, 3]);
+        control.clients.values_mut().for_each(|client| client.subscribed = true);
+        control.admit(end(), &poller);
+        assert_eq!(control.clients.len(), MOST_CLIENTS, "somebody new is heard all the same");
+        assert!(control.clients.values().any(|client| !client.subscribed));
     }
 
     #[test]

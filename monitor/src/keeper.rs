@@ -18,6 +18,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use spec::control::{Exit, MAX_PACKET, Request};
 use spec::node::Name;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -32,18 +33,18 @@ pub fn log_name(name: &Name, generation: u64) -> String {
     format!("monitor:log:{name}:{generation}")
 }
 
-/// A connection to PID 1.
+/// The way to PID 1: a connection, which is made anew when PID 1 has hung up, as it does when it has too many; and when
+/// an answer did not come in time, since it would be taken for the next one's.
 #[derive(Debug)]
-pub struct Keeper(OwnedFd);
+pub struct Keeper {
+    path: &'static str,
+    socket: Cell<Option<OwnedFd>>,
+}
 
 impl Keeper {
     /// Connects to PID 1's socket.
-    pub fn connect(path: &str) -> io::Result<Self> {
-        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-        setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
-        setsockopt(&socket, SendTimeout, &PATIENCE)?;
-        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(Self(socket))
+    pub fn connect(path: &'static str) -> io::Result<Self> {
+        Ok(Self { path, socket: Cell::new(Some(connection(path)?)) })
     }
 
     /// Keeps descriptors under a name, in place of any before.
@@ -91,19 +92,48 @@ impl Keeper {
     /// Makes this connection one that is sent every further exit.
     pub fn subscribe(self) -> io::Result<Subscription> {
         self.ask(&Request::Subscribe, &[])?;
-        Ok(Subscription(self.0))
+        self.socket.into_inner().map(Subscription).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// What is asked twice comes to the same, so it does not matter which of it PID 1 has heard before it hung up.
     fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<(String, Vec<OwnedFd>)> {
-        sys::descriptors::send(self.0.as_fd(), request.to_string().as_bytes(), descriptors)?;
+        match self.ask_once(request, descriptors) {
+            Err(error) if has_hung_up(&error) => self.ask_once(request, descriptors),
+            answered => answered,
+        }
+    }
+
+    fn ask_once(
+        &self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<(String, Vec<OwnedFd>)> {
+        let socket = self.socket.take().map_or_else(|| connection(self.path), Ok)?;
+        sys::descriptors::send(socket.as_fd(), request.to_string().as_bytes(), descriptors)?;
         let mut packet = vec![0; MAX_PACKET];
-        let (length, descriptors) = sys::descriptors::receive(self.0.as_fd(), &mut packet)?;
+        let (length, descriptors) = sys::descriptors::receive(socket.as_fd(), &mut packet)?;
+        if length == 0 {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.socket.set(Some(socket));
         let answer = String::from_utf8_lossy(&packet[..length]);
         match answer.strip_prefix("ok") {
             Some(body) => Ok((body.trim_start().to_owned(), descriptors)),
             None => Err(io::Error::other(format!("init: {request}: {}", answer.trim()))),
         }
     }
+}
+
+fn connection(path: &str) -> io::Result<OwnedFd> {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
+    setsockopt(&socket, SendTimeout, &PATIENCE)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
+fn has_hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// A connection over which PID 1 tells of every orphan that it reaps.

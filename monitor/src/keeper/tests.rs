@@ -19,7 +19,7 @@ fn answering(script: Vec<(&'static str, String)>) -> (Keeper, JoinHandle<()>) {
             kept.extend(sent);
         }
     };
-    (Keeper(here), thread::spawn(serve))
+    (Keeper { path: "", socket: Cell::new(Some(here)) }, thread::spawn(serve))
 }
 
 #[test]
@@ -85,4 +85,55 @@ fn a_subscription_gives_what_was_told_and_says_when_pid_1_has_hung_up() {
     assert_eq!((exits.iter().map(|exit| exit.pid).collect::<Vec<_>>(), more), (vec![71, 72], true));
     drop(there);
     assert_eq!(subscription.told(), (vec![], false));
+}
+
+/// PID 1's socket, and the way to it.
+fn listening(name: &str) -> (OwnedFd, Keeper) {
+    use nix::sys::socket::{Backlog, bind, listen};
+    let path = std::env::temp_dir().join(format!("skerry-keeper-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let path: &'static str = path.to_str().unwrap().to_owned().leak();
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(socket.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    listen(&socket, Backlog::new(1).unwrap()).unwrap();
+    (socket, Keeper::connect(path).unwrap())
+}
+
+/// Answers the one request of a client.
+fn answer(client: &OwnedFd, expected: &str, text: &str) {
+    let mut packet = [0; 256];
+    let (length, _) = sys::descriptors::receive(client.as_fd(), &mut packet).unwrap();
+    assert_eq!(std::str::from_utf8(&packet[..length]).unwrap(), expected);
+    sys::descriptors::send(client.as_fd(), text.as_bytes(), &[]).unwrap();
+}
+
+#[test]
+fn an_answer_that_came_late_is_not_taken_for_the_next_ones() {
+    let (socket, keeper) = listening("late");
+    let first = sys::socket::accept(socket.as_fd()).unwrap();
+    let own = keeper.socket.take().unwrap();
+    setsockopt(&own, ReceiveTimeout, &TimeVal::new(0, 1000)).unwrap();
+    keeper.socket.set(Some(own));
+    assert_eq!(keeper.names().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let server = thread::spawn(move || {
+        let second = sys::socket::accept(socket.as_fd()).unwrap();
+        // Nobody hears it any more.
+        let late = sys::descriptors::send(first.as_fd(), b"ok\nlate", &[]);
+        answer(&second, "drop b", "error nothing is kept under b");
+        late.is_err()
+    });
+    assert_eq!(keeper.drop("b").unwrap_err().to_string(), "init: drop b: error nothing is kept under b");
+    assert!(server.join().unwrap());
+}
+
+#[test]
+fn where_pid_1_has_hung_up_it_is_asked_anew() {
+    let (socket, keeper) = listening("anew");
+    drop(sys::socket::accept(socket.as_fd()).unwrap());
+    let server = thread::spawn(move || {
+        let second = sys::socket::accept(socket.as_fd()).unwrap();
+        answer(&second, "fetch x", "ok");
+    });
+    assert!(keeper.fetch("x").unwrap().is_empty());
+    server.join().unwrap();
 }

@@ -1,6 +1,7 @@
 //! Processes that have ended: looked at, written down, and only then reaped.
 
 use super::{Monitor, Work, failed};
+use crate::cells::Cell;
 use crate::life::{End, Event, Process};
 use crate::verb::{self, Verb};
 use crate::{follow, kernel, network, place};
@@ -65,6 +66,12 @@ impl Monitor {
     pub(super) fn give_up(&mut self) -> Option<crate::life::Time> {
         let now = kernel::now();
         let mut soonest: Option<crate::life::Time> = None;
+        let due = |cell: &Cell| cell.adopted.as_ref().and_then(|adopted| adopted.give_up).is_some_and(|due| due <= now);
+        if self.cells.iter().any(|(_, cell)| due(cell)) {
+            // Its word may have been lost.
+            let exits = self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();
+            exits.iter().for_each(|exit| self.told(exit));
+        }
         for index in self.cells.indices() {
             let Some(due) = self.cells[index].adopted.as_ref().and_then(|adopted| adopted.give_up) else {
                 continue;

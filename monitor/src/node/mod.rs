@@ -98,6 +98,8 @@ pub struct Monitor {
     console: Console,
     keeper: Option<Keeper>,
     subscription: Option<Subscription>,
+    /// PID 1 tells of no exits; the next attempt is due then.
+    unsubscribed: Option<Time>,
     poller: Poller,
     work: BTreeMap<i32, Work>,
     remover: Option<i32>,

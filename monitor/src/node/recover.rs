@@ -58,6 +58,7 @@ impl Monitor {
             console,
             keeper,
             subscription,
+            unsubscribed: None,
             poller: Poller::new().map_err(|error| format!("epoll: {}", cause(&error)))?,
             work: BTreeMap::new(),
             remover: None,
@@ -81,9 +82,10 @@ impl Monitor {
             updates: BTreeMap::new(),
             round: None,
         };
-        let sessions = monitor.recover_sessions();
-        monitor.fetch_pipes(sessions);
-        monitor.find_processes();
+        let unheard = |error: io::Error| format!("ask PID 1 for what it keeps: {}", cause(&error));
+        let sessions = monitor.recover_sessions().map_err(unheard)?;
+        monitor.fetch_pipes(sessions).map_err(unheard)?;
+        monitor.find_processes().map_err(unheard)?;
         monitor.cells.indices().into_iter().for_each(|index| monitor.recover_check(index));
         monitor.cells.indices().into_iter().for_each(|index| monitor.await_typist(index));
         monitor.cells.indices().into_iter().for_each(|index| monitor.mend_if_cut_short(index));
@@ -94,36 +96,40 @@ impl Monitor {
     }
 
     /// The pipes of every instance that has some; PID 1 closes all others.
-    fn fetch_pipes(&mut self, sessions: Vec<String>) {
+    ///
+    /// # Errors
+    /// PID 1 does not answer: without its pipes a container would block, or lose what it says.
+    fn fetch_pipes(&mut self, sessions: Vec<String>) -> io::Result<()> {
         let mut needed = BTreeSet::from([DESK.to_owned()]);
         needed.extend(sessions);
         for index in self.cells.indices() {
-            let Cell { key, name, observed, .. } = &self.cells[index];
+            let Cell { key, observed, .. } = &self.cells[index];
             // What is only being made is made anew.
             if matches!(observed.state, State::Absent | State::Creating) {
                 continue;
             }
             let kept = log_name(key, observed.generation);
-            let pipes = self.keeper.as_ref().map_or(Ok(Vec::new()), |keeper| keeper.fetch(&kept));
+            let pipes = self.keeper.as_ref().map_or(Ok(Vec::new()), |keeper| keeper.fetch(&kept))?;
             needed.insert(kept);
-            match pipes {
-                Ok(pipes) => self.attach(index, pipes),
-                Err(error) => self.console.say(&format!("{name}: fetch its pipes: {}", cause(&error))),
-            }
+            self.attach(index, pipes);
         }
-        let Some(keeper) = &self.keeper else { return };
+        let Some(keeper) = &self.keeper else { return Ok(()) };
         let ours = |name: &String| name.starts_with("monitor:") && !needed.contains(name);
-        for name in keeper.names().unwrap_or_default().into_iter().filter(ours) {
+        for name in keeper.names()?.into_iter().filter(ours) {
             let _ = keeper.drop(&name);
         }
+        Ok(())
     }
 
     /// What became of every process that a record names.
-    fn find_processes(&mut self) {
+    ///
+    /// # Errors
+    /// PID 1 does not answer: nobody would know how those have ended that are gone.
+    fn find_processes(&mut self) -> io::Result<()> {
         let recorded = |index: usize| Some((index, self.cells[index].observed.state.process()?));
         let recorded = self.cells.indices().into_iter().filter_map(recorded).collect();
-        let ask = || self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();
-        let (found, exits) = find(recorded, kernel::open, ask);
+        let ask = || self.keeper.as_ref().map_or(Ok(Vec::new()), Keeper::exits);
+        let (found, exits) = find(recorded, kernel::open, ask)?;
         for (index, found) in found {
             match found {
                 Found::There(pidfd) => self.adopt(index, pidfd),
@@ -132,6 +138,7 @@ impl Monitor {
             }
         }
         self.find_session_processes(&exits);
+        Ok(())
     }
 
     fn adopt(&mut self, index: usize, pidfd: OwnedFd) {
@@ -168,18 +175,18 @@ enum Found {
 fn find(
     recorded: Vec<(usize, Process)>,
     open: impl Fn(Process) -> Option<OwnedFd>,
-    ask: impl FnOnce() -> Vec<Exit>,
-) -> (Vec<(usize, Found)>, Vec<Exit>) {
+    ask: impl FnOnce() -> io::Result<Vec<Exit>>,
+) -> io::Result<(Vec<(usize, Found)>, Vec<Exit>)> {
     let opened: Vec<_> =
         recorded.into_iter().map(|(index, process)| (index, process, open(process))).collect();
-    let exits = ask();
+    let exits = ask()?;
     let is = |exit: &Exit, process: Process| exit.pid == process.pid && exit.start_time == process.start_time;
     let found = |(index, process, pidfd): (usize, Process, Option<OwnedFd>)| {
         let ended = || exits.iter().find(|exit| is(exit, process)).copied();
         let found = pidfd.map(Found::There).or_else(|| ended().map(Found::Ended)).unwrap_or(Found::Gone);
         (index, found)
     };
-    (opened.into_iter().map(found).collect(), exits)
+    Ok((opened.into_iter().map(found).collect(), exits))
 }
 
 /// PID 1, and its word of every exit from now on; neither on a workstation.
@@ -274,6 +281,14 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
     let known = record::read(&place::folder(&key));
     let mut cell = Cell { name: own.name.clone(), container: Some(container), ..Cell::new(key) };
     cell.keep_until = kernel::now() + MOMENT;
+    // A record that is noise says nothing of what is wanted: whatever ran goes, and comes back as it is defined.
+    let known = known.map(|known| match known.wanted {
+        Some(_) => known,
+        None => {
+            let last = own.last.as_ref().map(|last| Last { end: last.end.clone(), at: Time::ZERO });
+            Observed { wanted: Some(own.wanted), last, ..known }
+        }
+    });
     cell.observed = known.unwrap_or_else(|| {
         let last = own.last.as_ref().map(|last| i32::from(last.end.code()));
         let restart = cell.container.as_ref().map_or(Restart::No, |container| container.restart);
@@ -315,7 +330,7 @@ mod tests {
             (pid > 73).then(|| std::fs::File::open("/dev/null").unwrap().into())
         };
         let recorded = (71..=74).map(|pid| (pid as usize, process(pid))).collect();
-        let (found, exits) = find(recorded, open, || ring.borrow().clone());
+        let (found, exits) = find(recorded, open, || Ok(ring.borrow().clone())).unwrap();
         assert_eq!(exits.len(), 2);
         let [(71, Found::Ended(first)), (72, Found::Ended(second)), (73, Found::Gone), (74, Found::There(_))] =
             &found[..]

@@ -17,10 +17,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 use sys::cause::cause;
 
 /// What the monitor may open.
 pub(super) const MOST_OPEN: u64 = 32 * 1024;
+
+/// How long after PID 1 could not be asked for exits the next attempt is made.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The monitor's whole life: it returns when it was asked to end and every
 /// container is gone.
@@ -87,6 +91,7 @@ impl Monitor {
                 self.readers_due(),
                 self.typists_due(),
                 self.resolver_due(),
+                self.subscription_due(),
             ];
             let absent = |state: &State| *state == State::Absent;
             if self.stopping && self.cells.iter().all(|(_, cell)| absent(&cell.observed.state)) {
@@ -167,20 +172,36 @@ impl Monitor {
         let Some(subscription) = &self.subscription else { return };
         let (exits, more) = subscription.told();
         exits.iter().for_each(|exit| self.told(exit));
-        if !more && let Err(reason) = self.subscribe_again() {
+        if !more {
+            self.subscription = None;
+            self.subscribe_again();
+        }
+    }
+
+    /// Tries again every second until PID 1 tells of exits; gives the time of the next attempt.
+    fn subscription_due(&mut self) -> Option<Time> {
+        if self.unsubscribed.is_some_and(|due| due <= kernel::now()) {
+            self.subscribe_again();
+        }
+        self.unsubscribed
+    }
+
+    fn subscribe_again(&mut self) {
+        let subscribed = self.subscribe();
+        if let Err(reason) = &subscribed {
             self.console.say(&format!("monitor: {reason}"));
         }
+        self.unsubscribed = subscribed.is_err().then(|| kernel::now() + SUBSCRIBE_AGAIN);
     }
 
     /// After PID 1 has hung up, for too many orphans had ended at once: the ring
     /// has what was not told.
-    fn subscribe_again(&mut self) -> Result<(), String> {
-        self.subscription = None;
+    fn subscribe(&mut self) -> Result<(), String> {
         let named = |error: io::Error| format!("subscribe to exits: {}", cause(&error));
         let subscription = Keeper::connect(paths::INIT_SOCKET).and_then(Keeper::subscribe).map_err(named)?;
+        let exits = self.keeper.as_ref().map_or(Ok(Vec::new()), Keeper::exits).map_err(named)?;
         self.poller.add(subscription.as_fd(), Token::Subscription).map_err(named)?;
         self.subscription = Some(subscription);
-        let exits = self.keeper.as_ref().map_or(Ok(Vec::new()), Keeper::exits).map_err(named)?;
         exits.iter().for_each(|exit| self.told(exit));
         Ok(())
     }

@@ -92,3 +92,25 @@ fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
     node.done(&remove);
     assert!(node.list().is_empty());
 }
+
+#[test]
+fn a_record_that_is_noise_keeps_nobody_down() {
+    let node = Node::boot();
+    for (name, line) in [("web", "exec sleep 1000"), ("over", "exit 3")] {
+        node.create(name, busybox(line));
+        node.start(name);
+    }
+    node.wait("over");
+    node.becomes("web", "running");
+    let before = node.summary("web").status.pid;
+    for name in ["web", "over"] {
+        let (_, key) = definition(&node, name);
+        fs::write(format!("/run/skerry/monitor/containers/{key}/record"), "{\"state\":").unwrap();
+    }
+    node.kill_monitor();
+    eventually("it is made anew", || {
+        let now = node.summary("web").status;
+        now.state == "running" && now.pid != before
+    });
+    assert_eq!((node.state("over"), node.wait("over")), ("exited".into(), 3), "that one had ended");
+}

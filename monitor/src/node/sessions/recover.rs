@@ -11,6 +11,7 @@ use crate::session::{self, Pipes, Progress, Record, Session, kept};
 use spec::control::Exit;
 use spec::monitor::Code;
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -37,12 +38,16 @@ impl Monitor {
 
     /// Finds the sessions again that a killed monitor has left. Gives the names that PID 1 is
     /// to keep.
-    pub(in crate::node) fn recover_sessions(&mut self) -> Vec<String> {
+    ///
+    /// # Errors
+    /// PID 1 does not answer.
+    pub(in crate::node) fn recover_sessions(&mut self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for (id, record) in session::read_all() {
             let number = self.next_session;
             self.next_session += 1;
-            let Some(session) = record.and_then(|record| self.recovered(&id, record)) else {
+            let session = record.map_or(Ok(None), |record| self.recovered(&id, record))?;
+            let Some(session) = session else {
                 let _ = fs::remove_dir_all(session::folder(&id));
                 continue;
             };
@@ -55,36 +60,38 @@ impl Monitor {
             }
             self.sessions.insert(number, session);
         }
-        names
+        Ok(names)
     }
 
-    fn recovered(&self, id: &str, record: Record) -> Option<Session> {
-        let (container, _) = self.cells.iter().find(|(_, cell)| cell.key == record.key)?;
+    fn recovered(&self, id: &str, record: Record) -> io::Result<Option<Session>> {
+        let Some((container, _)) = self.cells.iter().find(|(_, cell)| cell.key == record.key) else {
+            return Ok(None);
+        };
         // One that nobody could know of yet is given up; its program gets no answer and ends.
         let adopted = match record.progress {
-            Progress::Starting => return None,
+            Progress::Starting => return Ok(None),
             Progress::Running(process) => {
                 let opened = kernel::open(process);
                 opened.map(|pidfd| Adopted { pidfd, give_up: None })
             }
             Progress::Ended(_) => None,
         };
-        let descriptors = self.keeper.as_ref()?.fetch(&kept(id)).ok()?;
-        let pipes = Some(Pipes::of(&record, descriptors)?);
+        let descriptors = self.keeper.as_ref().map_or(Ok(Vec::new()), |keeper| keeper.fetch(&kept(id)))?;
+        let Some(pipes) = Pipes::of(&record, descriptors) else { return Ok(None) };
         let due = Some(kernel::now() + session::PATIENCE);
         let id = id.to_owned();
-        Some(Session {
+        Ok(Some(Session {
             id,
             record,
             container,
-            pipes,
+            pipes: Some(pipes),
             console: None,
             client: None,
             owed: None,
             adopted,
             due,
             check: false,
-        })
+        }))
     }
 
     /// What became of sessions' processes while there was no monitor.
