@@ -40,11 +40,16 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
     let _ = modules::load_these(&["dummy"]);
     let name: Name = PODS.parse()?;
     let (mut all, records) = (all_networks()?, all_records()?);
-    let position = all.iter().position(|network| network.name == name);
-    let before = position.map(|position| all.remove(position));
+    let position = all.there.iter().position(|network| network.name == name);
+    let before = position.map(|position| all.there.remove(position));
     let mut host = Host::look()?;
+    host.keeps_strays(all.whole_but(PODS).is_err() || !records.faults.is_empty());
+    let records = records.there;
     let network = match before {
         Some(before) if has(&before, &wanted.subnets) => before,
+        None if all.faults.contains_key(PODS) && !members(PODS, &records).is_empty() => {
+            return Err(all.faults[PODS].clone());
+        }
         Some(before) if !members(&before.name, &records).is_empty() => {
             return Err(format!("change the subnets of network {PODS:?}: pods are on it"));
         }
@@ -57,6 +62,7 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
     if next != network {
         networks().write(&name, &next)?;
     }
+    let mut all = all.there;
     all.push(next.clone());
     forwarding::switch_on()?;
     forwarding::leave_bridges_alone()?;
@@ -67,7 +73,7 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
 
 /// Lets pods that are attached from now on send what passes the tunnel, if it is less. The lock is held.
 pub(super) fn fit(tunnel: u32) -> Result<(), String> {
-    let Some(network) = all_networks()?.into_iter().find(|network| &*network.name == PODS) else {
+    let Some(network) = all_networks()?.there.into_iter().find(|network| &*network.name == PODS) else {
         return Ok(());
     };
     match network.mtu {

@@ -1,7 +1,7 @@
 //! `attach`: a container on its networks. Doing it again changes nothing, and
 //! mends what is missing.
 
-use super::folder::{self, all_networks, all_records, lock, records};
+use super::folder::{all_records, lock, records};
 use super::grant::{There, grant};
 use super::host::{Host, deafen, observe};
 use super::record::Record;
@@ -31,10 +31,16 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     }
     let mut host = Host::look()?;
     let there = all_records()?;
-    let networks = configured::networks_for(&host, asked, &there)?;
+    let all = configured::networks_for(&host, asked, &there)?;
+    let whole = all.faults.is_empty() && there.whole_but(container).is_ok();
+    let networks = all.there;
     let (ours, others): (Vec<Record>, Vec<Record>) =
-        there.into_iter().partition(|record| record.container == *container);
+        there.there.iter().cloned().partition(|record| record.container == *container);
     let before = ours.first();
+    if before.is_none() && !asked.networks.is_empty() {
+        // What it would be given may be another's.
+        there.whole_but(container)?;
+    }
     let there = There { networks: &networks, others: &others, before, mtu: host.mtu() };
     let gateways: Vec<IpAddr> =
         networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.address).collect();
@@ -46,6 +52,7 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     let dropped_by = if asked.networks.is_empty() { None } else { host.dropped_by()? };
     record.relayed = dropped_by.is_some();
     records().write(container, &record)?;
+    host.keeps_strays(!whole);
     let result = realize(&mut host, &networks, &others, before, &record);
     if let Err(reason) = result {
         // A container that has run with what it had before keeps what still works.
@@ -158,14 +165,4 @@ fn refuse_redirects(name: &str) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Networks and other containers' records, as `detach` and `attach` need them.
-///
-/// # Errors
-/// A file that does not parse; the message names it.
-pub fn others(container: &Name) -> Result<(Vec<Network>, Vec<Record>), String> {
-    let mut records = folder::all_records()?;
-    records.retain(|record| record.container != *container);
-    Ok((all_networks()?, records))
 }

@@ -1,7 +1,7 @@
 //! Networks that `node.toml` wants: there before the first container needs them, as the configuration
 //! says by now, and gone with it. What containers are on stays as it is until they have left.
 
-use super::folder::{all_networks, all_records, lock, networks};
+use super::folder::{All, all_networks, all_records, lock, networks};
 use super::host::Host;
 use super::networks::{add, members};
 use super::record::Record;
@@ -22,14 +22,15 @@ pub fn settle(wanted: &BTreeMap<Name, Bridge>) -> Result<Vec<String>, String> {
     let _lock = lock()?;
     let (records, mut faults) = (all_records()?, Vec::new());
     let mut all = all_networks()?;
-    for gone in all.extract_if(.., |network| network.configured && !wanted.contains_key(&network.name)) {
-        if members(&gone.name, &records).is_empty() {
+    faults.extend(records.faults.values().chain(all.faults.values()).cloned());
+    for gone in all.there.extract_if(.., |network| network.configured && !wanted.contains_key(&network.name)) {
+        if members(&gone.name, &records.there).is_empty() {
             networks().remove(&gone.name)?;
         }
     }
     let host = Host::look()?;
     for (name, wish) in wanted {
-        if let Err(reason) = ensure(name, wish, &mut all, &records, &host) {
+        if let Err(reason) = ensure(name, wish, &mut all, &records.there, &host) {
             faults.push(format!("networks.{name}: {reason}"));
         }
     }
@@ -40,18 +41,20 @@ pub fn settle(wanted: &BTreeMap<Name, Bridge>) -> Result<Vec<String>, String> {
 /// the default one.
 ///
 /// # Errors
-/// A file that does not parse, or no subnet for one.
-pub fn networks_for(host: &Host, asked: &Attach, records: &[Record]) -> Result<Vec<Network>, String> {
+/// One that is asked for cannot be read, or there is no subnet for it.
+pub fn networks_for(host: &Host, asked: &Attach, records: &All<Record>) -> Result<All<Network>, String> {
     let wanted = config::read(Path::new(paths::CONFIG_LAYERS))?.networks;
     let mut all = all_networks()?;
     for name in asked.networks.iter().map(|membership| &membership.network) {
-        let there = all.iter().any(|network| network.name == *name);
         match wanted.get(name) {
-            Some(wish) => ensure(name, wish, &mut all, records, host)?,
-            None if &**name == DEFAULT_NETWORK && !there => {
-                all.push(add(name, &Bridge::default(), &all, host, false)?);
+            Some(wish) => ensure(name, wish, &mut all, &records.there, host)?,
+            None if &**name == DEFAULT_NETWORK => {
+                let there = all.there.iter().any(|network| network.name == *name);
+                if !there {
+                    make(name, &Bridge::default(), &mut all, &records.there, host, false)?;
+                }
             }
-            None => {}
+            None => all.faults.get(&**name).map_or(Ok(()), |fault| Err(fault.clone()))?,
         }
     }
     Ok(all)
@@ -60,18 +63,35 @@ pub fn networks_for(host: &Host, asked: &Attach, records: &[Record]) -> Result<V
 fn ensure(
     name: &Name,
     wish: &Bridge,
-    all: &mut Vec<Network>,
+    all: &mut All<Network>,
     records: &[Record],
     host: &Host,
 ) -> Result<(), String> {
-    let position = all.iter().position(|network| network.name == *name);
+    let position = all.there.iter().position(|network| network.name == *name);
     if let Some(position) = position {
-        if agrees(&all[position], wish) || !members(name, records).is_empty() {
+        if agrees(&all.there[position], wish) || !members(name, records).is_empty() {
             return Ok(());
         }
-        all.remove(position);
+        all.there.remove(position);
     }
-    all.push(add(name, wish, all, host, true)?);
+    make(name, wish, all, records, host, true)
+}
+
+/// Makes one, also in place of a file that cannot be read, unless containers are on what that was.
+fn make(
+    name: &Name,
+    wish: &Bridge,
+    all: &mut All<Network>,
+    records: &[Record],
+    host: &Host,
+    configured: bool,
+) -> Result<(), String> {
+    if let Some(fault) = all.faults.get(&**name).filter(|_| !members(name, records).is_empty()) {
+        return Err(fault.clone());
+    }
+    let made = add(name, wish, all, host, configured)?;
+    all.faults.remove(&**name);
+    all.there.push(made);
     Ok(())
 }
 

@@ -1,8 +1,7 @@
 //! `detach`: all of a container's network taken away. What a killed verb left is
 //! taken away too, whichever it was; that there is nothing is no error.
 
-use super::attach::others;
-use super::folder::{all_records, lock, records};
+use super::folder::{all_networks, all_records, lock, records};
 use super::host::Host;
 use super::record::Record;
 use super::{datagrams, namespace, told};
@@ -17,12 +16,20 @@ use std::path::{Path, PathBuf};
 /// What could not be done, in words; the rest is done nevertheless.
 pub fn detach(container: &Name) -> Result<(), String> {
     let lock = lock()?;
-    let (networks, others) = others(container)?;
-    let ours = all_records()?.into_iter().find(|record| record.container == *container);
+    let (networks, there) = (all_networks()?, all_records()?);
     let mut host = Host::look()?;
-    let result = match &ours {
+    host.keeps_strays(!networks.faults.is_empty() || there.whole_but(container).is_err());
+    let networks = networks.there;
+    let is_damaged = there.faults.contains_key(&**container);
+    let (ours, others): (Vec<Record>, Vec<Record>) =
+        there.there.into_iter().partition(|record| record.container == *container);
+    if is_damaged {
+        records().remove(container)?;
+    }
+    let result = match ours.first() {
         Some(record) => undo(&mut host, &networks, &others, record),
-        // A namespace without a record is of an `attach` that another kernel's boot or a hand cut short.
+        // A namespace without a record is of an `attach` that another kernel's boot or a hand cut short, or its record
+        // could not be read.
         None => rest(&mut host, &networks, &others, &Path::new(paths::NETNS).join(&**container)),
     };
     // The service may be waiting for it, and would not answer.
@@ -35,7 +42,9 @@ pub fn detach(container: &Name) -> Result<(), String> {
 /// are removed by every verb from then on, so none outlives a kill for long.
 pub fn undo(host: &mut Host, networks: &[Network], others: &[Record], record: &Record) -> Result<(), String> {
     let forgotten = records().remove(&record.container);
-    let result = forgotten.and(rest(host, networks, others, &PathBuf::from(&record.netns)));
+    // Those that no record knows stay while one cannot be read.
+    let deleted = record.interfaces.iter().try_for_each(|interface| host.delete(&interface.host_name));
+    let result = forgotten.and(deleted).and(rest(host, networks, others, &PathBuf::from(&record.netns)));
     // At worst they are forgotten when their clients have been silent for a while.
     let _ = datagrams::forget_led(record);
     result

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spec::network::Network;
 use spec::paths;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -49,34 +50,71 @@ pub fn lock() -> Result<File, String> {
     open().map_err(|error| format!("lock {}: {}", path.display(), cause(&error)))
 }
 
+/// What lies in a folder.
+#[derive(Clone, Debug)]
+pub struct All<T> {
+    /// What could be read, in the order of the names.
+    pub there: Vec<T>,
+    /// By name, why a file could not be read or does not parse; the message names the file. Of what it holds nobody
+    /// knows, so nothing may be given away that may be its.
+    pub faults: BTreeMap<String, String>,
+}
+
+impl<T> All<T> {
+    /// That all but this one could be read.
+    ///
+    /// # Errors
+    /// Why another one could not.
+    pub fn whole_but(&self, name: &str) -> Result<(), String> {
+        match self.faults.iter().find(|(other, _)| *other != name) {
+            Some((_, fault)) => Err(fault.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Reads every network.
 ///
 /// # Errors
-/// A file that cannot be read or does not parse; the message names it.
-pub fn all_networks() -> Result<Vec<Network>, String> {
+/// The folder cannot be listed.
+pub fn all_networks() -> Result<All<Network>, String> {
     networks().all()
 }
 
 /// Reads every record.
 ///
 /// # Errors
-/// A file that cannot be read or does not parse; the message names it.
-pub fn all_records() -> Result<Vec<Record>, String> {
+/// The folder cannot be listed.
+pub fn all_records() -> Result<All<Record>, String> {
     records().all()
 }
 
 impl Folder {
     /// Everything in it, by name.
-    fn all<T: DeserializeOwned>(&self) -> Result<Vec<T>, String> {
+    fn all<T: DeserializeOwned>(&self) -> Result<All<T>, String> {
+        let mut all = All { there: Vec::new(), faults: BTreeMap::new() };
+        for path in self.files().map_err(|error| format!("read {}: {}", self.0.display(), cause(&error)))? {
+            match read(&path) {
+                Ok(one) => all.there.push(one),
+                Err(fault) => {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    all.faults.insert(name, fault);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(format!("read {}: {}", self.0.display(), cause(&error))),
-            Ok(entries) => entries,
+            entries => entries?,
         };
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // One that is missing for a fault of the disk is not one that is gone.
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
         paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
         paths.sort();
-        paths.iter().map(|path| read(path)).collect()
+        Ok(paths)
     }
 
     /// Writes one, on the disk when this returns.
@@ -107,4 +145,29 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     let text =
         fs::read_to_string(path).map_err(|error| format!("read {}: {}", path.display(), cause(&error)))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::tests::network;
+
+    #[test]
+    fn a_file_that_is_none_hides_no_other() {
+        let folder = std::env::temp_dir().join(format!("skerry-networks-{}", std::process::id()));
+        let networks = Folder(folder.clone());
+        assert!(networks.all::<Network>().unwrap().there.is_empty());
+        networks.write("bridge", &network("bridge", "skerry0")).unwrap();
+        for (name, text) in [("back", "{"), ("empty", "")] {
+            fs::write(folder.join(format!("{name}.json")), text).unwrap();
+        }
+        let all = networks.all::<Network>().unwrap();
+        assert_eq!(all.there, [network("bridge", "skerry0")]);
+        assert!(all.faults["back"].contains("back.json: EOF") && all.faults.len() == 2, "{:?}", all.faults);
+        assert!(all.whole_but("back").unwrap_err().contains("empty.json"));
+        networks.remove("empty").unwrap();
+        assert_eq!(networks.all::<Network>().unwrap().whole_but("back"), Ok(()));
+        assert!(Folder(folder.join("back.json")).all::<Network>().is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

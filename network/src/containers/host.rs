@@ -27,6 +27,7 @@ pub struct Host {
     routing: Netlink,
     observed: Observed,
     routes: Vec<route::Found>,
+    keeps_strays: bool,
 }
 
 impl Host {
@@ -40,7 +41,12 @@ impl Host {
         let observed = observe(&mut routing).map_err(failed)?;
         let mut routes = Vec::new();
         routing.dump(route::list(), |kind, body| routes.extend(route::parse(kind, body))).map_err(failed)?;
-        Ok(Self { routing, observed, routes })
+        Ok(Self { routing, observed, routes, keeps_strays: false })
+    }
+
+    /// Interfaces of ours that no record knows stay: not every record, or network, could be read.
+    pub fn keeps_strays(&mut self, keeps: bool) {
+        self.keeps_strays = keeps;
     }
 
     /// The subnets that a new network must go around: of routes and addresses that
@@ -133,8 +139,10 @@ impl Host {
     /// # Errors
     /// The first step that failed, in words.
     pub fn reconcile(&mut self, networks: &[Network], records: &[Record]) -> Result<(), String> {
-        for step in links::steps(networks, records, &self.observed) {
-            self.step(&step)?;
+        let mut steps = links::steps(networks, records, &self.observed);
+        steps.retain(|step| !self.keeps_strays || !matches!(step, Step::Delete { .. }));
+        for step in &steps {
+            self.step(step)?;
         }
         self.observed =
             observe(&mut self.routing).map_err(|error| format!("list interfaces: {}", cause(&error)))?;

@@ -1,7 +1,7 @@
 //! `networks`: named networks, made, listed and removed. A network is a file; its
 //! bridge is there while a container is on it.
 
-use super::folder::{all_networks, all_records, lock, networks};
+use super::folder::{All, all_networks, all_records, lock, networks};
 use super::forwarding::has_v6;
 use super::host::Host;
 use super::links::PREFIX;
@@ -18,7 +18,7 @@ use spec::node::{Bridge, Name, RESERVED};
 pub fn create(name: &Name, wish: &Bridge) -> Result<Network, String> {
     let _lock = lock()?;
     let there = all_networks()?;
-    if there.iter().any(|network| network.name == *name) {
+    if there.there.iter().any(|network| network.name == *name) || there.faults.contains_key(&**name) {
         return Err(format!("network {:?} exists", &**name));
     }
     if RESERVED.contains(&&**name) {
@@ -28,13 +28,18 @@ pub fn create(name: &Name, wish: &Bridge) -> Result<Network, String> {
 }
 
 /// Makes a network beside others, in place of the one of its name.
+///
+/// # Errors
+/// It collides with another, or may: that one cannot be read.
 pub fn add(
     name: &Name,
     wish: &Bridge,
-    there: &[Network],
+    all: &All<Network>,
     host: &Host,
     configured: bool,
 ) -> Result<Network, String> {
+    all.whole_but(name)?;
+    let there = &*all.there;
     let taken: Vec<Taken> = taken_by(there).chain(host.taken()).collect();
     let random = has_v6().then(|| Random::from_kernel(u64::from(std::process::id())).next());
     let network = Network { configured, ..design(name, wish, there, &taken, random)? };
@@ -84,16 +89,17 @@ fn design(
     })
 }
 
-/// Removes a network.
+/// Removes a network, also one whose file cannot be read.
 ///
 /// # Errors
 /// There is none, or containers are on it.
 pub fn remove(name: &Name) -> Result<(), String> {
     let _lock = lock()?;
-    if find(name)?.configured {
+    let all = all_networks()?;
+    if !all.faults.contains_key(&**name) && named(all, name)?.configured {
         return Err(format!("network {:?} belongs to node.toml", &**name));
     }
-    let on = members(name, &all_records()?);
+    let on = members(name, &all_records()?.there);
     match on.is_empty() {
         true => networks().remove(name),
         false => Err(format!("network {:?} is in use by {}", &**name, on.join(", "))),
@@ -103,25 +109,32 @@ pub fn remove(name: &Name) -> Result<(), String> {
 /// The network of a name.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or its file cannot be read.
 pub fn find(name: &Name) -> Result<Network, String> {
-    let found = all_networks()?.into_iter().find(|network| network.name == *name);
+    named(all_networks()?, name)
+}
+
+fn named(all: All<Network>, name: &Name) -> Result<Network, String> {
+    if let Some(fault) = all.faults.get(&**name) {
+        return Err(fault.clone());
+    }
+    let found = all.there.into_iter().find(|network| network.name == *name);
     found.ok_or_else(|| format!("there is no network {:?}", &**name))
 }
 
-/// A line per network: name, bridge, subnets, containers; `-` for nothing.
+/// A line per network that can be read: name, bridge, subnets, containers; `-` for nothing.
 ///
 /// # Errors
-/// A file that does not parse.
+/// A folder cannot be listed.
 pub fn list() -> Result<String, String> {
-    let records = all_records()?;
+    let records = all_records()?.there;
     let line = |network: &Network| {
         let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
         let members = members(&network.name, &records);
         let members = if members.is_empty() { "-".to_owned() } else { members.join(",") };
         format!("{} {} {} {members}\n", network.name, network.bridge, subnets.join(","))
     };
-    Ok(all_networks()?.iter().map(line).collect())
+    Ok(all_networks()?.there.iter().map(line).collect())
 }
 
 pub fn members(network: &str, records: &[Record]) -> Vec<String> {

@@ -174,10 +174,12 @@ impl Serving {
 
     /// Opens and closes sockets as the records want; gives what could not be done.
     fn follow_records(&mut self) -> Vec<String> {
-        match folder::all_networks().and_then(|networks| Ok((networks, folder::all_records()?))) {
-            Ok((networks, records)) => self.directory = Directory { networks, records },
-            Err(reason) => return vec![reason],
-        }
+        let (networks, records) = match (folder::all_networks(), folder::all_records()) {
+            (Ok(networks), Ok(records)) => (networks, records),
+            (Err(reason), _) | (_, Err(reason)) => return vec![reason],
+        };
+        let mut faults: Vec<String> = networks.faults.into_values().chain(records.faults.into_values()).collect();
+        self.directory = Directory { networks: networks.there, records: records.there };
         let wanted = wanted(&self.directory.networks, &self.directory.records);
         let stale: Vec<Place> = self
             .listeners
@@ -192,7 +194,8 @@ impl Serving {
         }
         let missing: Vec<(Place, Role)> =
             wanted.into_iter().filter(|(place, _)| !self.listeners.contains_key(place)).collect();
-        missing.into_iter().filter_map(|(place, role)| self.listen(place, role)).collect()
+        faults.extend(missing.into_iter().filter_map(|(place, role)| self.listen(place, role)));
+        faults
     }
 
     /// What went wrong, if it is worth a word.

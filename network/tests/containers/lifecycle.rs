@@ -132,3 +132,44 @@ fn a_failed_attach_leaves_nothing() {
     );
     assert_eq!(scene.everything(), before);
 }
+
+#[test]
+fn a_network_that_cannot_be_read_keeps_nobody_elses_container_from_anything() {
+    let scene = Scene::new();
+    scene.run(&format!("{PROGRAM} networks create back"));
+    scene.attach("web", PLAIN);
+    scene.attach("db", r#"{"networks": [{"network": "back"}]}"#);
+    scene.run("echo -n > /var/lib/skerry/networks/back.json");
+    scene.attach("other", PLAIN);
+    scene.detach("web");
+    let links = scene.run("ip -br link");
+    assert!(links.contains("skerry1 ") && links.contains("skerry1p1"), "who is on it keeps it: {links}");
+    let on_back = r#"{"networks": [{"network": "back"}]}"#;
+    for command in [format!("echo '{on_back}' | {PROGRAM} attach --container more"), format!("{PROGRAM} networks create third")] {
+        let error = scene.fails(&command);
+        assert!(error.contains("back.json: EOF"), "{command}: {error}");
+    }
+    let error = scene.fails(&format!("{PROGRAM} networks remove back"));
+    assert!(error.contains("in use by db"), "{error}");
+    scene.detach("db");
+    scene.run(&format!("{PROGRAM} networks remove back && {PROGRAM} networks create third"));
+    scene.detach("other");
+    assert!(!scene.run("ip -br link").contains("skerry"), "nothing is left");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_goes_with_its_container() {
+    let scene = Scene::new();
+    scene.attach("web", PLAIN);
+    scene.attach("db", PLAIN);
+    scene.run("echo '{' > /run/skerry/network/containers/db.json");
+    scene.attach("web", PLAIN);
+    let error = scene.fails(&format!("echo '{PLAIN}' | {PROGRAM} attach --container more"));
+    assert!(error.contains("db.json: EOF"), "its address may be another's: {error}");
+    scene.detach("web");
+    assert!(scene.run("ip -br link").contains("skerry0p2"), "that one keeps what it has");
+    scene.detach("db");
+    scene.attach("more", PLAIN);
+    scene.detach("more");
+    assert!(!scene.run("ip -br link; ls /run/skerry/netns /run/skerry/network/containers").contains("db"));
+}

@@ -7,10 +7,12 @@ use spec::node::Cidr;
 use spec::paths;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 
-/// All of them, by name; the default one also while nothing of it is there yet.
+/// All of them, by name; the default one also while nothing of it is there yet. A file that cannot be read hides no
+/// other, and is told.
 pub fn all() -> Result<Vec<Network>> {
     let entries = match fs::read_dir(paths::NETWORKS) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -19,9 +21,10 @@ pub fn all() -> Result<Vec<Network>> {
     let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
     let mut networks = Vec::new();
     for file in files.filter(|file| file.extension().is_some_and(|end| end == "json")) {
-        let text = fs::read(&file).context(|| format!("read {}", file.display()))?;
-        networks
-            .push(serde_json::from_slice::<Network>(&text).context(|| format!("read {}", file.display()))?);
+        match read(&file) {
+            Ok(network) => networks.push(network),
+            Err(error) => eprintln!("skerry: {error}"),
+        }
     }
     if networks.iter().all(|network| &*network.name != DEFAULT_NETWORK) {
         networks.extend(DEFAULT_NETWORK.parse().ok().map(|name| Network {
@@ -37,6 +40,19 @@ pub fn all() -> Result<Vec<Network>> {
     }
     networks.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(networks)
+}
+
+fn read(file: &Path) -> Result<Network> {
+    let doing = || format!("read {}", file.display());
+    serde_json::from_slice(&fs::read(file).context(doing)?).context(doing)
+}
+
+/// That there is one, whether it can be read or not.
+pub fn must_be_there(name: &str) -> Result<()> {
+    match fs::exists(Path::new(paths::NETWORKS).join(format!("{name}.json"))) {
+        Ok(true) => Ok(()),
+        _ => find(name).map(drop),
+    }
 }
 
 /// One of them; the nearest name is told when there is none.

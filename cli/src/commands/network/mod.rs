@@ -153,9 +153,9 @@ fn remove_one(node: &Node<'_>, name: &str) -> Result<()> {
     if is_always_there(name) {
         return Err(Error::new(format!("network {name:?} is always there, and cannot be removed")));
     }
-    let network = files::find(name)?;
+    files::must_be_there(name)?;
     let containers = list::all(node)?;
-    let users = users(&network, &containers);
+    let users = users(name, &containers);
     if !users.is_empty() {
         return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
     }
@@ -168,8 +168,8 @@ fn is_always_there(name: &str) -> bool {
 }
 
 /// Containers that are on a network, or will be when they run.
-fn users<'a>(network: &There, containers: &'a [Summary]) -> Vec<&'a str> {
-    let on = containers.iter().filter(|container| container.networks.contains_key(&*network.name));
+fn users<'a>(network: &str, containers: &'a [Summary]) -> Vec<&'a str> {
+    let on = containers.iter().filter(|container| container.networks.contains_key(network));
     on.map(|container| &*container.name).collect()
 }
 
@@ -243,7 +243,7 @@ fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     let filters = Filters::new(&asked.filter, &["label"])?;
     let containers = list::all(node)?;
     let mut networks = files::all()?;
-    networks.retain(|network| origin(network) == "person" && users(network, &containers).is_empty());
+    networks.retain(|network| origin(network) == "person" && users(&network.name, &containers).is_empty());
     networks.retain(|network| filters.take(&network.name, "bridge", &network.labels));
     if networks.is_empty() || !(asked.force || confirmed(&networks)?) {
         return Ok(());
