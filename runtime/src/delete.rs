@@ -1,7 +1,8 @@
 //! `delete`: removes what is left of a container.
 
+use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
-use crate::perform;
+use crate::{perform, plan};
 use crate::record::{Place, Record};
 use nix::poll::{PollFd, PollFlags, poll};
 use spec::bundle::{Hooks, Status};
@@ -23,6 +24,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
         Ok(record) => record,
         // Killed before it wrote anything: there is only the name.
         Err(_) if force && place.is_unwritten() => return place.remove().map(|()| Vec::new()),
+        Err(error) if force => return remove_unread(&place, id, error).map(|()| Vec::new()),
         Err(error) => return Err(error),
     };
     match record.status(&place) {
@@ -36,6 +38,18 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
     }
     let hooks = place.config().unwrap_or_default().hooks.unwrap_or_default();
     remove(&place, &record, &hooks)
+}
+
+/// Removes a container whose record cannot be read: where its processes are, its configuration says. One of which that is
+/// not known either is not forgotten, for it may run.
+fn remove_unread(place: &Place, id: &str, unread: Error) -> Result<()> {
+    let config = place.config().unwrap_or_default();
+    let cgroup = config.linux.and_then(|linux| plan::cgroup_path(&linux, id).ok());
+    // Before the lock is made it may be another's that is there.
+    match cgroup.filter(|path| folder::of(path).is_dir() && place.file("created").exists()) {
+        Some(path) => folder::clear(&path).and_then(|()| place.remove()),
+        None => Err(unread),
+    }
 }
 
 /// Ends the container and removes all that is left of it; returns the failures of poststop hooks.

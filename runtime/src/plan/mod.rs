@@ -190,7 +190,11 @@ fn owner(config: &Config, linux: &Linux, namespaces: &Namespaces) -> Option<u32>
     owner.filter(|uid| *uid != 0)
 }
 
-fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
+/// Path in the hierarchy of the cgroup of a container, where systemd does not make it.
+///
+/// # Errors
+/// It leads out of the hierarchy, or cannot be.
+pub fn cgroup_path(linux: &Linux, id: &str) -> Result<String> {
     let path = match linux.cgroups_path.trim_matches('/') {
         "" => id.to_owned(),
         path => path.to_owned(),

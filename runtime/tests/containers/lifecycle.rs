@@ -253,13 +253,18 @@ fn a_container_whose_record_cannot_be_read_is_not_forgotten() {
     }
     let container = Bundle::new().long().start();
     let path = format!("{STATE}/{}/state.json", container.id);
-    let record = read(&path);
+    let config = format!("{STATE}/{}/config.json", container.id);
+    let (record, known) = (read(&path), read(&config));
     std::fs::write(&path, &record[..20]).unwrap();
+    std::fs::write(&config, "{").unwrap();
     let error = container.delete_force().error();
     assert!(error.contains("state.json"), "{error}");
     assert_eq!(read(&path), record[..20]);
-    std::fs::write(&path, record).unwrap();
+    std::fs::write(&path, &record).unwrap();
     assert_eq!(container.status(), "running");
+    // Its processes are found by what the configuration says.
+    std::fs::write(&path, &record[..20]).unwrap();
+    std::fs::write(&config, known).unwrap();
     container.delete_force().ok();
     assert_eq!(leftovers(), [""; 0]);
     // None that was ever written whole.
