@@ -12,7 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -140,6 +140,11 @@ pub fn open() {
     console.kmsg = open("/dev/kmsg");
     // The kernel lets a program write ten lines in five seconds otherwise.
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on");
+}
+
+/// What a process that PID 1 starts says there: it opens the console itself.
+pub fn descriptor() -> Option<OwnedFd> {
+    None
 }
 
 /// Whether status lines are shown.

@@ -224,13 +224,15 @@ impl Machine {
     fn begin(&mut self, phase: Phase, how: Shutdown) {
         match phase {
             Phase::Services => {}
-            Phase::Terminate => drop(kill(-1, nix::libc::SIGTERM)),
+            Phase::Terminate => {
+                self.supervisor.close_logs();
+                drop(kill(-1, nix::libc::SIGTERM));
+            }
             Phase::Kill => {
                 self.supervisor.kill(&self.poller);
                 drop(kill(-1, nix::libc::SIGKILL));
             }
             Phase::Unmount => {
-                self.supervisor.close_logs();
                 self.with_control(|control, _| control.close_kept());
                 self.control = None;
                 self.helper = start_unmount().map(|pid| (pid, false));

@@ -70,6 +70,11 @@ fn start() {
                 1
             }
         },
+        // As it starts itself.
+        Some(service_log::ARGUMENT) => {
+            service_log::run();
+            0
+        }
         Some("--help") => {
             println!("{HELP}");
             0

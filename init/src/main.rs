@@ -50,6 +50,7 @@ fn start() {
     let mut arguments = std::env::args_os().skip(1);
     match (arguments.next().as_deref().and_then(|word| word.to_str()), arguments.next()) {
         (Some(unmount::ARGUMENT), None) => return unmount::run(),
+        (Some(service_log::ARGUMENT), None) => return service_log::run(),
         (Some(unmount::DETACH), Some(target)) => return unmount::detach(&target),
         _ => {}
     }

@@ -1,19 +1,34 @@
 //! A service's output: bytes become lines, lines go to a bounded file.
 //!
+//! A disk that does not answer stops whoever touches it, and PID 1 must not stop: the files are
+//! written by a process of its own, PID 1's program started with [`ARGUMENT`]. PID 1 hands it each
+//! line over a socket and never waits for it; what finds no room there is dropped, and counted.
+//!
 //! `NAME.log` grows to [`LIMIT`], then becomes `NAME.log.1` in place of the one
 //! before it. A line that cannot be written (a full disk) is dropped, which is
 //! said once.
 
-use crate::clock;
 use crate::error::{Context, Result};
+use crate::{clock, console};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use spec::paths;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::process::{Spawn, spawn};
+
+/// The argument with which PID 1 starts the process that writes.
+pub const ARGUMENT: &str = "log";
 
 /// Greatest log file, in bytes.
 const LIMIT: u64 = 1 << 20;
 /// A longer line is divided.
 const LONGEST_LINE: usize = 4096;
+/// Room for one line in words that cannot steer a terminal, with its service's name and the time.
+const LONGEST_PACKET: usize = 4 * LONGEST_LINE;
 
 /// Bytes of which no line has come yet.
 #[derive(Debug, Default)]
@@ -54,9 +69,74 @@ fn plain(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// PID 1's way to the process that writes, which is started with the first line, and again when it was killed.
+#[derive(Debug, Default)]
+pub struct Writer {
+    socket: Option<OwnedFd>,
+    dropped: u64,
+    closed: bool,
+}
+
+impl Writer {
+    /// Hands over a service's line with the time; never waits.
+    pub fn write(&mut self, name: &str, line: &str) {
+        if self.dropped > 0 && self.send(name, &format!("lines of services dropped before this: {}", self.dropped)) {
+            self.dropped = 0;
+        }
+        if self.dropped > 0 || !self.send(name, line) {
+            self.dropped += 1;
+        }
+    }
+
+    fn send(&mut self, name: &str, line: &str) -> bool {
+        if self.socket.is_none() && !self.closed {
+            self.socket = start().ok();
+        }
+        let Some(socket) = &self.socket else { return false };
+        let packet = format!("{name} {} {line}", clock::stamp());
+        let sent = sys::descriptors::send(socket.as_fd(), packet.as_bytes(), &[]);
+        if sent.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            self.socket = None;
+        }
+        sent.is_ok()
+    }
+
+    /// Has the process end, once it has written all, and so let go of the data disk.
+    pub fn close(&mut self) {
+        (self.socket, self.closed) = (None, true);
+    }
+}
+
+fn start() -> io::Result<OwnedFd> {
+    let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let argv = [c"/proc/self/exe".to_owned(), std::ffi::CString::new(ARGUMENT)?];
+    let null: OwnedFd = OpenOptions::new().write(true).open("/dev/null")?.into();
+    let said = console::descriptor().unwrap_or(null);
+    let descriptors = [its.as_fd(), said.as_fd(), said.as_fd()];
+    let oom_score_adj = Some(c"-900");
+    spawn(&Spawn { argv: &argv, env: &[], descriptors: &descriptors, cgroup: None, oom_score_adj })?;
+    Ok(ours)
+}
+
+/// The process that writes: what comes over its standard input, until PID 1 closes it. Signals to all that runs do not end
+/// it, so that the last lines are written, too.
+pub fn run() {
+    let _ = SigSet::all().thread_block();
+    console::open();
+    let (mut logs, mut packet) = (BTreeMap::new(), vec![0; LONGEST_PACKET]);
+    while let Ok((length @ 1.., _)) = sys::descriptors::receive(io::stdin().as_fd(), &mut packet) {
+        let text = String::from_utf8_lossy(&packet[..length]);
+        if let Some((name, line)) = text.split_once(' ') {
+            logs.entry(name.to_owned()).or_insert_with(|| Log::new(name)).write(line);
+        }
+        console::flush();
+    }
+}
+
 /// The file of one service, opened with its first line.
 #[derive(Debug)]
-pub struct Log {
+struct Log {
     path: String,
     file: Option<(File, u64)>,
     dropping: bool,
@@ -64,12 +144,12 @@ pub struct Log {
 
 impl Log {
     /// The log of the service of this name.
-    pub fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         Self { path: format!("{}/services/{name}.log", paths::LOG), file: None, dropping: false }
     }
 
-    /// Appends a line with the time.
-    pub fn write(&mut self, line: &str) {
+    /// Appends a line.
+    fn write(&mut self, line: &str) {
         match self.append(line) {
             Ok(()) => self.dropping = false,
             Err(error) if !self.dropping => {
@@ -80,13 +160,8 @@ impl Log {
         }
     }
 
-    /// Lets go of the file, so that its file system can be unmounted.
-    pub fn close(&mut self) {
-        self.file = None;
-    }
-
     fn append(&mut self, line: &str) -> Result<()> {
-        let text = format!("{} {line}\n", clock::stamp());
+        let text = format!("{line}\n");
         let doing = || format!("write {}", self.path);
         if self.file.as_ref().is_some_and(|(_, size)| size + text.len() as u64 > LIMIT) {
             self.file = None;
@@ -96,7 +171,12 @@ impl Log {
             self.file = Some(open(&self.path).context(doing)?);
         }
         if let Some((file, size)) = &mut self.file {
-            file.write_all(text.as_bytes()).context(doing)?;
+            let written = file.write_all(text.as_bytes());
+            if written.is_err() {
+                // The next line begins a line, whenever there is room for it.
+                let _ = file.set_len(*size);
+            }
+            written.context(doing)?;
             *size += text.len() as u64;
         }
         Ok(())
@@ -132,6 +212,32 @@ mod tests {
         assert_eq!(pieces.iter().map(String::len).collect::<Vec<_>>(), [LONGEST_LINE, LONGEST_LINE]);
         assert_eq!(lines.finish().as_deref(), Some("x"));
         assert_eq!(lines.push(b"\x1b[2J\xff\t\n"), ["\u{fffd}[2J\u{fffd}\t"]);
+    }
+
+    #[test]
+    fn a_disk_that_stands_still_costs_lines_and_no_time() {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        let mut writer = Writer { socket: Some(ours), ..Writer::default() };
+        // More than any socket holds.
+        for number in 0..100_000 {
+            writer.write("web", &format!("line {number}"));
+        }
+        let mut packet = vec![0; LONGEST_PACKET];
+        let mut receive = || {
+            let (length, _) = sys::descriptors::receive(its.as_fd(), &mut packet).ok()?;
+            Some(String::from_utf8_lossy(&packet[..length]).into_owned())
+        };
+        let first = receive().unwrap();
+        assert!(first.starts_with("web ") && first.ends_with(" line 0"), "{first}");
+        let written = 1 + std::iter::from_fn(&mut receive).count();
+        writer.write("web", "again");
+        let dropped = format!(" lines of services dropped before this: {}", 100_000 - written);
+        assert!(receive().unwrap().ends_with(&dropped));
+        assert!(receive().unwrap().ends_with(" again"));
+        writer.close();
+        writer.write("web", "after the end");
+        assert!(receive().is_none_or(|text| text.is_empty()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::order;
 use crate::poller::{Poller, Token};
 use crate::service::{Action, Event, Service, State};
-use crate::service_log::{Lines, Log};
+use crate::service_log::{Lines, Writer};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use spec::node::{Node, Restart};
 use spec::paths;
@@ -96,7 +96,6 @@ struct Unit {
     output: Option<(PipeReader, PipeWriter)>,
     ready: Option<PipeReader>,
     lines: Lines,
-    log: Log,
 }
 
 /// All services.
@@ -104,6 +103,7 @@ struct Unit {
 pub struct Supervisor {
     units: Vec<Unit>,
     null: File,
+    logs: Writer,
 }
 
 impl Supervisor {
@@ -138,7 +138,7 @@ impl Supervisor {
             }
         }
         let null = File::open("/dev/null").context(|| "open /dev/null")?;
-        Ok(Self { units, null })
+        Ok(Self { units, null, logs: Writer::default() })
     }
 
     /// Starts everything whose time has come.
@@ -155,7 +155,7 @@ impl Supervisor {
 
     /// Hands an event to a service and does what follows from it.
     fn tell(&mut self, index: usize, event: Event, poller: &Poller) {
-        let (null, unit) = (&self.null, &mut self.units[index]);
+        let (null, unit, logs) = (&self.null, &mut self.units[index], &mut self.logs);
         let before = unit.life.state;
         match unit.life.next(event, now()) {
             Some(Action::Spawn) => {
@@ -175,9 +175,9 @@ impl Supervisor {
             Some(Action::CleanUp) => {
                 unit.kill_all();
                 unit.cgroup = None;
-                unit.read_output();
+                unit.read_output(logs);
                 if let Some(line) = unit.lines.finish() {
-                    unit.say(&line);
+                    unit.say(&line, logs);
                 }
             }
             None => {}
@@ -220,7 +220,7 @@ impl Supervisor {
     /// Reads what a service wrote.
     pub fn output(&mut self, index: u32) {
         if let Some(unit) = self.units.get_mut(index as usize) {
-            unit.read_output();
+            unit.read_output(&mut self.logs);
         }
     }
 
@@ -278,9 +278,9 @@ impl Supervisor {
         }
     }
 
-    /// Lets go of every file on the data disk.
+    /// Has what was said brought to the data disk, which is then let go of.
     pub fn close_logs(&mut self) {
-        self.units.iter_mut().for_each(|unit| unit.log.close());
+        self.logs.close();
     }
 
     /// `NAME STATE PID RESTARTS` per line; no PID is 0.
@@ -337,7 +337,6 @@ impl Unit {
             output: None,
             ready: None,
             lines: Lines::default(),
-            log: Log::new(name),
         }
     }
 
@@ -387,20 +386,20 @@ impl Unit {
         }
     }
 
-    fn read_output(&mut self) {
+    fn read_output(&mut self, logs: &mut Writer) {
         let mut buffer = [0; 4096];
         // So much at a time, that one who floods does not keep the others waiting.
         for _ in 0..16 {
             let Some((reader, _)) = &mut self.output else { return };
             let Ok(length @ 1..) = reader.read(&mut buffer) else { return };
             for line in self.lines.push(&buffer[..length]) {
-                self.say(&line);
+                self.say(&line, logs);
             }
         }
     }
 
-    fn say(&mut self, line: &str) {
-        self.log.write(line);
+    fn say(&self, line: &str, logs: &mut Writer) {
+        logs.write(&self.name, line);
         if self.console {
             let name = if self.prefixed { &*self.name } else { "" };
             crate::console::output(name, line);

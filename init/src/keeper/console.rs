@@ -2,12 +2,24 @@
 
 use nix::time::{ClockId, clock_gettime};
 use std::io::{Write, stdout};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// Time since the machine started.
 pub fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
+
+/// Where the process that writes logs says what it has to say.
+pub fn descriptor() -> Option<OwnedFd> {
+    stdout().as_fd().try_clone_to_owned().ok()
+}
+
+/// It is there.
+pub fn open() {}
+
+/// Nothing waits.
+pub fn flush() {}
 
 /// Says a line that people must see.
 #[macro_export]

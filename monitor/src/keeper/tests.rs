@@ -102,7 +102,12 @@ fn listening(name: &str) -> (OwnedFd, Keeper) {
 /// Answers the one request of a client.
 fn answer(client: &OwnedFd, expected: &str, text: &str) {
     let mut packet = [0; 256];
-    let (length, _) = sys::descriptors::receive(client.as_fd(), &mut packet).unwrap();
+    let length = loop {
+        match sys::descriptors::receive(client.as_fd(), &mut packet) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            received => break received.unwrap().0,
+        }
+    };
     assert_eq!(std::str::from_utf8(&packet[..length]).unwrap(), expected);
     sys::descriptors::send(client.as_fd(), text.as_bytes(), &[]).unwrap();
 }
