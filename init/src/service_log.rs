@@ -80,7 +80,9 @@ pub struct Writer {
 impl Writer {
     /// Hands over a service's line with the time; never waits.
     pub fn write(&mut self, name: &str, line: &str) {
-        if self.dropped > 0 && self.send(name, &format!("lines of services dropped before this: {}", self.dropped)) {
+        if self.dropped > 0
+            && self.send(name, &format!("lines of services dropped before this: {}", self.dropped))
+        {
             self.dropped = 0;
         }
         if self.dropped > 0 || !self.send(name, line) {

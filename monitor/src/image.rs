@@ -105,9 +105,7 @@ impl Images {
         let words = |error: io::Error| format!("make a folder for what it writes: {}", cause(&error));
         let folder = if kept { folders(name) } else { fresh(name) };
         let (dir, in_memory) = match folder {
-            Err(error) if takes_nothing(&error) && !kept => {
-                (in_memory(name).map_err(words)?, true)
-            }
+            Err(error) if takes_nothing(&error) && !kept => (in_memory(name).map_err(words)?, true),
             made => (made.map_err(words)?, false),
         };
         let (mounts, target) = (place::layers(), place::root(name));

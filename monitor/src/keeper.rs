@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use spec::control::{Exit, MAX_PACKET, Request};
 use spec::node::Name;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -38,13 +38,13 @@ pub fn log_name(name: &Name, generation: u64) -> String {
 #[derive(Debug)]
 pub struct Keeper {
     path: &'static str,
-    socket: Cell<Option<OwnedFd>>,
+    socket: RefCell<Option<OwnedFd>>,
 }
 
 impl Keeper {
     /// Connects to PID 1's socket.
     pub fn connect(path: &'static str) -> io::Result<Self> {
-        Ok(Self { path, socket: Cell::new(Some(connection(path)?)) })
+        Ok(Self { path, socket: RefCell::new(Some(connection(path)?)) })
     }
 
     /// Keeps descriptors under a name, in place of any before.
@@ -115,7 +115,7 @@ impl Keeper {
         if length == 0 {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        self.socket.set(Some(socket));
+        self.socket.replace(Some(socket));
         let answer = String::from_utf8_lossy(&packet[..length]);
         match answer.strip_prefix("ok") {
             Some(body) => Ok((body.trim_start().to_owned(), descriptors)),

@@ -2,8 +2,8 @@
 
 use crate::cgroup::folder;
 use crate::error::{Context, Error, Result};
-use crate::{perform, plan};
 use crate::record::{Place, Record};
+use crate::{perform, plan};
 use nix::poll::{PollFd, PollFlags, poll};
 use spec::bundle::{Hooks, Status};
 use std::os::fd::AsFd;

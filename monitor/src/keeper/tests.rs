@@ -19,7 +19,7 @@ fn answering(script: Vec<(&'static str, String)>) -> (Keeper, JoinHandle<()>) {
             kept.extend(sent);
         }
     };
-    (Keeper { path: "", socket: Cell::new(Some(here)) }, thread::spawn(serve))
+    (Keeper { path: "", socket: RefCell::new(Some(here)) }, thread::spawn(serve))
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn an_answer_that_came_late_is_not_taken_for_the_next_ones() {
     let first = sys::socket::accept(socket.as_fd()).unwrap();
     let own = keeper.socket.take().unwrap();
     setsockopt(&own, ReceiveTimeout, &TimeVal::new(0, 1000)).unwrap();
-    keeper.socket.set(Some(own));
+    keeper.socket.replace(Some(own));
     assert_eq!(keeper.names().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let server = thread::spawn(move || {
         let second = sys::socket::accept(socket.as_fd()).unwrap();

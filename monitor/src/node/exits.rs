@@ -66,7 +66,9 @@ impl Monitor {
     pub(super) fn give_up(&mut self) -> Option<crate::life::Time> {
         let now = kernel::now();
         let mut soonest: Option<crate::life::Time> = None;
-        let due = |cell: &Cell| cell.adopted.as_ref().and_then(|adopted| adopted.give_up).is_some_and(|due| due <= now);
+        let due = |cell: &Cell| {
+            cell.adopted.as_ref().and_then(|adopted| adopted.give_up).is_some_and(|due| due <= now)
+        };
         if self.cells.iter().any(|(_, cell)| due(cell)) {
             // Its word may have been lost.
             let exits = self.keeper.as_ref().and_then(|keeper| keeper.exits().ok()).unwrap_or_default();

@@ -4,8 +4,8 @@
 use super::{Monitor, socket};
 use crate::cells::{Adopted, Cell, Cells};
 use crate::damage::KernelLog;
-use crate::etc::Resolver;
 use crate::definition::{self, Definition};
+use crate::etc::Resolver;
 use crate::image::Images;
 use crate::keeper::{DESK, Keeper, Subscription, log_name};
 use crate::life::{self, End, Event, Last, Observed, Process, State, Time};
@@ -170,13 +170,16 @@ enum Found {
     Gone,
 }
 
+/// What became of each, and all ends that PID 1 has told of.
+type Ends = (Vec<(usize, Found)>, Vec<Exit>);
+
 /// Looks for processes, and asks for the ends of those that are not there. Only in this order is each either there or
 /// told of: one may end while others are looked for.
 fn find(
     recorded: Vec<(usize, Process)>,
     open: impl Fn(Process) -> Option<OwnedFd>,
     ask: impl FnOnce() -> io::Result<Vec<Exit>>,
-) -> io::Result<(Vec<(usize, Found)>, Vec<Exit>)> {
+) -> io::Result<Ends> {
     let opened: Vec<_> =
         recorded.into_iter().map(|(index, process)| (index, process, open(process))).collect();
     let exits = ask()?;
@@ -260,9 +263,7 @@ fn defined(key: Name, console: &mut Console) -> Cell {
     };
     console.say(&format!("monitor: {fault}"));
     match definition::read_copy(&key) {
-        Some((own, container)) => {
-            Cell { unwritten: Some(kernel::now()), ..persons(key, own, container) }
-        }
+        Some((own, container)) => Cell { unwritten: Some(kernel::now()), ..persons(key, own, container) },
         None => Cell { damaged: true, ..recorded_as(key) },
     }
 }

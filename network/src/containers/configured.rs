@@ -23,7 +23,8 @@ pub fn settle(wanted: &BTreeMap<Name, Bridge>) -> Result<Vec<String>, String> {
     let (records, mut faults) = (all_records()?, Vec::new());
     let mut all = all_networks()?;
     faults.extend(records.faults.values().chain(all.faults.values()).cloned());
-    for gone in all.there.extract_if(.., |network| network.configured && !wanted.contains_key(&network.name)) {
+    for gone in all.there.extract_if(.., |network| network.configured && !wanted.contains_key(&network.name))
+    {
         if members(&gone.name, &records.there).is_empty() {
             networks().remove(&gone.name)?;
         }

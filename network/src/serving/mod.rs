@@ -178,7 +178,8 @@ impl Serving {
             (Ok(networks), Ok(records)) => (networks, records),
             (Err(reason), _) | (_, Err(reason)) => return vec![reason],
         };
-        let mut faults: Vec<String> = networks.faults.into_values().chain(records.faults.into_values()).collect();
+        let mut faults: Vec<String> =
+            networks.faults.into_values().chain(records.faults.into_values()).collect();
         self.directory = Directory { networks: networks.there, records: records.there };
         let wanted = wanted(&self.directory.networks, &self.directory.records);
         let stale: Vec<Place> = self

@@ -7,8 +7,8 @@ use spec::node::Cidr;
 use spec::paths;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// All of them, by name; the default one also while nothing of it is there yet. A file that cannot be read hides no
