@@ -152,10 +152,11 @@ fn mount_name(layer: &Layer) -> Result<String> {
     Ok(format!("{}-{}-{inode}", layer.diff_id.algorithm(), layer.diff_id.hex()))
 }
 
-/// Unmounts a root and the layers that no other root lists. What is not mounted is passed over.
+/// Unmounts a root and the layers that no other root lists; a layer in which somebody has a file open stays for whoever
+/// comes next. What is not mounted is passed over.
 ///
 /// # Errors
-/// `EBUSY` while a process is in it.
+/// `EBUSY` while a process is in the root.
 pub fn unmount(target: &Path, mounts: &Path) -> Result<()> {
     let _lock = match lock(mounts) {
         Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -164,7 +165,10 @@ pub fn unmount(target: &Path, mounts: &Path) -> Result<()> {
     for _ in mountinfo::read()?.iter().filter(|mount| mount.point == target && mount.kind == "overlay") {
         unmount_one(target)?;
     }
-    unmount_unlisted(mounts)
+    match unmount_unlisted(mounts) {
+        Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
+        unmounted => unmounted,
+    }
 }
 
 /// Unmounts the layers that no overlay lists any more.
@@ -179,12 +183,14 @@ pub fn release(mounts: &Path) -> Result<()> {
     unmount_unlisted(mounts)
 }
 
+/// One that stays keeps no other.
 fn unmount_unlisted(mounts: &Path) -> Result<()> {
-    for point in unlisted(&mountinfo::read()?, mounts) {
-        unmount_one(&point)?;
-        fs::remove_dir(&point).map_err(io_error("remove", &point))?;
-    }
-    Ok(())
+    let away = |point: &PathBuf| {
+        unmount_one(point)?;
+        fs::remove_dir(point).map_err(io_error("remove", point))
+    };
+    let unmounted: Vec<Result<()>> = unlisted(&mountinfo::read()?, mounts).iter().map(away).collect();
+    unmounted.into_iter().collect()
 }
 
 /// The mounted layers in `mounts` that no overlay lists.

@@ -46,8 +46,8 @@ impl fmt::Display for Bad {
 
 impl Store {
     /// Reads every layer and every blob and compares them with their digests, and looks
-    /// whether each name leads to a whole image, with all its layers as they came if it has some of them so. With `remove`, damaged
-    /// files are removed, but for those that a pull or import under way relies on: the next pull
+    /// whether each name leads to a whole image, with all its layers as they came if it has some of them so. With `remove`,
+    /// names whose files say nothing are taken away, and damaged files are removed, but for those that a pull or import under way relies on: the next pull
     /// of an image fetches again what it lacks, and so does [`Store::mend`]. A container that has a
     /// layer mounted keeps it.
     ///
@@ -62,6 +62,9 @@ impl Store {
             let name = match listed {
                 Ok(listed) => listed.name.to_string(),
                 Err(bad) => {
+                    if remove {
+                        self.remove_name(&bad.name)?;
+                    }
                     checked.bad.push(bad);
                     continue;
                 }
@@ -79,6 +82,17 @@ impl Store {
             }
         }
         Ok(checked)
+    }
+
+    /// Takes away a name whose file does not say what it means, for as long as it is there nothing can be collected.
+    fn remove_name(&self, name: &str) -> Result<()> {
+        let path = self.root.join("names").join(name.replace('/', "%2F"));
+        let _gate = Gate::shut(&self.root)?;
+        match self.listed(&path) {
+            Some(Err(_)) if fs::read(&path).is_ok() => session::remove(fs::remove_file(&path), &path),
+            // It was written anew, or the disk does not give it.
+            _ => Ok(()),
+        }
     }
 
     /// Packed layers of an image that are not here, though others of it were kept.

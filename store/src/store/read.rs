@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// What a file in `names/` says; none: it is gone by now.
-    fn listed(&self, path: &Path) -> Option<std::result::Result<Listed, Bad>> {
+    pub(super) fn listed(&self, path: &Path) -> Option<std::result::Result<Listed, Bad>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace("%2F", "/");
         let bad = |why| Bad { kind: "image", name: name.clone(), why, file: None };
         let found = match read_name(path) {

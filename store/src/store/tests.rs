@@ -517,3 +517,16 @@ fn what_is_damaged_is_found_and_can_be_had_again() {
     let checked = store.check(true).unwrap();
     assert!(checked.bad[0].why.contains("no such file or directory"), "{:?}", checked.bad);
 }
+
+#[test]
+fn a_name_that_is_damaged_goes_with_a_check_and_keeps_no_image_from_going() {
+    let scratch = Scratch::new("damaged-name");
+    let (store, layout) = (store(&scratch), simple(&scratch));
+    store.import(&layout.0, "app").unwrap();
+    let path = store.name_path(&"other".parse().unwrap());
+    fs::write(&path, "").unwrap();
+    assert!(store.collect(&Default::default()).is_err());
+    assert!(!store.check(true).unwrap().bad.is_empty() && !path.exists());
+    assert_eq!(store.check(true).unwrap().bad, []);
+    assert_eq!(store.collect(&Default::default()).unwrap().files, 0, "an image of another name stays");
+}
