@@ -42,11 +42,10 @@ impl<'p> New<'p> {
     /// # Errors
     /// As open(2) has them.
     pub fn beside(path: &'p Path, mode: u32) -> io::Result<Self> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
+        let beside = beside(path);
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-        Ok(Self { file, beside: beside.into(), path, placed: false })
+        Ok(Self { file, beside, path, placed: false })
     }
 
     /// Puts it in its place; it is on the disk when this returns.
@@ -74,11 +73,20 @@ impl Drop for New<'_> {
     }
 }
 
-/// Removes a file, for good when this returns; that there is none is no error.
+/// Where the new one lies until it is whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
+
+/// Removes a file, and what a killed [`replace`] has left beside it, for good when this returns; that there is none is no
+/// error.
 ///
 /// # Errors
 /// As unlink(2) and fsync(2) have them.
 pub fn remove_durably(path: &Path) -> io::Result<()> {
+    let _ = fs::remove_file(beside(path));
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         // Whoever removed it may have been killed before it was for good.
@@ -133,8 +141,10 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::write(folder.join("file.new"), b"half").unwrap();
         remove_durably(&path).unwrap();
         remove_durably(&path).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left beside it");
         fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"three").is_err() && path.is_dir());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
