@@ -69,11 +69,15 @@ pub fn share() -> Result<()> {
 /// makes the parent of the services' groups.
 pub fn enable_controllers() -> Result<()> {
     let at = |name: &str| format!("{}/{name}", paths::CGROUP);
+    fs::create_dir(at(paths::SYSTEM_CGROUP)).context(|| format!("create {}", at(paths::SYSTEM_CGROUP)))?;
     let have = fs::read_to_string(at("cgroup.controllers")).context(|| "read cgroup.controllers")?;
+    let enable = |names: &str| fs::write(at("cgroup.subtree_control"), names);
     let all: Vec<String> = have.split_whitespace().map(|name| format!("+{name}")).collect();
-    if !all.is_empty() {
-        fs::write(at("cgroup.subtree_control"), all.join(" "))
-            .context(|| format!("enable controllers {have}"))?;
+    if all.is_empty() || enable(&all.join(" ")).is_ok() {
+        return Ok(());
     }
-    fs::create_dir(at(paths::SYSTEM_CGROUP)).context(|| format!("create {}", at(paths::SYSTEM_CGROUP)))
+    // One that is refused keeps the others out, too.
+    let refused: Vec<&str> =
+        all.iter().filter(|name| enable(name).is_err()).map(|name| name.trim_start_matches('+')).collect();
+    if refused.is_empty() { Ok(()) } else { Err(Error(format!("enable controllers {}", refused.join(" ")))) }
 }

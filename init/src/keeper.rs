@@ -38,11 +38,14 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use poller::{Poller, Token};
 use spec::node::Node;
 use spec::paths;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use supervisor::{BuiltIn, Supervisor};
 use sys::process::{peek_ended, reap};
+
+/// How many are reaped before all else has its turn again.
+const AT_ONCE: usize = 256;
 
 const HELP: &str = "\
 usage: skerry-keeper
@@ -98,7 +101,9 @@ struct Keeper {
     supervisor: Supervisor,
     control: Control,
     exits: Exits,
+    some_ended: bool,
     stopping: bool,
+    _lock: File,
 }
 
 impl Keeper {
@@ -110,23 +115,36 @@ impl Keeper {
             .context(|| "open a signal descriptor")?;
         set_child_subreaper(true).context(|| "become a subreaper")?;
         fs::create_dir_all(paths::CONFIG_LAYERS).context(|| format!("create {}", paths::CONFIG_LAYERS))?;
-        alone()?;
+        let lock = alone()?;
         ["monitor", "network"].into_iter().for_each(make_cgroup);
         let poller = Poller::new()?;
         poller.add(&signals, Token::Signals)?;
         let control = Control::open(&poller)?;
         let own = [beside("network", &["serve"], NETWORK_GRACE)?, monitor()?];
         let supervisor = Supervisor::new(&Node::default(), &own)?;
-        Ok(Self { poller, signals, supervisor, control, exits: Exits::default(), stopping: false })
+        Ok(Self {
+            poller,
+            signals,
+            supervisor,
+            control,
+            exits: Exits::default(),
+            some_ended: false,
+            stopping: false,
+            _lock: lock,
+        })
     }
 
     /// Returns when it was asked to end and every service has.
     fn run(&mut self) -> Result<()> {
         self.supervisor.start(&self.poller);
         loop {
-            let timeout = self.supervisor.deadline().map(|deadline| deadline.saturating_sub(console::now()));
+            let deadline = if self.some_ended { Some(Duration::ZERO) } else { self.supervisor.deadline() };
+            let timeout = deadline.map(|deadline| deadline.saturating_sub(console::now()));
             for token in self.poller.wait(timeout) {
                 self.handle(token);
+            }
+            if self.some_ended {
+                self.reap_some();
             }
             self.supervisor.tick(&self.poller);
             if self.stopping && !self.supervisor.stop(&self.poller) {
@@ -156,15 +174,19 @@ impl Keeper {
     fn take_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             match info.ssi_signo.cast_signed() {
-                signal if signal == Signal::SIGCHLD as i32 => self.reap_all(),
+                signal if signal == Signal::SIGCHLD as i32 => self.some_ended = true,
                 _ => self.stopping = true,
             }
         }
     }
 
-    /// The one place that reaps.
-    fn reap_all(&mut self) {
-        while let Some(ended) = peek_ended() {
+    /// The one place that reaps; so many that all else has its turn.
+    fn reap_some(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(ended) = peek_ended() else {
+                self.some_ended = false;
+                return;
+            };
             if self.supervisor.owns(ended.pid) {
                 reap(ended.pid);
                 self.supervisor.exited(ended, &self.poller);
@@ -193,9 +215,14 @@ fn beside(name: &'static str, arguments: &'static [&'static str], stop_grace: Du
     Ok(BuiltIn { name, program: program.into(), arguments, stop_grace })
 }
 
-/// Makes sure that nobody else keeps containers here. A socket that nobody answers on was
-/// left by a keeper that was killed.
-fn alone() -> Result<()> {
+/// Makes sure that nobody else keeps containers here, as long as what it gives is open: of two that start at once one
+/// alone goes on. A socket that nobody answers on was left by a keeper that was killed.
+fn alone() -> Result<File> {
+    let path = format!("{}/keeper.lock", paths::RUN);
+    let lock = File::create(&path).context(|| format!("open {path}"))?;
+    if lock.try_lock().is_err() {
+        return Err(Error(format!("{path}: another keeper runs")));
+    }
     let doing = || format!("connect to {}", paths::INIT_SOCKET);
     let socket =
         socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).context(doing)?;
@@ -204,7 +231,7 @@ fn alone() -> Result<()> {
         return Err(Error(format!("{}: another keeper runs", paths::INIT_SOCKET)));
     }
     let _ = fs::remove_file(paths::INIT_SOCKET);
-    Ok(())
+    Ok(lock)
 }
 
 /// A service that an earlier keeper left must not go on beside the new one. Its cgroup goes with
