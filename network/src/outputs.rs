@@ -7,12 +7,18 @@ use nix::unistd::sethostname;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use sys::file::replace;
+
+/// How long after a file could not be written the next attempt is made, at the earliest.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What was written last.
 #[derive(Debug, Default)]
 pub struct Outputs {
     resolv_conf: Option<String>,
+    /// When it could not be written.
+    failed: Option<Instant>,
     host_name: Option<String>,
     ready: bool,
 }
@@ -34,9 +40,13 @@ impl Outputs {
         if self.resolv_conf.as_ref() == Some(&text) {
             return;
         }
+        if self.failed.is_some_and(|failed| failed.elapsed() < AGAIN) {
+            return;
+        }
         let path = Path::new(spec::paths::RESOLV_CONF);
-        attempt(format_args!("write {}", path.display()), replace(path, text.as_bytes()));
-        self.resolv_conf = Some(text);
+        let written = attempt(format_args!("write {}", path.display()), replace(path, text.as_bytes()));
+        self.failed = (!written).then(Instant::now);
+        self.resolv_conf = written.then_some(text);
     }
 
     fn host_name(&mut self, name: String) {

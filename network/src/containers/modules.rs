@@ -4,11 +4,16 @@
 //! the first time, so PID 1 is asked, by name and before. Elsewhere there is no PID 1
 //! of ours to ask, and the kernel calls its own.
 
+use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::time::TimeVal;
 use spec::modules::CONTAINERS;
 use spec::{control, paths};
 use std::io;
 use std::os::fd::AsFd;
 use sys::descriptors;
+
+/// A PID 1 that is stopped holds up no other verb for longer.
+const PATIENCE: TimeVal = TimeVal::new(10, 0);
 
 /// Has them loaded. What they need in turn, PID 1 knows.
 ///
@@ -28,6 +33,7 @@ pub fn load_these(names: &[&str]) -> Result<(), String> {
     let request = control::Request::Load(names).to_string();
     let ask = || -> io::Result<String> {
         let mut answer = [0; 256];
+        setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
         descriptors::send(socket.as_fd(), request.as_bytes(), &[])?;
         let (length, _) = descriptors::receive(socket.as_fd(), &mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..length]).into_owned())

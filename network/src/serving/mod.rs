@@ -58,6 +58,8 @@ use wanted::{Place, Role, wanted};
 const LARGEST: usize = 64 * 1024;
 /// The greatest answer to a verb.
 const ANSWER: usize = 4096;
+/// Most verbs at a time.
+const VERBS: usize = 64;
 /// A question's connection on which nothing moves for so long is over.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -279,6 +281,12 @@ impl Serving {
 
     fn open_door(&mut self) {
         let Some(verb) = take(self.door.as_fd(), &mut self.spare) else { return };
+        // Each is heard at once: who says nothing is none, or hangs.
+        if self.verbs.len() >= VERBS
+            && let Some((silent, _)) = self.verbs.pop_first()
+        {
+            self.poller.forget(Source::Verb(silent));
+        }
         let number = self.poller.number();
         if self.poller.add(Source::Verb(number), verb.as_fd(), EpollFlags::EPOLLIN).is_ok() {
             self.verbs.insert(number, verb);
