@@ -177,7 +177,14 @@ impl Desk {
                     cut => Step::Mark(cut),
                 },
             },
-            Step::Mark(cut) => Step::Take(cut, self.write_mark(cut, source, log, stamp)),
+            Step::Mark(cut) => {
+                let mark = self.write_mark(cut, source, log, stamp);
+                if mark.is_err() {
+                    // That of the batch before is not this one's.
+                    let _ = self.mark.write_all_at(format!("{:MARK$}", "none\n").as_bytes(), 0);
+                }
+                Step::Take(cut, mark)
+            }
             Step::Take(cut, mark) => {
                 let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
                 match splice(source.pipe, None, &self.writer, None, cut, flags) {

@@ -296,3 +296,20 @@ fn a_terminal_whose_programs_are_gone_is_closed() {
     assert_eq!(desk.pass(world.source(), &mut log, WHEN, false).unwrap(), Outcome::Closed);
     assert_eq!(world.logged(), b"bye");
 }
+
+#[test]
+fn a_batch_whose_mark_cannot_be_made_has_not_that_of_the_one_before() {
+    let mut world = World::new("unmarked");
+    let mut desk = world.start();
+    world.container.write_all(b"first\n").unwrap();
+    world.drain(&mut desk);
+    assert!(desk.read_mark().is_ok());
+    world.container.write_all(b"second\n").unwrap();
+    std::fs::remove_file(world.log_path()).unwrap();
+    std::fs::create_dir(world.log_path()).unwrap();
+    let mut log = world.open_log();
+    let looked = desk.advance(Step::Look, world.source(), &mut log, WHEN, true).unwrap();
+    let marked = desk.advance(looked, world.source(), &mut log, WHEN, true).unwrap();
+    assert!(matches!(marked, Step::Take(_, Err(_))), "{marked:?}");
+    assert!(desk.read_mark().is_err());
+}
