@@ -71,9 +71,11 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         (Event::Asked, State::Running { process, since }) => {
             let deadline = now.saturating_add(observed.stop.grace);
             observed.state = State::Stopping { process, since, deadline };
+            observed.kills = 0;
         }
         (Event::Killed, State::Stopping { process, since, .. }) => {
             observed.state = State::Stopping { process, since, deadline: now + AGAIN };
+            observed.kills += 1;
         }
         (Event::Ended(end), State::Running { since, .. } | State::Stopping { since, .. }) => {
             end_of(observed, end.clone(), now.saturating_sub(since), now);

@@ -177,6 +177,9 @@ pub struct Observed {
     /// How many attempts to remove it failed in a row.
     #[serde(skip)]
     pub failed_removals: u32,
+    /// How often it was killed since it was asked to end.
+    #[serde(skip)]
+    pub kills: u32,
 }
 
 impl Default for Observed {
@@ -196,6 +199,7 @@ impl Default for Observed {
             busy: false,
             retry: None,
             failed_removals: 0,
+            kills: 0,
         }
     }
 }

@@ -34,6 +34,10 @@ pub fn line(
             signal_name(observed.stop.signal),
             duration(observed.stop.grace)
         )),
+        Event::Killed if observed.kills > 1 => observed
+            .kills
+            .is_power_of_two()
+            .then(|| format!("killed {} times, and there still", observed.kills)),
         Event::Killed => Some("did not stop in time, killed".to_owned()),
         Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {
             let end = &observed.last.as_ref()?.end;
@@ -187,13 +191,18 @@ mod tests {
     #[test]
     fn a_stop_says_how_and_speaks_of_no_restart() {
         let mut events = a_run(End::Signalled(9))[..3].to_vec();
-        events.extend([Event::Asked, Event::Killed, Event::Ended(End::Signalled(9))]);
+        events.push(Event::Asked);
+        // One that cannot be killed is killed again and again.
+        events.extend(vec![Event::Killed; 7]);
+        events.push(Event::Ended(End::Signalled(9)));
         assert_eq!(
             told(&events, Restart::Always, false),
             [
                 "running (pid 71)",
                 "stopping (TERM, 1.5 s grace)",
                 "did not stop in time, killed",
+                "killed 2 times, and there still",
+                "killed 4 times, and there still",
                 "killed by KILL"
             ]
         );
