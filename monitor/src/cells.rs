@@ -44,6 +44,10 @@ pub struct Cell {
     pub typist_due: Option<Time>,
     /// Its definition could not be written as it is now; the next attempt is due then.
     pub unwritten: Option<Time>,
+    /// Nor could its record.
+    pub unrecorded: Option<Time>,
+    /// When the work began that is under way for it.
+    pub busy_since: Time,
     /// Its health check.
     pub check: Option<Box<Check>>,
     /// What its instance was given by the network.
@@ -86,6 +90,8 @@ impl Cell {
             made_anew: false,
             typist_due: None,
             unwritten: None,
+            unrecorded: None,
+            busy_since: Time::ZERO,
             check: None,
             attached: None,
             mending: Mending::default(),

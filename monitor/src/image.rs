@@ -233,23 +233,26 @@ fn put_aside(folder: &Path) -> io::Result<()> {
 /// Starts a process that removes what was put aside, if there is anything; what
 /// containers wrote that are no longer known is put aside first.
 ///
-/// # Errors
-/// The folder or the process, in words.
-pub fn begin_removal<'a>(known: impl Iterator<Item = &'a str>) -> Result<Option<i32>, String> {
+/// Gives that process, and a line about each folder that could not be put aside, or about the process; one keeps
+/// nothing else.
+pub fn begin_removal<'a>(known: impl Iterator<Item = &'a str>) -> (Option<i32>, Vec<String>) {
     let known: BTreeSet<&str> = known.chain([".old"]).collect();
+    let mut faults = Vec::new();
     for entry in fs::read_dir(place::writable()).into_iter().flatten().flatten() {
-        if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
-            put_aside(&entry.path())
-                .map_err(|error| format!("put aside {}: {}", entry.path().display(), cause(&error)))?;
+        if !entry.file_name().to_str().is_some_and(|name| known.contains(name))
+            && let Err(error) = put_aside(&entry.path())
+        {
+            faults.push(format!("put aside {}: {}", entry.path().display(), cause(&error)));
         }
     }
     if put_aside_before().is_empty() {
-        return Ok(None);
+        return (None, faults);
     }
     let started = std::env::current_exe().and_then(|program| remover(&program));
-    started
-        .map(Some)
-        .map_err(|error| format!("start the removal of {}: {}", place::old().display(), cause(&error)))
+    let named =
+        |error: &io::Error| format!("start the removal of {}: {}", place::old().display(), cause(error));
+    faults.extend(started.as_ref().err().map(named));
+    (started.ok(), faults)
 }
 
 fn remover(program: &Path) -> io::Result<i32> {

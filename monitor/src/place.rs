@@ -45,7 +45,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
-/// Makes the folders. What lies in most of them is for root alone: it belongs to containers, their secrets and their
+/// Makes the folders, also those that are needed once the disk is full. What lies in most of them is for root alone: it belongs to containers, their secrets and their
 /// programs with set-user-ID bits, which are for nobody else to run. Whose root is not the node's goes through the rest
 /// to a container's own folder.
 ///
@@ -53,7 +53,7 @@ use sys::cause::cause;
 /// The folder, and why it cannot be made.
 pub fn make_all() -> Result<(), String> {
     let named = |folder: &Path, error: io::Error| format!("make {}: {}", folder.display(), cause(&error));
-    for folder in [layers(), paths::VOLUMES.into(), writable(), definitions(), sessions()] {
+    for folder in [layers(), paths::VOLUMES.into(), writable(), old(), definitions(), sessions()] {
         sys::file::make_private(&folder, None).map_err(|error| named(&folder, error))?;
     }
     let containers = containers();

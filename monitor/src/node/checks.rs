@@ -1,6 +1,6 @@
 //! Health checks: made when they are due, and what they say (see [`crate::health`]).
 
-use super::Monitor;
+use super::{Monitor, Work};
 use crate::health::Check;
 use crate::image::Image;
 use crate::life::{Event, State, Time};
@@ -62,6 +62,7 @@ impl Monitor {
             match check.running {
                 Some((session, _)) => {
                     self.signal_session(session, libc::SIGKILL);
+                    self.end_exec(session);
                     // Whatever becomes of it, it took too long.
                     self.check_ended(index, false);
                 }
@@ -71,8 +72,21 @@ impl Monitor {
         self.cells.iter().filter_map(|(_, cell)| cell.check.as_ref()?.due()).min()
     }
 
+    /// Ends the runtime's `exec` that has not yet begun a session's program.
+    fn end_exec(&self, number: usize) {
+        let begins = |work: &Work| matches!(work, Work::Session(of) if *of == number);
+        if let Some((pid, _)) = self.work.iter().find(|(_, work)| begins(work)) {
+            // It is our child and not reaped, so the number is its own.
+            let _ = sys::process::kill(*pid, libc::SIGKILL);
+        }
+    }
+
     fn begin_check(&mut self, index: usize) {
         let Some(check) = &self.cells[index].check else { return };
+        if self.sessions.values().any(|session| session.check && session.container == index) {
+            // What cannot be ended hangs: there is not one more of it each time.
+            return self.check_ended(index, false);
+        }
         let exec = Exec { command: check.how.command.clone(), detach: true, ..Exec::default() };
         if kernel::is_frozen(&self.cells[index].cgroup()) {
             // It can say nothing; the next check is made an interval later.

@@ -6,10 +6,10 @@ use crate::bundle::{self, EtcFiles, Surroundings};
 use crate::etc::Connection;
 use crate::image::Image;
 use crate::keeper::log_name;
-use crate::life::{End, Event, Last, Stop};
-use crate::network::Way;
+use crate::life::{End, Event, Last, Stop, Time};
+use crate::network::{self, Way};
 use crate::verb::{self, Streams, Verb};
-use crate::{device, etc, place, puller, volume};
+use crate::{device, etc, kernel, place, puller, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
@@ -20,10 +20,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::path::Path;
+use std::time::Duration;
 use sys::cause::cause;
 
 /// Most of a passwd or group file that is read.
 const MOST: u64 = 4 << 20;
+
+/// How long verbs may take for a container that is to be down.
+const VERBS: Duration = Duration::from_secs(10);
 
 impl Monitor {
     /// Begins a new instance: its network first, if it has one of its own. What came of it is told.
@@ -78,14 +82,26 @@ impl Monitor {
         }
     }
 
-    /// Nobody waits for the volumes of a container that is to be down by now.
-    pub(super) fn give_up_filling(&self, index: usize) {
-        let fills = |work: &Work| matches!(work, Work::Fill(of) if *of == index);
-        let Some((pid, _)) = self.work.iter().find(|(_, work)| fills(work)) else { return };
-        if !self.desired(index).up {
-            // It is our child and not reaped, so the number is its own.
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    /// Nobody waits for the making of a container that is to be down by now: for its volumes not at all, for verbs only as
+    /// long as those take that do not hang. Gives the time until when one may go on.
+    pub(super) fn give_up_making(&self, index: usize) -> Option<Time> {
+        if self.desired(index).up {
+            return None;
         }
+        let patience = |work: &Work| match *work {
+            Work::Fill(of) if of == index => Some(Time::ZERO),
+            Work::Container(of, Verb::Create | Verb::Start) if of == index => Some(VERBS),
+            Work::Network(of, network::Verb::Attach | network::Verb::Mend) if of == index => Some(VERBS),
+            _ => None,
+        };
+        let (pid, patience) = self.work.iter().find_map(|(pid, work)| Some((*pid, patience(work)?)))?;
+        let due = self.cells[index].busy_since + patience;
+        if due > kernel::now() {
+            return Some(due);
+        }
+        // It is our child and not reaped, so the number is its own.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        None
     }
 
     /// Makes the rest of an instance whose root and volumes are there.

@@ -18,10 +18,24 @@ impl Monitor {
                 if users.is_empty() { "no container has it".to_owned() } else { users.join(", ") }
             ));
         }
-        if !layers.is_empty() && !self.work.values().any(|work| matches!(work, Work::Check)) {
-            match puller::begin_check() {
-                Ok(pid) => drop(self.work.insert(pid, Work::Check)),
-                Err(reason) => self.console.say(&format!("store: not mended: {reason}")),
+        if !layers.is_empty() {
+            self.check_store();
+        }
+    }
+
+    /// Begins a check, or, since the one that is under way may have passed what is damaged, has one follow it.
+    fn check_store(&mut self) {
+        if self.work.values().any(|work| matches!(work, Work::Check)) {
+            self.check_again = true;
+            return;
+        }
+        self.check_again = false;
+        match puller::begin_check() {
+            Ok(pid) => drop(self.work.insert(pid, Work::Check)),
+            Err(reason) => {
+                self.console.say(&format!("store: not mended: {reason}"));
+                // It is told of again when it is read again.
+                self.damaged.clear();
             }
         }
     }
@@ -40,6 +54,11 @@ impl Monitor {
         said.lines().for_each(|line| self.console.say(&format!("store: {line}")));
         if libc::WIFSIGNALED(status) {
             self.console.say(&format!("store: the check was killed by signal {}", libc::WTERMSIG(status)));
+        }
+        // What was brought anew may have the number of a file that is gone.
+        self.damaged.retain(|inode| self.images.layer_of(*inode).is_some());
+        if self.check_again {
+            self.check_store();
         }
     }
 }

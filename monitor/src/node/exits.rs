@@ -15,11 +15,15 @@ use sys::process::{peek_ended, reap};
 /// does not know either waits this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many are reaped in a turn: a container that shares the node's processes may make orphans without end.
+const AT_ONCE: usize = 256;
+
 impl Monitor {
-    /// Takes in every child that has ended. A monitor killed in between leaves
-    /// the zombie to PID 1, which tells the next one.
-    pub(super) fn reap_all(&mut self) {
-        while let Some(ended) = peek_ended() {
+    /// Takes in children that have ended, so many that all else has its turn; says whether there may be more. A monitor
+    /// killed in between leaves the zombie to PID 1, which tells the next one.
+    pub(super) fn reap_some(&mut self) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(ended) = peek_ended() else { return false };
             match self.work.remove(&ended.pid) {
                 Some(Work::Container(index, verb)) => self.verb_ended(index, verb, ended.status),
                 Some(Work::Network(index, verb)) => self.network_verb_ended(index, verb, ended.status),
@@ -36,6 +40,7 @@ impl Monitor {
                 self.remove_old();
             }
         }
+        true
     }
 
     /// Takes in what PID 1 tells of a process that was its child.

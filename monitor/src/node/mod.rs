@@ -106,6 +106,8 @@ pub struct Monitor {
     stopping: bool,
     /// The status file is behind.
     stale: bool,
+    /// Nor could it be written.
+    status_failed: bool,
     listener: Option<OwnedFd>,
     clients: BTreeMap<usize, (Client, Talk)>,
     next_client: usize,
@@ -129,6 +131,8 @@ pub struct Monitor {
     kernel_log: Option<KernelLog>,
     /// The files that the kernel has told of.
     damaged: BTreeSet<u64>,
+    /// More was damaged since the check of the store began.
+    check_again: bool,
     /// What clients wait for to be different of running containers.
     updates: BTreeMap<usize, (usize, Update)>,
     /// The next round of statistics for those who follow them.
@@ -153,8 +157,7 @@ impl Monitor {
             let action = life::next(&self.desired(index), &self.cells[index].observed, kernel::now());
             match action {
                 Action::Wait(until) => {
-                    self.give_up_filling(index);
-                    return until;
+                    return until.into_iter().chain(self.give_up_making(index)).min();
                 }
                 Action::Create => self.create(index),
                 Action::Start => self.begin(index, Verb::Start, None),

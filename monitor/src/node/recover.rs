@@ -64,6 +64,7 @@ impl Monitor {
             remover: None,
             stopping: false,
             stale: true,
+            status_failed: false,
             listener: None,
             clients: BTreeMap::new(),
             next_client: 0,
@@ -79,6 +80,7 @@ impl Monitor {
             resolver: Resolver::open(),
             kernel_log: KernelLog::open().ok(),
             damaged: BTreeSet::new(),
+            check_again: false,
             updates: BTreeMap::new(),
             round: None,
         };

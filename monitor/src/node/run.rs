@@ -78,7 +78,7 @@ impl Monitor {
         let mut more: BTreeSet<(usize, Stream)> = BTreeSet::new();
         loop {
             // What has ended is taken in before anything is decided.
-            self.reap_all();
+            let some_ended = self.reap_some();
             let due = [
                 self.give_up(),
                 self.sessions_due(),
@@ -103,7 +103,7 @@ impl Monitor {
             self.write_status();
             let soonest: Option<Time> = due.into_iter().flatten().min();
             let limit = soonest.map(|time| time.saturating_sub(kernel::now()));
-            let limit = if more.is_empty() && !fed { limit } else { Some(Time::ZERO) };
+            let limit = if more.is_empty() && !fed && !some_ended { limit } else { Some(Time::ZERO) };
             let events =
                 self.poller.wait(limit).map_err(|error| format!("wait for events: {}", cause(&error)))?;
             for event in events {
@@ -255,13 +255,14 @@ impl Monitor {
             return;
         }
         // A definition that cannot be read, or whose name is another's, is somebody's container all the same.
-        let removal = definition::keys().and_then(|defined| {
-            let known = self.cells.iter().map(|(_, cell)| &*cell.key);
-            image::begin_removal(known.chain(defined.iter().map(|key| &**key)))
-        });
-        match removal {
-            Ok(remover) => self.remover = remover,
-            Err(reason) => self.console.say(&format!("monitor: {reason}")),
-        }
+        let (remover, faults) = match definition::keys() {
+            Ok(defined) => {
+                let known = self.cells.iter().map(|(_, cell)| &*cell.key);
+                image::begin_removal(known.chain(defined.iter().map(|key| &**key)))
+            }
+            Err(reason) => (None, vec![reason]),
+        };
+        self.remover = remover;
+        faults.iter().for_each(|fault| self.console.say(&format!("monitor: {fault}")));
     }
 }

@@ -32,13 +32,20 @@ impl Monitor {
             if !root {
                 continue;
             }
-            if self.clients.len() >= MOST {
+            if self.clients.len() >= MOST && !self.make_room() {
                 Client::new(socket).fail(Code::Internal, format!("{MOST} clients are here already"));
                 continue;
             }
             self.next_client += 1;
             self.clients.insert(self.next_client, (Client::new(socket), Talk::Greeting));
         }
+    }
+
+    /// The first that has asked for nothing yet gives way; whether there was one.
+    fn make_room(&mut self) -> bool {
+        let idle = |(_, talk): &(Client, Talk)| matches!(talk, Talk::Greeting | Talk::Asking);
+        let first = self.clients.iter().find(|(_, own)| idle(own)).map(|(number, _)| *number);
+        first.inspect(|number| self.leave(*number)).is_some()
     }
 
     /// A client has sent something, or takes more.

@@ -14,6 +14,9 @@ use sys::cause::cause;
 /// How long after a definition could not be written the next attempt is made.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// How long after a record or the status file could not be written the next attempt is made.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
 impl Monitor {
     /// Takes an event in: what is known, its record, the console's line, the status.
     pub(super) fn tell(&mut self, index: usize, event: &Event) {
@@ -24,6 +27,7 @@ impl Monitor {
         life::apply(&mut cell.observed, event, kernel::now());
         cell.made_anew &= cell.observed.state == State::Creating;
         if *event == Event::Busy {
+            cell.busy_since = kernel::now();
             return;
         }
         let failed = matches!(
@@ -32,9 +36,11 @@ impl Monitor {
         );
         cell.ends += u64::from(failed);
         let ended = before.state != State::Ended && cell.observed.state == State::Ended;
-        if let Err(error) = record::write(&place::folder(&cell.key), &cell.observed) {
-            self.console.say(&format!("{}: write its record: {}", cell.name, cause(&error)));
+        let written = record::write(&place::folder(&cell.key), &cell.observed);
+        if let Err(error) = &written {
+            self.console.say(&format!("{}: write its record: {}", cell.name, cause(error)));
         }
+        cell.unrecorded = written.is_err().then(|| kernel::now() + RECORD_AGAIN);
         if ended {
             // From here on whoever types means the next instance, and nobody is waited for who typed for this one.
             self.cells[index].typist_due = None;
@@ -78,9 +84,12 @@ impl Monitor {
             status::line(&cell.name, &cell.observed, image)
         };
         let text: String = self.cells.iter().map(|(_, cell)| line(cell)).collect();
-        if let Err(error) = sys::file::replace(&place::status(), text.as_bytes()) {
-            self.console.say(&format!("monitor: write {}: {error}", place::status().display()));
+        let written = sys::file::replace(&place::status(), text.as_bytes());
+        let failed_before = std::mem::replace(&mut self.status_failed, written.is_err());
+        if let (Err(error), false) = (&written, failed_before) {
+            self.console.say(&format!("monitor: write {}: {}", place::status().display(), cause(error)));
         }
+        self.stale = written.is_err();
     }
 
     /// What a reboot must not forget of a person's container.
@@ -128,11 +137,18 @@ impl Monitor {
         written.is_ok()
     }
 
-    /// Writes definitions that could not be written when they changed; gives the time when the next attempt is due.
+    /// Writes records and definitions that could not be written when they changed; gives the time when the next attempt is
+    /// due, also of the status file's.
     pub(super) fn write_again(&mut self) -> Option<Time> {
-        let (now, mut soonest) = (kernel::now(), None::<Time>);
+        let now = kernel::now();
+        let mut soonest = self.status_failed.then(|| now + RECORD_AGAIN);
         for index in self.cells.indices() {
             let cell = &mut self.cells[index];
+            if cell.unrecorded.is_some_and(|due| due <= now) {
+                let written = record::write(&place::folder(&cell.key), &cell.observed);
+                cell.unrecorded = written.is_err().then(|| now + RECORD_AGAIN);
+            }
+            soonest = soonest.into_iter().chain(cell.unrecorded).min();
             let Some(due) = &mut cell.unwritten else { continue };
             if let (true, Some(own), Some(container)) = (*due <= now, &cell.definition, &cell.container) {
                 if definition::write(&cell.key, own, container, true).is_ok() {

@@ -114,3 +114,19 @@ fn a_record_that_is_noise_keeps_nobody_down() {
     });
     assert_eq!((node.state("over"), node.wait("over")), ("exited".into(), 3), "that one had ended");
 }
+
+#[test]
+fn who_looks_into_a_layer_keeps_no_container() {
+    let node = Node::boot();
+    node.create("web", busybox("exec sleep 1000"));
+    node.start("web");
+    let layers =
+        || fs::read_dir("/run/skerry/layers").unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let held = fs::File::open(layers().first().expect("it has one")).unwrap();
+    node.done(&Request::Remove { name: "web".into(), force: true });
+    assert_eq!(layers().len(), 1);
+    drop(held);
+    node.run("next", "true");
+    node.done(&Request::Remove { name: "next".into(), force: true });
+    assert_eq!(layers(), [""; 0].map(std::path::PathBuf::from), "it goes with the next one");
+}
