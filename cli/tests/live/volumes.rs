@@ -42,6 +42,20 @@ fn a_volume_stays_and_tells_who_uses_it() {
 }
 
 #[test]
+fn one_place_holds_one_mount() {
+    let _node = Node::boot();
+    for mounts in ["-v a:/x -v b:/x", "--tmpfs /x -v a:/x/", "--mount source=a,target=/x --tmpfs /x"] {
+        let told = fails(&format!("create {mounts} busybox"), 125);
+        assert!(told.contains("create: mounts: duplicate mount point: /x"), "{mounts}: {told}");
+    }
+    assert_eq!(says("ps -aq"), "");
+    // What is lent gives way.
+    says("create --name lender -v a:/x busybox");
+    says("create --name own --volumes-from lender --tmpfs /x busybox");
+    assert_eq!(says("inspect -f '{{len .Mounts}}' own"), "1");
+}
+
+#[test]
 fn a_new_volume_begins_as_the_images_folder() {
     let _node = Node::boot();
     says("volume create programs");

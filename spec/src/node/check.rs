@@ -6,9 +6,10 @@ use super::{Bridge, Cluster, Container, HOST_GATEWAY, Interface, Name, Node, Ser
 use crate::bundle::{CAPABILITIES, RLIMITS};
 use crate::quantity::Bytes;
 use crate::signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// A key whose value is refused.
 pub(super) struct Wrong {
@@ -106,6 +107,9 @@ fn of_container(name: &str, own: &Container) -> Judged {
     demand(own.mounts.iter().all(paths), &at("mounts"), "a path is not absolute")?;
     let mode = |mount: &super::Mount| !matches!(mount, super::Mount::Tmpfs { mode: Some(0o10000..), .. });
     demand(own.mounts.iter().all(mode), &at("mounts"), "a mode is more than 0o7777")?;
+    let mut places = BTreeSet::new();
+    let twice = own.mounts.iter().map(super::Mount::target).find(|target| !places.insert(Path::new(*target)));
+    demand(twice.is_none(), &at("mounts"), &format!("duplicate mount point: {}", twice.unwrap_or_default()))?;
     let line = |line: &String| {
         line.split_once(':').is_some_and(|(name, address)| {
             let known = address == HOST_GATEWAY || address.parse::<IpAddr>().is_ok();
@@ -227,6 +231,12 @@ mod tests {
             (container, "working-dir = \"srv\"", 15, "absolute"),
             (container, "mounts = [{ type = \"tmpfs\", target = \"t\" }]", 10, "absolute"),
             (container, "mounts = [{ type = \"bind\", source = \"s\", target = \"/t\" }]", 10, "absolute"),
+            (
+                container,
+                "mounts = [{ type = \"tmpfs\", target = \"/x/\" }, { type = \"volume\", name = \"v\", target = \"/x\" }]",
+                10,
+                "containers.a.mounts: duplicate mount point: /x",
+            ),
             (container, "add-hosts = [\"db\"]", 13, "NAME:ADDRESS"),
             (container, "add-hosts = [\"db:10\"]", 13, "NAME:ADDRESS"),
             (container, "env = { \"\" = \"\" }", 1, "containers.a.env"),
