@@ -106,7 +106,7 @@ impl Worker {
                     let _ = hook.await;
                 }
                 let left = (until - now()).max(LEAST);
-                let request = Request::Stop { name: id, grace: u64::try_from(left).ok() };
+                let request = Request::Stop { name: id, grace: u64::try_from(left).ok(), signal: None };
                 // Only the monitor can end it, and it comes back however often it is killed, or has no room for us.
                 while context.monitor.ask(&request).await.is_err_and(|error| !is_no_use(&error)) {
                     sleep(PAUSE).await;

@@ -89,6 +89,9 @@ pub struct Stop {
     /// Seconds before it is killed; -1: it is not
     #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
     pub time: Option<i64>,
+    /// The signal that asks it to end, by its name or number, in place of its own
+    #[arg(short, long)]
+    pub signal: Option<String>,
 }
 
 /// `skerry kill`

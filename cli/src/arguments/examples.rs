@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 const EXAMPLES: [(&str, &[&str]); 27] = [
     ("create", &["skerry create --name web -v pages:/usr/share/nginx/html nginx"]),
     ("start", &["skerry start web db", "skerry start -ai shell"]),
-    ("stop", &["skerry stop web", "skerry stop -t 60 db"]),
+    ("stop", &["skerry stop web", "skerry stop -t 60 db", "skerry stop -s INT app"]),
     ("restart", &["skerry restart web"]),
     ("kill", &["skerry kill web", "skerry kill -s HUP web"]),
     ("pause", &["skerry pause web"]),

@@ -9,8 +9,9 @@ use spec::monitor::{Code, Reply, Request, Wait as Condition};
 
 /// `skerry stop`
 pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
+    let (grace, signal) = (stop.time.map(grace), stop.signal.as_deref().map(signal).transpose()?);
     each(&stop.containers, |name| {
-        let request = Request::Stop { name, grace: stop.time.map(grace) };
+        let request = Request::Stop { name, grace, signal };
         match Client::ask(node.socket, &request)?.reply_or_ask_again(node.socket, &request)? {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
@@ -20,13 +21,18 @@ pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
 
 /// `skerry restart`
 pub fn restart(node: &Node<'_>, stop: &Stop) -> Result<()> {
-    each(&stop.containers, |name| node.done(&Request::Restart { name, grace: stop.time.map(grace) }))
+    let (grace, signal) = (stop.time.map(grace), stop.signal.as_deref().map(signal).transpose()?);
+    each(&stop.containers, |name| node.done(&Request::Restart { name, grace, signal }))
 }
 
 /// `skerry kill`
 pub fn kill(node: &Node<'_>, kill: &Kill) -> Result<()> {
-    let signal = spec::signal::number(&kill.signal).map_err(|why| Error::new(format!("--signal: {why}")))?;
+    let signal = signal(&kill.signal)?;
     each(&kill.containers, |name| node.done(&Request::Kill { name, signal }))
+}
+
+fn signal(text: &str) -> Result<i32> {
+    spec::signal::number(text).map_err(|why| Error::new(format!("--signal: {why}")))
 }
 
 /// `skerry pause`

@@ -6,6 +6,25 @@ use std::time::Duration;
 /// How long after a failed removal, or after KILL, the next attempt is made.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How a person wants what runs to be stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// The signal that asks it to end; its own without.
+    pub signal: Option<i32>,
+    /// Time between that signal and KILL; as it was said before, or its own, without.
+    pub grace: Option<Duration>,
+}
+
+impl How {
+    /// As the container says.
+    pub const ITS_OWN: Self = Self { signal: None, grace: None };
+
+    /// With its own signal and this grace.
+    pub const fn within(grace: Duration) -> Self {
+        Self { signal: None, grace: Some(grace) }
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -29,10 +48,10 @@ pub enum Event {
     Ended(End),
     /// Nothing is left of it; or why something is.
     Deleted(Result<(), String>),
-    /// A person wants it to run, or to be gone, with a grace of its own perhaps.
-    Wanted(bool, Option<Duration>),
+    /// A person wants it to run, or to be gone.
+    Wanted(bool, How),
     /// A person wants another instance in place of this one.
-    Renewed(Option<Duration>),
+    Renewed(How),
     /// A person has sent its program what may end it: it does not come back then.
     Dismissed,
 }
@@ -56,6 +75,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         (Event::Creating(stop), _) => {
             observed.generation += 1;
             observed.stop = *stop;
+            observed.signal = None;
             observed.state = State::Creating;
         }
         (Event::Created(Ok(process)), _) => observed.state = State::Created(*process),
@@ -92,9 +112,9 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.retry = Some(now + AGAIN);
             observed.failed_removals += 1;
         }
-        (Event::Wanted(up, grace), _) => wanted(observed, *up, *grace, now),
-        (Event::Renewed(grace), _) => {
-            wanted(observed, true, *grace, now);
+        (Event::Wanted(up, how), _) => wanted(observed, *up, *how, now),
+        (Event::Renewed(how), _) => {
+            wanted(observed, true, *how, now);
             observed.renew = matches!(observed.state, State::Running { .. });
             observed.asked = true;
         }
@@ -113,8 +133,9 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
     }
 }
 
-fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time) {
+fn wanted(observed: &mut Observed, up: bool, how: How, now: Time) {
     observed.wanted = Some(up);
+    observed.signal = how.signal;
     let stays = matches!(observed.state, State::Running { .. }) && !observed.renew;
     observed.asked = up && !stays;
     observed.renew &= up;
@@ -122,7 +143,7 @@ fn wanted(observed: &mut Observed, up: bool, grace: Option<Duration>, now: Time)
     if up {
         observed.streak = 0;
     }
-    if let Some(grace) = grace {
+    if let Some(grace) = how.grace {
         observed.stop.grace = grace;
         if let State::Stopping { deadline, .. } = &mut observed.state {
             *deadline = (*deadline).min(now.saturating_add(grace));
@@ -179,7 +200,7 @@ mod tests {
     #[test]
     fn a_persons_word_is_kept_and_a_new_instance_is_asked_for_once() {
         let mut events = a_run(0, 1, End::Exited(0)).to_vec();
-        events.push((2, Event::Wanted(true, None)));
+        events.push((2, Event::Wanted(true, How::ITS_OWN)));
         let mut observed = after(&events);
         assert_eq!((observed.wanted, observed.asked, observed.streak), (Some(true), true, 0));
         apply(&mut observed, &Event::Creating(STOP), seconds(3));
@@ -187,14 +208,14 @@ mod tests {
         assert!(observed.asked, "a monitor that comes back makes it again");
         apply(&mut observed, &Event::Started(Ok(())), seconds(3));
         assert!(!observed.asked);
-        apply(&mut observed, &Event::Wanted(true, None), seconds(4));
+        apply(&mut observed, &Event::Wanted(true, How::ITS_OWN), seconds(4));
         assert!(!observed.asked, "it runs already");
-        apply(&mut observed, &Event::Wanted(false, Some(seconds(1))), seconds(5));
+        apply(&mut observed, &Event::Wanted(false, How::within(seconds(1))), seconds(5));
         apply(&mut observed, &Event::Asked, seconds(5));
         assert!(matches!(observed.state, State::Stopping { deadline, .. } if deadline == seconds(6)));
-        apply(&mut observed, &Event::Wanted(false, Some(seconds(0))), seconds(5));
+        apply(&mut observed, &Event::Wanted(false, How::within(seconds(0))), seconds(5));
         assert!(matches!(observed.state, State::Stopping { deadline, .. } if deadline == seconds(5)));
-        apply(&mut observed, &Event::Wanted(true, None), seconds(5));
+        apply(&mut observed, &Event::Wanted(true, How::ITS_OWN), seconds(5));
         assert!(observed.asked, "once the one that stops is gone");
     }
 
@@ -202,17 +223,31 @@ mod tests {
     fn a_renewal_lasts_until_the_instance_ends_and_a_stop_calls_it_off() {
         let running = &a_run(0, 1, End::Exited(0))[..3];
         let mut observed = after(running);
-        apply(&mut observed, &Event::Renewed(None), seconds(1));
+        apply(&mut observed, &Event::Renewed(How::ITS_OWN), seconds(1));
         assert_eq!((observed.renew, observed.asked), (true, true));
         apply(&mut observed, &Event::Ended(End::Signalled(15)), seconds(2));
         assert_eq!((observed.renew, observed.asked), (false, true));
         let mut observed = after(running);
-        apply(&mut observed, &Event::Renewed(None), seconds(1));
-        apply(&mut observed, &Event::Wanted(false, None), seconds(1));
+        apply(&mut observed, &Event::Renewed(How::ITS_OWN), seconds(1));
+        apply(&mut observed, &Event::Wanted(false, How::ITS_OWN), seconds(1));
         assert_eq!((observed.renew, observed.asked, observed.wanted), (false, false, Some(false)));
         let mut absent = Observed::default();
-        apply(&mut absent, &Event::Renewed(None), seconds(1));
+        apply(&mut absent, &Event::Renewed(How::ITS_OWN), seconds(1));
         assert_eq!((absent.renew, absent.asked), (false, true));
+    }
+
+    #[test]
+    fn a_stop_has_a_signal_of_its_own_for_the_instance_that_runs() {
+        let mut observed = after(&a_run(0, 1, End::Exited(0))[..3]);
+        assert_eq!(observed.stop_signal(), 15);
+        apply(&mut observed, &Event::Renewed(How { signal: Some(2), grace: None }), seconds(1));
+        assert_eq!((observed.stop_signal(), observed.stop.signal), (2, 15));
+        apply(&mut observed, &Event::Wanted(false, How::ITS_OWN), seconds(1));
+        assert_eq!(observed.stop_signal(), 15, "the last word counts");
+        apply(&mut observed, &Event::Renewed(How { signal: Some(2), grace: None }), seconds(1));
+        apply(&mut observed, &Event::Ended(End::Signalled(2)), seconds(2));
+        apply(&mut observed, &Event::Creating(STOP), seconds(3));
+        assert_eq!(observed.stop_signal(), 15, "the next instance has its own");
     }
 
     #[test]
@@ -225,7 +260,7 @@ mod tests {
         assert_eq!((observed.dismissed, observed.wanted), (false, Some(false)));
         let mut observed = after(running);
         apply(&mut observed, &Event::Dismissed, seconds(1));
-        apply(&mut observed, &Event::Wanted(true, None), seconds(1));
+        apply(&mut observed, &Event::Wanted(true, How::ITS_OWN), seconds(1));
         apply(&mut observed, &Event::Ended(End::Signalled(15)), seconds(2));
         assert_eq!(observed.wanted, Some(true), "its start calls it off");
         let mut absent = Observed::default();
@@ -293,13 +328,13 @@ mod tests {
     #[test]
     fn a_grace_that_is_beyond_all_time_never_ends() {
         let mut events = a_run(0, 0, End::Unknown)[..3].to_vec();
-        events.push((5, Event::Wanted(false, Some(Duration::MAX))));
+        events.push((5, Event::Wanted(false, How::within(Duration::MAX))));
         events.push((5, Event::Asked));
         let stopping = |deadline| State::Stopping { process: P, since: seconds(0), deadline };
         assert_eq!(after(&events).state, stopping(Duration::MAX));
-        events.push((6, Event::Wanted(false, Some(Duration::MAX))));
+        events.push((6, Event::Wanted(false, How::within(Duration::MAX))));
         assert_eq!(after(&events).state, stopping(Duration::MAX));
-        events.push((7, Event::Wanted(false, Some(seconds(1)))));
+        events.push((7, Event::Wanted(false, How::within(seconds(1)))));
         assert_eq!(after(&events).state, stopping(seconds(8)));
     }
 }

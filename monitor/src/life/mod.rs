@@ -29,7 +29,7 @@ mod policy;
 mod simulation;
 mod words;
 
-pub use event::{Event, apply};
+pub use event::{Event, How, apply};
 pub use next::{Action, Desired, comes_back, next};
 pub use policy::at_boot;
 pub use words::{is_missing_program, is_not_executable, line};
@@ -168,6 +168,8 @@ pub struct Observed {
     pub renew: bool,
     /// The instance that runs is the last, however it ends: a person has signalled it.
     pub dismissed: bool,
+    /// The signal by which a person wants it to be asked to end, in place of its own.
+    pub signal: Option<i32>,
     /// A verb of the runtime is under way.
     #[serde(skip)]
     pub busy: bool,
@@ -196,6 +198,7 @@ impl Default for Observed {
             asked: false,
             renew: false,
             dismissed: false,
+            signal: None,
             busy: false,
             retry: None,
             failed_removals: 0,
@@ -208,6 +211,11 @@ impl Observed {
     /// Starts after the first one.
     pub fn restarts(&self) -> u32 {
         self.starts.saturating_sub(1)
+    }
+
+    /// The signal that asks it to end.
+    pub fn stop_signal(&self) -> i32 {
+        self.signal.unwrap_or(self.stop.signal)
     }
 
     /// It was started once, or an attempt to was made: whoever comes after it

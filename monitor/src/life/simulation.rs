@@ -305,9 +305,9 @@ fn whenever_the_monitor_is_killed_there_is_one_instance_and_none_notices() {
 /// A person says something; it counts once the record has it.
 fn say(world: &mut World, monitor: &mut Monitor, die: &mut Die) -> Result<(), Killed> {
     let event = match die.below(4) {
-        0 => Event::Wanted(false, None),
-        1 => Event::Renewed(None),
-        _ => Event::Wanted(true, None),
+        0 => Event::Wanted(false, How::ITS_OWN),
+        1 => Event::Renewed(How::ITS_OWN),
+        _ => Event::Wanted(true, How::ITS_OWN),
     };
     monitor.tell(world, &event)
 }
@@ -333,7 +333,7 @@ fn whenever_the_monitor_is_killed_a_persons_last_word_is_done() {
         let up = die.below(2) == 0;
         // Who runs already is not started; so nobody may have ended unseen.
         assert!(monitor.reap(&mut world).is_ok());
-        assert!(monitor.tell(&mut world, &Event::Wanted(up, None)).is_ok());
+        assert!(monitor.tell(&mut world, &Event::Wanted(up, How::ITS_OWN)).is_ok());
         let observed = settle(&mut world, None, true);
         assert_eq!(observed.wanted, Some(up), "seed {seed}");
         assert_eq!(matches!(observed.state, State::Running { .. }), up, "seed {seed}: {observed:?}");

@@ -31,7 +31,7 @@ pub fn line(
         },
         Event::Asked => Some(format!(
             "stopping ({}, {} grace)",
-            signal_name(observed.stop.signal),
+            signal_name(observed.stop_signal()),
             duration(observed.stop.grace)
         )),
         Event::Killed if observed.kills > 1 => observed

@@ -221,7 +221,7 @@ impl Monitor {
         let cell = &self.cells[index];
         if let Some(process) = cell.observed.state.process() {
             // One that is gone by now will be seen to have ended.
-            let _ = kernel::signal(process, cell.observed.stop.signal);
+            let _ = kernel::signal(process, cell.observed.stop_signal());
         }
         // It would never see the signal.
         let _ = kernel::freeze(&cell.cgroup(), false);

@@ -7,7 +7,7 @@ use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::What;
 use crate::cells::Cell;
 use crate::definition::{self, Definition};
-use crate::life::{Event, State, Time};
+use crate::life::{Event, How, State, Time};
 use crate::log::{self, predecessor};
 use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
@@ -140,7 +140,7 @@ impl Monitor {
         let runs = matches!(observed.state, State::Running { .. }) && !observed.renew;
         let what = What::Start(observed.starts, self.cells[index].ends);
         self.may_run(index)?;
-        self.want(index, &Event::Wanted(true, None))?;
+        self.want(index, &Event::Wanted(true, How::ITS_OWN))?;
         if runs {
             return Ok(Then::Reply(Reply::Done));
         }
@@ -164,20 +164,40 @@ impl Monitor {
         Err(failure(Code::State, format!("start container {:?}: {reason}", &*cell.name)))
     }
 
-    pub(super) fn stop(&mut self, index: usize, grace: Option<u64>) -> Outcome {
+    pub(super) fn stop(&mut self, index: usize, grace: Option<u64>, signal: Option<i32>) -> Outcome {
+        self.ask_once_more(index, "stop", signal)?;
         // Its own grace counts again, whatever another stop has said that is under way.
         let own = self.cells[index].container.as_ref().map(|container| container.stop_grace.0);
-        self.want(index, &Event::Wanted(false, grace.map(Duration::from_secs).or(own)))?;
+        let grace = grace.map(Duration::from_secs).or(own);
+        self.want(index, &Event::Wanted(false, How { signal, grace }))?;
         Ok(Then::Talk(Talk::Waiting(self.waiting(index, What::Stop))))
     }
 
-    pub(super) fn start_again(&mut self, index: usize, grace: Option<u64>) -> Outcome {
+    /// Who is being stopped already is sent the signal that another stop names.
+    fn ask_once_more(&mut self, index: usize, verb: &str, signal: Option<i32>) -> Result<(), Failure> {
+        let Some(signal) = signal else { return Ok(()) };
+        if !(1..=64).contains(&signal) {
+            let name = &*self.cells[index].name;
+            let message = format!("{verb} container {name:?}: {signal} is not a signal");
+            return Err(failure(Code::Invalid, message));
+        }
+        if let State::Stopping { process, .. } = self.cells[index].observed.state
+            && kernel::signal(process, signal).is_ok()
+        {
+            self.publish(index, "kill", BTreeMap::from([("signal".to_owned(), signal.to_string())]));
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_again(&mut self, index: usize, grace: Option<u64>, signal: Option<i32>) -> Outcome {
         self.may_run(index)?;
+        self.ask_once_more(index, "restart", signal)?;
         let observed = &self.cells[index].observed;
         // The instance that runs ends first.
         let runs = matches!(observed.state, State::Running { .. } | State::Stopping { .. });
         let what = What::Start(observed.starts, self.cells[index].ends + u64::from(runs));
-        self.want(index, &Event::Renewed(grace.map(Duration::from_secs)))?;
+        let how = How { signal, grace: grace.map(Duration::from_secs) };
+        self.want(index, &Event::Renewed(how))?;
         Ok(Then::Talk(Talk::Waiting(self.waiting(index, what))))
     }
 
@@ -194,7 +214,7 @@ impl Monitor {
         }
         let (own, stop) = (cell.definition.is_some(), cell.observed.stop.signal);
         if own && signal == libc::SIGKILL {
-            self.want(index, &Event::Wanted(false, None))?;
+            self.want(index, &Event::Wanted(false, How::ITS_OWN))?;
         } else if own && signal == stop {
             self.want(index, &Event::Dismissed)?;
         }
@@ -264,7 +284,7 @@ impl Monitor {
                 let message = format!("remove container {:?}: it runs", &*self.cells[index].name);
                 return Err(failure(Code::State, message));
             }
-            self.want(index, &Event::Wanted(false, Some(Duration::ZERO)))?;
+            self.want(index, &Event::Wanted(false, How::within(Duration::ZERO)))?;
         }
         let waiting = self.waiting(index, What::Removed(false));
         self.cells[index].removing = true;

@@ -3,7 +3,7 @@
 use super::Monitor;
 use super::talk::{Outcome, Talk, Then, failure};
 use crate::follow::{self, Follower, Place, Read, Shape};
-use crate::life::{Event, State, Time};
+use crate::life::{Event, How, State, Time};
 use crate::log::Stream;
 use crate::session::kind;
 use crate::{kernel, place};
@@ -85,7 +85,7 @@ impl Monitor {
             self.typist_came(index);
         }
         if begins {
-            self.want(index, &Event::Wanted(true, None))?;
+            self.want(index, &Event::Wanted(true, How::ITS_OWN))?;
         }
         self.resize_container(index, size);
         self.publish(index, "attach", Self::no_attributes());

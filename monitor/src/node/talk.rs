@@ -64,9 +64,11 @@ impl Monitor {
             Request::Inspect { name } => self.which(&name).map(|index| self.inspect(number, index)),
             Request::Create(create) => self.define(*create),
             Request::Start { name } => self.which(&name).and_then(|index| self.start(index)),
-            Request::Stop { name, grace } => self.which(&name).and_then(|index| self.stop(index, grace)),
-            Request::Restart { name, grace } => {
-                self.which(&name).and_then(|index| self.start_again(index, grace))
+            Request::Stop { name, grace, signal } => {
+                self.which(&name).and_then(|index| self.stop(index, grace, signal))
+            }
+            Request::Restart { name, grace, signal } => {
+                self.which(&name).and_then(|index| self.start_again(index, grace, signal))
             }
             Request::Kill { name, signal } => {
                 self.which(&name).and_then(|index| self.send_signal(index, signal))

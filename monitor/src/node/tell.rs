@@ -3,7 +3,7 @@
 
 use super::Monitor;
 use crate::definition::{self, Ended};
-use crate::life::{self, End, Event, Observed, State, Time};
+use crate::life::{self, End, Event, How, Observed, State, Time};
 use crate::{kernel, place, record, status};
 use spec::node::Restart;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ impl Monitor {
     /// Who could not be started for a person is not tried again and again, as with Docker.
     fn give_up_start(&mut self, index: usize, event: &Event) {
         let never_ran = matches!(event, Event::Created(Err(_)) | Event::Started(Err(_)));
-        if never_ran && let Err(failure) = self.want(index, &Event::Wanted(false, None)) {
+        if never_ran && let Err(failure) = self.want(index, &Event::Wanted(false, How::ITS_OWN)) {
             self.console.say(&format!("{}: {}", self.cells[index].name, failure.message));
         }
     }
@@ -168,7 +168,7 @@ impl Monitor {
         match event {
             Event::Started(Ok(())) => self.publish(index, "start", BTreeMap::new()),
             Event::Asked => {
-                let signal = observed.stop.signal;
+                let signal = observed.stop_signal();
                 self.publish(index, "kill", number("signal", signal));
             }
             Event::Killed => self.publish(index, "kill", number("signal", nix::libc::SIGKILL)),

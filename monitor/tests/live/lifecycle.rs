@@ -54,7 +54,7 @@ fn what_it_wrote_stays_over_stop_and_start_and_goes_with_it() {
     for expected in ["line\n", "line\nline\nline\n"] {
         node.start("keeps");
         eventually("it has written", || node.output("keeps") == expected);
-        node.done(&Request::Stop { name: named("keeps"), grace: Some(0) });
+        node.done(&Request::Stop { name: named("keeps"), grace: Some(0), signal: None });
         assert_eq!(node.state("keeps"), "exited");
     }
     node.done(&Request::Remove { name: named("keeps"), force: false });
@@ -106,11 +106,11 @@ fn why_what_is_restarted_cannot_come_up_is_told() {
     std::fs::remove_dir("/run/source").unwrap();
     // While it runs, and when it does not.
     for _ in 0..2 {
-        let failure = node.failed(&Request::Restart { name: named("a"), grace: Some(0) });
+        let failure = node.failed(&Request::Restart { name: named("a"), grace: Some(0), signal: None });
         assert!(failure.message.contains("mount /run/source: no such file"), "{failure:?}");
     }
     std::fs::create_dir("/run/source").unwrap();
-    node.done(&Request::Restart { name: named("a"), grace: Some(0) });
+    node.done(&Request::Restart { name: named("a"), grace: Some(0), signal: None });
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_is_removed_as_it_ends_does_not_start_again() {
         let mut remove = Client::connect();
         remove.say(&Hello { version: VERSION, program: "t".into() }).unwrap();
         remove.message().expect("it is greeted");
-        let mut restart = Client::ask(&Request::Restart { name: named("a"), grace: None }).unwrap();
+        let mut restart = Client::ask(&Request::Restart { name: named("a"), grace: None, signal: None }).unwrap();
         while !events.message().expect("events go on").contains("\"die\"") {}
         // What is left of it is being removed, and another instance is asked for.
         remove.say(&Request::Remove { name: named("a"), force: false }).unwrap();
@@ -179,13 +179,13 @@ fn a_person_stops_restarts_pauses_and_kills() {
     node.start("a");
     eventually("it listens", || node.output("a") == "listens\n");
     let first = node.summary("a").status.pid;
-    node.done(&Request::Restart { name: named("a"), grace: None });
+    node.done(&Request::Restart { name: named("a"), grace: None, signal: None });
     assert_ne!(node.summary("a").status.pid, first);
     assert_eq!(node.summary("a").status.exit, Some(7));
     node.done(&Request::Pause { name: named("a") });
     assert_eq!(node.state("a"), "paused");
     node.done(&Request::Unpause { name: named("a") });
-    node.done(&Request::Stop { name: named("a"), grace: None });
+    node.done(&Request::Stop { name: named("a"), grace: None, signal: None });
     assert_eq!(node.state("a"), "exited");
     node.start("a");
     node.done(&Request::Kill { name: named("a"), signal: 9 });
@@ -232,12 +232,12 @@ fn a_stop_may_wait_for_ever_and_another_one_does_not() {
     for grace in [Some(0), None] {
         node.start("deaf");
         let monitor = node.monitor();
-        let mut patient = Client::ask(&Request::Stop { name: named("deaf"), grace: Some(u64::MAX) }).unwrap();
+        let mut patient = Client::ask(&Request::Stop { name: named("deaf"), grace: Some(u64::MAX), signal: None }).unwrap();
         node.becomes("deaf", "stopping");
         node.kill_monitor();
         assert!(patient.reply().is_none());
         assert_eq!(node.state("deaf"), "stopping");
-        node.done(&Request::Stop { name: named("deaf"), grace });
+        node.done(&Request::Stop { name: named("deaf"), grace, signal: None });
         assert_eq!(node.state("deaf"), "exited");
         assert_ne!(node.monitor(), monitor);
     }
@@ -259,7 +259,7 @@ fn what_fills_the_disk_is_stopped_killed_and_removed() {
         node.start(name);
     }
     full();
-    node.done(&Request::Stop { name: named("stopped"), grace: Some(0) });
+    node.done(&Request::Stop { name: named("stopped"), grace: Some(0), signal: None });
     node.done(&Request::Kill { name: named("killed"), signal: 9 });
     node.becomes("killed", "exited");
     node.done(&Request::Remove { name: named("removed"), force: true });
@@ -314,10 +314,10 @@ fn a_reboot_follows_the_restart_policy_and_forgets_no_end() {
     node.start("once");
     node.run("ended", "exit 5");
     for name in ["always", "stopped"] {
-        node.done(&Request::Stop { name: named(name), grace: Some(0) });
+        node.done(&Request::Stop { name: named(name), grace: Some(0), signal: None });
     }
     node.becomes("own", "running");
-    node.done(&Request::Stop { name: named("own"), grace: Some(0) });
+    node.done(&Request::Stop { name: named("own"), grace: Some(0), signal: None });
     node.reboot();
     for (name, state) in [
         ("always", "running"),
@@ -371,7 +371,7 @@ fn what_is_to_go_once_it_has_ended_goes_and_its_status_is_told_first() {
     node.create_as("again", busybox("exec sleep 1000"), true);
     node.start("again");
     node.kill_monitor();
-    node.done(&Request::Stop { name: named("again"), grace: Some(0) });
+    node.done(&Request::Stop { name: named("again"), grace: Some(0), signal: None });
     eventually("it is gone", || node.list().is_empty());
 }
 

@@ -187,11 +187,11 @@ fn an_address_is_kept_over_restarts() {
     let before = addresses(&node.summary("b"), "bridge");
     assert_eq!(before[0], IpAddr::from([10, 210, 0, 3]));
     // What a has had is free meanwhile.
-    node.done(&Request::Stop { name: request("a"), grace: Some(0) });
-    node.done(&Request::Restart { name: request("b"), grace: Some(0) });
+    node.done(&Request::Stop { name: request("a"), grace: Some(0), signal: None });
+    node.done(&Request::Restart { name: request("b"), grace: Some(0), signal: None });
     assert_eq!(addresses(&node.summary("b"), "bridge"), before);
     node.kill_monitor();
-    node.done(&Request::Restart { name: request("b"), grace: Some(0) });
+    node.done(&Request::Restart { name: request("b"), grace: Some(0), signal: None });
     assert_eq!(addresses(&node.summary("b"), "bridge"), before);
     assert!(node.summary("a").networks["bridge"].is_empty());
 }
@@ -325,7 +325,7 @@ fn a_first_process_of_ours_reaps_orphans_and_passes_signals_on() {
     node.start("a");
     eventually("it has spoken", || node.output("a").lines().count() == 3);
     assert_eq!(node.output("a"), "init\nSigBlk:\t0000000000000000\n2\n");
-    node.done(&Request::Stop { name: request("a"), grace: Some(20) });
+    node.done(&Request::Stop { name: request("a"), grace: Some(20), signal: None });
     assert_eq!(node.wait("a"), 7);
     let mut none = busybox("");
     (none.init, none.entrypoint) = (true, Some(vec!["/no/such".into()]));

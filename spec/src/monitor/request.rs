@@ -33,6 +33,9 @@ pub enum Request {
         name: String,
         /// Seconds before it is killed; its own grace without.
         grace: Option<u64>,
+        /// The number of the signal that asks it to end; its own without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
     },
     /// Stops it, if it runs, and starts it.
     Restart {
@@ -40,6 +43,9 @@ pub enum Request {
         name: String,
         /// Seconds before it is killed; its own grace without.
         grace: Option<u64>,
+        /// The number of the signal that asks it to end; its own without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
     },
     /// Sends a signal to its first process.
     Kill {

@@ -12,8 +12,10 @@ fn back<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug
 #[test]
 fn a_request_is_one_object_that_names_its_verb() {
     assert_eq!(back(&Request::List), r#"{"request":"list"}"#);
-    let stop = Request::Stop { name: "web".into(), grace: Some(3) };
-    assert_eq!(back(&stop), r#"{"request":"stop","name":"web","grace":3}"#);
+    let stop = |signal| Request::Stop { name: "web".into(), grace: Some(3), signal };
+    // Older monitors understand it.
+    assert_eq!(back(&stop(None)), r#"{"request":"stop","name":"web","grace":3}"#);
+    assert_eq!(back(&stop(Some(2))), r#"{"request":"stop","name":"web","grace":3,"signal":2}"#);
     assert_eq!(
         back(&Request::Resize(Size { rows: 24, columns: 80 })),
         r#"{"request":"resize","rows":24,"columns":80}"#
