@@ -96,8 +96,7 @@ pub fn write(
         Connection::None | Connection::Own(_) => {
             let attached = connection.attached();
             put(&folder.join("hosts"), hosts(hostname, connection, &container.add_hosts).as_bytes())?;
-            let resolver = resolver(&container.dns, attached).map_or_else(of_the_node, String::into_bytes);
-            put(&folder.join("resolv.conf"), &resolver)?;
+            put(&folder.join("resolv.conf"), resolver(container, attached, &of_the_node()).as_bytes())?;
             folder.clone()
         }
     };
@@ -126,54 +125,78 @@ fn put(path: &Path, text: &[u8]) -> io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
-/// Whether a container's name servers are the node's, whatever they are by then.
-fn follows(container: &Container, attached: Option<&Attached>) -> bool {
-    !matches!(container.network(), ContainerNetwork::Container(_))
-        && resolver(&container.dns, attached).is_none()
-}
-
-/// Gives those containers the node's name servers, if they are others by now; gives what could not be written.
+/// Gives containers what their `resolv.conf` has of the node's, if that is another by now; gives what could not be
+/// written.
 pub fn follow<'a>(
     running: impl Iterator<Item = (&'a Name, &'a Container, Option<&'a Attached>)>,
 ) -> Vec<String> {
-    let text = of_the_node();
-    if fs::read(place::resolv_conf()).is_ok_and(|given| given == text) {
+    let (before, now) = (fs::read_to_string(place::resolv_conf()).ok(), of_the_node());
+    if before.as_ref() == Some(&now) {
         return Vec::new();
     }
-    let following = running.filter(|(_, container, attached)| follows(container, *attached));
     let write = |path: PathBuf, written: io::Result<()>| {
         written.err().map(|error| format!("write {}: {}", path.display(), cause(&error)))
     };
-    let mut faults: Vec<String> = following
-        .map(|(key, ..)| place::etc(key).join("resolv.conf"))
-        // It is only being made.
-        .filter(|path| path.exists())
-        .filter_map(|path| write(path.clone(), put(&path, &text)))
+    let changed = |(key, container, attached): (&Name, &Container, Option<&Attached>)| {
+        let of = |node: &str| resolver(container, attached, node);
+        let (before, now) = (before.as_deref().map(of), of(&now));
+        // Who shares another's network has no such file of its own, nor who is only being made.
+        let path = place::etc(key).join("resolv.conf");
+        let shared = matches!(container.network(), ContainerNetwork::Container(_));
+        (before.as_ref() != Some(&now) && !shared && path.exists()).then_some((path, now))
+    };
+    let mut faults: Vec<String> = running
+        .filter_map(changed)
+        .filter_map(|(path, text)| write(path.clone(), put(&path, text.as_bytes())))
         .collect();
     // Last, so that a monitor that is killed meanwhile is followed by one that does it again.
     if faults.is_empty() {
         let given = place::resolv_conf();
-        faults.extend(write(given.clone(), sys::file::replace(&given, &text)));
+        faults.extend(write(given.clone(), sys::file::replace(&given, now.as_bytes())));
     }
     faults
 }
 
 /// Where no network service of ours looks after the machine, the machine's own file is what there is.
-fn of_the_node() -> Vec<u8> {
-    fs::read(paths::RESOLV_CONF).or_else(|_| fs::read("/etc/resolv.conf")).unwrap_or_default()
+fn of_the_node() -> String {
+    let text = fs::read(paths::RESOLV_CONF).or_else(|_| fs::read("/etc/resolv.conf")).unwrap_or_default();
+    String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The text of a `resolv.conf` of its own, if it has one: names of containers have no dots, and are
-/// asked for as they are.
-fn resolver(dns: &[IpAddr], attached: Option<&Attached>) -> Option<String> {
-    let (servers, options) = match attached {
-        // Its network's resolver knows of `dns`, and asks there for what is no container's name.
-        Some(attached) if !attached.dns.is_empty() => (&*attached.dns, "options ndots:0\n"),
-        _ if !dns.is_empty() => (dns, ""),
-        _ => return None,
+/// The text of a container's `resolv.conf`, from the node's: what the container or its network says stands in place of
+/// the lines of that kind. Names of containers have no dots, and are asked for as they are before they are looked for in
+/// any domain.
+fn resolver(container: &Container, attached: Option<&Attached>, node: &str) -> String {
+    let Container { dns, dns_search, dns_options, .. } = container;
+    // Its network's resolver knows of `dns`, and asks there for what is no container's name.
+    let own = attached.map(|attached| &*attached.dns).filter(|own| !own.is_empty());
+    let servers = own.unwrap_or(dns);
+    let mut options = dns_options.clone();
+    if own.is_some() && !options.iter().any(|option| option.starts_with("ndots:")) {
+        options.push("ndots:0".to_owned());
+    }
+    let replaced = |line: &&str| match line.split_whitespace().next() {
+        Some("nameserver") => !servers.is_empty(),
+        Some("search" | "domain") => !dns_search.is_empty(),
+        Some("options") => !dns_options.is_empty(),
+        // It is of the node's file that they speak.
+        Some(word) => word.starts_with(['#', ';']),
+        None => true,
     };
-    let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
-    Some(lines + options)
+    if servers.is_empty() && dns_search.is_empty() && options.is_empty() {
+        return node.to_owned();
+    }
+    let mut text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    for line in node.lines().filter(|line| !replaced(line)) {
+        text += &format!("{line}\n");
+    }
+    let domains: Vec<&str> = dns_search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
+    for (key, words) in [("search", domains.join(" ")), ("options", options.join(" "))] {
+        if !words.is_empty() {
+            text += &format!("{key} {words}\n");
+        }
+    }
+    text
 }
 
 fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
@@ -292,14 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_name_servers_are_for_those_without_others() {
+    fn what_a_container_says_of_its_resolver_stands_in_place_of_the_nodes() {
+        let node = "# of the node\nnameserver 9.9.9.9\nsearch example.org\noptions edns0\n";
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let plain = Container::of("busybox");
-        assert!(follows(&plain, None));
+        assert_eq!(resolver(&plain, None, node), node);
         let own = Container { dns: vec!["192.0.2.1".parse().unwrap()], ..plain.clone() };
-        assert!(!follows(&own, None));
-        let network = Some(ContainerNetwork::Container("other".parse().unwrap()));
-        assert!(!follows(&Container { network, ..plain.clone() }, None));
+        let expected = "nameserver 192.0.2.1\nsearch example.org\noptions edns0\n";
+        assert_eq!(resolver(&own, None, node), expected);
+        let own = Container { dns_search: words(&["a.b", "c"]), dns_options: words(&["rotate"]), ..plain.clone() };
+        let expected = "nameserver 9.9.9.9\nsearch a.b c\noptions rotate\n";
+        assert_eq!(resolver(&own, None, node), expected);
+        let none = Container { dns_search: words(&["."]), ..plain.clone() };
+        let expected = "nameserver 9.9.9.9\noptions edns0\n";
+        assert_eq!(resolver(&none, None, node), expected);
         let attached = Attached { dns: vec!["10.210.0.1".parse().unwrap()], ..Attached::default() };
-        assert!(!follows(&plain, Some(&attached)));
+        let of = |container: &Container| resolver(container, Some(&attached), node);
+        let expected = "nameserver 10.210.0.1\nsearch example.org\noptions edns0\noptions ndots:0\n";
+        assert_eq!(of(&plain), expected);
+        let own = Container { dns_options: words(&["ndots:2", "rotate"]), ..plain };
+        assert_eq!(of(&own), "nameserver 10.210.0.1\nsearch example.org\noptions ndots:2 rotate\n");
     }
 }

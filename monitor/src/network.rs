@@ -82,6 +82,8 @@ pub fn way(
     for (key, wanted) in [
         ("hostname", container.hostname.is_some()),
         ("dns", !container.dns.is_empty()),
+        ("dns-search", !container.dns_search.is_empty()),
+        ("dns-options", !container.dns_options.is_empty()),
         ("add-hosts", !container.add_hosts.is_empty()),
     ] {
         if wanted && shared {
@@ -275,6 +277,7 @@ mod tests {
             ("network = \"none\"\npublish-all = true", "publish-all: the container has no network"),
             ("network = \"container:db\"\nhostname = \"h\"", "hostname: it comes from the container whose"),
             ("network = \"container:db\"\ndns = [\"9.9.9.9\"]", "dns: it comes from the container whose"),
+            ("network = \"container:db\"\ndns-search = [\"a\"]", "dns-search: it comes from the container whose"),
             ("network = \"back\"\nexpose = [\"1:80\"]", "expose 1:80: not PORT"),
             ("network = \"none\"\nadd-hosts = [\"up:host-gateway\"]", "host-gateway: the container has no"),
         ] {

@@ -1,7 +1,7 @@
 //! Networks of `run`: published ports, name servers, what is told of them.
 
 use super::said::{Terminal, fails, says, skerry};
-use super::support::Node;
+use super::support::{Node, eventually};
 use std::process::Command;
 
 const SLEEP: &str = "busybox sleep 1000";
@@ -35,6 +35,30 @@ fn with_name_servers_of_its_own_a_container_still_asks_its_networks() {
     assert!(said.contains("10.210.0.2"), "{said}");
     let said = says("run --rm --network host --dns 192.0.2.9 busybox cat /etc/resolv.conf");
     assert_eq!(said, "nameserver 192.0.2.9");
+}
+
+#[test]
+fn names_are_looked_for_in_its_own_domains() {
+    let _node = Node::boot();
+    let own = "--dns-search a.b --dns-search c --dns-option rotate";
+    let cat = "busybox cat /etc/resolv.conf";
+    let said = says(&format!("run --name own --network host {own} {cat}"));
+    assert_eq!(said, "nameserver 192.0.2.53\nsearch a.b c\noptions rotate");
+    let said = says(&format!("run --rm {own} --dns-opt ndots:1 {cat}"));
+    assert_eq!(said, "nameserver 10.210.0.1\nsearch a.b c\noptions rotate ndots:1");
+    let told = says("inspect -f '{{json .HostConfig.DnsSearch}} {{json .HostConfig.DnsOptions}}' own");
+    assert_eq!(told, r#"["a.b","c"] ["rotate"]"#);
+    // The node's are followed, but for what is its own.
+    says("run -d --name stays --network host --dns-search mine busybox sh -c 'sleep 1000'");
+    std::fs::write("/run/skerry/new", "nameserver 192.0.2.54\nsearch example.org\n").unwrap();
+    std::fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
+    let seen = || says("exec stays cat /etc/resolv.conf");
+    eventually("it follows", || seen() == "nameserver 192.0.2.54\nsearch mine");
+    assert_eq!(says(&format!("run --rm {cat}")), "nameserver 10.210.0.1\nsearch example.org\noptions ndots:0");
+    let none = says(&format!("run --rm --dns-search . {cat}"));
+    assert_eq!(none, "nameserver 10.210.0.1\noptions ndots:0");
+    let told = fails(&format!("create --dns-search 'a b' {cat}"), 125);
+    assert!(told.contains("dns-search: one is empty or has blanks"), "{told}");
 }
 
 #[test]

@@ -117,6 +117,9 @@ fn of_container(name: &str, own: &Container) -> Judged {
         })
     };
     demand(own.add_hosts.iter().all(line), &at("add-hosts"), "one is not NAME:ADDRESS or NAME:host-gateway")?;
+    let word = |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
+    demand(own.dns_search.iter().all(word), &at("dns-search"), "one is empty or has blanks in it")?;
+    demand(own.dns_options.iter().all(word), &at("dns-options"), "one is empty or has blanks in it")?;
     limits(own, &at)?;
     for key in own.ulimits.keys() {
         let known = RLIMITS.iter().any(|known| known.eq_ignore_ascii_case(key));
@@ -239,6 +242,8 @@ mod tests {
             ),
             (container, "add-hosts = [\"db\"]", 13, "NAME:ADDRESS"),
             (container, "add-hosts = [\"db:10\"]", 13, "NAME:ADDRESS"),
+            (container, "dns-search = [\"a b\"]", 14, "has blanks"),
+            (container, "dns-options = [\"\"]", 15, "is empty"),
             (container, "env = { \"\" = \"\" }", 1, "containers.a.env"),
             ("[cluster]\n", "server = \"api:6443\"", 10, "https://HOST:PORT"),
             ("[cluster]\n", "server = \"http://api\"", 10, "https://HOST:PORT"),

@@ -78,6 +78,12 @@ pub struct Container {
     /// Name servers, in place of the node's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+    /// Domains in which names are looked for, in place of the node's; `.` alone is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// Options of its resolver (resolv.conf(5)), in place of the node's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_options: Vec<String>,
     /// Most memory, in bytes.
     pub memory: Option<Bytes>,
     /// Most memory and swap together, not below `memory`.
@@ -198,6 +204,8 @@ impl Container {
             init: false,
             add_hosts: Vec::new(),
             dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
             memory: None,
             memory_swap: None,
             memory_reservation: None,

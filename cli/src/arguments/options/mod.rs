@@ -80,6 +80,12 @@ pub struct Options {
     /// A name server
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<String>,
+    /// A domain in which names are looked for; . alone is none
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// An option of its resolver, as resolv.conf(5) has it
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    pub dns_option: Vec<String>,
     /// Signal that asks it to end
     #[arg(long)]
     pub stop_signal: Option<String>,
@@ -140,6 +146,8 @@ impl Options {
             stdin: self.interactive,
             add_hosts: self.add_host.iter().map(|text| networking::host(text)).collect::<Result<_>>()?,
             dns: self.dns.iter().map(|text| parse("--dns", text)).collect::<Result<_>>()?,
+            dns_search: self.dns_search.clone(),
+            dns_options: self.dns_option.clone(),
             restart: parse::<Restart>("--restart", &self.restart)?,
             stop_signal: self.stop_signal.clone(),
             stop_grace: Span::seconds(grace(self.stop_timeout.unwrap_or(10))),

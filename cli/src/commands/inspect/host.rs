@@ -65,6 +65,8 @@ pub fn config(container: &Container) -> Value {
         "SecurityOpt": security,
         "ReadonlyRootfs": container.read_only,
         "Dns": container.dns,
+        "DnsSearch": container.dns_search,
+        "DnsOptions": container.dns_options,
         "ExtraHosts": container.add_hosts,
         "GroupAdd": container.group_add,
         "IpcMode": sharing(container.ipc, "private"),

@@ -20,7 +20,8 @@ const SET_UP: &str = r#"
     # A hierarchy of this test's own, since others run beside it.
     mkdir /sys/fs/cgroup/$0
     mount --bind /sys/fs/cgroup/$0 /sys/fs/cgroup
-    mkdir -p /var/lib/skerry/store
+    mkdir -p /var/lib/skerry/store /run/skerry
+    echo nameserver 192.0.2.53 >/run/skerry/resolv.conf
     mount --bind "$1" /var/lib/skerry/store
     ip link set lo up
     echo here
