@@ -323,7 +323,8 @@ mod tests {
         let own = Container { dns: vec!["192.0.2.1".parse().unwrap()], ..plain.clone() };
         let expected = "nameserver 192.0.2.1\nsearch example.org\noptions edns0\n";
         assert_eq!(resolver(&own, None, node), expected);
-        let own = Container { dns_search: words(&["a.b", "c"]), dns_options: words(&["rotate"]), ..plain.clone() };
+        let own =
+            Container { dns_search: words(&["a.b", "c"]), dns_options: words(&["rotate"]), ..plain.clone() };
         let expected = "nameserver 9.9.9.9\nsearch a.b c\noptions rotate\n";
         assert_eq!(resolver(&own, None, node), expected);
         let none = Container { dns_search: words(&["."]), ..plain.clone() };

@@ -8,12 +8,12 @@
 //! belongs on a mount. A container that a person asked for keeps what it wrote until it
 //! is removed, as Docker's do.
 
-use crate::bundle::Defaults;
+use crate::bundle::{self, Defaults};
 use crate::kernel;
 use crate::place;
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use spec::monitor::IDS;
-use spec::node::{HealthCheck, Name};
+use spec::node::{Container, HealthCheck, Name};
 use spec::paths;
 use spec::quantity::Span;
 use std::collections::BTreeSet;
@@ -127,9 +127,25 @@ impl Images {
     pub fn unmount(&self, name: &Name) -> Result<(), String> {
         rootfs::unmount(&place::root(name), &place::layers()).map_err(|error| error.to_string())?;
         // Usually there is none.
-        let _ = umount2(&place::in_memory(name), MntFlags::MNT_DETACH);
+        for memory in [place::in_memory(name), place::shm(name)] {
+            let _ = umount2(&memory, MntFlags::MNT_DETACH);
+        }
         Ok(())
     }
+}
+
+/// Mounts the `/dev/shm` of a container that others may have, until [`Images::unmount`].
+///
+/// # Errors
+/// The folder, and why, in words.
+pub fn mount_shm(name: &Name, container: &Container) -> Result<(), String> {
+    let folder = place::shm(name);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = bundle::shm_options(container);
+    let mounted = fs::create_dir_all(&folder).and_then(|()| {
+        mount(Some("shm"), &folder, Some("tmpfs"), flags, Some(&*options)).map_err(io::Error::from)
+    });
+    mounted.map_err(|error| format!("mount {}: {}", folder.display(), cause(&error)))
 }
 
 fn of(image: store::Image) -> Image {

@@ -277,7 +277,10 @@ mod tests {
             ("network = \"none\"\npublish-all = true", "publish-all: the container has no network"),
             ("network = \"container:db\"\nhostname = \"h\"", "hostname: it comes from the container whose"),
             ("network = \"container:db\"\ndns = [\"9.9.9.9\"]", "dns: it comes from the container whose"),
-            ("network = \"container:db\"\ndns-search = [\"a\"]", "dns-search: it comes from the container whose"),
+            (
+                "network = \"container:db\"\ndns-search = [\"a\"]",
+                "dns-search: it comes from the container whose",
+            ),
             ("network = \"back\"\nexpose = [\"1:80\"]", "expose 1:80: not PORT"),
             ("network = \"none\"\nadd-hosts = [\"up:host-gateway\"]", "host-gateway: the container has no"),
         ] {

@@ -6,7 +6,7 @@
 //! member does not wait for it. A name that the configuration lacks keeps down the
 //! container that comes after it, in the same way.
 
-use spec::node::{Container, ContainerNetwork, Name};
+use spec::node::{Container, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -91,13 +91,9 @@ fn bar(name: &Name, containers: &BTreeMap<Name, Container>) -> Option<Bar> {
     Some(Bar::Unknown(name.clone(), unknown.clone()))
 }
 
-/// Those that a container comes after: who shares another's network needs it to run.
+/// Those that a container comes after: who shares another's namespaces needs it to run.
 fn before(container: &Container) -> impl Iterator<Item = &Name> {
-    let shared = match &container.network {
-        Some(ContainerNetwork::Container(other)) => Some(other),
-        _ => None,
-    };
-    container.after.iter().chain(shared)
+    container.after.iter().chain(container.others())
 }
 
 /// All names that come before `name`, directly or by way of others.
@@ -158,6 +154,21 @@ mod tests {
             assert_eq!(order.is_barred(&name(text)), barred, "{text}");
         }
         assert!(order.may_start(&name("later"), |_| false));
+    }
+
+    #[test]
+    fn who_shares_anothers_namespaces_comes_after_it() {
+        for key in ["network", "pid", "ipc"] {
+            let text = format!(
+                "[containers.a]\nimage = \"i\"\n{key} = \"container:b\"\n[containers.b]\nimage = \"i\"\n"
+            );
+            let layer = spec::node::Layer { origin: "test".into(), text };
+            let order = Order::of(&spec::node::load(&[layer]).unwrap().containers);
+            assert!(
+                !order.may_start(&name("a"), |_| false) && order.may_start(&name("b"), |_| false),
+                "{key}"
+            );
+        }
     }
 
     #[test]

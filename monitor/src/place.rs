@@ -12,6 +12,7 @@
 //!     ├── config.json             the bundle
 //!     ├── root/                   its root is mounted here
 //!     ├── memory/                 what it writes while the data disk takes nothing
+//!     ├── shm/                    its /dev/shm, when others may have it
 //!     ├── typist                  the instance whose input ends with the client that gives it some
 //!     ├── pid                     written by `skerry-runtime create`
 //!     ├── network*                what `skerry-network` is asked and answers (see `network`)
@@ -93,6 +94,11 @@ pub fn folder(name: &Name) -> PathBuf {
 /// Where what a container writes lies while the data disk is full, or can only be read.
 pub fn in_memory(name: &Name) -> PathBuf {
     folder(name).join("memory")
+}
+
+/// Where the `/dev/shm` of a container is mounted that others may have.
+pub fn shm(name: &Name) -> PathBuf {
+    folder(name).join("shm")
 }
 
 /// Mount point of a container's root.

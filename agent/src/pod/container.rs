@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 use sha2::{Digest, Sha256};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{self, Create};
-use spec::node::{self, ContainerNetwork, HealthOptions, Name, Restart, Security, Sharing};
+use spec::node::{self, ContainerNetwork, HealthOptions, Ipc, Name, Pid, Restart, Security};
 use spec::quantity::Bytes;
 use std::collections::BTreeMap;
 
@@ -92,7 +92,6 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     security.extend((unconfined || privileged).then_some(Security::SeccompUnconfined));
     security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
-    let share = |is: Option<bool>| if is == Some(true) { Sharing::Host } else { Sharing::Private };
     let made = node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),
@@ -115,8 +114,8 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         cap_drop,
         privileged,
         security,
-        pid: share(spec.host_pid),
-        ipc: share(spec.host_ipc),
+        pid: if spec.host_pid == Some(true) { Pid::Host } else { Pid::Private },
+        ipc: if spec.host_ipc == Some(true) { Ipc::Host } else { Ipc::Private },
         restart: Restart::No,
         // What the image says is Docker's: here probes tell.
         health: Some(no_check()),

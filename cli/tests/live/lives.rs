@@ -31,14 +31,18 @@ fn a_container_is_stopped_and_started_again() {
     assert!(told.contains("kill container \"a\": it does not run"), "{told}");
     assert!(fails("kill -s NONE deaf", 1).contains("--signal"));
     // A signal of its own stops one that hears no other, now or when it is being stopped already.
-    says("run -d --name picky busybox sh -c 'trap \"exit 5\" USR1; trap \"exit 6\" USR2; trap \"\" TERM; echo listens; while :; do sleep 0.05; done'");
+    says(
+        "run -d --name picky busybox sh -c 'trap \"exit 5\" USR1; trap \"exit 6\" USR2; trap \"\" TERM; echo listens; while :; do sleep 0.05; done'",
+    );
     let listens = |times| eventually("it listens", || says("logs picky").matches("listens").count() == times);
     listens(1);
     assert_eq!(says("restart -t -1 -s USR1 picky"), "picky");
     listens(2);
     assert_eq!(says("inspect -f '{{.State.Running}}' picky"), "true");
     let patient = begin("stop -t -1 picky");
-    eventually("it is being stopped", || says("events --since 1h --until 0s -f container=picky").contains("signal=15"));
+    eventually("it is being stopped", || {
+        says("events --since 1h --until 0s -f container=picky").contains("signal=15")
+    });
     assert_eq!(says("stop --time -1 --signal SIGUSR2 picky"), "picky");
     assert_eq!((patient.end().status, says("wait picky")), (0, "6".to_owned()));
     assert!(fails("stop -s NONE picky", 1).contains("--signal: \"NONE\" is not a signal"));

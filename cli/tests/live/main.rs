@@ -11,6 +11,7 @@ mod progress;
 mod registry;
 mod run;
 mod said;
+mod sharing;
 mod terminal;
 mod volumes;
 

@@ -54,7 +54,10 @@ fn names_are_looked_for_in_its_own_domains() {
     std::fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
     let seen = || says("exec stays cat /etc/resolv.conf");
     eventually("it follows", || seen() == "nameserver 192.0.2.54\nsearch mine");
-    assert_eq!(says(&format!("run --rm {cat}")), "nameserver 10.210.0.1\nsearch example.org\noptions ndots:0");
+    assert_eq!(
+        says(&format!("run --rm {cat}")),
+        "nameserver 10.210.0.1\nsearch example.org\noptions ndots:0"
+    );
     let none = says(&format!("run --rm --dns-search . {cat}"));
     assert_eq!(none, "nameserver 10.210.0.1\noptions ndots:0");
     let told = fails(&format!("create --dns-search 'a b' {cat}"), 125);

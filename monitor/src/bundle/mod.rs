@@ -14,7 +14,7 @@ mod sysctl;
 mod user;
 
 pub use limits::resources;
-pub use mounts::EtcFiles;
+pub use mounts::{EtcFiles, shm_options};
 pub use process::{command, further};
 pub use signal::stop_signal;
 
@@ -23,7 +23,7 @@ use spec::bundle::{
 };
 use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
-use spec::node::{Container, ContainerNetwork, HealthCheck, Name, Security, Sharing};
+use spec::node::{Container, ContainerNetwork, HealthCheck, Ipc, Name, Pid, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,8 +70,10 @@ pub struct Surroundings {
     pub group: String,
     /// What is bound over files of the root's `/etc`.
     pub etc: EtcFiles,
-    /// The network namespace that it joins, when that is made already.
-    pub netns: Option<String>,
+    /// Namespaces that it joins, which are there already.
+    pub joined: Vec<Namespace>,
+    /// What of the node is its `/dev/shm`, when that is shared with another container.
+    pub shm: String,
     /// The program of ours that may be its first process.
     pub init: String,
     /// Devices of the node that it is given.
@@ -173,14 +175,14 @@ fn filter(sandbox: Option<&Sandbox>, capabilities: &BTreeSet<String>) -> Seccomp
 /// Namespaces of the container's own, or of its pod: what it shares with the node is not among them.
 fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
     let own = [
-        (NamespaceKind::Pid, container.pid == Sharing::Private),
+        (NamespaceKind::Pid, container.pid != Pid::Host),
         (NamespaceKind::Network, container.network() != ContainerNetwork::Host),
         (NamespaceKind::Mount, true),
-        (NamespaceKind::Ipc, container.ipc == Sharing::Private),
+        (NamespaceKind::Ipc, container.ipc != Ipc::Host),
         (NamespaceKind::Uts, true),
         (NamespaceKind::Cgroup, container.cgroup == Sharing::Private),
     ];
-    let joined = |kind| around.netns.clone().filter(|_| kind == NamespaceKind::Network);
+    let joined = |kind| around.joined.iter().find(|one| one.kind == kind).and_then(|one| one.path.clone());
     let of_pod = around.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.namespaces);
     let is_pods = |kind| of_pod.iter().any(|one| one.kind == kind);
     let own = own.into_iter().filter(|(kind, own)| *own && !is_pods(*kind));

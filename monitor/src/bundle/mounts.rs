@@ -5,7 +5,7 @@
 use super::Surroundings;
 use crate::place;
 use spec::bundle::Mount;
-use spec::node::{self, Container, Sharing};
+use spec::node::{self, Container, Ipc};
 use std::path::Path;
 
 /// Files on the node that are bound into the container's `/etc`.
@@ -25,20 +25,27 @@ pub const INIT: &str = "/dev/init";
 /// Size of `/dev/shm` when nobody says.
 const SHM: u64 = 64 << 20;
 
+/// Options of the tmpfs that is a container's `/dev/shm`.
+pub fn shm_options(container: &Container) -> String {
+    format!("mode=1777,size={}", container.shm_size.map_or(SHM, |size| size.0))
+}
+
 /// Docker's: destination, type, options; the source is the type.
-fn usual(container: &Container) -> Vec<Mount> {
+fn usual(container: &Container, shm: &str) -> Vec<Mount> {
     let access = if container.privileged { "rw" } else { "ro" };
-    let shm = container.shm_size.map_or(SHM, |size| size.0);
     let mut mounts = vec![
         mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
         mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
         mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
     ];
-    mounts.push(match container.ipc {
-        Sharing::Host => bind("/dev/shm", "/dev/shm", false),
-        Sharing::Private => {
-            mount("/dev/shm", "tmpfs", "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={}", shm))
+    mounts.extend(match container.ipc {
+        Ipc::Host => Some(bind("/dev/shm", "/dev/shm", false)),
+        Ipc::Shareable | Ipc::Container(_) => Some(bind("/dev/shm", shm, false)),
+        Ipc::Private => {
+            let options = format!("nosuid,noexec,nodev,{}", shm_options(container));
+            Some(mount("/dev/shm", "tmpfs", "tmpfs", &options))
         }
+        Ipc::None => None,
     });
     mounts.extend([
         mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
@@ -53,7 +60,7 @@ fn usual(container: &Container) -> Vec<Mount> {
 /// # Errors
 /// A path of the configuration that is not absolute.
 pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>, String> {
-    let Surroundings { etc, init, sandbox, .. } = around;
+    let Surroundings { etc, init, sandbox, shm, .. } = around;
     let of_pod = sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.mounts);
     let files = [
         ("/etc/resolv.conf", &etc.resolv_conf),
@@ -61,7 +68,7 @@ pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>
         ("/etc/hosts", &etc.hosts),
     ];
     let own = &container.mounts;
-    let mut mounts = usual(container);
+    let mut mounts = usual(container, shm);
     let targets = own.iter().map(node::Mount::target);
     let targets: Vec<&Path> =
         targets.chain(of_pod.iter().map(|mount| &*mount.destination)).map(Path::new).collect();

@@ -2,7 +2,7 @@
 //! other would be the node's.
 
 use spec::bundle::NamespaceKind;
-use spec::node::{Container, ContainerNetwork, Sharing};
+use spec::node::{Container, ContainerNetwork, Ipc};
 use std::collections::BTreeMap;
 
 /// Docker's, for a network of its own: who is not root may take ports below 1024, and ping.
@@ -18,7 +18,7 @@ pub fn checked(container: &Container) -> Result<BTreeMap<String, String>, String
     for key in container.sysctls.keys() {
         let own = match NamespaceKind::of_parameter(key) {
             Some(NamespaceKind::Network) => own_network,
-            Some(NamespaceKind::Ipc) => container.ipc == Sharing::Private,
+            Some(NamespaceKind::Ipc) => !matches!(container.ipc, Ipc::Host | Ipc::Container(_)),
             // Its host name has a key of its own.
             _ => false,
         };

@@ -79,6 +79,7 @@ fn what_cannot_be_done_is_refused_in_words() {
         ("sysctls = { \"net.ipv4.ip_forward\" = \"1\" }", "sysctls.net.ipv4.ip_forward"),
         ("sysctls = { \"kernel.panic\" = \"1\" }", "sysctls.kernel.panic"),
         ("ipc = \"host\"\nsysctls = { \"kernel.sem\" = \"1\" }", "sysctls.kernel.sem"),
+        ("ipc = \"container:db\"\nsysctls = { \"kernel.sem\" = \"1\" }", "sysctls.kernel.sem"),
         ("group-add = [\"ghosts\"]", "\"ghosts\""),
     ] {
         let error = made(text, &image()).unwrap_err();
@@ -228,6 +229,36 @@ fn a_privileged_one_is_held_by_nothing_and_a_device_is_opened_alone() {
     assert!(made("security = [\"seccomp=unconfined\"]", &image()).unwrap().linux.unwrap().seccomp.is_none());
     let linux = made("security = [\"systempaths=unconfined\"]", &image()).unwrap().linux.unwrap();
     assert!(linux.masked_paths.is_empty() && linux.readonly_paths.is_empty() && linux.seccomp.is_some());
+}
+
+#[test]
+fn what_is_shared_with_another_container_is_joined_and_bound() {
+    let kinds = [NamespaceKind::Network, NamespaceKind::Pid, NamespaceKind::Ipc];
+    let joined = kinds.map(|kind| Namespace { kind, path: Some(format!("/proc/7/ns/{}", kind.name())) });
+    let around = Surroundings {
+        joined: joined.to_vec(),
+        shm: "/run/shm".into(),
+        passwd: "www:x:33:34::/:\n".into(),
+        ..Surroundings::default()
+    };
+    let other: Name = "db".parse().unwrap();
+    let shared = Container {
+        network: Some(ContainerNetwork::Container(other.clone())),
+        pid: Pid::Container(other.clone()),
+        ipc: Ipc::Container(other),
+        ..Container::of("i")
+    };
+    let config = config_of(&shared, &around);
+    assert_eq!(options(&config, "/dev/shm").source.as_deref(), Some("/run/shm"));
+    let namespaces = config.linux.unwrap().namespaces;
+    assert!(joined.iter().all(|one| namespaces.contains(one)), "{namespaces:?}");
+    let lends = Container { ipc: Ipc::Shareable, ..Container::of("i") };
+    let own = Surroundings { joined: Vec::new(), ..around };
+    let config = config_of(&lends, &own);
+    assert_eq!(options(&config, "/dev/shm").source.as_deref(), Some("/run/shm"));
+    assert!(config.linux.unwrap().namespaces.contains(&Namespace { kind: NamespaceKind::Ipc, path: None }));
+    let config = config_of(&Container { ipc: Ipc::None, ..lends }, &own);
+    assert!(config.mounts.iter().all(|mount| mount.destination != "/dev/shm"));
 }
 
 fn config_of(container: &Container, around: &Surroundings) -> Config {

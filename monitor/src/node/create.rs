@@ -4,7 +4,7 @@ use super::run::MOST_OPEN;
 use super::{Monitor, Work, listen};
 use crate::bundle::{self, EtcFiles, Surroundings};
 use crate::etc::Connection;
-use crate::image::Image;
+use crate::image::{self, Image};
 use crate::keeper::log_name;
 use crate::life::{End, Event, Last, Stop, Time};
 use crate::network::{self, Way};
@@ -13,8 +13,8 @@ use crate::{device, etc, kernel, place, puller, volume};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
-use spec::bundle::{ConsoleSize, User};
-use spec::node::{Container, Mount, Name, Pull};
+use spec::bundle::{ConsoleSize, Namespace, NamespaceKind, User};
+use spec::node::{Container, Ipc, Mount, Name, Pull};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,7 +51,7 @@ impl Monitor {
 
     /// Makes the rest of an instance that was begun, as far as it goes.
     pub(super) fn make(&mut self, index: usize, container: &Container, image: &Image, way: &Way) {
-        let begun = self.mount(index, image).and_then(|()| self.fill(index, container));
+        let begun = self.mount(index, container, image).and_then(|()| self.fill(index, container));
         match begun {
             Ok(true) => {}
             Ok(false) => self.complete(index, container, image, way),
@@ -167,7 +167,7 @@ impl Monitor {
     }
 
     /// Mounts a new instance's root.
-    fn mount(&mut self, index: usize, image: &Image) -> Result<(), String> {
+    fn mount(&mut self, index: usize, container: &Container, image: &Image) -> Result<(), String> {
         let cell = &self.cells[index];
         let (key, kept) = (&cell.key, cell.definition.is_some());
         let users = cell.users();
@@ -178,7 +178,7 @@ impl Monitor {
         if self.images.mount(key, image, kept, users)? {
             self.console.say(&format!("{key}: the data disk takes nothing: what it writes lies in memory"));
         }
-        Ok(())
+        if container.ipc == Ipc::Shareable { image::mount_shm(key, container) } else { Ok(()) }
     }
 
     /// All that `create` needs. The pipes' read ends are with PID 1 before
@@ -213,12 +213,17 @@ impl Monitor {
             }
             Some(_) => Ok(EtcFiles::default()),
         };
+        let (mut joined, shm) = self.join(key, container)?;
+        joined.extend(
+            connection.netns().map(|path| Namespace { kind: NamespaceKind::Network, path: Some(path) }),
+        );
         let around = Surroundings {
             root: root.display().to_string(),
             passwd: read_inside(&root, "etc/passwd"),
             group: read_inside(&root, "etc/group"),
             etc: etc.map_err(words)?,
-            netns: connection.netns(),
+            joined,
+            shm,
             init: verb::program(verb::RUNTIME).display().to_string(),
             devices: device::of(container)?,
             // Nobody in a user namespace may raise what the monitor has.

@@ -21,6 +21,7 @@
 //! | streams of a container | `streams`, `input` |
 //! | programs more in a container | `sessions`, `checks` |
 //! | networks of containers | `networks` |
+//! | namespaces of other containers | `sharing` |
 
 mod checks;
 mod create;
@@ -33,6 +34,7 @@ mod persons;
 mod recover;
 mod run;
 mod sessions;
+mod sharing;
 mod socket;
 mod streams;
 mod talk;

@@ -8,7 +8,7 @@ use crate::etc::{self, Connection};
 use crate::image::Image;
 use crate::life::{End, Event, State};
 use crate::network::{self, Verb, Way};
-use crate::{kernel, place};
+use crate::place;
 use spec::monitor::{Code, Reply};
 use spec::network::{Attach, Membership};
 use spec::node::{Container, ContainerNetwork, Name};
@@ -100,13 +100,7 @@ impl Monitor {
 
     /// The network of another container, which must run.
     fn shared(&self, other: &Name) -> Result<Connection, String> {
-        let cell = self.cells.find_key(other).and_then(|index| self.cells.get(index));
-        let cell = cell.ok_or_else(|| format!("network container:{other}: there is no such container"))?;
-        let other = &cell.name;
-        let process = match cell.observed.state {
-            State::Running { process, .. } if kernel::process(process.pid) == Some(process) => process,
-            _ => return Err(format!("network container:{other}: it does not run")),
-        };
+        let (cell, process) = self.that_runs("network", other)?;
         let its = cell.container.as_ref().and_then(|container| container.hostname.clone());
         let hostname = its.unwrap_or_else(|| cell.key.to_string());
         Ok(Connection::Other {

@@ -12,7 +12,7 @@ use crate::log::{self, predecessor};
 use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
 use spec::monitor::{COMMAND, Code, Create, Failure, Reply};
-use spec::node::{ContainerNetwork, Name, Restart};
+use spec::node::{Name, Restart};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
@@ -51,10 +51,9 @@ impl Monitor {
         let key: Name = id[..KEY].parse().map_err(words)?;
         bundle::config(&key, &probe, &defaults, &around).map_err(words)?;
         network::way(&key, &key, &container, &[], None).map_err(words)?;
-        if let ContainerNetwork::Container(other) = container.network() {
+        for other in container.others_mut() {
             // Its key, which no renaming changes.
-            let other = self.cells[self.which(&other)?].key.clone();
-            container.network = Some(ContainerNetwork::Container(other));
+            *other = self.cells[self.which(other)?].key.clone();
         }
         let name = match name {
             Some(name) if self.cells.find(&name).is_some() => {

@@ -124,7 +124,8 @@ fn what_is_removed_as_it_ends_does_not_start_again() {
         let mut remove = Client::connect();
         remove.say(&Hello { version: VERSION, program: "t".into() }).unwrap();
         remove.message().expect("it is greeted");
-        let mut restart = Client::ask(&Request::Restart { name: named("a"), grace: None, signal: None }).unwrap();
+        let mut restart =
+            Client::ask(&Request::Restart { name: named("a"), grace: None, signal: None }).unwrap();
         while !events.message().expect("events go on").contains("\"die\"") {}
         // What is left of it is being removed, and another instance is asked for.
         remove.say(&Request::Remove { name: named("a"), force: false }).unwrap();
@@ -232,7 +233,8 @@ fn a_stop_may_wait_for_ever_and_another_one_does_not() {
     for grace in [Some(0), None] {
         node.start("deaf");
         let monitor = node.monitor();
-        let mut patient = Client::ask(&Request::Stop { name: named("deaf"), grace: Some(u64::MAX), signal: None }).unwrap();
+        let mut patient =
+            Client::ask(&Request::Stop { name: named("deaf"), grace: Some(u64::MAX), signal: None }).unwrap();
         node.becomes("deaf", "stopping");
         node.kill_monitor();
         assert!(patient.reply().is_none());

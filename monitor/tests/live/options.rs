@@ -3,7 +3,7 @@
 use super::support::{Client, Node, busybox, eventually};
 use spec::bundle;
 use spec::monitor::{Create, Exec, Health, IDS, Reply, Request, Sandbox};
-use spec::node::{Container, ContainerNetwork, HealthOptions, Mount, Security, Sharing};
+use spec::node::{Container, ContainerNetwork, HealthOptions, Ipc, Mount, Pid, Security, Sharing};
 use spec::quantity::{Bytes, Span};
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn namespaces_are_its_own_or_the_nodes() {
     let own = says(&node, "own", line, |own| own.network = Some(ContainerNetwork::None));
     assert!(own.starts_with("lo\n"), "{own}");
     let shared = says(&node, "shared", line, |own| {
-        (own.ipc, own.pid, own.cgroup) = (Sharing::Host, Sharing::Host, Sharing::Host);
+        (own.ipc, own.pid, own.cgroup) = (Ipc::Host, Pid::Host, Sharing::Host);
     });
     for kind in ["ipc", "pid", "cgroup"] {
         let nodes = std::fs::read_link(format!("/proc/{}/ns/{kind}", node.monitor().unwrap())).unwrap();

@@ -41,12 +41,17 @@ impl FromStr for Network {
         match text {
             "host" => Ok(Self::Host),
             "none" => Ok(Self::None),
-            _ => match text.strip_prefix("container:") {
-                Some(name) => Ok(Self::Container(shortened(name).parse()?)),
+            _ => match another(text) {
+                Some(other) => other.map(Self::Container),
                 None => Ok(Self::On(vec![text.parse()?])),
             },
         }
     }
+}
+
+/// The other container of `container:NAME`, if it is such a text.
+pub(super) fn another(text: &str) -> Option<Result<Name, String>> {
+    text.strip_prefix("container:").map(|name| shortened(name).parse())
 }
 
 /// An ID is longer than a name; its first twelve digits name the same container.

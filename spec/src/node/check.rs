@@ -117,7 +117,8 @@ fn of_container(name: &str, own: &Container) -> Judged {
         })
     };
     demand(own.add_hosts.iter().all(line), &at("add-hosts"), "one is not NAME:ADDRESS or NAME:host-gateway")?;
-    let word = |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
+    let word =
+        |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
     demand(own.dns_search.iter().all(word), &at("dns-search"), "one is empty or has blanks in it")?;
     demand(own.dns_options.iter().all(word), &at("dns-options"), "one is empty or has blanks in it")?;
     limits(own, &at)?;

@@ -1,7 +1,7 @@
 //! `[containers.NAME]`: what a container is, for `node.toml` and for those who ask the
 //! monitor for one.
 
-use super::{ContainerNetwork as Network, Name, Restart, default_stop_grace};
+use super::{ContainerNetwork as Network, Ipc, Name, Pid, Restart, Sharing, default_stop_grace};
 use crate::network::Port;
 use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -123,10 +123,10 @@ pub struct Container {
     pub cgroup: Sharing,
     /// Whose processes it sees.
     #[serde(default)]
-    pub pid: Sharing,
-    /// Whose System V IPC and message queues it sees.
+    pub pid: Pid,
+    /// Whose System V IPC, message queues and `/dev/shm` it has.
     #[serde(default)]
-    pub ipc: Sharing,
+    pub ipc: Ipc,
     /// How to find out whether it is well, where not in the image's way.
     pub health: Option<HealthOptions>,
     /// What happens when it ends.
@@ -221,8 +221,8 @@ impl Container {
             privileged: false,
             security: Vec::new(),
             cgroup: Sharing::default(),
-            pid: Sharing::default(),
-            ipc: Sharing::default(),
+            pid: Pid::default(),
+            ipc: Ipc::default(),
             health: None,
             restart: Restart::default(),
             after: Vec::new(),
@@ -231,6 +231,23 @@ impl Container {
             console: false,
             log_size: default_log_size(),
         }
+    }
+
+    /// The containers whose namespaces are to be its own: each must run when it starts.
+    pub fn others(&self) -> impl Iterator<Item = &Name> {
+        let network = if let Some(Network::Container(other)) = &self.network { Some(other) } else { None };
+        let pid = if let Pid::Container(other) = &self.pid { Some(other) } else { None };
+        let ipc = if let Ipc::Container(other) = &self.ipc { Some(other) } else { None };
+        [network, pid, ipc].into_iter().flatten()
+    }
+
+    /// The same, to call them by other names.
+    pub fn others_mut(&mut self) -> impl Iterator<Item = &mut Name> {
+        let network =
+            if let Some(Network::Container(other)) = &mut self.network { Some(other) } else { None };
+        let pid = if let Pid::Container(other) = &mut self.pid { Some(other) } else { None };
+        let ipc = if let Ipc::Container(other) = &mut self.ipc { Some(other) } else { None };
+        [network, pid, ipc].into_iter().flatten()
     }
 
     /// Its network: as it was said, else the node's own, unless ports or names say that it
@@ -348,17 +365,6 @@ impl Mount {
     pub fn source(&self) -> Option<&str> {
         if let Self::Bind { source, .. } = self { Some(source) } else { None }
     }
-}
-
-/// Whose namespace it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sharing {
-    /// The container's own.
-    #[default]
-    Private,
-    /// The node's.
-    Host,
 }
 
 /// `[containers.NAME.health]`: what of the image's check is to be different.
@@ -556,7 +562,9 @@ mod tests {
             "security = [\"apparmor=x\"]",
             "network = \"a/b\"",
             "ports = [\"x:80\"]",
-            "ipc = \"shareable\"",
+            "ipc = \"public\"",
+            "pid = \"shareable\"",
+            "cgroup = \"container:b\"",
             "health = { command = [], every = 1 }",
             "mounts = [{ type = \"tmpfs\", target = \"/d\", source = \"/e\" }]",
             "mounts = [{ type = \"bind\", target = \"/d\" }]",

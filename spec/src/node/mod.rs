@@ -27,16 +27,16 @@ mod container;
 mod layers;
 mod name;
 pub mod registry;
+mod sharing;
 
 pub use attachment::{Network as ContainerNetwork, RESERVED};
 pub use bridge::{Bridge, has_room, named as named_networks};
 pub use cluster::{By, Cluster, Taint};
-pub use container::{
-    Container, HOST_GATEWAY, HealthCheck, HealthOptions, Mount, Pull, Security, Sharing, Ulimit,
-};
+pub use container::{Container, HOST_GATEWAY, HealthCheck, HealthOptions, Mount, Pull, Security, Ulimit};
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
 pub use registry::Registry;
+pub use sharing::{Ipc, Pid, Sharing};
 
 use crate::quantity::{Bytes, Span};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -376,6 +376,6 @@ macro_rules! serialize_display {
     )*};
 }
 
-serialize_display!(Cidr, Restart, Name, Security, Ulimit);
+serialize_display!(Cidr, Restart, Name, Security, Ulimit, Pid, Ipc);
 
-deserialize_from_str!(Disk, Label, Cidr, Restart, Name, Security, Ulimit);
+deserialize_from_str!(Disk, Label, Cidr, Restart, Name, Security, Ulimit, Pid, Ipc);

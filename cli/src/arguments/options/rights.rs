@@ -28,10 +28,10 @@ pub struct Rights {
     /// private or host: whose cgroups it sees
     #[arg(long, default_value = "private")]
     cgroupns: String,
-    /// private or host: whose processes it sees
+    /// private, host or container:NAME: whose processes it sees
     #[arg(long, default_value = "private")]
     pid: String,
-    /// private or host: whose System V IPC it sees
+    /// private, shareable, none, host or container:NAME: whose System V IPC and /dev/shm it has
     #[arg(long, default_value = "private")]
     ipc: String,
     /// host: there are no others
@@ -45,7 +45,6 @@ impl Rights {
     /// # Errors
     /// Which option says what it must not.
     pub fn add(&self, container: Container) -> Result<Container> {
-        let sharing = |option: &str, text: &str| parse::<Words<Sharing>>(option, text).map(|word| word.0);
         Ok(Container {
             cap_add: self.cap_add.iter().map(|name| name.to_ascii_uppercase()).collect(),
             cap_drop: self.cap_drop.iter().map(|name| name.to_ascii_uppercase()).collect(),
@@ -57,9 +56,9 @@ impl Rights {
                 .collect::<Result<_>>()?,
             devices: self.device.clone(),
             sysctls: self.sysctl.iter().map(|text| sysctl(text)).collect::<Result<_>>()?,
-            cgroup: sharing("--cgroupns", &self.cgroupns)?,
-            pid: sharing("--pid", &self.pid)?,
-            ipc: sharing("--ipc", &self.ipc)?,
+            cgroup: parse::<Words<Sharing>>("--cgroupns", &self.cgroupns)?.0,
+            pid: parse("--pid", &self.pid)?,
+            ipc: parse("--ipc", &self.ipc)?,
             ..container
         })
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use spec::network::Port;
-use spec::node::{Container, ContainerNetwork, Mount, Restart, Sharing, Ulimit};
+use spec::node::{Container, ContainerNetwork, Mount, Pid, Restart, Ulimit};
 use spec::paths::VOLUMES;
 use spec::quantity::Bytes;
 use std::path::Path;
@@ -69,9 +69,9 @@ pub fn config(container: &Container) -> Value {
         "DnsOptions": container.dns_options,
         "ExtraHosts": container.add_hosts,
         "GroupAdd": container.group_add,
-        "IpcMode": sharing(container.ipc, "private"),
-        "PidMode": sharing(container.pid, ""),
-        "CgroupnsMode": sharing(container.cgroup, "private"),
+        "IpcMode": container.ipc.to_string(),
+        "PidMode": if container.pid == Pid::Private { String::new() } else { container.pid.to_string() },
+        "CgroupnsMode": container.cgroup,
         "ShmSize": container.shm_size.map_or(64 << 20, |Bytes(size)| size),
         "Sysctls": container.sysctls,
         "Memory": bytes(container.memory),
@@ -157,13 +157,6 @@ fn restart(restart: Restart) -> (&'static str, u32) {
         Restart::UnlessStopped => ("unless-stopped", 0),
         Restart::OnFailure(times) => ("on-failure", times.unwrap_or(0)),
         Restart::No => ("no", 0),
-    }
-}
-
-fn sharing(sharing: Sharing, private: &'static str) -> &'static str {
-    match sharing {
-        Sharing::Private => private,
-        Sharing::Host => "host",
     }
 }
 
