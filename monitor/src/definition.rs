@@ -18,6 +18,7 @@ use crate::place;
 use serde::{Deserialize, Serialize};
 use spec::monitor::Sandbox;
 use spec::node::{Container, Name};
+use spec::seccomp::Profile;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ pub struct Definition {
     /// Its standard input ends with its first client's.
     #[serde(default)]
     pub stdin_once: bool,
+    /// In place of the usual filter of system calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Box<Profile>>,
     /// What the person said last: it should run, or not.
     pub wanted: bool,
     /// It has run once.
@@ -198,6 +202,7 @@ mod tests {
             digest: "sha256:x".into(),
             remove: false,
             stdin_once: true,
+            seccomp: None,
             wanted: true,
             started: true,
             last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),

@@ -4,6 +4,7 @@ use crate::life::{Process, Time};
 use nix::time::{ClockId, clock_gettime};
 use spec::paths;
 use spec::proc_stat::Stat;
+use spec::seccomp::Kernel;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,6 +37,12 @@ pub fn wall(time: Time) -> u64 {
 /// When this boot began, nanoseconds since 1970.
 pub fn booted() -> u64 {
     u64::try_from(now().as_nanos()).map_or(0, |ago| nanoseconds().saturating_sub(ago))
+}
+
+/// The running kernel's version (proc_sys_kernel(5), osrelease); the first of all where it has another form.
+pub fn version() -> Kernel {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Kernel::of_release(&release).unwrap_or_default()
 }
 
 /// The process that has this number now, a zombie too.

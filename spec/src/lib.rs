@@ -21,6 +21,7 @@ pub mod node;
 pub mod paths;
 pub mod proc_stat;
 pub mod quantity;
+pub mod seccomp;
 pub mod signal;
 pub mod timestamp;
 mod value;

@@ -130,6 +130,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         image: parts.digest.to_owned(),
         remove: false,
         stdin_once: container.stdin_once == Some(true),
+        seccomp: None,
         sandbox: Some(Box::new(monitor::Sandbox {
             cgroup: cgroup(pod),
             namespaces: namespaces(sandbox),

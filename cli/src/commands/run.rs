@@ -116,14 +116,14 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
 /// ours.
 fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     let mut container = options.container(|name| std::env::var(name).ok())?;
-    let name = options.name()?;
+    let (name, seccomp) = (options.name()?, options.seccomp()?.map(Box::new));
     let file = options.cidfile.as_deref().map(CidFile::new).transpose()?;
     for text in &options.volumes_from {
         lend(node, text, &mut container.mounts)?;
     }
     let (image, _held) = images::ensure(node, options)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
-    let create = Create { name, container, image, remove: options.rm, stdin_once, sandbox: None };
+    let create = Create { name, container, image, remove: options.rm, stdin_once, seccomp, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));

@@ -136,3 +136,30 @@ fn it_goes_on_when_the_monitor_is_killed() {
     assert_eq!(terminal.end().1, 5);
     eventually("it is gone", || says("ps -aq").is_empty());
 }
+
+#[test]
+fn a_filter_of_ones_own_takes_the_usual_ones_place() {
+    let node = Node::boot();
+    let file = "/var/profile.json";
+    let refusal = r#"{ "defaultAction": "SCMP_ACT_ALLOW", "archMap": [{ "architecture": "SCMP_ARCH_X86_64" }], "syscalls": [
+        { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 17, "excludes": { "caps": ["CAP_SYS_TIME"] } }] }"#;
+    std::fs::write(file, refusal).unwrap();
+    let run = format!("run --security-opt seccomp={file} busybox mkdir /new");
+    assert!(skerry(&run).err.contains("File exists"), "{:?}", skerry(&run));
+    assert_eq!(says(&run.replace("busybox", "--rm --cap-add SYS_TIME busybox")), "");
+    assert_eq!(says(&run.replace("busybox", "--rm --security-opt seccomp=unconfined busybox")), "");
+    // It is the container's by now, whatever becomes of the file.
+    let id = says(&format!("create -i --security-opt seccomp={file} --name own busybox mkdir /new"));
+    std::fs::write(file, refusal.replace("errnoRet", "errno")).unwrap();
+    node.kill_monitor();
+    assert!(skerry(&format!("start -a {id}")).err.contains("File exists"));
+    let told = says("inspect -f '{{index .HostConfig.SecurityOpt 0}}' own");
+    assert!(told.starts_with("seccomp={") && told.contains("\"errnoRet\":17"), "{told}");
+    std::fs::write(file, refusal.replace("SCMP_ACT_ERRNO", "SCMP_ACT_FLY")).unwrap();
+    let told = fails(&run, 125);
+    let expected =
+        format!("skerry: --security-opt seccomp: {file}: syscalls[0].action: unknown variant `SCMP_ACT_FLY`");
+    assert!(told.starts_with(&expected), "{told}");
+    let told = fails("run --security-opt seccomp=/nowhere busybox true", 125);
+    assert_eq!(told, "skerry: --security-opt seccomp: read /nowhere: no such file or directory");
+}

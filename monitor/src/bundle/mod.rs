@@ -25,6 +25,7 @@ use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
 use spec::node::{Container, ContainerNetwork, HealthCheck, Ipc, Name, Pid, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
+use spec::seccomp::{Kernel, Profile};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an image says of the containers made from it.
@@ -80,6 +81,10 @@ pub struct Surroundings {
     pub devices: Vec<HostDevice>,
     /// Open files that this node can give, when it may not give more than it has.
     pub most_files: Option<u64>,
+    /// In place of the usual filter of system calls.
+    pub profile: Option<Box<Profile>>,
+    /// The node's kernel.
+    pub kernel: Kernel,
     /// The pod whose container it is.
     pub sandbox: Option<Box<Sandbox>>,
 }
@@ -128,6 +133,11 @@ pub fn config(
     let unmasked = has(Security::SystemPathsUnconfined) || sandbox.is_some_and(|sandbox| sandbox.unmasked);
     let hidden = confined && !unmasked;
     let filtered = confined && !has(Security::SeccompUnconfined);
+    let seccomp = match &around.profile {
+        // Whoever gives one means it, of a privileged one as well.
+        Some(own) => Some(own.filter(&capabilities, around.kernel)),
+        None => filtered.then(|| filter(sandbox, &capabilities)),
+    };
     let paths = |paths: &[&str]| paths.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect();
     let namespaces = namespaces(container, around);
     let mounts = mounts::mounts(container, around)?;
@@ -149,7 +159,7 @@ pub fn config(
             namespaces,
             uid_mappings: ids(sandbox),
             gid_mappings: ids(sandbox),
-            seccomp: filtered.then(|| filter(sandbox, &capabilities)),
+            seccomp,
             masked_paths: paths(&MASKED),
             readonly_paths: paths(&READ_ONLY),
             devices: around.devices.iter().map(|own| own.device.clone()).collect(),

@@ -232,6 +232,26 @@ fn a_privileged_one_is_held_by_nothing_and_a_device_is_opened_alone() {
 }
 
 #[test]
+fn a_profile_takes_the_usual_filters_place_and_knows_capabilities() {
+    let profile = r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        { "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "excludes": { "caps": ["CAP_SYS_ADMIN"] } },
+        { "names": ["rmdir"], "action": "SCMP_ACT_ERRNO", "includes": { "minKernel": "6.0" } }] }"#;
+    let around = Surroundings {
+        profile: Some(Box::new(serde_json::from_str(profile).unwrap())),
+        kernel: Kernel(6, 12),
+        passwd: "www:x:33:34::/:\n".into(),
+        ..Surroundings::default()
+    };
+    let refused = |container: &Container| {
+        let filter = config_of(container, &around).linux.unwrap().seccomp.unwrap();
+        filter.syscalls.into_iter().flat_map(|rule| rule.names).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&Container::of("i")), ["mkdir", "rmdir"]);
+    assert_eq!(refused(&Container { cap_add: vec!["SYS_ADMIN".into()], ..Container::of("i") }), ["rmdir"]);
+    assert_eq!(refused(&Container { privileged: true, ..Container::of("i") }), ["rmdir"]);
+}
+
+#[test]
 fn what_is_shared_with_another_container_is_joined_and_bound() {
     let kinds = [NamespaceKind::Network, NamespaceKind::Pid, NamespaceKind::Ipc];
     let joined = kinds.map(|kind| Namespace { kind, path: Some(format!("/proc/7/ns/{}", kind.name())) });

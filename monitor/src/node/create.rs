@@ -228,6 +228,8 @@ impl Monitor {
             devices: device::of(container)?,
             // Nobody in a user namespace may raise what the monitor has.
             most_files: sys::process::most_files().or(users.map(|_| MOST_OPEN)),
+            profile: definition.and_then(|own| own.seccomp.clone()),
+            kernel: kernel::version(),
             sandbox,
         };
         let mut config = bundle::config(key, container, &image.defaults, &around)?;

@@ -69,6 +69,7 @@ impl Monitor {
             attached: cell.attached.clone(),
             remove: cell.definition.as_ref().is_some_and(|own| own.remove),
             stdin_once: cell.definition.as_ref().is_some_and(|own| own.stdin_once),
+            seccomp: cell.definition.as_ref().and_then(|own| own.seccomp.clone()),
         }
     }
 
@@ -310,6 +311,7 @@ mod tests {
                 attached: None,
                 remove: false,
                 stdin_once: false,
+                seccomp: None,
             };
             let (reply, rest) = fitting(reply);
             assert!(serde_json::to_vec(&reply).unwrap().len() < MAX_FRAME);

@@ -27,7 +27,7 @@ const KEY: usize = 12;
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
-        let Create { name, mut container, image: digest, remove, stdin_once, sandbox } = create;
+        let Create { name, mut container, image: digest, remove, stdin_once, seccomp, sandbox } = create;
         if remove && container.restart != Restart::No {
             return Err(failure(
                 Code::Invalid,
@@ -38,6 +38,10 @@ impl Monitor {
             return Err(failure(Code::Invalid, "create: \"after\" is for the containers of node.toml"));
         }
         container.check().map_err(|reason| failure(Code::Invalid, format!("create: {reason}")))?;
+        let wrong = seccomp.as_ref().and_then(|own| own.check().err());
+        if let Some(reason) = wrong {
+            return Err(failure(Code::Invalid, format!("create: seccomp: {reason}")));
+        }
         let image = self.images.find_digest(&container.image, &digest);
         let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
         let words = |reason: String| failure(Code::Invalid, format!("create: {reason}"));
@@ -77,6 +81,7 @@ impl Monitor {
             digest,
             remove,
             stdin_once,
+            seccomp,
             wanted: false,
             started: false,
             last: None,

@@ -15,8 +15,15 @@ fn what_could_never_run_is_refused_when_it_is_created() {
     let node = Node::boot();
     let refused = |container: spec::node::Container| {
         let (name, image) = (Some("a".parse().unwrap()), node.digest.clone());
-        let create =
-            spec::monitor::Create { name, container, image, remove: false, stdin_once: false, sandbox: None };
+        let create = spec::monitor::Create {
+            name,
+            container,
+            image,
+            remove: false,
+            stdin_once: false,
+            seccomp: None,
+            sandbox: None,
+        };
         node.failed(&Request::Create(Box::new(create))).message
     };
     let signal = spec::node::Container { stop_signal: Some("FLY".into()), ..busybox("true") };

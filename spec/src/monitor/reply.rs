@@ -2,6 +2,7 @@
 
 use crate::network::Attached;
 use crate::node::{Container, Name};
+use crate::seccomp::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,6 +53,9 @@ pub enum Reply {
         /// Its standard input ends with the first client's that gives it some.
         #[serde(default)]
         stdin_once: bool,
+        /// In place of the usual filter of system calls, as `create` had it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seccomp: Option<Box<Profile>>,
     },
     /// To `create`.
     Created {

@@ -4,6 +4,7 @@ use crate::bundle::{Mount, Namespace, Seccomp};
 use crate::network::Membership;
 use crate::node::{Container, Name, Restart};
 use crate::quantity::Bytes;
+use crate::seccomp::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -180,6 +181,9 @@ pub struct Create {
     /// the next one, whatever a client says of its own.
     #[serde(default)]
     pub stdin_once: bool,
+    /// In place of the usual filter of system calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Box<Profile>>,
     /// The pod whose container it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Box<Sandbox>>,

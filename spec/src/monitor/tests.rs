@@ -42,6 +42,7 @@ fn a_container_travels_as_node_toml_has_it() {
         image: "sha256:ab".into(),
         remove: true,
         stdin_once: true,
+        seccomp: None,
         sandbox: None,
     })));
 }

@@ -5,6 +5,7 @@ mod health;
 mod networking;
 mod resources;
 mod rights;
+mod seccomp;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use resources::{Resources, swap_that_follows};
 use rights::Rights;
 use spec::node::{Container, Name, Restart};
 use spec::quantity::{Bytes, Span};
+use spec::seccomp::Profile;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use storage::Storage;
@@ -158,6 +160,14 @@ impl Options {
         let container = self.storage.add(self.networking.add(container)?)?;
         let container = self.limits.add(self.resources.add(container)?)?;
         self.health.add(self.rights.add(container)?)
+    }
+
+    /// The filter of system calls that was given in place of the usual one.
+    ///
+    /// # Errors
+    /// Its file cannot be read, or is none.
+    pub fn seccomp(&self) -> Result<Option<Profile>> {
+        self.rights.profile()
     }
 
     /// The name that was given.

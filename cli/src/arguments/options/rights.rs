@@ -1,9 +1,10 @@
 //! What a container may do, and what of the machine it sees.
 
-use super::{Words, parse};
-use crate::error::{Error, Result};
+use super::{Words, parse, seccomp};
+use crate::error::{Context, Error, Result};
 use clap::Args;
 use spec::node::{Container, Security, Sharing};
+use spec::seccomp::Profile;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Rights {
@@ -16,7 +17,7 @@ pub struct Rights {
     /// Every capability and device, no filter of system calls
     #[arg(long)]
     privileged: bool,
-    /// seccomp=unconfined, no-new-privileges, systempaths=unconfined
+    /// seccomp=FILE (a profile of Docker's), seccomp=unconfined, no-new-privileges, systempaths=unconfined
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// PATH[:TARGET[:rwm]], a device of this machine
@@ -49,11 +50,7 @@ impl Rights {
             cap_add: self.cap_add.iter().map(|name| name.to_ascii_uppercase()).collect(),
             cap_drop: self.cap_drop.iter().map(|name| name.to_ascii_uppercase()).collect(),
             privileged: self.privileged,
-            security: self
-                .security_opt
-                .iter()
-                .filter_map(|text| security(text).transpose())
-                .collect::<Result<_>>()?,
+            security: self.security()?,
             devices: self.device.clone(),
             sysctls: self.sysctl.iter().map(|text| sysctl(text)).collect::<Result<_>>()?,
             cgroup: parse::<Words<Sharing>>("--cgroupns", &self.cgroupns)?.0,
@@ -64,17 +61,54 @@ impl Rights {
     }
 }
 
-/// In Docker's ways, with a colon as of old, too; nothing of what is so anyway.
+impl Rights {
+    /// Of several filters of system calls the last one counts, as with Docker.
+    fn security(&self) -> Result<Vec<Security>> {
+        let unfiltered = self.filter() == Some(UNCONFINED);
+        let said = self.security_opt.iter().filter_map(|text| security(text).transpose());
+        let said = said.collect::<Result<Vec<_>>>()?;
+        Ok(said.into_iter().filter(|one| *one != Security::SeccompUnconfined || unfiltered).collect())
+    }
+
+    fn filter(&self) -> Option<&str> {
+        let mut said = self.security_opt.iter().rev().map(|text| pair(text));
+        said.find(|(key, _)| *key == "seccomp").map(|(_, value)| value)
+    }
+
+    /// The filter of system calls that a file has.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is none.
+    pub fn profile(&self) -> Result<Option<Profile>> {
+        let Some(file) = self.filter().filter(|file| !WORDS.contains(file)) else { return Ok(None) };
+        let text =
+            std::fs::read_to_string(file).context(|| format!("--security-opt seccomp: read {file}"))?;
+        let profile = seccomp::read(&text);
+        profile.map(Some).map_err(|why| Error::new(format!("--security-opt seccomp: {file}: {why}")))
+    }
+}
+
+/// No filter.
+const UNCONFINED: &str = "unconfined";
+
+/// What names no file.
+const WORDS: [&str; 3] = [UNCONFINED, "builtin", ""];
+
+fn pair(text: &str) -> (&str, &str) {
+    text.split_once(['=', ':']).unwrap_or((text, ""))
+}
+
+/// In Docker's ways, with a colon as of old, too; nothing of what is so anyway, and of a file.
 fn security(text: &str) -> Result<Option<Security>> {
-    let (key, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
-    match (key, value) {
+    match pair(text) {
         ("no-new-privileges", "true") => Ok(Some(Security::NoNewPrivileges)),
         ("no-new-privileges", "false")
         | ("apparmor", "unconfined")
         | ("label", "disable")
         | ("seccomp", "builtin") => Ok(None),
+        ("seccomp", file) if !WORDS.contains(&file) => Ok(None),
         (_, "") => parse("--security-opt", text).map(Some),
-        _ => parse("--security-opt", &format!("{key}={value}")).map(Some),
+        (key, value) => parse("--security-opt", &format!("{key}={value}")).map(Some),
     }
 }
 

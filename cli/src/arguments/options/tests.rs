@@ -158,6 +158,9 @@ fn what_a_container_may_is_said_in_dockers_ways() {
         ("apparmor=unconfined", vec![]),
         ("label:disable", vec![]),
         ("seccomp=builtin", vec![]),
+        ("seccomp=/profile.json", vec![]),
+        ("seccomp=unconfined --security-opt seccomp=/profile.json", vec![]),
+        ("seccomp=/profile.json --security-opt seccomp=unconfined", vec![SeccompUnconfined]),
     ] {
         assert_eq!(container(&format!("--security-opt {text} x")).unwrap().security, expected, "{text}");
     }

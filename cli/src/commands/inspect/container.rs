@@ -35,6 +35,7 @@ pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
             attached,
             remove,
             stdin_once,
+            seccomp,
             ..
         } => {
             let config = if config_follows { Some(client.rest()?) } else { config };
@@ -44,6 +45,11 @@ pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
             let mut object = object(&summary, &container, &image, attached.as_deref(), &places);
             object["HostConfig"]["AutoRemove"] = remove.into();
             object["Config"]["StdinOnce"] = stdin_once.into();
+            if let (Some(profile), Value::Array(security)) =
+                (seccomp, &mut object["HostConfig"]["SecurityOpt"])
+            {
+                security.push(format!("seccomp={}", json!(profile)).into());
+            }
             Ok(object)
         }
         other => Err(unexpected(&other)),

@@ -170,7 +170,7 @@ impl Node {
 
     fn of(&self, name: &str, container: Container) -> Create {
         let (name, image) = (Some(name.parse().unwrap()), self.digest.clone());
-        Create { name, container, image, remove: false, stdin_once: false, sandbox: None }
+        Create { name, container, image, remove: false, stdin_once: false, seccomp: None, sandbox: None }
     }
 
     #[track_caller]
