@@ -90,7 +90,7 @@ impl Table {
 
     /// Until the monitor leaves.
     async fn follow(&self) -> Result<(), String> {
-        let events = Request::Events { since: None, until: None };
+        let events = Request::Events { since: None, until: None, all: false };
         let mut events = self.monitor.replies(&events).await.map_err(|error| error.to_string())?;
         loop {
             self.refresh().await?;

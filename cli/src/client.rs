@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::keeper;
 use serde::Serialize;
-use spec::monitor::{Code, Failure, Frame, Hello, Kind, Reader, Reply, Request, VERSION};
+use spec::monitor::{Code, Failure, Frame, Happening, Hello, Kind, Reader, Reply, Request, VERSION};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -27,7 +27,17 @@ impl Client {
     /// # Errors
     /// There is no monitor; it speaks another version.
     pub fn ask(socket: &Path, request: &Request) -> Result<Self> {
-        let stream = keeper::connect(socket)?;
+        Self::over(keeper::connect(socket)?, request)
+    }
+
+    /// Tells a monitor that is there, if it wants to know, what was done without it.
+    pub fn tell(socket: &Path, what: Happening) {
+        let told = |stream| Self::over(stream, &Request::Tell(Box::new(what)))?.reply();
+        // Nobody follows events where there is none, and an older one knows of containers alone.
+        let _ = UnixStream::connect(socket).map(told);
+    }
+
+    fn over(stream: UnixStream, request: &Request) -> Result<Self> {
         let mut client = Self { stream, reader: Reader::default() };
         let hello =
             Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() };

@@ -48,6 +48,8 @@ pub struct Cell {
     pub unrecorded: Option<Time>,
     /// When the work began that is under way for it.
     pub busy_since: Time,
+    /// A person has asked for another instance, which has not been started yet.
+    pub renewed: bool,
     /// Its health check.
     pub check: Option<Box<Check>>,
     /// What its instance was given by the network.
@@ -92,6 +94,7 @@ impl Cell {
             unwritten: None,
             unrecorded: None,
             busy_since: Time::ZERO,
+            renewed: false,
             check: None,
             attached: None,
             mending: Mending::default(),

@@ -1,8 +1,7 @@
 //! What happened lately: a bounded ring of events, for those who ask and those who follow.
 
 use spec::monitor::Reply;
-use spec::node::Name;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// How many events are remembered.
 const MOST: usize = 256;
@@ -14,23 +13,8 @@ pub struct Entry {
     pub number: u64,
     /// Nanoseconds since 1970.
     pub time: u64,
-    name: Name,
-    id: String,
-    action: &'static str,
-    attributes: BTreeMap<String, String>,
-}
-
-impl Entry {
-    /// As a client is told.
-    pub fn reply(&self) -> Reply {
-        Reply::Event {
-            time: self.time,
-            name: self.name.clone(),
-            id: self.id.clone(),
-            action: self.action.to_owned(),
-            attributes: self.attributes.clone(),
-        }
-    }
+    /// As a client is told: [`Reply::Event`] or [`Reply::Happened`].
+    pub reply: Reply,
 }
 
 /// The ring.
@@ -42,18 +26,12 @@ pub struct Ring {
 
 impl Ring {
     /// Something happened.
-    pub fn push(
-        &mut self,
-        time: u64,
-        (name, id): (Name, String),
-        action: &'static str,
-        attributes: BTreeMap<String, String>,
-    ) {
+    pub fn push(&mut self, time: u64, reply: Reply) {
         self.last += 1;
         if self.entries.len() == MOST {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { number: self.last, time, name, id, action, attributes });
+        self.entries.push_back(Entry { number: self.last, time, reply });
     }
 
     /// The number of the newest.
@@ -87,7 +65,7 @@ mod tests {
     fn ring(count: u64) -> Ring {
         let mut ring = Ring::default();
         for time in 1..=count {
-            ring.push(time * 10, ("web".parse().unwrap(), String::new()), "start", BTreeMap::new());
+            ring.push(time * 10, Reply::Done);
         }
         ring
     }

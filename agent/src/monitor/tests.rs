@@ -240,7 +240,7 @@ async fn input_that_nobody_reads_is_not_piled_up() {
 async fn events_are_taken_one_by_one() {
     let event = r#"{"reply":"event","time":1,"name":"web","id":"ab","action":"die","attributes":{}}"#;
     let script = vec![Say(HELLO), Hear("events"), Say(event), Say(event)];
-    let request = Request::Events { since: None, until: None };
+    let request = Request::Events { since: None, until: None, all: false };
     with_monitor(vec![script], async |monitor| {
         let mut replies = monitor.replies(&request).await.unwrap();
         for _ in 0..2 {

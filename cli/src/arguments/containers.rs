@@ -358,7 +358,7 @@ pub struct Events {
     /// Until then
     #[arg(long)]
     pub until: Option<String>,
-    /// Only these: container=, event=, image=, label=, type=container
+    /// Only these: type=container|image|volume|network, event=, container=, image=, label=, network=, volume=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// json, or a template

@@ -1,4 +1,4 @@
-//! `events`: what happens to containers, in Docker's words.
+//! `events`: what happens to containers, images, volumes and networks, in Docker's words.
 
 use super::{Node, images, list, print_on, unexpected};
 use crate::arguments::Events;
@@ -8,7 +8,7 @@ use crate::filter::Given;
 use crate::format;
 use crate::time;
 use serde_json::{Value, json};
-use spec::monitor::{Reply, Request};
+use spec::monitor::{Happening, Reply, Request};
 use std::collections::BTreeMap;
 
 /// `skerry events`
@@ -18,17 +18,19 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
     };
     let (since, until) = (moment("--since", &events.since)?, moment("--until", &events.until)?);
     let filters = Filters::new(&events.filter)?;
-    let mut client = Client::ask(node.socket, &Request::Events { since, until })?;
+    let mut client = Client::ask(node.socket, &Request::Events { since, until, all: true })?;
     let mut labels = Labels::default();
     loop {
         let event = match client.reply()? {
             Reply::Done => return Ok(()),
             Reply::Event { time, name, id, action, attributes } => {
-                Event { time, name: name.to_string(), id, action, attributes }
+                Event { time, kind: CONTAINER, name: name.to_string(), id, action, attributes }
             }
+            Reply::Happened { time, what } => Event::of(time, *what),
             other => return Err(unexpected(&other)),
         };
-        let of = if filters.asks_for_labels() { labels.of(node, &event.id)? } else { None };
+        let of_container = filters.asks_for_labels() && event.kind == CONTAINER;
+        let of = if of_container { labels.of(node, &event.id)? } else { None };
         if !filters.take(&event, of) {
             continue;
         }
@@ -41,10 +43,14 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
     }
 }
 
-/// What happened to a container.
+/// What most events are of.
+const CONTAINER: &str = "container";
+
+/// What happened to something.
 #[derive(Debug)]
 struct Event {
     time: u64,
+    kind: &'static str,
     name: String,
     id: String,
     action: String,
@@ -52,17 +58,26 @@ struct Event {
 }
 
 impl Event {
-    /// Its attributes and, as with Docker, its name among them.
+    /// One of something else than a container; a volume's name is its ID alone.
+    fn of(time: u64, what: Happening) -> Self {
+        let Happening { object, id, action, attributes } = what;
+        let name = attributes.get("name").unwrap_or(&id).clone();
+        Self { time, kind: object.name(), name, id, action, attributes }
+    }
+
+    /// Its attributes and, as with Docker, a container's name among them.
     fn actor(&self) -> BTreeMap<String, String> {
         let mut attributes = self.attributes.clone();
-        attributes.insert("name".to_owned(), self.name.clone());
+        if self.kind == CONTAINER {
+            attributes.insert("name".to_owned(), self.name.clone());
+        }
         attributes
     }
 
     /// As Docker's API has it, and some of it at hand: `Name`, `Attributes`.
     fn object(&self) -> Value {
         json!({
-            "Type": "container",
+            "Type": self.kind,
             "Action": self.action,
             "Actor": { "ID": self.id, "Attributes": self.actor() },
             "scope": "local",
@@ -81,7 +96,7 @@ impl Event {
         let stamp = spec::timestamp::rfc3339(time::system(self.time));
         let pairs = self.actor().into_iter().map(|(key, value)| format!("{key}={value}"));
         let pairs = pairs.collect::<Vec<_>>().join(", ");
-        format!("{stamp} container {} {} ({pairs})", self.action, self.id)
+        format!("{stamp} {} {} {} ({pairs})", self.kind, self.action, self.id)
     }
 }
 
@@ -104,12 +119,14 @@ impl Labels {
 /// Of each kind given, one must fit; of labels all.
 struct Filters(Given);
 
-const KEYS: [&str; 5] = ["container", "event", "image", "label", "type"];
+const KEYS: [&str; 7] = ["container", "event", "image", "label", "network", "type", "volume"];
+
+const KINDS: [&str; 4] = [CONTAINER, "image", "network", "volume"];
 
 impl Filters {
     fn new(words: &[String]) -> Result<Self> {
         Given::read(words, &KEYS, |key, value| match (key, value) {
-            ("type", kind) if kind != "container" => Err("there are events of containers alone".to_owned()),
+            ("type", kind) if !KINDS.contains(&kind) => Err(format!("none of {}", KINDS.join(", "))),
             _ => Ok(()),
         })
         .map(Self)
@@ -121,27 +138,44 @@ impl Filters {
 
     fn take(&self, event: &Event, labels: Option<&BTreeMap<String, String>>) -> bool {
         // `health_status: healthy` is a health_status, too.
-        let kind = event.action.split(':').next().unwrap_or_default();
-        let image = event.attributes.get("image").map(|image| images::familiar(image));
-        let untagged = image.map(images::repository);
-        self.0.one("container", |value| {
-            event.name == value || (!value.is_empty() && event.id.starts_with(value))
-        }) && self.0.one("event", |value| event.action == value || kind == value)
-            && self.0.one("image", |value| {
-                let value = Some(images::familiar(value));
-                value == image || value == untagged
-            })
+        let word = event.action.split(':').next().unwrap_or_default();
+        let of_kind = |kind: &str, value: &str| {
+            let is_it = event.name == value || (!value.is_empty() && event.id.starts_with(value));
+            event.kind == kind && is_it
+        };
+        self.0.one("type", |value| event.kind == value)
+            && self.0.one("event", |value| event.action == value || word == value)
+            && [CONTAINER, "network", "volume"]
+                .into_iter()
+                .all(|kind| self.0.one(kind, |value| of_kind(kind, value)))
+            && self.0.one("image", |value| event.is_of_image(value))
             && labels.map_or(self.0.of("label").next().is_none(), |own| self.0.labels(own))
+    }
+}
+
+impl Event {
+    /// It is of this image, or of a container that is made of it.
+    fn is_of_image(&self, value: &str) -> bool {
+        let name = match self.kind {
+            "image" => Some(&self.name),
+            _ => self.attributes.get("image"),
+        };
+        let name = name.map(|name| images::familiar(name));
+        let value = images::familiar(value);
+        let of = |name: &str| name == value || images::repository(name) == value;
+        name.is_some_and(of) || (self.kind == "image" && of(&self.id))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spec::monitor::Object;
 
     fn event(name: &str, action: &str) -> Event {
         Event {
             time: 1_500_000_000,
+            kind: CONTAINER,
             name: name.into(),
             id: "ab12".into(),
             action: action.into(),
@@ -170,14 +204,46 @@ mod tests {
             (&["image=nginx:2", "image=busybox"], false),
             (&["label=tier", "label=tier=front", "type=container"], true),
             (&["label=tier=back"], false),
+            (&["type=image"], false),
+            (&["type=image", "type=container"], true),
+            (&["volume=web"], false),
         ] {
             let filters = filters(words).unwrap();
             let event = event("web", "health_status: healthy");
             assert_eq!(filters.take(&event, Some(&front)), takes, "{words:?}");
         }
         assert!(!filters(&["label=tier"]).unwrap().take(&event("web", "die"), None));
-        for word in ["colour=red", "type=image", "die"] {
+        for word in ["colour=red", "type=plugin", "die"] {
             assert!(filters(&[word]).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_happens_to_other_things_is_told_and_chosen_too() {
+        let event = |object, id: &str, action: &str, name: &str| {
+            let attributes = [("name".to_owned(), name.to_owned())].into();
+            Event::of(0, Happening { object, id: id.into(), action: action.into(), attributes })
+        };
+        let image = event(Object::Image, "nginx:1", "pull", "nginx");
+        let network = event(Object::Network, "back", "connect", "back");
+        assert_eq!(image.line(), "1970-01-01T00:00:00Z image pull nginx:1 (name=nginx)");
+        assert_eq!((&image.object()["Type"], &image.object()["Action"]), (&json!("image"), &json!("pull")));
+        for (word, of_image, of_network) in [
+            ("type=image", true, false),
+            ("event=connect", false, true),
+            ("image=nginx", true, false),
+            ("image=nginx:1", true, false),
+            ("image=nginx:2", false, false),
+            ("network=back", false, true),
+            ("container=back", false, false),
+            ("label=a", false, false),
+        ] {
+            let filters = filters(&[word]).unwrap();
+            assert_eq!(
+                (filters.take(&image, None), filters.take(&network, None)),
+                (of_image, of_network),
+                "{word}"
+            );
         }
     }
 

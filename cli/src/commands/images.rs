@@ -10,7 +10,7 @@ use crate::keeper::NOBODY;
 use crate::progress::Shown;
 use crate::time;
 use serde_json::{Value, json};
-use spec::monitor::{Request, Summary};
+use spec::monitor::{Object, Request, Summary};
 use spec::nearest::nearest;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -126,7 +126,9 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     };
     let untagged = each_of(names.iter().map(untag), |untagged| {
         if let Some((name, digest)) = untagged {
-            print(&format!("Untagged: {}", familiar(&name.to_string())));
+            let name = name.to_string();
+            print(&format!("Untagged: {}", familiar(&name)));
+            tell(node, digest.as_ref(), "untag", &name);
             gone.extend(digest);
         }
     });
@@ -150,6 +152,12 @@ fn user<'u>(
     used.iter().find(|(user, used)| used == digest && needs(user)).map(|(user, _)| *user)
 }
 
+/// Tells those who follow events of an image; it goes by its digest, if that is known.
+pub fn tell(node: &Node<'_>, digest: Option<&Digest>, action: &str, name: &str) {
+    let id = digest.map_or_else(|| familiar(name).to_owned(), ToString::to_string);
+    node.tell(Object::Image, &id, action, &[("name", familiar(name))]);
+}
+
 /// Takes away the files of images that have lost their last name, unless a container needs them; where nobody tells
 /// which containers there are, they stay for `prune`.
 fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()> {
@@ -161,7 +169,10 @@ fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()
         store.collect_but(|| self::kept(node))?;
         // Who has come to need one meanwhile has kept it.
         gone.retain(|digest| !store.has_manifest(digest));
-        gone.iter().for_each(|digest| print(&format!("Deleted: {digest}")));
+        for digest in &gone {
+            print(&format!("Deleted: {digest}"));
+            tell(node, Some(digest), "delete", &digest.to_string());
+        }
     }
     Ok(())
 }
@@ -178,7 +189,9 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     };
     for image in imported {
         image.notes.iter().for_each(|note| eprintln!("skerry: {}: {note}", image.name));
-        print(&format!("Loaded image: {}", familiar(&image.name.to_string())));
+        let name = image.name.to_string();
+        print(&format!("Loaded image: {}", familiar(&name)));
+        tell(node, Some(&image.digest), "load", &name);
     }
     Ok(())
 }
@@ -225,8 +238,11 @@ fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<
 
 /// `skerry tag`
 pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
-    let name = find(node, &asked.image)?.name.to_string();
-    Ok(Store::open(node.store)?.tag(&name, &asked.name)?)
+    let image = find(node, &asked.image)?;
+    Store::open(node.store)?.tag(&image.name.to_string(), &asked.name)?;
+    let name: Reference = asked.name.parse().map_err(Error::new)?;
+    tell(node, Some(&image.digest), "tag", &name.to_string());
+    Ok(())
 }
 
 /// `skerry prune`, of containers, of images or of both.
@@ -271,11 +287,13 @@ fn prune_images(node: &Node<'_>, all: bool) -> Result<()> {
 fn prune_names(node: &Node<'_>, store: &Store) -> Result<()> {
     let kept = kept(node)?;
     let images = store.list()?.into_iter().filter(|image| !kept.contains(&image.digest));
-    let names: Vec<String> = images.map(|image| image.name.to_string()).collect();
-    each_told(&names, |name| {
-        store.remove(name)?;
-        Ok(format!("Untagged: {}", familiar(name)))
-    })
+    let untag = |image: Listed| {
+        let name = image.name.to_string();
+        store.remove(&name)?;
+        tell(node, Some(&image.digest), "untag", &name);
+        Ok(format!("Untagged: {}", familiar(&name)))
+    };
+    each_of(images.map(untag), |untagged| print(&untagged))
 }
 
 /// The images that containers need.

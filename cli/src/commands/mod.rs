@@ -24,7 +24,7 @@ use crate::arguments::{Arguments, Command, StoreVerb, StoreVerbs};
 use crate::client::Client;
 use crate::error::{Error, Result, written};
 use ::store::{Store, Stores};
-use spec::monitor::{Reply, Request};
+use spec::monitor::{Happening, Object, Reply, Request};
 use std::path::Path;
 
 /// Does what the command line asks for; gives the exit status.
@@ -107,6 +107,13 @@ impl Node<'_> {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Tells those who follow events what was done to an image, a volume or a network, which the monitor does not see.
+    pub fn tell(&self, object: Object, id: &str, action: &str, attributes: &[(&str, &str)]) {
+        let attributes = attributes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let (id, action) = (id.to_owned(), action.to_owned());
+        Client::tell(self.socket, Happening { object, id, action, attributes });
     }
 
     /// Its stores, to be read: the one that is written, and the one that came with the node.

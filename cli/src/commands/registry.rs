@@ -6,6 +6,7 @@ use crate::arguments::{Login, Logout, Pull, Push};
 use crate::error::{Context, Error, Result};
 use crate::progress::Shown;
 use crate::terminal;
+use spec::monitor::Object;
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 use store::registry::{Credentials, Settings, forget, host_of, remember};
@@ -53,6 +54,7 @@ pub fn fetch(
         Error::new(images::near(words, name, &images::names(node)))
     })?;
     pulled.notes.iter().for_each(|note| eprintln!("skerry: {note}"));
+    tell(node, "pull", &pulled.name.to_string());
     Ok(pulled)
 }
 
@@ -63,7 +65,14 @@ pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
     let (registries, name) = (registries()?, &asked.image);
     let pushed = store.push(&registries, name, name, &*Shown::unless(asked.quiet, "Pushing"))?;
     print(&format!("{}: digest: {}", images::familiar(&pushed.name.to_string()), pushed.digest));
+    tell(node, "push", &pushed.name.to_string());
     Ok(())
+}
+
+/// What comes and goes by its name has its repository's, as Docker tells it.
+fn tell(node: &Node<'_>, action: &str, name: &str) {
+    let name = images::familiar(name);
+    node.tell(Object::Image, name, action, &[("name", images::repository(name))]);
 }
 
 /// `skerry login`

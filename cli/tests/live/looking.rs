@@ -132,6 +132,59 @@ fn what_it_uses_and_its_processes_are_shown() {
 }
 
 #[test]
+fn events_of_images_volumes_and_networks_are_told() {
+    let (_node, busybox) = super::images::without_images();
+    says(&format!("import {}", busybox.display()));
+    says("tag busybox mine:1");
+    says("rmi mine:1");
+    says("volume create v");
+    says("volume create v");
+    says("volume rm v");
+    says("network create back");
+    says("run --rm -v w:/w --network back busybox true");
+    says("network rm back");
+    let kinds = "-f type=image -f type=volume -f type=network";
+    let line = format!(
+        "events --since 1h --until 0s {kinds} --format '{{{{.Type}}}} {{{{.Action}}}} {{{{.Name}}}}'"
+    );
+    let told = says(&line);
+    let expected = [
+        "image load busybox:latest",
+        "image tag mine:1",
+        "image untag mine:1",
+        "volume create v",
+        "volume destroy v",
+        "network create back",
+        "network connect back",
+        "volume create w",
+        "network disconnect back",
+        "network destroy back",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(says(&format!("{line} -f event=create -f volume=w")), "volume create w");
+    let id = says("inspect -f '{{.Id}}' busybox");
+    says("rmi busybox");
+    let told = says("events --since 1h --until 0s -f event=delete --format '{{.Type}} {{.Actor.ID}}'");
+    assert_eq!(told, format!("image {id}"));
+}
+
+#[test]
+fn events_tell_of_programs_and_restarts() {
+    let _node = Node::boot();
+    says("run -d --name b busybox sleep 1000");
+    assert_eq!(skerry("exec b sh -c 'exit 3'").status, 3);
+    says("restart -t 0 b");
+    let past = "events --since 1h --until 0s -f container=b";
+    let exec = "-f event=exec_create -f event=exec_start -f event=exec_die --format '{{.Attributes.execID}} {{.Action}}'";
+    let told = says(&format!("{past} {exec}"));
+    let (ids, actions): (Vec<_>, Vec<_>) = told.lines().filter_map(|line| line.split_once(' ')).unzip();
+    assert_eq!(actions, ["exec_create: sh -c exit 3", "exec_start: sh -c exit 3", "exec_die"]);
+    assert!(ids.iter().all(|id| *id == ids[0] && id.len() == 16), "{ids:?}");
+    let told = says(&format!("{past} --format '{{{{.Action}}}}'"));
+    assert!(told.ends_with("\ndie\nstop\nstart\nrestart"), "{told}");
+}
+
+#[test]
 fn events_are_told_and_waits_end() {
     let _node = Node::boot();
     says("run -d -i --name a busybox sh -c 'read word; exit 3'");
@@ -142,7 +195,7 @@ fn events_are_told_and_waits_end() {
     assert_eq!(skerry_reads("attach a", b"go\n").status, 3);
     assert_eq!(waits.end().out, "3\n");
     assert_eq!(events.line(), "die a 3\n");
-    let past = says("events --since 1h --until 0s --format '{{.Action}}'");
+    let past = says("events --since 1h --until 0s -f type=container --format '{{.Action}}'");
     assert_eq!(past, "create\nstart\nattach\ndie");
     assert!(says("events --since 1h --until 0s").contains(" container die "), "in words too");
     let ends =

@@ -61,6 +61,7 @@ impl Monitor {
 
     /// Begins to make the volumes that are not there; says whether there are any.
     fn fill(&mut self, index: usize, container: &Container) -> Result<bool, String> {
+        self.tell_new_volumes(&container.mounts);
         let Some(pid) = volume::begin(&self.cells[index].key, &container.mounts)? else { return Ok(false) };
         self.work.insert(pid, Work::Fill(index));
         self.tell(index, &Event::Busy);

@@ -9,9 +9,10 @@ use crate::image::Image;
 use crate::life::{End, Event, State};
 use crate::network::{self, Verb, Way};
 use crate::place;
-use spec::monitor::{Code, Reply};
-use spec::network::{Attach, Membership};
+use spec::monitor::{Code, Happening, Object, Reply};
+use spec::network::{Attach, Attached, Membership};
 use spec::node::{Container, ContainerNetwork, Name};
+use std::collections::BTreeSet;
 use sys::cause::cause;
 
 impl Monitor {
@@ -54,6 +55,9 @@ impl Monitor {
                 self.mended(index, done);
             }
             Verb::Detach => {
+                if status == 0 {
+                    self.tell_networks(index, None);
+                }
                 let gone = if status == 0 { self.clean(index) } else { Err(network::reason(&key, status)) };
                 self.tell(index, &Event::Deleted(gone));
             }
@@ -78,8 +82,29 @@ impl Monitor {
             self.console.say(&format!("{name}: {warning}"));
             self.warn(index, &format!("container {:?}: {warning}", &*name));
         });
-        self.cells[index].attached = Some(Box::new(attached));
+        self.tell_networks(index, Some(attached));
         Ok(())
+    }
+
+    /// Takes in what a container has been given, and tells which networks it is on now, and which no longer.
+    fn tell_networks(&mut self, index: usize, now: Option<Attached>) {
+        let on = |attached: Option<&Attached>| {
+            let interfaces = attached.into_iter().flat_map(|own| &own.interfaces);
+            interfaces.map(|interface| interface.network.clone()).collect::<BTreeSet<Name>>()
+        };
+        let cell = &mut self.cells[index];
+        let (id, before, after) = (cell.id(), on(cell.attached.as_deref()), on(now.as_ref()));
+        cell.attached = now.map(Box::new);
+        let left = before.difference(&after).map(|network| (network, "disconnect"));
+        for (network, action) in left.chain(after.difference(&before).map(|network| (network, "connect"))) {
+            let pairs = [("container", id.as_str()), ("name", &**network), ("type", "bridge")];
+            self.happened(Happening {
+                object: Object::Network,
+                id: network.to_string(),
+                action: action.to_owned(),
+                attributes: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            });
+        }
     }
 
     fn not_attached(&mut self, index: usize, reason: String) {

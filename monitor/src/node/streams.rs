@@ -288,7 +288,7 @@ impl Monitor {
                     About::Lines { until, .. } => until,
                     About::Bytes { .. } => None,
                 },
-                Talk::Events(_, until) => *until,
+                Talk::Events(_, until, _) => *until,
                 _ => None,
             };
             let Some(until) = until else { continue };

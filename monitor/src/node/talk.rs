@@ -3,8 +3,11 @@
 use super::Monitor;
 use super::streams::Follow;
 use super::waiting::Waiting;
-use spec::monitor::{Code, Failure, Reply, Request};
+use spec::monitor::{Code, Failure, Happening, Reply, Request};
 use std::collections::BTreeMap;
+
+/// Bytes of what a client tells of.
+const LONGEST: usize = 4096;
 
 /// What a connection is about.
 #[derive(Debug)]
@@ -17,8 +20,9 @@ pub enum Talk {
     Waiting(Waiting),
     /// It waits for the runtime to change limits.
     Updating,
-    /// It is told what happens: all after this number, until this time in nanoseconds.
-    Events(u64, Option<u64>),
+    /// It is told what happens: all after this number, until this time in nanoseconds; of other things than containers,
+    /// too, if it asked for that.
+    Events(u64, Option<u64>, bool),
     /// It is told every second what these containers use.
     Stats(Vec<String>),
     /// It reads a container's log, as lines or as the program's bytes.
@@ -98,10 +102,11 @@ impl Monitor {
             Request::Resume { session, received } => self.resume(number, &session, received),
             Request::Stats { names, follow } => self.stats(names, follow),
             Request::Top { name } => self.which(&name).and_then(|index| self.top(index)),
-            Request::Events { since, until } => {
+            Request::Events { since, until, all } => {
                 let after = since.map_or(self.ring.last(), |since| self.ring.before(since));
-                Ok(Then::Talk(Talk::Events(after, until)))
+                Ok(Then::Talk(Talk::Events(after, until, all)))
             }
+            Request::Tell(what) => self.take_word(*what),
             Request::Resize(_) | Request::InputEnded | Request::Signal { .. } => {
                 Err(failure(Code::Invalid, "request: no streams are open"))
             }
@@ -136,14 +141,16 @@ impl Monitor {
     pub(super) fn feed_events(&mut self) {
         let now = crate::kernel::nanoseconds();
         for (client, talk) in self.clients.values_mut() {
-            let Talk::Events(after, until) = talk else { continue };
+            let Talk::Events(after, until, all) = talk else { continue };
             while !client.is_full() && !client.ending {
                 match self.ring.after(*after) {
                     Ok(Some(entry)) if until.is_some_and(|until| entry.time > until) => {
                         client.finish(&Reply::Done);
                     }
                     Ok(Some(entry)) => {
-                        client.say(&entry.reply());
+                        if *all || matches!(entry.reply, Reply::Event { .. }) {
+                            client.say(&entry.reply);
+                        }
                         *after = entry.number;
                     }
                     Ok(None) if until.is_some_and(|until| now >= until) => client.finish(&Reply::Done),
@@ -152,6 +159,15 @@ impl Monitor {
                 }
             }
         }
+    }
+
+    /// Takes what a client has done elsewhere. It is remembered, so it is not long.
+    fn take_word(&mut self, what: Happening) -> Outcome {
+        if serde_json::to_vec(&what).is_ok_and(|text| text.len() > LONGEST) {
+            return Err(failure(Code::Invalid, format!("tell: at most {LONGEST} bytes are remembered")));
+        }
+        self.happened(what);
+        Ok(Then::Reply(Reply::Done))
     }
 
     /// What a container's events carry beside its name.

@@ -5,6 +5,7 @@ use super::Monitor;
 use crate::definition::{self, Ended};
 use crate::life::{self, End, Event, How, Observed, State, Time};
 use crate::{kernel, place, record, status};
+use spec::monitor::{Happening, Reply};
 use spec::node::Restart;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -55,7 +56,7 @@ impl Monitor {
         if !late {
             let unseen = matches!(before.state, State::Created(_)) && cell.observed.starts > before.starts;
             if unseen && matches!(event, Event::Ended(_)) {
-                self.publish(index, "start", BTreeMap::new());
+                self.publish_start(index);
             }
             self.remember(index, event);
             self.publish_life(index, event, up);
@@ -162,11 +163,20 @@ impl Monitor {
         soonest
     }
 
+    fn publish_start(&mut self, index: usize) {
+        self.publish(index, "start", BTreeMap::new());
+        if std::mem::take(&mut self.cells[index].renewed) {
+            self.publish(index, "restart", BTreeMap::new());
+        }
+    }
+
     fn publish_life(&mut self, index: usize, event: &Event, up: bool) {
         let observed = &self.cells[index].observed;
         let number = |key: &str, value: i32| BTreeMap::from([(key.to_owned(), value.to_string())]);
         match event {
-            Event::Started(Ok(())) => self.publish(index, "start", BTreeMap::new()),
+            Event::Started(Ok(())) => self.publish_start(index),
+            Event::Renewed(_) => self.cells[index].renewed = true,
+            Event::Wanted(..) => self.cells[index].renewed = false,
             Event::Asked => {
                 let signal = observed.stop_signal();
                 self.publish(index, "kill", number("signal", signal));
@@ -177,7 +187,7 @@ impl Monitor {
                     self.publish(index, "oom", BTreeMap::new());
                 }
                 self.publish(index, "die", number("exitCode", end.code().into()));
-                if !up {
+                if !up || self.cells[index].renewed {
                     self.publish(index, "stop", BTreeMap::new());
                 }
             }
@@ -189,15 +199,22 @@ impl Monitor {
     pub(super) fn publish(
         &mut self,
         index: usize,
-        action: &'static str,
+        action: impl Into<String>,
         mut attributes: BTreeMap<String, String>,
     ) {
         let cell = &self.cells[index];
         if let Some(container) = &cell.container {
             attributes.insert("image".to_owned(), container.image.clone());
         }
-        let (name, id) = (cell.name.clone(), cell.id());
-        self.ring.push(kernel::nanoseconds(), (name, id), action, attributes);
+        let (time, name, id, action) = (kernel::nanoseconds(), cell.name.clone(), cell.id(), action.into());
+        self.ring.push(time, Reply::Event { time, name, id, action, attributes });
+        self.feed_events();
+    }
+
+    /// The same of something else than a container.
+    pub(super) fn happened(&mut self, what: Happening) {
+        let time = kernel::nanoseconds();
+        self.ring.push(time, Reply::Happened { time, what: Box::new(what) });
         self.feed_events();
     }
 

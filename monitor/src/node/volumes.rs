@@ -6,7 +6,7 @@ use super::talk::{Outcome, Then, failure};
 use crate::life::State;
 use crate::{definition, place};
 use spec::bundle::Config;
-use spec::monitor::{Code, Reply};
+use spec::monitor::{Code, Happening, Object, Reply};
 use spec::node::{Mount, Name};
 use spec::volume;
 use std::fs;
@@ -16,14 +16,17 @@ use sys::cause::cause;
 
 impl Monitor {
     /// Puts a volume aside that no container is made with.
-    pub(super) fn remove_volume(&self, name: &Name) -> Outcome {
+    pub(super) fn remove_volume(&mut self, name: &Name) -> Outcome {
         let users = self.users_of(name);
         let users = users.map_err(|reason| failure(Code::Internal, format!("volume {name}: {reason}")))?;
         if let Some(reason) = refusal(&users) {
             return Err(failure(Code::State, format!("volume {name}: {reason}")));
         }
         match fs::rename(volume::folder(name), volume::aside(name)) {
-            Ok(()) => Ok(Then::Reply(Reply::Done)),
+            Ok(()) => {
+                self.happened_to_volume(name, "destroy");
+                Ok(Then::Reply(Reply::Done))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(failure(Code::NotFound, format!("volume {name}: there is none")))
             }
@@ -31,6 +34,23 @@ impl Monitor {
                 Err(failure(Code::Internal, format!("volume {name}: put it aside: {}", cause(&error))))
             }
         }
+    }
+
+    /// Those of these mounts' volumes that are not there yet are about to be.
+    pub(super) fn tell_new_volumes(&mut self, mounts: &[Mount]) {
+        for mount in mounts {
+            if let Mount::Volume { name, .. } = mount
+                && !volume::folder(name).exists()
+            {
+                self.happened_to_volume(name, "create");
+            }
+        }
+    }
+
+    fn happened_to_volume(&mut self, name: &Name, action: &str) {
+        let attributes = [("driver".to_owned(), "local".to_owned())].into();
+        let (id, action) = (name.to_string(), action.to_owned());
+        self.happened(Happening { object: Object::Volume, id, action, attributes });
     }
 
     /// Names of the containers that are made with a volume: as they are now, as they will be, and those that stay down

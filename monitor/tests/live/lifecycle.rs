@@ -127,7 +127,7 @@ fn what_is_removed_as_it_ends_does_not_start_again() {
     node.start("a");
     for starts in 1.. {
         eventually("it listens", || node.output("a") == "listens\n".repeat(starts));
-        let mut events = Client::ask(&Request::Events { since: None, until: None }).unwrap();
+        let mut events = Client::ask(&Request::Events { since: None, until: None, all: false }).unwrap();
         let mut remove = Client::connect();
         remove.say(&Hello { version: VERSION, program: "t".into() }).unwrap();
         remove.message().expect("it is greeted");
@@ -387,7 +387,7 @@ fn what_is_to_go_once_it_has_ended_goes_and_its_status_is_told_first() {
 #[test]
 fn events_tell_a_life_in_dockers_words() {
     let node = Node::boot();
-    let mut events = Client::ask(&Request::Events { since: None, until: None }).unwrap();
+    let mut events = Client::ask(&Request::Events { since: None, until: None, all: false }).unwrap();
     node.run("a", "exit 3");
     node.done(&Request::Remove { name: named("a"), force: false });
     let mut words = Vec::new();
@@ -399,7 +399,7 @@ fn events_tell_a_life_in_dockers_words() {
     }
     assert_eq!(words, ["create", "start", "die", "destroy"]);
     // From the past, to now.
-    let past = Request::Events { since: Some(0), until: Some(u64::MAX) };
+    let past = Request::Events { since: Some(0), until: Some(u64::MAX), all: false };
     let mut events = Client::ask(&past).unwrap();
     assert!(matches!(events.reply(), Some(Reply::Event { action, .. }) if action == "create"));
 }

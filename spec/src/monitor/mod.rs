@@ -48,7 +48,7 @@ mod tests;
 
 pub use frame::{Frame, Kind, MAX_FRAME, Reader, Wrong};
 pub use reply::{COMMAND, Code, Failure, Health, Port, Reply, Stats, Status, Summary};
-pub use request::{Create, Exec, IDS, Logs, Request, Sandbox, Size, Update, Wait};
+pub use request::{Create, Exec, Happening, IDS, Logs, Object, Request, Sandbox, Size, Update, Wait};
 
 use serde::{Deserialize, Serialize};
 

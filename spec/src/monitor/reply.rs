@@ -1,5 +1,6 @@
 //! What the monitor answers.
 
+use super::Happening;
 use crate::network::Attached;
 use crate::node::{Container, Name};
 use crate::seccomp::Profile;
@@ -104,6 +105,13 @@ pub enum Reply {
         action: String,
         /// `image`, `exitCode`, …
         attributes: BTreeMap<String, String>,
+    },
+    /// To `events` of all.
+    Happened {
+        /// Nanoseconds since 1970.
+        time: u64,
+        /// What.
+        what: Box<Happening>,
     },
 }
 

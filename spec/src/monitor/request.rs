@@ -153,14 +153,57 @@ pub enum Request {
         /// Which.
         name: String,
     },
-    /// What happens: [`super::Reply::Event`] for each.
+    /// What happens: [`super::Reply::Event`] for each, or [`super::Reply::Happened`].
     Events {
         /// From this time on, nanoseconds since 1970; from now on without. Only what the monitor
         /// remembers.
         since: Option<u64>,
         /// Until this time, nanoseconds since 1970; for ever without.
         until: Option<u64>,
+        /// To images, volumes and networks, too, as far as clients tell.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        all: bool,
     },
+    /// Tells those who follow what happens what the client has done.
+    Tell(Box<Happening>),
+}
+
+/// What happened to something other than a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Happening {
+    /// Of what kind it is.
+    pub object: Object,
+    /// An image's digest, or its name where it comes or goes by that; else a name.
+    pub id: String,
+    /// `pull`, `create`, …: Docker's words.
+    pub action: String,
+    /// `name`, `driver`, …
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What things happen to, beside containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Object {
+    /// An image.
+    Image,
+    /// A volume.
+    Volume,
+    /// A network of containers.
+    Network,
+}
+
+impl Object {
+    /// One word, which is Docker's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Volume => "volume",
+            Self::Network => "network",
+        }
+    }
 }
 
 /// A container that a person wants.

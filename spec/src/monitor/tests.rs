@@ -16,6 +16,12 @@ fn a_request_is_one_object_that_names_its_verb() {
     // Older monitors understand it.
     assert_eq!(back(&stop(None)), r#"{"request":"stop","name":"web","grace":3}"#);
     assert_eq!(back(&stop(Some(2))), r#"{"request":"stop","name":"web","grace":3,"signal":2}"#);
+    let events = |all| Request::Events { since: None, until: None, all };
+    assert_eq!(back(&events(false)), r#"{"request":"events","since":null,"until":null}"#);
+    back(&events(true));
+    let (object, id, action) = (Object::Image, "nginx:1".to_owned(), "pull".to_owned());
+    let attributes = [("name".to_owned(), "nginx".to_owned())].into();
+    back(&Request::Tell(Box::new(Happening { object, id, action, attributes })));
     assert_eq!(
         back(&Request::Resize(Size { rows: 24, columns: 80 })),
         r#"{"request":"resize","rows":24,"columns":80}"#

@@ -13,7 +13,7 @@ use crate::filter::Given;
 use crate::format;
 use files::subnet;
 use serde_json::{Map, Value, json};
-use spec::monitor::{Request, Summary};
+use spec::monitor::{Object, Request, Summary};
 use spec::network::{DEFAULT_NETWORK, Membership, Network as There};
 use spec::node::Cidr;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const COLUMNS: [(&str, &str); 4] =
 pub fn network(node: &Node<'_>, asked: &Network) -> Result<()> {
     match &asked.verb {
         Verb::Ls(asked) => ls(asked),
-        Verb::Create(asked) => create(asked),
+        Verb::Create(asked) => create(node, asked),
         Verb::Rm(names) => remove(node, names),
         Verb::Inspect(asked) => inspect(node, asked),
         Verb::Connect(asked) => connect(node, asked),
@@ -111,7 +111,7 @@ fn origin(network: &There) -> &'static str {
     }
 }
 
-fn create(asked: &Create) -> Result<()> {
+fn create(node: &Node<'_>, asked: &Create) -> Result<()> {
     let mut words = vec!["create".to_owned(), asked.name.clone()];
     for subnet in subnets(&asked.subnet, &asked.gateway)? {
         words.extend(["--subnet".to_owned(), subnet]);
@@ -122,6 +122,7 @@ fn create(asked: &Create) -> Result<()> {
     words.extend(asked.mtu.into_iter().flat_map(|mtu| ["--mtu".to_owned(), mtu.to_string()]));
     words.extend(asked.label.iter().map(|label| format!("--label={label}")));
     files::ask(&words)?;
+    tell(node, &asked.name, "create");
     print(&asked.name);
     Ok(())
 }
@@ -159,7 +160,17 @@ fn remove_one(node: &Node<'_>, name: &str) -> Result<()> {
     if !users.is_empty() {
         return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
     }
-    files::ask(&["remove".to_owned(), name.to_owned()])
+    take_away(node, name)
+}
+
+fn take_away(node: &Node<'_>, name: &str) -> Result<()> {
+    files::ask(&["remove".to_owned(), name.to_owned()])?;
+    tell(node, name, "destroy");
+    Ok(())
+}
+
+fn tell(node: &Node<'_>, name: &str, action: &str) {
+    node.tell(Object::Network, name, action, &[("name", name), ("type", "bridge")]);
 }
 
 /// Neither a person's nor of `node.toml`.
@@ -249,7 +260,7 @@ fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         return Ok(());
     }
     let names: Vec<String> = networks.iter().map(|network| network.name.to_string()).collect();
-    each(&names, |name| files::ask(&["remove".to_owned(), name]))
+    each(&names, |name| take_away(node, &name))
 }
 
 fn confirmed(networks: &[There]) -> Result<bool> {

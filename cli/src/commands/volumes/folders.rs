@@ -8,18 +8,18 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Makes a volume, with what its maker says of it; one that is there stays as it is.
+/// Makes a volume, with what its maker says of it; one that is there stays as it is: false.
 ///
 /// # Errors
 /// As mkdir(2), write(2), fsync(2) and renameat2(2) have them.
-pub fn make(volumes: &Path, name: &Name, about: &[u8]) -> io::Result<()> {
+pub fn make(volumes: &Path, name: &Name, about: &[u8]) -> io::Result<bool> {
     let (new, folder) = (volumes.join(volume::NEW), volumes.join(&**name));
     fs::create_dir_all(volumes)?;
     // One at a time, so that what is there by this name is left over.
     let _lock = Flock::lock(File::open(volumes)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
     clear(&new)?;
     if folder.exists() {
-        return Ok(());
+        return Ok(false);
     }
     fs::create_dir(&new)?;
     let data = new.join(volume::DATA);
@@ -29,10 +29,10 @@ pub fn make(volumes: &Path, name: &Name, about: &[u8]) -> io::Result<()> {
     sys::file::sync_folder_of(&data)?;
     match renameat2(AT_FDCWD, &new, AT_FDCWD, &folder, RenameFlags::RENAME_NOREPLACE) {
         // A container that has just been started has it.
-        Err(nix::errno::Errno::EEXIST) => clear(&new),
-        renamed => Ok(renamed?),
-    }?;
-    sys::file::sync_folder_of(&folder)
+        Err(nix::errno::Errno::EEXIST) => return clear(&new).map(|()| false),
+        renamed => renamed?,
+    }
+    sys::file::sync_folder_of(&folder).map(|()| true)
 }
 
 /// Empties what was put aside, once nobody else does; gives the bytes that it had.

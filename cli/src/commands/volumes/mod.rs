@@ -16,7 +16,7 @@ use crate::format;
 use crate::human::decimal;
 use crate::time;
 use serde_json::{Value, json};
-use spec::monitor::{Code, Request};
+use spec::monitor::{Code, Object, Request};
 use spec::nearest::nearest;
 use spec::node::Name;
 use spec::paths::VOLUMES;
@@ -36,7 +36,7 @@ type Users = BTreeMap<Name, Vec<String>>;
 pub fn volume(node: &Node<'_>, verb: &VolumeVerb) -> Result<()> {
     match verb {
         VolumeVerb::Ls(asked) => ls(node, asked),
-        VolumeVerb::Create(asked) => create(asked),
+        VolumeVerb::Create(asked) => create(node, asked),
         VolumeVerb::Rm(asked) => remove(node, asked),
         VolumeVerb::Inspect(asked) => inspect(node, asked),
         VolumeVerb::Prune(asked) => prune(node, asked),
@@ -57,19 +57,21 @@ fn ls(node: &Node<'_>, asked: &VolumeList) -> Result<()> {
     Ok(())
 }
 
-fn create(asked: &VolumeCreate) -> Result<()> {
+fn create(node: &Node<'_>, asked: &VolumeCreate) -> Result<()> {
     let name: Name = match &asked.name {
         Some(name) => name.parse().map_err(Error::new)?,
         None => made_up()?,
     };
     let labels = asked.label.iter().map(|word| label(word)).collect();
-    make(&name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })?;
+    if make(&name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })? {
+        node.tell(Object::Volume, &name, "create", &[("driver", "local")]);
+    }
     print(&name);
     Ok(())
 }
 
 /// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
-fn make(name: &Name, about: &Volume) -> Result<()> {
+fn make(name: &Name, about: &Volume) -> Result<bool> {
     let words = || format!("make volume {name}");
     let text = serde_json::to_vec(about).context(words)?;
     folders::make(Path::new(VOLUMES), name, &text).context(words)

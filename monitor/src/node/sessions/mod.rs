@@ -36,11 +36,14 @@ impl Monitor {
             failure(reason.code, format!("exec in container {:?}: {}", &*name, reason.message))
         };
         let session = self.begin_session(index, exec, false).map_err(words)?;
-        if let Some(session) = self.sessions.get_mut(&session) {
+        let id = self.sessions.get_mut(&session).map(|session| {
             session.client = Some(number);
+            session.id.clone()
+        });
+        let id = BTreeMap::from([("execID".to_owned(), id.unwrap_or_default())]);
+        for action in ["exec_create", "exec_start"] {
+            self.publish(index, format!("{action}: {}", exec.command.join(" ")), id.clone());
         }
-        let command = exec.command.join(" ");
-        self.publish(index, "exec_start", BTreeMap::from([("command".to_owned(), command)]));
         Ok(Then::Talk(Talk::Session(session)))
     }
 
@@ -228,10 +231,10 @@ impl Monitor {
         }
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.adopted = None;
-        let index = session.container;
+        let (index, id) = (session.container, session.id.clone());
         if self.cells.get(index).is_some() {
-            let code = BTreeMap::from([("exitCode".to_owned(), code.to_string())]);
-            self.publish(index, "exec_die", code);
+            let code = [("exitCode".to_owned(), code.to_string()), ("execID".to_owned(), id)];
+            self.publish(index, "exec_die", code.into());
         }
         self.pump(number);
     }
