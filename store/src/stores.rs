@@ -3,7 +3,13 @@
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::oci::Reference;
-use crate::store::{Details, Image, Listed, Store, details_in, resolve_digest_in, resolve_in};
+use crate::progress::Progress;
+use crate::registry::Registries;
+use crate::store::{Details, Image, Listed, Pushed, Store, details_in, resolve_digest_in, resolve_in};
+
+fn has(store: &Store, name: &str) -> bool {
+    matches!(store.digest(name), Ok(Some(_)))
+}
 
 /// Fewer digits are no beginning of a digest.
 const LEAST_DIGITS: usize = 4;
@@ -96,6 +102,40 @@ impl Stores {
         }
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
+    }
+
+    /// Gives an image one more name in the store that can be written, in place of what had it. One that came with the
+    /// node is copied there.
+    ///
+    /// # Errors
+    /// No store has such an image, or it is damaged; as [`Store::tag`].
+    pub fn tag(&self, name: &str, new_name: &str) -> Result<()> {
+        let parse = |name: &str| name.parse::<Reference>().map_err(|why| Error::wrong("image", why));
+        let Some((first, rest)) = self.0.split_first() else { return Err(Error::NoImage(name.to_owned())) };
+        match first.tag(name, new_name) {
+            Err(Error::NoImage(missing)) => match rest.iter().find(|store| has(store, name)) {
+                Some(other) => first.adopt(other, &parse(name)?, &parse(new_name)?),
+                None => Err(Error::NoImage(missing)),
+            },
+            done => done,
+        }
+    }
+
+    /// Pushes an image from the first store that has its name, as [`Store::push`] does.
+    ///
+    /// # Errors
+    /// As [`Store::push`]; layers of images that came with the node were not kept as they came.
+    pub fn push(
+        &self,
+        registries: &Registries,
+        name: &str,
+        to: &str,
+        progress: &dyn Progress,
+    ) -> Result<Pushed> {
+        match self.0.iter().find(|store| has(store, name)) {
+            Some(store) => store.push(registries, name, to, progress),
+            None => Err(Error::NoImage(name.to_owned())),
+        }
     }
 
     /// Removes a name from the store that can be written.

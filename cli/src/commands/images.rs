@@ -239,7 +239,8 @@ fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<
 /// `skerry tag`
 pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
     let image = find(node, &asked.image)?;
-    Store::open(node.store)?.tag(&image.name.to_string(), &asked.name)?;
+    let store = Store::open(node.store)?;
+    node.stores_with(&store).tag(&image.name.to_string(), &asked.name)?;
     let name: Reference = asked.name.parse().map_err(Error::new)?;
     tell(node, Some(&image.digest), "tag", &name.to_string());
     Ok(())

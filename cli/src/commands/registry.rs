@@ -63,7 +63,8 @@ pub fn push(node: &Node<'_>, asked: &Push) -> Result<()> {
     let store = Store::open(node.store)?;
     images::find(node, &asked.image)?;
     let (registries, name) = (registries()?, &asked.image);
-    let pushed = store.push(&registries, name, name, &*Shown::unless(asked.quiet, "Pushing"))?;
+    let pushed =
+        node.stores_with(&store).push(&registries, name, name, &*Shown::unless(asked.quiet, "Pushing"))?;
     print(&format!("{}: digest: {}", images::familiar(&pushed.name.to_string()), pushed.digest));
     tell(node, "push", &pushed.name.to_string());
     Ok(())

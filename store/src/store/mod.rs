@@ -19,6 +19,7 @@
 //! name needs: [`Store::collect_but`] takes them. `session` says how those who write
 //! keep out of each other's way. Readers need no lock.
 
+mod adopt;
 mod check;
 mod collect;
 mod download;

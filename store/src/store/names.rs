@@ -52,12 +52,8 @@ impl Store {
         // No collection may come between reading the one name and writing the other.
         let _gate = Gate::shut(&self.root)?;
         let found = self.find(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
-        match &new_name.digest {
-            Some(digest) if *digest != found.digest => {
-                Err(Error::wrong(format!("image {new_name}"), format!("{name} is {}", found.digest)))
-            }
-            _ => session.write(found.text(&new_name).as_bytes(), &self.name_path(&new_name)),
-        }
+        may_be_called(&new_name, &name, &found.digest)?;
+        session.write(found.text(&new_name).as_bytes(), &self.name_path(&new_name))
     }
 
     /// See [`crate::Stores::digest`].
@@ -71,6 +67,16 @@ impl Store {
     /// There is no such image, or it is damaged.
     pub fn details(&self, name: &Reference) -> Result<Details> {
         details_in(std::slice::from_ref(self), name)
+    }
+}
+
+/// A name with a digest is that image's alone.
+pub(super) fn may_be_called(new_name: &Reference, name: &Reference, digest: &Digest) -> Result<()> {
+    match &new_name.digest {
+        Some(other) if other != digest => {
+            Err(Error::wrong(format!("image {new_name}"), format!("{name} is {digest}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -41,7 +41,7 @@ enum How {
 }
 
 impl Store {
-    /// Pushes an image of this store to the registry and repository that `to` names.
+    /// Pushes an image of this store, which may be read-only, to the registry and repository that `to` names.
     /// Manifest and layers arrive byte for byte as they once came.
     ///
     /// # Errors
@@ -54,8 +54,12 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Pushed> {
         let (name, to) = (parse(name)?, parse(to)?);
-        let session = self.session(&name)?;
-        let image = self.leased(&session, std::slice::from_ref(&name))?.remove(0);
+        // Nobody collects what cannot be written.
+        let session = self.writable.then(|| self.session(&name)).transpose()?;
+        let image = match &session {
+            Some(session) => self.leased(session, std::slice::from_ref(&name))?.remove(0),
+            None => self.documents(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?,
+        };
         let whole = if name == to { format!("image {name}") } else { format!("image {name} to {to}") };
         let within = |why: String| Error::wrong(&whole, why);
         if to.digest.as_ref().is_some_and(|digest| *digest != image.digest) {

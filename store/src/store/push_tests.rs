@@ -2,6 +2,7 @@
 
 use super::fixture::{Layout, Scratch, layer};
 use super::*;
+use crate::Stores;
 use crate::digest::Digest;
 use crate::registry::fake::{Answer, Asked, Fake};
 use crate::registry::{Host, Registries, Settings};
@@ -143,6 +144,28 @@ fn an_upload_that_fails_begins_anew_and_at_last_is_given_up_in_words() {
     assert!(error.starts_with(&format!("image docker.io/library/app:latest to {to}: ")), "{error}");
     assert!(error.ends_with(&format!("registry {}: answers 403 forbidden", never.host())), "{error}");
     assert!(held.lock().unwrap().manifests.is_empty());
+}
+
+#[test]
+fn an_image_of_a_store_that_is_only_read_is_pushed_as_far_as_its_layers_were_kept() {
+    let scratch = Scratch::new("push-came");
+    let (kept, digest, layout) = pushed(&scratch);
+    let (fake, held) = fake(|_| None);
+    let to = format!("{}/up:v1", fake.host());
+    let own = Store::open(&scratch.0.join("own")).unwrap();
+    let push = |came: &Path| {
+        let stores = Stores::new(vec![own.clone(), Store::open_read_only(came)]);
+        stores.push(&Registries::new(settings()), "app", &to, &())
+    };
+    let bare = Store::open(&scratch.0.join("bare")).unwrap().without_packed_layers();
+    bare.import(&layout.0, "app").unwrap();
+    let error = push(bare.root()).unwrap_err().to_string();
+    assert!(error.contains("was not kept as it came; pull the image again"), "{error}");
+    assert!(held.lock().unwrap().manifests.is_empty());
+    let pushed = push(kept.root()).unwrap();
+    assert_eq!((pushed.digest, pushed.sent), (digest, 3));
+    // What the registry has need not be here.
+    assert_eq!(push(bare.root()).unwrap().sent, 0);
 }
 
 #[test]

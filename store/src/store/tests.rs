@@ -411,6 +411,33 @@ fn an_image_gets_another_name_and_says_what_it_is() {
 }
 
 #[test]
+fn an_image_that_came_with_the_node_gets_another_name_and_is_whole_then() {
+    let scratch = Scratch::new("adopt");
+    let (own, layout) = (store(&scratch), simple(&scratch));
+    let folder = scratch.0.join("came");
+    let came = Store::open(&folder).unwrap().without_packed_layers();
+    let digest = came.import(&layout.0, "app").unwrap().digest;
+    let stores = Stores::new(vec![own.clone(), Store::open_read_only(&folder)]);
+    assert!(matches!(stores.tag("none", "x"), Err(Error::NoImage(_))));
+    let other = Digest::sha256(b"");
+    assert!(stores.tag("app", &format!("mine@{other}")).unwrap_err().to_string().contains("is sha256:"));
+    stores.tag("app", "mine:1").unwrap();
+    assert_eq!(own.resolve("mine:1").unwrap().digest, digest);
+    let checked = own.check(true).unwrap();
+    assert_eq!((checked.images, checked.files, checked.unknown, &checked.bad[..]), (1, 4, 0, &[][..]));
+    assert_eq!(own.collect(&BTreeSet::new()).unwrap().files, 0);
+    // What is damaged there does not come here.
+    own.remove("mine:1").unwrap();
+    own.collect(&BTreeSet::new()).unwrap();
+    let layer = &came.resolve("app").unwrap().layers[0];
+    fs::remove_file(&layer.path).unwrap();
+    fs::write(&layer.path, b"other").unwrap();
+    let error = stores.tag("app", "mine:1").unwrap_err().to_string();
+    assert_eq!(error, format!("layer {}: damaged on disk", layer.diff_id));
+    assert!(own.list().unwrap().is_empty());
+}
+
+#[test]
 fn what_is_exported_is_imported_again_as_it_was() {
     let scratch = Scratch::new("export");
     let (from, layout) = (store(&scratch), simple(&scratch));
