@@ -5,7 +5,16 @@ use crate::error::{Error, Result};
 use crate::oci::Reference;
 use crate::progress::Progress;
 use crate::registry::Registries;
-use crate::store::{Details, Image, Listed, Pushed, Store, details_in, resolve_digest_in, resolve_in};
+use crate::store::{
+    Details, Image, Listed, Pushed, Store, details_by_digest_in, details_in, resolve_digest_in, resolve_in,
+};
+
+/// The digits of what may be the beginning of a digest.
+fn digits(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let all = digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    Some(digits).filter(|digits| digits.len() >= LEAST_DIGITS && all)
+}
 
 fn has(store: &Store, name: &str) -> bool {
     matches!(store.digest(name), Ok(Some(_)))
@@ -70,11 +79,8 @@ impl Stores {
     /// # Errors
     /// Several images' digests begin so; as [`Store::list`].
     pub fn called(&self, text: &str) -> Result<Vec<String>> {
-        let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let is_digest =
-            digits.len() >= LEAST_DIGITS && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
         let mut found = Vec::new();
-        if is_digest && matches!(self.digest(text), Ok(None)) {
+        if let Some(digits) = digits(text).filter(|_| matches!(self.digest(text), Ok(None))) {
             found = self.list()?;
             found.retain(|image| image.digest.hex().starts_with(digits));
         }
@@ -85,6 +91,38 @@ impl Stores {
             }
             all => Ok(all.iter().map(|image| image.name.to_string()).collect()),
         }
+    }
+
+    /// Images of the first store that have lost their names, as [`Store::nameless`] has them.
+    ///
+    /// # Errors
+    /// As [`Store::nameless`].
+    pub fn nameless(&self) -> Result<Vec<Digest>> {
+        self.0.first().map_or(Ok(Vec::new()), Store::nameless)
+    }
+
+    /// The one of these whose digest begins so.
+    ///
+    /// # Errors
+    /// Several do; as [`Self::nameless`].
+    pub fn nameless_called(&self, text: &str) -> Result<Option<Digest>> {
+        let Some(digits) = digits(text) else { return Ok(None) };
+        let found = self.nameless()?;
+        let mut found = found.into_iter().filter(|digest| digest.hex().starts_with(digits));
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => {
+                Err(Error::wrong(format!("image {text:?}"), "several images' IDs begin so"))
+            }
+            (one, _) => Ok(one),
+        }
+    }
+
+    /// Tells more of an image by the digest of its manifest, whatever its name.
+    ///
+    /// # Errors
+    /// As [`Self::details`].
+    pub fn details_by_digest(&self, digest: &Digest) -> Result<Details> {
+        details_by_digest_in(&self.0, digest)
     }
 
     /// All images, sorted by name; of two of the same name the one that [`Self::resolve`] finds.

@@ -10,6 +10,12 @@ use store::registry::Settings;
 pub struct Images {
     /// Only images of this REPOSITORY[:TAG]
     pub repository: Option<String>,
+    /// All of them: they are shown anyway
+    #[arg(short, long = "all", hide = true)]
+    _all: bool,
+    /// dangling=true: only those that have lost their names; dangling=false: only the others
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// Only digests, one a line
     #[arg(short, long)]
     pub quiet: bool,

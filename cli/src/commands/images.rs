@@ -4,6 +4,7 @@ use super::containers::{each_of, each_told, unless_missing};
 use super::{Node, list, print, print_all, registry};
 use crate::arguments::{Export, Images, Import, Options, Prune, Pruned, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
+use crate::filter::Given;
 use crate::format;
 use crate::human::{self, decimal};
 use crate::keeper::NOBODY;
@@ -32,46 +33,54 @@ const COLUMNS: [(&str, &str); 6] = [
 /// What Docker shows where it does not know.
 const UNKNOWN: &str = "N/A";
 
-/// `skerry images`
+/// `skerry images`: those with names, then those that have lost theirs.
 pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
-    let mut images = node.stores().list()?;
+    let filters = Given::read(&asked.filter, &["dangling"], |_, value| match value {
+        "true" | "1" | "false" | "0" => Ok(()),
+        _ => Err("neither true nor false".to_owned()),
+    })?;
+    let takes = |nameless: bool| filters.one("dangling", |value| matches!(value, "true" | "1") == nameless);
+    let stores = node.stores();
+    let mut images = if takes(false) { stores.list()? } else { Vec::new() };
     let damaged = Store::open_read_only(node.store).damaged_names()?;
     damaged.iter().for_each(|bad| eprintln!("skerry: {bad}"));
     if let Some(wanted) = &asked.repository {
         images.retain(|image| is_of(&image.name.to_string(), wanted));
     }
-    let digest = |image: &Listed| {
-        let digest = image.digest.to_string();
-        if asked.no_trunc {
-            digest
-        } else {
-            digest.split(':').nth(1).unwrap_or("").chars().take(12).collect()
-        }
+    let nameless = if takes(true) && asked.repository.is_none() { stores.nameless()? } else { Vec::new() };
+    let id = |digest: &Digest| match asked.no_trunc {
+        true => digest.to_string(),
+        false => digest.hex().chars().take(12).collect(),
     };
     if asked.quiet {
-        images.iter().for_each(|image| print(&digest(image)));
+        let named = images.iter().map(|image| &image.digest);
+        named.chain(&nameless).for_each(|digest| print(&id(digest)));
         return Ok(());
     }
     // Of two of the same name the store's own is the one that is shown and used.
     let own: BTreeSet<Reference> = names_of(&Store::open_read_only(node.store))?;
-    let came: BTreeSet<&Reference> =
-        images.iter().map(|image| &image.name).filter(|name| !own.contains(name)).collect();
-    let stores = node.stores();
-    let shown = |image: &Listed| {
+    let line = |names: (&str, &str), digest: &Digest, details: store::Result<Details>| {
         // One that is damaged is shown as far as it can be.
-        let details = stores.details(&image.name).map_err(|error| eprintln!("skerry: {error}")).ok();
-        let mut object = object(image, &digest(image), details.as_ref());
-        object["Origin"] = if came.contains(&image.name) { "node" } else { "store" }.into();
-        object
+        let details = details.map_err(|error| eprintln!("skerry: {error}")).ok();
+        object(names, digest, &id(digest), details.as_ref())
     };
-    let objects: Vec<Value> = images.iter().map(shown).collect();
+    let named = images.iter().map(|image| {
+        let name = image.name.to_string();
+        let mut object = line(split(familiar(&name)), &image.digest, stores.details(&image.name));
+        object["Origin"] = if own.contains(&image.name) { "store" } else { "node" }.into();
+        object
+    });
+    let unnamed = nameless.iter().map(|digest| {
+        let mut object = line((NONE, NONE), digest, stores.details_by_digest(digest));
+        object["Origin"] = "store".into();
+        object
+    });
+    let objects: Vec<Value> = named.chain(unnamed).collect();
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
 }
 
-fn object(image: &Listed, id: &str, details: Option<&Details>) -> Value {
-    let name = image.name.to_string();
-    let (repository, tag) = split(familiar(&name));
+fn object((repository, tag): (&str, &str), digest: &Digest, id: &str, details: Option<&Details>) -> Value {
     let created = details.and_then(|details| spec::timestamp::parse(details.created.as_ref()?));
     let created = created.map(|nanoseconds| nanoseconds / 1_000_000_000);
     let since = created.map(|seconds| format!("{} ago", human::ago(time::since(seconds))));
@@ -79,7 +88,7 @@ fn object(image: &Listed, id: &str, details: Option<&Details>) -> Value {
         "Repository": repository,
         "Tag": tag,
         "ID": id,
-        "Digest": image.digest.to_string(),
+        "Digest": digest.to_string(),
         "CreatedAt": created.map_or_else(|| UNKNOWN.to_owned(), time::gos),
         "CreatedSince": since.unwrap_or_else(|| UNKNOWN.to_owned()),
         "Size": details.map_or_else(|| UNKNOWN.to_owned(), |details| decimal(details.size)),
@@ -105,9 +114,13 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let used: Vec<(&Summary, Digest)> = containers.iter().flat_map(images).collect();
     let mut gone = BTreeSet::new();
     let mut names = Vec::new();
+    let mut nameless = Vec::new();
     for text in &asked.images {
-        let called = node.stores().called(text)?;
-        names.extend(called.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+        let (stores, called) = (node.stores(), node.stores().called(text)?);
+        match stores.nameless_called(text)?.filter(|_| matches!(stores.digest(&called[0]), Ok(None))) {
+            Some(digest) => nameless.push(digest),
+            None => names.extend(called.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>()),
+        }
     }
     let untag = |name: &String| {
         let reference: Reference = name.parse().map_err(Error::new)?;
@@ -132,6 +145,12 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
             gone.extend(digest);
         }
     });
+    let unused = |digest: Digest| match used.iter().find(|(_, used)| *used == digest) {
+        Some((user, _)) => Err(Error::new(format!("image {digest}: container {} needs it", user.name))),
+        None => Ok(digest),
+    };
+    let untagged = [untagged, each_of(nameless.into_iter().map(unused), |digest| _ = gone.insert(digest))];
+    let untagged = each_of(untagged.into_iter(), |()| ());
     // The names have gone, as was asked for.
     if let Err(error) = free(node, &store, gone) {
         eprintln!("skerry: {error}");
@@ -152,6 +171,11 @@ fn user<'u>(
     used.iter().find(|(user, used)| used == digest && needs(user)).map(|(user, _)| *user)
 }
 
+fn deleted(node: &Node<'_>, digest: &Digest) {
+    print(&format!("Deleted: {digest}"));
+    tell(node, Some(digest), "delete", &digest.to_string());
+}
+
 /// Tells those who follow events of an image; it goes by its digest, if that is known.
 pub fn tell(node: &Node<'_>, digest: Option<&Digest>, action: &str, name: &str) {
     let id = digest.map_or_else(|| familiar(name).to_owned(), ToString::to_string);
@@ -169,10 +193,7 @@ fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()
         store.collect_but(|| self::kept(node))?;
         // Who has come to need one meanwhile has kept it.
         gone.retain(|digest| !store.has_manifest(digest));
-        for digest in &gone {
-            print(&format!("Deleted: {digest}"));
-            tell(node, Some(digest), "delete", &digest.to_string());
-        }
+        gone.iter().for_each(|digest| deleted(node, digest));
     }
     Ok(())
 }
@@ -240,7 +261,11 @@ fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<
 pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
     let image = find(node, &asked.image)?;
     let store = Store::open(node.store)?;
-    node.stores_with(&store).tag(&image.name.to_string(), &asked.name)?;
+    let (stores, called) = (node.stores_with(&store), image.name.to_string());
+    match stores.digest(&called)? {
+        Some(_) => stores.tag(&called, &asked.name)?,
+        None => store.tag_digest(&image.digest, &asked.name)?,
+    }
     let name: Reference = asked.name.parse().map_err(Error::new)?;
     tell(node, Some(&image.digest), "tag", &name.to_string());
     Ok(())
@@ -280,7 +305,10 @@ fn prune_images(node: &Node<'_>, all: bool) -> Result<()> {
     let store = Store::open(node.store)?;
     let untagged = if all { prune_names(node, &store) } else { Ok(()) };
     // Once more: a container that was made of a name that has just gone is to start again.
+    let mut nameless = store.nameless()?;
     let collected = store.collect_but(|| kept(node))?;
+    nameless.retain(|digest| !store.has_manifest(digest));
+    nameless.iter().for_each(|digest| deleted(node, digest));
     print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
     untagged
 }
@@ -438,7 +466,13 @@ pub fn find(node: &Node<'_>, name: &str) -> Result<Image> {
 fn by_name_or_id(node: &Node<'_>, text: &str) -> store::Result<Image> {
     let stores = node.stores();
     let names = stores.called(text)?;
-    stores.resolve(names.first().map_or(text, String::as_str))
+    match stores.resolve(names.first().map_or(text, String::as_str)) {
+        Err(store::Error::NoImage(name)) => match stores.nameless_called(text)? {
+            Some(digest) => stores.resolve_digest(text, &digest),
+            None => Err(store::Error::NoImage(name)),
+        },
+        found => found,
+    }
 }
 
 /// An error in words; of an image that is not here with the nearest name that is.
@@ -514,9 +548,8 @@ mod tests {
 
     #[test]
     fn an_image_is_told_with_its_age_and_size() {
-        let name: Reference = "nginx:1".parse().unwrap();
         let digest = Digest::sha256(b"");
-        let image = Listed { name, digest, read_only: false };
+        let object = |details| object(("nginx", "1"), &digest, "0123", details);
         let details = |created: &str| Details {
             created: Some(created.into()),
             layers: 2,
@@ -524,7 +557,7 @@ mod tests {
             platform: store::Platform::host(),
             index: None,
         };
-        let told = object(&image, "0123", Some(&details("2024-05-06T07:08:09.5Z")));
+        let told = object(Some(&details("2024-05-06T07:08:09.5Z")));
         assert_eq!((&told["Repository"], &told["Tag"]), (&json!("nginx"), &json!("1")));
         assert_eq!(
             (&told["Size"], &told["CreatedAt"]),
@@ -532,8 +565,8 @@ mod tests {
         );
         assert!(told["CreatedSince"].as_str().unwrap().ends_with(" ago"), "{told}");
         // What has no date of its own, as reproducible builds do.
-        assert_eq!(object(&image, "0123", Some(&details("0001-01-01T00:00:00Z")))["CreatedSince"], "N/A");
-        assert_eq!(object(&image, "0123", None)["Size"], "N/A");
+        assert_eq!(object(Some(&details("0001-01-01T00:00:00Z")))["CreatedSince"], "N/A");
+        assert_eq!(object(None)["Size"], "N/A");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::registry::{HOST, Registry};
 use super::said::{fails, says, skerry, skerry_is_answered, skerry_reads};
 use super::support::{Node, archive};
-use nix::mount::{MntFlags, umount2};
-use std::path::PathBuf;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A node whose store is empty and its own.
@@ -53,6 +53,56 @@ fn images_come_and_go_as_files() {
     assert!(read.status.success(), "{read:?}");
     let told = fails("import /run/none.tar", 1);
     assert!(told.contains("/run/none.tar") && told.contains("no such file or directory"), "{told}");
+}
+
+#[test]
+fn an_image_that_lost_its_name_is_shown_and_pruned_as_one_without() {
+    let (_node, busybox) = without_images();
+    says(&format!("import {}", busybox.display()));
+    let id = says("images -q");
+    says("run -d --name a busybox sleep 1000");
+    says("rmi -f busybox");
+    let shown = |options: &str| {
+        says(&format!("images {options} --format '{{{{.Repository}}}}:{{{{.Tag}}}} {{{{.ID}}}}'"))
+    };
+    let expected = format!("<none>:<none> {id}");
+    assert_eq!(
+        (shown("").as_str(), shown("-f dangling=true").as_str()),
+        (expected.as_str(), expected.as_str())
+    );
+    assert_eq!((shown("--filter dangling=false"), shown("busybox")), (String::new(), String::new()));
+    assert_eq!(says("images -aq"), id);
+    assert_eq!(says(&format!("inspect -f '{{{{len .RepoTags}}}} {{{{.Architecture}}}}' {id}")), "0 amd64");
+    assert!(fails(&format!("rmi -f {id}"), 1).contains("container a needs it"));
+    assert!(!says("image prune -f").contains("Deleted"));
+    assert_eq!(says(&format!("run --rm {id} echo runs")), "runs");
+    says(&format!("tag {id} again:1"));
+    assert_eq!(shown(""), format!("again:1 {id}"));
+    says("rmi -f again:1");
+    says("rm -f a");
+    assert_eq!(shown("--filter dangling=true"), expected);
+    assert!(says("image prune -f").starts_with(&format!("Deleted: sha256:{id}")));
+    assert_eq!(shown(""), "");
+    assert!(fails("images --filter dangling=maybe", 1).contains("neither true nor false"));
+    says(&format!("import {}", busybox.display()));
+    says("run -d --name b busybox sleep 1000");
+    says("rmi -f busybox");
+    says("rm -f b");
+    assert!(says(&format!("rmi {id}")).starts_with(&format!("Deleted: sha256:{id}")));
+}
+
+#[test]
+fn an_image_that_came_with_the_node_is_given_a_name_of_ones_own() {
+    let (_node, busybox) = without_images();
+    mount(Some("came"), "/usr/share", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let came = store::Store::open(Path::new(spec::paths::IMAGE_STORE)).unwrap().without_packed_layers();
+    came.import(&busybox, "busybox").unwrap();
+    says("tag busybox mine:1");
+    let origins = says("images --format '{{.Repository}} {{.Origin}}'");
+    assert_eq!(origins, "busybox node\nmine store");
+    umount2("/usr/share", MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(says("run --rm mine:1 echo works"), "works");
+    assert!(says("store check").starts_with("1 whole images, "));
 }
 
 #[test]

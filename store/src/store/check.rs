@@ -220,7 +220,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The digest that `ALGORITHM/HEX` or `ALGORITHM/HEX.erofs` names.
-fn named(path: &Path) -> Option<Digest> {
+pub(super) fn named(path: &Path) -> Option<Digest> {
     let algorithm = path.parent()?.file_name()?.to_str()?;
     format!("{algorithm}:{}", path.file_stem()?.to_str()?).parse().ok()
 }

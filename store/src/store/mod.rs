@@ -28,6 +28,7 @@ mod fetch_layer;
 mod import;
 mod intake;
 mod mend;
+mod nameless;
 mod names;
 mod parallel;
 pub(crate) mod publish;
@@ -51,7 +52,7 @@ pub use export::Form;
 pub use import::Imported;
 pub use mend::Outcome;
 pub use names::Details;
-pub(crate) use names::details_in;
+pub(crate) use names::{details_by_digest_in, details_in};
 pub use pull::Pulled;
 pub use push::Pushed;
 #[cfg(any(test, feature = "fuzz"))]

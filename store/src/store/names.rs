@@ -1,5 +1,6 @@
 //! Names of images: given, taken away, told of.
 
+use super::read::Documents;
 use super::session::Gate;
 use super::{Store, publish, read};
 use crate::digest::Digest;
@@ -83,11 +84,21 @@ pub(super) fn may_be_called(new_name: &Reference, name: &Reference, digest: &Dig
 /// Tells more of an image in the first store that has its name; each of its layers is in the first that has it.
 pub(crate) fn details_in(stores: &[Store], name: &Reference) -> Result<Details> {
     let documents = stores.iter().find_map(|store| store.documents(name).transpose());
-    let documents = documents.ok_or_else(|| Error::NoImage(name.to_string()))??;
+    details_of(stores, documents.ok_or_else(|| Error::NoImage(name.to_string()))??)
+}
+
+/// The same by the digest of its manifest.
+pub(crate) fn details_by_digest_in(stores: &[Store], digest: &Digest) -> Result<Details> {
+    let store = stores.iter().find(|store| store.has_manifest(digest));
+    let store = store.ok_or_else(|| Error::NoImage(digest.to_string()))?;
+    details_of(stores, store.documents_by_digest(&read::parse(&format!("none@{digest}"))?, digest)?)
+}
+
+fn details_of(stores: &[Store], documents: Documents) -> Result<Details> {
     let mut size = 0;
     for diff_id in &documents.diff_ids {
         let path = stores.iter().find_map(|store| store.layer(diff_id));
-        let path = path.ok_or_else(|| read::no_layer(name, diff_id))?;
+        let path = path.ok_or_else(|| read::no_layer(&documents.name, diff_id))?;
         size += fs::metadata(&path).map_err(io_error("read", &path))?.len();
     }
     Ok(Details {

@@ -230,6 +230,7 @@ impl Store {
 
     fn described(&self, whole: &str, name: &Reference, found: Name, manifest: &[u8]) -> Result<Documents> {
         let (manifest, file) = self.read_manifest(whole, manifest)?;
+        let media_type = oci::media_type(&found.media_type, &manifest).to_owned();
         Ok(Documents {
             name: name.clone(),
             digest: found.digest,
@@ -238,7 +239,7 @@ impl Store {
             diff_ids: file.rootfs.diff_ids,
             blobs: manifest.layers.into_iter().map(|layer| (layer.digest, layer.size)).collect(),
             created: file.created,
-            media_type: found.media_type,
+            media_type,
             platform: file.platform,
             index: found.index,
         })

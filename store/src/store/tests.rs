@@ -411,6 +411,31 @@ fn an_image_gets_another_name_and_says_what_it_is() {
 }
 
 #[test]
+fn an_image_that_lost_its_name_is_found_by_its_digest_and_given_another() {
+    let scratch = Scratch::new("nameless");
+    let (own, layout) = (store(&scratch), simple(&scratch));
+    let first = own.import(&layout.0, "app").unwrap().digest;
+    assert_eq!(own.nameless().unwrap(), []);
+    let other = Layout::new(scratch.0.join("other"));
+    other.index(&[other.image("amd64", &[layer("a", b"1"), layer("c", b"3")])]);
+    let second = own.import(&other.0, "app").unwrap().digest;
+    let stores = Stores::new(vec![own.clone()]);
+    assert_eq!(stores.nameless().unwrap(), [first.clone()]);
+    assert_eq!(stores.nameless_called(&first.hex()[..12]).unwrap(), Some(first.clone()));
+    assert_eq!(stores.nameless_called(&second.to_string()).unwrap(), None);
+    assert_eq!(stores.details_by_digest(&first).unwrap().layers, 2);
+    own.tag_digest(&first, "old:1").unwrap();
+    assert_eq!((own.resolve("old:1").unwrap().digest, own.nameless().unwrap()), (first, vec![]));
+    own.export(&["old:1"], Form::Oci, &mut std::io::sink(), &()).unwrap();
+    own.remove("old:1").unwrap();
+    // What is left of one is none.
+    let gone = own.resolve("app").unwrap().layers.remove(0).path;
+    fs::remove_file(gone).unwrap();
+    assert_eq!(own.nameless().unwrap(), []);
+    assert!(matches!(own.tag_digest(&Digest::sha256(b""), "x"), Err(Error::NoImage(_))));
+}
+
+#[test]
 fn an_image_that_came_with_the_node_gets_another_name_and_is_whole_then() {
     let scratch = Scratch::new("adopt");
     let (own, layout) = (store(&scratch), simple(&scratch));

@@ -22,7 +22,11 @@ pub fn image(node: &Node<'_>, name: &str) -> Result<Value> {
     let digests: BTreeSet<String> = digests.collect();
     let tags: Vec<String> = names.iter().map(|listed| listed.name.to_string()).collect();
     let tags: Vec<&str> = tags.iter().map(|name| images::familiar(name)).collect();
-    let mut object = object(&image, &stores.details(&image.name)?);
+    let details = match names.is_empty() {
+        false => stores.details(&image.name)?,
+        true => stores.details_by_digest(&image.digest)?,
+    };
+    let mut object = object(&image, &details);
     object["RepoTags"] = json!(tags);
     object["RepoDigests"] = json!(digests);
     Ok(object)
