@@ -37,7 +37,9 @@ fn is_new(data: &Path) -> bool {
 /// Those of starting a program, in words.
 pub fn begin(key: &Name, mounts: &[Mount]) -> Result<Option<i32>, String> {
     let missing = mounts.iter().filter_map(|mount| match mount {
-        Mount::Volume { name, target, .. } if is_new(&place::volume(name)) => Some([&**name, &**target]),
+        Mount::Volume { name, target, no_copy, .. } if is_new(&place::volume(name)) => {
+            Some([&**name, if *no_copy { "" } else { &**target }])
+        }
         _ => None,
     });
     let words: Vec<&str> = missing.flatten().collect();
@@ -68,7 +70,8 @@ fn log(key: &Name) -> PathBuf {
     place::folder(key).join("fill.log")
 }
 
-/// Makes volumes: the key of a container, then the name of each volume and its place in the container.
+/// Makes volumes: the key of a container, then the name of each volume and its place in the container, or nothing when
+/// the volume is to begin empty.
 ///
 /// # Errors
 /// Which volume, and why, in words.
@@ -93,7 +96,8 @@ fn make(data: &Path, root: &Path, target: &str) -> io::Result<()> {
     }
     remove(&new)?;
     fs::create_dir_all(&new)?;
-    if let Some(folder) = inside(root, target) {
+    let filled = Some(target).filter(|target| !target.is_empty());
+    if let Some(folder) = filled.and_then(|target| inside(root, target)) {
         copy(&folder, &new)?;
         // Its files are on the disk before their folder has the name by which it counts as filled.
         nix::unistd::syncfs(File::open(&new)?)?;
@@ -214,6 +218,9 @@ mod tests {
         let empty = folder.join("volumes/w/data");
         make(&empty, &root, "/nothing/there").unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        let own = folder.join("volumes/z/data");
+        make(&own, &root, "").unwrap();
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
         // A container has it by now.
         make(&empty, &root, "/var/data").unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);

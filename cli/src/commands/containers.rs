@@ -56,7 +56,7 @@ pub fn remove(node: &Node<'_>, remove: &Remove) -> Result<()> {
 
 /// `skerry rename`
 pub fn rename(node: &Node<'_>, rename: &Rename) -> Result<()> {
-    let to = rename.name.parse().map_err(Error::new)?;
+    let to = rename.name.strip_prefix('/').unwrap_or(&rename.name).parse().map_err(Error::new)?;
     node.done(&Request::Rename { name: rename.container.clone(), to })
 }
 

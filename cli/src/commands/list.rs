@@ -308,8 +308,18 @@ pub mod tests {
     fn mounts_are_told_by_what_they_show() {
         let container = Container {
             mounts: vec![
-                Mount::Volume { name: "data".parse().unwrap(), target: "/d".into(), read_only: false },
-                Mount::Bind { source: "/srv/some/long/path".into(), target: "/b".into(), read_only: false },
+                Mount::Volume {
+                    name: "data".parse().unwrap(),
+                    target: "/d".into(),
+                    read_only: false,
+                    no_copy: false,
+                },
+                Mount::Bind {
+                    source: "/srv/some/long/path".into(),
+                    target: "/b".into(),
+                    read_only: false,
+                    propagation: Default::default(),
+                },
             ],
             ..Container::of("i")
         };

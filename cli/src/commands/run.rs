@@ -225,9 +225,14 @@ mod tests {
             source: source.into(),
             target: target.into(),
             read_only,
+            propagation: Default::default(),
         };
-        let volume =
-            |read_only| Mount::Volume { name: "data".parse().unwrap(), target: "/data".into(), read_only };
+        let volume = |read_only| Mount::Volume {
+            name: "data".parse().unwrap(),
+            target: "/data".into(),
+            read_only,
+            no_copy: false,
+        };
         let memory = r#"{ "type": "tmpfs", "target": "/run" }"#;
         let others =
             || vec![bind("/srv", "/srv", false), volume(false), serde_json::from_str(memory).unwrap()];

@@ -2,6 +2,7 @@
 
 use super::said::{fails, says, skerry_reads};
 use super::support::Node;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 #[test]
 fn a_volume_stays_and_tells_who_uses_it() {
@@ -39,6 +40,30 @@ fn a_volume_stays_and_tells_who_uses_it() {
     assert!(said.starts_with("Deleted: data\nTotal reclaimed space: ") && !said.ends_with(" 0B"), "{said}");
     assert_eq!(std::fs::read_dir("/var/lib/skerry/volumes").unwrap().count(), 0);
     assert_eq!(says("volume create").len(), 32);
+}
+
+#[test]
+fn a_mount_has_an_owner_begins_empty_and_follows_the_machine_when_it_is_to() {
+    let _node = Node::boot();
+    let said = says("run --rm --tmpfs /t:uid=1000,gid=50,mode=750 busybox stat -c '%u:%g %a' /t");
+    assert_eq!(said, "1000:50 750");
+    assert_eq!(says("run --rm -v none:/etc:nocopy busybox ls /etc"), "hostname\nhosts\nresolv.conf");
+    std::fs::create_dir("/var/shared").unwrap();
+    let tmpfs = |at: &str| mount(Some("t"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    tmpfs("/var/shared");
+    mount(None::<&str>, "/var/shared", None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();
+    std::fs::create_dir("/var/shared/in").unwrap();
+    says("run -d --name follows -v /var/shared:/s:rslave busybox sleep 1000");
+    says("run -d --name /stays -v /var/shared:/s busybox sleep 1000");
+    tmpfs("/var/shared/in");
+    std::fs::write("/var/shared/in/file", "").unwrap();
+    assert_eq!(says("exec follows ls /s/in"), "file");
+    assert_eq!(says("exec /stays ls /s/in"), "");
+    let told = says("inspect -f '{{(index .Mounts 0).Propagation}} {{index .HostConfig.Binds 0}}' /follows");
+    assert_eq!(told, "rslave /var/shared:/s:rslave");
+    // No mount of the test's keeps the place.
+    says("rm -f /follows stays");
+    umount2("/var/shared", MntFlags::MNT_DETACH).unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::Surroundings;
 use crate::place;
 use spec::bundle::Mount;
-use spec::node::{self, Container, Ipc};
+use spec::node::{self, Container, Ipc, Propagation};
 use std::path::Path;
 
 /// Files on the node that are bound into the container's `/etc`.
@@ -96,15 +96,22 @@ pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>
 fn one(asked: &node::Mount) -> Result<Mount, String> {
     let at = absolute(asked.target())?;
     match asked {
-        node::Mount::Bind { source, read_only, .. } => Ok(bind(at, absolute(source)?, *read_only)),
+        node::Mount::Bind { source, read_only, propagation, .. } => {
+            Ok(bound(at, absolute(source)?, *read_only, *propagation))
+        }
         node::Mount::Volume { name, read_only, .. } => {
             Ok(bind(at, &place::volume(name).display().to_string(), *read_only))
         }
-        node::Mount::Tmpfs { size, mode, exec, read_only, .. } => {
+        node::Mount::Tmpfs { size, mode, uid, gid, exec, read_only, .. } => {
             let mode = mode.unwrap_or(0o1777);
             let mut options = format!("nosuid,nodev,mode={mode:o}");
             if let Some(size) = size {
                 options.push_str(&format!(",size={}", size.0));
+            }
+            for (key, id) in [("uid", uid), ("gid", gid)] {
+                if let Some(id) = id {
+                    options.push_str(&format!(",{key}={id}"));
+                }
             }
             if !exec {
                 options.push_str(",noexec");
@@ -122,8 +129,13 @@ fn absolute(path: &str) -> Result<&str, String> {
 }
 
 fn bind(at: &str, source: &str, read_only: bool) -> Mount {
+    bound(at, source, read_only, Propagation::default())
+}
+
+fn bound(at: &str, source: &str, read_only: bool, propagation: Propagation) -> Mount {
     // Nor what is mounted in it.
-    mount(at, "bind", source, if read_only { "rbind,rprivate,rro" } else { "rbind,rprivate" })
+    let read_only = if read_only { ",rro" } else { "" };
+    mount(at, "bind", source, &format!("rbind,{}{read_only}", propagation.name()))
 }
 
 fn mount(at: &str, kind: &str, source: &str, options: &str) -> Mount {

@@ -115,6 +115,19 @@ fn mounts_are_dockers_then_ones_own_which_may_take_a_place() {
 }
 
 #[test]
+fn a_mount_that_reaches_the_node_has_a_root_that_does() {
+    let with = |propagation: &str| {
+        let mounts = format!(
+            "mounts = [{{ type = \"bind\", source = \"/a\", target = \"/b\", propagation = \"{propagation}\" }}]"
+        );
+        let config = made(&mounts, &image()).unwrap();
+        (options(&config, "/b").options.join(","), config.linux.unwrap().rootfs_propagation)
+    };
+    assert_eq!(with("rslave"), ("rbind,rslave".to_owned(), String::new()));
+    assert_eq!(with("shared"), ("rbind,shared".to_owned(), "shared".to_owned()));
+}
+
+#[test]
 fn a_file_system_in_memory_is_what_was_asked_for() {
     let options = |keys: &str| {
         let mounts = format!("mounts = [{{ type = \"tmpfs\", target = \"/t\"{keys} }}]");
@@ -123,6 +136,7 @@ fn a_file_system_in_memory_is_what_was_asked_for() {
     assert_eq!(options(""), "nosuid,nodev,mode=1777,noexec");
     assert_eq!(options(", size = 4096, exec = true"), "nosuid,nodev,mode=1777,size=4096");
     assert_eq!(options(", mode = 0o750, read-only = true"), "nosuid,nodev,mode=750,noexec,ro");
+    assert_eq!(options(", uid = 5, gid = 6"), "nosuid,nodev,mode=1777,uid=5,gid=6,noexec");
 }
 
 #[test]

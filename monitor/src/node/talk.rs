@@ -115,6 +115,8 @@ impl Monitor {
 
     /// The container of a name, an ID or the unique beginning of one.
     pub(super) fn which(&self, text: &str) -> Result<usize, Failure> {
+        // As Docker writes names.
+        let text = text.strip_prefix('/').unwrap_or(text);
         if let Some(index) = self.cells.find(text) {
             return Ok(index);
         }

@@ -119,8 +119,12 @@ mod tests {
 
     #[test]
     fn a_volume_goes_when_no_container_is_made_with_it() {
-        let volume =
-            |name: &str| Mount::Volume { name: name.parse().unwrap(), target: "/d".into(), read_only: false };
+        let volume = |name: &str| Mount::Volume {
+            name: name.parse().unwrap(),
+            target: "/d".into(),
+            read_only: false,
+            no_copy: false,
+        };
         let data: Name = "data".parse().unwrap();
         assert!(uses(&[volume("other"), volume("data")], &data) && !uses(&[volume("other")], &data));
         assert_eq!(refusal(&[]), None);

@@ -3,7 +3,7 @@
 use super::support::{Client, Node, busybox, eventually};
 use nix::mount::{MsFlags, mount};
 use spec::monitor::{Code, Frame, Hello, Kind, Reply, Request, VERSION, Wait};
-use spec::node::{Mount, Restart};
+use spec::node::{Mount, Propagation, Restart};
 use std::io::Write;
 
 fn named(name: &str) -> String {
@@ -107,7 +107,7 @@ fn why_what_is_restarted_cannot_come_up_is_told() {
     std::fs::create_dir("/run/source").unwrap();
     let mut container = busybox("exec sleep 1000");
     let (source, target, read_only) = ("/run/source".into(), "/target".into(), false);
-    container.mounts = vec![Mount::Bind { source, target, read_only }];
+    container.mounts = vec![Mount::Bind { source, target, read_only, propagation: Propagation::default() }];
     node.create("a", container);
     node.start("a");
     std::fs::remove_dir("/run/source").unwrap();

@@ -148,8 +148,12 @@ fn a_list_tells_the_images_own_command() {
 fn a_volume_begins_as_the_images_folder_and_stays() {
     let node = Node::boot();
     let volume = |own: &mut Container| {
-        own.mounts =
-            vec![Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false }];
+        own.mounts = vec![Mount::Volume {
+            name: "data".parse().unwrap(),
+            target: "/etc".into(),
+            read_only: false,
+            no_copy: false,
+        }];
     };
     let first = says(&node, "first", "ls /etc | head -n 1; echo kept >/etc/mine", volume);
     assert!(!first.is_empty(), "the image's own files are there");
@@ -167,8 +171,12 @@ fn a_volume_that_is_filled_for_long_holds_up_nobody() {
     // As if another container's were being filled.
     let lock = Flock::lock(std::fs::File::open(folder).unwrap(), FlockArg::LockExclusive).unwrap();
     let mut container = busybox("ls /etc/passwd");
-    container.mounts =
-        vec![Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false }];
+    container.mounts = vec![Mount::Volume {
+        name: "data".parse().unwrap(),
+        target: "/etc".into(),
+        read_only: false,
+        no_copy: false,
+    }];
     node.create("first", container.clone());
     node.create("second", container);
     let start = |name: &str| Client::ask(&Request::Start { name: name.into() }).unwrap();
@@ -189,7 +197,12 @@ fn what_containers_have_is_for_root_alone() {
     use std::os::unix::process::CommandExt;
     let node = Node::boot();
     let id = node.create("web", {
-        let volume = Mount::Volume { name: "data".parse().unwrap(), target: "/etc".into(), read_only: false };
+        let volume = Mount::Volume {
+            name: "data".parse().unwrap(),
+            target: "/etc".into(),
+            read_only: false,
+            no_copy: false,
+        };
         Container {
             mounts: vec![volume],
             ..busybox("chmod 4755 /etc/passwd /bin/busybox; echo done; exec sleep 1000")

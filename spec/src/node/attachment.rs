@@ -51,7 +51,9 @@ impl FromStr for Network {
 
 /// The other container of `container:NAME`, if it is such a text.
 pub(super) fn another(text: &str) -> Option<Result<Name, String>> {
-    text.strip_prefix("container:").map(|name| shortened(name).parse())
+    let other = text.strip_prefix("container:")?;
+    // As Docker writes names.
+    Some(shortened(other.strip_prefix('/').unwrap_or(other)).parse())
 }
 
 /// An ID is longer than a name; its first twelve digits name the same container.

@@ -275,6 +275,9 @@ pub enum Mount {
         target: String,
         /// Cannot be written through this mount.
         read_only: bool,
+        /// Which mounts within it reach the other side.
+        #[serde(skip_serializing_if = "Propagation::is_usual")]
+        propagation: Propagation,
     },
     /// A file system in memory, gone with the container.
     #[serde(rename_all = "kebab-case")]
@@ -286,6 +289,12 @@ pub enum Mount {
         /// Permissions of its root; 01777 without it.
         #[serde(skip_serializing_if = "Option::is_none")]
         mode: Option<u32>,
+        /// User of its root; 0 without it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+        /// Group of its root; 0 without it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gid: Option<u32>,
         /// Programs on it can be run.
         #[serde(skip_serializing_if = "is_false")]
         exec: bool,
@@ -303,7 +312,55 @@ pub enum Mount {
         target: String,
         /// Cannot be written through this mount.
         read_only: bool,
+        /// It begins empty.
+        #[serde(skip_serializing_if = "is_false")]
+        no_copy: bool,
     },
+}
+
+/// What of mounts within a bind mount's source the container sees, and the node of the container's
+/// (mount_namespaces(7), "SHARED SUBTREES"); with `r` also within mounts that are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Neither what is mounted later.
+    Private,
+    /// The same, recursively.
+    #[default]
+    Rprivate,
+    /// The container what the node mounts.
+    Slave,
+    /// The same, recursively.
+    Rslave,
+    /// Each what the other mounts.
+    Shared,
+    /// The same, recursively.
+    Rshared,
+}
+
+impl Propagation {
+    const NAMES: [(Self, &str); 6] = [
+        (Self::Private, "private"),
+        (Self::Rprivate, "rprivate"),
+        (Self::Slave, "slave"),
+        (Self::Rslave, "rslave"),
+        (Self::Shared, "shared"),
+        (Self::Rshared, "rshared"),
+    ];
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As mount(8) has it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// The one that is called so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(known, _)| *known)
+    }
 }
 
 fn is_false(value: &bool) -> bool {
@@ -321,8 +378,12 @@ struct Keys {
     name: Option<Name>,
     size: Option<Bytes>,
     mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
     exec: Option<bool>,
     read_only: Option<bool>,
+    no_copy: Option<bool>,
+    propagation: Option<Propagation>,
 }
 
 #[derive(Deserialize)]
@@ -337,18 +398,39 @@ impl TryFrom<Keys> for Mount {
     type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, String> {
-        let Keys { r#type, target, source, name, size, mode, exec, read_only } = keys;
-        let of_memory = size.is_some() || mode.is_some() || exec.is_some();
+        let Keys {
+            r#type,
+            target,
+            source,
+            name,
+            size,
+            mode,
+            uid,
+            gid,
+            exec,
+            read_only,
+            no_copy,
+            propagation,
+        } = keys;
+        let of_owner = uid.is_some() || gid.is_some();
+        let of_memory = size.is_some() || mode.is_some() || exec.is_some() || of_owner;
+        let (of_volume, of_bind) = (no_copy.is_some(), propagation.is_some());
         let read_only = read_only.unwrap_or(false);
         match (r#type, source, name) {
-            (Kind::Bind, Some(source), None) if !of_memory => Ok(Self::Bind { source, target, read_only }),
-            (Kind::Volume, None, Some(name)) if !of_memory => Ok(Self::Volume { name, target, read_only }),
-            (Kind::Tmpfs, None, None) => {
-                Ok(Self::Tmpfs { target, size, mode, exec: exec.unwrap_or(false), read_only })
+            (Kind::Bind, Some(source), None) if !of_memory && !of_volume => {
+                Ok(Self::Bind { source, target, read_only, propagation: propagation.unwrap_or_default() })
             }
-            (Kind::Bind, ..) => Err("a bind mount has source, target and read-only".to_owned()),
-            (Kind::Tmpfs, ..) => Err("a tmpfs mount has target, size, mode, exec and read-only".to_owned()),
-            (Kind::Volume, ..) => Err("a volume mount has name, target and read-only".to_owned()),
+            (Kind::Volume, None, Some(name)) if !of_memory && !of_bind => {
+                Ok(Self::Volume { name, target, read_only, no_copy: no_copy.unwrap_or(false) })
+            }
+            (Kind::Tmpfs, None, None) if !of_volume && !of_bind => {
+                Ok(Self::Tmpfs { target, size, mode, uid, gid, exec: exec.unwrap_or(false), read_only })
+            }
+            (Kind::Bind, ..) => Err("a bind mount has source, target, read-only and propagation".to_owned()),
+            (Kind::Tmpfs, ..) => {
+                Err("a tmpfs mount has target, size, mode, uid, gid, exec and read-only".to_owned())
+            }
+            (Kind::Volume, ..) => Err("a volume mount has name, target, read-only and no-copy".to_owned()),
         }
     }
 }
@@ -537,18 +619,43 @@ mod tests {
     #[test]
     fn a_file_system_in_memory_has_a_mode_and_may_be_run_from() {
         let mounts = "mounts = [{ type = \"tmpfs\", target = \"/d\" },\
-            { type = \"tmpfs\", target = \"/e\", mode = 0o750, exec = true, read-only = true }]";
+            { type = \"tmpfs\", target = \"/e\", mode = 0o750, uid = 5, gid = 6, exec = true, read-only = true }]";
         let mounts = container(mounts).unwrap().mounts;
         let target = |target: &str| target.to_owned();
-        let plain =
-            Mount::Tmpfs { target: target("/d"), size: None, mode: None, exec: false, read_only: false };
-        let other =
-            Mount::Tmpfs { target: target("/e"), size: None, mode: Some(0o750), exec: true, read_only: true };
+        let memory = |at: &str, mode, [uid, gid]: [Option<u32>; 2], is| Mount::Tmpfs {
+            target: target(at),
+            size: None,
+            mode,
+            uid,
+            gid,
+            exec: is,
+            read_only: is,
+        };
+        let plain = memory("/d", None, [None; 2], false);
+        let other = memory("/e", Some(0o750), [Some(5), Some(6)], true);
         assert_eq!(mounts, [plain, other]);
         // What was written before has none of these.
         let text = serde_json::to_string(&mounts).unwrap();
         assert!(text.starts_with(r#"[{"type":"tmpfs","target":"/d","size":null},"#), "{text}");
         assert_eq!(serde_json::from_str::<Vec<Mount>>(&text).unwrap(), mounts);
+    }
+
+    #[test]
+    fn a_bind_mount_has_a_propagation_and_a_volume_may_begin_empty() {
+        let mounts = "mounts = [{ type = \"bind\", source = \"/a\", target = \"/b\", propagation = \"rslave\" },\
+            { type = \"bind\", source = \"/a\", target = \"/c\" },\
+            { type = \"volume\", name = \"v\", target = \"/d\", no-copy = true }]";
+        let mounts = container(mounts).unwrap().mounts;
+        assert!(matches!(mounts[0], Mount::Bind { propagation: Propagation::Rslave, .. }));
+        assert!(matches!(mounts[2], Mount::Volume { no_copy: true, .. }));
+        let text = serde_json::to_string(&mounts).unwrap();
+        // What says nothing of it is read by older monitors.
+        assert!(text.contains(r#"{"type":"bind","source":"/a","target":"/c","read-only":false}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Vec<Mount>>(&text).unwrap(), mounts);
+        for (known, name) in Propagation::NAMES {
+            assert_eq!((known.name(), Propagation::of_name(name)), (name, Some(known)));
+            assert_eq!(serde_json::to_string(&known).unwrap(), format!("\"{name}\""));
+        }
     }
 
     #[test]
@@ -572,6 +679,10 @@ mod tests {
             "mounts = [{ type = \"tmpfs\", target = \"/d\", mode = 0o10000 }]",
             "mounts = [{ type = \"bind\", source = \"/a\", target = \"/d\", exec = true }]",
             "mounts = [{ type = \"volume\", name = \"a\", target = \"/d\", mode = 7 }]",
+            "mounts = [{ type = \"tmpfs\", target = \"/d\", no-copy = true }]",
+            "mounts = [{ type = \"volume\", name = \"a\", target = \"/d\", propagation = \"shared\" }]",
+            "mounts = [{ type = \"bind\", source = \"/a\", target = \"/d\", propagation = \"open\" }]",
+            "mounts = [{ type = \"bind\", source = \"/a\", target = \"/d\", uid = 1 }]",
             "mounts = [{ type = \"volume\", name = \"../x\", target = \"/d\" }]",
         ] {
             assert!(container(text).is_err(), "{text}");

@@ -32,7 +32,9 @@ mod sharing;
 pub use attachment::{Network as ContainerNetwork, RESERVED};
 pub use bridge::{Bridge, has_room, named as named_networks};
 pub use cluster::{By, Cluster, Taint};
-pub use container::{Container, HOST_GATEWAY, HealthCheck, HealthOptions, Mount, Pull, Security, Ulimit};
+pub use container::{
+    Container, HOST_GATEWAY, HealthCheck, HealthOptions, Mount, Propagation, Pull, Security, Ulimit,
+};
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
 pub use registry::Registry;

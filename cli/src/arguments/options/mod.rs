@@ -175,7 +175,7 @@ impl Options {
     /// # Errors
     /// It is none.
     pub fn name(&self) -> Result<Option<Name>> {
-        self.name.as_deref().map(|text| parse("--name", text)).transpose()
+        self.name.as_deref().map(|text| parse("--name", text.strip_prefix('/').unwrap_or(text))).transpose()
     }
 }
 

@@ -3,18 +3,19 @@
 use super::{parse, size};
 use crate::error::{Error, Result};
 use clap::Args;
-use spec::node::{Container, Mount, Name};
+use spec::node::{Container, Mount, Name, Propagation};
 use std::path::Path;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Storage {
-    /// SOURCE:TARGET[:ro]; SOURCE is a path of this machine, or the name of a volume
+    /// SOURCE:TARGET[:ro,…]; SOURCE is a path of this machine, for which rslave, rshared and the like count, or the name of
+    /// a volume, which begins empty with nocopy
     #[arg(short, long)]
     volume: Vec<String>,
-    /// type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE]
+    /// type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE][,volume-nocopy][,bind-propagation=HOW]
     #[arg(long)]
     mount: Vec<String>,
-    /// TARGET[:size=SIZE,mode=MODE,exec,ro]: in memory
+    /// TARGET[:size=SIZE,mode=MODE,uid=USER,gid=GROUP,exec,ro]: in memory
     #[arg(long)]
     tmpfs: Vec<String>,
     /// The root cannot be written
@@ -52,44 +53,70 @@ fn volume(text: &str) -> Result<Mount> {
     else {
         return Err(wrong("not SOURCE:TARGET[:ro]"));
     };
-    let mut read_only = false;
+    let mut said = Said::default();
     for option in options.iter().flat_map(|options| options.split(',')) {
-        match option {
-            "ro" => read_only = true,
+        match (option, Propagation::of_name(option)) {
+            ("ro", _) => said.read_only = true,
+            ("nocopy", _) => said.no_copy = true,
+            (_, Some(propagation)) => said.propagation = Some(propagation),
             // Labels of SELinux, words for other systems, and what is so anyway.
-            "rw" | "z" | "Z" | "rprivate" | "cached" | "delegated" | "consistent" => {}
-            other => return Err(wrong(&format!("{other:?} is none of ro, rw"))),
+            ("rw" | "z" | "Z" | "cached" | "delegated" | "consistent", _) => {}
+            (other, _) => {
+                return Err(wrong(&format!("{other:?} is none of ro, rw, nocopy and propagations")));
+            }
         }
     }
-    made(source, target, read_only).map_err(|why| wrong(&why))
+    made(source, target, said).map_err(|why| wrong(&why))
+}
+
+/// What is said of a mount beside its two ends.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    read_only: bool,
+    no_copy: bool,
+    propagation: Option<Propagation>,
 }
 
 /// A path is a bind mount, any other name a volume.
-fn made(source: &str, target: &str, read_only: bool) -> std::result::Result<Mount, String> {
+fn made(source: &str, target: &str, said: Said) -> std::result::Result<Mount, String> {
     if !target.starts_with('/') {
         return Err(format!("{target:?} is not an absolute path"));
     }
-    let target = target.to_owned();
+    let (target, Said { read_only, no_copy, propagation }) = (target.to_owned(), said);
     if !source.contains('/') && !source.starts_with('.') {
         let name: Name = source.parse()?;
-        return Ok(Mount::Volume { name, target, read_only });
+        return match propagation {
+            None => Ok(Mount::Volume { name, target, read_only, no_copy }),
+            Some(other) => Err(format!("{:?} is for folders of this machine", other.name())),
+        };
+    }
+    if no_copy {
+        return Err("\"nocopy\" is for volumes".to_owned());
     }
     let source = std::path::absolute(Path::new(source)).map_err(|error| error.to_string())?;
-    Ok(Mount::Bind { source: source.display().to_string(), target, read_only })
+    let (source, propagation) = (source.display().to_string(), propagation.unwrap_or_default());
+    Ok(Mount::Bind { source, target, read_only, propagation })
 }
 
 /// `KEY=VALUE,…`
 fn mount(text: &str) -> Result<Mount> {
     let wrong = |why: &str| Error::new(format!("--mount {text:?}: {why}"));
-    let (mut kind, mut source, mut target, mut read_only) = ("volume", None, None, false);
-    let (mut most, mut mode) = (None, None);
+    let (mut kind, mut source, mut target) = ("volume", None, None);
+    let (mut most, mut mode, mut said) = (None, None, Said::default());
+    let is = |value: &str| value != "false" && value != "0";
     for pair in text.split(',') {
         match pair.split_once('=').unwrap_or((pair, "true")) {
             ("type", value) => kind = value,
             ("source" | "src", value) => source = Some(value),
             ("target" | "dst" | "destination", value) => target = Some(value),
-            ("readonly" | "ro", value) => read_only = value != "false" && value != "0",
-            ("bind-propagation", "rprivate") | ("consistency", _) => {}
+            ("readonly" | "ro", value) => said.read_only = is(value),
+            ("volume-nocopy", value) => said.no_copy = is(value),
+            ("bind-propagation", value) => {
+                let known = Propagation::of_name(value);
+                said.propagation =
+                    Some(known.ok_or_else(|| wrong(&format!("{value:?} is not a propagation")))?);
+            }
+            ("consistency", _) => {}
             ("tmpfs-size", value) => most = Some(size("--mount", value)?),
             ("tmpfs-mode", value) => mode = Some(octal(value).map_err(|why| wrong(&why))?),
             (other, _) => return Err(wrong(&format!("{other:?} is not a key that is known here"))),
@@ -99,19 +126,24 @@ fn mount(text: &str) -> Result<Mount> {
     if kind != "tmpfs" && (most.is_some() || mode.is_some()) {
         return Err(wrong("tmpfs-size and tmpfs-mode are for type=tmpfs"));
     }
+    if (kind != "volume" && said.no_copy) || (kind != "bind" && said.propagation.is_some()) {
+        return Err(wrong("volume-nocopy is for type=volume, bind-propagation for type=bind"));
+    }
+    let read_only = said.read_only;
     match (kind, source) {
         ("tmpfs", None) => {
-            Ok(Mount::Tmpfs { target: target.to_owned(), size: most, mode, exec: false, read_only })
+            let target = target.to_owned();
+            Ok(Mount::Tmpfs { target, size: most, mode, uid: None, gid: None, exec: false, read_only })
         }
         ("bind" | "volume", None) => Err(wrong("source is missing")),
         ("bind", Some(source)) if !source.starts_with('/') => {
             Err(wrong(&format!("{source:?} is not an absolute path")))
         }
         ("volume", Some(name)) => {
-            let name = parse("--mount: source", name)?;
-            Ok(Mount::Volume { name, target: target.to_owned(), read_only })
+            let (name, target) = (parse("--mount: source", name)?, target.to_owned());
+            Ok(Mount::Volume { name, target, read_only, no_copy: said.no_copy })
         }
-        ("bind", Some(source)) => made(source, target, read_only).map_err(|why| wrong(&why)),
+        ("bind", Some(source)) => made(source, target, said).map_err(|why| wrong(&why)),
         (other, _) => Err(wrong(&format!("{other:?} is none of bind, volume and tmpfs, or has no source"))),
     }
 }
@@ -121,20 +153,27 @@ fn in_memory(text: &str) -> Result<Mount> {
     let wrong = |why: &str| Error::new(format!("--tmpfs {text:?}: {why}"));
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     let (mut most, mut mode, mut exec, mut read_only) = (None, None, false, false);
+    let (mut uid, mut gid) = (None, None);
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=').unwrap_or((option, "")) {
             ("size", value) => most = Some(size("--tmpfs", value)?),
             ("mode", value) => mode = Some(octal(value).map_err(|why| wrong(&why))?),
+            ("uid", value) => uid = Some(parse("--tmpfs uid", value)?),
+            ("gid", value) => gid = Some(parse("--tmpfs gid", value)?),
             ("exec", "") => exec = true,
             ("noexec", "") => exec = false,
             ("ro", "") => read_only = true,
             ("rw", "") => read_only = false,
             // It is so anyway.
             ("nosuid" | "nodev", "") => {}
-            _ => return Err(wrong(&format!("{option:?} is none of size=SIZE, mode=MODE, exec, ro"))),
+            _ => {
+                return Err(wrong(&format!(
+                    "{option:?} is none of size=SIZE, mode=MODE, uid=USER, gid=GROUP, exec, ro"
+                )));
+            }
         }
     }
-    Ok(Mount::Tmpfs { target: target.to_owned(), size: most, mode, exec, read_only })
+    Ok(Mount::Tmpfs { target: target.to_owned(), size: most, mode, uid, gid, exec, read_only })
 }
 
 /// Permissions as chmod(1) has them in numbers.
@@ -150,24 +189,55 @@ mod tests {
 
     #[test]
     fn a_mount_is_written_in_two_ways() {
-        let volume = Mount::Volume { name: "data".parse().unwrap(), target: "/d".into(), read_only: true };
+        let volume = Mount::Volume {
+            name: "data".parse().unwrap(),
+            target: "/d".into(),
+            read_only: true,
+            no_copy: false,
+        };
         assert_eq!(super::volume("data:/d:ro").unwrap(), volume);
         assert_eq!(mount("source=data,target=/d,readonly").unwrap(), volume);
-        let bind = Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: false };
+        let bind = |propagation| Mount::Bind {
+            source: "/a".into(),
+            target: "/b".into(),
+            read_only: false,
+            propagation,
+        };
+        let slave = bind(Propagation::Rslave);
+        assert_eq!(super::volume("/a:/b:rslave").unwrap(), slave);
+        assert_eq!(mount("type=bind,src=/a,dst=/b,bind-propagation=rslave").unwrap(), slave);
+        assert!(matches!(super::volume("data:/d:nocopy").unwrap(), Mount::Volume { no_copy: true, .. }));
+        assert!(matches!(
+            mount("src=data,dst=/d,volume-nocopy").unwrap(),
+            Mount::Volume { no_copy: true, .. }
+        ));
+        let bind = bind(Propagation::default());
         assert_eq!(super::volume("/a:/b").unwrap(), bind);
         assert_eq!(mount("type=bind,src=/a,dst=/b").unwrap(), bind);
         let tmpfs = Mount::Tmpfs {
             target: "/t".into(),
             size: Some(Bytes(1 << 20)),
             mode: None,
+            uid: None,
+            gid: None,
             exec: false,
             read_only: false,
         };
         assert_eq!(in_memory("/t:size=1m").unwrap(), tmpfs);
         assert_eq!(in_memory("/t:rw,noexec,nosuid,size=1m").unwrap(), tmpfs);
         assert_eq!(mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap(), tmpfs);
-        let fixed =
-            Mount::Tmpfs { target: "/t".into(), size: None, mode: Some(0o750), exec: false, read_only: true };
+        let fixed = |uid, gid| Mount::Tmpfs {
+            target: "/t".into(),
+            size: None,
+            mode: Some(0o750),
+            uid,
+            gid,
+            exec: false,
+            read_only: true,
+        };
+        let owned = in_memory("/t:mode=0750,uid=1000,gid=50,ro").unwrap();
+        assert_eq!(owned, fixed(Some(1000), Some(50)));
+        let fixed = fixed(None, None);
         assert_eq!(in_memory("/t:mode=0750,exec,noexec,ro").unwrap(), fixed);
         assert_eq!(mount("type=tmpfs,target=/t,tmpfs-mode=750,readonly").unwrap(), fixed);
         assert!(matches!(in_memory("/t:exec").unwrap(), Mount::Tmpfs { exec: true, .. }));
@@ -183,6 +253,8 @@ mod tests {
             ("colour=red", "\"colour\" is not a key"),
             ("type=bind,source=/a,target=/b,tmpfs-size=1m", "tmpfs-size and tmpfs-mode are for"),
             ("type=tmpfs,target=/b,tmpfs-mode=9", "\"9\" is not a mode"),
+            ("type=bind,source=/a,target=/b,volume-nocopy", "volume-nocopy is for type=volume"),
+            ("type=bind,source=/a,target=/b,bind-propagation=open", "\"open\" is not a propagation"),
         ] {
             let error = mount(text).unwrap_err().message;
             assert!(error.starts_with(&format!("--mount {text:?}: {why}")), "{error}");

@@ -34,11 +34,18 @@ fn options_become_what_node_toml_would_say() {
     assert_eq!(
         container.mounts,
         [
-            Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: true },
+            Mount::Bind {
+                source: "/a".into(),
+                target: "/b".into(),
+                read_only: true,
+                propagation: Default::default()
+            },
             Mount::Tmpfs {
                 target: "/t".into(),
                 size: Some(Bytes(1 << 20)),
                 mode: None,
+                uid: None,
+                gid: None,
                 exec: false,
                 read_only: false
             }
@@ -53,7 +60,7 @@ fn a_wrong_option_is_named() {
     for (words, told) in [
         ("-v /a x", "--volume \"/a\": not SOURCE:TARGET[:ro]"),
         ("-v /a:b x", "--volume \"/a:b\": \"b\" is not an absolute path"),
-        ("-v /a:/b:rx x", "--volume \"/a:/b:rx\": \"rx\" is none of ro, rw"),
+        ("-v /a:/b:rx x", "--volume \"/a:/b:rx\": \"rx\" is none of ro, rw, nocopy"),
         ("--memory lots x", "--memory: \"lots\" is not a size"),
         ("--restart maybe x", "--restart: \"maybe\" is none of always"),
     ] {

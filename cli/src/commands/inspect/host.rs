@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use spec::network::Port;
-use spec::node::{Container, ContainerNetwork, Mount, Pid, Restart, Ulimit};
+use spec::node::{Container, ContainerNetwork, Mount, Pid, Propagation, Restart, Ulimit};
 use spec::paths::VOLUMES;
 use spec::quantity::Bytes;
 use std::path::Path;
@@ -17,15 +17,15 @@ pub fn mounts(container: &Container) -> Vec<Value> {
 fn mount(mount: &Mount) -> Value {
     let mode = |read_only: &bool| if *read_only { "ro" } else { "" };
     match mount {
-        Mount::Bind { source, target, read_only } => json!({
+        Mount::Bind { source, target, read_only, propagation } => json!({
             "Type": "bind",
             "Source": source,
             "Destination": target,
             "Mode": mode(read_only),
             "RW": !read_only,
-            "Propagation": "rprivate",
+            "Propagation": propagation.name(),
         }),
-        Mount::Volume { name, target, read_only } => json!({
+        Mount::Volume { name, target, read_only, no_copy: _ } => json!({
             "Type": "volume",
             "Name": name,
             "Source": Path::new(VOLUMES).join(&**name).join("data"),
@@ -35,7 +35,7 @@ fn mount(mount: &Mount) -> Value {
             "RW": !read_only,
             "Propagation": "",
         }),
-        Mount::Tmpfs { target, size: _, mode: _, exec: _, read_only } => json!({
+        Mount::Tmpfs { target, read_only, .. } => json!({
             "Type": "tmpfs",
             "Source": "",
             "Destination": target,
@@ -89,28 +89,38 @@ pub fn config(container: &Container) -> Value {
     })
 }
 
-/// `SOURCE:TARGET[:ro]`
+/// `SOURCE:TARGET[:ro,…]`
 fn binds(container: &Container) -> Vec<String> {
     let bind = |mount: &Mount| match mount {
-        Mount::Bind { source, target, read_only } => Some(written(source, target, *read_only)),
-        Mount::Volume { name, target, read_only } => Some(written(name, target, *read_only)),
+        Mount::Bind { source, target, read_only, propagation } => {
+            let own = Some(propagation.name()).filter(|_| *propagation != Propagation::default());
+            Some(written(source, target, *read_only, own))
+        }
+        Mount::Volume { name, target, read_only, no_copy } => {
+            Some(written(name, target, *read_only, no_copy.then_some("nocopy")))
+        }
         Mount::Tmpfs { .. } => None,
     };
     container.mounts.iter().filter_map(bind).collect()
 }
 
-fn written(source: &str, target: &str, read_only: bool) -> String {
-    format!("{source}:{target}{}", if read_only { ":ro" } else { "" })
+fn written(source: &str, target: &str, read_only: bool, more: Option<&str>) -> String {
+    let options: Vec<&str> = read_only.then_some("ro").into_iter().chain(more).collect();
+    let colon = if options.is_empty() { "" } else { ":" };
+    format!("{source}:{target}{colon}{}", options.join(","))
 }
 
 fn tmpfs(container: &Container) -> Map<String, Value> {
     let one = |mount: &Mount| match mount {
-        Mount::Tmpfs { target, size, mode, exec, read_only } => {
+        Mount::Tmpfs { target, size, mode, uid, gid, exec, read_only } => {
             let size = size.map(|Bytes(size)| format!("size={size}"));
             let mode = mode.map(|mode| format!("mode={mode:o}"));
+            let uid = uid.map(|uid| format!("uid={uid}"));
+            let gid = gid.map(|gid| format!("gid={gid}"));
             let exec = exec.then(|| "exec".to_owned());
             let read_only = read_only.then(|| "ro".to_owned());
-            let options: Vec<String> = [size, mode, exec, read_only].into_iter().flatten().collect();
+            let options: Vec<String> =
+                [size, mode, uid, gid, exec, read_only].into_iter().flatten().collect();
             Some((target.clone(), options.join(",").into()))
         }
         Mount::Bind { .. } | Mount::Volume { .. } => None,
@@ -194,13 +204,25 @@ mod tests {
             target: target.into(),
             size,
             mode,
+            uid: mode,
+            gid: None,
             exec: is,
             read_only: is,
         };
         let container = Container {
             mounts: vec![
-                Mount::Volume { name: "data".parse().unwrap(), target: "/d".into(), read_only: true },
-                Mount::Bind { source: "/a".into(), target: "/b".into(), read_only: false },
+                Mount::Volume {
+                    name: "data".parse().unwrap(),
+                    target: "/d".into(),
+                    read_only: true,
+                    no_copy: true,
+                },
+                Mount::Bind {
+                    source: "/a".into(),
+                    target: "/b".into(),
+                    read_only: false,
+                    propagation: Propagation::Rslave,
+                },
                 memory("/m", Some(Bytes(4096)), Some(0o750), true),
                 memory("/n", None, None, false),
             ],
@@ -212,8 +234,8 @@ mod tests {
         assert_eq!((&told[1]["RW"], &told[1]["Mode"]), (&json!(false), &json!("ro")));
         assert_eq!((&told[2]["RW"], &told[3]["RW"]), (&json!(false), &json!(true)));
         let config = config(&container);
-        assert_eq!(config["Binds"], json!(["data:/d:ro", "/a:/b"]));
-        assert_eq!(config["Tmpfs"], json!({ "/m": "size=4096,mode=750,exec,ro", "/n": "" }));
+        assert_eq!(config["Binds"], json!(["data:/d:ro,nocopy", "/a:/b:rslave"]));
+        assert_eq!(config["Tmpfs"], json!({ "/m": "size=4096,mode=750,uid=488,exec,ro", "/n": "" }));
     }
 
     #[test]
