@@ -17,6 +17,7 @@ use crate::life::End;
 use crate::place;
 use serde::{Deserialize, Serialize};
 use spec::monitor::Sandbox;
+use spec::network::Port;
 use spec::node::{Container, Name};
 use spec::seccomp::Profile;
 use std::fs::{self, File};
@@ -56,6 +57,9 @@ pub struct Definition {
     /// The program and its arguments, the image's too, as far as a list tells them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Ports that it and its image expose, as far as a list tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<Port>,
 }
 
 /// How a container ended last, for times after a reboot.
@@ -208,6 +212,7 @@ mod tests {
             last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),
             sandbox: None,
             command: vec!["nginx".into()],
+            exposed: vec!["80".parse().unwrap()],
         };
         let container = Container::of("nginx");
         let stored = Stored { definition: &definition, container: &container };

@@ -222,6 +222,7 @@ mod tests {
             configured: false,
             status,
             ports: Vec::new(),
+            exposed: Vec::new(),
             networks: BTreeMap::new(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tty: false,

@@ -14,6 +14,7 @@ use filters::Filters;
 use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
 use spec::node::{Container, Mount};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -148,7 +149,10 @@ fn object(container: &Summary, whole: bool) -> Value {
     let created = container.created / 1_000_000_000;
     let command = container.command.join(" ");
     let command = if whole { command } else { shorten(&command, COMMAND) };
-    let ports: Vec<String> = ranges(&container.ports).into_iter().flat_map(published).collect();
+    let ports: Vec<String> = unpublished(container)
+        .into_iter()
+        .chain(ranges(&container.ports).into_iter().flat_map(published))
+        .collect();
     let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = container.networks.keys().map(String::as_str).collect();
     json!({
@@ -166,6 +170,14 @@ fn object(container: &Summary, whole: bool) -> Value {
         "Networks": networks.join(","),
         "Origin": if container.configured { "node.toml" } else { "person" },
     })
+}
+
+/// Exposed ports that nothing outside leads to, each once.
+fn unpublished(container: &Summary) -> BTreeSet<String> {
+    let is_published = |exposed: &&String| {
+        container.ports.iter().any(|port| **exposed == format!("{}/{}", port.container, port.protocol))
+    };
+    container.exposed.iter().filter(|exposed| !is_published(exposed)).cloned().collect()
 }
 
 /// Ports that follow one another, put together.
@@ -253,6 +265,7 @@ pub mod tests {
                 ..Status::default()
             },
             ports: vec![monitor::Port { address: None, node: 8080, container: 80, protocol: "tcp".into() }],
+            exposed: Vec::new(),
             networks: Default::default(),
             labels: [("tier".to_owned(), "front".to_owned())].into(),
             tty: false,
@@ -272,6 +285,13 @@ pub mod tests {
              0123456789ab   nginx   \"nginx -g daemon off…\"   2 hours ago   Up About a minute   \
              0.0.0.0:8080->80/tcp, [::]:8080->80/tcp   web     person\n"
         );
+    }
+
+    #[test]
+    fn exposed_ports_that_are_not_published_are_told_alone() {
+        let exposed = ["80/tcp", "53/udp", "443/tcp", "443/tcp"].map(str::to_owned).into();
+        let told = object(&Summary { exposed, ..container("running") }, false);
+        assert_eq!(told["Ports"], "443/tcp, 53/udp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
     }
 
     #[test]

@@ -38,6 +38,20 @@ fn with_name_servers_of_its_own_a_container_still_asks_its_networks() {
 }
 
 #[test]
+fn ports_that_are_exposed_alone_are_listed_while_it_runs() {
+    let node = Node::boot();
+    says(&format!("run -d --name web --expose 81 --expose 53/udp -p 18080:80 {SLEEP}"));
+    let ports = || says("ps -a --format '{{.Ports}}'");
+    assert_eq!(ports(), "53/udp, 81/tcp, 0.0.0.0:18080->80/tcp, [::]:18080->80/tcp");
+    assert_eq!(says("ps -f expose=53/udp --format '{{.Names}}'"), "web");
+    assert_eq!(says("ps -q -f expose=82"), "");
+    node.kill_monitor();
+    assert!(ports().starts_with("53/udp, 81/tcp, "));
+    says("stop -t 0 web");
+    assert_eq!(ports(), "");
+}
+
+#[test]
 fn names_are_looked_for_in_its_own_domains() {
     let _node = Node::boot();
     let own = "--dns-search a.b --dns-search c --dns-option rotate";

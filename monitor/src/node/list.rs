@@ -102,6 +102,7 @@ impl Monitor {
                 .flat_map(|attached| &attached.ports)
                 .flat_map(|port| published(*port))
                 .collect(),
+            exposed: self.exposed(cell),
             networks: own
                 .map(|own| networks(&self.named(own.network()), cell.attached.as_deref()))
                 .unwrap_or_default(),
@@ -110,6 +111,20 @@ impl Monitor {
             images: definition.and_then(|own| Some(own.sandbox.as_ref()?.images.clone())).unwrap_or_default(),
             volumes: own.map(|own| own.mounts.iter().filter_map(volume).collect()).unwrap_or_default(),
         }
+    }
+
+    /// As with Docker, of one that runs; of one of `node.toml` what that says.
+    fn exposed(&self, cell: &Cell) -> Vec<String> {
+        if !matches!(cell.observed.state, State::Running { .. } | State::Stopping { .. }) {
+            return Vec::new();
+        }
+        let configured = cell.container.as_ref().map_or(&[][..], |own| &own.expose);
+        let ports = cell.definition.as_ref().map_or(configured, |own| &own.exposed);
+        let word = |port: &network::Port| {
+            let protocol = port.protocol;
+            port.pairs().map(move |(_, inside)| format!("{inside}/{protocol}"))
+        };
+        ports.iter().flat_map(word).collect()
     }
 
     /// A network of another container's by the name that this has now.
@@ -272,6 +287,7 @@ mod tests {
             configured: false,
             status: Status::default(),
             ports: Vec::new(),
+            exposed: Vec::new(),
             networks: BTreeMap::new(),
             labels: BTreeMap::from([("label".into(), label.into())]),
             tty: false,

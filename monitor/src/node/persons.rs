@@ -24,6 +24,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Digits of an ID that name a container's folders.
 const KEY: usize = 12;
 
+/// Exposed ports of a container that a list tells at most.
+const EXPOSED: usize = 64;
+
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
@@ -74,6 +77,8 @@ impl Monitor {
         }
         let mut command = bundle::command(&container, &image.defaults);
         shorten(&mut command, COMMAND);
+        let exposed = container.expose.iter().chain(&image.defaults.exposed);
+        let exposed = exposed.take(EXPOSED).copied().collect();
         cell.definition = Some(Box::new(Definition {
             id: id.clone(),
             name: name.clone(),
@@ -87,6 +92,7 @@ impl Monitor {
             last: None,
             sandbox,
             command,
+            exposed,
         }));
         cell.observed.wanted = Some(false);
         cell.container = Some(container);

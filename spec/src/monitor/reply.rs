@@ -187,6 +187,9 @@ pub struct Summary {
     pub status: Status,
     /// Published ports.
     pub ports: Vec<Port>,
+    /// Ports that it exposes while it runs, `80/tcp`, whether they are published or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
     /// Networks by name, and its addresses there.
     pub networks: BTreeMap<String, Vec<std::net::IpAddr>>,
     /// `KEY=VALUE` that somebody gave it.

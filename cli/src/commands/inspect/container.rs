@@ -264,6 +264,7 @@ mod tests {
                 ..Status::default()
             },
             ports: Vec::new(),
+            exposed: Vec::new(),
             networks: [("bridge".to_owned(), Vec::new())].into(),
             labels: [("tier".to_owned(), "front".to_owned())].into(),
             tty: false,

@@ -95,12 +95,13 @@ fn fits(container: &Summary, key: &str, value: &str) -> bool {
         "network" => container.networks.contains_key(value),
         "origin" => (value == "node.toml") == container.configured,
         "health" => health(status.health) == value,
-        "publish" | "expose" => container.ports.iter().any(|port| {
-            let number = if key == "publish" { port.node } else { port.container };
-            ports(value).is_some_and(|(first, last, protocol)| {
-                (first..=last).contains(&number) && port.protocol == protocol
-            })
-        }),
+        "publish" => container.ports.iter().any(|port| is_in(value, port.node, &port.protocol)),
+        "expose" => {
+            let exposed = container.exposed.iter().filter_map(|text| text.split_once('/'));
+            let exposed = exposed.filter_map(|(number, protocol)| Some((number.parse().ok()?, protocol)));
+            let published = container.ports.iter().map(|port| (port.container, port.protocol.as_str()));
+            exposed.chain(published).any(|(number, protocol)| is_in(value, number, protocol))
+        }
         _ => container.id == value,
     }
 }
@@ -112,6 +113,10 @@ fn health(health: Option<Health>) -> &'static str {
         Some(Health::Healthy) => "healthy",
         Some(Health::Unhealthy) => "unhealthy",
     }
+}
+
+fn is_in(text: &str, number: u16, protocol: &str) -> bool {
+    ports(text).is_some_and(|(first, last, of)| (first..=last).contains(&number) && protocol == of)
 }
 
 /// `80`, `53/udp`, `8000-8010/tcp`
