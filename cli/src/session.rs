@@ -75,13 +75,14 @@ const FORWARDED: [Signal; 6] =
 const INSISTING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT];
 const ENOUGH: u32 = 3;
 
-/// Follows the streams of a connection that [`Reply::Streams`] has been said on.
+/// Follows the streams of a connection that [`Reply::Streams`] has been said on. Signals are watched since before that
+/// was asked for.
 ///
 /// # Errors
 /// The program could not be run; the monitor went away.
-pub fn follow(client: Client, following: Following) -> Result<Ended> {
+pub fn follow(client: Client, signals: SignalFd, following: Following) -> Result<Ended> {
     // Signals that would end us must not leave a raw terminal behind.
-    let signals = watch(following.raw || !matches!(following.forward, Forward::Nobody))?;
+    let signals = if following.raw { watch(true)? } else { signals };
     let raw = following.raw.then(Raw::new).transpose()?;
     client.nonblocking()?;
     let input = following.input;
@@ -93,7 +94,13 @@ pub fn follow(client: Client, following: Following) -> Result<Ended> {
     ended
 }
 
-fn watch(all: bool) -> Result<SignalFd> {
+/// Has signals wait to be taken from what this gives: that the terminal has another size, and with `all` those that are
+/// sent on. That is before a program is asked for, so that it gets one that comes before its first byte; else that would
+/// end us, and the program would run on.
+///
+/// # Errors
+/// Those of signalfd(2).
+pub fn watch(all: bool) -> Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGWINCH);
     if all {

@@ -231,6 +231,19 @@ fn what_goes_on_ends_when_its_reader_has_gone() {
 }
 
 #[test]
+fn a_signal_that_comes_before_the_streams_is_sent_on() {
+    let monitor = Monitor::new("early");
+    let client = monitor.skerry("exec a sleep 1000").stdout(Stdio::piped()).spawn().unwrap();
+    let (mut connection, _) = monitor.greet();
+    kill(nix::unistd::Pid::from_raw(client.id().cast_signed()), Signal::SIGTERM).unwrap();
+    connection.say(&Reply::Streams { session: Some("one".into()), tty: false });
+    let request = connection.hear::<Value>();
+    assert_eq!((&request["request"], &request["signal"]), (&"signal".into(), &15.into()));
+    connection.say(&ENDED);
+    ends_with_7(client);
+}
+
+#[test]
 fn the_third_signal_ends_the_client_alone() {
     let monitor = Monitor::new("signals");
     let mut client = monitor.skerry("exec a sleep 1000").stdout(Stdio::piped()).spawn().unwrap();

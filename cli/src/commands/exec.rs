@@ -15,6 +15,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     if exec.tty && exec.interactive && !exec.detach && !terminal::is_there() {
         return Err(Error::new("-t: standard input is not a terminal"));
     }
+    let signals = session::watch(true)?;
     let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec)?)))?;
     let session = match client.reply()? {
         Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
@@ -27,7 +28,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     let raw = exec.tty && exec.interactive;
     let forward = if raw { Forward::Nobody } else { Forward::Exec };
     let following = Following { session, input: exec.interactive, shown: [true; 2], raw, detach, forward };
-    session::follow(client, following).map(|ended| ended.status())
+    session::follow(client, signals, following).map(|ended| ended.status())
 }
 
 fn request(exec: &Exec) -> Result<monitor::Exec> {

@@ -98,6 +98,7 @@ struct Followed {
 fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
     let Followed { input, shown, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
+    let signals = session::watch(!keep_signals)?;
     let mut client = Client::ask(node.socket, &request)?;
     let (session, tty) = match client.reply().map_err(refused)? {
         Reply::Streams { session, tty } => (session, tty),
@@ -109,7 +110,7 @@ fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
         false => Forward::Container(node.socket.to_owned(), name.to_owned()),
     };
     let session = session.map(|session| (node.socket.to_owned(), session));
-    session::follow(client, Following { session, input, shown, raw, detach: keys, forward })
+    session::follow(client, signals, Following { session, input, shown, raw, detach: keys, forward })
 }
 
 /// Defines a container, whose image is here then; gives its ID. The input of one that is not begun `detached` ends with
