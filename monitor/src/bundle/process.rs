@@ -119,10 +119,7 @@ fn env(name: &Name, container: &Container, image: &Defaults, home: &str) -> Vec<
     let hostname = container.hostname.as_deref().unwrap_or(name);
     let mut env = vec![format!("PATH={PATH}"), format!("HOSTNAME={hostname}")];
     env.extend(container.tty.then(|| "TERM=xterm".to_owned()));
-    let own = container.env.iter().map(|(key, value)| format!("{key}={value}"));
-    for variable in image.env.iter().cloned().chain(own) {
-        set(&mut env, variable);
-    }
+    container.environment(&image.env).into_iter().for_each(|variable| set(&mut env, variable));
     if !env.iter().any(|variable| key(variable) == "HOME") {
         env.push(format!("HOME={home}"));
     }

@@ -177,6 +177,18 @@ impl Container {
         (entrypoint, self.args.as_deref().unwrap_or(cmd))
     }
 
+    /// `NAME=VALUE` each: its image's, in their places, with what it says of them itself; then what is only its own.
+    pub fn environment(&self, image: &[String]) -> Vec<String> {
+        fn name(variable: &str) -> &str {
+            variable.split('=').next().unwrap_or_default()
+        }
+        let said = |name: &str| self.env.get(name).map(|value| format!("{name}={value}"));
+        let of_image = image.iter().map(|variable| said(name(variable)).unwrap_or_else(|| variable.clone()));
+        let only_own =
+            self.env.keys().filter(|own| image.iter().all(|variable| name(variable) != own.as_str()));
+        of_image.chain(only_own.filter_map(|own| said(own))).collect()
+    }
+
     /// One of this image of which nothing else is said.
     pub fn of(image: impl Into<String>) -> Self {
         Self {
@@ -614,6 +626,14 @@ mod tests {
         assert_eq!(container.mounts[0].target(), "/d");
         let text = serde_json::to_string(&container).unwrap();
         assert_eq!(serde_json::from_str::<Container>(&text).unwrap(), container);
+    }
+
+    #[test]
+    fn what_it_says_of_its_environment_stands_in_the_images_place() {
+        let own = container("env = { B = \"2\", C = \"3=\" }").unwrap();
+        let image = ["PATH=/bin", "B=1", "D"].map(str::to_owned);
+        assert_eq!(own.environment(&image), ["PATH=/bin", "B=2", "D", "C=3="]);
+        assert_eq!(own.environment(&[]), ["B=2", "C=3="]);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use spec::network::Attached;
 use spec::node::{Container, HealthCheck};
 use spec::quantity::Span;
 use spec::timestamp::{rfc3339, rfc3339_seconds};
-use std::collections::BTreeMap;
 use store::Config;
 
 /// A moment that there never was, as Go writes it.
@@ -118,7 +117,7 @@ fn config(summary: &Summary, container: &Container, image: &Config, exposed: Map
         "User": own(&container.user, &image.user),
         "Tty": container.tty,
         "OpenStdin": container.stdin,
-        "Env": env(&image.env, &container.env),
+        "Env": container.environment(&image.env),
         "Cmd": or_null(cmd),
         "Entrypoint": or_null(entrypoint),
         "Image": summary.image,
@@ -143,17 +142,6 @@ pub fn or_null(words: &[String]) -> Value {
 /// A set is an object of empty objects.
 pub fn keys(set: &[String]) -> Map<String, Value> {
     set.iter().map(|key| (key.clone(), json!({}))).collect()
-}
-
-/// The image's, each in its place, then what is only the container's.
-fn env(image: &[String], own: &BTreeMap<String, String>) -> Vec<String> {
-    fn key(variable: &str) -> &str {
-        variable.split('=').next().unwrap_or_default()
-    }
-    let said = |key: &str| own.get(key).map(|value| format!("{key}={value}"));
-    let of_image = image.iter().map(|variable| said(key(variable)).unwrap_or_else(|| variable.clone()));
-    let only_own = own.keys().filter(|own| image.iter().all(|variable| key(variable) != own.as_str()));
-    of_image.chain(only_own.filter_map(|key| said(key))).collect()
 }
 
 /// What it exposes and what it publishes.
