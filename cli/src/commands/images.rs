@@ -117,7 +117,8 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
     let mut nameless = Vec::new();
     for text in &asked.images {
         let (stores, called) = (node.stores(), node.stores().called(text)?);
-        match stores.nameless_called(text)?.filter(|_| matches!(stores.digest(&called[0]), Ok(None))) {
+        let has_name = !matches!(stores.digest(called.first().unwrap_or(text)), Ok(None));
+        match if has_name { None } else { stores.nameless_called(text)? } {
             Some(digest) => nameless.push(digest),
             None => names.extend(called.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>()),
         }
