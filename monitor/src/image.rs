@@ -13,9 +13,8 @@ use crate::kernel;
 use crate::place;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use spec::monitor::IDS;
-use spec::node::{Container, HealthCheck, Name};
+use spec::node::{Container, Name};
 use spec::paths;
-use spec::quantity::Span;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -23,7 +22,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use store::rootfs::{self, Rootfs};
 use store::{Digest, Error, Layer, Store, Stores};
 use sys::cause::cause;
@@ -164,30 +162,18 @@ fn of(image: store::Image) -> Image {
     } = config;
     // What is no port is nothing that could be published.
     let exposed = exposed_ports.iter().filter_map(|port| port.parse().ok()).collect();
-    let health = healthcheck.and_then(health);
-    let defaults = Defaults { entrypoint, cmd, env, working_dir, user, stop_signal, health, exposed, labels };
+    let defaults = Defaults {
+        entrypoint,
+        cmd,
+        env,
+        working_dir,
+        user,
+        stop_signal,
+        health: healthcheck,
+        exposed,
+        labels,
+    };
     Image { defaults, layers }
-}
-
-/// An image's check in the node's words; zero is Docker's default.
-fn health(check: store::Healthcheck) -> Option<HealthCheck> {
-    let command = match check.test.split_first()? {
-        (how, rest) if how == "CMD" => rest.to_vec(),
-        (how, [line]) if how == "CMD-SHELL" => ["/bin/sh", "-c", line].map(str::to_owned).into(),
-        _ => return None,
-    };
-    let span = |nanoseconds: u64, usual: u64| match nanoseconds {
-        0 => Span::seconds(usual),
-        some => Span(Duration::from_nanos(some)),
-    };
-    Some(HealthCheck {
-        command,
-        interval: span(check.interval, 30),
-        timeout: span(check.timeout, 30),
-        retries: if check.retries == 0 { 3 } else { check.retries },
-        start_period: span(check.start_period, 0),
-        start_interval: span(check.start_interval, 5),
-    })
 }
 
 /// A name as people write it: `docker.io/library/nginx:latest` is `nginx`.
@@ -302,19 +288,6 @@ pub fn remove_old() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_images_check_becomes_one_of_the_nodes() {
-        let check = |test: &[&str]| {
-            let test = test.iter().map(|word| (*word).to_owned()).collect();
-            health(store::Healthcheck { test, interval: 1_500_000_000, ..Default::default() })
-        };
-        let made = check(&["CMD-SHELL", "wget -q x"]).unwrap();
-        assert_eq!(made.command, ["/bin/sh", "-c", "wget -q x"]);
-        assert_eq!((made.interval.0.as_millis(), made.timeout, made.retries), (1500, Span::seconds(30), 3));
-        assert_eq!(check(&["CMD", "a", "b"]).unwrap().command, ["a", "b"]);
-        assert!(check(&["NONE"]).is_none() && check(&[]).is_none());
-    }
 
     #[test]
     fn a_missing_image_is_named_with_the_nearest_one_that_is_there() {

@@ -23,10 +23,11 @@ use spec::bundle::{
 };
 use spec::monitor::{IDS, Sandbox};
 use spec::network::Port;
-use spec::node::{Container, ContainerNetwork, HealthCheck, Ipc, Name, Pid, Security, Sharing};
+use spec::node::{Container, ContainerNetwork, Ipc, Name, Pid, Security, Sharing};
 use spec::paths::CONTAINER_CGROUP;
 use spec::seccomp::{Kernel, Profile};
 use std::collections::{BTreeMap, BTreeSet};
+use store::Healthcheck;
 
 /// What an image says of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct Defaults {
     /// `StopSignal`
     pub stop_signal: String,
     /// `Healthcheck`
-    pub health: Option<HealthCheck>,
+    pub health: Option<Healthcheck>,
     /// `ExposedPorts`
     pub exposed: Vec<Port>,
     /// `Labels`

@@ -10,11 +10,13 @@ use spec::monitor::{Exec, Health};
 use spec::node::Container;
 use std::collections::BTreeMap;
 use std::fs;
+use store::Healthcheck;
 
 impl Monitor {
     /// A new instance: its check is the container's own or the image's.
     pub(super) fn arrange_check(&mut self, index: usize, container: &Container, image: &Image) {
-        let how = container.health.clone().unwrap_or_default().over(image.defaults.health.as_ref());
+        let own = Healthcheck::of(image.defaults.health.as_ref(), container.health.as_ref());
+        let how = own.and_then(|own| own.check());
         let path = place::folder(&self.cells[index].key).join("health");
         let _ = fs::remove_file(&path);
         if let Some(how) = &how {

@@ -480,26 +480,6 @@ pub struct HealthOptions {
     pub start_interval: Option<Span>,
 }
 
-impl HealthOptions {
-    /// The check that follows, if there is one. Zero says nothing, as with Docker.
-    pub fn over(&self, image: Option<&HealthCheck>) -> Option<HealthCheck> {
-        let command = self.command.as_ref().or(image.map(|image| &image.command));
-        let command = command.filter(|command| !command.is_empty())?.clone();
-        let span = |own: Option<Span>, of: fn(&HealthCheck) -> Span, usual| {
-            let own = own.filter(|own| !own.0.is_zero());
-            own.or(image.map(of)).unwrap_or(Span::seconds(usual))
-        };
-        Some(HealthCheck {
-            command,
-            interval: span(self.interval, |image| image.interval, 30),
-            timeout: span(self.timeout, |image| image.timeout, 30),
-            retries: self.retries.filter(|own| *own > 0).or(image.map(|image| image.retries)).unwrap_or(3),
-            start_period: span(self.start_period, |image| image.start_period, 0),
-            start_interval: span(self.start_interval, |image| image.start_interval, 5),
-        })
-    }
-}
-
 /// A health check: a program that is run in the container again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -718,40 +698,5 @@ mod tests {
         let new = HealthOptions { start_interval: Some(Span::seconds(1)), ..own };
         let text = serde_json::to_string(&new).unwrap();
         assert_eq!(serde_json::from_str::<HealthOptions>(&text).unwrap(), new);
-    }
-
-    #[test]
-    fn a_health_check_is_the_images_but_for_what_is_said() {
-        let check = |word: &str, seconds: [u64; 3], retries| {
-            let [interval, timeout, start_period] = seconds.map(Span::seconds);
-            let start_interval = Span::seconds(5);
-            HealthCheck {
-                command: vec![word.to_owned()],
-                interval,
-                timeout,
-                retries,
-                start_period,
-                start_interval,
-            }
-        };
-        let image = check("image", [1, 2, 4], 3);
-        let later = HealthOptions { interval: Some(Span::seconds(9)), ..HealthOptions::default() };
-        assert_eq!(later.over(Some(&image)), Some(check("image", [9, 2, 4], 3)));
-        assert_eq!(later.over(None), None);
-        let other = HealthOptions { command: Some(vec!["own".into()]), retries: Some(7), ..later };
-        assert_eq!(other.over(Some(&image)), Some(check("own", [9, 2, 4], 7)));
-        assert_eq!(other.over(None), Some(check("own", [9, 30, 0], 7)));
-        let zero = Some(Span::seconds(0));
-        let nothing = HealthOptions {
-            interval: zero,
-            timeout: zero,
-            retries: Some(0),
-            start_period: zero,
-            start_interval: zero,
-            command: None,
-        };
-        assert_eq!(nothing.over(Some(&image)), Some(image.clone()));
-        let none = HealthOptions { command: Some(Vec::new()), ..HealthOptions::default() };
-        assert_eq!(none.over(Some(&image)), None);
     }
 }

@@ -1,6 +1,6 @@
 //! An image's configuration: how its containers are run.
 
-use super::Platform;
+use super::{Healthcheck, Platform};
 use crate::digest::Digest;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -41,25 +41,6 @@ pub struct Config {
     pub healthcheck: Option<Healthcheck>,
 }
 
-/// Docker's extension of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Healthcheck {
-    /// `["NONE"]`, `["CMD", PROGRAM, …]` or `["CMD-SHELL", LINE]`; inherited when empty.
-    #[serde(deserialize_with = "null_is_default")]
-    pub test: Vec<String>,
-    /// Nanoseconds between checks; 0 is the default.
-    pub interval: u64,
-    /// Nanoseconds that a check may take; 0 is the default.
-    pub timeout: u64,
-    /// Nanoseconds after the start in which a failure does not count.
-    pub start_period: u64,
-    /// Nanoseconds between checks in that time; 0 is the default.
-    pub start_interval: u64,
-    /// Failures in a row that make it unhealthy; 0 is the default.
-    pub retries: u32,
-}
-
 /// The whole document.
 #[derive(Deserialize)]
 pub(crate) struct ConfigFile {
@@ -78,7 +59,9 @@ pub(crate) struct RootFs {
 }
 
 /// Docker writes `null` for what is empty.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 

@@ -1,13 +1,15 @@
 //! OCI's and Docker's JSON documents (image-spec 1.1; Docker's "Image Manifest V 2, Schema 2").
 
 mod config;
+mod health;
 mod index;
 mod manifest;
 mod platform;
 mod reference;
 
+pub use config::Config;
 pub(crate) use config::ConfigFile;
-pub use config::{Config, Healthcheck};
+pub use health::Healthcheck;
 pub(crate) use index::follow;
 pub(crate) use manifest::{Descriptor, Document, Manifest, media_type, read};
 pub use platform::Platform;

@@ -9,10 +9,9 @@ use crate::time;
 use serde_json::{Map, Value, json};
 use spec::monitor::{Reply, Request, Summary};
 use spec::network::Attached;
-use spec::node::{Container, HealthCheck};
-use spec::quantity::Span;
+use spec::node::Container;
 use spec::timestamp::{rfc3339, rfc3339_seconds};
-use store::Config;
+use store::{Config, Healthcheck};
 
 /// A moment that there never was, as Go writes it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -128,7 +127,8 @@ fn config(summary: &Summary, container: &Container, image: &Config, exposed: Map
         "StopSignal": own(&container.stop_signal, &image.stop_signal),
         "StopTimeout": container.stop_grace.0.as_secs(),
     });
-    if let Some(check) = health(container, image) {
+    let check = Healthcheck::of(image.healthcheck.as_ref(), container.health.as_ref());
+    if let Some(check) = health(check.as_ref()) {
         config["Healthcheck"] = check;
     }
     config
@@ -154,51 +154,17 @@ fn exposed(container: &Container, image: &Config) -> Map<String, Value> {
     exposed
 }
 
-fn health(container: &Container, image: &Config) -> Option<Value> {
-    let Some(own) = &container.health else { return of_image(image) };
-    // An empty command takes the image's check away.
-    if own.command.as_ref().is_some_and(Vec::is_empty) {
-        return Some(json!({ "Test": ["NONE"] }));
-    }
-    let usual = image.healthcheck.as_ref().map(|check| {
-        let span = |nanoseconds| Span(std::time::Duration::from_nanos(nanoseconds));
-        HealthCheck {
-            command: check.test.clone(),
-            interval: span(check.interval),
-            timeout: span(check.timeout),
-            retries: check.retries,
-            start_period: span(check.start_period),
-            start_interval: span(check.start_interval),
-        }
-    });
-    let check = own.over(usual.as_ref())?;
-    let program = || ["CMD".to_owned()].into_iter().chain(check.command.clone()).collect();
-    let test: Vec<String> = if own.command.is_some() { program() } else { check.command.clone() };
-    let span = |span: Span| u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX);
-    let spans = [check.interval, check.timeout, check.start_period, check.start_interval].map(span);
-    Some(check_object(&test, spans, check.retries))
-}
-
-/// An image's check.
-pub fn of_image(image: &Config) -> Option<Value> {
-    let check = image.healthcheck.as_ref().filter(|check| !check.test.is_empty())?;
-    let spans = [check.interval, check.timeout, check.start_period, check.start_interval];
-    Some(check_object(&check.test, spans, check.retries))
-}
-
-fn check_object(
-    test: &[String],
-    [interval, timeout, start_period, start_interval]: [u64; 4],
-    retries: u32,
-) -> Value {
-    json!({
-        "Test": test,
-        "Interval": interval,
-        "Timeout": timeout,
-        "StartPeriod": start_period,
-        "StartInterval": start_interval,
-        "Retries": retries,
-    })
+/// A check in Docker's words, if there is one.
+pub fn health(check: Option<&Healthcheck>) -> Option<Value> {
+    let check = check.filter(|check| !check.test.is_empty())?;
+    Some(json!({
+        "Test": check.test,
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+        "Retries": check.retries,
+    }))
 }
 
 fn state(summary: &Summary) -> Value {
@@ -229,7 +195,6 @@ fn state(summary: &Summary) -> Value {
 mod tests {
     use super::*;
     use spec::monitor::Status;
-    use store::Healthcheck;
 
     fn words(list: &[&str]) -> Vec<String> {
         list.iter().map(|&word| word.to_owned()).collect()
@@ -329,7 +294,7 @@ mod tests {
         assert_eq!(check["Test"][0], "CMD-SHELL");
         let none = spec::node::HealthOptions { command: Some(Vec::new()), ..Default::default() };
         let object = shown(&Container { health: Some(none), ..Container::of("nginx") });
-        assert_eq!(object["Config"]["Healthcheck"], json!({ "Test": ["NONE"] }));
+        assert_eq!(object["Config"]["Healthcheck"]["Test"], json!(["NONE"]));
     }
 
     #[test]

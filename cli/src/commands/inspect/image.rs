@@ -52,7 +52,7 @@ fn object(image: &Image, details: &Details) -> Value {
             "ExposedPorts": keys(&config.exposed_ports),
             "Volumes": keys(&config.volumes),
             "Labels": config.labels,
-            "Healthcheck": container::of_image(config),
+            "Healthcheck": container::health(config.healthcheck.as_ref()),
         },
         "RootFS": { "Type": "layers", "Layers": layers },
     })
