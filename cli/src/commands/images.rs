@@ -550,7 +550,7 @@ mod tests {
     #[test]
     fn an_image_is_told_with_its_age_and_size() {
         let digest = Digest::sha256(b"");
-        let object = |details| object(("nginx", "1"), &digest, "0123", details);
+        let object = |details: Option<&Details>| object(("nginx", "1"), &digest, "0123", details);
         let details = |created: &str| Details {
             created: Some(created.into()),
             layers: 2,

@@ -214,7 +214,7 @@ impl Monitor {
             }
             Some(_) => Ok(EtcFiles::default()),
         };
-        let (mut joined, shm) = self.join(key, container)?;
+        let (mut joined, shm) = self.of_others(key, container)?;
         joined.extend(
             connection.netns().map(|path| Namespace { kind: NamespaceKind::Network, path: Some(path) }),
         );

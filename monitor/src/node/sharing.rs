@@ -23,7 +23,11 @@ impl Monitor {
 
     /// The namespaces of others' that a new instance joins, beside a network's, and its `/dev/shm`, if that lies on the
     /// node.
-    pub(super) fn join(&self, key: &Name, container: &Container) -> Result<(Vec<Namespace>, String), String> {
+    pub(super) fn of_others(
+        &self,
+        key: &Name,
+        container: &Container,
+    ) -> Result<(Vec<Namespace>, String), String> {
         let namespace = |kind: NamespaceKind, process: Process| Namespace {
             kind,
             path: Some(format!("/proc/{}/ns/{}", process.pid, kind.name())),

@@ -420,7 +420,7 @@ fn an_image_that_lost_its_name_is_found_by_its_digest_and_given_another() {
     other.index(&[other.image("amd64", &[layer("a", b"1"), layer("c", b"3")])]);
     let second = own.import(&other.0, "app").unwrap().digest;
     let stores = Stores::new(vec![own.clone()]);
-    assert_eq!(stores.nameless().unwrap(), [first.clone()]);
+    assert_eq!(stores.nameless().unwrap(), std::slice::from_ref(&first));
     assert_eq!(stores.nameless_called(&first.hex()[..12]).unwrap(), Some(first.clone()));
     assert_eq!(stores.nameless_called(&second.to_string()).unwrap(), None);
     assert_eq!(stores.details_by_digest(&first).unwrap().layers, 2);

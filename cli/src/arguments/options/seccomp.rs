@@ -54,8 +54,8 @@ fn rule(rule: &Value, path: &str) -> Result<(), String> {
 /// Every element of a list; the list's own kind is judged with the whole.
 fn each(of: &Value, name: &str, judge: impl Fn(&Value, &str) -> Result<(), String>) -> Result<(), String> {
     let list = if name.is_empty() { of } else { &of[name] };
-    let elements = list.as_array().into_iter().flatten().enumerate();
-    elements.map(|(place, one)| judge(one, &format!("{name}[{place}]"))).collect()
+    let mut elements = list.as_array().into_iter().flatten().enumerate();
+    elements.try_for_each(|(place, one)| judge(one, &format!("{name}[{place}]")))
 }
 
 /// A key that may be missing, or null.
