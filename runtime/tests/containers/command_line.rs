@@ -267,6 +267,8 @@ fn features_say_what_the_runtime_can() {
     has("/linux/seccomp/archs", "SCMP_ARCH_X86_64");
     assert_eq!(features["linux"]["cgroup"]["v2"], true);
     has("/mountOptions", "tmpcopyup");
+    let version = |key: &String| key.ends_with(".version");
+    assert!(features["annotations"].as_object().is_some_and(|all| all.keys().any(version)), "{features}");
 }
 
 #[test]
