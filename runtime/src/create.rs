@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::id_map;
 use crate::log::Log;
 use crate::net_devices;
-use crate::perform::{self, Around, Performer};
+use crate::perform::{self, Around, Console, Performer};
 use crate::plan::{self, Birth, Given, Plan, Step};
 use crate::rdt;
 use crate::record::{self, Place, Record};
@@ -60,7 +60,7 @@ pub fn create(
     globals: &Globals,
     arguments: &arguments::Create,
     bundle: &Bundle,
-    console: Option<OwnedFd>,
+    console: Option<Console>,
     starter: Starter,
     log: &Log,
 ) -> Result<Created> {
@@ -147,7 +147,7 @@ fn listen_fds() -> u32 {
 }
 
 /// A terminal needs somebody who takes it, and the reverse is a mistake too.
-fn check_console(bundle: &Bundle, console: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+fn check_console(bundle: &Bundle, console: Option<Console>) -> Result<Option<Console>> {
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     match (terminal, console) {
         (true, None) => {
@@ -210,7 +210,7 @@ fn build(
     record: &mut Record,
     plan: &Plan,
     bundle: &Bundle,
-    console: Option<OwnedFd>,
+    console: Option<Console>,
     starter: Starter,
     asked: &Asked<'_>,
 ) -> Result<Channel> {

@@ -9,7 +9,7 @@ use crate::channel::{Channel, Message};
 use crate::create::{Asked, withheld};
 use crate::error::{Context, Error, Result};
 use crate::log::Log;
-use crate::perform::{self, Performer};
+use crate::perform::{self, Console, Performer};
 use crate::plan::{self, Step};
 use crate::record::{Place, Record};
 use nix::fcntl::{OFlag, open};
@@ -32,7 +32,7 @@ pub fn exec(
     root: &Path,
     arguments: &arguments::Exec,
     given: Option<Process>,
-    console: Option<OwnedFd>,
+    console: Option<Console>,
     log: &Log,
 ) -> Result<i32> {
     let id = &arguments.id;
@@ -151,7 +151,7 @@ fn join_and_fork(
     config: &Config,
     process: &Process,
     steps: &[Step],
-    console: Option<OwnedFd>,
+    console: Option<Console>,
     cgroup: Option<Cgroup>,
 ) -> Result<i32> {
     let kinds = kinds(config);

@@ -120,16 +120,13 @@ impl Relay {
         );
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))
             .context(|| "take the terminal".into())?;
-        let mut lines = tcgetattr(&master).context(|| "take the terminal".into())?;
-        lines.output_flags.remove(OutputFlags::ONLCR);
-        tcsetattr(&master, SetArg::TCSANOW, &lines).context(|| "take the terminal".into())?;
         let output = own_output().context(|| "open standard output".into())?;
         let stdin = io::stdin();
         let before = tcgetattr(stdin.as_fd()).ok();
         if let Some(before) = &before {
             let mut raw = before.clone();
             cfmakeraw(&mut raw);
-            // It is ours that makes a new line of a line feed; of the program's comes what it writes, as with runc.
+            // It is ours that makes a new line of a line feed (`perform::Console`).
             raw.output_flags |= OutputFlags::OPOST;
             tcsetattr(stdin.as_fd(), SetArg::TCSANOW, &raw).context(|| "make the terminal raw".into())?;
         }

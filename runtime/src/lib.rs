@@ -48,7 +48,8 @@ use foreground::Foreground;
 use log::Log;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, OwnedFd};
+use perform::Console;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// Exit status when `exec` could not run its program: a program's own is smaller.
@@ -113,6 +114,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Create(arguments) => {
             let bundle = Bundle::open(&arguments.bundle, arguments.config.as_deref())?;
             let console = create::connect("--console-socket", arguments.console_socket.as_deref())?;
+            let console = console.map(|socket| Console { socket, is_relayed: false });
             create::create(globals, &arguments, &bundle, console, Starter::Other, log)?;
         }
         Command::Run { create, detach, keep } => return run_container(globals, &create, detach, keep, log),
@@ -186,11 +188,12 @@ fn console(
     detach: bool,
     socket: Option<&std::path::Path>,
     terminal: bool,
-) -> Result<(Option<Foreground>, Option<OwnedFd>)> {
-    let given = create::connect("--console-socket", socket)?;
+) -> Result<(Option<Foreground>, Option<Console>)> {
+    let given =
+        create::connect("--console-socket", socket)?.map(|socket| Console { socket, is_relayed: false });
     if detach {
         return Ok((None, given));
     }
     let (foreground, own) = Foreground::new(given.is_none() && terminal)?;
-    Ok((Some(foreground), given.or(own)))
+    Ok((Some(foreground), given.or(own.map(|socket| Console { socket, is_relayed: true }))))
 }

@@ -4,19 +4,30 @@ use super::place::{self, Missing};
 use crate::error::{Context, Error, Result};
 use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sys::statfs::{FsType, fstatfs};
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::{descriptors, mount_tree, terminal};
 
 /// `DEVPTS_SUPER_MAGIC`
 const DEVPTS: FsType = FsType(0x1cd1);
 
+/// Where a terminal is sent.
+#[derive(Debug)]
+pub struct Console {
+    /// The console socket.
+    pub socket: OwnedFd,
+    /// Our own terminal, or a file, has what is written to it (`foreground`): a line feed stays one from the first on,
+    /// as with runc.
+    pub is_relayed: bool,
+}
+
 /// Makes a terminal in the container's own `devpts`, sends the other side over the
 /// console socket, and takes it for standard input, output and error.
 pub fn make(
     root: BorrowedFd<'_>,
-    console: BorrowedFd<'_>,
+    console: &Console,
     size: Option<(u16, u16)>,
     is_console: bool,
 ) -> Result<()> {
@@ -32,8 +43,13 @@ pub fn make(
     if let Some((rows, columns)) = size {
         terminal::set_size(master.as_fd(), rows, columns).context(words)?;
     }
+    if console.is_relayed {
+        let mut lines = tcgetattr(&master).context(words)?;
+        lines.output_flags.remove(OutputFlags::ONLCR);
+        tcsetattr(&master, SetArg::TCSANOW, &lines).context(words)?;
+    }
     let name = format!("/dev/pts/{}", terminal::number(master.as_fd()).context(words)?);
-    descriptors::send(console, name.as_bytes(), &[master.as_fd()])
+    descriptors::send(console.socket.as_fd(), name.as_bytes(), &[master.as_fd()])
         .context(|| "process.terminal: send it over the console socket".into())?;
     if is_console {
         bind(root, peer.as_fd())?;

@@ -14,6 +14,7 @@ mod program;
 mod scheduling;
 mod selinux;
 
+pub use console::Console;
 pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
 pub use parents_mounts::trees as parents_mounts;
@@ -53,7 +54,7 @@ pub struct Performer {
     /// The container's root; paths are resolved in it.
     pub root: Option<OwnedFd>,
     /// Where the terminal is sent.
-    pub console: Option<OwnedFd>,
+    pub console: Option<Console>,
     /// `start` connects here; without it the parent's next word starts the program.
     pub listener: Option<UnixListener>,
     /// Held until the exec.
@@ -207,7 +208,7 @@ impl Performer {
         Vec::<OwnedFd>::into_iter(above).for_each(mem::forget);
         let mut kept = vec![self.channel.as_fd()];
         kept.extend(self.root.as_ref().map(AsFd::as_fd));
-        kept.extend(self.console.as_ref().map(AsFd::as_fd));
+        kept.extend(self.console.as_ref().map(|console| console.socket.as_fd()));
         kept.extend(self.listener.as_ref().map(AsFd::as_fd));
         kept.extend(self.lock.as_ref().map(AsFd::as_fd));
         sys::descriptors::close_from(first, &kept).context(|| "close descriptors".into())
@@ -217,7 +218,7 @@ impl Performer {
         let Some(console) = self.console.take() else {
             return Err(Error::new("process.terminal: there is no --console-socket"));
         };
-        console::make(self.root()?, console.as_fd(), size, is_console)
+        console::make(self.root()?, &console, size, is_console)
     }
 
     fn run_hooks(&mut self, moment: Moment) -> Result<()> {

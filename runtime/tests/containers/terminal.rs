@@ -185,6 +185,15 @@ fn in_the_foreground_what_the_program_writes_is_said_as_it_is() {
     assert_eq!(container.exec_with(&["--tty"], ["printf", "a\\nb\\n"]).ok().stdout, "a\nb\n");
 }
 
+#[test]
+fn on_a_terminal_of_ours_a_line_ends_as_it_does_there() {
+    let run = with_terminal().args(["printf", "a\\nb\\n"]).command("run", &[]);
+    let mut with_terminal = Command::new("python3");
+    with_terminal.args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]);
+    with_terminal.arg(run.get_program()).args(run.get_args());
+    assert_eq!(finish(with_terminal).ok().stdout, "a\r\nb\r\n");
+}
+
 /// Runs it with what is typed as standard input, in a shell that then tells the time of its own processes (`times`).
 fn typed(typed: &str, command: &Command) -> Ran {
     std::fs::write("/run/typed", typed).unwrap();

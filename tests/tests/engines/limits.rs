@@ -90,10 +90,11 @@ fn remote_memory() -> Result {
     let told = |text: &str| {
         text.contains("linux.resources: write \"mlx5_1 hca_handle=3\" to rdma.max: no such device")
     };
-    // One that was made without any such limit gets the controller when it is to have one.
+    // One that has lost the controller meanwhile gets it back when it is to have such a limit.
     let bundle = Bundle::new("remote", &["sleep", "1000"], &json!({}))?;
     bundle.says("create </dev/null >/dev/null 2>&1")?;
     bundle.says("start")?;
+    bundle.debian.run("echo -rdma >/sys/fs/cgroup/bundles/cgroup.subtree_control")?;
     bundle.debian.run("test ! -e /sys/fs/cgroup/bundles/remote/rdma.max")?;
     bundle.debian.run(&format!("echo '{}' >/tmp/rdma.json", rdma("mlx5_1")))?;
     let ran = bundle.tries("update --resources /tmp/rdma.json")?;
