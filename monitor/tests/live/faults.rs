@@ -12,6 +12,11 @@ fn definition(node: &Node, name: &str) -> (String, String) {
     (format!("/var/lib/skerry/definitions/{key}.json"), key)
 }
 
+#[track_caller]
+fn mount(arguments: &[&str]) {
+    assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mount {arguments:?}");
+}
+
 #[test]
 fn a_definition_that_is_spoiled_is_made_anew_from_its_copy_and_nobody_notices() {
     let node = Node::boot();
@@ -55,13 +60,13 @@ fn a_disk_that_can_only_be_read_stops_no_monitor() {
         node.start(name);
         node.becomes(name, "running");
     }
-    let remount = |how: &str| Command::new("mount").args(["-o", how, "/var"]).status().unwrap().success();
     let pid = node.summary("web").status.pid;
-    // Not while the monitor has a log open.
-    eventually("the disk takes nothing", || {
-        node.kill_monitor();
-        remount("remount,ro")
-    });
+    let folders = ["definitions", "volumes", "containers"].map(|name| format!("/var/lib/skerry/{name}"));
+    for folder in &folders {
+        mount(&["--bind", folder, folder]);
+        mount(&["-o", "remount,bind,ro", folder]);
+    }
+    node.kill_monitor();
     eventually("the monitor listens", || UnixStream::connect(spec::paths::MONITOR_SOCKET).is_ok());
     assert_eq!(node.summary("web").status.pid, pid);
     node.done(&Request::Stop { name: "down".into(), grace: Some(0) });
@@ -70,7 +75,9 @@ fn a_disk_that_can_only_be_read_stops_no_monitor() {
     fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
     let said = |what: &str| fs::read_to_string("/run/keeper.log").unwrap().contains(what);
     eventually("the monitor has tried", || said("resolv.conf: read-only file system"));
-    assert!(remount("remount,rw"));
+    for folder in &folders {
+        assert!(Command::new("umount").arg(folder).status().unwrap().success());
+    }
     let given = format!("/var/lib/skerry/containers/{}/etc/resolv.conf", definition(&node, "web").1);
     eventually("it has the name server", || fs::read_to_string(&given).unwrap().contains("192.0.2.8"));
 }
@@ -84,7 +91,7 @@ fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
     // No file, so it cannot be unlinked.
     let (_, key) = definition(&node, "web");
     let in_its_way = format!("/var/log/skerry/containers/{key}.log.1");
-    fs::create_dir(&in_its_way).unwrap();
+    fs::create_dir_all(&in_its_way).unwrap();
     let remove = Request::Remove { name: "web".into(), force: false };
     let failure = node.failed(&remove);
     assert!(failure.message.contains(&in_its_way), "{failure:?}");

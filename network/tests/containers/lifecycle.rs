@@ -143,7 +143,7 @@ fn a_network_that_cannot_be_read_keeps_nobody_elses_container_from_anything() {
     scene.attach("other", PLAIN);
     scene.detach("web");
     let links = scene.run("ip -br link");
-    assert!(links.contains("skerry1 ") && links.contains("skerry1p1"), "who is on it keeps it: {links}");
+    assert!(links.contains("skerry1 ") && links.contains("skerry1p2"), "who is on it keeps it: {links}");
     let on_back = r#"{"networks": [{"network": "back"}]}"#;
     for command in [
         format!("echo '{on_back}' | {PROGRAM} attach --container more"),
