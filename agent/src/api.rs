@@ -87,8 +87,9 @@ pub fn client(server: &str, trust: Trust, auth: AuthInfo) -> Result<Client, Stri
     }
     let of_server = |words: String| format!("cluster.server {server:?}: {words}");
     let auth = config.auth_layer().map_err(|error| of_server(words(&error)))?;
+    let host = config.cluster_url.authority().map_or("", |own| own.as_str());
     let service = ServiceBuilder::new()
-        .layer_fn(Guard::new)
+        .layer_fn(|inner| Guard::new(inner, host))
         .layer(config.base_uri_layer())
         .option_layer(auth)
         .map_err(BoxError::from)

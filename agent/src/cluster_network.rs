@@ -1,11 +1,11 @@
 //! The ways of pods' packets: the node's pod network, other nodes' pods, Services. The API server's objects become
 //! the words of [`network::cluster`], which makes the kernel so.
 
-mod answering;
 mod health;
 mod proxy;
 
 use crate::api::Api;
+use crate::node::object;
 use crate::node::report::{Own, Standing};
 use crate::pods::mirror;
 use crate::say::{Trouble, say};
@@ -66,19 +66,25 @@ struct Led {
 }
 
 /// Nodes by name; their namespace is empty.
-type Places = BTreeMap<(String, String), Place>;
+pub type Places = BTreeMap<(String, String), Place>;
 
 /// Slices, each with the Service that it is of.
 type Slices = BTreeMap<(String, String), Arc<(String, Slice)>>;
 
-/// Keeps the ways true for ever; `standing` is told whether pods can run.
+/// Whether no node has one of these podCIDRs.
+pub fn are_free(places: &Places, subnets: &[String]) -> bool {
+    let taken = subnets_of(places);
+    subnets.iter().all(|text| text.parse().is_ok_and(|subnet| !taken.contains(&subnet)))
+}
+
+/// Keeps the ways true for ever; `places` are the nodes, `standing` is told whether pods can run.
 pub async fn keep(
     api: &Api,
     own: &Own,
+    places: &watch::Sender<Arc<Places>>,
     services: &watch::Sender<Arc<Known>>,
     standing: &watch::Sender<Standing>,
 ) {
-    let places = watch::Sender::new(Arc::new(Places::new()));
     let slices = watch::Sender::new(Arc::new(Slices::new()));
     let led = watch::Sender::new(Led::default());
     let all = watcher::Config::default;
@@ -89,7 +95,7 @@ pub async fn keep(
         }
     }
     tokio::join!(
-        mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), &places),
+        mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), places),
         mirror(api, "watch services", all(), |service: Service| Some(Arc::new(service)), services),
         async {
             if own.cluster.services == By::Node {
@@ -117,16 +123,15 @@ pub async fn keep(
 }
 
 fn place(node: &Node) -> Place {
-    let spec = node.spec.clone().unwrap_or_default();
-    let one = spec.pod_cidr.into_iter().collect();
-    let subnets = spec.pod_cidrs.unwrap_or(one).iter().filter_map(|text| text.parse().ok()).collect();
+    let subnets = object::subnets(node).iter().filter_map(|text| text.parse().ok()).collect();
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let addresses =
         addresses.filter(|own| own.type_ == "InternalIP").filter_map(|own| own.address.parse().ok());
     let labels = node.metadata.labels.as_ref();
     let zone = labels.and_then(|labels| labels.get("topology.kubernetes.io/zone").cloned());
+    let taints = node.spec.iter().flat_map(|spec| &spec.taints);
     let leaves = node.metadata.deletion_timestamp.is_some()
-        || spec.taints.iter().flatten().any(|taint| taint.key == TO_BE_DELETED);
+        || taints.flatten().any(|taint| taint.key == TO_BE_DELETED);
     Place { subnets, addresses: addresses.collect(), zone, leaves }
 }
 
@@ -153,7 +158,15 @@ async fn follow(
     let mut made: Option<(Arc<Places>, Instant)> = None;
     loop {
         let now = places.borrow_and_update().clone();
-        let mine = now.get(&(String::new(), own.name.clone())).cloned().unwrap_or_default();
+        let mine = mine(own, &now).cloned();
+        // A Node that somebody has deleted comes back: what was made for it stays until then.
+        if mine.is_none() && made.is_some() {
+            match places.changed().await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        }
+        let mine = mine.unwrap_or_default();
         let known = made.as_ref().is_some_and(|(before, _)| *before == now);
         let fresh = known && made.as_ref().is_some_and(|(_, when)| when.elapsed() < LOOK);
         if mine.subnets.is_empty() {
@@ -187,6 +200,11 @@ async fn follow(
     }
 }
 
+/// What this node is to the ways, while there is such a Node.
+fn mine<'a>(own: &Own, places: &'a Places) -> Option<&'a Place> {
+    places.get(&(String::new(), own.name.clone()))
+}
+
 fn wanted(own: &Own, mine: &Place, all: &Places) -> (PodNetwork, Routes) {
     let others: Vec<Other> = all
         .iter()
@@ -199,7 +217,7 @@ fn wanted(own: &Own, mine: &Place, all: &Places) -> (PodNetwork, Routes) {
             addresses: place.addresses.clone(),
         })
         .collect();
-    let network = PodNetwork { subnets: mine.subnets.clone(), cluster: subnets(all), mtu: None };
+    let network = PodNetwork { subnets: mine.subnets.clone(), cluster: subnets_of(all), mtu: None };
     let routes = Routes {
         subnets: mine.subnets.clone(),
         addresses: own.addresses.clone(),
@@ -210,7 +228,7 @@ fn wanted(own: &Own, mine: &Place, all: &Places) -> (PodNetwork, Routes) {
 }
 
 /// Where pods are: all nodes' subnets.
-fn subnets(all: &Places) -> Vec<Cidr> {
+fn subnets_of(all: &Places) -> Vec<Cidr> {
     all.values().flat_map(|place| place.subnets.iter().copied()).collect()
 }
 
@@ -229,7 +247,12 @@ async fn lead(
     }
     loop {
         let (now, parts) = (known.borrow_and_update().clone(), slices.borrow_and_update().clone());
-        let here = here(own, &places.borrow_and_update());
+        let here = match (here(own, &places.borrow_and_update()), &before) {
+            (Some(here), _) => here,
+            // The Node was deleted, and comes back.
+            (None, Some((.., before))) => before.clone(),
+            (None, None) => Here { node: own.name.clone(), ..Here::default() },
+        };
         let changes = match &before {
             Some((old, old_parts, old_here)) if *old_here == here => {
                 changed((old, old_parts), (&now, &parts))
@@ -273,9 +296,9 @@ async fn listed(
     places.changed().await
 }
 
-fn here(own: &Own, places: &Places) -> Here {
-    let mine = places.get(&(String::new(), own.name.clone()));
-    Here { node: own.name.clone(), zone: mine.and_then(|place| place.zone.clone()), pods: subnets(places) }
+fn here(own: &Own, places: &Places) -> Option<Here> {
+    let mine = mine(own, places)?;
+    Some(Here { node: own.name.clone(), zone: mine.zone.clone(), pods: subnets_of(places) })
 }
 
 type Both<'a> = (&'a Arc<Known>, &'a Arc<Slices>);
@@ -510,6 +533,47 @@ mod tests {
         assert!(timeout(LOOK * 7 / 2, followed).await.is_err());
         assert_eq!(*MADE.lock().unwrap(), [true, false, false, false]);
         assert_eq!(standing.borrow().unready, None, "another node's trouble is not this one's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_deleted_and_comes_back_is_ready_all_the_time() {
+        static MADE: Mutex<u32> = Mutex::new(0);
+        let (name, machine) = ("a".to_owned(), Default::default());
+        let own = Own { cluster: Default::default(), name, addresses: Vec::new(), machine };
+        let all = |name: &str| {
+            let place = Place { subnets: vec!["10.1.0.0/24".parse().unwrap()], ..Place::default() };
+            Arc::new(Places::from([((String::new(), name.to_owned()), place)]))
+        };
+        let places = watch::Sender::new(all("a"));
+        let (standing, mut told) = watch::channel(Standing::default());
+        let make = |_: Option<&PodNetwork>, _: &Routes| {
+            *MADE.lock().unwrap() += 1;
+            Ok(Vec::new())
+        };
+        let change = async {
+            sleep(LOOK / 2).await;
+            places.send_replace(Arc::default());
+            sleep(LOOK * 2).await;
+            assert_eq!(*MADE.lock().unwrap(), 1, "there is nothing to make");
+            places.send_replace(all("a"));
+            sleep(LOOK / 2).await;
+            assert_eq!(*MADE.lock().unwrap(), 2);
+        };
+        tokio::select! {
+            () = follow(&own, places.subscribe(), &standing, make) => {}
+            () = change => {}
+        }
+        assert!(!told.has_changed().unwrap() && told.borrow_and_update().unready.is_none());
+        assert!(here(&own, &all("a")).is_some() && here(&own, &Places::new()).is_none());
+    }
+
+    #[test]
+    fn a_subnet_is_free_when_no_node_has_it() {
+        let place = Place { subnets: vec!["10.1.0.0/24".parse().unwrap()], ..Place::default() };
+        let places = Places::from([((String::new(), "b".to_owned()), place)]);
+        let free = |text: &str| are_free(&places, &[text.to_owned()]);
+        assert!(free("10.1.1.0/24") && !free("10.1.0.0/24"));
+        assert!(are_free(&Places::new(), &[]));
     }
 
     #[test]

@@ -5,12 +5,14 @@ pub mod collect;
 mod pulled;
 
 use crate::say::say;
+use crate::server::stats::durations::DURATIONS;
 use pulled::{Leads, Pulled};
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 use store::{Layer, Reference, Store, Stores};
 use sys::cause::cause;
 use tokio::io::AsyncReadExt;
@@ -247,6 +249,14 @@ enum Unfinished {
 }
 
 async fn pull(name: &str, docker: Option<&Path>, given_up: oneshot::Receiver<()>) -> Result<(), Unfinished> {
+    let begun = Instant::now();
+    let pulled = fetch(name, docker, given_up).await;
+    let failed = matches!(pulled, Err(Unfinished::Failed(_)));
+    DURATIONS.add_operation("pull_image", begun.elapsed(), failed);
+    pulled
+}
+
+async fn fetch(name: &str, docker: Option<&Path>, given_up: oneshot::Receiver<()>) -> Result<(), Unfinished> {
     let mut command = Command::new(SKERRY);
     // The pod's back-off is longer than any of ours, and others wait for their turn meanwhile.
     command.args(["pull", "--quiet", "--retry=1", "--confirm", "--", name]);

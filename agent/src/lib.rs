@@ -14,11 +14,12 @@
 //! | what happens when the node runs short, or a pod writes too much | [`evict`], [`storage`] |
 //! | how containers are run | [`monitor`], [`table`] |
 //! | which way packets go | [`cluster_network`], [`cni`], [`policies`] |
-//! | what the API server and others ask of the node | [`server`], [`serving`] |
+//! | what the API server and others ask of the node | [`server`], [`serving`], [`healthz`], [`answering`] |
 //! | what happens, in what order | [`run`] |
 //!
 //! It has one thread for all that waits; what enters another namespace gets a thread of its own.
 
+pub mod answering;
 pub mod api;
 pub mod attempt;
 pub mod certificate;
@@ -28,6 +29,7 @@ pub mod config;
 pub mod events;
 pub mod evict;
 pub mod folder;
+pub mod healthz;
 pub mod identity;
 pub mod image;
 pub mod join;

@@ -1,6 +1,7 @@
 //! The agent at work: who the node is, then everything at once, for ever.
 
 use crate::api::Api;
+use crate::cluster_network::Places;
 use crate::events::{self, Events};
 use crate::identity::Identity;
 use crate::image::Images;
@@ -8,7 +9,7 @@ use crate::image::collect::Collector;
 use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::roads::Roads;
-use crate::node::{allocatable, facts, lease, report};
+use crate::node::{allocatable, facts, membership, oom};
 use crate::pod::cgroup;
 use crate::policies::Isolation;
 use crate::say::{Trouble, say};
@@ -17,7 +18,7 @@ use crate::server::stats::Stats;
 use crate::sources::Sources;
 use crate::table::Table;
 use crate::worker::Context;
-use crate::{cluster_network, config, evict, folder, join, pods, policies, serving, static_pods};
+use crate::{cluster_network, config, evict, folder, healthz, join, pods, policies, serving, static_pods};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
@@ -42,10 +43,11 @@ const IMAGES: Duration = Duration::from_secs(30);
 
 /// What the API server lets be done to pods of a node, or passes on to it, only when the node says that it can
 /// (`status.declaredFeatures`): in the order of the alphabet, without which the node is refused.
-const FEATURES: [&str; 3] = [
+const FEATURES: [&str; 4] = [
     "ExtendWebSocketsToKubelet",
     "InPlacePodLevelResourcesVerticalScaling",
     "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
 ];
 
 /// Serves the cluster until the process is ended.
@@ -75,10 +77,10 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let own = Arc::new(Own { cluster, name, addresses, machine });
     let unready = Some("the pod network is not ready".to_owned());
     let first = Standing { unready, features: FEATURES.to_vec(), ..Standing::default() };
-    let (sender, mut standing) = watch::channel(first.clone());
+    let (sender, mut standing) = watch::channel(first);
     let (orders, evicted) = mpsc::channel(1);
     let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
-    let services = watch::Sender::default();
+    let (services, places) = (watch::Sender::default(), watch::Sender::<Arc<Places>>::default());
     let (owner, owned) = watch::channel(None);
     let (found, own_pods) = watch::channel(pods::Static::default());
     let (taken, mirrored) = watch::channel(pods::Static::default());
@@ -105,32 +107,28 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         say(format_args!("{reason}"));
     }
     // Pods that are here go on while the API server is away.
-    let registered = async {
-        let node = report::register(&own, &api, &first).await;
-        let uid = node.metadata.uid.clone().unwrap_or_default();
-        owner.send_replace(Some(report::reference(&own.name, &uid)));
-        tokio::join!(
-            lease::keep(&api, &own.name, &uid),
-            report::keep(&own, &api, &context.events, &node, &mut standing, &context.allocations.node)
-        );
-    };
+    let are_free = |subnets: &[String]| cluster_network::are_free(&places.borrow(), subnets);
+    let member = (&own, &api, &context.events);
+    let registered = membership::keep(member, &mut standing, &owner, &context.allocations.node, are_free);
     let all = async {
         tokio::join!(
             registered,
             join::rotate(&identity, &own.cluster, &server, &own.name, &api),
             events::keep(&api, &own.name, waiting),
             context.table.keep(),
-            context.table.look(&sender),
+            context.table.look(&sender, &context.stats.checks),
             static_pods::read(&context, &found),
             static_pods::keep_mirrors(&context, &owned, mirrored, known),
             pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors, taken),
             allocatable::enforce(&own, &context.events),
+            oom::watch(&own.name, &context.events),
             evict::keep(&context, &sender, orders.clone()),
             evict::keep_limits(&context, orders),
-            cluster_network::keep(&api, &own, &services, &sender),
+            cluster_network::keep(&api, &own, &places, &services, &sender),
             policies::keep(&api, &own, &context.isolation),
             images(&context, &sender),
             serving::keep(&context, &identity, &server),
+            healthz::keep(),
         );
     };
     tokio::select! {

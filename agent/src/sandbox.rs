@@ -100,15 +100,30 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     // Only a thread's own namespaces are changed, and it ends.
     spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let id = format!("{:x}", now.as_nanos());
     let (ipc, uts, pid) = (text(ipc), text(uts), text(pid));
-    let sandbox = Sandbox { id, addresses, network, ipc, uts, pid, users };
+    let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, renewed: false };
     write_etc(pod, &uid, &sandbox, cluster)?;
-    let record = serde_json::to_vec(&sandbox).map_err(|error| error.to_string())?;
-    let path = folder.join("sandbox.json");
-    sys::file::replace(&path, &record).map_err(|error| words("write", &path, &error))?;
+    record(pod, &sandbox)?;
     Ok(sandbox)
+}
+
+/// Has all containers of a pod begin anew in the sandbox that it has: it is the same by another ID.
+///
+/// # Errors
+/// The record cannot be written, in words.
+pub fn renew(pod: &Pod, sandbox: Sandbox) -> Result<(), String> {
+    record(pod, &Sandbox { id: new_id(), renewed: true, ..sandbox })
+}
+
+fn new_id() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}", now.as_nanos())
+}
+
+fn record(pod: &Pod, sandbox: &Sandbox) -> Result<(), String> {
+    let text = serde_json::to_vec(sandbox).map_err(|error| error.to_string())?;
+    let path = place::run(pod.metadata.uid.as_deref().unwrap_or_default()).join("sandbox.json");
+    sys::file::replace(&path, &text).map_err(|error| words("write", &path, &error))
 }
 
 /// Takes a pod's sandbox away, as far as it was made.

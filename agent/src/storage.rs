@@ -128,12 +128,12 @@ impl Storage {
     }
 }
 
-/// Volumes that are a tmpfs each, of any kind.
+/// Volumes that lie in memory, of any kind.
 fn in_memory(volumes: &Path) -> BTreeMap<String, Files> {
     let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|one| one.path());
     let all = folders(volumes).flat_map(|kind| folders(&kind).collect::<Vec<_>>());
     // Whatever else is mounted may be on a server that does not answer.
-    let here = make::mounts_of(volumes, |kind| kind == "tmpfs");
+    let here = make::mounts_of(volumes, |kind| matches!(kind, "tmpfs" | "hugetlbfs"));
     let here = all.filter(|path| here.contains(path));
     here.filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), files(&path)?))).collect()
 }

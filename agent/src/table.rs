@@ -5,6 +5,8 @@ use crate::monitor::Monitor;
 use crate::node::report::Standing;
 use crate::pod::observed::{Containers, Instance, label};
 use crate::say::Trouble;
+use crate::server::stats::Checks;
+use crate::server::stats::durations::{DURATIONS, Took};
 use spec::monitor::{Request, Summary};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -55,8 +57,14 @@ impl Table {
     /// The monitor does not answer, in words.
     pub async fn refresh(&self) -> Result<(), String> {
         let _turn = self.turn.lock().await;
+        let begun = Instant::now();
         let summaries = self.monitor.list().await.map_err(|error| error.to_string())?;
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let last = {
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *answered, Instant::now())
+        };
+        DURATIONS.add(Took::List, begun.elapsed());
+        DURATIONS.add(Took::BetweenLists, last.elapsed());
         let next = by_pod(&summaries, &self.list.borrow());
         self.list.send_if_modified(|list| {
             let changes = **list != next;
@@ -77,9 +85,11 @@ impl Table {
     }
 
     /// Tells for ever whether the monitor answers: without it no container begins.
-    pub async fn look(&self, standing: &watch::Sender<Standing>) {
+    pub async fn look(&self, standing: &watch::Sender<Standing>, checks: &Checks) {
         loop {
-            let _ = timeout(LOOK, self.refresh()).await;
+            if let Ok(Ok(())) = timeout(LOOK, self.refresh()).await {
+                checks.answered();
+            }
             let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
             // A kubelet's words.
             let down = (answered.elapsed() >= AWAY).then_some("container runtime is down");
@@ -127,9 +137,10 @@ mod tests {
     async fn a_monitor_that_stays_away_is_told_of() {
         let table = Table::new(Monitor::new("/nowhere/skerry-monitor.sock"));
         let (standing, mut seen) = watch::channel(Standing::default());
+        let checks = Checks::default();
         let begun = Instant::now();
         tokio::select! {
-            () = table.look(&standing) => {}
+            () = table.look(&standing, &checks) => {}
             told = seen.wait_for(|standing| standing.down.is_some()) => assert!(told.is_ok()),
         }
         assert!((AWAY..2 * AWAY).contains(&begun.elapsed()), "{:?}", begun.elapsed());

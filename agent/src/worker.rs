@@ -33,6 +33,7 @@ use crate::probe::{Probes, Subject};
 use crate::say::Trouble;
 use crate::server::pods as shown;
 use crate::server::stats::Stats;
+use crate::server::stats::durations::{DURATIONS, Took};
 use crate::sources::watched::Used;
 use crate::sources::{self, Sources};
 use crate::table::{ByPod, Table};
@@ -123,6 +124,7 @@ impl Context {
             millicpu: allocatable_cpus(cluster, machine),
             memory: allocatable_memory(cluster, machine),
             disk: allocatable_disk(cluster, &crate::node::facts::left()),
+            huge_pages: machine.huge_pages,
         }
     }
 
@@ -205,6 +207,10 @@ struct Worker {
     recorded: Option<(Arc<Pod>, PodStatus)>,
     /// Whether it can be written.
     record: Trouble,
+    /// When it was seen first, until it runs.
+    first_seen: Option<Instant>,
+    /// How much of this turn was waiting.
+    waited: Duration,
 }
 
 /// A pod that was here before this agent, with the resources that the node has said yes to.
@@ -246,6 +252,12 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         seen: None,
         recorded: None,
         record: Trouble::default(),
+        first_seen: pod
+            .status
+            .as_ref()
+            .is_none_or(|own| own.phase.as_deref() == Some("Pending"))
+            .then(Instant::now),
+        waited: Duration::ZERO,
     };
     worker.work().await;
     worker.give_back();
@@ -264,7 +276,11 @@ enum Turn {
 impl Worker {
     async fn work(&mut self) {
         loop {
-            if matches!(self.turn().await, Turn::Over) {
+            let begun = Instant::now();
+            self.waited = Duration::ZERO;
+            let turn = self.turn().await;
+            DURATIONS.add(Took::PodTurn, begun.elapsed().saturating_sub(self.waited));
+            if matches!(turn, Turn::Over) {
                 return;
             }
         }
@@ -326,6 +342,11 @@ impl Worker {
             self.give_back();
             self.over = Some(status.clone()).filter(status::has_run).or(self.over.take());
         }
+        if status.phase.as_deref() == Some("Running")
+            && let Some(seen) = self.first_seen.take()
+        {
+            DURATIONS.add(Took::PodStart, seen.elapsed());
+        }
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
             self.keep_record(&wanted.pod, &status);
@@ -364,6 +385,7 @@ impl Worker {
                 let overdue = self.until.filter(|until| *until > now());
                 self.wait(soonest(self.resources.again, overdue)).await;
             }
+            Action::Renew => self.renew(pod, sandbox).await,
             Action::TearDown => self.tear_down(pod).await,
             Action::Wait(until) => {
                 let until = soonest(until, self.resources.again);
@@ -467,7 +489,7 @@ impl Worker {
                 None => std::future::pending().await,
             }
         };
-        let at = self.refreshed + REFRESH;
+        let (at, begun) = (self.refreshed + REFRESH, Instant::now());
         let has_tokens = has_tokens && !self.is_emptied;
         let due = async { if has_tokens { sleep_until(at).await } else { std::future::pending().await } };
         tokio::select! {
@@ -479,6 +501,7 @@ impl Worker {
             () = time => {}
             () = due => self.refresh_volumes().await,
         }
+        self.waited += begun.elapsed();
     }
 
     /// What an agent that comes after this one begins with: what is wanted, and what was told.

@@ -1,7 +1,8 @@
-//! What every request goes through: no more than so many a second, the first before all others, an answer in time, and a
-//! look at the API server's clock.
+//! What every request goes through: no more than so many a second, the first before all others, an answer in time, which is
+//! counted, and a look at the API server's clock.
 
 use crate::say::say;
+use crate::server::stats::durations::DURATIONS;
 use http::header::DATE;
 use http::{Request, Response};
 use std::error::Error;
@@ -48,14 +49,21 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Guard<S> {
     inner: S,
+    /// Whom it asks.
+    host: Arc<str>,
     turns: Arc<Mutex<Turns>>,
     first: Arc<First>,
 }
 
 impl<S> Guard<S> {
-    /// Before a service.
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner, turns: Arc::new(Mutex::new(Turns::default())), first: Arc::default() }
+    /// Before a service that asks this host.
+    pub(super) fn new(inner: S, host: &str) -> Self {
+        Self {
+            inner,
+            host: host.into(),
+            turns: Arc::new(Mutex::new(Turns::default())),
+            first: Arc::default(),
+        }
     }
 }
 
@@ -75,13 +83,18 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (host, method) = (self.host.clone(), request.method().clone());
         let answer = self.inner.call(request);
         let turn = self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
         let first = self.first.clone();
         Box::pin(async move {
             sleep_until(turn).await;
             let alone = first.turn().await;
-            let answer = timeout(ANSWER, answer).await.map_err(|_| Silence)?.map_err(Into::into)?;
+            let begun = Instant::now();
+            let answer = timeout(ANSWER, answer).await;
+            let code = answer.as_ref().ok().and_then(|answer| Some(answer.as_ref().ok()?.status().as_u16()));
+            DURATIONS.add_request(&host, method.as_str(), code, begun.elapsed());
+            let answer = answer.map_err(|_| Silence)?.map_err(Into::into)?;
             first.answered.store(true, Ordering::Relaxed);
             drop(alone);
             let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
@@ -182,7 +195,7 @@ mod tests {
         let silent =
             tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Failure>>());
         let begun = Instant::now();
-        let answer = Guard::new(silent).call(Request::new(())).await;
+        let answer = Guard::new(silent, "192.0.2.1:6443").call(Request::new(())).await;
         assert_eq!(answer.unwrap_err().to_string(), "no answer within 30s");
         assert!(begun.elapsed() >= ANSWER);
     }

@@ -28,6 +28,14 @@ const SILENCE: Duration = Duration::from_secs(330);
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(15);
 
+/// Where HTTP/2 is not spoken the kernel asks, after so long and again after each such time (tcp(7), `TCP_KEEPIDLE`,
+/// `TCP_KEEPINTVL`); so many questions without an answer end it (`TCP_KEEPCNT`).
+const ASKED: Duration = Duration::from_secs(15);
+const QUESTIONS: u32 = 2;
+
+/// What was sent, a question too, may be unanswered so long (tcp(7), `TCP_USER_TIMEOUT`).
+const UNANSWERED: Duration = Duration::from_secs(30);
+
 /// What may be under way to us that nobody has read, in bytes: of one answer, and of a connection's all.
 const WINDOWS: (u32, u32) = (256 << 10, 1 << 20);
 
@@ -48,9 +56,7 @@ impl Transport {
     pub(super) fn new(config: &Config) -> Result<Self, String> {
         let connector = |http2: bool| -> Result<_, String> {
             let tls = config.rustls_client_config().map_err(|error| words(&error))?;
-            let mut tcp = HttpConnector::new();
-            tcp.enforce_http(false);
-            tcp.set_nodelay(true);
+            let tcp = tcp();
             let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
             let https = match http2 {
                 true => https.enable_http2().wrap_connector(tcp),
@@ -67,6 +73,17 @@ impl Transport {
         builder.http2_initial_stream_window_size(WINDOWS.0).http2_initial_connection_window_size(WINDOWS.1);
         Ok(Self { shared: builder.build(connector(true)?), alone: builder.build(connector(false)?) })
     }
+}
+
+fn tcp() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(ASKED));
+    connector.set_keepalive_interval(Some(ASKED));
+    connector.set_keepalive_retries(Some(QUESTIONS));
+    connector.set_tcp_user_timeout(Some(UNANSWERED));
+    connector
 }
 
 impl Service<Request<Body>> for Transport {
@@ -94,6 +111,21 @@ fn is_watch_of_one(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::{getsockopt, sockopt};
+
+    #[tokio::test]
+    async fn a_connection_ends_that_leads_nowhere() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let stream = tcp().call(uri).await.unwrap().into_inner();
+        assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        let seconds = |own: u32| Duration::from_secs(own.into());
+        let idle = seconds(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap());
+        let interval = seconds(getsockopt(&stream, sockopt::TcpKeepInterval).unwrap());
+        let count = getsockopt(&stream, sockopt::TcpKeepCount).unwrap();
+        assert!(idle + interval * count <= Duration::from_secs(45), "{idle:?} {interval:?} {count}");
+        assert_eq!(getsockopt(&stream, sockopt::TcpUserTimeout).unwrap(), UNANSWERED.as_millis() as u32);
+    }
 
     #[test]
     fn watches_of_single_objects_are_told_from_others() {

@@ -5,8 +5,8 @@
 //!
 //! Endpoints that are ready count, each address once; those of the family by which is asked.
 
-use super::answering::{self, AGAIN, ALL, listen, serve};
 use super::{Led, OTHERS, Slices, has_label};
+use crate::answering::{self, AGAIN, ALL, listen, serve};
 use crate::say::Trouble;
 use crate::worker::Services as Known;
 use http::{HeaderValue, StatusCode};

@@ -4,18 +4,17 @@
 //! (<https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/3836-kube-proxy-improved-ingress-connectivity-reliability>);
 //! `/livez` asks for the first alone. 127.0.0.1:10249 tells how it leads, `/proxyMode`.
 
-use super::answering::{self, AGAIN, ALL, Answer, listen, serve};
 use super::{Led, Places};
-use crate::say::Trouble;
+use crate::answering::{self, ALL, Answer, listener, nothing, serve};
 use http::StatusCode;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use sys::cause::cause;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::sleep;
+
+/// In whose place these ports are.
+const PLACE: &str = " in kube-proxy's place";
 
 /// Answers for ever.
 pub async fn keep(node: &str, places: watch::Receiver<Arc<Places>>, led: watch::Receiver<Led>) {
@@ -24,22 +23,9 @@ pub async fn keep(node: &str, places: watch::Receiver<Arc<Places>>, led: watch::
         let stays = places.borrow().get(&node).is_some_and(|place| !place.leaves);
         health(path, *led.borrow(), stays, Timestamp::now())
     };
-    tokio::join!(async { serve(listener(ALL, 10256).await, health).await }, async {
-        serve(listener(Ipv4Addr::LOCALHOST.into(), 10249).await, |_, path| mode(path)).await
+    tokio::join!(async { serve(listener(ALL, 10256, PLACE).await, health).await }, async {
+        serve(listener(Ipv4Addr::LOCALHOST.into(), 10249, PLACE).await, |_, path| mode(path)).await
     },);
-}
-
-/// Listens as soon as the port can be had.
-async fn listener(address: IpAddr, port: u16) -> TcpListener {
-    let mut trouble = Trouble::default();
-    loop {
-        let listening = listen(address, port).await.map_err(|error| cause(&error));
-        if let Some(listener) = trouble.of(&format!("listen on port {port} in kube-proxy's place"), listening)
-        {
-            return listener;
-        }
-        sleep(AGAIN).await;
-    }
 }
 
 /// In kube-proxy's words, which have the time of the answer for that of a change while all is well.
@@ -64,15 +50,9 @@ fn health(path: &str, led: Led, stays: bool, now: Timestamp) -> Answer {
 
 fn mode(path: &str) -> Answer {
     match path {
-        "/proxyMode" => answering::answer(StatusCode::OK, PLAIN, "nftables".to_owned()),
+        "/proxyMode" => answering::text("nftables"),
         _ => nothing(),
     }
-}
-
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-fn nothing() -> Answer {
-    answering::answer(StatusCode::NOT_FOUND, PLAIN, "404 page not found\n".to_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Removes images that nothing needs when the data disk is full ("Garbage collection of unused images"): the longest
-//! unused go first. An image that a container is made of is needed, ended or not, a pod's or `node.toml`'s or a
+//! unused go first; and, if the configuration says so, those that nothing has needed for long. An image that a container is made of is needed, ended or not, a pod's or `node.toml`'s or a
 //! person's; so is one that a pod of this node names that is not over, or has as a volume.
 
 use crate::monitor::Monitor;
@@ -95,8 +95,23 @@ fn order(mut unused: Vec<Unused>, least: Duration) -> Vec<Unused> {
     unused
 }
 
+/// What is to go of images that nothing needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Goal {
+    /// As many as it takes until so many bytes are free again.
+    excess: u64,
+    /// And all that have been of no use for longer.
+    most: Option<Duration>,
+}
+
+impl Goal {
+    fn is_old(&self, image: &Unused) -> bool {
+        self.most.is_some_and(|most| image.since > most)
+    }
+}
+
 impl Collector {
-    /// Looks at the images, and removes some when the disk is full, or all that may go when `all`; says whether
+    /// Looks at the images, and removes some when the disk is full or they are old, or all that may go when `all`; says whether
     /// anything became free.
     pub async fn collect(&self, context: &Context, all: bool) -> bool {
         let mut known = self.known.lock().await;
@@ -118,15 +133,15 @@ async fn collect(context: &Context, known: &mut Known, all: bool) -> Result<bool
     let cluster = &context.own.cluster;
     let space = files(Path::new(paths::DATA)).unwrap_or_default().bytes;
     let excess = if all { u64::MAX } else { excess(cluster, space[0], space[2]) };
-    if excess == 0 {
+    let goal = Goal { excess, most: cluster.image_gc_max_age.map(|most| most.0) };
+    let unused = order(unused, cluster.image_gc_age.0);
+    if excess == 0 && !unused.iter().any(|image| goal.is_old(image)) {
         return Ok(false);
     }
-    let unused = order(unused, cluster.image_gc_age.0);
     // A thread of its own waits for the disk.
     let handle = Handle::current();
-    let freed = tokio::task::spawn_blocking(move || {
-        make_room(&store, unused, || handle.block_on(needs.ask()), excess)
-    });
+    let freed =
+        tokio::task::spawn_blocking(move || make_room(&store, unused, || handle.block_on(needs.ask()), goal));
     match freed.await.map_err(|error| error.to_string())? {
         Ok(bytes) => Ok(bytes > 0),
         Err(Failure::Needs(reason)) => Err(reason),
@@ -210,14 +225,14 @@ fn unused(
     unused
 }
 
-/// Makes room for so many bytes: first what has no name, which shows, too, that everything that stays can be read; then
+/// Makes room: first what has no name, which shows, too, that everything that stays can be read; then
 /// one image after the other. This may take minutes: what somebody has come to need meanwhile, by the word of
 /// `needed`, stays. Gives the bytes that are free again.
 fn make_room(
     store: &Store,
     unused: Vec<Unused>,
     needed: impl Fn() -> Result<BTreeSet<Digest>, String>,
-    excess: u64,
+    goal: Goal,
 ) -> Result<u64, Failure> {
     let needed = || needed().map_err(Failure::Needs);
     let is_damaged = |image: &Unused| image.names.iter().any(|name| store.resolve(name).is_err());
@@ -229,7 +244,8 @@ fn make_room(
     }
     let mut freed = store.collect_but(needed)?.bytes;
     for image in whole {
-        if freed >= excess {
+        // The longest unused come first.
+        if freed >= goal.excess && !goal.is_old(&image) {
             break;
         }
         if !forget(store, &image, &needed()?)? {
@@ -261,6 +277,8 @@ mod tests {
     use serde_json::{Value, json};
     use std::path::PathBuf;
     use store::Platform;
+
+    const ALL: Goal = Goal { excess: u64::MAX, most: None };
 
     #[test]
     fn images_go_once_the_disk_is_full_until_it_is_not() {
@@ -377,12 +395,31 @@ mod tests {
         };
         let unused = [("first", &first), ("second", &second), ("third", &third)];
         let unused = unused.map(|(name, digest)| unused_one(name, digest)).into();
-        assert!(make_room(&store, unused, needed, u64::MAX).unwrap() > 0);
+        assert!(make_room(&store, unused, needed, ALL).unwrap() > 0);
         assert!(!is_here(&first) && is_here(&second) && is_here(&third));
         let names: Vec<String> = store.list().unwrap().iter().map(|image| image.name.to_string()).collect();
         assert_eq!(names, ["docker.io/library/second:latest"]);
-        let nobody_tells = make_room(&store, Vec::new(), || Err("away".into()), u64::MAX);
+        let nobody_tells = make_room(&store, Vec::new(), || Err("away".into()), ALL);
         assert!(matches!(nobody_tells, Err(Failure::Needs(_))) && is_here(&third));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_has_been_of_no_use_for_long_goes_though_there_is_room() {
+        let (folder, store) = store_in("age");
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let mut unused: Vec<Unused> = [("old", 30), ("older", 40), ("new", 1)]
+            .map(|(name, age)| Unused { since: hours(age), ..unused_one(name, &import(&store, name)) })
+            .into();
+        unused = order(unused, Duration::ZERO);
+        let names = || store.list().unwrap().iter().map(|image| image.name.to_string()).collect::<Vec<_>>();
+        let make_room = |excess, most| {
+            make_room(&store, unused.clone(), || Ok(BTreeSet::new()), Goal { excess, most }).unwrap()
+        };
+        make_room(0, None);
+        assert_eq!(names().len(), 3);
+        assert!(make_room(0, Some(hours(24))) > 0);
+        assert_eq!(names(), ["docker.io/library/new:latest"]);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -392,7 +429,7 @@ mod tests {
         let (needed, idle) = (import(&store, "needed"), import(&store, "idle"));
         let kept = BTreeSet::from([needed.clone()]);
         let make_room = || {
-            make_room(&store, vec![unused_one("idle", &idle)], || Ok(kept.clone()), u64::MAX)
+            make_room(&store, vec![unused_one("idle", &idle)], || Ok(kept.clone()), ALL)
                 .ok()
                 .map(|bytes| bytes > 0)
         };

@@ -17,6 +17,7 @@ mod tests;
 
 pub use streams::{Event, Streams};
 
+use crate::server::stats::durations::DURATIONS;
 use connection::Connection;
 use spec::monitor::{Failure, Frame, Kind, Reply, Request, Summary, Wait};
 use std::fmt;
@@ -178,8 +179,17 @@ impl Monitor {
         Ok(Replies { connection: self.sent(request, Instant::now() + self.patience).await? })
     }
 
-    /// Asks until there is a first answer.
+    /// Asks until there is a first answer, and counts how long that took.
     async fn begin(&self, request: &Request) -> Result<(Connection, Reply)> {
+        let begun = Instant::now();
+        let answer = self.answer(request).await;
+        if let Some(operation) = operation(request) {
+            DURATIONS.add_operation(operation, begun.elapsed(), answer.is_err());
+        }
+        answer
+    }
+
+    async fn answer(&self, request: &Request) -> Result<(Connection, Reply)> {
         let end = Instant::now() + self.patience;
         loop {
             let mut connection = self.sent(request, end).await?;
@@ -230,6 +240,22 @@ fn reply(frame: &Frame) -> Result<Reply> {
         Ok(reply) => Ok(reply),
         Err(error) => Err(Error::Language(error.to_string())),
     }
+}
+
+/// The kubelet's name of what a runtime is asked for, if it has one.
+fn operation(request: &Request) -> Option<&'static str> {
+    Some(match request {
+        Request::List => "list_containers",
+        Request::Inspect { .. } => "container_status",
+        Request::Create(_) => "create_container",
+        Request::Start { .. } => "start_container",
+        Request::Stop { .. } => "stop_container",
+        Request::Remove { .. } => "remove_container",
+        Request::Update(_) => "update_container",
+        Request::Exec(_) => "exec",
+        Request::Attach { .. } => "attach",
+        _ => return None,
+    })
 }
 
 /// Whether it does no harm that a request is done twice: it only looks, or what it asks for is so

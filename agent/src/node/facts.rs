@@ -1,9 +1,10 @@
 //! What this machine is and has, from the kernel's files.
 
-use crate::pod::cgroup;
+use crate::pod::{cgroup, huge};
 use crate::server::stats::cgroup::Usage;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
 use sys::cause::cause;
 
 /// What does not change while the machine runs.
@@ -15,6 +16,8 @@ pub struct Machine {
     pub memory: u64,
     /// Swap in bytes.
     pub swap: u64,
+    /// Bytes of memory that are set aside in huge pages.
+    pub huge_pages: huge::Bytes,
     /// 32 hexadecimal digits that stay with the installation.
     pub machine_id: String,
     /// That of the board (SMBIOS), or the machine's.
@@ -67,6 +70,7 @@ pub fn machine(machine_id: &str) -> Machine {
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
         memory: kibibytes(&memory, "MemTotal:"),
         swap: kibibytes(&memory, "SwapTotal:"),
+        huge_pages: huge::set_aside(Path::new("/sys/kernel/mm/hugepages")),
         machine_id: machine_id.to_owned(),
         system_uuid: if uuid.is_empty() { machine_id.to_owned() } else { uuid },
         boot_id: text("/proc/sys/kernel/random/boot_id"),

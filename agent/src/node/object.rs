@@ -2,6 +2,8 @@
 
 use super::eviction::Pressures;
 use super::facts::{Left, Machine};
+use crate::pod::huge;
+use crate::pod::quantity::of_memory;
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
     NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSwapStatus, NodeSystemInfo,
@@ -50,9 +52,13 @@ fn quantity(number: u64) -> Quantity {
     Quantity(number.to_string())
 }
 
-/// What pods may have: all but what is reserved.
+/// What pods may have: all but what is reserved, or set aside in huge pages.
 pub fn allocatable_memory(cluster: &Cluster, machine: &Machine) -> u64 {
-    machine.memory.saturating_sub(cluster.reserved_memory.0 + cluster.eviction_memory.0)
+    let set_aside: u64 = machine.huge_pages.iter().sum();
+    machine
+        .memory
+        .saturating_sub(cluster.reserved_memory.0 + cluster.eviction_memory.0)
+        .saturating_sub(set_aside)
 }
 
 /// Thousandths of processors that pods may have.
@@ -74,7 +80,9 @@ fn resources(state: &State<'_>, own: bool) -> BTreeMap<String, Quantity> {
             (cpus, allocatable_memory(cluster, machine), allocatable_disk(cluster, left))
         }
     };
-    BTreeMap::from([
+    let huge = huge::SIZES.iter().zip(machine.huge_pages);
+    let huge = huge.map(|(size, bytes)| (size.resource.to_owned(), Quantity(of_memory(bytes))));
+    let mut all = BTreeMap::from([
         ("cpu".to_owned(), cpu),
         ("memory".to_owned(), Quantity(format!("{}Ki", memory / 1024))),
         (
@@ -82,7 +90,9 @@ fn resources(state: &State<'_>, own: bool) -> BTreeMap<String, Quantity> {
             if own { Quantity(format!("{}Ki", disk / 1024)) } else { quantity(disk) },
         ),
         ("pods".to_owned(), quantity(cluster.max_pods.into())),
-    ])
+    ]);
+    all.extend(huge);
+    all
 }
 
 /// The four conditions, with the times of those of before that say the same.
@@ -201,8 +211,14 @@ pub fn labels(cluster: &Cluster, name: &str) -> BTreeMap<String, String> {
     labels
 }
 
-/// The object as it is made when there is none.
-pub fn new(state: &State<'_>, now: &Time) -> Node {
+/// The podCIDRs of an object.
+pub fn subnets(node: &Node) -> Vec<String> {
+    let spec = node.spec.clone().unwrap_or_default();
+    spec.pod_cidrs.unwrap_or_else(|| spec.pod_cidr.into_iter().collect())
+}
+
+/// The object as it is made when there is none; without podCIDRs the cluster gives it some.
+pub fn new(state: &State<'_>, subnets: Vec<String>, now: &Time) -> Node {
     let taint = |one: &spec::node::Taint| Taint {
         key: one.key.clone(),
         value: one.value.clone(),
@@ -219,6 +235,8 @@ pub fn new(state: &State<'_>, now: &Time) -> Node {
         },
         spec: Some(NodeSpec {
             taints: Some(state.cluster.taints.iter().map(taint).collect()),
+            pod_cidr: subnets.first().cloned(),
+            pod_cidrs: Some(subnets).filter(|all| !all.is_empty()),
             ..NodeSpec::default()
         }),
         status: Some(status(state, &[], now)),
@@ -269,6 +287,15 @@ mod tests {
         let given = second.allocatable.unwrap();
         assert_eq!((given["memory"].0.as_str(), given["cpu"].0.as_str()), ("32768Ki", "2000m"));
         assert_eq!(second.capacity.unwrap()["cpu"].0, "2");
+        let machine = Machine { memory: 128 << 20, huge_pages: [64 << 20, 0], ..machine.clone() };
+        let told = status(&State { machine: &machine, ..state }, &[], &at(3));
+        let of = |all: &Option<BTreeMap<String, Quantity>>, key: &str| all.as_ref().unwrap()[key].0.clone();
+        assert_eq!(of(&told.allocatable, "hugepages-2Mi"), "64Mi");
+        assert_eq!(
+            (of(&told.capacity, "hugepages-1Gi"), of(&told.capacity, "memory")),
+            ("0".into(), "131072Ki".into())
+        );
+        assert_eq!(of(&told.allocatable, "memory"), "32768Ki", "what is set aside is no other memory");
     }
 
     #[test]

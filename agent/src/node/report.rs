@@ -77,11 +77,11 @@ pub fn reference(name: &str, uid: &str) -> OwnerReference {
     }
 }
 
-/// Makes the Node object, or takes over the one that is there; gives it.
-pub async fn register(own: &Own, api: &Api, standing: &Standing) -> Node {
+/// Makes the Node object, with these podCIDRs if there are any, or takes over the one that is there; gives it.
+pub async fn register(own: &Own, api: &Api, standing: &Standing, subnets: Vec<String>) -> Node {
     let mut trouble = Trouble::default();
     loop {
-        let made = once(own, api, standing).await;
+        let made = once(own, api, standing, &subnets).await;
         if made.as_ref().is_err_and(api::is_unknown) {
             api.doubt();
         }
@@ -94,10 +94,10 @@ pub async fn register(own: &Own, api: &Api, standing: &Standing) -> Node {
     }
 }
 
-async fn once(own: &Own, api: &Api, standing: &Standing) -> Result<Node, kube::Error> {
+async fn once(own: &Own, api: &Api, standing: &Standing, subnets: &[String]) -> Result<Node, kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
-    let now = Time(Timestamp::now());
-    match nodes.create(&PostParams::default(), &object::new(&state(own, standing), &now)).await {
+    let new = object::new(&state(own, standing), subnets.to_vec(), &Time(Timestamp::now()));
+    match nodes.create(&PostParams::default(), &new).await {
         Err(error) if api::is_conflict(&error) => {
             rival::wait(own, api, &nodes.get(&own.name).await?).await?;
             let labels = json!({ "metadata": { "labels": object::labels(&own.cluster, &own.name) } });
@@ -168,34 +168,48 @@ impl Known {
     }
 }
 
-/// Reports for ever, at once when `standing` changes; `seen` is what the API server says of the object.
+/// Tells people that this node begins, and whether the machine did.
+pub fn tell_start(own: &Own, events: &Events, node: &Node) {
+    events.say_of_node(&own.name, true, "Starting", "Starting kubelet.");
+    let before = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+    let boot = before.map(|info| &info.boot_id).filter(|boot| !boot.is_empty());
+    if boot.is_some_and(|boot| *boot != own.machine.boot_id) {
+        let words = format!("Node {} has been rebooted, boot id: {}", own.name, own.machine.boot_id);
+        events.say_of_node(&own.name, false, "Rebooted", words);
+    }
+}
+
+/// Reports until somebody has deleted the object, at once when `standing` changes; `seen` is what the API server says of it.
+/// Gives what was known of it last.
 pub async fn keep(
     own: &Arc<Own>,
     api: &Api,
     events: &Events,
-    node: &Node,
+    node: Node,
     standing: &mut watch::Receiver<Standing>,
     seen: &watch::Sender<OwnNode>,
-) {
-    let before = node.status.clone().unwrap_or_default();
-    events.say_of_node(&own.name, true, "Starting", "Starting kubelet.");
-    let boot = before.node_info.map(|info| info.boot_id).filter(|boot| !boot.is_empty());
-    if boot.is_some_and(|boot| boot != own.machine.boot_id) {
-        let words = format!("Node {} has been rebooted, boot id: {}", own.name, own.machine.boot_id);
-        events.say_of_node(&own.name, false, "Rebooted", words);
-    }
-    let mut known = Known(Arc::new(node.clone()));
+) -> Arc<Node> {
+    let mut deletion = Deletion::of(&node);
+    let mut looks = seen.subscribe();
+    let mut known = Known(Arc::new(node));
     let mut sent: Option<(NodeStatus, Instant)> = None;
     let (mut trouble, mut labels) = (Trouble::default(), Trouble::default());
     loop {
         let now = Time(Timestamp::now());
-        known.see(seen.borrow().values().next());
+        let look = seen.borrow().values().next().cloned();
+        if deletion.is_told(look.as_deref()) {
+            return known.0;
+        }
+        known.see(look.as_ref());
         let state = standing.borrow_and_update().clone();
         let status = object::status(&self::state(own, &state), known.conditions(), &now);
         let is_due =
             sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
         if is_due || known.contradicts(&status) {
             let patched = patch(own, api, changed(&status, known.others(&status))).await;
+            if patched.as_ref().is_err_and(api::is_missing) {
+                return known.0;
+            }
             let patched = patched.map_err(|error| api::words(&error));
             let Some(node) = trouble.of("report the node's status", patched) else {
                 trouble.pause().await;
@@ -216,7 +230,30 @@ pub async fn keep(
                 known = Known(Arc::new(node));
             }
         }
-        let _ = timeout(LOOK, standing.changed()).await;
+        let deleted = looks.wait_for(|all| deletion.is_told(all.values().next().map(Arc::as_ref)));
+        tokio::select! {
+            _ = timeout(LOOK, standing.changed()) => {}
+            Ok(_) = deleted => {}
+        }
+    }
+}
+
+/// Whether the watch tells that an object is there no more: it has told of it before. Another of its name is not it.
+#[derive(Debug)]
+struct Deletion {
+    uid: Option<String>,
+    was_there: bool,
+}
+
+impl Deletion {
+    fn of(node: &Node) -> Self {
+        Self { uid: node.metadata.uid.clone(), was_there: false }
+    }
+
+    fn is_told(&mut self, seen: Option<&Node>) -> bool {
+        let is_there = seen.is_some_and(|node| node.metadata.uid == self.uid);
+        self.was_there |= is_there;
+        self.was_there && !is_there
     }
 }
 
@@ -341,6 +378,16 @@ mod tests {
         assert_eq!(known.lost_labels("n")["kubernetes.io/os"], "linux");
         let moved = NodeStatus { addresses: Some(vec![NodeAddress::default()]), ..NodeStatus::default() };
         assert!(known.contradicts(&moved));
+    }
+
+    #[test]
+    fn a_node_is_deleted_when_the_watch_no_longer_has_it() {
+        let node =
+            |uid: &str| -> Node { serde_json::from_value(json!({ "metadata": { "uid": uid } })).unwrap() };
+        let mut deletion = Deletion::of(&node("new"));
+        assert!(!deletion.is_told(None) && !deletion.is_told(Some(&node("old"))), "the watch is behind");
+        assert!(!deletion.is_told(Some(&node("new"))));
+        assert!(deletion.is_told(Some(&node("other"))) && deletion.is_told(None));
     }
 
     #[test]

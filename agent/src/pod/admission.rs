@@ -2,7 +2,7 @@
 //! What is refused has failed, and is not tried again.
 
 use super::next::{self, Kind};
-use super::{qos, status};
+use super::{huge, qos, status};
 use crate::node::eviction::{self, Pressures};
 use crate::pod::env::Allocatable;
 use crate::static_pods::is_static;
@@ -21,6 +21,7 @@ pub fn refusal<'a>(
 ) -> Option<Refusal> {
     let spec = pod.spec.as_ref()?;
     let (mut count, mut cpu, mut memory, mut disk) = (0_u32, 0_i128, 0_i128, 0_i128);
+    let mut huge = [0_i128; huge::SIZES.len()];
     let mut taken = false;
     let asks = |spec, key| qos::pod_request(spec, key).unwrap_or(0);
     for other in here.filter(|other| other.metadata.uid != pod.metadata.uid && !status::is_terminal(other)) {
@@ -29,6 +30,7 @@ pub fn refusal<'a>(
             cpu += asks(spec, "cpu");
             memory += asks(spec, "memory");
             disk += asks(spec, "ephemeral-storage");
+            huge.iter_mut().zip(&huge::SIZES).for_each(|(used, size)| *used += asks(spec, size.resource));
             taken |= ports(other).any(|theirs| ports(pod).any(|own| own.excludes(&theirs)));
         }
     }
@@ -40,7 +42,10 @@ pub fn refusal<'a>(
         ("memory", asks(spec, "memory"), memory, i128::from(node.memory) * 1000),
         ("ephemeral-storage", asks(spec, "ephemeral-storage"), disk, i128::from(node.disk) * 1000),
     ];
-    let short_of = table.into_iter().find(|(_, own, used, all)| *own > 0 && own + used > *all);
+    let sizes = huge::SIZES.iter().zip(huge).zip(node.huge_pages);
+    let sizes = sizes
+        .map(|((size, used), all)| (size.resource, asks(spec, size.resource), used, i128::from(all) * 1000));
+    let short_of = table.into_iter().chain(sizes).find(|(_, own, used, all)| *own > 0 && own + used > *all);
     if let Some((name, own, used, all)) = short_of {
         let unit = if name == "cpu" { 1 } else { 1000 };
         return Some((format!("OutOf{name}"), short(name, own / unit, used / unit, all / unit)));
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let node = Allocatable { millicpu: 1000, memory: 1 << 20, disk: 0 };
+        let node = Allocatable { millicpu: 1000, memory: 1 << 20, ..Allocatable::default() };
         let here = [pod("a", "600m", "Running"), pod("b", "900m", "Succeeded"), pod("c", "0", "Pending")];
         let of = |cpu: &str, most| refusal(&pod("new", cpu, "Pending"), here.iter(), most, node);
         assert_eq!(of("400m", 3), None);
@@ -159,6 +164,11 @@ mod tests {
             )
         );
         assert_eq!(refusal(&pod("a", "1", "Pending"), here.iter(), 3, node), None, "itself is not beside it");
+        large.spec.as_mut().unwrap().containers[0].resources =
+            Some(serde_json::from_value(json!({ "limits": { "hugepages-2Mi": "4Mi" } })).unwrap());
+        let has = |bytes| refusal(&large, here.iter(), 3, Allocatable { huge_pages: [bytes, 0], ..node });
+        assert_eq!(has(4 << 20), None);
+        assert_eq!(has(2 << 20).unwrap().0, "OutOfhugepages-2Mi");
     }
 
     #[test]

@@ -303,7 +303,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const NODE: Allocatable = Allocatable { millicpu: 1000, memory: 1 << 30, disk: 0 };
+    const NODE: Allocatable = Allocatable { millicpu: 1000, memory: 1 << 30, disk: 0, huge_pages: [0, 0] };
 
     fn pod(uid: &str, cpu: &str, more: serde_json::Value) -> Arc<Pod> {
         let mut spec = json!({ "containers": [

@@ -1,9 +1,10 @@
 //! Cgroups of pods: `kubepods/{burstable,besteffort}/podUID`, the containers' own below them
 //! (Linux, `cgroup-v2.rst`).
 
+use super::huge;
 use super::qos::{self, Class};
 use super::resize::InForce;
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -67,6 +68,23 @@ pub fn has(controller: &str) -> bool {
     all.split_whitespace().any(|one| one == controller)
 }
 
+/// What a container's cgroup is given beside its own limits of processors and memory: a file and its text each. One that the cgroup
+/// of its pod, which is `at`, has not, the kernel has not.
+pub fn of_container(
+    at: &Path,
+    spec: &PodSpec,
+    container: &Container,
+) -> impl Iterator<Item = (String, String)> {
+    let all = [
+        // What is left of a program that lost one of its processes may be of no use, and runs on.
+        ("memory.oom.group", "1"),
+        // A kubelet's `NoSwap`. All pods together have none, either; here a program reads it in its own cgroup.
+        ("memory.swap.max", "0"),
+    ];
+    let all = all.map(|(file, text)| (file.to_owned(), text.to_owned())).into_iter();
+    all.chain(huge::of_container(spec, container)).filter(|(file, _)| at.join(file).exists())
+}
+
 /// Makes the cgroup of a pod and gives it its limits.
 ///
 /// # Errors
@@ -81,7 +99,8 @@ pub fn make(pod: &Pod) -> Result<(), String> {
     }
     pass_on(&at)?;
     let Some(spec) = &pod.spec else { return Ok(()) };
-    limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))
+    limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))?;
+    huge::of_pod(spec).try_for_each(|(file, text)| put(&at, &file, &text))
 }
 
 /// Makes the cgroups of all classes. Whoever asks for nothing weighs the least, however many there are.
@@ -188,6 +207,21 @@ mod tests {
             let back = request(own);
             assert!(i128::from(back) <= millicpu && weight(Some(back.into())) == own, "{millicpu} {back}");
         }
+    }
+
+    #[test]
+    fn a_container_has_no_swap_and_ends_as_a_whole_where_the_kernel_knows_that() {
+        let folder = std::env::temp_dir().join(format!("skerry-of-containers-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (spec, container) = (PodSpec::default(), Container::default());
+        assert_eq!(of_container(&folder, &spec, &container).count(), 0);
+        for file in ["memory.oom.group", "memory.swap.max"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        let given = of_container(&folder, &spec, &container).map(|(file, text)| format!("{file}={text}"));
+        let given: Vec<String> = given.collect();
+        assert_eq!(given, ["memory.oom.group=1", "memory.swap.max=0"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `envFrom` comes first, then `env`, in order; a later one of the same name wins. Services of the namespace
 //! stand below both. What refers to something that is not there, and is not optional, is an error.
 
-use super::{env_file, fields, next};
+use super::{env_file, fields, huge, next};
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -39,6 +39,8 @@ pub struct Allocatable {
     pub memory: u64,
     /// Bytes of disk.
     pub disk: u64,
+    /// Bytes of huge pages.
+    pub huge_pages: huge::Bytes,
 }
 
 /// Something that a container needs before it can be made.
@@ -221,7 +223,7 @@ mod tests {
             services: &BTreeMap::from([("KUBERNETES_SERVICE_HOST".to_owned(), "10.96.0.1".to_owned())]),
             pod: &["10.1.0.2".parse().unwrap()],
             node: &["192.0.2.1".parse().unwrap()],
-            allocatable: Allocatable { millicpu: 2000, memory: 64 << 20, disk: 0 },
+            allocatable: Allocatable { millicpu: 2000, memory: 64 << 20, ..Allocatable::default() },
         };
         environment(&pod, &serde_json::from_value(container).unwrap(), &sources)
     }

@@ -1,7 +1,7 @@
 //! The downward API: fields of a pod, and its containers' resources, as texts.
 
 use super::env::{Allocatable, Sources};
-use super::{qos, quantity};
+use super::{huge, qos, quantity};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -102,7 +102,10 @@ pub fn resource(
         "cpu" => i128::from(allocatable.millicpu),
         "memory" => i128::from(allocatable.memory) * 1000,
         "ephemeral-storage" => i128::from(allocatable.disk) * 1000,
-        _ if key.starts_with("hugepages-") => 0,
+        _ if key.starts_with("hugepages-") => {
+            let sizes = huge::SIZES.iter().zip(allocatable.huge_pages);
+            sizes.filter(|(size, _)| size.resource == key).map(|(_, bytes)| i128::from(bytes) * 1000).sum()
+        }
         _ => return Err(format!("unsupported container resource: {name}")),
     };
     let amount = match list {
@@ -128,7 +131,7 @@ mod tests {
             "name": "m", "resources": { "limits": { "cpu": "250m" }, "requests": { "memory": "33Mi" } },
         }))
         .unwrap();
-        let node = Allocatable { millicpu: 1500, memory: 64 << 20, disk: 7 };
+        let node = Allocatable { millicpu: 1500, memory: 64 << 20, disk: 7, ..Allocatable::default() };
         let of =
             |name: &str, divisor: &str| resource(&Pod::default(), &container, name, divisor, node).unwrap();
         assert_eq!(

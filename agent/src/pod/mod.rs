@@ -7,7 +7,7 @@
 //! | whether and when it is tried again | [`restart`] |
 //! | what the API server is told of it | [`status`] |
 //! | what its containers' environment is | [`mod@env`], [`env_file`] |
-//! | how much it may have | [`qos`], [`quantity`] |
+//! | how much it may have | [`qos`], [`quantity`], [`huge`] |
 //! | whether there is room for that, or for more | [`admission`], [`allocation`] |
 //! | whether it asks for a node like this one | [`affinity`] |
 //! | how it comes to more or less while it runs | [`resize`] |
@@ -20,6 +20,7 @@ pub mod container;
 pub mod env;
 pub mod env_file;
 pub mod fields;
+pub mod huge;
 pub mod names;
 pub mod next;
 pub mod observed;

@@ -3,11 +3,12 @@
 //! ```text
 //! no sandbox ─▶ MakeSandbox ─▶ init containers, one after the other ─▶ containers, all
 //!                                    │ a sidecar (restartPolicy Always) need only have started
+//!                                    │ an end by whose rule all begin anew: Renew, Stop at once, from the start
 //! deleted, failed, evicted ─▶ Stop: containers, then sidecars in reverse ─▶ TearDown ─▶ Done
 //! ```
 
 use super::observed::{Containers, Instance, Sandbox, State};
-use super::restart::{has_policy, is_ahead, is_restarted, restart_at, streak_after};
+use super::restart::{self, has_policy, is_ahead, is_restarted, restart_at, streak_after};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,6 +126,8 @@ pub enum Action {
         /// Their turn comes later, and their preStop hooks run from now on.
         later: Vec<String>,
     },
+    /// All containers begin anew in what they stand in: it gets another ID.
+    Renew,
     /// Nothing runs any more: take the sandbox away.
     TearDown,
     /// Nothing until then, in seconds since 1970, or until something happens.
@@ -158,13 +161,32 @@ pub fn reads_alike(a: &Pod, b: &Pod) -> bool {
 pub fn is_over(view: &View<'_>, spec: &PodSpec) -> bool {
     let for_good = |kind, container: &Container| {
         let latest = view.containers.latest(&container.name);
-        let code = latest.filter(|one| !view.restarting.contains(&one.id)).and_then(Instance::code);
+        let again = |one: &Instance| view.restarting.contains(&one.id) || has_left(view, one);
+        let code = latest.filter(|one| !again(one)).and_then(Instance::code);
         code.filter(|code| !is_restarted(spec, kind, &container.name, *code))
     };
     let failed =
         |kind, container| kind == Kind::Init && for_good(kind, container).is_some_and(|code| code != 0);
     let ended = |container| for_good(Kind::Main, container).is_some();
     self::containers(spec).any(|(kind, one)| failed(kind, one)) || spec.containers.iter().all(ended)
+}
+
+/// A container is of the time before all of the pod's began anew.
+pub fn has_left(view: &View<'_>, one: &Instance) -> bool {
+    view.sandbox.is_some_and(|sandbox| sandbox.has_left(one))
+}
+
+/// A container has ended by whose rule all of the pod's begin anew, and they have not been told to.
+pub fn renews(view: &View<'_>, spec: &PodSpec) -> bool {
+    let Some(sandbox) = view.sandbox else { return false };
+    let code = |name: &str| in_sandbox(view, sandbox, name).and_then(Instance::code);
+    containers(spec).any(|(_, own)| code(&own.name).is_some_and(|code| restart::renews(own, code)))
+}
+
+/// Those of the time before all began anew that run still, by ID; who looks into the pod stays.
+pub fn left<'a>(view: &'a View<'_>, spec: &'a PodSpec) -> impl Iterator<Item = &'a str> {
+    let latest = containers(spec).filter_map(|(_, own)| view.containers.latest(&own.name));
+    latest.filter(|one| one.runs() && has_left(view, one)).map(|one| one.id.as_str())
 }
 
 /// What is to be done next.
@@ -179,6 +201,13 @@ pub fn next(view: &View<'_>) -> Action {
             _ => Action::MakeSandbox,
         };
     };
+    if renews(view, spec) {
+        return Action::Renew;
+    }
+    let ids: Vec<String> = left(view, spec).map(str::to_owned).collect();
+    if !ids.is_empty() {
+        return Action::Stop { ids, grace: 0, anew: false, later: Vec::new() };
+    }
     let mut soonest = Soonest(None);
     // Who looks into a pod that does not come up need not wait until it does.
     for ephemeral in spec.ephemeral_containers.iter().flatten() {
@@ -273,9 +302,10 @@ fn advance(
         // Its start did not come to its end: whoever did it was killed.
         State::Created => Some(run(spec, sandbox, name, kind, Some(latest))),
         State::Exited { .. } => {
-            let again = restart_at(spec, kind, latest, view.restarting.contains(&latest.id));
+            let has_left = sandbox.has_left(latest);
+            let again = restart_at(spec, kind, latest, has_left || view.restarting.contains(&latest.id));
             // In another sandbox what has ended for good stays so, but for what prepares the pod.
-            let anew = latest.sandbox != sandbox.id && (kind == Kind::Init || again.is_some());
+            let anew = latest.sandbox != sandbox.id && !has_left && (kind == Kind::Init || again.is_some());
             let at = if anew { 0 } else { again? };
             is_due(view, name, at, soonest).then(|| run(spec, sandbox, name, kind, Some(latest)))
         }

@@ -339,7 +339,7 @@ fn every_pod_comes_to_rest() {
                     main_began |= kind == Kind::Main;
                     all.push(instance(&container, attempt, streak, State::Running { started: now }));
                 }
-                Action::Stop { .. } => panic!("seed {seed}: nobody asked for a stop"),
+                Action::Stop { .. } | Action::Renew => panic!("seed {seed}: nobody asked for a stop"),
                 Action::TearDown => has_sandbox = false,
                 Action::Wait(until) => {
                     now = until.unwrap_or(now + 1);
@@ -403,4 +403,56 @@ fn in_another_sandbox_what_has_ended_for_good_stays_so() {
         Given::of(json!({ "restartPolicy": "Never", "containers": [{ "name": "m", "image": "i" }] }), [over]);
     given.sandbox = None;
     assert!(!matches!(given.at(2), Action::Run { .. } | Action::MakeSandbox), "{:?}", given.at(2));
+}
+
+#[test]
+fn all_containers_begin_anew_after_an_end_by_whose_rule_they_do() {
+    let codes = json!({ "operator": "In", "values": [88] });
+    let spec = json!({
+        "restartPolicy": "Never",
+        "initContainers": [{ "name": "a", "image": "i" }, { "name": "s", "image": "i", "restartPolicy": "Always" }],
+        "containers": [{ "name": "m", "image": "i" }, { "name": "n", "image": "i" },
+            { "name": "w", "image": "i", "restartPolicy": "Never",
+              "restartPolicyRules": [{ "action": "RestartAllContainers", "exitCodes": codes }] }],
+    });
+    let all = |sidecar, main, watcher| {
+        vec![
+            instance("a", 0, 0, exited(0, 0, 1)),
+            instance("s", 0, 0, sidecar),
+            instance("m", 0, 0, main),
+            // It has done its work, and does it once more.
+            instance("n", 0, 0, exited(0, 1, 3)),
+            instance("w", 0, 0, watcher),
+        ]
+    };
+    let given = |instances: Vec<Instance>| Given::of(spec.clone(), instances).healthy("s.0").healthy("s.1");
+    assert_eq!(given(all(UP, UP, exited(1, 1, 4))).at(4), Action::Wait(None), "that is another end");
+    assert_eq!(given(all(UP, UP, exited(88, 1, 4))).at(4), Action::Renew);
+    let renewed = |instances: Vec<Instance>| {
+        let mut given = given(instances);
+        given.sandbox = Some(Sandbox { id: "t".into(), renewed: true, ..Sandbox::default() });
+        given
+    };
+    let ids = vec!["s.0".to_owned(), "m.0".to_owned()];
+    let stop = Action::Stop { ids, grace: 0, anew: false, later: Vec::new() };
+    assert_eq!(renewed(all(UP, UP, exited(88, 1, 4))).at(4), stop);
+    let mut instances = all(exited(137, 1, 5), exited(137, 1, 5), exited(88, 1, 4));
+    let order =
+        [("a", Kind::Init), ("s", Kind::Sidecar), ("m", Kind::Main), ("n", Kind::Main), ("w", Kind::Main)];
+    for (name, kind) in order {
+        assert_eq!(renewed(instances.clone()).at(5), again(name, kind, 1, 1));
+        let state = if kind == Kind::Init { exited(0, 5, 5) } else { UP };
+        instances.push(Instance { sandbox: "t".into(), ..instance(name, 1, 1, state) });
+    }
+    assert_eq!(renewed(instances.clone()).at(6), Action::Wait(None));
+    // Once more, and too soon: whoever ended waits as others that crash do.
+    let last = instances.last_mut().unwrap();
+    last.state = exited(88, 5, 6);
+    assert_eq!(renewed(instances.clone()).at(6), Action::Renew);
+    for one in instances.iter_mut().filter(|one| one.runs()) {
+        one.state = exited(137, 5, 7);
+    }
+    let mut given = renewed(instances);
+    given.sandbox.as_mut().unwrap().id = "u".into();
+    assert_eq!((given.at(7), given.at(15)), (Action::Wait(Some(15)), again("a", Kind::Init, 2, 2)));
 }

@@ -47,6 +47,17 @@ pub struct Sandbox {
     pub pid: Option<String>,
     /// The first of the node's users that are its own; none with the node's.
     pub users: Option<u32>,
+    /// A container has ended in a way that has all of them begin anew in it, however they had ended: those that stand in
+    /// one of another ID are of the time before.
+    #[serde(default)]
+    pub renewed: bool,
+}
+
+impl Sandbox {
+    /// A container is of the time before all of them began anew.
+    pub fn has_left(&self, one: &Instance) -> bool {
+        self.renewed && one.sandbox != self.id
+    }
 }
 
 /// Where a container is in its life.

@@ -2,6 +2,7 @@
 
 use super::quantity;
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use std::collections::BTreeSet;
 
 /// Its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,20 @@ pub fn pod_limit(spec: &PodSpec, key: &str) -> Option<i128> {
 /// The limits of a pod's containers together, of those that have one.
 pub fn sum_of_limits(spec: &PodSpec, key: &str) -> Option<i128> {
     total(spec, |one| limit(one, key), false)
+}
+
+/// All that a pod is limited to together, whether or not each of its containers is; and its overhead.
+pub fn limits_together(spec: &PodSpec, key: &str) -> Option<i128> {
+    let own = amount(spec.resources.as_ref(), true, key).or_else(|| sum_of_limits(spec, key))?;
+    with_overhead(spec, key, Some(own))
+}
+
+/// The names of resources that a pod or one of its containers asks for or is limited to.
+pub fn keys(spec: &PodSpec) -> BTreeSet<&str> {
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let all = containers.filter_map(|one| one.resources.as_ref()).chain(&spec.resources);
+    let lists = all.flat_map(|own| [&own.requests, &own.limits]).chain([&spec.overhead]);
+    lists.flatten().flat_map(|list| list.keys().map(String::as_str)).collect()
 }
 
 fn with_overhead(spec: &PodSpec, key: &str, own: Option<i128>) -> Option<i128> {

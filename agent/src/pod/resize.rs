@@ -13,7 +13,7 @@
 pub mod told;
 
 use super::{cgroup, qos};
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -43,12 +43,6 @@ impl Amounts {
             memory_request: number(qos::request(container, "memory"), 1000),
             memory_limit: number(qos::bound(spec, container, "memory"), 1000),
         }
-    }
-
-    /// Those of a pod as a whole.
-    pub fn of_pod(own: &ResourceRequirements) -> Self {
-        let container = Container { resources: Some(own.clone()), ..Container::default() };
-        Self::of(&PodSpec::default(), &container)
     }
 
     fn memory(&self) -> (u64, u64) {

@@ -1,9 +1,9 @@
 //! Whether and when what has ended, or could not be made, is tried again ("Pod Lifecycle", "How Pods handle
 //! problems with containers").
 
-use super::next::{Kind, find};
+use super::next::{Kind, containers, find};
 use super::observed::{Instance, State};
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, PodSpec};
 
 /// Restarts wait so long, in seconds: the second, and at most.
 const BACKOFF: (i64, i64) = (10, 300);
@@ -38,23 +38,43 @@ pub fn streak_after(spec: &PodSpec, ended: &Instance) -> u32 {
     }
 }
 
+/// The rule action by which all of a pod's containers begin anew.
+const ALL: &str = "RestartAllContainers";
+
+/// What the first of a container's own rules that is about such an end has done (core/v1 Container `restartPolicyRules`).
+fn ruled(container: &Container, code: i32) -> Option<&str> {
+    let is_about = |rule: &&ContainerRestartRule| {
+        rule.exit_codes.as_ref().is_some_and(|codes| {
+            let named = codes.values.iter().flatten().any(|own| *own == code);
+            (codes.operator == "In") == named
+        })
+    };
+    container.restart_policy_rules.iter().flatten().find(is_about).map(|rule| rule.action.as_str())
+}
+
+/// After such an end of this container all of the pod's begin anew.
+pub fn renews(container: &Container, code: i32) -> bool {
+    ruled(container, code) == Some(ALL)
+}
+
+/// There is an end of some container after which all of the pod's begin anew.
+pub fn may_renew(spec: &PodSpec) -> bool {
+    let mut rules = containers(spec).flat_map(|(_, own)| own.restart_policy_rules.iter().flatten());
+    rules.any(|rule| rule.action == ALL)
+}
+
 /// A container is started again after such an end: when one of its own rules says so, else by its own policy, else
 /// by the pod's (core/v1 Container `restartPolicyRules` and `restartPolicy`).
 pub fn is_restarted(spec: &PodSpec, kind: Kind, name: &str, code: i32) -> bool {
     let Some((_, container)) = find(spec, name) else { return false };
+    if renews(container, code) {
+        return true;
+    }
     if kind == Kind::Init && code == 0 {
         return false;
     }
-    let rules = container.restart_policy_rules.iter().flatten();
-    let ruled = rules
-        .filter(|rule| rule.action == "Restart")
-        .filter_map(|rule| rule.exit_codes.as_ref())
-        .any(|codes| {
-            let named = codes.values.iter().flatten().any(|own| *own == code);
-            (codes.operator == "In") == named
-        });
     let of_pod = spec.restart_policy.as_deref().unwrap_or("Always");
-    ruled
+    ruled(container, code) == Some("Restart")
         || match container.restart_policy.as_deref().unwrap_or(of_pod) {
             "Never" => false,
             "OnFailure" => code != 0,
@@ -113,6 +133,17 @@ mod tests {
     fn a_clock_that_is_set_back_makes_nothing_wait() {
         assert!(is_ahead(1300, 1000) && !is_ahead(1000, 1000));
         assert!(!is_ahead(8200, 1000), "nothing waits two hours");
+    }
+
+    #[test]
+    fn the_first_rule_that_is_about_an_end_counts() {
+        let rule = |action, operator| json!({ "action": action, "exitCodes": { "operator": operator, "values": [42] } });
+        let own = json!({ "name": "a", "restartPolicy": "Never",
+            "restartPolicyRules": [rule("Restart", "In"), rule("RestartAllContainers", "NotIn"), rule(ALL, "In")] });
+        let spec: PodSpec = serde_json::from_value(json!({ "containers": [own] })).unwrap();
+        let is = |code| (renews(&spec.containers[0], code), is_restarted(&spec, Kind::Main, "a", code));
+        assert_eq!((is(42), is(1), is(0)), ((false, true), (true, true), (true, true)));
+        assert!(may_renew(&spec) && !may_renew(&PodSpec::default()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::observed::{Instance, State};
 use super::qos;
 use super::resize::told::{self, Resizing};
 use super::resize::{Amounts, InForce};
+use super::restart;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
     ContainerStatus, ContainerUser, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus, VolumeMount,
@@ -113,11 +114,10 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
     if !over {
         conditions.extend(known.resizing.conditions());
     }
-    let resources = spec.resources.as_ref();
     PodStatus {
         conditions: Some(conditions),
-        allocated_resources: resources.and_then(|own| own.requests.clone()),
-        resources: resources.map(|own| told::in_force(own, &Amounts::of_pod(own), &known.of_pod)),
+        allocated_resources: told::asked_of_pod(spec),
+        resources: Some(told::of_pod(spec, before.phase.as_deref() == Some("Running"), &known.of_pod)),
         host_ip: hosts.first().cloned(),
         host_ips: Some(hosts.into_iter().map(|ip| HostIP { ip }).collect()),
         pod_ip: addresses.first().cloned(),
@@ -180,8 +180,10 @@ fn container_status(
         },
         (_, wait) => ContainerState { waiting: Some(wait.unwrap_or_default()), ..ContainerState::default() },
     });
-    // The API has one rule for all containers: as if it were one that may run again after an end with 0.
-    if kind == Kind::Init && !super::restart::is_restarted(spec, Kind::Main, &container.name, 0) {
+    // The API has one rule for all containers: as if it were one that may run again after an end with 0. Where all may begin
+    // anew it has none.
+    let keeps = !restart::is_restarted(spec, Kind::Main, &container.name, 0) && !restart::may_renew(spec);
+    if kind == Kind::Init && keeps {
         keep_end(&mut status, view.pod);
     }
     let is_waiting = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
@@ -275,9 +277,13 @@ fn waiting(
         None if kind == Kind::Main || kind == Kind::Ephemeral => say("ContainerCreating", None),
         None => say("PodInitializing", None),
         Some(one) if one.state == State::Created => say("ContainerCreating", None),
+        Some(one) if one.has_ended() && view.ending.is_none() && next::has_left(view, one) => {
+            let words = "The container is removed because RestartAllContainers in place";
+            say("RestartingAllContainers", Some(words.to_owned()))
+        }
         Some(one) => {
             let anew = view.restarting.contains(&one.id);
-            let at = super::restart::restart_at(spec, kind, one, anew).filter(|_| view.ending.is_none())?;
+            let at = restart::restart_at(spec, kind, one, anew).filter(|_| view.ending.is_none())?;
             if at <= view.now {
                 // An end that was not its own is never told as one: of an end with 0 no API server takes it back.
                 return if anew { say("ContainerCreating", None) } else { None };
@@ -438,7 +444,13 @@ fn conditions(
         }
         _ => None,
     };
-    let made = all.into_iter().chain(disrupted).map(|(kind, (is, reason, message))| {
+    let renews = over.is_none() && (next::renews(view, spec) || next::left(view, spec).next().is_some());
+    let renewal = restart::may_renew(spec).then(|| match renews {
+        true => (true, "RestartAllContainersStarted", "container exited with restart policy rule".to_owned()),
+        false => (false, over.unwrap_or_default(), String::new()),
+    });
+    let renewal = renewal.map(|own| ("AllContainersRestarting", own));
+    let made = all.into_iter().chain(disrupted).chain(renewal).map(|(kind, (is, reason, message))| {
         let status = if is { "True" } else { "False" };
         let same = before.conditions.iter().flatten().find(|one| one.type_ == kind && one.status == status);
         PodCondition {

@@ -438,3 +438,43 @@ fn resources_are_told_as_they_hold_and_a_resize_while_it_goes_on() {
     given.ending = Some(Ending::Deleted);
     assert_eq!(progress(&given.told()), None, "what is over is not resized");
 }
+
+#[test]
+fn a_pod_whose_containers_all_begin_anew_says_so_and_goes_on() {
+    let mut given =
+        Given::of("Never", [instance("i", 0, exited(0)), instance("m", 0, UP), instance("w", 0, exited(9))]);
+    let rule = json!({ "action": "RestartAllContainers", "exitCodes": { "operator": "In", "values": [9] } });
+    let watcher = json!({ "name": "w", "restartPolicy": "Never", "restartPolicyRules": [rule] });
+    given.pod.spec.as_mut().unwrap().containers.push(serde_json::from_value(watcher).unwrap());
+    let of = |given: &Given| {
+        let told = given.told();
+        let (status, reason) = condition(&told, "AllContainersRestarting");
+        let running = (told.phase.as_deref(), condition(&told, "Initialized").0)
+            == (Some("Running"), "True".to_owned());
+        assert!(running, "{told:?}");
+        (status, reason, told)
+    };
+    let begun = (String::from("True"), Some("RestartAllContainersStarted".to_owned()));
+    let (status, reason, _) = of(&given);
+    assert_eq!((status, reason), begun, "as soon as it is known");
+    let sandbox = given.sandbox.as_mut().unwrap();
+    (sandbox.id, sandbox.renewed) = ("t".into(), true);
+    let (status, reason, told) = of(&given);
+    assert_eq!((status, reason), begun, "one of them runs still");
+    assert!(main_state(&told).running.is_some());
+    given.containers = Containers::of([
+        instance("i", 0, exited(0)),
+        instance("m", 0, exited(137)),
+        instance("w", 0, exited(9)),
+    ]);
+    let (status, reason, told) = of(&given);
+    assert_eq!((status.as_str(), reason), ("False", None));
+    let main = &told.container_statuses.as_ref().unwrap()[0];
+    let waiting = main.state.as_ref().unwrap().waiting.as_ref().unwrap();
+    assert_eq!(waiting.reason.as_deref(), Some("RestartingAllContainers"));
+    assert_eq!(main.last_state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 137);
+    let init = &told.init_container_statuses.as_ref().unwrap()[0];
+    assert!(init.state.as_ref().unwrap().waiting.is_some(), "{init:?}");
+    given.ending = Some(Ending::Deleted);
+    assert_eq!(given.told().phase.as_deref(), Some("Failed"));
+}

@@ -15,7 +15,7 @@
 //! | what is used by whom | [`stats`] |
 //! | how streams go over one connection | [`spdy`] |
 //!
-//! Every path needs a right, `/healthz` too. There is no port without TLS.
+//! Every path needs a right, `/healthz` too. No port of it is without TLS.
 
 pub mod access;
 pub mod forward;
@@ -193,8 +193,8 @@ async fn handle(
         Route::Logs(target) => logs::logs(host, request.uri().query().unwrap_or_default(), &target).await,
         Route::PortForward(target) => forward::forward(host, request, &target),
         Route::CheckMetrics => stats::checks(&host.stats),
-        Route::Healthz => stats::healthz(&host.stats),
-        Route::Check => answer::ok("ok"),
+        Route::Healthz => stats::healthz(&host.stats.checks, request.uri().query().unwrap_or_default()),
+        Route::Check(name) => stats::check(&host.stats.checks, name),
         Route::Pods => list::pods(&host.pods, |_| true),
         Route::RunningPods => list::pods(&host.pods, |pod| pod.containers.iter().any(|own| own.running)),
         Route::WrongMethod => answer::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),

@@ -8,8 +8,8 @@ use http::Method;
 pub enum Route {
     /// `/healthz`, all checks together.
     Healthz,
-    /// One of the checks below `/healthz`.
-    Check,
+    /// This one of the checks below `/healthz`.
+    Check(&'static str),
     /// `/pods`.
     Pods,
     /// `/runningpods/`.
@@ -67,7 +67,10 @@ pub fn route(method: &Method, path: &str) -> Route {
     let words: Vec<&str> = path.trim_start_matches('/').trim_end_matches('/').split('/').collect();
     let (found, posts) = match *words {
         ["healthz"] => (Route::Healthz, false),
-        ["healthz", check] if CHECKS.contains(&check) => (Route::Check, false),
+        ["healthz", check] => match CHECKS.iter().find(|own| **own == check) {
+            Some(own) => (Route::Check(own), false),
+            None => return Route::Unknown,
+        },
         ["pods"] => (Route::Pods, false),
         ["runningpods"] => (Route::RunningPods, false),
         ["stats", "summary"] => (Route::Summary, true),
@@ -180,7 +183,7 @@ mod tests {
             (Method::GET, "/statusz", Route::Statusz),
             (Method::GET, "/flagz/more", Route::Unknown),
             (Method::GET, "/healthz", Route::Healthz),
-            (Method::GET, "/healthz/syncloop", Route::Check),
+            (Method::GET, "/healthz/syncloop", Route::Check("syncloop")),
             (Method::GET, "/healthz/other", Route::Unknown),
             (Method::GET, "/stats/../exec/ns/web-1/app", Route::Unknown),
             (Method::GET, "/exec/ns/web-1", Route::Unknown),

@@ -5,8 +5,10 @@ use super::nfs;
 use super::payload::{self, Payload};
 use super::place;
 use super::writer::{self, Owner};
-use crate::pod::qos;
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolume, Pod, Volume};
+use crate::pod::{huge, qos};
+use k8s_openapi::api::core::v1::{
+    EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolume, Pod, PodSpec, Volume,
+};
 use nix::mount::{MsFlags, mount};
 use spec::mountinfo::unescape;
 use std::collections::BTreeMap;
@@ -66,7 +68,7 @@ pub fn volume(pod: &Pod, volume: &Volume, given: &Given) -> Result<Made, String>
         });
     }
     if let Some(own) = &volume.empty_dir {
-        return made(empty(uid, &volume.name, own, size(pod, own, given.memory), group)?);
+        return made(empty(pod, &volume.name, own, size(pod, own, given.memory), group)?);
     }
     if let Some(own) = &volume.host_path {
         return made(host_path(own)?);
@@ -215,13 +217,13 @@ fn size(pod: &Pod, own: &EmptyDirVolumeSource, most: u64) -> u64 {
 }
 
 fn empty(
-    uid: &str,
+    pod: &Pod,
     name: &str,
     own: &EmptyDirVolumeSource,
     size: u64,
     group: Option<u32>,
 ) -> Result<PathBuf, String> {
-    let path = place::volume(uid, "empty-dir", name);
+    let path = place::volume(pod.metadata.uid.as_deref().unwrap_or_default(), "empty-dir", name);
     match own.medium.as_deref() {
         None | Some("") => on_disk(&path, group)?,
         Some("Memory") if is_mounted(&path) => {}
@@ -229,9 +231,24 @@ fn empty(
             folder(&path, 0o777)?;
             in_memory(&path, Some(size), 0o1777 | group.map_or(0, |_| SHARED), group)?;
         }
-        Some(other) => return Err(format!("emptyDir: there is no medium {other:?} on this node")),
+        Some(other) => {
+            let page = huge::of_medium(pod.spec.as_ref().unwrap_or(&PodSpec::default()), other)?.page;
+            if !is_mounted(&path) {
+                folder(&path, 0o777)?;
+                in_huge_pages(&path, page, 0o1777 | group.map_or(0, |_| SHARED), group)?;
+            }
+        }
     }
     Ok(path)
+}
+
+/// A file system of huge pages, of so many bytes each, on a folder.
+fn in_huge_pages(path: &Path, page: u64, mode: u32, group: Option<u32>) -> Result<(), String> {
+    let group = group.map(|group| format!(",gid={group}")).unwrap_or_default();
+    let options = format!("pagesize={page},mode={mode:o}{group}");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("hugetlbfs"), path, Some("hugetlbfs"), flags, Some(options.as_str()))
+        .map_err(|error| words("mount huge pages on", path, &error.into()))
 }
 
 /// A folder that is there is all made: what becomes of it then is the pod's.

@@ -121,11 +121,9 @@ impl Worker {
             memory: self.context.own.machine.memory,
         };
         let mut create = words::create(parts).map_err(config)?;
-        if let Some(sandbox) = create.sandbox.as_mut().filter(|_| cgroup::has("memory")) {
-            // What is left of a program that lost one of its processes may be of no use, and runs on.
-            sandbox.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
-        }
         if let Some(sandbox) = &mut create.sandbox {
+            let (at, spec) = (cgroup::path(&sandbox.cgroup), pod.spec.clone().unwrap_or_default());
+            sandbox.unified.extend(cgroup::of_container(&at, &spec, container));
             // Nobody may remove them while the container is there.
             let images = volume::image::of(&place::pod(&self.uid));
             sandbox.images = images.into_iter().map(|image| image.digest).collect();

@@ -7,6 +7,7 @@ use crate::monitor::Error;
 use crate::pod::observed::{Containers, Instance};
 use crate::pod::status;
 use crate::sandbox;
+use crate::server::stats::durations::DURATIONS;
 use crate::sources::watched::Used;
 use crate::volume::{nfs, place};
 use k8s_openapi::api::core::v1::Pod;
@@ -14,7 +15,7 @@ use kube::api::{DeleteParams, Preconditions};
 use spec::monitor::{Code, Request};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Between two words to a monitor that is away.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -172,10 +173,12 @@ impl Worker {
 
     /// Nothing runs: what was made goes.
     pub(super) async fn tear_down(&mut self, pod: &Pod) {
+        let begun = Instant::now();
         let removed = match sandbox::remove(pod).await {
             Ok(()) => nfs::unmount(&self.uid).await,
             failed => failed,
         };
+        DURATIONS.add_operation("stop_podsandbox", begun.elapsed(), removed.is_err());
         match removed {
             Ok(()) => self.stuck = Stuck::default(),
             Err(reason) => self.is_stuck(pod, &reason, SOON).await,

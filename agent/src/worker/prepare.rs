@@ -6,8 +6,10 @@ use crate::pod::admission::{self, Refusal};
 use crate::pod::affinity::Marks;
 use crate::pod::env::{Files, Sources};
 use crate::pod::names;
+use crate::pod::observed::Sandbox;
 use crate::sandbox;
 use crate::server::stats::counts::Count;
+use crate::server::stats::durations::DURATIONS;
 use crate::static_pods::is_static;
 use crate::volume::make::{self, Given, Made};
 use crate::volume::nfs;
@@ -25,6 +27,13 @@ use tokio::time::{Instant, sleep};
 pub const PREEMPTING: (&str, &str) = ("Preempting", "Preempted in order to admit critical pod");
 
 impl Worker {
+    /// All containers begin anew in the sandbox that there is.
+    pub(super) async fn renew(&mut self, pod: &Pod, sandbox: Option<Sandbox>) {
+        let Some(Err(reason)) = sandbox.map(|sandbox| sandbox::renew(pod, sandbox)) else { return };
+        crate::say::say(format_args!("{reason}"));
+        self.wait(Some(now() + 1)).await;
+    }
+
     pub(super) async fn make_sandbox(&mut self, pod: &Arc<Pod>) {
         let events = self.context.events.clone();
         if let Some((reason, message)) = self.refusal(pod).await {
@@ -51,10 +60,12 @@ impl Worker {
             // It does not wait for the cluster.
             names.servers.get_or_insert_default();
         }
+        let begun = Instant::now();
         let made = match self.runtime_class(pod).await {
             Ok(()) => sandbox::make(pod, &names, self.context.own.cluster.pod_network).await,
             Err(reason) => Err(reason),
         };
+        DURATIONS.add_operation("run_podsandbox", begun.elapsed(), made.is_err());
         match made {
             Ok(_) => {
                 self.context.stats.counts.add(Count::Pod);

@@ -250,6 +250,18 @@ fn words(uid: Option<&str>, status: &PodStatus) -> serde_json::Value {
             all.push(json!({ "$patch": "replace" }));
         }
     }
+    let absent = |all: Option<&mut serde_json::Value>, keys: &[&str]| {
+        if let Some(all) = all.and_then(|own| own.as_object_mut()) {
+            for key in keys {
+                all.entry(*key).or_insert(serde_json::Value::Null);
+            }
+        }
+    };
+    absent(Some(&mut status), &["allocatedResources"]);
+    absent(status.get_mut("resources"), &["limits", "requests"]);
+    for list in ["/allocatedResources", "/resources/limits", "/resources/requests"] {
+        absent(status.pointer_mut(list), &["cpu", "ephemeral-storage", "memory"]);
+    }
     match uid {
         Some(uid) => json!({ "metadata": { "uid": uid }, "status": status }),
         None => json!({ "status": status }),
@@ -289,8 +301,11 @@ mod tests {
 
     #[test]
     fn what_is_no_more_is_said_to_be_nothing() {
-        let status: PodStatus =
-            serde_json::from_value(json!({ "conditions": [{ "type": "Ready", "status": "True" }], "podIPs": [{ "ip": "10.0.0.1" }] })).unwrap();
+        let status: PodStatus = serde_json::from_value(
+            json!({ "conditions": [{ "type": "Ready", "status": "True" }], "podIPs": [{ "ip": "10.0.0.1" }],
+                "resources": { "limits": { "memory": "1" } } }),
+        )
+        .unwrap();
         let patch = words(Some("u"), &status);
         assert_eq!(patch["metadata"]["uid"], "u");
         let condition = patch["status"]["conditions"][0].as_object().unwrap();
@@ -300,5 +315,8 @@ mod tests {
         assert!(patch["status"].as_object().unwrap()["reason"].is_null());
         assert_eq!(patch["status"]["podIPs"], json!([{ "ip": "10.0.0.1" }, { "$patch": "replace" }]));
         assert_eq!(patch["status"]["hostIPs"], json!(null));
+        let limits = json!({ "cpu": null, "ephemeral-storage": null, "memory": "1" });
+        assert_eq!(patch["status"]["resources"], json!({ "limits": limits, "requests": null }));
+        assert!(patch["status"].as_object().unwrap()["allocatedResources"].is_null());
     }
 }

@@ -54,6 +54,8 @@ pub struct Cluster {
     pub image_gc_low: u8,
     /// How long an image stays at least that nothing needs.
     pub image_gc_age: Span,
+    /// How long an image stays at most that nothing needs, however much room there is.
+    pub image_gc_max_age: Option<Span>,
     /// The cluster's domain of names.
     pub domain: String,
     /// The cluster's name servers; without them the Service `kube-system/kube-dns`.
@@ -89,6 +91,7 @@ impl Default for Cluster {
             image_gc_high: 85,
             image_gc_low: 80,
             image_gc_age: Span::seconds(120),
+            image_gc_max_age: None,
             domain: "cluster.local".to_owned(),
             dns: Vec::new(),
             services: By::Node,

@@ -162,3 +162,64 @@ fn a_static_pod_that_changes_begins_when_the_one_before_has_ended() -> Result {
     node.run("rm /var/pods/own.json")?;
     node.power_off()
 }
+
+/// Each container writes down when it begins; one of them ends by a rule that has all of them begin anew.
+const RENEWED: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: team, namespace: renewals }
+spec:
+  nodeSelector: { kubernetes.io/hostname: renews }
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 60
+  initContainers:
+  - { name: first, image: busybox, imagePullPolicy: Never, command: [sh, -c, 'echo first >>/kept/said'], volumeMounts: &kept [{ name: kept, mountPath: /kept }] }
+  containers:
+  - { name: works, image: busybox, imagePullPolicy: Never, command: [sh, -c, 'echo works >>/kept/said; trap "" TERM; while :; do sleep 1; done'], volumeMounts: *kept }
+  - { name: once, image: busybox, imagePullPolicy: Never, command: [sh, -c, 'echo once >>/kept/said'], volumeMounts: *kept }
+  - name: watches
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, 'until rm /kept/anew; do usleep 200000; done 2>/dev/null; exit 88']
+    restartPolicy: Never
+    restartPolicyRules: [{ action: RestartAllContainers, exitCodes: { operator: In, values: [88] } }]
+    volumeMounts: *kept
+  volumes: [{ name: kept, emptyDir: {} }]
+"#;
+
+#[test]
+#[ignore = "long"]
+fn all_containers_begin_anew_in_the_same_pod() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.bare("renews", cluster.server())?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/renews --timeout=1s")?;
+    namespace(&cluster, "renewals")?;
+    // The scheduler gives such a pod to nodes alone that declare that they can do it.
+    cluster.apply(RENEWED)?;
+    let of = |path: &str| format!("kubectl -n renewals get pod team -o jsonpath='{{{path}}}'");
+    let begun = |times: usize| {
+        let said = format!(
+            "kubectl -n renewals exec team -c works -- cat /kept/said | grep -c {{}} | grep -x {times}"
+        );
+        ["first", "works", "once"]
+            .iter()
+            .try_for_each(|who| cluster.run_until(&said.replace("{}", who)).map(drop))
+    };
+    begun(1)?;
+    let pod = cluster.run(&of(".metadata.uid} {.status.podIP"))?;
+    cluster.kubectl("-n renewals exec team -c works -- touch /kept/anew")?;
+    begun(2)?;
+    let counts =
+        of(".status.initContainerStatuses[*].restartCount} {.status.containerStatuses[*].restartCount");
+    cluster.run_until(&format!("{counts} | grep -x '1 1 1 1'"))?;
+    let condition = of(".status.conditions[?(@.type==\"AllContainersRestarting\")].status");
+    cluster.run_until(&format!("{condition} | grep -x False"))?;
+    assert_eq!(cluster.run(&of(".metadata.uid} {.status.podIP"))?, pod);
+    assert_eq!(cluster.run(&of(".status.phase"))?, "Running");
+    // So it is when the agent is killed over it.
+    cluster.kubectl("-n renewals exec team -c works -- touch /kept/anew")?;
+    node.kill("skerry-agent")?;
+    begun(3)?;
+    cluster.run_until(&format!("{counts} | grep -x '2 2 2 2'"))?;
+    cluster.kubectl("delete namespace renewals --wait=true --timeout=300s").map(drop)
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::{Asked, Bare, Cluster, Fault, Proxy, Result};
 
 /// A node behind a proxy, and a namespace of the same name.
@@ -190,6 +190,32 @@ fn who_is_not_answered_asks_again() -> Result {
     let last = cluster.run(&renewed("ignored"))?;
     proxy.does(|_| Fault::None);
     cluster.run_until(&format!("{} | grep -v {last}", renewed("ignored"))).map(drop)
+}
+
+/// Packets of watches are dropped in silence, as by a firewall that has forgotten their connections; those of the Lease are not,
+/// whose silence has all connections made anew.
+#[test]
+#[ignore = "long"]
+fn a_watch_that_leads_nowhere_begins_anew() -> Result {
+    let cluster = Cluster::shared()?;
+    let (_proxy, node) = node(&cluster, "nowhere")?;
+    // Who has sent nothing for so long watches: the Lease is renewed every ten seconds.
+    sleep(Duration::from_secs(30));
+    let watches = "ss -HtnOi state established \
+        | awk '/ lastsnd:[2-9][0-9][0-9][0-9][0-9] / { n = split($3, part, \":\"); print part[n] }'";
+    for (chain, port) in [("input", "dport"), ("output", "sport")] {
+        let add = format!("nft 'add chain inet test {chain} {{ type filter hook {chain} priority 0; }}'");
+        node.run(&format!("nft add table inet test && {add}"))?;
+        let rule = format!("nft add rule inet test {chain} tcp {port} $port drop");
+        node.run(&format!(
+            "for port in $({watches}); do {rule}; done; nft list ruleset | grep '{port} [0-9]* drop'"
+        ))?;
+    }
+    let dropped = Instant::now();
+    cluster.apply(&pod("nowhere", "late", 100_006))?;
+    cluster.run_until(&is_ready("-n nowhere pod/late"))?;
+    assert!(dropped.elapsed() < Duration::from_secs(120), "{:?}", dropped.elapsed());
+    Ok(())
 }
 
 /// Every object has fields that this agent does not know, and it has said nothing of what it does not know in the end.

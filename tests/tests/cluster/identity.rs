@@ -111,3 +111,33 @@ fn a_name_that_another_machine_has_is_not_taken() -> Result {
     second.run_until("pgrep -x sleep")?;
     cluster.kubectl("delete pod twin --timeout=300s").map(drop)
 }
+
+#[test]
+#[ignore = "long"]
+fn a_node_that_somebody_deletes_comes_back_and_no_pod_notices() -> Result {
+    let cluster = Cluster::shared()?;
+    let _node = cluster.bare("deleted", cluster.server())?;
+    let ready = "kubectl wait --for=condition=Ready node/deleted --timeout=1s";
+    cluster.run_until(ready)?;
+    let place = r#"{"spec":{"nodeName":"deleted"}}"#;
+    cluster.kubectl(&format!(
+        "run deleted --image=busybox --image-pull-policy=Never --overrides='{place}' -- sleep 100000"
+    ))?;
+    cluster.run_until("kubectl wait --for=condition=Ready pod/deleted --timeout=1s")?;
+    let of_pod = "get pod deleted -o jsonpath='{.metadata.uid} {.status.podIP} {.status.containerStatuses[0].containerID}'";
+    let of_node = |path: &str| cluster.kubectl(&format!("get node deleted -o jsonpath='{{{path}}}'"));
+    let (pod, uid, subnet) = (cluster.kubectl(of_pod)?, of_node(".metadata.uid")?, of_node(".spec.podCIDR")?);
+    cluster.kubectl("cordon deleted")?;
+    cluster.kubectl("delete node deleted")?;
+    cluster.run_until(ready)?;
+    let new = of_node(".metadata.uid")?;
+    assert_ne!(new, uid);
+    assert_eq!((of_node(".spec.podCIDR")?, of_node(".spec.unschedulable")?), (subnet, String::new()));
+    cluster
+        .run_until(&format!("kubectl -n kube-node-lease get lease deleted -o yaml | grep 'uid: {new}'"))?;
+    // Longer than the cluster waits before it deletes pods of a node that is gone.
+    std::thread::sleep(Duration::from_secs(90));
+    assert_eq!(cluster.kubectl(of_pod)?, pod);
+    cluster.run_until("kubectl exec deleted -- true")?;
+    cluster.kubectl("delete pod deleted --timeout=300s").map(drop)
+}

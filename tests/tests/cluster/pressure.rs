@@ -57,6 +57,8 @@ fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
         "! grep kubernetes.io~empty-dir /proc/mounts && ! ls -d /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir",
     )?;
     assert_eq!(node.run("cat /sys/fs/cgroup/kubepods/memory.swap.max")?, "0\n");
+    let swap = "kubectl -n short exec modest -- cat /sys/fs/cgroup/memory.swap.max";
+    cluster.run_until(&format!("{swap} | grep -x 0"))?;
     node.run("grep -vx max /sys/fs/cgroup/kubepods/memory.max")?;
     // The condition stands: who asks for nothing is refused.
     let place = r#"{"spec":{"nodeName":"short"}}"#;
@@ -68,5 +70,10 @@ fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
         of("late", ".status.phase} {.status.message")
     ))?;
     assert_eq!(cluster.run(&of("modest", ".status.phase"))?, "Running");
+    // The kernel's own way out, as when no memory is left at all (SysRq, `Documentation/admin-guide/sysrq.rst`).
+    node.run("echo f >/proc/sysrq-trigger")?;
+    let told = "kubectl get events --field-selector involvedObject.name=short,reason=SystemOOM";
+    cluster
+        .run_until(&format!("{told} | grep 'System OOM encountered, victim process: sleep, pid: [0-9]'"))?;
     node.power_off()
 }

@@ -1,5 +1,6 @@
 //! What surrounds the containers of a pod: files that change, processes, users.
 
+use super::pods::namespace;
 use std::time::{Duration, Instant};
 use tests::{Cluster, Result};
 
@@ -150,5 +151,50 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
     assert_eq!(node.run("ls /var/between/part/deep")?, "file\n");
     node.run("umount /var/between/a /var/between/b /var/between/part/deep")?;
     node.run_until(&format!("! {PAUSE} 2>/dev/null"))?;
+    node.power_off()
+}
+
+const HUGE: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: huge, namespace: huge }
+spec:
+  nodeSelector: { kubernetes.io/hostname: huge }
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, '100000']
+    resources: { limits: { cpu: 10m, memory: 16Mi, hugepages-2Mi: 4Mi } }
+    volumeMounts: [{ name: pages, mountPath: /pages }]
+  volumes: [{ name: pages, emptyDir: { medium: HugePages } }]
+"#;
+
+#[test]
+#[ignore = "long"]
+fn a_pod_has_the_huge_pages_that_it_asks_for() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("huge")?.boot()?;
+    let ready = "kubectl wait --for=condition=Ready node/huge --timeout=1s";
+    cluster.run_until(ready)?;
+    // As the kernel's command line would.
+    node.run("echo 8 >/proc/sys/vm/nr_hugepages && grep -x 8 /proc/sys/vm/nr_hugepages")?;
+    node.end_service("skerry-agent", "KILL")?;
+    cluster.run_until(
+        "kubectl get node huge -o jsonpath='{.status.allocatable.hugepages-2Mi}' | grep -x 16Mi",
+    )?;
+    namespace(&cluster, "huge")?;
+    cluster.apply(HUGE)?;
+    cluster.run_until("kubectl -n huge wait --for=condition=Ready pod/huge --timeout=1s")?;
+    let of = |line: &str| cluster.run(&format!("kubectl -n huge exec huge -- sh -c '{line}'"));
+    assert_eq!(of("cat /sys/fs/cgroup/hugetlb.2MB.max")?, "4194304");
+    assert!(
+        of("grep \" /pages \" /proc/mounts")?
+            .contains("hugetlbfs rw,nosuid,nodev,relatime,mode=1777,pagesize=2M")
+    );
+    node.run("grep -x 4194304 /sys/fs/cgroup/kubepods/pod*/hugetlb.2MB.max")?;
+    cluster.kubectl("delete namespace huge --wait=true --timeout=300s")?;
+    node.run_until("! grep hugetlbfs /proc/mounts")?;
     node.power_off()
 }

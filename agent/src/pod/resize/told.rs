@@ -2,7 +2,7 @@
 //! events, and `resources` in the status of containers.
 
 use super::{Amounts, InForce};
-use crate::pod::{cgroup, quantity};
+use crate::pod::{cgroup, qos, quantity};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;
@@ -142,6 +142,48 @@ pub fn in_force(allocated: &ResourceRequirements, given: &Amounts, now: &InForce
     told
 }
 
+/// `status.allocatedResources` of a pod: what it asks for as a whole.
+pub fn asked_of_pod(spec: &PodSpec) -> Option<BTreeMap<String, Quantity>> {
+    list(spec, qos::pod_request)
+}
+
+/// `status.resources` of a pod: what it has as a whole. While it runs, of processors and memory that is what holds for its cgroup,
+/// which has limits only when each container has, and else what it says itself.
+pub fn of_pod(spec: &PodSpec, runs: bool, now: &InForce) -> ResourceRequirements {
+    if !runs {
+        let (requests, limits) = (asked_of_pod(spec), list(spec, qos::limits_together));
+        return ResourceRequirements { requests, limits, ..ResourceRequirements::default() };
+    }
+    let own = spec.resources.clone().unwrap_or_default();
+    let with = |said: Option<BTreeMap<String, Quantity>>, of: fn(&PodSpec, &str) -> Option<i128>| {
+        let mut all = list(spec, of).unwrap_or_default();
+        all.retain(|key, _| matches!(key.as_str(), "cpu" | "memory"));
+        let others = said.into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "cpu" | "memory"));
+        all.extend(others);
+        Some(all).filter(|all| !all.is_empty())
+    };
+    let (requests, limits) = (with(own.requests, qos::pod_request), with(own.limits, qos::pod_limit));
+    let number = |millis: Option<i128>, unit| u64::try_from(millis.unwrap_or(0) / unit).unwrap_or(u64::MAX);
+    let given = Amounts {
+        cpu_request: number(qos::pod_request(spec, "cpu"), 1),
+        cpu_limit: number(qos::pod_limit(spec, "cpu"), 1),
+        memory_request: number(qos::pod_request(spec, "memory"), 1000),
+        memory_limit: number(qos::pod_limit(spec, "memory"), 1000),
+    };
+    in_force(&ResourceRequirements { requests, limits, ..ResourceRequirements::default() }, &given, now)
+}
+
+/// What a pod has of each resource that is named in it; none when that is nothing.
+fn list(spec: &PodSpec, of: fn(&PodSpec, &str) -> Option<i128>) -> Option<BTreeMap<String, Quantity>> {
+    let all = qos::keys(spec).into_iter().filter_map(|key| {
+        let millis = u64::try_from(of(spec, key)?).ok()?;
+        let text =
+            if key == "cpu" { quantity::of_cpu(millis) } else { quantity::of_memory(millis.div_ceil(1000)) };
+        Some((key.to_owned(), Quantity(text)))
+    });
+    Some(all.collect::<BTreeMap<_, _>>()).filter(|all| !all.is_empty())
+}
+
 /// Puts a number in place of what a list says, if it says something of that. At or below `least` the kernel
 /// makes no difference, so what was asked for stays.
 fn put(list: &mut Option<BTreeMap<String, Quantity>>, key: &str, number: u64, least: u64) {
@@ -209,6 +251,26 @@ mod tests {
         assert_eq!(in_force(&odd, &given, &now), odd, "the kernel keeps whole pages");
         let none = of(json!({}));
         assert_eq!(in_force(&none, &given, &now), none);
+    }
+
+    #[test]
+    fn a_pod_as_a_whole_has_what_its_containers_have() {
+        let spec: PodSpec = serde_json::from_value(json!({ "containers": [
+            { "name": "a", "resources": {
+                "requests": { "cpu": "250m", "memory": "64Mi", "ephemeral-storage": "1Gi" },
+                "limits": { "cpu": "500m", "memory": "128Mi" } } },
+            { "name": "b", "resources": { "requests": { "cpu": "1" }, "limits": { "memory": "1Gi" } } },
+        ] }))
+        .unwrap();
+        let asked = json!({ "cpu": "1250m", "memory": "1088Mi", "ephemeral-storage": "1Gi" });
+        assert_eq!(json!(asked_of_pod(&spec)), asked, "what is limited alone is asked for");
+        let now = InForce { memory: Some(1152 << 20), cpu: Some(u64::MAX), weight: Some(116), usage: 0 };
+        let limits = json!({ "cpu": "500m", "memory": "1152Mi" });
+        assert_eq!(json!(of_pod(&spec, false, &now)), json!({ "requests": asked, "limits": limits }));
+        let told = json!(of_pod(&spec, true, &now));
+        assert_eq!(told["limits"], json!({ "memory": "1152Mi" }), "one of them has no limit of processors");
+        assert_eq!(told["requests"]["memory"], "1088Mi");
+        assert_eq!(of_pod(&PodSpec::default(), true, &now), ResourceRequirements::default());
     }
 
     #[test]

@@ -84,10 +84,10 @@ async fn bytes_go_both_ways_through_a_websocket() {
     let (io, head) = upgrade(&fixture, PATH, headers).await;
     assert!(head.contains("sec-websocket-protocol: SPDY/3.1+portforward.k8s.io"), "{head}");
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Client, None).await;
-    // The client's end of the tunnel.
-    let (near, mut far) = tokio::io::duplex(100_000);
+    // The client's end of the tunnel, whose messages are long when there is much to send.
+    let (near, mut far) = tokio::io::duplex(2_000_000);
     tokio::spawn(async move {
-        let mut bytes = vec![0; 5000];
+        let mut bytes = vec![0; 2_000_000];
         loop {
             tokio::select! {
                 read = far.read(&mut bytes) => match read {

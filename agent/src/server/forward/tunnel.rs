@@ -1,5 +1,6 @@
 //! SPDY's bytes inside a WebSocket: binary messages whose borders mean nothing.
 
+use crate::server::remote::pieces::{Cuts, Pieces};
 use crate::server::remote::upgrade::Io;
 use crate::server::remote::websocket::{bounds, close};
 use bytes::{Buf, Bytes};
@@ -10,25 +11,23 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// The bytes of a WebSocket.
 #[derive(Debug)]
 pub struct Tunnel {
-    socket: WebSocketStream<Io>,
+    socket: WebSocketStream<Pieces<Io>>,
     /// What is left of the last message.
     rest: Bytes,
     closing: bool,
-    /// How it is closed. With a message that is too long all that still comes is dropped.
-    code: CloseCode,
 }
 
 impl Tunnel {
     /// The server's end, after the handshake.
     pub async fn open(io: Io) -> Self {
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
-        Self { socket, rest: Bytes::new(), closing: false, code: CloseCode::Normal }
+        let pieces = Pieces::new(io, Cuts::Anywhere);
+        let socket = WebSocketStream::from_raw_socket(pieces, Role::Server, Some(bounds())).await;
+        Self { socket, rest: Bytes::new(), closing: false }
     }
 }
 
@@ -45,9 +44,6 @@ impl AsyncRead for Tunnel {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.code == CloseCode::Size {
-            return Pin::new(self.socket.get_mut()).poll_read(context, buffer);
-        }
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.socket).poll_next(context)) {
                 Some(Ok(Message::Binary(bytes))) => self.rest = bytes,
@@ -55,10 +51,6 @@ impl AsyncRead for Tunnel {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error @ Error::Capacity(_))) => {
-                    self.code = CloseCode::Size;
-                    return Poll::Ready(Err(words(error)));
-                }
                 Some(Err(error)) => return Poll::Ready(Err(words(error))),
             }
         }
@@ -88,7 +80,7 @@ impl AsyncWrite for Tunnel {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.closing, true) {
             // One that cannot be sent any more is not missed.
-            let last = close(self.code);
+            let last = close();
             let mut socket = Pin::new(&mut self.socket);
             if ready!(socket.as_mut().poll_ready(context)).is_ok() {
                 let _ = socket.start_send(last);

@@ -20,8 +20,6 @@ pub enum FromClient {
     Resize(Size),
     /// What waited for it has gone.
     Room,
-    /// It sent what is not taken, in words; nothing more is heard of it.
-    Refused(String),
     /// It has left.
     Left,
 }

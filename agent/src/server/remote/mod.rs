@@ -9,7 +9,7 @@
 
 pub mod carrier;
 pub mod options;
-mod pieces;
+pub mod pieces;
 pub mod resize;
 pub mod spdy;
 pub mod status;
@@ -165,7 +165,6 @@ async fn pump(mut streams: Streams, carrier: &mut Carrier, stays: bool) -> Resul
                 }
                 FromClient::Resize(size) => streams.resize(size).map_err(words)?,
                 FromClient::Room => {}
-                FromClient::Refused(words) => return Err(words),
                 FromClient::Left => return Ok(None),
             },
         }

@@ -1,5 +1,5 @@
-//! A WebSocket's long messages, cut into short ones as they come: each begins with the channel with
-//! which the long one began. So a message may be of any length, and is never gathered.
+//! A WebSocket's long messages, cut into short ones as they come. So a message may be of any length, and is never
+//! gathered.
 //!
 //! ```text
 //! socket ──▶ [`Pieces`]: frames (RFC 6455 5.2), long ones cut ──▶ who reads messages
@@ -17,8 +17,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes that are read at once, and the most in a piece.
 const PIECE: usize = 16 * 1024;
 
-/// A message in one frame of so many bytes at most is passed on as it is.
-const SHORT: u64 = 64 * 1024;
+/// A message in one frame of so many bytes at most is passed on as it is. So none that is read is longer.
+pub const SHORT: usize = 64 * 1024;
+
+/// Where a long message may be cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cuts {
+    /// Anywhere, if it is binary: where messages end means nothing.
+    #[default]
+    Anywhere,
+    /// Anywhere after its first byte, its channel, with which each piece begins.
+    AfterChannel,
+    /// After its channel between groups of four characters of base64. What is no whole group is dropped.
+    BetweenGroups,
+}
 
 /// A connection whose reader gets long messages in pieces. What is written goes as it is.
 #[derive(Debug)]
@@ -29,8 +41,7 @@ pub struct Pieces<T> {
 
 #[derive(Debug, Default)]
 struct Cutter {
-    /// Messages begin with a byte that is their channel, and may be cut.
-    cuts: bool,
+    cuts: Cuts,
     /// What has come and was not looked at yet.
     came: BytesMut,
     /// What may be read.
@@ -52,17 +63,19 @@ enum Place {
     Cut(u64, [u8; 4]),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Long {
     /// It is the message's first byte.
     channel: Option<u8>,
     /// This frame is its last one.
     last: bool,
+    /// The beginning of a group of base64 whose rest is still to come.
+    group: BytesMut,
 }
 
 impl<T> Pieces<T> {
-    /// Cuts only what `cuts`, or else passes all on.
-    pub fn new(io: T, cuts: bool) -> Self {
+    /// Before a connection.
+    pub fn new(io: T, cuts: Cuts) -> Self {
         Self { io, cutter: Cutter { cuts, ..Cutter::default() } }
     }
 }
@@ -99,15 +112,17 @@ impl Cutter {
             return None;
         }
         let last = first & 0x80 != 0;
-        let long = match first & 0x7f {
-            0 => self.long.map(|long| Long { last, ..long }),
-            1 | 2 => (!last || length > SHORT).then_some(Long { channel: None, last }),
+        let is_long = !last || length > SHORT as u64;
+        let long = match (first & 0x7f, self.cuts) {
+            (0, _) => self.long.take().map(|long| Long { last, ..long }),
+            (1, Cuts::Anywhere) => None,
+            (1 | 2, _) if is_long => Some(Long { last, ..Long::default() }),
             _ => None,
         };
         match (key, long) {
-            (Some(key), Some(_)) if self.cuts => {
+            (Some(key), Some(long)) => {
                 self.came.advance(after + 4);
-                self.long = long;
+                self.long = Some(long);
                 self.place = Place::Cut(length, key);
                 self.ends(length);
             }
@@ -134,9 +149,15 @@ impl Cutter {
         key.rotate_left(bytes.len() % 4);
         self.place = Place::Cut(left, key);
         let long = self.long.get_or_insert_default();
-        let channel = *long.channel.get_or_insert_with(|| bytes.get_u8());
+        if self.cuts != Cuts::Anywhere && long.channel.is_none() {
+            long.channel = Some(bytes.get_u8());
+        }
+        if self.cuts == Cuts::BetweenGroups {
+            long.group.unsplit(bytes);
+            bytes = long.group.split_to(long.group.len() / 4 * 4);
+        }
         if !bytes.is_empty() {
-            message(&mut self.out, channel, &bytes);
+            message(&mut self.out, long.channel, &bytes);
         }
         self.ends(left);
     }
@@ -145,7 +166,7 @@ impl Cutter {
     fn ends(&mut self, left: u64) {
         if left == 0 {
             self.place = Place::Head;
-            self.long = self.long.filter(|long| !long.last);
+            self.long.take_if(|long| long.last);
         }
     }
 
@@ -156,13 +177,14 @@ impl Cutter {
 }
 
 /// A short message, as a client writes it, masked by nothing.
-fn message(out: &mut BytesMut, channel: u8, bytes: &[u8]) {
-    let length = (bytes.len() + 1) as u16;
+fn message(out: &mut BytesMut, channel: Option<u8>, bytes: &[u8]) {
+    let length = (bytes.len() + usize::from(channel.is_some())) as u16;
     match length {
         0..=125 => out.extend([0x82, 0x80 | length as u8]),
         _ => out.extend([0x82, 0x80 | 126].into_iter().chain(length.to_be_bytes())),
     }
-    out.extend_from_slice(&[0, 0, 0, 0, channel]);
+    out.extend_from_slice(&[0; 4]);
+    out.extend(channel);
     out.extend_from_slice(bytes);
 }
 
@@ -213,6 +235,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Pieces<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use futures::{SinkExt, StreamExt};
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::Message;
@@ -221,7 +245,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
     /// What a server reads of these messages, through a pipe of so many bytes.
-    async fn read(messages: Vec<Message>, pipe: usize, cuts: bool) -> Vec<Message> {
+    async fn read(messages: Vec<Message>, pipe: usize, cuts: Cuts) -> Vec<Message> {
         let (near, far) = tokio::io::duplex(pipe);
         tokio::spawn(async move {
             let mut client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
@@ -253,7 +277,9 @@ mod tests {
     async fn a_long_message_comes_in_pieces_of_its_channel() {
         for (length, pipe) in [(100_000, 7), (5_000_000, 64 * 1024)] {
             let own = content(length);
-            let got = read(vec![Message::binary(own.clone()), Message::text("after")], pipe, true).await;
+            let got =
+                read(vec![Message::binary(own.clone()), Message::text("after")], pipe, Cuts::AfterChannel)
+                    .await;
             let (last, pieces) = got.split_last().unwrap();
             assert_eq!(*last, Message::text("after"));
             assert!(joined(pieces) == own, "{length}");
@@ -275,17 +301,46 @@ mod tests {
             frame(100_000, own.len(), Data::Continue, true),
             Message::text("after"),
         ];
-        let mut got = read(messages, 5000, true).await;
+        let mut got = read(messages, 5000, Cuts::AfterChannel).await;
         assert_eq!(got.remove(1), Message::Ping("ping".into()));
         assert_eq!(got.pop(), Some(Message::text("after")));
         assert!(joined(&got) == own);
     }
 
     #[tokio::test]
-    async fn what_is_short_or_not_to_be_cut_is_as_it_was() {
-        let long = vec![Message::binary(content(100_000)), Message::text("x".repeat(70_000))];
-        assert!(read(long.clone(), 1000, false).await == long);
+    async fn base64_is_cut_between_its_groups() {
+        let own = content(1_000_000);
+        let text = format!("0{}", STANDARD.encode(&own));
+        let frames = text.as_bytes().chunks(99_999);
+        let last = frames.len() - 1;
+        let frames = frames.enumerate().map(|(place, part)| {
+            let kind = if place == 0 { Data::Text } else { Data::Continue };
+            Message::Frame(Frame::message(part.to_vec(), OpCode::Data(kind), place == last))
+        });
+        let mut all = Vec::new();
+        for message in read(frames.collect(), 5000, Cuts::BetweenGroups).await {
+            let bytes = message.into_data();
+            assert!(bytes[0] == b'0' && bytes.len() <= PIECE + 4, "{} bytes", bytes.len());
+            all.extend(STANDARD.decode(&bytes[1..]).unwrap());
+        }
+        assert!(all == own);
+    }
+
+    #[tokio::test]
+    async fn without_channels_the_bytes_come_as_they_are() {
+        let own = content(5_000_000);
+        let messages = vec![Message::binary(own.clone()), Message::text("x".repeat(70_000))];
+        let mut got = read(messages, 5000, Cuts::Anywhere).await;
+        assert_eq!(got.pop().map(|last| last.len()), Some(70_000), "text is no part of them");
+        let all: Vec<u8> = got.into_iter().flat_map(|message| message.into_data().to_vec()).collect();
+        assert!(all == own);
+    }
+
+    #[tokio::test]
+    async fn what_is_short_is_as_it_was() {
         let short = vec![Message::binary(content(60_000)), Message::text(""), Message::text("x".repeat(126))];
-        assert!(read(short.clone(), 1000, true).await == short);
+        for cuts in [Cuts::Anywhere, Cuts::AfterChannel, Cuts::BetweenGroups] {
+            assert!(read(short.clone(), 1000, cuts).await == short, "{cuts:?}");
+        }
     }
 }

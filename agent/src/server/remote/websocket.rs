@@ -9,7 +9,7 @@
 
 use super::carrier::{FromClient, MOST_WAITING, Output};
 use super::options::Options;
-use super::pieces::Pieces;
+use super::pieces::{Cuts, Pieces, SHORT};
 use super::resize;
 use super::status::End;
 use super::upgrade::Io;
@@ -19,15 +19,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::{Sink, Stream};
 use std::collections::VecDeque;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// The protocols over a WebSocket.
 pub const PROTOCOLS: [&str; 6] = [
@@ -38,9 +37,6 @@ pub const PROTOCOLS: [&str; 6] = [
     "base64.channel.k8s.io",
     "",
 ];
-
-/// Greatest message that is taken as a whole, in bytes.
-const MOST_MESSAGE: usize = 1 << 20;
 
 const INPUT: u8 = 0;
 const STATUS: u8 = 3;
@@ -60,47 +56,36 @@ pub struct WebSocket<T = Io> {
     waiting_bytes: usize,
     unflushed: bool,
     left: bool,
-    /// How it is closed. With a message that is too long nothing more can be read.
-    code: CloseCode,
 }
 
-/// How a socket's memory is bounded.
+/// How a socket's memory is bounded: long messages come in [`Pieces`].
 #[must_use]
 pub fn bounds() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
-        .max_message_size(Some(MOST_MESSAGE))
-        .max_frame_size(Some(MOST_MESSAGE))
+        .max_message_size(Some(SHORT))
+        .max_frame_size(Some(SHORT))
 }
 
-/// The close that says why: clients take one without a code for a failure.
+/// The close of who has said all: clients take one without a code for a failure.
 #[must_use]
-pub fn close(code: CloseCode) -> Message {
-    Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() }))
+pub fn close() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// A carrier. The client is told that it stands by an empty message over the first channel that
     /// it reads.
     pub async fn open(io: T, protocol: &'static str, options: &Options) -> Self {
-        // Base64 cannot be cut anywhere.
-        let pieces = Pieces::new(io, !protocol.contains("base64."));
+        let cuts = if protocol.contains("base64.") { Cuts::BetweenGroups } else { Cuts::AfterChannel };
+        let pieces = Pieces::new(io, cuts);
         let socket = WebSocketStream::from_raw_socket(pieces, Role::Server, Some(bounds())).await;
         let sizes = resize::Reader::default();
         let waiting = VecDeque::new();
         let wanted = [options.output, options.error];
-        let mut own = Self {
-            socket,
-            protocol,
-            wanted,
-            sizes,
-            waiting,
-            waiting_bytes: 0,
-            unflushed: false,
-            left: false,
-            code: CloseCode::Normal,
-        };
+        let (unflushed, left) = (false, false);
+        let mut own = Self { socket, protocol, wanted, sizes, waiting, waiting_bytes: 0, unflushed, left };
         let first = match own.wanted {
             [true, _] => channel(Output::Out),
             [false, true] => channel(Output::Err),
@@ -125,7 +110,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             if self.left {
                 return Poll::Ready(FromClient::Left);
             }
-            if !listens || self.code == CloseCode::Size {
+            if !listens {
                 return Poll::Pending;
             }
             match std::task::ready!(Pin::new(&mut self.socket).poll_next(context)) {
@@ -133,11 +118,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
                     if let Some(said) = self.take(message) {
                         return Poll::Ready(said);
                     }
-                }
-                Some(Err(Error::Capacity(_))) => {
-                    self.code = CloseCode::Size;
-                    let words = format!("a message of more than {MOST_MESSAGE} bytes");
-                    return Poll::Ready(FromClient::Refused(words));
                 }
                 Some(Err(_)) | None => self.left = true,
             }
@@ -220,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         if !text.is_empty() {
             self.queue(STATUS, text.as_bytes());
         }
-        self.waiting.push_back(close(self.code));
+        self.waiting.push_back(close());
         self.send_all().await;
         // Then comes the client's own word that it closes.
         let closing = async {
@@ -228,10 +208,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
                 std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_next(context)).await
             {
             }
-            // The rest of what was too long: with bytes in it a socket takes along what was sent.
-            let mut bytes = [0; 1024];
-            while self.code == CloseCode::Size && self.socket.get_mut().read(&mut bytes).await? > 0 {}
-            io::Result::Ok(())
         };
         let _ = timeout(PARTING, closing).await;
     }
@@ -264,6 +240,7 @@ mod tests {
     use futures::{SinkExt, StreamExt};
     use std::time::Duration;
     use tokio::io::DuplexStream;
+    use tokio_tungstenite::tungstenite::Error;
 
     type Client = WebSocketStream<DuplexStream>;
 
@@ -295,41 +272,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_message_is_input_as_it_comes() {
-        let (mut socket, mut client) = pair(PROTOCOLS[0], "input=1").await;
-        let long = 3 * MOST_MESSAGE;
-        let send = async { client.send(Message::binary(vec![INPUT; long + 1])).await.unwrap() };
-        let serve = async {
-            let mut came = 0;
-            while came < long {
-                match socket.next(true).await {
-                    FromClient::Input(bytes) => came += bytes.len(),
-                    other => assert_eq!(other, FromClient::Room),
+        let own = vec![7; 3_000_001];
+        for protocol in [PROTOCOLS[0], PROTOCOLS[2]] {
+            let (mut socket, mut client) = pair(protocol, "input=1").await;
+            let message = match protocol.contains("base64.") {
+                true => Message::text(format!("0{}", STANDARD.encode(&own))),
+                false => Message::binary([&[INPUT], own.as_slice()].concat()),
+            };
+            let send = async { client.send(message).await.unwrap() };
+            let serve = async {
+                let mut came = Vec::new();
+                while came.len() < own.len() {
+                    match socket.next(true).await {
+                        FromClient::Input(bytes) => {
+                            assert!(bytes.len() <= SHORT, "{} bytes at once", bytes.len());
+                            came.extend(bytes);
+                        }
+                        other => assert_eq!(other, FromClient::Room),
+                    }
                 }
-            }
-            came
-        };
-        assert_eq!(tokio::join!(send, serve).1, long);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_that_is_too_long_is_told() {
-        let (mut socket, client) = pair(PROTOCOLS[2], "input=1").await;
-        let (mut sending, mut reading) = client.split();
-        let send = async {
-            let message = |length| Message::text(format!("0{}", "A".repeat(length)));
-            sending.send(message(MOST_MESSAGE - 4)).await.unwrap();
-            let _ = sending.send(message(MOST_MESSAGE)).await;
-        };
-        let serve = async {
-            while socket.next(true).await == FromClient::Room {}
-            let said = socket.next(true).await;
-            let words = "a message of more than 1048576 bytes".to_owned();
-            assert_eq!(said, FromClient::Refused(words.clone()));
-            socket.part(&End::Failed(words)).await;
-        };
-        let ((), (), (got, closed)) = tokio::join!(send, serve, all(&mut reading));
-        assert_eq!(closed, Some(CloseCode::Size));
-        assert!(String::from_utf8_lossy(&got[3]).contains("a message of more than"));
+                came
+            };
+            assert!(tokio::join!(send, serve).1 == own, "{protocol}");
+        }
     }
 
     #[tokio::test]

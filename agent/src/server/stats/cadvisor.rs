@@ -429,5 +429,12 @@ fn others(all: &Snapshot) -> String {
     let mut swap =
         Family::new("machine_swap_bytes", Gauge, "Amount of swap memory available on the machine.");
     swap.add(&[], all.node.swap as f64, 0);
-    [starts, cores, memory, swap].map(Family::text).concat()
+    // What cannot be read is left out here, so there is never one.
+    let help = "1 if there was an error while getting container metrics, 0 otherwise.";
+    let mut containers = Family::new("container_scrape_error", Gauge, help);
+    containers.add(&[], 0.0, 0);
+    let help = "1 if there was an error while getting machine metrics, 0 otherwise.";
+    let mut machine = Family::new("machine_scrape_error", Gauge, help);
+    machine.add(&[], 0.0, 0);
+    [starts, cores, memory, swap, containers, machine].map(Family::text).concat()
 }

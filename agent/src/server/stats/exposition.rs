@@ -20,6 +20,8 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// How often something was within each of some bounds.
+    Histogram,
 }
 
 impl Family {
@@ -29,6 +31,7 @@ impl Family {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         Self { name, text, samples: 0 }
@@ -36,8 +39,27 @@ impl Family {
 
     /// Adds a sample; `time` in nanoseconds since 1970, 0 for none.
     pub fn add(&mut self, labels: &[(&str, &str)], value: f64, time: u64) {
+        self.line("", labels, value, time);
+    }
+
+    /// Adds a histogram's samples: how often something was within each bound and above the one before, the last time above all of
+    /// them; and what all of it was together.
+    pub fn add_histogram(&mut self, labels: &[(&str, &str)], bounds: &[f64], within: &[u64], sum: f64) {
+        let bounds = bounds.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+        let mut count = 0;
+        for (bound, own) in bounds.zip(within) {
+            count += own;
+            let labels = [labels, &[("le", bound.as_str())]].concat();
+            self.line("_bucket", &labels, count as f64, 0);
+        }
+        self.line("_sum", labels, sum, 0);
+        self.line("_count", labels, count as f64, 0);
+    }
+
+    fn line(&mut self, part: &str, labels: &[(&str, &str)], value: f64, time: u64) {
         self.samples += 1;
         self.text.push_str(self.name);
+        self.text.push_str(part);
         for (number, (name, value)) in labels.iter().enumerate() {
             let before = if number == 0 { '{' } else { ',' };
             // Writing to a text does not fail.

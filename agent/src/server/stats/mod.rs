@@ -14,6 +14,7 @@ mod cadvisor;
 pub mod cgroup;
 mod checks;
 pub mod counts;
+pub mod durations;
 mod exposition;
 mod network;
 mod own;
@@ -25,15 +26,15 @@ mod summary;
 mod tests;
 mod volumes;
 
-pub use checks::CHECKS;
+pub use checks::{CHECKS, Checks};
 pub use own::{Probe, Probes};
 
 use super::answer::{Answer, ok, pieces, text, with_type};
 use super::pods::Pods;
 use crate::storage::Storage;
 use crate::volume::place;
-use checks::Checks;
 use counts::Counts;
+use durations::DURATIONS;
 use exposition::TYPE;
 use http::StatusCode;
 use rates::Rates;
@@ -49,7 +50,8 @@ pub struct Stats {
     /// Where cgroups are.
     cgroups: PathBuf,
     rates: Rates,
-    checks: Checks,
+    /// What `/healthz` says.
+    pub checks: Checks,
     /// What probes have said.
     pub probes: Probes,
     /// What the agent has done.
@@ -160,16 +162,32 @@ pub fn probes(stats: &Stats, pods: &Pods) -> Answer {
 pub async fn metrics(stats: &Arc<Stats>, pods: &Pods) -> Answer {
     let (all, stats) = (pods.all(), stats.clone());
     let make = move || {
-        own::metrics(&stats.node, &all) + &stats.counts.text() + &volumes::text(&all, &stats.volumes.of(&all))
+        let own = own::metrics(&stats.node, &all) + &stats.counts.text() + &DURATIONS.text();
+        own + &volumes::text(&all, &stats.volumes.of(&all))
     };
     let Ok(made) = tokio::task::spawn_blocking(make).await else { return trouble() };
     with_type(StatusCode::OK, TYPE, made)
 }
 
-/// Answers `/healthz`: who is answered at all sees that the agent's one thread goes on.
-pub fn healthz(stats: &Stats) -> Answer {
-    stats.checks.count();
-    ok("ok")
+/// Answers `/healthz`, whose checks `exclude` may leave out and `verbose` lists: 500 when one fails.
+pub fn healthz(checks: &Checks, query: &str) -> Answer {
+    let excluded: Vec<&str> = query.split('&').filter_map(|one| one.strip_prefix("exclude=")).collect();
+    let verbose = query.split('&').any(|one| one.split('=').next() == Some("verbose"));
+    match checks.make(&excluded) {
+        (false, words) => text(StatusCode::INTERNAL_SERVER_ERROR, words),
+        (true, words) => ok(if verbose { words } else { "ok".to_owned() }),
+    }
+}
+
+/// Answers one of the checks below `/healthz`.
+pub fn check(checks: &Checks, name: &str) -> Answer {
+    match checks.passes(name) {
+        true => ok("ok"),
+        false => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal server error: sync Loop took longer than expected\n",
+        ),
+    }
 }
 
 /// Answers `/metrics/slis`.

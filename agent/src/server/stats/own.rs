@@ -1,12 +1,15 @@
 //! `/metrics` and `/metrics/probes`: the agent itself, and what probes have said.
 
 use super::exposition::{Family, Kind::Counter, Kind::Gauge};
+use crate::certificate;
 use crate::node::object::KUBELET;
 use crate::server::pods::{Container, Pod};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Most counts that are kept.
 const MOST: usize = 4096;
@@ -107,6 +110,16 @@ fn state_of(own: &Container) -> Option<&'static str> {
     })
 }
 
+/// Seconds until a certificate ends, below 0 when it has; none when there is none.
+fn certificate_life(path: &Path) -> Option<f64> {
+    let all = certificate::from_pem(&fs::read_to_string(path).ok()?).ok()?;
+    let (_, end) = certificate::validity(all.first()?).ok()?;
+    Some(match end.duration_since(SystemTime::now()) {
+        Ok(left) => left.as_secs_f64(),
+        Err(over) => -over.duration().as_secs_f64(),
+    })
+}
+
 /// `/metrics` in text.
 #[must_use]
 pub fn metrics(node: &str, pods: &[Pod]) -> String {
@@ -139,6 +152,35 @@ pub fn metrics(node: &str, pods: &[Pod]) -> String {
     memory.add(&[], stat(23).unwrap_or(0.0) * page, 0);
     let mut open = Family::new("process_open_fds", Gauge, "Number of open file descriptors.");
     open.add(&[], fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as f64, 0);
-    let all = [name, of_pods, containers, build, cpu, memory, open].map(Family::text).concat();
+    let help = "[ALPHA] Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until \
+        certificate expiry (negative if already expired).";
+    let mut life = Family::new("kubelet_certificate_manager_client_ttl_seconds", Gauge, help);
+    if let Some(seconds) = certificate_life(&Path::new(spec::paths::AGENT).join("client.pem")) {
+        life.add(&[], seconds, 0);
+    }
+    let all = [name, of_pods, containers, build, cpu, memory, open, life].map(Family::text).concat();
     all + &started()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    #[test]
+    fn the_life_of_the_nodes_certificate_is_told() {
+        let path = std::env::temp_dir().join(format!("skerry-life-{}.pem", std::process::id()));
+        assert_eq!(certificate_life(&path), None);
+        for year in [2000, 4000] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.not_after = date_time_ymd(year, 1, 1);
+            fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
+            let end = f64::from(year - 1970) * 365.2425 * 86_400.0;
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+            let life = certificate_life(&path).unwrap();
+            assert!((life - (end - now)).abs() < 2.0 * 86_400.0, "{life}");
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -1,5 +1,6 @@
 //! Answers to who watches over nodes: a question, an answer, and the connection is over.
 
+use crate::say::Trouble;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -12,9 +13,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
+use sys::cause::cause;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// All addresses of the node, of both families.
 pub const ALL: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -27,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most clients of a port at a time.
 const CLIENTS: usize = 64;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What is answered.
 pub type Answer = Response<Full<Bytes>>;
@@ -45,6 +49,28 @@ pub fn answer(status: StatusCode, kind: &'static str, words: String) -> Answer {
 /// An answer in JSON.
 pub fn json(status: StatusCode, words: String) -> Answer {
     answer(status, "application/json", words)
+}
+
+/// An answer in words.
+pub fn text(words: &str) -> Answer {
+    answer(StatusCode::OK, PLAIN, words.to_owned())
+}
+
+/// Of a path that there is not.
+pub fn nothing() -> Answer {
+    answer(StatusCode::NOT_FOUND, PLAIN, "404 page not found\n".to_owned())
+}
+
+/// Listens as soon as the port can be had; `whose` follows its number in what is said of it meanwhile.
+pub async fn listener(address: IpAddr, port: u16, whose: &str) -> TcpListener {
+    let mut trouble = Trouble::default();
+    loop {
+        let listening = listen(address, port).await.map_err(|error| cause(&error));
+        if let Some(listener) = trouble.of(&format!("listen on port {port}{whose}"), listening) {
+            return listener;
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 /// Of IPv4 alone for `ALL`, where the kernel has nothing else.
@@ -67,7 +93,7 @@ pub async fn serve(
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         let Ok((stream, peer)) = listener.accept().await else {
             // Too many open files, or a client that has left.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
             continue;
         };
         let (answer, peer) = (answer.clone(), peer.ip().to_canonical());
