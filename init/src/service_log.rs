@@ -91,16 +91,20 @@ impl Writer {
     }
 
     fn send(&mut self, name: &str, line: &str) -> bool {
-        if self.socket.is_none() && !self.closed {
-            self.socket = start().ok();
-        }
-        let Some(socket) = &self.socket else { return false };
         let packet = format!("{name} {} {line}", clock::stamp());
-        let sent = sys::descriptors::send(socket.as_fd(), packet.as_bytes(), &[]);
-        if sent.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
-            self.socket = None;
+        // Once more where the process was killed.
+        for _ in 0..2 {
+            if self.socket.is_none() && !self.closed {
+                self.socket = start().ok();
+            }
+            let Some(socket) = &self.socket else { return false };
+            match sys::descriptors::send(socket.as_fd(), packet.as_bytes(), &[]) {
+                Ok(()) => return true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => self.socket = None,
+            }
         }
-        sent.is_ok()
+        false
     }
 
     /// Has the process end, once it has written all, and so let go of the data disk.

@@ -137,3 +137,17 @@ fn who_looks_into_a_layer_keeps_no_container() {
     node.done(&Request::Remove { name: "next".into(), force: true });
     assert_eq!(layers(), [""; 0].map(std::path::PathBuf::from), "it goes with the next one");
 }
+
+#[test]
+fn what_services_say_is_written_by_a_process_that_comes_back() {
+    let node = Node::boot();
+    node.create("web", busybox("exec sleep 1000"));
+    node.start("web");
+    let log = || fs::read_to_string("/var/log/skerry/services/monitor.log").unwrap_or_default();
+    eventually("a line is written", || log().contains("web: running"));
+    let found = Command::new("pgrep").args(["-xf", "/proc/self/exe log"]).output().unwrap();
+    let pid = String::from_utf8(found.stdout).unwrap();
+    assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success(), "{pid:?}");
+    node.kill_monitor();
+    eventually("what follows is written", || log().contains("web: still running"));
+}
