@@ -69,7 +69,7 @@ fn a_disk_that_can_only_be_read_stops_no_monitor() {
     node.kill_monitor();
     eventually("the monitor listens", || UnixStream::connect(spec::paths::MONITOR_SOCKET).is_ok());
     assert_eq!(node.summary("web").status.pid, pid);
-    node.done(&Request::Stop { name: "down".into(), grace: Some(0) });
+    node.done(&Request::Stop { name: "down".into(), grace: Some(0), signal: None });
     // What cannot be written now is written when it can be.
     fs::write("/run/skerry/new", "nameserver 192.0.2.8\n").unwrap();
     fs::rename("/run/skerry/new", "/run/skerry/resolv.conf").unwrap();
