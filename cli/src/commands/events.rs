@@ -226,7 +226,7 @@ mod tests {
         };
         let image = event(Object::Image, "nginx:1", "pull", "nginx");
         let network = event(Object::Network, "back", "connect", "back");
-        assert_eq!(image.line(), "1970-01-01T00:00:00Z image pull nginx:1 (name=nginx)");
+        assert_eq!(image.line(), "1970-01-01T00:00:00.000000000Z image pull nginx:1 (name=nginx)");
         assert_eq!((&image.object()["Type"], &image.object()["Action"]), (&json!("image"), &json!("pull")));
         for (word, of_image, of_network) in [
             ("type=image", true, false),
