@@ -163,7 +163,7 @@ fn an_image_of_a_store_that_is_only_read_is_pushed_as_far_as_its_layers_were_kep
     assert!(error.contains("was not kept as it came; pull the image again"), "{error}");
     assert!(held.lock().unwrap().manifests.is_empty());
     let pushed = push(kept.root()).unwrap();
-    assert_eq!((pushed.digest, pushed.sent), (digest, 3));
+    assert_eq!((pushed.digest, held.lock().unwrap().blobs.len()), (digest, 3));
     // What the registry has need not be here.
     assert_eq!(push(bare.root()).unwrap().sent, 0);
 }
