@@ -14,6 +14,9 @@ use std::time::Duration;
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a monitor that is told something is waited for.
+const TOLD: Duration = Duration::from_secs(2);
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -32,7 +35,13 @@ impl Client {
 
     /// Tells a monitor that is there, if it wants to know, what was done without it.
     pub fn tell(socket: &Path, what: Happening) {
-        let told = |stream| Self::over(stream, &Request::Tell(Box::new(what)))?.reply();
+        let told = |stream: UnixStream| {
+            // What was done is done, whatever keeps the monitor from hearing of it.
+            let limits =
+                stream.set_read_timeout(Some(TOLD)).and_then(|()| stream.set_write_timeout(Some(TOLD)));
+            limits.context(|| "set up the monitor's socket".into())?;
+            Self::over(stream, &Request::Tell(Box::new(what)))?.reply()
+        };
         // Nobody follows events where there is none, and an older one knows of containers alone.
         let _ = UnixStream::connect(socket).map(told);
     }

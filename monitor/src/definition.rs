@@ -21,7 +21,7 @@ use spec::network::Port;
 use spec::node::{Container, Name};
 use spec::seccomp::Profile;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -106,6 +106,13 @@ fn copy(key: &str) -> PathBuf {
     place::containers().join(key).join("definition")
 }
 
+/// For root alone: a container's secrets are in it, and its folder is anybody's to look into until it is first started.
+fn put_copy(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut new = sys::file::New::beside(path, 0o600)?;
+    new.file.write_all(text)?;
+    new.place()
+}
+
 /// Puts a definition in place of the one before, with its copy; on disk when this returns, if it must be
 /// `durable`.
 ///
@@ -121,7 +128,7 @@ pub fn write(
     let put = || -> io::Result<()> {
         let text = serde_json::to_vec(&Stored { definition, container })?;
         // It is not needed while the file is well.
-        let _ = sys::file::replace(&copy(key), &text);
+        let _ = put_copy(&copy(key), &text);
         fs::create_dir_all(&folder)?;
         match durable {
             true => sys::file::replace_durably(&path(key), &text, 0o644),

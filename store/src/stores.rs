@@ -93,12 +93,15 @@ impl Stores {
         }
     }
 
-    /// Images of the first store that have lost their names, as [`Store::nameless`] has them.
+    /// Images of the first store that have lost their names, as [`Store::nameless`] has them, and have none in another.
     ///
     /// # Errors
     /// As [`Store::nameless`].
     pub fn nameless(&self) -> Result<Vec<Digest>> {
-        self.0.first().map_or(Ok(Vec::new()), Store::nameless)
+        let mut found = self.0.first().map_or(Ok(Vec::new()), Store::nameless)?;
+        let named = self.list()?;
+        found.retain(|digest| named.iter().all(|image| image.digest != *digest));
+        Ok(found)
     }
 
     /// The one of these whose digest begins so.

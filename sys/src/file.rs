@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut new = New::beside(path, 0o644)?;
     new.file.write_all(text)?;
-    new.rename()
+    new.place()
 }
 
 /// The same, on the disk when this returns; a new file's permissions are `mode`, less the umask.
@@ -56,6 +56,14 @@ impl<'p> New<'p> {
         self.file.sync_all()?;
         self.rename()?;
         sync_folder_of(self.path)
+    }
+
+    /// Puts it in its place. After a power cut there may be what was before, or nothing.
+    ///
+    /// # Errors
+    /// As rename(2) has them.
+    pub fn place(mut self) -> io::Result<()> {
+        self.rename()
     }
 
     fn rename(&mut self) -> io::Result<()> {

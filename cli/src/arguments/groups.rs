@@ -36,7 +36,7 @@ pub enum ImageVerb {
     Load(Import),
     /// Write images to an archive or a folder
     Save(Export),
-    /// Remove layers that no image has
+    /// Remove images without a name, and layers that no image has
     Prune(ImagePrune),
 }
 

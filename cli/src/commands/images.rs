@@ -150,11 +150,14 @@ pub fn remove(node: &Node<'_>, asked: &RemoveImage) -> Result<()> {
         Some((user, _)) => Err(Error::new(format!("image {digest}: container {} needs it", user.name))),
         None => Ok(digest),
     };
+    let by_id = !nameless.is_empty();
     let untagged = [untagged, each_of(nameless.into_iter().map(unused), |digest| _ = gone.insert(digest))];
     let untagged = each_of(untagged.into_iter(), |()| ());
-    // The names have gone, as was asked for.
-    if let Err(error) = free(node, &store, gone) {
-        eprintln!("skerry: {error}");
+    match free(node, &store, gone, by_id) {
+        // The names have gone, as was asked for.
+        Err(error) if !by_id => eprintln!("skerry: {error}"),
+        Err(error) => return Err(error),
+        Ok(()) => {}
     }
     untagged
 }
@@ -183,12 +186,16 @@ pub fn tell(node: &Node<'_>, digest: Option<&Digest>, action: &str, name: &str) 
     node.tell(Object::Image, &id, action, &[("name", familiar(name))]);
 }
 
-/// Takes away the files of images that have lost their last name, unless a container needs them; where nobody tells
-/// which containers there are, they stay for `prune`.
-fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>) -> Result<()> {
-    let named = node.stores().list()?;
+/// Takes away the files of images that have lost their last name in this store, unless a container needs them; where nobody
+/// tells which containers there are, they stay for `prune`, which is an error if it `must` be done.
+fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>, must: bool) -> Result<()> {
+    let named = store.list()?;
     gone.retain(|digest| named.iter().all(|image| image.digest != *digest));
-    let Ok(kept) = kept(node) else { return Ok(()) };
+    let kept = match kept(node) {
+        Ok(kept) => kept,
+        Err(error) if must => return Err(error),
+        Err(_) => return Ok(()),
+    };
     gone.retain(|digest| !kept.contains(digest));
     if !gone.is_empty() {
         store.collect_but(|| self::kept(node))?;
@@ -276,8 +283,11 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     let ended = list::all(node)?.iter().filter(|one| is_over(one)).count();
     let containers = format!("{ended} containers that do not run");
-    let images =
-        if asked.all { "every image that no container is made of" } else { "layers that no image has" };
+    let images = if asked.all {
+        "every image that no container is made of"
+    } else {
+        "images without a name, and layers that no image has"
+    };
     let what = match asked.what {
         Pruned::Everything => format!("{containers}, and {images}"),
         Pruned::Containers => containers,

@@ -7,13 +7,16 @@ use crate::life::{End, State, comes_back};
 use crate::{bundle, kernel, place};
 use spec::monitor::{self, COMMAND, Kind, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
-use spec::node::{ContainerNetwork, Mount, Name};
+use spec::node::{Container, ContainerNetwork, Mount, Name};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 
 /// Bytes of a message that a list may fill.
 const ROOM: usize = MAX_FRAME - 1024;
+
+/// Exposed ports of a container that a list tells at most.
+pub(super) const EXPOSED: usize = 64;
 
 /// The label by which it is known who looks after a container: it is short.
 const POD: &str = "io.kubernetes.pod.uid";
@@ -113,18 +116,16 @@ impl Monitor {
         }
     }
 
-    /// As with Docker, of one that runs; of one of `node.toml` what that says.
+    /// As with Docker, of one that runs on a network of its own, [`EXPOSED`] at most; of one of `node.toml` what that says.
     fn exposed(&self, cell: &Cell) -> Vec<String> {
-        if !matches!(cell.observed.state, State::Running { .. } | State::Stopping { .. }) {
+        let own = cell.container.as_ref().map(Container::network);
+        if !matches!(own, Some(ContainerNetwork::On(_)))
+            || !matches!(cell.observed.state, State::Running { .. } | State::Stopping { .. })
+        {
             return Vec::new();
         }
         let configured = cell.container.as_ref().map_or(&[][..], |own| &own.expose);
-        let ports = cell.definition.as_ref().map_or(configured, |own| &own.exposed);
-        let word = |port: &network::Port| {
-            let protocol = port.protocol;
-            port.pairs().map(move |(_, inside)| format!("{inside}/{protocol}"))
-        };
-        ports.iter().flat_map(word).collect()
+        exposed(cell.definition.as_ref().map_or(configured, |own| &own.exposed))
     }
 
     /// A network of another container's by the name that this has now.
@@ -184,6 +185,15 @@ impl Monitor {
 
 fn volume(mount: &Mount) -> Option<Name> {
     if let Mount::Volume { name, .. } = mount { Some(name.clone()) } else { None }
+}
+
+/// The first of these ports: a range may be of all that there are.
+fn exposed(ports: &[network::Port]) -> Vec<String> {
+    let word = |port: &network::Port| {
+        let protocol = port.protocol;
+        port.pairs().map(move |(_, inside)| format!("{inside}/{protocol}"))
+    };
+    ports.iter().flat_map(word).take(EXPOSED).collect()
 }
 
 /// A range is as many ports.
@@ -294,6 +304,16 @@ mod tests {
             volumes: Vec::new(),
             images: Vec::new(),
         }
+    }
+
+    #[test]
+    fn of_ports_that_are_exposed_only_so_many_are_told() {
+        let port = |container, count| {
+            let (protocol, address) = (network::Protocol::Udp, None);
+            network::Port { protocol, address, host: 0, container, count, among: 1 }
+        };
+        assert_eq!(exposed(&[port(53, 1), port(80, 2)]), ["53/udp", "80/udp", "81/udp"]);
+        assert_eq!(exposed(&[port(1, u16::MAX), port(1, u16::MAX)]).len(), EXPOSED);
     }
 
     #[test]

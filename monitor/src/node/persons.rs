@@ -2,7 +2,7 @@
 //! `node.toml`'s.
 
 use super::Monitor;
-use super::list::shorten;
+use super::list::{EXPOSED, shorten};
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::What;
 use crate::cells::Cell;
@@ -23,9 +23,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Digits of an ID that name a container's folders.
 const KEY: usize = 12;
-
-/// Exposed ports of a container that a list tells at most.
-const EXPOSED: usize = 64;
 
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.

@@ -38,11 +38,13 @@ impl Monitor {
         }
         if let Ipc::Container(other) = &container.ipc {
             let (cell, process) = self.that_runs("ipc", other)?;
-            if cell.container.as_ref().is_none_or(|its| its.ipc != Ipc::Shareable) {
-                return Err(format!(
-                    "ipc container:{}: its own is not shareable (--ipc shareable)",
-                    cell.name
-                ));
+            let wrong = match cell.container.as_ref().map(|its| &its.ipc) {
+                Some(Ipc::Shareable) => None,
+                Some(Ipc::Container(_)) => Some("it has another container's: name that one"),
+                _ => Some("its own is not shareable (--ipc shareable)"),
+            };
+            if let Some(wrong) = wrong {
+                return Err(format!("ipc container:{}: {wrong}", cell.name));
             }
             joined.push(namespace(NamespaceKind::Ipc, process));
             shm = place::shm(&cell.key);

@@ -181,7 +181,10 @@ impl Monitor {
                 let signal = observed.stop_signal();
                 self.publish(index, "kill", number("signal", signal));
             }
-            Event::Killed => self.publish(index, "kill", number("signal", nix::libc::SIGKILL)),
+            // One that cannot be killed is, each second, and others' events have to have room.
+            Event::Killed if observed.kills.is_power_of_two() => {
+                self.publish(index, "kill", number("signal", nix::libc::SIGKILL));
+            }
             Event::Ended(end) => {
                 if *end == End::OutOfMemory {
                     self.publish(index, "oom", BTreeMap::new());

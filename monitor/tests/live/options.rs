@@ -194,6 +194,7 @@ fn a_volume_that_is_filled_for_long_holds_up_nobody() {
 /// A program with a set-user-ID bit, made in a container, would make anybody root.
 #[test]
 fn what_containers_have_is_for_root_alone() {
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::process::CommandExt;
     let node = Node::boot();
     let id = node.create("web", {
@@ -208,10 +209,14 @@ fn what_containers_have_is_for_root_alone() {
             ..busybox("chmod 4755 /etc/passwd /bin/busybox; echo done; exec sleep 1000")
         }
     });
+    let (key, home) = (&id[..12], "/var/lib/skerry");
+    let copy = format!("/run/skerry/monitor/containers/{key}/definition");
+    let mode = std::fs::metadata(&copy).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600, "its folder is anybody's to look into until it is started");
     node.start("web");
     eventually("it has said all", || node.output("web") == "done\n");
-    let (key, home) = (&id[..12], "/var/lib/skerry");
     for path in [
+        copy,
         format!("/run/skerry/monitor/containers/{key}/root/bin/busybox"),
         format!("/run/skerry/monitor/containers/{key}/config.json"),
         format!("{home}/volumes/data/data/passwd"),

@@ -23,7 +23,7 @@ impl Store {
         let missing = || Error::NoImage(name.to_string());
         let (found, image) =
             (other.find(name)?.ok_or_else(missing)?, other.documents(name)?.ok_or_else(missing)?);
-        may_be_called(new_name, name, &image.digest)?;
+        may_be_called(new_name, &name.to_string(), &image.digest)?;
         session.need(&self.files_of(&image))?;
         for diff_id in image.diff_ids.iter().filter(|diff_id| self.layer(diff_id).is_none()) {
             self.adopt_layer(&session, other, diff_id)?;

@@ -95,12 +95,14 @@ impl Store {
         }
     }
 
-    /// Packed layers of an image that are not here, though others of it were kept.
+    /// Packed layers of an image that are not here, though others of it were kept: its last, which no other image has, is. Of one
+    /// that was taken over from the node's own there are none but those that it shares.
     fn missing_packed(&self, name: &str) -> Result<Vec<PathBuf>> {
         let Some(documents) = self.documents(&read::parse(name)?)? else { return Ok(Vec::new()) };
         let paths: Vec<_> = documents.blobs.iter().map(|(digest, _)| self.blob_path(digest)).collect();
-        let (here, missing): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_file());
-        Ok(if here.is_empty() { Vec::new() } else { missing })
+        let was_kept = paths.last().is_some_and(|path| path.is_file());
+        let missing = paths.into_iter().filter(|path| !path.is_file());
+        Ok(if was_kept { missing.collect() } else { Vec::new() })
     }
 
     /// Compares every layer and every blob with its digest, which may take long.

@@ -1,5 +1,6 @@
 //! Images that have lost their names: another image has been given it since, or a container keeps what has none.
 
+use super::names::may_be_called;
 use super::read::{self, Name};
 use super::session::Gate;
 use super::{Store, check, collect};
@@ -40,6 +41,7 @@ impl Store {
     /// There is no such image; the store is read-only.
     pub fn tag_digest(&self, digest: &Digest, new_name: &str) -> Result<()> {
         let new_name = read::parse(new_name)?;
+        may_be_called(&new_name, &digest.to_string(), digest)?;
         let session = self.session(&new_name)?;
         // No collection may come between.
         let _gate = Gate::shut(&self.root)?;

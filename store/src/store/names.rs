@@ -53,7 +53,7 @@ impl Store {
         // No collection may come between reading the one name and writing the other.
         let _gate = Gate::shut(&self.root)?;
         let found = self.find(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
-        may_be_called(&new_name, &name, &found.digest)?;
+        may_be_called(&new_name, &name.to_string(), &found.digest)?;
         session.write(found.text(&new_name).as_bytes(), &self.name_path(&new_name))
     }
 
@@ -72,7 +72,7 @@ impl Store {
 }
 
 /// A name with a digest is that image's alone.
-pub(super) fn may_be_called(new_name: &Reference, name: &Reference, digest: &Digest) -> Result<()> {
+pub(super) fn may_be_called(new_name: &Reference, name: &str, digest: &Digest) -> Result<()> {
     match &new_name.digest {
         Some(other) if other != digest => {
             Err(Error::wrong(format!("image {new_name}"), format!("{name} is {digest}")))

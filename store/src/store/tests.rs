@@ -427,6 +427,8 @@ fn an_image_that_lost_its_name_is_found_by_its_digest_and_given_another() {
     assert_eq!(stores.nameless_called(&first.hex()[..12]).unwrap(), Some(first.clone()));
     assert_eq!(stores.nameless_called(&second.to_string()).unwrap(), None);
     assert_eq!(stores.details_by_digest(&first).unwrap().layers, 2);
+    let pinned = format!("app@{second}");
+    assert!(own.tag_digest(&first, &pinned).unwrap_err().to_string().contains("is sha256:"));
     own.tag_digest(&first, "old:1").unwrap();
     assert_eq!((own.resolve("old:1").unwrap().digest, own.nameless().unwrap()), (first, vec![]));
     own.export(&["old:1"], Form::Oci, &mut std::io::sink(), &()).unwrap();
@@ -454,8 +456,20 @@ fn an_image_that_came_with_the_node_gets_another_name_and_is_whole_then() {
     let checked = own.check(true).unwrap();
     assert_eq!((checked.images, checked.files, checked.unknown, &checked.bad[..]), (1, 4, 0, &[][..]));
     assert_eq!(own.collect(&BTreeSet::new()).unwrap().files, 0);
-    // What is damaged there does not come here.
+    // Of its layers one is another image's, too, which has it as it came.
+    let other = Layout::new(scratch.0.join("other"));
+    other.index(&[other.image("amd64", &[layer("a", b"1"), layer("z", b"26")])]);
+    own.import(&other.0, "other").unwrap();
+    let checked = own.check(true).unwrap();
+    assert_eq!((checked.images, &checked.bad[..]), (2, &[][..]));
+    own.remove("other").unwrap();
     own.remove("mine:1").unwrap();
+    assert_eq!(
+        (own.nameless().unwrap().len(), stores.nameless().unwrap().len()),
+        (2, 1),
+        "one has a name there"
+    );
+    // What is damaged there does not come here.
     own.collect(&BTreeSet::new()).unwrap();
     let layer = &came.resolve("app").unwrap().layers[0];
     fs::remove_file(&layer.path).unwrap();

@@ -5,6 +5,7 @@ mod flow;
 mod recover;
 
 use super::create::{on_node, pipes, read_inside, take_master};
+use super::list::shorten;
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::exited;
 use super::{Monitor, Work, listen};
@@ -15,7 +16,7 @@ use crate::verb::{self, Streams};
 use crate::{bundle, definition, kernel, place};
 use flow::flow;
 use spec::bundle::Config;
-use spec::monitor::{Code, Exec, Failure, Reply, Size};
+use spec::monitor::{COMMAND, Code, Exec, Failure, Reply, Size};
 use spec::node::Name;
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,8 +42,10 @@ impl Monitor {
             session.id.clone()
         });
         let id = BTreeMap::from([("execID".to_owned(), id.unwrap_or_default())]);
+        let mut command = exec.command.clone();
+        shorten(&mut command, COMMAND);
         for action in ["exec_create", "exec_start"] {
-            self.publish(index, format!("{action}: {}", exec.command.join(" ")), id.clone());
+            self.publish(index, format!("{action}: {}", command.join(" ")), id.clone());
         }
         Ok(Then::Talk(Talk::Session(session)))
     }
