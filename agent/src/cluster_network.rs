@@ -71,12 +71,6 @@ pub type Places = BTreeMap<(String, String), Place>;
 /// Slices, each with the Service that it is of.
 type Slices = BTreeMap<(String, String), Arc<(String, Slice)>>;
 
-/// Whether no node has one of these podCIDRs.
-pub fn are_free(places: &Places, subnets: &[String]) -> bool {
-    let taken = subnets_of(places);
-    subnets.iter().all(|text| text.parse().is_ok_and(|subnet| !taken.contains(&subnet)))
-}
-
 /// Keeps the ways true for ever; `places` are the nodes, `standing` is told whether pods can run.
 pub async fn keep(
     api: &Api,
@@ -156,17 +150,18 @@ async fn follow(
 ) {
     let (mut trouble, mut said) = (Trouble::default(), Vec::new());
     let mut made: Option<(Arc<Places>, Instant)> = None;
+    let mut last: Option<Place> = None;
     loop {
-        let now = places.borrow_and_update().clone();
-        let mine = mine(own, &now).cloned();
-        // A Node that somebody has deleted comes back: what was made for it stays until then.
-        if mine.is_none() && made.is_some() {
-            match places.changed().await {
-                Ok(()) => continue,
-                Err(_) => return,
+        let mut now = places.borrow_and_update().clone();
+        match (mine(own, &now), &last) {
+            (Some(place), _) => last = Some(place.clone()),
+            // A Node that somebody has deleted comes back: it is as if it were there until then.
+            (None, Some(last)) => {
+                Arc::make_mut(&mut now).insert((String::new(), own.name.clone()), last.clone());
             }
+            (None, None) => {}
         }
-        let mine = mine.unwrap_or_default();
+        let mine = mine(own, &now).cloned().unwrap_or_default();
         let known = made.as_ref().is_some_and(|(before, _)| *before == now);
         let fresh = known && made.as_ref().is_some_and(|(_, when)| when.elapsed() < LOOK);
         if mine.subnets.is_empty() {
@@ -537,7 +532,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_node_that_is_deleted_and_comes_back_is_ready_all_the_time() {
-        static MADE: Mutex<u32> = Mutex::new(0);
+        static MADE: Mutex<Vec<bool>> = Mutex::new(Vec::new());
         let (name, machine) = ("a".to_owned(), Default::default());
         let own = Own { cluster: Default::default(), name, addresses: Vec::new(), machine };
         let all = |name: &str| {
@@ -546,18 +541,18 @@ mod tests {
         };
         let places = watch::Sender::new(all("a"));
         let (standing, mut told) = watch::channel(Standing::default());
-        let make = |_: Option<&PodNetwork>, _: &Routes| {
-            *MADE.lock().unwrap() += 1;
+        let make = |network: Option<&PodNetwork>, _: &Routes| {
+            MADE.lock().unwrap().push(network.is_some());
             Ok(Vec::new())
         };
         let change = async {
             sleep(LOOK / 2).await;
             places.send_replace(Arc::default());
             sleep(LOOK * 2).await;
-            assert_eq!(*MADE.lock().unwrap(), 1, "there is nothing to make");
+            assert_eq!(*MADE.lock().unwrap(), [true, false, false], "the ways are looked at, as ever");
             places.send_replace(all("a"));
-            sleep(LOOK / 2).await;
-            assert_eq!(*MADE.lock().unwrap(), 2);
+            sleep(LOOK / 4).await;
+            assert_eq!(MADE.lock().unwrap().len(), 3, "it is as it was");
         };
         tokio::select! {
             () = follow(&own, places.subscribe(), &standing, make) => {}
@@ -565,15 +560,6 @@ mod tests {
         }
         assert!(!told.has_changed().unwrap() && told.borrow_and_update().unready.is_none());
         assert!(here(&own, &all("a")).is_some() && here(&own, &Places::new()).is_none());
-    }
-
-    #[test]
-    fn a_subnet_is_free_when_no_node_has_it() {
-        let place = Place { subnets: vec!["10.1.0.0/24".parse().unwrap()], ..Place::default() };
-        let places = Places::from([((String::new(), "b".to_owned()), place)]);
-        let free = |text: &str| are_free(&places, &[text.to_owned()]);
-        assert!(free("10.1.1.0/24") && !free("10.1.0.0/24"));
-        assert!(are_free(&Places::new(), &[]));
     }
 
     #[test]

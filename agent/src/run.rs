@@ -107,9 +107,13 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         say(format_args!("{reason}"));
     }
     // Pods that are here go on while the API server is away.
-    let are_free = |subnets: &[String]| cluster_network::are_free(&places.borrow(), subnets);
+    let subnets = network::cluster::pods::in_use().unwrap_or_else(|reason| {
+        say(format_args!("{reason}"));
+        Vec::new()
+    });
+    let subnets = subnets.iter().map(ToString::to_string).collect();
     let member = (&own, &api, &context.events);
-    let registered = membership::keep(member, &mut standing, &owner, &context.allocations.node, are_free);
+    let registered = membership::keep(member, &mut standing, &owner, &context.allocations.node, subnets);
     let all = async {
         tokio::join!(
             registered,
@@ -206,8 +210,11 @@ fn is_own(address: IpAddr) -> bool {
 
 /// The Node object's name: what the configuration says, else that of the first time.
 fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String> {
-    let kept =
-        identity.read("name")?.filter(|name| !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER));
+    let is_one = |name: &String| {
+        let is_ours = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        !name.is_empty() && name.bytes().all(is_ours)
+    };
+    let kept = identity.read("name")?.filter(is_one);
     let own = match (configured, &kept) {
         (Some(name), _) => name.to_lowercase(),
         (None, Some(name)) => return Ok(name.clone()),

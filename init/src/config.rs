@@ -112,8 +112,10 @@ impl Config {
             return if origins.is_empty() { "defaults".to_owned() } else { origins.join(", ") };
         }
         let kept = read_layers(Path::new(paths::LAST_GOOD_CONFIG)).unwrap_or_default();
+        let taken = &self.node.config.sources;
         if !kept.is_empty()
             && let Ok(node) = load_named(&kept)
+            && node.config.sources.iter().all(|source| taken.contains(source))
         {
             (self.node, self.layers) = (node, kept);
             return "the last good one".to_owned();

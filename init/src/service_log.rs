@@ -12,7 +12,7 @@ use crate::error::{Context, Result};
 use crate::{clock, console};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::SigSet;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -27,6 +27,8 @@ pub const ARGUMENT: &str = "log";
 const LIMIT: u64 = 1 << 20;
 /// A longer line is divided.
 const LONGEST_LINE: usize = 4096;
+/// Room for lines that wait to be written, in bytes, which takes memory only while they do.
+const ROOM: usize = 4 << 20;
 /// Room for one line in words that cannot steer a terminal, with its service's name and the time.
 const LONGEST_PACKET: usize = 4 * LONGEST_LINE;
 
@@ -116,6 +118,8 @@ impl Writer {
 fn start() -> io::Result<OwnedFd> {
     let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // All that is read of a pipe at a time finds room, in short lines, too.
+    let _ = setsockopt(&ours, sockopt::SndBufForce, &ROOM);
     let argv = [c"/proc/self/exe".to_owned(), std::ffi::CString::new(ARGUMENT)?];
     let null: OwnedFd = OpenOptions::new().write(true).open("/dev/null")?.into();
     let said = console::descriptor().unwrap_or(null);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sys::file::replace;
 
 /// How long after a file could not be written the next attempt is made, at the earliest.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What was written last.
 #[derive(Debug, Default)]
@@ -34,6 +34,11 @@ impl Outputs {
             self.ready = true;
             attempt(format_args!("say that the network is ready"), say_ready());
         }
+    }
+
+    /// When [`Self::follow`] is due though nothing has changed; `now` is since the machine started.
+    pub fn deadline(&self, now: Duration) -> Option<Duration> {
+        self.failed.map(|failed| now + AGAIN.saturating_sub(failed.elapsed()))
     }
 
     fn resolv_conf(&mut self, text: String) {

@@ -170,7 +170,9 @@ impl Loop {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.service.deadline().into_iter().chain(self.clock.deadline()).chain(self.serving.deadline()).min()
+        let outputs = self.outputs.deadline(Now::read().boot);
+        let others = self.clock.deadline().into_iter().chain(self.serving.deadline()).chain(outputs);
+        self.service.deadline().into_iter().chain(others).min()
     }
 
     fn take(&mut self, source: Source) {

@@ -20,7 +20,7 @@ use tower::Service;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a connection that somebody reads from may say nothing: longer than a watch lasts.
+/// How long a connection that somebody reads from may say nothing: longer than a watch lasts. One of HTTP/2 is asked before.
 const SILENCE: Duration = Duration::from_secs(330);
 
 /// A connection of HTTP/2 on which nothing comes is asked for a word after so long, and given up without one after so much

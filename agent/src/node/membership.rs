@@ -25,16 +25,16 @@ const RETURNS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_s
 const STOOD: Duration = Duration::from_secs(600);
 
 /// Keeps the node in the cluster for ever. `owner` is told the Node that there is, none while it is gone; `seen` is what the API
-/// server says of it; `are_free` says whether no other node has one of these podCIDRs.
+/// server says of it; `subnets` are the podCIDRs that its pods have addresses of, from before the agent began.
 pub async fn keep(
     (own, api, events): (&Arc<Own>, &Api, &Events),
     standing: &mut watch::Receiver<Standing>,
     owner: &watch::Sender<Option<OwnerReference>>,
     seen: &watch::Sender<OwnNode>,
-    are_free: impl Fn(&[String]) -> bool,
+    subnets: Vec<String>,
 ) {
     let first = standing.borrow().clone();
-    let mut node = report::register(own, api, &first, Vec::new()).await;
+    let mut node = report::register(own, api, &first, subnets).await;
     report::tell_start(own, events, &node);
     let mut deletions = 0;
     loop {
@@ -50,9 +50,8 @@ pub async fn keep(
         let pause = pause(deletions);
         say(format_args!("{}: the Node was deleted: it comes back in {pause:?}", own.name));
         sleep(pause).await;
-        let subnets = Some(object::subnets(&gone)).filter(|all| are_free(all)).unwrap_or_default();
         let now = standing.borrow().clone();
-        node = report::register(own, api, &now, subnets).await;
+        node = report::register(own, api, &now, object::subnets(&gone)).await;
     }
 }
 
@@ -91,7 +90,7 @@ mod tests {
             let (head, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let path = head.uri.path().to_owned();
+            let (path, is_get) = (head.uri.path().to_owned(), head.method == Method::GET);
             let mut asked = self.asked.lock().unwrap();
             asked.push((head.method.clone(), path.clone(), sent.clone()));
             let mut node = self.node.lock().unwrap();
@@ -101,7 +100,12 @@ mod tests {
                 made["metadata"]["resourceVersion"] = json!(asked.len().to_string());
                 *node = Some(made);
             }
-            let answer = if path.contains("/leases/") { Some(sent) } else { node.clone() };
+            let nodes = json!({ "kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": [] });
+            let answer = match &*path {
+                _ if path.contains("/leases/") => Some(sent),
+                "/api/v1/nodes" if is_get => Some(nodes),
+                _ => node.clone(),
+            };
             let missing = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound" });
             let status = if answer.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
             let body = answer.unwrap_or(missing).to_string().into_bytes();
@@ -138,7 +142,7 @@ mod tests {
             let all = node.into_iter().map(|node| ((String::new(), "a".to_owned()), node));
             seen.send_replace(Arc::new(all.collect()));
         };
-        let run = keep((&own, &api, &events), &mut told, &owner, &seen, |_| true);
+        let run = keep((&own, &api, &events), &mut told, &owner, &seen, Vec::new());
         let look = async {
             let first = owned.wait_for(Option::is_some).await.unwrap().clone().unwrap();
             assert_eq!(first.uid, "uid-1");

@@ -11,7 +11,7 @@ use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use spec::node::Cluster;
 use std::borrow::Cow;
@@ -77,7 +77,7 @@ pub fn reference(name: &str, uid: &str) -> OwnerReference {
     }
 }
 
-/// Makes the Node object, with these podCIDRs if there are any, or takes over the one that is there; gives it.
+/// Makes the Node object, with these podCIDRs unless another node has one, or takes over the one that is there; gives it.
 pub async fn register(own: &Own, api: &Api, standing: &Standing, subnets: Vec<String>) -> Node {
     let mut trouble = Trouble::default();
     loop {
@@ -96,7 +96,8 @@ pub async fn register(own: &Own, api: &Api, standing: &Standing, subnets: Vec<St
 
 async fn once(own: &Own, api: &Api, standing: &Standing, subnets: &[String]) -> Result<Node, kube::Error> {
     let nodes: kube::Api<Node> = kube::Api::all(api.client());
-    let new = object::new(&state(own, standing), subnets.to_vec(), &Time(Timestamp::now()));
+    let subnets = if are_free(&nodes, own, subnets).await? { subnets.to_vec() } else { Vec::new() };
+    let new = object::new(&state(own, standing), subnets, &Time(Timestamp::now()));
     match nodes.create(&PostParams::default(), &new).await {
         Err(error) if api::is_conflict(&error) => {
             rival::wait(own, api, &nodes.get(&own.name).await?).await?;
@@ -105,6 +106,25 @@ async fn once(own: &Own, api: &Api, standing: &Standing, subnets: &[String]) -> 
         }
         made => made,
     }
+}
+
+/// This node can have these podCIDRs: it has no Node yet, and no other has one of them.
+async fn are_free(nodes: &kube::Api<Node>, own: &Own, subnets: &[String]) -> Result<bool, kube::Error> {
+    if subnets.is_empty() || nodes.get_metadata_opt(&own.name).await?.is_some() {
+        return Ok(false);
+    }
+    let others = match nodes.list(&ListParams::default()).await {
+        // Who leaves pods' networks to others need not see other nodes.
+        Err(error) if api::is_forbidden(&error) => return Ok(true),
+        others => others?,
+    };
+    Ok(!others.iter().flat_map(object::subnets).any(|taken| subnets.contains(&taken)))
+}
+
+/// Nobody knows this node any more: it is not only that a request has gone astray.
+async fn is_gone(own: &Own, api: &Api) -> bool {
+    let nodes: kube::Api<Node> = kube::Api::all(api.client());
+    matches!(nodes.get_metadata_opt(&own.name).await, Ok(None))
 }
 
 fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
@@ -207,7 +227,7 @@ pub async fn keep(
             sent.as_ref().is_none_or(|(last, when)| when.elapsed() >= STALE || differ(last, &status));
         if is_due || known.contradicts(&status) {
             let patched = patch(own, api, changed(&status, known.others(&status))).await;
-            if patched.as_ref().is_err_and(api::is_missing) {
+            if patched.as_ref().is_err_and(api::is_missing) && is_gone(own, api).await {
                 return known.0;
             }
             let patched = patched.map_err(|error| api::words(&error));

@@ -93,11 +93,11 @@ pub fn make(pod: &Pod) -> Result<(), String> {
     let cgroup = super::container::cgroup(pod);
     let mut at = PathBuf::from(spec::paths::CGROUP);
     for part in Path::new(&cgroup) {
-        pass_on(&at)?;
+        pass_on(&at);
         at.push(part);
         fs::create_dir_all(&at).map_err(|error| format!("make {}: {}", at.display(), cause(&error)))?;
     }
-    pass_on(&at)?;
+    pass_on(&at);
     let Some(spec) = &pod.spec else { return Ok(()) };
     limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))?;
     huge::of_pod(spec).try_for_each(|(file, text)| put(&at, &file, &text))
@@ -108,11 +108,11 @@ pub fn make(pod: &Pod) -> Result<(), String> {
 /// # Errors
 /// Which file, and why, in words.
 pub fn make_classes() -> Result<(), String> {
-    pass_on(Path::new(spec::paths::CGROUP))?;
+    pass_on(Path::new(spec::paths::CGROUP));
     for class in Class::ALL {
         let at = path(class.cgroup());
         fs::create_dir_all(&at).map_err(|error| format!("make {}: {}", at.display(), cause(&error)))?;
-        pass_on(&at)?;
+        pass_on(&at);
     }
     weigh(Class::BestEffort, 0)
 }
@@ -141,16 +141,19 @@ pub fn put(at: &Path, file: &str, text: &str) -> Result<(), String> {
 }
 
 /// Cgroups below one get all its controllers.
-fn pass_on(at: &Path) -> Result<(), String> {
+fn pass_on(at: &Path) {
     let all = fs::read_to_string(at.join("cgroup.controllers")).unwrap_or_default();
     let file = at.join("cgroup.subtree_control");
     let on = fs::read_to_string(&file).unwrap_or_default();
     let missing = all.split_whitespace().filter(|one| !on.split_whitespace().any(|other| other == *one));
     let words: Vec<String> = missing.map(|one| format!("+{one}")).collect();
     if words.is_empty() {
-        return Ok(());
+        return;
     }
-    fs::write(&file, words.join(" ")).map_err(|error| format!("write {}: {}", file.display(), cause(&error)))
+    if fs::write(&file, words.join(" ")).is_err() {
+        // One that cannot be had keeps no other away; the limit that wants it says so.
+        words.iter().for_each(|one| drop(fs::write(&file, one)));
+    }
 }
 
 /// Kills what is left in the cgroups of the pod with this UID and removes them, in whichever class it was: of one

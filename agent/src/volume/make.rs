@@ -235,7 +235,8 @@ fn empty(
             let page = huge::of_medium(pod.spec.as_ref().unwrap_or(&PodSpec::default()), other)?.page;
             if !is_mounted(&path) {
                 folder(&path, 0o777)?;
-                in_huge_pages(&path, page, 0o1777 | group.map_or(0, |_| SHARED), group)?;
+                in_huge_pages(&path, page)?;
+                share(&path, group)?;
             }
         }
     }
@@ -243,9 +244,8 @@ fn empty(
 }
 
 /// A file system of huge pages, of so many bytes each, on a folder.
-fn in_huge_pages(path: &Path, page: u64, mode: u32, group: Option<u32>) -> Result<(), String> {
-    let group = group.map(|group| format!(",gid={group}")).unwrap_or_default();
-    let options = format!("pagesize={page},mode={mode:o}{group}");
+fn in_huge_pages(path: &Path, page: u64) -> Result<(), String> {
+    let options = format!("pagesize={page},mode=1777");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("hugetlbfs"), path, Some("hugetlbfs"), flags, Some(options.as_str()))
         .map_err(|error| words("mount huge pages on", path, &error.into()))

@@ -71,6 +71,18 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
     Ok(next)
 }
 
+/// The `podCIDRs` that pods of this node have addresses of; none while no pod is on the network.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn in_use() -> Result<Vec<Cidr>, String> {
+    let records = all_records()?.there;
+    let there = all_networks()?.there.into_iter().find(|network| &*network.name == PODS);
+    let used = there.filter(|network| !members(&network.name, &records).is_empty());
+    let subnets = used.map(|network| network.subnets).unwrap_or_default();
+    Ok(subnets.into_iter().map(|own| Cidr { address: subnet::host(own, 0), ..own }).collect())
+}
+
 /// Lets pods that are attached from now on send what passes the tunnel, if it is less. The lock is held.
 pub(super) fn fit(tunnel: u32) -> Result<(), String> {
     let Some(network) = all_networks()?.there.into_iter().find(|network| &*network.name == PODS) else {

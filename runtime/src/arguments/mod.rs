@@ -333,12 +333,13 @@ fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     value.parse().context(|| option.to_owned())
 }
 
-/// A flag, which may be switched off again: `--flag=false`, in all of Go's words (`strconv.ParseBool`).
+/// A flag, which may be switched off again: `--flag=false`, in Go's words (`strconv.ParseBool`), but for its letters:
+/// `-dt` is a mistake, and not `-d=t`.
 fn flag(parser: &mut Parser) -> Result<bool> {
     let Some(value) = parser.optional_value() else { return Ok(true) };
     match value.to_str() {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some("1" | "true" | "TRUE" | "True") => Ok(true),
+        Some("0" | "false" | "FALSE" | "False") => Ok(false),
         _ => Err(Error(format!("a flag cannot be {value:?}"))),
     }
 }
@@ -434,7 +435,7 @@ mod tests {
     #[test]
     fn a_flag_is_switched_in_gos_words() {
         for (word, detach) in
-            [("", true), ("=1", true), ("=t", true), ("=TRUE", true), ("=false", false), ("=F", false)]
+            [("", true), ("=1", true), ("=True", true), ("=TRUE", true), ("=false", false), ("=0", false)]
         {
             let Command::Run { detach: is, .. } = command_of(&format!("run --detach{word} abc")) else {
                 panic!("not run")
@@ -443,6 +444,7 @@ mod tests {
         }
         assert_eq!(command_of("delete --force=false abc"), command_of("delete abc"));
         assert!(read("run --detach=yes abc").is_err());
+        assert!(read("exec -dt abc sh").is_err() && read("delete -ff abc").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `linux.resources.cpu`, times in microseconds. The bounds of times are those
 //! of the kernel's `kernel/sched/core.c`.
 
-use super::{Write, refused, set, within};
+use super::{Absent, Write, refused, set, within};
 use crate::error::Result;
 use spec::bundle::Cpu;
 use std::ops::RangeInclusive;
@@ -41,7 +41,10 @@ fn priority(cpu: &Cpu) -> Result<Vec<Write>> {
     let idle = cpu.idle.map(|idle| within("cpu.idle", idle, 0..=1)).transpose()?;
     let shares = set(cpu.shares).map(|shares| within("cpu.shares", shares, SHARES)).transpose()?;
     let shares = shares.filter(|_| idle != Some(1));
-    let idle = idle.map(|idle| Write::new("cpu.idle", idle));
+    // Where there is no such file (before Linux 5.15) nothing is idle.
+    let idle = idle.map(|idle| {
+        Write::new("cpu.idle", idle).if_absent(if idle == 0 { Absent::Skip } else { Absent::Refuse })
+    });
     let weight = shares.map(|shares| Write::new("cpu.weight", weight(shares)));
     Ok(idle.into_iter().chain(weight).collect())
 }

@@ -150,7 +150,7 @@ fn a_flag_may_be_switched_off() {
         return;
     }
     let bundle = Bundle::new().args(["echo", "here"]);
-    assert_eq!(finish(bundle.command("run", &["--detach=false", "--no-pivot=F"])).ok().stdout, "here\n");
+    assert_eq!(finish(bundle.command("run", &["--detach=false", "--no-pivot=False"])).ok().stdout, "here\n");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{Store, read};
 use crate::digest::{Digest, Hashed};
 use crate::error::{Error, Result};
 use crate::verity;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -95,14 +96,23 @@ impl Store {
         }
     }
 
-    /// Packed layers of an image that are not here, though others of it were kept: its last, which no other image has, is. Of one
-    /// that was taken over from the node's own there are none but those that it shares.
+    /// Packed layers of an image that are not here, though others of it were kept. Of one that was taken over from the node's own
+    /// none was: those that are here are other images'.
     fn missing_packed(&self, name: &str) -> Result<Vec<PathBuf>> {
         let Some(documents) = self.documents(&read::parse(name)?)? else { return Ok(Vec::new()) };
-        let paths: Vec<_> = documents.blobs.iter().map(|(digest, _)| self.blob_path(digest)).collect();
-        let was_kept = paths.last().is_some_and(|path| path.is_file());
-        let missing = paths.into_iter().filter(|path| !path.is_file());
-        Ok(if was_kept { missing.collect() } else { Vec::new() })
+        let others = self.packed_of_others(&documents.digest)?;
+        let is_here = |digest: &Digest| self.blob_path(digest).is_file();
+        let mut blobs = documents.blobs.iter().map(|(digest, _)| digest);
+        let missing: Vec<_> = blobs.clone().filter(|digest| !is_here(digest)).collect();
+        let was_kept = blobs.any(|digest| is_here(digest) && !others.contains(digest));
+        Ok(missing.into_iter().filter(|_| was_kept).map(|digest| self.blob_path(digest)).collect())
+    }
+
+    /// Packed layers of images but this one. One whose documents cannot be read is told of by itself.
+    fn packed_of_others(&self, digest: &Digest) -> Result<BTreeSet<Digest>> {
+        let others = self.list()?.into_iter().filter(|image| image.digest != *digest);
+        let documents = others.filter_map(|image| self.documents(&image.name).ok().flatten());
+        Ok(documents.flat_map(|image| image.blobs).map(|(digest, _)| digest).collect())
     }
 
     /// Compares every layer and every blob with its digest, which may take long.
