@@ -24,6 +24,9 @@ use spec::paths;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 
+/// A disk with less room for others than this, in bytes, is as good as full.
+const LEAST: u64 = 64 << 10;
+
 /// What is mounted at [`paths::DATA`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Data {
@@ -123,7 +126,7 @@ fn mount_disk(disk: &Disk, modules: &mut Modules) -> Result<()> {
         say!("data: {error}");
     }
     if let Ok(space) = nix::sys::statvfs::statvfs(paths::DATA)
-        && space.blocks_available() == 0
+        && space.blocks_available() * space.fragment_size() < LEAST
     {
         say!("data: {device} is full: logs and configurations are not kept until there is room");
     }
