@@ -51,6 +51,7 @@ fn a_program_more_has_its_own_user_folder_and_status() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn what_does_not_fit_into_memory_is_told_as_killed_for_it() -> Result {
     let podman = Engine::podman()?;
     let greedy = "python -c 'x = bytearray(200 << 20)'";
@@ -66,6 +67,7 @@ fn what_does_not_fit_into_memory_is_told_as_killed_for_it() -> Result {
 /// With systemd's cgroups: in folders, podman 4.3.1 forbids a pod every device, and no runtime can
 /// make a container's.
 #[test]
+#[ignore = "long"]
 fn two_containers_of_a_pod_share_its_namespaces() -> Result {
     let podman = Engine::podman()?;
     podman.says("pod create --name pod --network none --share net,ipc,uts,pid --hostname inpod")?;

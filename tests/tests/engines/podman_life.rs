@@ -45,6 +45,7 @@ fn life(podman: &Engine, name: &str) -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_running_container_is_removed_by_force_and_nothing_of_it_stays() -> Result {
     let podman = Engine::podman()?;
     let id = podman
@@ -64,6 +65,7 @@ fn limits_are_in_the_scope_and_follow_update() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn limits_are_in_the_cgroup_and_follow_update() -> Result {
     limits(&Engine::podman_with(Cgroups::Folders)?, "limited-folder")
 }

@@ -8,6 +8,7 @@ fn said(options: &str, script: &str) -> Result<String> {
 }
 
 #[test]
+#[ignore = "long"]
 fn a_read_only_root_has_writable_places_and_mounts() -> Result {
     let options = "--read-only --tmpfs /t:size=1m --shm-size 16m -v /etc:/e:ro";
     let script =
@@ -19,6 +20,7 @@ fn a_read_only_root_has_writable_places_and_mounts() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn capabilities_limits_and_sysctls_are_as_asked() -> Result {
     let options = "--cap-drop all --cap-add CHOWN --ulimit nofile=100:200 --oom-score-adj 300 \
         --sysctl net.ipv4.ip_forward=1 --group-add 5 --hostname named";
@@ -29,12 +31,14 @@ fn capabilities_limits_and_sysctls_are_as_asked() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn an_init_of_podmans_is_the_first_process() -> Result {
     assert_eq!(said("--init", "cat /proc/1/comm")?, "podman-init\n");
     Ok(())
 }
 
 #[test]
+#[ignore = "long"]
 fn a_device_is_there_for_what_was_asked_and_no_other_is() -> Result {
     // Both streams in one pipe, or a line of one would stand within a line of the other.
     let script = "exec 2>&1; (: </dev/lc) && echo read; (: >/dev/lc) || echo not written; mknod /tmp/kmsg c 1 11; \
@@ -66,6 +70,7 @@ fn users_are_mapped_and_files_follow() -> Result {
 }
 
 #[test]
+#[ignore = "long"]
 fn keys_of_the_cgroup_pass_through() -> Result {
     let options = "--memory 100m --cgroup-conf memory.high=50331648";
     let script = "cat /sys/fs/cgroup/memory.high /sys/fs/cgroup/memory.max";
