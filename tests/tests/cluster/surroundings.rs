@@ -188,7 +188,7 @@ fn a_pod_has_the_huge_pages_that_it_asks_for() -> Result {
     cluster.apply(HUGE)?;
     cluster.run_until("kubectl -n huge wait --for=condition=Ready pod/huge --timeout=1s")?;
     let of = |line: &str| cluster.run(&format!("kubectl -n huge exec huge -- sh -c '{line}'"));
-    assert_eq!(of("cat /sys/fs/cgroup/hugetlb.2MB.max")?, "4194304");
+    assert_eq!(of("cat /sys/fs/cgroup/hugetlb.2MB.max")?, "4194304\n");
     assert!(
         of("grep \" /pages \" /proc/mounts")?
             .contains("hugetlbfs rw,nosuid,nodev,relatime,mode=1777,pagesize=2M")
