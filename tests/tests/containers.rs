@@ -99,7 +99,10 @@ fn a_running_container_is_paused_looked_at_and_given_other_limits() -> Result {
     assert_eq!(limits, "33554432\n9\n25000 50000\n59\n");
     node.run("echo '{\"memory\": {\"limit\": 1, \"checkBeforeUpdate\": true}}' >/tmp/r")?;
     node.run("! /sbin/skerry-runtime --root /run/skerry/runtime update -r /tmp/r a 2>/tmp/said")?;
-    assert!(node.run("cat /tmp/said")?.contains("linux.resources.memory.limit: rejecting memory limit 1, below the"));
+    assert!(
+        node.run("cat /tmp/said")?
+            .contains("linux.resources.memory.limit: rejecting memory limit 1, below the")
+    );
     runtime("pause a")?;
     assert!(runtime("state a")?.contains("paused") && !runtime("list")?.contains("running"));
     assert_eq!(node.run(&format!("grep frozen {group}/cgroup.events"))?, "frozen 1\n");

@@ -11,7 +11,9 @@ fn the_first_command_starts_all_that_it_needs() {
     programs();
     let _place = Place::enter(&format!("skerry-cold-{}", std::process::id()), "/tmp");
     umount2("/var/lib/skerry/store", MntFlags::MNT_DETACH).unwrap();
-    std::fs::remove_dir_all("/var/lib/skerry").unwrap();
+    for folder in ["/var/lib/skerry", "/run/skerry"] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
     // What cannot be done needs no keeper.
     let told = fails("tag busybox x", 1);
     assert_eq!(told, "skerry: image \"busybox\" is not here");
