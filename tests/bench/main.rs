@@ -73,7 +73,7 @@ fn run() -> Result<bool> {
         tables.push(worker::measure()?);
     }
     if named("ready") {
-        tables.push(worker::measure_ready()?);
+        tables.push(worker::ready::measure()?);
     }
     if named("services") {
         tables.push(services::measure()?);

@@ -1,8 +1,8 @@
 //! What a worker costs: our node beside Kubernetes' own kubelet with containerd 2, under one control plane.
 
 mod node;
+pub mod ready;
 mod requests;
-mod road;
 
 use crate::measurement::{Measurement, Table, Unit};
 use crate::series::{Cost, Series, TICK};
@@ -65,28 +65,6 @@ pub fn measure() -> Result<Table> {
         }
     }
     Ok(Table { name: "worker", title: "A worker of a cluster", rows: rows(&ready, &pods, &found) })
-}
-
-/// Measures how long a node takes to be Ready, alone, and prints the road of one.
-pub fn measure_ready() -> Result<Table> {
-    let scratch = Scratch::new()?;
-    let (cluster, requests) = Requests::of_all(scratch.path().to_owned())?;
-    let mut ready = Series::default();
-    for round in 0..ROUNDS {
-        for place in 0..2 {
-            let kind = [OURS, KUBELET][(round + place) % 2];
-            let (node, took) = Node::start(&cluster, kind, round)?;
-            ready.push(kind, Some(wall(took)));
-            if round == 0 && kind == OURS {
-                road::tell(&node, took, &requests)?;
-            }
-            let name = node.name.clone();
-            drop(node);
-            cluster.kubectl(&format!("delete node {name} --wait"))?;
-        }
-    }
-    let rows = vec![times("power-on to Ready", &ready, READY_BAR)];
-    Ok(Table { name: "ready", title: "A worker that joins", rows })
 }
 
 fn wall(took: Duration) -> Cost {

@@ -1,19 +1,44 @@
-//! The road from power-on to Ready: what the node says on its console, and what is asked of the API server meanwhile.
+//! How soon a node is Ready, alone, and the road from power-on to there: what the node says on its console, and what is asked of the API server meanwhile.
 
-use super::node::Node;
+use super::node::{KUBELET, Node, OURS};
 use super::requests::Requests;
+use super::{READY_BAR, ROUNDS, times, wall};
+use crate::measurement::Table;
 use crate::road::steps;
-use ::tests::{Failure, Result};
+use crate::series::Series;
+use ::tests::{Failure, Result, Scratch};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: f64 = 86400.0;
+
+/// Measures how long a node takes to be Ready, alone, and prints the road of one.
+pub fn measure() -> Result<Table> {
+    let scratch = Scratch::new()?;
+    let (cluster, requests) = Requests::of_all(scratch.path().to_owned())?;
+    let mut ready = Series::default();
+    for round in 0..ROUNDS {
+        for place in 0..2 {
+            let kind = [OURS, KUBELET][(round + place) % 2];
+            let (node, took) = Node::start(&cluster, kind, round)?;
+            ready.push(kind, Some(wall(took)));
+            if round == 0 && kind == OURS {
+                tell(&node, took, &requests)?;
+            }
+            let name = node.name.clone();
+            drop(node);
+            cluster.kubectl(&format!("delete node {name} --wait"))?;
+        }
+    }
+    let rows = vec![times("power-on to Ready", &ready, READY_BAR)];
+    Ok(Table { name: "ready", title: "A worker that joins", rows })
+}
 
 /// Prints each step of a node that was Ready so long after power-on with its seconds since then and since the step before.
 ///
 /// # Errors
 ///
 /// When the node or the log cannot be read.
-pub fn tell(node: &Node, took: Duration, requests: &Requests) -> Result {
+fn tell(node: &Node, took: Duration, requests: &Requests) -> Result {
     let begin = node.vm().begun();
     let took = took.as_secs_f64();
     // The kernel's clock and the wall's, both of power-on.
