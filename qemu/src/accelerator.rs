@@ -40,9 +40,10 @@ impl Accelerator {
         }
     }
 
-    pub(crate) fn arguments(self) -> [&'static str; 4] {
+    pub(crate) fn arguments(self, one_thread: bool) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg if one_thread => ["-accel", "tcg,thread=single", "-cpu", "max"],
             Self::Tcg => ["-accel", "tcg", "-cpu", "max"],
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn slot(index: u32) -> String {
 pub(crate) fn arguments(machine: &Machine, boot: &Boot) -> Vec<String> {
     let mut line = Line::default();
     line.option("-machine", board(machine.board));
-    line.words(&machine.accelerator.arguments());
+    line.words(&machine.accelerator.arguments(machine.one_thread));
     line.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
     line.option("-m", &format!("{}M", machine.memory));
     line.option("-smp", &machine.cpus.to_string());
@@ -192,6 +192,13 @@ mod tests {
             line(&Machine::microvm().network(Network::tap("/proc/1/ns/net", "tap1", "52:54:00:00:00:01")));
         assert!(line.contains("-netdev tap,id=net0,ifname=tap1,script=no,downscript=no"), "{line}");
         assert!(line.contains("virtio-net-device,netdev=net0,mac=52:54:00:00:00:01"), "{line}");
+    }
+
+    #[test]
+    fn emulated_processors_take_turns_where_that_was_asked_for() {
+        let machine = Machine::q35().accelerator(Accelerator::Tcg).cpus(2);
+        assert!(line(&machine).contains("-accel tcg -cpu"));
+        assert!(line(&machine.one_thread()).contains("-accel tcg,thread=single -cpu"));
     }
 
     #[test]

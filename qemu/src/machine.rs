@@ -21,6 +21,7 @@ pub struct Machine {
     pub(crate) accelerator: Accelerator,
     pub(crate) memory: u32,
     pub(crate) cpus: u32,
+    pub(crate) one_thread: bool,
     pub(crate) boot: Option<Boot>,
     pub(crate) disks: Vec<Disk>,
     pub(crate) network: Network,
@@ -64,6 +65,7 @@ impl Machine {
             accelerator: Accelerator::detect(),
             memory: 256,
             cpus: 1,
+            one_thread: false,
             boot: None,
             disks: Vec::new(),
             network: Network::None,
@@ -88,6 +90,13 @@ impl Machine {
     /// Number of processors.
     pub fn cpus(self, cpus: u32) -> Self {
         Self { cpus, ..self }
+    }
+
+    /// Processors that QEMU emulates take turns on one thread of the workstation. On threads of their
+    /// own, QEMU before 8.1 loses a race now and then with a kernel that changes its own code, as
+    /// Linux does for a cgroup's first limit, and the guest ends with `Oops: int3`.
+    pub fn one_thread(self) -> Self {
+        Self { one_thread: true, ..self }
     }
 
     /// The accelerator, in place of the one detected.

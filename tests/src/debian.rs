@@ -2,8 +2,8 @@
 //!
 //! `tests/debian/build` makes its disk, which no run changes. The runtime under test, the container
 //! images and whatever else a test program needs come on a second drive: a runtime that was
-//! rebuilt does not rebuild Debian. Booting takes a while, so a test program has one machine for
-//! all its tests, [`Debian::shared`]; it ends with the program.
+//! rebuilt does not rebuild Debian. Booting takes a while, so a test leaves its machine to the next
+//! one, [`Debian::lent`]; machines end with the test program.
 
 use crate::disk::{Scratch, drive};
 use crate::image::{container_archive, repository, said};
@@ -15,7 +15,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::rc::Rc;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,13 +31,24 @@ pub(crate) const WORDS: &str = "console=ttyS0 root=/dev/vda rw quiet panic=10 fs
 /// for a container, each of them emulated on a workstation without KVM.
 pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
-/// A test's hold on a Debian machine; commands in it are those of its root. When the test
-/// fails, what the console said meanwhile is printed.
+/// A Debian machine; commands in it are those of its root. A clone is the same machine. When the
+/// test fails, what the console said meanwhile is printed.
+#[derive(Clone)]
 pub struct Debian {
-    machine: Arc<Booted>,
+    held: Rc<Held>,
+}
+
+/// A machine as long as a test has it.
+struct Held {
+    /// There until it is handed on.
+    machine: Option<Booted>,
+    /// Whether the next test gets it.
+    lent: bool,
     /// How much the console had said before.
     since: usize,
     failed: Cell<bool>,
+    /// No command is answered any more.
+    lost: Cell<bool>,
 }
 
 struct Booted {
@@ -46,21 +58,29 @@ struct Booted {
     _scratch: Scratch,
 }
 
+/// Machines that tests have left, and that no test has just now.
+static LEFT: Mutex<Vec<Booted>> = Mutex::new(Vec::new());
+
 impl Debian {
-    /// The test program's one machine, which takes commands by now. `/given/more/containers` is what
-    /// [`container_tests`] makes.
+    /// One that takes commands and that nobody else has: what an earlier test left, or else another.
+    /// `/given/more/containers` is what [`container_tests`] makes.
     ///
     /// # Errors
     ///
-    /// When its disk cannot be built, or it did not come up in time.
-    pub fn shared() -> Result<Self> {
-        static MACHINE: OnceLock<std::result::Result<Arc<Booted>, String>> = OnceLock::new();
-        let machine =
-            MACHINE.get_or_init(|| match container_tests().and_then(|tests| Self::boot_with(&tests)) {
-                Ok(debian) => Ok(Arc::clone(&debian.machine)),
-                Err(failure) => Err(failure.to_string()),
-            });
-        machine.clone().map(Self::of).map_err(|words| Failure::new(format!("Debian: {words}")))
+    /// When its disk cannot be built, or it did not come up in time, be it for an earlier test.
+    pub fn lent() -> Result<Self> {
+        static BROKEN: OnceLock<String> = OnceLock::new();
+        let left = LEFT.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let booted = match (left, BROKEN.get()) {
+            (Some(machine), _) => Ok(machine),
+            (None, Some(words)) => Err(words.clone()),
+            (None, None) => container_tests()
+                .and_then(|tests| Booted::start(Some(&tests)))
+                .map_err(|failure| BROKEN.get_or_init(|| failure.to_string()).clone()),
+        };
+        booted
+            .map(|machine| Self::of(machine, true))
+            .map_err(|words| Failure::new(format!("Debian: {words}")))
     }
 
     /// Boots one, and waits until it takes commands.
@@ -69,7 +89,7 @@ impl Debian {
     ///
     /// When its disk cannot be built, or it does not come up in time.
     pub fn boot() -> Result<Self> {
-        Self::start(None)
+        Booted::start(None).map(|machine| Self::of(machine, false))
     }
 
     /// As [`Debian::boot`], with a folder's files at `/given/more`.
@@ -78,33 +98,15 @@ impl Debian {
     ///
     /// The same, or when the folder cannot be read.
     pub fn boot_with(more: &Path) -> Result<Self> {
-        Self::start(Some(more))
+        Booted::start(Some(more)).map(|machine| Self::of(machine, false))
     }
 
-    fn start(more: Option<&Path>) -> Result<Self> {
-        let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
-        let folder = PathBuf::from(folder.trim());
-        let scratch = Scratch::new()?;
-        let vm = Machine::q35()
-            .memory(2048)
-            .cpus(2)
-            .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), WORDS)
-            .network(Network::user().restricted())
-            .disk(Disk::new(folder.join("root.ext4")).snapshot())
-            .disk(Disk::new(given(scratch.path(), more)?).read_only())
-            .channel(probe::CHANNEL)
-            .ends_at_reset()
-            .shown()
-            .start()?;
-        let probe = Probe::new(vm.channel(), LIMIT)?;
-        let debian = Self::of(Arc::new(Booted { probe, vm, _scratch: scratch }));
-        debian.run("true")?;
-        Ok(debian)
-    }
-
-    fn of(machine: Arc<Booted>) -> Self {
+    fn of(machine: Booted, lent: bool) -> Self {
         let since = machine.vm.console().text().len();
-        Self { machine, since, failed: Cell::new(false) }
+        let machine = Some(machine);
+        Self {
+            held: Rc::new(Held { machine, lent, since, failed: Cell::new(false), lost: Cell::new(false) }),
+        }
     }
 
     /// The runtime under test, as a path in the machine: ours, or the `runc`, `crun` or other path of
@@ -137,22 +139,52 @@ impl Debian {
     ///
     /// When the command does not end in time.
     pub fn try_run(&self, command: &str) -> Result<Output> {
-        self.blame(self.machine.probe.run(command))
+        let machine = self.held.machine.as_ref().expect("it is there as long as it is held");
+        let answer = machine.probe.run(command);
+        self.held.lost.set(answer.is_err());
+        self.blame(answer)
     }
 
     fn blame<T>(&self, result: Result<T>) -> Result<T> {
-        self.failed.set(self.failed.get() || result.is_err());
+        self.held.failed.set(self.held.failed.get() || result.is_err());
         result
     }
 }
 
-impl Drop for Debian {
+impl Drop for Held {
     fn drop(&mut self) {
+        let Some(machine) = self.machine.take() else { return };
         if thread::panicking() || self.failed.get() {
-            let text = self.machine.vm.console().text();
+            let text = machine.vm.console().text();
             let meanwhile = text.get(self.since..).unwrap_or(&text);
             eprintln!("--- serial console ---\n{meanwhile}\n--- end of serial console ---");
         }
+        if self.lent && !self.lost.get() {
+            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(machine);
+        }
+    }
+}
+
+impl Booted {
+    fn start(more: Option<&Path>) -> Result<Self> {
+        let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
+        let folder = PathBuf::from(folder.trim());
+        let scratch = Scratch::new()?;
+        let vm = Machine::q35()
+            .memory(2048)
+            .cpus(2)
+            .one_thread()
+            .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), WORDS)
+            .network(Network::user().restricted())
+            .disk(Disk::new(folder.join("root.ext4")).snapshot())
+            .disk(Disk::new(given(scratch.path(), more)?).read_only())
+            .channel(probe::CHANNEL)
+            .ends_at_reset()
+            .shown()
+            .start()?;
+        let probe = Probe::new(vm.channel(), LIMIT)?;
+        vm.blame(probe.run("true"))?;
+        Ok(Self { probe, vm, _scratch: scratch })
     }
 }
 

@@ -21,7 +21,7 @@ fn passed(text: &str) -> usize {
 
 #[test]
 fn limits_hold_for_what_a_container_does() -> Result {
-    let debian = Debian::shared()?;
+    let debian = Debian::lent()?;
     let words = "limits:: hard_limits a_user_has_limits a_limit_that";
     let Output { text, .. } = debian.try_run(&command(words))?;
     let listed = debian.run(&format!("/given/more/containers {words} --list"))?;
@@ -34,7 +34,7 @@ fn limits_hold_for_what_a_container_does() -> Result {
 #[test]
 #[ignore = "long"]
 fn every_test_of_the_runtime_passes() -> Result {
-    let debian = Debian::shared()?;
+    let debian = Debian::lent()?;
     let service = format!("/bin/bash -c '{} >/run/containers.log'", command(""));
     debian.run(&format!("systemd-run --quiet --unit containers {service}"))?;
     // A command may take ten minutes at most, and this takes longer.

@@ -16,12 +16,11 @@ pub struct Bundle {
 
 impl Bundle {
     /// A container of this program whose config.json has these `linux.resources`.
-    pub fn new(id: &str, args: &[&str], resources: &Value) -> Result<Self> {
-        let debian = Debian::shared()?;
+    pub fn new(debian: &Debian, id: &str, args: &[&str], resources: &Value) -> Result<Self> {
         let config = config(id, args, resources);
         debian
             .run(&format!("{ROOTFS}; mkdir -p /bundles/{id}; echo '{config}' >/bundles/{id}/config.json"))?;
-        Ok(Self { debian, id: id.to_owned() })
+        Ok(Self { debian: debian.clone(), id: id.to_owned() })
     }
 
     /// Runs a verb of the runtime, with options and the container's name.

@@ -1,7 +1,6 @@
 //! An engine, as the tests speak of it.
 
 use serde_json::{Value, json};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tests::{Debian, Failure, Output, Result};
 
 /// Who makes the cgroups of an engine's containers.
@@ -19,11 +18,7 @@ pub struct Engine {
     command: String,
     /// Where the engine puts a container's cgroup: before and after its full ID.
     cgroup: (&'static str, &'static str),
-    _docker: Option<MutexGuard<'static, ()>>,
 }
-
-/// docker has one daemon, and its settings.
-static DOCKER: Mutex<()> = Mutex::new(());
 
 impl Engine {
     /// podman, as root, as Debian has it.
@@ -33,7 +28,7 @@ impl Engine {
 
     /// podman, as root.
     pub fn podman_with(cgroups: Cgroups) -> Result<Self> {
-        let debian = Debian::shared()?;
+        let debian = Debian::lent()?;
         for name in ["busybox", "python"] {
             let image = format!("/given/images/{name}.tar");
             debian.run(&format!("podman image exists {name} 2>/dev/null || podman load -q -i {image}"))?;
@@ -43,27 +38,26 @@ impl Engine {
             Cgroups::Systemd => ("systemd", ("/sys/fs/cgroup/machine.slice/libpod-", ".scope")),
         };
         let command = format!("podman --runtime {} --cgroup-manager {manager}", Debian::runtime());
-        Ok(Self { debian, command, cgroup, _docker: None })
+        Ok(Self { debian, command, cgroup })
     }
 
     /// docker, its daemon told of the runtime as the default one.
     pub fn docker(cgroups: Cgroups) -> Result<Self> {
-        Self::docker_with(cgroups, json!({}))
+        Self::docker_with(Debian::lent()?, cgroups, json!({}))
     }
 
     /// The same, and its containers' root is the first of 65536 users that nobody else is.
     pub fn docker_remapped(cgroups: Cgroups) -> Result<Self> {
-        Debian::shared()?.run(
+        let debian = Debian::lent()?;
+        debian.run(
             "grep -q ^remapped: /etc/passwd || { echo remapped:x:900:900::/:/bin/false >>/etc/passwd; \
              echo remapped:x:900: >>/etc/group; echo remapped:200000:65536 >>/etc/subuid; \
              echo remapped:200000:65536 >>/etc/subgid; }",
         )?;
-        Self::docker_with(cgroups, json!({ "userns-remap": "remapped" }))
+        Self::docker_with(debian, cgroups, json!({ "userns-remap": "remapped" }))
     }
 
-    fn docker_with(cgroups: Cgroups, mut settings: Value) -> Result<Self> {
-        let daemon = DOCKER.lock().unwrap_or_else(PoisonError::into_inner);
-        let debian = Debian::shared()?;
+    fn docker_with(debian: Debian, cgroups: Cgroups, mut settings: Value) -> Result<Self> {
         let (driver, cgroup) = match cgroups {
             Cgroups::Folders => ("cgroupfs", ("/sys/fs/cgroup/docker/", "")),
             Cgroups::Systemd => ("systemd", ("/sys/fs/cgroup/system.slice/docker-", ".scope")),
@@ -77,17 +71,17 @@ impl Engine {
              cp /tmp/daemon.json /etc/docker/daemon.json; systemctl reset-failed docker; systemctl restart docker; \
              docker image inspect busybox >/dev/null 2>&1 || docker load -q -i /given/images/busybox.tar; }}"
         ))?;
-        Ok(Self { debian, command: "docker".to_owned(), cgroup, _docker: Some(daemon) })
+        Ok(Self { debian, command: "docker".to_owned(), cgroup })
     }
 
     /// containerd's own command line.
     pub fn containerd() -> Result<Self> {
-        let debian = Debian::shared()?;
+        let debian = Debian::lent()?;
         debian.run(
             "systemctl start containerd; ctr images ls -q | grep -q busybox || \
              ctr images import /given/images/busybox.tar",
         )?;
-        Ok(Self { debian, command: "ctr".to_owned(), cgroup: ("/sys/fs/cgroup/default/", ""), _docker: None })
+        Ok(Self { debian, command: "ctr".to_owned(), cgroup: ("/sys/fs/cgroup/default/", "") })
     }
 
     /// Runs `ENGINE WORDS`, which succeeds, and returns what it said.

@@ -2,11 +2,11 @@
 
 use crate::bundle::Bundle;
 use serde_json::{Value, json};
-use tests::Result;
+use tests::{Debian, Result};
 
 /// A container of these resources, started, whose files then hold these lines.
-fn holds(id: &str, resources: &Value, expected: &[(&str, &str)]) -> Result {
-    let bundle = Bundle::new(id, &["sleep", "1000"], resources)?;
+fn holds(debian: &Debian, id: &str, resources: &Value, expected: &[(&str, &str)]) -> Result {
+    let bundle = Bundle::new(debian, id, &["sleep", "1000"], resources)?;
     bundle.says("create </dev/null >/dev/null 2>&1")?;
     bundle.says("start")?;
     for (file, value) in expected {
@@ -15,11 +15,7 @@ fn holds(id: &str, resources: &Value, expected: &[(&str, &str)]) -> Result {
     }
     bundle.says("delete --force")?;
     assert_eq!(
-        bundle
-            .debian
-            .run(&format!("ls -d /sys/fs/cgroup/bundles/{id} 2>&1 || true"))?
-            .matches("No such")
-            .count(),
+        debian.run(&format!("ls -d /sys/fs/cgroup/bundles/{id} 2>&1 || true"))?.matches("No such").count(),
         1
     );
     Ok(())
@@ -37,7 +33,7 @@ fn memory() -> Result {
         ("memory.high", "50331648"),
         ("memory.oom.group", "1"),
     ];
-    holds("memory", &resources, &expected)
+    holds(&Debian::lent()?, "memory", &resources, &expected)
 }
 
 #[test]
@@ -52,18 +48,23 @@ fn processors() -> Result {
         ("cpuset.mems", "0"),
         ("pids.max", "33"),
     ];
-    holds("processors", &json!({ "cpu": cpu, "pids": { "limit": 33 } }), &expected)
+    holds(&Debian::lent()?, "processors", &json!({ "cpu": cpu, "pids": { "limit": 33 } }), &expected)
 }
 
 #[test]
 fn huge_pages() -> Result {
     let resources = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4 << 20 }] });
-    holds("huge", &resources, &[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")])
+    holds(
+        &Debian::lent()?,
+        "huge",
+        &resources,
+        &[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")],
+    )
 }
 
 #[test]
 fn disks() -> Result {
-    let debian = tests::Debian::shared()?;
+    let debian = Debian::lent()?;
     let number = debian.run("cat /sys/block/vda/dev")?;
     let (major, minor) = number.trim().split_once(':').expect("MAJOR:MINOR");
     let (major, minor): (u32, u32) = (major.parse()?, minor.parse()?);
@@ -75,11 +76,11 @@ fn disks() -> Result {
         "throttleWriteIOPSDevice": device(200),
     });
     let line = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=100 wiops=200");
-    holds("disks", &json!({ "blockIO": io }), &[("io.max", &line)])?;
+    holds(&debian, "disks", &json!({ "blockIO": io }), &[("io.max", &line)])?;
     // A weight is BFQ's where that is there, and otherwise one of every scheduler.
-    holds("weight", &json!({ "blockIO": { "weight": 500 } }), &[("io.weight", "default 4950")])?;
+    holds(&debian, "weight", &json!({ "blockIO": { "weight": 500 } }), &[("io.weight", "default 4950")])?;
     debian.run("modprobe bfq && echo bfq >/sys/block/vda/queue/scheduler")?;
-    holds("bfq", &json!({ "blockIO": { "weight": 500 } }), &[("io.bfq.weight", "default 500")])?;
+    holds(&debian, "bfq", &json!({ "blockIO": { "weight": 500 } }), &[("io.bfq.weight", "default 500")])?;
     debian.run("echo none >/sys/block/vda/queue/scheduler && rmmod bfq").map(drop)
 }
 
@@ -91,7 +92,7 @@ fn remote_memory() -> Result {
         text.contains("linux.resources: write \"mlx5_1 hca_handle=3\" to rdma.max: no such device")
     };
     // One that has lost the controller meanwhile gets it back when it is to have such a limit.
-    let bundle = Bundle::new("remote", &["sleep", "1000"], &json!({}))?;
+    let bundle = Bundle::new(&Debian::lent()?, "remote", &["sleep", "1000"], &json!({}))?;
     bundle.says("create </dev/null >/dev/null 2>&1")?;
     bundle.says("start")?;
     bundle.debian.run("echo -rdma >/sys/fs/cgroup/bundles/cgroup.subtree_control")?;
@@ -103,7 +104,7 @@ fn remote_memory() -> Result {
     bundle.says("update --pids-limit 9")?;
     assert_eq!(bundle.limit("pids.max")?, "9", "what was refused is not kept");
     bundle.says("delete --force")?;
-    let refused = Bundle::new("remote-new", &["sleep", "1000"], &rdma("mlx5_1"))?;
+    let refused = Bundle::new(&bundle.debian, "remote-new", &["sleep", "1000"], &rdma("mlx5_1"))?;
     let ran = refused.tries("create </dev/null")?;
     assert!(ran.status != 0 && told(&ran.text), "{ran:?}");
     refused.debian.run("test ! -e /sys/fs/cgroup/bundles/remote-new").map(drop)
@@ -118,7 +119,8 @@ fn devices_open_for_what_their_rules_allow() -> Result {
             (: <$device) 2>/tmp/why && echo $device read || sed s/^.*:.// /tmp/why; \
             (: >$device) 2>/tmp/why && echo $device written || sed s/^.*:.// /tmp/why; \
         done";
-    let bundle = Bundle::new("devices", &["sh", "-c", script], &json!({ "devices": rules }))?;
+    let bundle =
+        Bundle::new(&Debian::lent()?, "devices", &["sh", "-c", script], &json!({ "devices": rules }))?;
     let no = "Operation not permitted";
     let expected = [no, "loop written", "fuse read", no, no, no, "/dev/null read", "/dev/null written"];
     assert_eq!(bundle.says("run")?.lines().collect::<Vec<_>>(), expected);
@@ -129,8 +131,8 @@ fn devices_open_for_what_their_rules_allow() -> Result {
 #[ignore = "long"]
 fn two_hundred_containers_at_once_leave_nothing() -> Result {
     let resources = json!({ "memory": { "limit": 16 << 20 }, "pids": { "limit": 10 } });
-    let bundle = Bundle::new("crowd", &["sleep", "1000"], &resources)?;
-    let runtime = tests::Debian::runtime();
+    let bundle = Bundle::new(&Debian::lent()?, "crowd", &["sleep", "1000"], &resources)?;
+    let runtime = Debian::runtime();
     let each = |verb: &str| {
         format!(
             "for n in $(seq 200); do {runtime} --root /run/crowd {verb} crowd$n </dev/null >/dev/null & pids+=($!); done; \

@@ -15,7 +15,7 @@ fn sealed(debian: &Debian) -> Result<String> {
 
 #[test]
 fn a_layer_is_sealed_and_a_flipped_bit_of_it_is_never_read() -> Result {
-    let debian = Debian::shared()?;
+    let debian = Debian::lent()?;
     let layer = sealed(&debian)?;
     let attributes = debian.run(&format!("lsattr {layer}"))?;
     assert!(attributes.split(' ').next().is_some_and(|flags| flags.contains('V')), "{attributes}");

@@ -1,7 +1,6 @@
 //! `--systemd-cgroup` with Debian's systemd, of the system and of a user, and a user's podman.
 
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
 use tests::{Debian, Result};
 
 /// A container of busybox in this cgroup, limited; of user 1000, whose root it is.
@@ -39,9 +38,6 @@ fn bundle(debian: &Debian, path: &str, config: &Value) -> Result {
     debian.run(&format!("chown -R 1000:1000 {path}")).map(drop)
 }
 
-/// A user's podman is for one test at a time: two of them that begin at once find each other half begun.
-static PODMAN: Mutex<()> = Mutex::new(());
-
 /// The command, given by user 1000, whose systemd runs.
 fn by_user(debian: &Debian, command: &str) -> Result<String> {
     let comes = "until [ -S /run/user/1000/systemd/private ]; do sleep 0.2; done";
@@ -68,7 +64,7 @@ fn is_gone(debian: &Debian, unit: &str) -> Result {
 
 #[test]
 fn systemd_and_the_kernel_know_the_limits_and_a_reload_keeps_them() -> Result {
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     bundle(&debian, "/run/limited", &config("system.slice:test:limited", false))?;
     debian.run(&format!(
         "cd /run/limited && {runtime} --systemd-cgroup run -d limited </dev/null >/dev/null"
@@ -100,7 +96,7 @@ fn systemd_and_the_kernel_know_the_limits_and_a_reload_keeps_them() -> Result {
 
 #[test]
 fn another_container_of_the_same_scope_is_refused_and_harms_nobody() -> Result {
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     bundle(&debian, "/run/twice", &config("system.slice:test:twice", false))?;
     let run = |id: &str| {
         format!("cd /run/twice && {runtime} --systemd-cgroup run -d {id} </dev/null 2>&1 >/dev/null")
@@ -116,7 +112,7 @@ fn another_container_of_the_same_scope_is_refused_and_harms_nobody() -> Result {
 
 #[test]
 fn a_runtime_that_is_killed_leaves_what_delete_removes() -> Result {
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     bundle(&debian, "/run/killed", &config("system.slice:test:killed", false))?;
     // Earlier and later in its way, on machines of any speed.
     let script = format!(
@@ -130,7 +126,7 @@ fn a_runtime_that_is_killed_leaves_what_delete_removes() -> Result {
 
 #[test]
 fn a_user_has_scopes_of_the_own_systemd() -> Result {
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     bundle(&debian, "/tmp/own", &config("user.slice:test:own", true))?;
     by_user(&debian, &format!("cd /tmp/own && {runtime} --systemd-cgroup run -d own </dev/null >/dev/null"))?;
     let folder = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/user.slice/test-own.scope";
@@ -146,8 +142,7 @@ fn a_user_has_scopes_of_the_own_systemd() -> Result {
 
 #[test]
 fn a_users_podman_runs_containers() -> Result {
-    let _alone = PODMAN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     debian.run("install -m 644 /given/images/busybox.tar /tmp/busybox.tar")?;
     by_user(&debian, "podman image exists busybox || podman load -q -i /tmp/busybox.tar")?;
     let podman = format!("podman --runtime {runtime}");
@@ -168,8 +163,7 @@ fn a_users_podman_runs_containers() -> Result {
 #[test]
 #[ignore = "long"]
 fn a_users_podman_runs_containers_in_folders() -> Result {
-    let _alone = PODMAN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (debian, runtime) = (Debian::shared()?, Debian::runtime());
+    let (debian, runtime) = (Debian::lent()?, Debian::runtime());
     debian.run("install -m 644 /given/images/busybox.tar /tmp/busybox.tar")?;
     by_user(&debian, "podman image exists busybox || podman load -q -i /tmp/busybox.tar")?;
     let podman = |words: &str| {
