@@ -1,6 +1,7 @@
 //! The connection to the API server, which changes when the node's certificate does.
 
 mod guard;
+mod in_time;
 mod transport;
 #[cfg(test)]
 mod transport_tests;

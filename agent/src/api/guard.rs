@@ -1,6 +1,8 @@
 //! What every request goes through: no more than so many a second, the first before all others, an answer in time, which is
 //! counted, and a look at the API server's clock.
 
+use super::in_time::InTime;
+use super::transport::is_watch;
 use crate::say::say;
 use crate::server::stats::durations::DURATIONS;
 use http::header::DATE;
@@ -31,19 +33,26 @@ const AGREE: i64 = 60;
 /// By how many seconds this clock was said to be wrong; 0 when it is not.
 static OFF: AtomicI64 = AtomicI64::new(0);
 
-/// No answer in time.
+/// No answer in time: what is missing of it, and how long it was waited for.
 #[derive(Debug)]
-struct Silence;
+pub(super) struct Silence(&'static str, Duration);
+
+impl Silence {
+    /// It has begun, and does not end.
+    pub(super) fn of_body(waited: Duration) -> Self {
+        Self("no end of the answer", waited)
+    }
+}
 
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {ANSWER:?}")
+        write!(f, "{} within {:?}", self.0, self.1)
     }
 }
 
 impl Error for Silence {}
 
-type Failure = Box<dyn Error + Send + Sync>;
+pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
 /// A service for requests to the API server, guarded.
 #[derive(Debug)]
@@ -74,9 +83,9 @@ where
     S::Error: Into<Failure>,
     R: 'static,
 {
-    type Response = Response<R>;
+    type Response = Response<InTime<R>>;
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, Failure>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(context).map_err(Into::into)
@@ -84,6 +93,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (host, method) = (self.host.clone(), request.method().clone());
+        let is_watch = is_watch(request.uri());
         let answer = self.inner.call(request);
         let turn = self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
         let first = self.first.clone();
@@ -94,14 +104,14 @@ where
             let answer = timeout(ANSWER, answer).await;
             let code = answer.as_ref().ok().and_then(|answer| Some(answer.as_ref().ok()?.status().as_u16()));
             DURATIONS.add_request(&host, method.as_str(), code, begun.elapsed());
-            let answer = answer.map_err(|_| Silence)?.map_err(Into::into)?;
+            let answer = answer.map_err(|_| Silence("no answer", ANSWER))?.map_err(Into::into)?;
             first.answered.store(true, Ordering::Relaxed);
             drop(alone);
             let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
             if let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) {
                 look(theirs, SystemTime::now());
             }
-            Ok(answer)
+            Ok(InTime::of(answer, is_watch))
         })
     }
 }

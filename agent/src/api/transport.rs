@@ -101,11 +101,18 @@ impl Service<Request<Body>> for Transport {
     }
 }
 
+fn asks(uri: &Uri, is: impl Fn(&str) -> bool) -> bool {
+    uri.query().unwrap_or_default().split('&').any(is)
+}
+
+/// A watch: its answer lasts.
+pub(super) fn is_watch(uri: &Uri) -> bool {
+    asks(uri, |part| part == "watch=true")
+}
+
 /// A watch of an object by its name.
 fn is_watch_of_one(uri: &Uri) -> bool {
-    let mut parts = uri.query().unwrap_or_default().split('&');
-    parts.clone().any(|part| part == "watch=true")
-        && parts.any(|part| part.starts_with("fieldSelector=metadata.name%3D"))
+    is_watch(uri) && asks(uri, |part| part.starts_with("fieldSelector=metadata.name%3D"))
 }
 
 #[cfg(test)]

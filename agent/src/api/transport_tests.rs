@@ -1,6 +1,7 @@
 //! The transport against servers that speak either protocol, by TLS.
 
 use super::{Trust, client};
+use futures::StreamExt;
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -14,7 +15,10 @@ use rustls::pki_types::PrivateKeyDer;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// What a server has seen.
@@ -24,8 +28,8 @@ struct Seen {
     requests: Mutex<Vec<(Version, String)>>,
 }
 
-/// A server of these protocols (RFC 7301), which knows no object; its address, and what it sees.
-async fn serve(protocols: &[&[u8]]) -> (String, Arc<Seen>) {
+/// The end of a server of these protocols (RFC 7301): where it hears, by TLS; and its address.
+async fn listen(protocols: &[&[u8]]) -> (TcpListener, TlsAcceptor, String) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -35,6 +39,12 @@ async fn serve(protocols: &[&[u8]]) -> (String, Arc<Seen>) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
+    (listener, acceptor, address)
+}
+
+/// A server of these protocols, which knows no object; its address, and what it sees.
+async fn serve(protocols: &[&[u8]]) -> (String, Arc<Seen>) {
+    let (listener, acceptor, address) = listen(protocols).await;
     let seen = Arc::new(Seen::default());
     let told = seen.clone();
     tokio::spawn(async move {
@@ -64,6 +74,28 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<
     let status =
         r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"}"#;
     Ok(Response::builder().status(404).body(Full::from(status)).unwrap())
+}
+
+/// A server that begins an answer to the first request of a connection, and then reads only: frames of RFC 9113.
+async fn serve_silently() -> String {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const TAKEN: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+    /// Stream 1: `:status: 200` (RFC 7541, appendix A), the end of the headers.
+    const BEGIN: &[u8] = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+    let (listener, acceptor, address) = listen(&[b"h2"]).await;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        stream.write_all(&[SETTINGS, TAKEN].concat()).await.unwrap();
+        let mut heard = Vec::new();
+        let is_asked = |heard: &[u8]| heard.windows(9).any(|own| own[3] == 1 && own[5..] == [0, 0, 0, 1]);
+        while !is_asked(&heard) {
+            stream.read_buf(&mut heard).await.unwrap();
+        }
+        stream.write_all(BEGIN).await.unwrap();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    address
 }
 
 async fn ask_at_once(address: &str, count: usize) -> kube::Client {
@@ -106,4 +138,18 @@ async fn a_server_without_http2_is_asked_all_the_same() {
     let (address, seen) = serve(&[b"http/1.1"]).await;
     ask_at_once(&address, 5).await;
     assert_eq!(seen.requests.lock().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_a_server_that_says_nothing() {
+    let address = serve_silently().await;
+    let client = client(&address, Trust::Anybody, AuthInfo::default()).unwrap();
+    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client, "n");
+    let mut changes = maps.watch(&WatchParams::default(), "1").await.unwrap().boxed();
+    // From here on nothing comes but time.
+    tokio::time::pause();
+    let begun = Instant::now();
+    let change = timeout(Duration::from_secs(100), changes.next()).await.expect("it is asked for a word");
+    assert!(change.unwrap().is_err());
+    assert!(begun.elapsed() >= Duration::from_secs(44), "it had time: {:?}", begun.elapsed());
 }
