@@ -17,6 +17,7 @@ mod plugin;
 
 use crate::folder;
 use crate::node::report::Standing;
+use crate::record;
 use crate::say::{Trouble, say};
 use crate::volume::place;
 use k8s_openapi::api::core::v1::Pod;
@@ -27,7 +28,7 @@ use serde_json::{Map, Value, json};
 use spec::network::Port;
 use spec::paths;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,12 +98,10 @@ impl Record {
         Ok(record.inspect_err(|error| say(format_args!("read {}: {error}", path.display()))).ok())
     }
 
-    fn write(&self, path: &Path) -> Result<(), String> {
-        let write = || {
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            sys::file::replace_durably(path, &serde_json::to_vec(self)?, 0o644)
-        };
-        write().map_err(|error: io::Error| format!("write {}: {}", path.display(), cause(&error)))
+    async fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        let written = record::write(path, text, true).await;
+        written.map_err(|error| format!("write {}: {}", path.display(), cause(&error)))
     }
 
     /// The addresses that still hold.
@@ -180,7 +179,7 @@ pub async fn attach(pod: &Pod, namespace: &str, ports: &[Port]) -> Result<Vec<Ip
         namespace: PathBuf::from(namespace),
         result: None,
     };
-    record.write(&path)?;
+    record.write(&path).await?;
     let added = match record.add(key).await {
         Ok(result) => network::addresses(&result, INTERFACE).map(|addresses| (result, addresses)),
         Err(reason) => Err(reason),
@@ -188,7 +187,7 @@ pub async fn attach(pod: &Pod, namespace: &str, ports: &[Port]) -> Result<Vec<Ip
     match added {
         Ok((result, addresses)) => {
             record.result = Some(result);
-            record.write(&path)?;
+            record.write(&path).await?;
             Ok(addresses)
         }
         Err(reason) => {

@@ -18,6 +18,7 @@ use sys::cause::cause;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
 
 /// The command that pulls.
 const SKERRY: &str = "/sbin/skerry";
@@ -157,10 +158,15 @@ impl Images {
         })?;
         let mirrors = self.mirrors.get(&image.registry).map_or(&[][..], Vec::as_slice);
         let credentials = pulled::credentials(docker, &image, mirrors);
-        let here = self.find(name).filter(|_| policy != Policy::Always);
-        let allowed = |found: &Found| self.pulled.allows(name, &found.digest, credentials.as_deref());
+        let (stores, pulled) = (self.stores.clone(), self.pulled.clone());
+        let fetch = Arc::new(Fetch { stores, pulled, name: name.to_owned(), credentials });
+        let failed = |message: String| Failure { reason: "ErrImagePull", message };
+        let here = match policy {
+            Policy::Always => None,
+            _ => fetch.aside(Fetch::here).await.map_err(failed)?,
+        };
         match here {
-            Some(found) if allowed(&found) => return Ok(found),
+            Some((found, true)) => return Ok(found),
             _ if policy != Policy::Never => {}
             here => {
                 let is = if here.is_some() { "only for pods with other pull secrets" } else { "not present" };
@@ -170,10 +176,6 @@ impl Images {
         }
         let _permit = self.room.acquire().await;
         begun();
-        let failed = |message: String| Failure { reason: "ErrImagePull", message };
-        self.pulled.begin(name, leads(&self.stores, name).ok().flatten()).map_err(failed)?;
-        let (stores, pulled) = (self.stores.clone(), self.pulled.clone());
-        let fetch = Fetch { stores, pulled, name: name.to_owned(), credentials };
         // Whoever does not wait any more gives it up, and what came of it is looked at all the same.
         let (_waits, given_up) = oneshot::channel();
         let fetched = tokio::spawn(fetch.run(docker.map(Path::to_owned), given_up)).await;
@@ -181,7 +183,7 @@ impl Images {
     }
 }
 
-/// An image that is being fetched.
+/// An image that is fetched if need be.
 struct Fetch {
     stores: Arc<Stores>,
     pulled: Arc<Pulled>,
@@ -190,26 +192,56 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn run(self, docker: Option<PathBuf>, given_up: oneshot::Receiver<()>) -> Result<Found, String> {
-        let name = &self.name;
-        let now = || leads(&self.stores, name);
-        match pull(name, docker.as_deref(), given_up).await {
+    /// Does what reads the store or writes the record, on a thread that may wait for the disk.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let own = self.clone();
+        spawn_blocking(move || act(&own)).await.map_err(|error| error.to_string())
+    }
+
+    /// What is here already, and whether a pod with these credentials may have it.
+    fn here(&self) -> Option<(Found, bool)> {
+        let found = find(&self.stores, &self.name)?;
+        let allowed = self.pulled.allows(&self.name, &found.digest, self.credentials.as_deref());
+        Some((found, allowed))
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        docker: Option<PathBuf>,
+        given_up: oneshot::Receiver<()>,
+    ) -> Result<Found, String> {
+        self.aside(|own| own.pulled.begin(&own.name, own.leads().ok().flatten())).await??;
+        let ended = pull(&self.name, docker.as_deref(), given_up).await;
+        self.aside(|own| own.settle(ended)).await?
+    }
+
+    /// Takes down what came of it.
+    fn settle(&self, ended: Result<(), Unfinished>) -> Result<Found, String> {
+        let Self { stores, pulled, name, credentials } = self;
+        match ended {
             Ok(()) => {}
             Err(Unfinished::Failed(reason)) => {
-                self.pulled.fail(name, now());
+                pulled.fail(name, self.leads());
                 return Err(reason);
             }
             Err(Unfinished::GivenUp) => {
-                self.pulled.give_up(name, now());
+                pulled.give_up(name, self.leads());
                 return Err("nobody waits for it any more".to_owned());
             }
         }
-        let Some(found) = find(&self.stores, name) else {
-            self.pulled.give_up(name, now());
+        let Some(found) = find(stores, name) else {
+            pulled.give_up(name, self.leads());
             return Err(format!("image \"{name}\" was fetched and is not there"));
         };
-        self.pulled.end(name, &found.digest, self.credentials, &digests(&self.stores))?;
+        pulled.end(name, &found.digest, credentials.clone(), &digests(stores))?;
         Ok(found)
+    }
+
+    fn leads(&self) -> Leads {
+        leads(&self.stores, &self.name)
     }
 }
 
@@ -290,6 +322,28 @@ async fn fetch(name: &str, docker: Option<&Path>, given_up: oneshot::Receiver<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn others_go_on_while_the_disk_is_slow() {
+        let path = std::env::temp_dir().join(format!("skerry-slow-pulled-{}", std::process::id()));
+        let slow = path.with_extension("new");
+        // Who opens a pipe to write to it waits for somebody who reads.
+        nix::unistd::mkfifo(&slow, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let images = Arc::new(Images {
+            stores: Arc::new(Stores::new(Vec::new())),
+            pulled: Arc::new(Pulled::open(&path, |_| Ok(None), BTreeSet::new)),
+            room: Semaphore::new(1),
+            mirrors: BTreeMap::new(),
+        });
+        let asked = images.clone();
+        let ensured =
+            tokio::spawn(async move { asked.ensure("web:1", Policy::IfNotPresent, None, || {}).await });
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        assert!(!ensured.is_finished(), "nobody has read it");
+        std::fs::File::open(&slow).unwrap();
+        assert_eq!(ensured.await.unwrap().unwrap_err().reason, "ErrImagePull", "a pipe is no disk");
+        std::fs::remove_file(slow).unwrap_or_default();
+    }
 
     #[test]
     fn a_name_that_moves_is_fetched_each_time() {

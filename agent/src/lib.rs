@@ -17,7 +17,9 @@
 //! | what the API server and others ask of the node | [`server`], [`serving`], [`healthz`], [`answering`] |
 //! | what happens, in what order | [`run`] |
 //!
-//! It has one thread for all that waits; what enters another namespace gets a thread of its own.
+//! It has one thread for all that waits. Whoever enters another namespace gets a thread of its own, and so does what a
+//! disk or a server may hold up for long: to walk folders, to have something on the disk for good ([`record`]), to look
+//! into a volume.
 
 pub mod answering;
 pub mod api;
@@ -41,6 +43,7 @@ pub mod pod;
 pub mod pods;
 pub mod policies;
 pub mod probe;
+pub mod record;
 pub mod run;
 pub mod sandbox;
 pub mod say;

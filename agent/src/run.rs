@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 /// How often an address is looked for although the kernel tells of no change.
@@ -144,9 +145,10 @@ pub async fn run(node: config::Node) -> Result<(), String> {
 }
 
 /// The Node object names the images that are there.
-async fn images(context: &Context, standing: &watch::Sender<Standing>) {
+async fn images(context: &Arc<Context>, standing: &watch::Sender<Standing>) {
     loop {
-        let images = context.images.list();
+        let own = context.clone();
+        let images = spawn_blocking(move || own.images.list()).await.unwrap_or_default();
         standing.send_if_modified(|standing| {
             let changes = standing.images != images;
             standing.images = images;
@@ -186,7 +188,7 @@ async fn moved(host: &str, known: IpAddr, roads: &Roads) -> IpAddr {
         }
         let host = host.to_owned();
         // It may wait for a name server.
-        let found = tokio::task::spawn_blocking(move || facts::address_towards(&host)).await;
+        let found = spawn_blocking(move || facts::address_towards(&host)).await;
         match found {
             Ok(Ok(address)) if address != known => return address,
             _ => {}

@@ -22,6 +22,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use sys::cause::cause;
 use tokio::io::AsyncWriteExt;
@@ -45,15 +46,19 @@ pub fn find(pod: &Pod) -> Option<Sandbox> {
     (sandbox.pid.is_none() || processes::is_held(pod)).then_some(sandbox)
 }
 
-/// Makes the pod's folders. Its secrets are for root alone, that of its own users, too.
+/// Makes the pod's folders, and chooses its users. Its secrets are for root alone, that of its own users, too.
 ///
 /// # Errors
 /// What cannot be made, in words.
-pub fn make_folders(pod: &Pod) -> Result<(), String> {
-    let (uid, users) = (pod.metadata.uid.as_deref().unwrap_or_default(), users::first(pod)?);
-    [place::pod(uid), place::run(uid)].into_iter().try_for_each(|folder| {
-        sys::file::make_private(&folder, users).map_err(|error| words("make", &folder, &error))
-    })
+pub async fn make_folders(pod: &Arc<Pod>) -> Result<(), String> {
+    let pod = pod.clone();
+    let make = move || {
+        let (uid, users) = (pod.metadata.uid.as_deref().unwrap_or_default(), users::first(&pod)?);
+        [place::pod(uid), place::run(uid)].into_iter().try_for_each(|folder| {
+            sys::file::make_private(&folder, users).map_err(|error| words("make", &folder, &error))
+        })
+    };
+    spawn_blocking(make).await.map_err(|error| error.to_string())?
 }
 
 /// Makes a pod's sandbox in its folders, which are there; `by` is who gives it its network.

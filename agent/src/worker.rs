@@ -30,6 +30,7 @@ use crate::pod::observed::{Containers, Instance, Sandbox};
 use crate::pod::status::{self, Known};
 use crate::policies::Isolation;
 use crate::probe::{Probes, Subject};
+use crate::record;
 use crate::say::Trouble;
 use crate::server::pods as shown;
 use crate::server::stats::Stats;
@@ -349,7 +350,7 @@ impl Worker {
         }
         self.show(&pod, sandbox.as_ref(), &containers, &status);
         if !wanted.gone {
-            self.keep_record(&wanted.pod, &status);
+            self.keep_record(&wanted.pod, &status).await;
             self.reporter.picture(&wanted.picture);
             self.reporter.tell(&told, status.clone());
         }
@@ -505,24 +506,20 @@ impl Worker {
     }
 
     /// What an agent that comes after this one begins with: what is wanted, and what was told.
-    fn keep_record(&mut self, pod: &Arc<Pod>, status: &PodStatus) {
+    async fn keep_record(&mut self, pod: &Arc<Pod>, status: &PodStatus) {
         let known = self.recorded.as_ref();
         if known.is_some_and(|(own, told)| Arc::ptr_eq(own, pod) && told == status) {
             return;
         }
-        let folder = volume::place::pod(&self.uid);
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&folder)?;
-            let text = serde_json::to_vec(&Pod { status: Some(status.clone()), ..Pod::clone(pod) })?;
-            let path = folder.join("pod.json");
+        let path = volume::place::pod(&self.uid).join("pod.json");
+        let text = serde_json::to_vec(&Pod { status: Some(status.clone()), ..Pod::clone(pod) });
+        let written = match text {
             // What the API server is told to be over is so after a power cut, too.
-            match status::is_over(status) {
-                true => sys::file::replace_durably(&path, &text, 0o644),
-                false => sys::file::replace(&path, &text),
-            }
+            Ok(text) => record::write(&path, text, status::is_over(status)).await,
+            Err(error) => Err(error.into()),
         };
-        let what = format!("write {}", folder.join("pod.json").display());
-        let written = write().map_err(|error| sys::cause::cause(&error));
+        let written = written.map_err(|error| sys::cause::cause(&error));
+        let what = format!("write {}", path.display());
         self.recorded = self.record.of(&what, written).map(|()| (pod.clone(), status.clone()));
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// What its containers would else need a right for that they have only in their own user namespace.
 pub const PARAMETERS: [(&str, &str); 2] =
@@ -51,6 +52,9 @@ fn of(pods: &Path, uid: &str) -> Result<u32, String> {
     if let Some(known) = read(&path)? {
         return Ok(known);
     }
+    // Two that choose at once would choose the same.
+    static CHOOSES: Mutex<()> = Mutex::new(());
+    let _chooses = CHOOSES.lock().unwrap_or_else(PoisonError::into_inner);
     // Whoever cannot be asked may have any: better none for this pod than another's.
     let mut taken = BTreeSet::new();
     fs::create_dir_all(pods.join(uid)).map_err(|error| words("make", &path, &error))?;
@@ -76,6 +80,12 @@ mod tests {
         assert_eq!([first("a"), first("b"), first("a"), first("c")], [IDS, 2 * IDS, IDS, 3 * IDS]);
         fs::remove_dir_all(pods.join("b")).unwrap();
         assert_eq!([first("d"), first("c")], [2 * IDS, 3 * IDS], "what is free again is used again");
+        let own: BTreeSet<u32> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|number| scope.spawn(move || first(&format!("at-once-{number}")))).collect();
+            threads.into_iter().map(|own| own.join().unwrap()).collect()
+        });
+        assert_eq!(own.len(), 8, "who chooses at once chooses others");
         fs::write(pods.join("a/users"), "").unwrap();
         assert!(
             of(&pods, "e").unwrap_err().contains("a/users: it does not say which users"),

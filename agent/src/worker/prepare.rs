@@ -46,7 +46,7 @@ impl Worker {
             self.refused = Some((reason, message));
             return;
         }
-        let volumes = match sandbox::make_folders(pod) {
+        let volumes = match sandbox::make_folders(pod).await {
             Ok(()) => self.make_volumes(pod).await,
             failed => failed,
         };
