@@ -87,10 +87,11 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let (taken, mirrored) = watch::channel(pods::Static::default());
     let (mirrors, known) = watch::channel(None);
     let (events, waiting) = Events::new();
+    let stats = Stats::new(&own.name);
     let context = Arc::new(Context {
         api: api.clone(),
         own: own.clone(),
-        table: Table::new(monitor.clone()),
+        table: Table::new(monitor.clone(), stats.checks.clone()),
         monitor,
         images: Images::open(registry_mirrors),
         collector: Collector::default(),
@@ -102,7 +103,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
         isolation: Isolation::new(&own),
         shown: Mutex::default(),
         board: shown::Pods::default(),
-        stats: Stats::new(&own.name),
+        stats,
     });
     if let Err(reason) = cgroup::make_classes() {
         say(format_args!("{reason}"));
@@ -121,7 +122,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             join::rotate(&identity, &own.cluster, &server, &own.name, &api),
             events::keep(&api, &own.name, waiting),
             context.table.keep(),
-            context.table.look(&sender, &context.stats.checks),
+            context.table.look(&sender),
             static_pods::read(&context, &found),
             static_pods::keep_mirrors(&context, &owned, mirrored, known),
             pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors, taken),

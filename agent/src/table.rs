@@ -9,7 +9,7 @@ use crate::server::stats::Checks;
 use crate::server::stats::durations::{DURATIONS, Took};
 use spec::monitor::{Request, Summary};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -31,19 +31,14 @@ pub struct Table {
     /// A list is put here before the next one is asked for, so that none is older than the one before it.
     turn: Mutex<()>,
     list: watch::Sender<Arc<ByPod>>,
-    /// When the monitor answered last.
-    answered: std::sync::Mutex<Instant>,
+    /// Knows when the monitor answered last.
+    checks: Arc<Checks>,
 }
 
 impl Table {
-    /// An empty one.
-    pub fn new(monitor: Monitor) -> Self {
-        Self {
-            monitor,
-            turn: Mutex::new(()),
-            list: watch::Sender::default(),
-            answered: Instant::now().into(),
-        }
+    /// An empty one; `checks` are told of each answer.
+    pub fn new(monitor: Monitor, checks: Arc<Checks>) -> Self {
+        Self { monitor, turn: Mutex::new(()), list: watch::Sender::default(), checks }
     }
 
     /// The list as it is and as it becomes.
@@ -59,12 +54,8 @@ impl Table {
         let _turn = self.turn.lock().await;
         let begun = Instant::now();
         let summaries = self.monitor.list().await.map_err(|error| error.to_string())?;
-        let last = {
-            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *answered, Instant::now())
-        };
         DURATIONS.add(Took::List, begun.elapsed());
-        DURATIONS.add(Took::BetweenLists, last.elapsed());
+        DURATIONS.add(Took::BetweenLists, self.checks.answered());
         let next = by_pod(&summaries, &self.list.borrow());
         self.list.send_if_modified(|list| {
             let changes = **list != next;
@@ -85,14 +76,12 @@ impl Table {
     }
 
     /// Tells for ever whether the monitor answers: without it no container begins.
-    pub async fn look(&self, standing: &watch::Sender<Standing>, checks: &Checks) {
+    pub async fn look(&self, standing: &watch::Sender<Standing>) {
         loop {
-            if let Ok(Ok(())) = timeout(LOOK, self.refresh()).await {
-                checks.answered();
-            }
-            let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            // One that fails is told by whoever follows the monitor.
+            let _ = timeout(LOOK, self.refresh()).await;
             // A kubelet's words.
-            let down = (answered.elapsed() >= AWAY).then_some("container runtime is down");
+            let down = (self.checks.silent() >= AWAY).then_some("container runtime is down");
             standing.send_if_modified(|standing| std::mem::replace(&mut standing.down, down) != down);
             sleep(LOOK).await;
         }
@@ -135,12 +124,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_monitor_that_stays_away_is_told_of() {
-        let table = Table::new(Monitor::new("/nowhere/skerry-monitor.sock"));
+        let table = Table::new(Monitor::new("/nowhere/skerry-monitor.sock"), Arc::default());
         let (standing, mut seen) = watch::channel(Standing::default());
-        let checks = Checks::default();
         let begun = Instant::now();
         tokio::select! {
-            () = table.look(&standing, &checks) => {}
+            () = table.look(&standing) => {}
             told = seen.wait_for(|standing| standing.down.is_some()) => assert!(told.is_ok()),
         }
         assert!((AWAY..2 * AWAY).contains(&begun.elapsed()), "{:?}", begun.elapsed());

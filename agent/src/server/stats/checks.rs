@@ -3,7 +3,8 @@
 use super::exposition::{Family, Kind::Counter, Kind::Gauge};
 use super::own::started;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The checks of `/healthz`, by the kubelet's names and in its order. Whoever is answered at all sees the first two pass.
 pub const CHECKS: [&str; 3] = ["ping", "log", SYNCLOOP];
@@ -28,15 +29,20 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// The monitor has answered.
-    pub fn answered(&self) {
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// The monitor has answered: says how long it had been silent before.
+    pub fn answered(&self) -> Duration {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *answered, Instant::now()).elapsed()
+    }
+
+    /// How long the monitor has been silent.
+    pub fn silent(&self) -> Duration {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Whether a check passes.
     pub fn passes(&self, check: &str) -> bool {
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        check != SYNCLOOP || answered.elapsed() < SILENCE
+        check != SYNCLOOP || self.silent() < SILENCE
     }
 
     /// Makes all checks but the `excluded` ones, and counts them: a line each, and whether all of them passed, in the

@@ -51,7 +51,7 @@ pub struct Stats {
     cgroups: PathBuf,
     rates: Rates,
     /// What `/healthz` says.
-    pub checks: Checks,
+    pub checks: Arc<Checks>,
     /// What probes have said.
     pub probes: Probes,
     /// What the agent has done.
@@ -82,7 +82,7 @@ impl Stats {
             node: node.to_owned(),
             cgroups,
             rates: Rates::default(),
-            checks: Checks::default(),
+            checks: Arc::default(),
             probes: Probes::default(),
             counts: Counts::default(),
             storage: Storage::default(),
