@@ -6,9 +6,10 @@
 use crate::attempt::{self, Outcome};
 use crate::events::Events;
 use crate::monitor::Monitor;
+use crate::pod::env::expand;
 use crate::pod::next::Health;
 use crate::server::stats::{self, Stats};
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, ExecAction, Pod, Probe};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -289,7 +290,7 @@ async fn attempt(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
 async fn once(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
     let ports = subject.container.ports.as_deref();
     if let Some(action) = &probe.exec {
-        attempt::exec(&subject.monitor, &subject.id, action, limit).await
+        attempt::exec(&subject.monitor, &subject.id, &expanded(action, &subject.container), limit).await
     } else if let Some(action) = &probe.http_get {
         attempt::http(subject.address, action, ports, limit).await
     } else if let Some(action) = &probe.tcp_socket {
@@ -299,6 +300,16 @@ async fn once(subject: &Subject, probe: &Probe, limit: Duration) -> Outcome {
     } else {
         Outcome::Unknown("the probe says nothing of how".to_owned())
     }
+}
+
+/// A probe's program with values in the place of `$(NAME)`. As a kubelet has it, only those that the container's
+/// specification says itself are known: what stands elsewhere is none.
+fn expanded(action: &ExecAction, container: &Container) -> ExecAction {
+    let own = container.env.iter().flatten();
+    let env: BTreeMap<_, _> =
+        own.map(|one| (one.name.clone(), one.value.clone().unwrap_or_default())).collect();
+    let words = action.command.iter().flatten().map(|word| expand(word, &env));
+    ExecAction { command: Some(words.collect()) }
 }
 
 #[cfg(test)]
@@ -337,6 +348,18 @@ mod tests {
         assert_eq!(of(readiness.clone(), Some((true, false))), (true, false));
         assert_eq!(of(readiness.clone(), Some((true, true))), (true, true));
         assert_eq!((of(startup, None), of(readiness, None)), ((false, true), (true, false)));
+    }
+
+    #[test]
+    fn a_probes_program_is_told_what_the_container_says() {
+        let container = serde_json::json!({ "name": "m", "env": [
+            { "name": "FILE", "value": "/ready" },
+            { "name": "SECRET", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
+        ] });
+        let words = |words: [&str; 5]| ExecAction { command: Some(words.map(str::to_owned).to_vec()) };
+        let asked = words(["cat", "$(FILE).$$(FILE)", "a$(SECRET)b", "$(OTHER)", "$HOME"]);
+        let told = words(["cat", "/ready.$(FILE)", "ab", "$(OTHER)", "$HOME"]);
+        assert_eq!(expanded(&asked, &serde_json::from_value(container).unwrap()), told);
     }
 
     #[tokio::test(start_paused = true)]
