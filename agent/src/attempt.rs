@@ -62,9 +62,7 @@ pub async fn exec(monitor: &Monitor, container: &str, action: &ExecAction, limit
                     let room = MOST.saturating_sub(said.len());
                     said.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-                Ok(Event::Exited { status: 0, .. }) => return Outcome::Good,
-                Ok(Event::Exited { error: Some(words), .. }) => return Outcome::Bad(words),
-                Ok(Event::Exited { .. }) => return Outcome::Bad(String::from_utf8_lossy(&said).into_owned()),
+                Ok(Event::Exited { status, error, .. }) => return ended(status, error, &said),
                 Ok(_) => {}
                 Err(error) => return Outcome::Unknown(error.to_string()),
             }
@@ -81,6 +79,15 @@ pub async fn exec(monitor: &Monitor, container: &str, action: &ExecAction, limit
                 limit.as_secs()
             ))
         }
+    }
+}
+
+/// What a program's end says of a container; one that could not be run at all says nothing.
+fn ended(status: u8, error: Option<String>, said: &[u8]) -> Outcome {
+    match (status, error) {
+        (_, Some(words)) => Outcome::Unknown(words),
+        (0, None) => Outcome::Good,
+        (_, None) => Outcome::Bad(String::from_utf8_lossy(said).into_owned()),
     }
 }
 
@@ -456,6 +463,14 @@ mod tests {
         const HERE: &str = "HTTP/1.1 302 Go\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(probe(&[HERE, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, failed);
         assert!(matches!(probe(&["nonsense\r\n\r\n"]).await, Outcome::Bad(_)));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_run_says_nothing_of_the_container() {
+        assert_eq!(ended(0, None, b"ok"), Outcome::Good);
+        assert_eq!(ended(1, None, b"no"), Outcome::Bad("no".into()));
+        let missing = "run /probe: no such file or directory";
+        assert_eq!(ended(127, Some(missing.into()), b""), Outcome::Unknown(missing.into()));
     }
 
     #[tokio::test]

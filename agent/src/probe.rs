@@ -242,7 +242,9 @@ fn event(kind: &str, outcome: &Outcome) -> Option<(&'static str, String)> {
         Outcome::Good => None,
         Outcome::Warning(words) => Some(("ProbeWarning", format!("{kind} probe warning: {words}"))),
         Outcome::Bad(words) => Some(("Unhealthy", format!("{kind} probe failed: {words}"))),
-        Outcome::Unknown(words) => Some(("Unhealthy", format!("{kind} probe errored: {words}"))),
+        Outcome::Unknown(words) => {
+            Some(("Unhealthy", format!("{kind} probe errored and resulted in unknown state: {words}")))
+        }
     }
 }
 
@@ -326,6 +328,8 @@ mod tests {
             Some(("ProbeWarning", "Liveness probe warning: w".to_owned()))
         );
         assert_eq!(told(Outcome::Bad(words())), Some(("Unhealthy", "Liveness probe failed: w".to_owned())));
+        let errored = "Liveness probe errored and resulted in unknown state: w".to_owned();
+        assert_eq!(told(Outcome::Unknown(words())), Some(("Unhealthy", errored)));
     }
 
     #[test]
