@@ -16,7 +16,7 @@ use std::time::Duration;
 use sys::cause::cause;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Most of what a program or a server says that is kept.
 const MOST: usize = 10 * 1024;
@@ -74,7 +74,7 @@ pub async fn exec(monitor: &Monitor, container: &str, action: &ExecAction, limit
             // The monitor kills all that it has started.
             let _ = streams.signal(nix::libc::SIGKILL);
             Outcome::Bad(format!(
-                "command timed out: {} timed out after {}s",
+                "command timed out: {:?} timed out after {}s",
                 command.join(" "),
                 limit.as_secs()
             ))
@@ -114,11 +114,29 @@ pub async fn tcp(
         Ok(target) => target,
         Err(reason) => return Outcome::Unknown(reason),
     };
-    match timeout(limit, TcpStream::connect((host.as_str(), port))).await {
+    match timeout(limit, dial(&host, port)).await {
         Ok(Ok(_)) => Outcome::Good,
-        Ok(Err(error)) => Outcome::Bad(format!("dial tcp {host}:{port}: {}", cause(&error))),
-        Err(_) => Outcome::Bad(format!("dial tcp {host}:{port}: i/o timeout")),
+        Ok(Err(reason)) => Outcome::Bad(reason),
+        Err(_) => Outcome::Bad(format!("dial tcp {}: i/o timeout", authority(&host, port))),
     }
+}
+
+/// Connects; why it cannot is said in a kubelet's words.
+async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
+    TcpStream::connect((host, port)).await.map_err(|error| {
+        // One without a number is of the name, which nobody has.
+        let call = if error.raw_os_error().is_some() { "connect: " } else { "" };
+        format!("dial tcp {}: {call}{}", authority(host, port), cause(&error))
+    })
+}
+
+/// A host and a port as a URL has them.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn url(host: &str, port: u16, secure: bool, path: &str) -> String {
+    format!("http{}://{}{path}", if secure { "s" } else { "" }, authority(host, port))
 }
 
 /// Asks for a page; it is well when the answer is 200 to 399. A redirect to the same host is followed, one to
@@ -160,9 +178,12 @@ async fn page(
     let secure = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let path = action.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
     let path = encoded(&if path.starts_with('/') { path } else { format!("/{path}") });
+    let asked = url(&host, port, secure, &path);
     match timeout(limit, follow(action, &host, port, secure, path)).await {
         Ok(page) => page.map_err(Outcome::Bad),
-        Err(_) => Err(Outcome::Bad(format!("Get \"{host}:{port}\": context deadline exceeded"))),
+        Err(_) => Err(Outcome::Bad(format!(
+            "Get \"{asked}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        ))),
     }
 }
 
@@ -197,7 +218,8 @@ async fn follow(
     mut path: String,
 ) -> Result<Page, String> {
     for _ in 0..10 {
-        let page = get(action, host, port, secure, &path).await?;
+        let page = get(action, host, port, secure, &path).await;
+        let page = page.map_err(|error| format!("Get \"{}\": {error}", url(host, port, secure, &path)))?;
         let location = page.location.as_ref().filter(|_| (300..400).contains(&page.status));
         let Some(uri) = location.and_then(|location| location.parse::<Uri>().ok()) else { return Ok(page) };
         match uri.host() {
@@ -220,11 +242,7 @@ async fn get(
     secure: bool,
     path: &str,
 ) -> Result<Page, String> {
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let stream = TcpStream::connect((host, port)).await;
-    let stream = stream.map_err(|error| {
-        format!("Get \"http://{authority}{path}\": dial tcp {authority}: {}", cause(&error))
-    })?;
+    let stream = dial(host, port).await?;
     let mut request = Request::get(path);
     let mut named = false;
     for header in action.http_headers.iter().flatten() {
@@ -235,7 +253,7 @@ async fn get(
         action.http_headers.iter().flatten().any(|header| header.name.eq_ignore_ascii_case(name))
     };
     if !named {
-        request = request.header("Host", &authority);
+        request = request.header("Host", authority(host, port));
     }
     if !has("User-Agent") {
         request = request.header("User-Agent", "kube-probe/1.36");
@@ -287,25 +305,74 @@ async fn answer(
 
 /// Asks a gRPC server for its health (`grpc.health.v1.Health/Check`, by HTTP/2 without TLS).
 pub async fn grpc(address: IpAddr, action: &GRPCAction, limit: Duration) -> Outcome {
-    let authority = match address {
-        IpAddr::V6(own) => format!("[{own}]:{}", action.port),
-        IpAddr::V4(own) => format!("{own}:{}", action.port),
+    let Ok(port) = u16::try_from(action.port) else {
+        return Outcome::Unknown(format!("there is no port {}", action.port));
     };
+    let (authority, until) = (authority(&address.to_string(), port), Instant::now() + limit);
     let service = action.service.clone().unwrap_or_default();
-    match timeout(limit, check(&authority, &service)).await {
+    let stream = match timeout_at(until, dial(&address.to_string(), port)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(reason)) => {
+            return Outcome::Bad(format!("error: failed to connect service at {authority:?}: {reason}"));
+        }
+        Err(_) => {
+            let words = format!("timeout: failed to connect service {authority:?} within {limit:?}");
+            return Outcome::Bad(format!("{words}: context deadline exceeded"));
+        }
+    };
+    match timeout_at(until, check(stream, &authority, &service)).await {
         Ok(Ok(1)) => Outcome::Good,
-        Ok(Ok(status)) => Outcome::Bad(format!("service unhealthy (responded with {status})")),
+        Ok(Ok(status)) => Outcome::Bad(format!("service unhealthy (responded with {:?})", serving(status))),
         Ok(Err(reason)) => Outcome::Bad(reason),
-        Err(_) => Outcome::Bad(format!("timeout: failed to connect service {authority:?} within {limit:?}")),
+        Err(_) => Outcome::Bad(format!("timeout: health rpc did not complete within {limit:?}")),
+    }
+}
+
+/// The name of a `HealthCheckResponse.ServingStatus`.
+fn serving(status: u64) -> String {
+    const NAMES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+    let name = usize::try_from(status).ok().and_then(|status| NAMES.get(status));
+    name.map_or_else(|| status.to_string(), |name| (*name).to_owned())
+}
+
+/// Names of gRPC's codes, as its Go library writes them; 1 is the first.
+const CODES: [&str; 16] = [
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// A kubelet's words for an answer of this code, in digits, with what was said beside it.
+fn refusal(code: &str, message: &str) -> String {
+    let number: Option<usize> = code.parse().ok();
+    let name = number.and_then(|own| CODES.get(own.checked_sub(1)?).copied());
+    match name {
+        Some("Unimplemented") => format!(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {message}"
+        ),
+        name => {
+            let name = name.map_or_else(|| format!("Code({code})"), str::to_owned);
+            format!("error: health rpc probe failed: rpc error: code = {name} desc = {message}")
+        }
     }
 }
 
 /// The answer's `status`: 1 is `SERVING`.
-async fn check(authority: &str, service: &str) -> Result<u64, String> {
-    let words = |error: hyper::Error| format!("health rpc to {authority:?}: {error}");
-    let stream = TcpStream::connect(authority).await;
-    let stream =
-        stream.map_err(|error| format!("failed to connect service {authority:?}: {}", cause(&error)))?;
+async fn check(stream: TcpStream, authority: &str, service: &str) -> Result<u64, String> {
+    let words = |error: hyper::Error| format!("error: health rpc probe failed: {error}");
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(words)?;
     let driver = tokio::spawn(connection);
@@ -318,18 +385,19 @@ async fn check(authority: &str, service: &str) -> Result<u64, String> {
         .map_err(|error| error.to_string())?;
     let asked = async {
         let response = sender.send_request(request).await.map_err(words)?;
-        let refused =
-            response.headers().get("grpc-status").and_then(|own| own.to_str().ok()).map(str::to_owned);
-        let body = http_body_util::Limited::new(response.into_body(), MOST).collect().await;
-        let body = body.map_err(|error| format!("health rpc to {authority:?}: {error}"))?;
-        let trailer =
-            body.trailers().and_then(|own| own.get("grpc-status")?.to_str().ok()).map(str::to_owned);
-        match refused.or(trailer).as_deref() {
-            None | Some("0") => {
-                status(&body.to_bytes()).ok_or_else(|| "the answer is no HealthCheckResponse".to_owned())
-            }
-            Some(code) => Err(format!("health rpc failed with status {code}")),
+        let (head, body) = response.into_parts();
+        let body = http_body_util::Limited::new(body, MOST).collect().await;
+        let body = body.map_err(|error| format!("error: health rpc probe failed: {error}"))?;
+        // Who refuses at once says it in the headers.
+        let said = |name: &str| {
+            let own = head.headers.get(name).or_else(|| body.trailers()?.get(name));
+            own.and_then(|own| own.to_str().ok()).map(str::to_owned)
+        };
+        match said("grpc-status").as_deref() {
+            Some("0") | None => {}
+            Some(code) => return Err(refusal(code, &said("grpc-message").unwrap_or_default())),
         }
+        status(&body.to_bytes()).ok_or_else(|| "the answer is no HealthCheckResponse".to_owned())
     };
     let status = asked.await;
     driver.abort();
@@ -494,7 +562,41 @@ mod tests {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let closed = socket.local_addr().unwrap().port();
         let refused = tcp(address, &action(closed), None, LIMIT).await;
-        assert_eq!(refused, Outcome::Bad(format!("dial tcp 127.0.0.1:{closed}: connection refused")));
+        assert_eq!(
+            refused,
+            Outcome::Bad(format!("dial tcp 127.0.0.1:{closed}: connect: connection refused"))
+        );
+        let action = serde_json::from_value(json!({ "port": closed, "path": "/healthz" })).unwrap();
+        let words = format!(
+            "Get \"http://127.0.0.1:{closed}/healthz\": dial tcp 127.0.0.1:{closed}: connect: connection refused"
+        );
+        assert_eq!(http(address, &action, None, LIMIT).await, Outcome::Bad(words));
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (address, limit) = ("127.0.0.1".parse().unwrap(), Duration::from_millis(10));
+        let action = serde_json::from_value(json!({ "port": port, "scheme": "HTTPS" })).unwrap();
+        let late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        let words = format!("Get \"https://127.0.0.1:{port}/\": {late}");
+        assert_eq!(http(address, &action, None, limit).await, Outcome::Bad(words));
+        let action = GRPCAction { port: port.into(), service: None };
+        let words = "timeout: health rpc did not complete within 10ms".to_owned();
+        assert_eq!(grpc(address, &action, limit).await, Outcome::Bad(words));
+        assert_eq!((authority("::1", 80), authority("a", 80)), ("[::1]:80".into(), "a:80".into()));
+    }
+
+    #[test]
+    fn a_services_health_is_told_by_its_name() {
+        assert_eq!([0, 2, 3, 9].map(serving), ["UNKNOWN", "NOT_SERVING", "SERVICE_UNKNOWN", "9"]);
+        let unknown = "error: health rpc probe failed: rpc error: code = NotFound desc = unknown service";
+        assert_eq!(refusal("5", "unknown service"), unknown);
+        let none =
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): no";
+        assert_eq!(refusal("12", "no"), none);
+        assert!(refusal("17", "").contains("code = Code(17)") && refusal("0", "").contains("Code(0)"));
     }
 
     #[test]
