@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{Layer, Reference, Store, Stores};
 use sys::cause::cause;
 use tokio::io::AsyncReadExt;
@@ -39,6 +39,17 @@ pub struct Found {
     pub digest: String,
     /// `User` of its configuration.
     pub user: String,
+}
+
+/// How an image was fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// How long it took.
+    pub took: Duration,
+    /// The same, with the wait for its turn.
+    pub waited: Duration,
+    /// What its layers take.
+    pub bytes: u64,
 }
 
 /// Why a container has no image: the reason of its state, and the words for people.
@@ -116,13 +127,7 @@ impl Images {
         for listed in self.stores.list().unwrap_or_default() {
             let entry = by_digest.entry(listed.digest.to_string()).or_insert_with(|| {
                 let image = self.stores.resolve_digest(&listed.name.to_string(), &listed.digest).ok();
-                let layers = image.map(|image| image.layers).unwrap_or_default();
-                let size = layers
-                    .iter()
-                    .filter_map(|layer| std::fs::metadata(&layer.path).ok())
-                    .map(|own| own.len())
-                    .sum();
-                (Vec::new(), size)
+                (Vec::new(), image.map_or(0, |image| size(&image.layers)))
             });
             let Reference { registry, repository, .. } = &listed.name;
             let by_digest = format!("{registry}/{repository}@{}", listed.digest);
@@ -139,7 +144,8 @@ impl Images {
     }
 
     /// An image, fetched if its policy says so, or if what is here was fetched with others' credentials alone. `docker`
-    /// is the folder of a `config.json` with credentials. `begun` is called when a pull begins.
+    /// is the folder of a `config.json` with credentials. `begun` is called when a pull begins; how it went is told beside
+    /// the image.
     ///
     /// # Errors
     /// There is none, and why.
@@ -149,7 +155,7 @@ impl Images {
         policy: Policy,
         docker: Option<&Path>,
         begun: impl Fn(),
-    ) -> Result<Found, Failure> {
+    ) -> Result<(Found, Option<Fetched>), Failure> {
         let image = name.parse::<Reference>().map_err(|error| {
             let message = format!(
                 "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {error}"
@@ -166,7 +172,7 @@ impl Images {
             _ => fetch.aside(Fetch::here).await.map_err(failed)?,
         };
         match here {
-            Some((found, true)) => return Ok(found),
+            Some((found, true)) => return Ok((found, None)),
             _ if policy != Policy::Never => {}
             here => {
                 let is = if here.is_some() { "only for pods with other pull secrets" } else { "not present" };
@@ -174,12 +180,15 @@ impl Images {
                 return Err(Failure { reason: "ErrImageNeverPull", message });
             }
         }
+        let asked = Instant::now();
         let _permit = self.room.acquire().await;
         begun();
         // Whoever does not wait any more gives it up, and what came of it is looked at all the same.
         let (_waits, given_up) = oneshot::channel();
+        let turn = Instant::now();
         let fetched = tokio::spawn(fetch.run(docker.map(Path::to_owned), given_up)).await;
-        fetched.map_err(|error| failed(error.to_string()))?.map_err(failed)
+        let (found, bytes) = fetched.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
+        Ok((found, Some(Fetched { took: turn.elapsed(), waited: asked.elapsed(), bytes })))
     }
 }
 
@@ -212,14 +221,14 @@ impl Fetch {
         self: Arc<Self>,
         docker: Option<PathBuf>,
         given_up: oneshot::Receiver<()>,
-    ) -> Result<Found, String> {
+    ) -> Result<(Found, u64), String> {
         self.aside(|own| own.pulled.begin(&own.name, own.leads().ok().flatten())).await??;
         let ended = pull(&self.name, docker.as_deref(), given_up).await;
         self.aside(|own| own.settle(ended)).await?
     }
 
-    /// Takes down what came of it.
-    fn settle(&self, ended: Result<(), Unfinished>) -> Result<Found, String> {
+    /// Takes down what came of it: the image, and the bytes that its layers take.
+    fn settle(&self, ended: Result<(), Unfinished>) -> Result<(Found, u64), String> {
         let Self { stores, pulled, name, credentials } = self;
         match ended {
             Ok(()) => {}
@@ -237,7 +246,8 @@ impl Fetch {
             return Err(format!("image \"{name}\" was fetched and is not there"));
         };
         pulled.end(name, &found.digest, credentials.clone(), &digests(stores))?;
-        Ok(found)
+        let bytes = stores.resolve(name).map_or(0, |image| size(&image.layers));
+        Ok((found, bytes))
     }
 
     fn leads(&self) -> Leads {
@@ -248,6 +258,11 @@ impl Fetch {
 fn find(stores: &Stores, name: &str) -> Option<Found> {
     let image = stores.resolve(name).ok()?;
     Some(Found { digest: image.digest.to_string(), user: image.config.user })
+}
+
+/// Bytes that layers take.
+fn size(layers: &[Layer]) -> u64 {
+    layers.iter().filter_map(|layer| std::fs::metadata(&layer.path).ok()).map(|own| own.len()).sum()
 }
 
 fn leads(stores: &Stores, name: &str) -> Leads {

@@ -53,5 +53,6 @@ pub mod sources;
 pub mod static_pods;
 pub mod storage;
 pub mod table;
+pub mod took;
 pub mod volume;
 pub mod worker;

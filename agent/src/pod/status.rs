@@ -9,6 +9,7 @@ use super::qos;
 use super::resize::told::{self, Resizing};
 use super::resize::{Amounts, InForce};
 use super::restart;
+use crate::took;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
     ContainerStatus, ContainerUser, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus, VolumeMount,
@@ -18,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Bytes of the last words of a pod's containers together.
 const MESSAGES: usize = 12 << 10;
@@ -291,8 +293,8 @@ fn waiting(
             let State::Exited { finished, .. } = one.state else { return None };
             let metadata = &view.pod.metadata;
             let message = format!(
-                "back-off {}s restarting failed container={} pod={}_{}({})",
-                at - finished,
+                "back-off {} restarting failed container={} pod={}_{}({})",
+                took::words(Duration::from_secs(u64::try_from(at - finished).unwrap_or(0))),
                 container.name,
                 metadata.name.as_deref().unwrap_or_default(),
                 metadata.namespace.as_deref().unwrap_or_default(),

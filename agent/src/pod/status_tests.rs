@@ -289,6 +289,10 @@ fn a_crash_loop_shows_the_last_end() {
     let waiting = main_state(&status).waiting.as_ref().unwrap();
     assert_eq!(waiting.reason.as_deref(), Some("CrashLoopBackOff"));
     assert_eq!(waiting.message.as_deref(), Some("back-off 10s restarting failed container=m pod=p_n(u)"));
+    let mut again = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 4, exited(1))]);
+    again.waiting.clear();
+    let waiting = main_state(&again.told()).waiting.clone().unwrap();
+    assert!(waiting.message.unwrap().starts_with("back-off 1m20s restarting"), "as Go writes a time");
     let last = own.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!((last.reason.as_deref(), last.message.as_deref()), (Some("OOMKilled"), Some("no more")));
     assert_eq!((own.restart_count, status.phase.as_deref()), (1, Some("Running")));

@@ -2,6 +2,7 @@
 
 use super::hooks::{self, hook_of};
 use super::{Wanted, Worker, container, logs};
+use crate::image::Fetched;
 use crate::monitor::Error;
 use crate::pod::cgroup;
 use crate::pod::container::{self as words, Parts};
@@ -9,6 +10,7 @@ use crate::pod::next::{self, Kind};
 use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
 use crate::server::stats::counts::Count;
+use crate::took;
 use crate::volume::make::Made;
 use crate::volume::{self, mounts, place};
 use k8s_openapi::api::core::v1::{Container, ContainerUser, ImageVolumeSource, LinuxContainerUser, Pod};
@@ -19,7 +21,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -148,13 +149,7 @@ impl Worker {
             }
             Err(other) => return Err(error(other.to_string())),
         };
-        self.context.events.say(
-            pod,
-            Some(&container.name),
-            true,
-            "Created",
-            format!("Container created: {}", container.name),
-        );
+        self.context.events.say(pod, Some(&container.name), true, "Created", "Container created");
         Ok(id)
     }
 
@@ -209,10 +204,8 @@ impl Worker {
         let docker = self.credentials(pod).await;
         let context = self.context.clone();
         let (events, of) = (&context.events, Some(container.name.as_str()));
-        let begun = AtomicBool::new(false);
         let policy = crate::image::policy(name, policy);
         let pull = context.images.ensure(name, policy, docker.as_deref(), || {
-            begun.store(true, Ordering::Relaxed);
             events.say(pod, of, true, "Pulling", format!("Pulling image \"{name}\""));
         });
         let (uid, ended) = (&self.uid, ended(self.wanted.clone()));
@@ -224,13 +217,8 @@ impl Worker {
             }
         };
         match found {
-            Ok(found) => {
-                let how = if begun.load(Ordering::Relaxed) {
-                    "Successfully pulled image"
-                } else {
-                    "Container image already present on machine:"
-                };
-                events.say(pod, of, true, "Pulled", format!("{how} \"{name}\""));
+            Ok((found, fetched)) => {
+                events.say(pod, of, true, "Pulled", pulled(name, fetched));
                 Ok(found)
             }
             Err(failure) => {
@@ -349,7 +337,7 @@ impl Worker {
         let of = Some(container.name.as_str());
         match self.context.monitor.run(id).await {
             Ok(true) => {
-                events.say(pod, of, true, "Started", format!("Container started: {}", container.name));
+                events.say(pod, of, true, "Started", "Container started");
                 self.context.stats.counts.add(Count::Started(kind_of(pod, &container.name)));
             }
             Ok(false) => return,
@@ -418,6 +406,20 @@ fn user(config: &str) -> Option<ContainerUser> {
     })
 }
 
+/// A kubelet's words for an image that is there, and how it came.
+fn pulled(name: &str, fetched: Option<Fetched>) -> String {
+    match fetched {
+        None => {
+            format!("Container image \"{name}\" already present on machine and can be accessed by the pod")
+        }
+        Some(Fetched { took, waited, bytes }) => format!(
+            "Successfully pulled image \"{name}\" in {} ({} including waiting). Image size: {bytes} bytes.",
+            took::words(took),
+            took::words(waited)
+        ),
+    }
+}
+
 /// Volumes of a container that are images.
 fn images<'a>(
     pod: &'a Pod,
@@ -465,6 +467,16 @@ fn profile(pod: &Pod, container: &Container) -> Result<Option<Seccomp>, String> 
 mod tests {
     use super::*;
     use crate::pod::next::Ending;
+
+    #[test]
+    fn an_image_is_told_as_it_came() {
+        let here = "Container image \"web:1\" already present on machine and can be accessed by the pod";
+        assert_eq!(pulled("web:1", None), here);
+        let [took, waited] = [1500, 61_000].map(Duration::from_millis);
+        let words =
+            "Successfully pulled image \"web:1\" in 1.5s (1m1s including waiting). Image size: 7 bytes.";
+        assert_eq!(pulled("web:1", Some(Fetched { took, waited, bytes: 7 })), words);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_ends_a_pod_is_heard_while_it_begins() {

@@ -30,8 +30,9 @@ impl Worker {
         let events = self.context.events.clone();
         for (name, waiting) in self.waiting.iter_mut().filter(|(_, own)| own.reason == "ErrImagePull") {
             let failure = waiting.message.strip_prefix("Failed to pull image ").unwrap_or(&waiting.message);
-            let message = format!("Back-off pulling image {failure}");
-            events.say(pod, Some(name), true, "BackOff", message.clone());
+            let (image, why) = failure.split_once(": ").unwrap_or((failure, ""));
+            events.say(pod, Some(name), true, "BackOff", format!("Back-off pulling image {image}"));
+            let message = format!("Back-off pulling image {image}: {}: {why}", waiting.reason);
             (waiting.reason, waiting.message) = ("ImagePullBackOff".to_owned(), message);
         }
         let lists = [&status.init_container_statuses, &status.container_statuses];
