@@ -18,12 +18,12 @@ impl Worker {
         own.or(self.context.own.addresses.first()).copied()
     }
 
-    /// Runs a container's preStop hook, if it has one, for so many seconds at most.
+    /// Runs a container's preStop hook, if it has one and there is time, for so many seconds at most.
     pub(super) fn begin_hook(&self, pod: &Pod, one: &Instance, grace: i64) -> Option<JoinHandle<()>> {
         let (_, own) = container(pod, &one.container)?;
         let hook = own.lifecycle.as_ref()?.pre_stop.clone()?;
+        let limit = limit(grace)?;
         let address = self.address(sandbox::find(pod).as_ref());
-        let limit = Duration::from_secs(u64::try_from(grace.max(1)).unwrap_or(1));
         let (context, id, pod) = (self.context.clone(), one.id.clone(), pod.clone());
         Some(tokio::spawn(async move {
             if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
@@ -63,6 +63,11 @@ impl Worker {
             self.stop(pod, containers, &end::Order { ids, grace, anew: false, later: Vec::new() });
         }
     }
+}
+
+/// How long a preStop hook may take of so many seconds; without time it is left out, as with a kubelet.
+fn limit(grace: i64) -> Option<Duration> {
+    u64::try_from(grace).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 /// Tells of a hook (`PreStop`, `PostStart`) that has failed. Why, which may be what its program has printed, is not for all
@@ -111,6 +116,11 @@ pub(super) async fn hook_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_no_time_to_end_has_none_for_a_hook() {
+        assert_eq!([-1, 0, 2].map(limit), [None, None, Some(Duration::from_secs(2))]);
+    }
 
     #[test]
     fn one_line_is_kept_of_why_a_hook_failed() {
