@@ -174,9 +174,9 @@ impl Images {
         match here {
             Some((found, true)) => return Ok((found, None)),
             _ if policy != Policy::Never => {}
-            here => {
-                let is = if here.is_some() { "only for pods with other pull secrets" } else { "not present" };
-                let message = format!("Container image \"{name}\" is {is} with pull policy of Never");
+            // Nobody hears of an image that only others may have.
+            _ => {
+                let message = format!("Container image \"{name}\" is not present with pull policy of Never");
                 return Err(Failure { reason: "ErrImageNeverPull", message });
             }
         }
