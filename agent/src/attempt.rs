@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerPort, ExecAction, GRPCAction, HTTPGetA
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, InvalidMessage, SignatureScheme};
 use spec::monitor::{Exec, Request as Asked};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -157,14 +157,41 @@ pub async fn http(
     }
 }
 
-/// Asks for a page of which only that there is an answer matters, as to a lifecycle hook.
+/// Asks for a page of which only that there is an answer matters, as to a lifecycle hook. A server that is to speak HTTPS
+/// and speaks HTTP is asked once more, in its own way, as by a kubelet: of that somebody should know.
 pub async fn call(
     address: IpAddr,
     action: &HTTPGetAction,
     ports: Option<&[ContainerPort]>,
     limit: Duration,
 ) -> Outcome {
-    page(address, action, ports, limit).await.map_or_else(|outcome| outcome, |_| Outcome::Good)
+    let (asked, words) = match page(address, action, ports, limit).await {
+        Ok(_) => return Outcome::Good,
+        Err(Outcome::Bad(words)) if words.ends_with(PLAIN) => (in_plain(action), words),
+        Err(outcome) => return outcome,
+    };
+    let (Ok(_), Ok((host, port))) = (
+        page(address, &asked, ports, limit).await,
+        target(address, action.host.as_deref(), &action.port, ports),
+    ) else {
+        return Outcome::Bad(words);
+    };
+    let host = authority(&host, port);
+    Outcome::Warning(format!(
+        "request to HTTPS lifecycle hook {host} got HTTP response, retry with HTTP succeeded"
+    ))
+}
+
+/// Why a server of HTTP is no server of HTTPS, in a kubelet's words.
+const PLAIN: &str = "server gave HTTP response to HTTPS client";
+
+/// The same without TLS, and without what must not be read on the way.
+fn in_plain(action: &HTTPGetAction) -> HTTPGetAction {
+    let mut plain = HTTPGetAction { scheme: None, ..action.clone() };
+    plain.http_headers.iter_mut().for_each(|all| {
+        all.retain(|header| !header.name.eq_ignore_ascii_case("authorization"));
+    });
+    plain
 }
 
 async fn page(
@@ -267,7 +294,15 @@ async fn get(
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
     let connector = tokio_rustls::TlsConnector::from(anybody());
-    let stream = connector.connect(name, stream).await.map_err(|error| cause(&error))?;
+    let stream = connector.connect(name, stream).await.map_err(|error| {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                format!("http: {PLAIN}")
+            }
+            _ => cause(&error),
+        }
+    })?;
     answer(stream, request).await
 }
 
@@ -549,6 +584,22 @@ mod tests {
         };
         assert_eq!(hook(&["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, Outcome::Good);
         assert!(matches!(hook(&[""]).await, Outcome::Bad(_)));
+    }
+
+    #[tokio::test]
+    async fn a_hook_of_https_takes_http_and_says_so() {
+        const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+        let address = "127.0.0.1".parse().unwrap();
+        let action = |port: u16| serde_json::from_value(json!({ "port": port, "scheme": "HTTPS" })).unwrap();
+        let port = server(&[PLAIN, PLAIN]).await;
+        let words = format!(
+            "request to HTTPS lifecycle hook 127.0.0.1:{port} got HTTP response, retry with HTTP succeeded"
+        );
+        assert_eq!(call(address, &action(port), None, LIMIT).await, Outcome::Warning(words));
+        let port = server(&[PLAIN]).await;
+        let words =
+            format!("Get \"https://127.0.0.1:{port}/\": http: server gave HTTP response to HTTPS client");
+        assert_eq!(http(address, &action(port), None, LIMIT).await, Outcome::Bad(words), "a probe does not");
     }
 
     #[tokio::test]

@@ -345,8 +345,9 @@ impl Worker {
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
         self.show_running(pod, sandbox).await;
+        let address = self.address(Some(sandbox));
         let done = tokio::select! {
-            done = hook_of(&self.context, self.address(Some(sandbox)), container, id, hook, HOOK) => done,
+            done = hook_of(&self.context, pod, address, (container, id), hook, HOOK) => done,
             // Its end does not wait for a beginning.
             () = ended(self.wanted.clone()) => return,
         };

@@ -26,7 +26,7 @@ impl Worker {
         let address = self.address(sandbox::find(pod).as_ref());
         let (context, id, pod) = (self.context.clone(), one.id.clone(), pod.clone());
         Some(tokio::spawn(async move {
-            if let Err(reason) = hook_of(&context, address, &own, &id, &hook, limit).await {
+            if let Err(reason) = hook_of(&context, &pod, address, (&own, &id), &hook, limit).await {
                 failed(&context, &pod, &own, "PreStop", &reason);
             }
         }))
@@ -85,12 +85,12 @@ fn beginning(text: &str) -> &str {
     &line[..line.floor_char_boundary(200)]
 }
 
-/// Runs a lifecycle hook of a container.
+/// Runs a lifecycle hook of a container, which the monitor has by this ID.
 pub(super) async fn hook_of(
     context: &Context,
+    pod: &Pod,
     address: Option<IpAddr>,
-    container: &Container,
-    id: &str,
+    (container, id): (&Container, &str),
     hook: &LifecycleHandler,
     limit: Duration,
 ) -> Result<(), String> {
@@ -108,7 +108,11 @@ pub(super) async fn hook_of(
         Outcome::Unknown("the hook says nothing of how".to_owned())
     };
     match outcome {
-        Outcome::Good | Outcome::Warning(_) => Ok(()),
+        Outcome::Good => Ok(()),
+        Outcome::Warning(words) => {
+            context.events.say(pod, None, false, "LifecycleHTTPFallback", words);
+            Ok(())
+        }
         Outcome::Bad(reason) | Outcome::Unknown(reason) => Err(reason),
     }
 }
