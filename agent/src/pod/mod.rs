@@ -16,6 +16,7 @@ pub mod admission;
 pub mod affinity;
 pub mod allocation;
 pub mod cgroup;
+pub mod conditions;
 pub mod container;
 pub mod env;
 pub mod env_file;

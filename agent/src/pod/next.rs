@@ -147,7 +147,8 @@ pub fn containers(spec: &PodSpec) -> impl Iterator<Item = (Kind, &Container)> {
     init.chain(spec.containers.iter().map(|one| (Kind::Main, one)))
 }
 
-fn kind(init: &Container) -> Kind {
+/// Of a container of `initContainers`.
+pub fn kind(init: &Container) -> Kind {
     if init.restart_policy.as_deref() == Some("Always") { Kind::Sidecar } else { Kind::Init }
 }
 

@@ -3,6 +3,7 @@
 //! A phase that is `Succeeded` or `Failed` never changes again. Conditions of others (readiness gates,
 //! `DisruptionTarget`) are not among those that are sent; those of a resize are while they stand.
 
+use super::conditions::conditions;
 use super::next::{self, Ending, Kind, View};
 use super::observed::{Instance, State};
 use super::qos;
@@ -12,8 +13,8 @@ use super::restart;
 use crate::took;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus, VolumeMount,
-    VolumeMountStatus,
+    ContainerStatus, ContainerUser, EphemeralContainer, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    VolumeMount, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -65,53 +66,19 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         status.user = status.container_id.as_ref().and_then(|id| user(known, &before, id));
         status
     };
-    let init: Vec<_> = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .map(|init| {
-            one(
-                next::containers(spec)
-                    .find(|(_, other)| other.name == init.name)
-                    .map_or(Kind::Init, |(kind, _)| kind),
-                init,
-            )
-        })
-        .collect();
+    let init: Vec<_> =
+        spec.init_containers.iter().flatten().map(|init| one(next::kind(init), init)).collect();
     let mut main: Vec<_> = spec.containers.iter().map(|container| one(Kind::Main, container)).collect();
     let over = matches!(phase.as_str(), "Succeeded" | "Failed");
     if over && known.refused.is_none() && (was_initialized(&before) || is_initialized(view, spec)) {
         main.iter_mut().for_each(end_unseen);
     }
-    let ephemeral: Vec<_> = spec
-        .ephemeral_containers
-        .iter()
-        .flatten()
-        .map(|ephemeral| {
-            let container = Container {
-                name: ephemeral.name.clone(),
-                image: ephemeral.image.clone(),
-                volume_mounts: ephemeral.volume_mounts.clone(),
-                ..Container::default()
-            };
-            one(Kind::Ephemeral, &container)
-        })
-        .collect();
+    let ephemeral = spec.ephemeral_containers.iter().flatten();
+    let ephemeral = ephemeral.map(|own| one(Kind::Ephemeral, &as_container(own))).collect();
     let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
     let hosts: Vec<String> = known.node.iter().map(ToString::to_string).collect();
-    let addresses: Vec<String> = match view.sandbox {
-        Some(sandbox) if sandbox.network.is_none() => hosts.clone(),
-        Some(sandbox) => sandbox.addresses.iter().map(ToString::to_string).collect(),
-        // What it had stays on record.
-        None => before.pod_ips.iter().flatten().map(|own| own.ip.clone()).collect(),
-    };
-    let (reason, message) = match view.ending {
-        _ if known.refused.is_some() => known.refused.cloned().unzip(),
-        _ if is_over(&before) => (before.reason.clone(), before.message.clone()),
-        // While something of it runs, it may go on: an agent that comes after this one knows nothing of its end.
-        Some(Ending::Failed { reason, message, .. }) if over => (Some(reason.clone()), Some(message.clone())),
-        _ => (None, None),
-    };
+    let addresses = addresses(view, &before, &hosts);
+    let (reason, message) = why(view, known, &before, over);
     let mut conditions = conditions(view, spec, &before, &phase, &init, &main);
     if !over {
         conditions.extend(known.resizing.conditions());
@@ -134,6 +101,41 @@ pub fn status(view: &View<'_>, known: &Known<'_>) -> PodStatus {
         reason,
         message,
         ..PodStatus::default()
+    }
+}
+
+/// What a container that looks into a pod has in common with others.
+fn as_container(ephemeral: &EphemeralContainer) -> Container {
+    Container {
+        name: ephemeral.name.clone(),
+        image: ephemeral.image.clone(),
+        volume_mounts: ephemeral.volume_mounts.clone(),
+        ..Container::default()
+    }
+}
+
+/// The pod's addresses; what it had stays on record.
+fn addresses(view: &View<'_>, before: &PodStatus, hosts: &[String]) -> Vec<String> {
+    match view.sandbox {
+        Some(sandbox) if sandbox.network.is_none() => hosts.to_vec(),
+        Some(sandbox) => sandbox.addresses.iter().map(ToString::to_string).collect(),
+        None => before.pod_ips.iter().flatten().map(|own| own.ip.clone()).collect(),
+    }
+}
+
+/// Why the pod is as it is: reason and message.
+fn why(
+    view: &View<'_>,
+    known: &Known<'_>,
+    before: &PodStatus,
+    over: bool,
+) -> (Option<String>, Option<String>) {
+    match view.ending {
+        _ if known.refused.is_some() => known.refused.cloned().unzip(),
+        _ if is_over(before) => (before.reason.clone(), before.message.clone()),
+        // While something of it runs, it may go on: an agent that comes after this one knows nothing of its end.
+        Some(Ending::Failed { reason, message, .. }) if over => (Some(reason.clone()), Some(message.clone())),
+        _ => (None, None),
     }
 }
 
@@ -333,7 +335,8 @@ fn is_initialized(view: &View<'_>, spec: &PodSpec) -> bool {
     uninitialized(view, spec).next().is_none()
 }
 
-fn uninitialized<'a>(view: &'a View<'_>, spec: &'a PodSpec) -> impl Iterator<Item = &'a str> {
+/// Names of init containers that have not ended well and of sidecars that have not started.
+pub(super) fn uninitialized<'a>(view: &'a View<'_>, spec: &'a PodSpec) -> impl Iterator<Item = &'a str> {
     let begun = spec.containers.iter().any(|one| view.containers.latest(&one.name).is_some());
     let waits = move |(kind, container): &(Kind, &Container)| {
         let latest = view.containers.latest(&container.name);
@@ -383,116 +386,6 @@ fn phase(view: &View<'_>, spec: &PodSpec, before: &PodStatus, known: &Known<'_>)
     word.to_owned()
 }
 
-fn conditions(
-    view: &View<'_>,
-    spec: &PodSpec,
-    before: &PodStatus,
-    phase: &str,
-    init: &[ContainerStatus],
-    main: &[ContainerStatus],
-) -> Vec<PodCondition> {
-    let over = match phase {
-        "Succeeded" => Some("PodCompleted"),
-        "Failed" => Some("PodFailed"),
-        _ => None,
-    };
-    let unready: Vec<&str> = main
-        .iter()
-        .chain(
-            init.iter()
-                .filter(|one| next::find(spec, &one.name).is_some_and(|(kind, _)| kind == Kind::Sidecar)),
-        )
-        .filter(|one| !one.ready)
-        .map(|one| one.name.as_str())
-        .collect();
-    let containers = match over {
-        Some(reason) => (false, reason, String::new()),
-        None if unready.is_empty() => (true, "", String::new()),
-        None => {
-            (false, "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" ")))
-        }
-    };
-    let incomplete: Vec<&str> = uninitialized(view, spec).collect();
-    let told = initialized_before(before);
-    let initialized = match over {
-        _ if was_initialized(before) => {
-            (true, told.and_then(|one| one.reason.as_deref()).unwrap_or_default(), String::new())
-        }
-        Some(reason) if incomplete.is_empty() || phase == "Succeeded" => {
-            (true, if phase == "Succeeded" { reason } else { "" }, String::new())
-        }
-        _ if incomplete.is_empty() => (true, "", String::new()),
-        _ => (
-            false,
-            "ContainersNotInitialized",
-            format!("containers with incomplete status: [{}]", incomplete.join(" ")),
-        ),
-    };
-    let ready = match open_gates(spec, before) {
-        Some(gates) if containers.0 => (false, "ReadinessGatesNotReady", gates),
-        _ => containers.clone(),
-    };
-    let all = [
-        ("PodReadyToStartContainers", (view.sandbox.is_some(), "", String::new())),
-        ("Initialized", initialized),
-        ("Ready", ready),
-        ("ContainersReady", containers),
-        ("PodScheduled", (true, "", String::new())),
-    ];
-    // Who decides on its end by the node's needs says so (KEP-3329).
-    let disrupted = match view.ending {
-        Some(Ending::Failed { message, disrupted: true, .. }) if over.is_some() => {
-            Some(("DisruptionTarget", (true, "TerminationByKubelet", message.clone())))
-        }
-        _ => None,
-    };
-    let renews = over.is_none() && (next::renews(view, spec) || next::left(view, spec).next().is_some());
-    let renewal = restart::may_renew(spec).then(|| match renews {
-        true => (true, "RestartAllContainersStarted", "container exited with restart policy rule".to_owned()),
-        false => (false, over.unwrap_or_default(), String::new()),
-    });
-    let renewal = renewal.map(|own| ("AllContainersRestarting", own));
-    let made = all.into_iter().chain(disrupted).chain(renewal).map(|(kind, (is, reason, message))| {
-        let status = if is { "True" } else { "False" };
-        let same = before.conditions.iter().flatten().find(|one| one.type_ == kind && one.status == status);
-        PodCondition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
-            message: Some(message).filter(|message| !message.is_empty()),
-            last_transition_time: same
-                .and_then(|one| one.last_transition_time.clone())
-                .or_else(|| Some(time(view.now))),
-            observed_generation: view.pod.metadata.generation,
-            last_probe_time: None,
-        }
-    });
-    made.collect()
-}
-
-/// Readiness gates that are not true yet, in words.
-fn open_gates(spec: &PodSpec, before: &PodStatus) -> Option<String> {
-    let words: Vec<String> = spec
-        .readiness_gates
-        .iter()
-        .flatten()
-        .filter_map(|gate| {
-            let kind = &gate.condition_type;
-            match before.conditions.iter().flatten().find(|one| one.type_ == *kind) {
-                Some(one) if one.status == "True" => None,
-                Some(one) => Some(format!(
-                    "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
-                    one.status
-                )),
-                None => {
-                    Some(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist."))
-                }
-            }
-        })
-        .collect();
-    (!words.is_empty()).then(|| words.join(", "))
-}
-
 /// What was told of a container of a pod that is over, of whose instances the newest has been removed since: it is as it
 /// was told, whatever is left of the others.
 fn forgotten<'a>(view: &View<'_>, before: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
@@ -511,12 +404,12 @@ fn all_told(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
 
 /// It was told that its containers had run and that its init containers were through: which of them are still here says
 /// nothing of that any more.
-fn was_initialized(before: &PodStatus) -> bool {
+pub(super) fn was_initialized(before: &PodStatus) -> bool {
     let told = initialized_before(before).is_some_and(|one| one.status == "True");
     told && is_over(before) && has_run(before)
 }
 
-fn initialized_before(before: &PodStatus) -> Option<&PodCondition> {
+pub(super) fn initialized_before(before: &PodStatus) -> Option<&PodCondition> {
     before.conditions.iter().flatten().find(|one| one.type_ == "Initialized")
 }
 
