@@ -5,25 +5,18 @@ use crate::cluster_network::Places;
 use crate::events::{self, Events};
 use crate::identity::Identity;
 use crate::image::Images;
-use crate::image::collect::Collector;
-use crate::monitor::Monitor;
 use crate::node::report::{Own, Standing};
 use crate::node::roads::Roads;
 use crate::node::{allocatable, facts, membership, oom};
 use crate::pod::cgroup;
-use crate::policies::Isolation;
 use crate::say::{Trouble, say};
-use crate::server::pods as shown;
-use crate::server::stats::Stats;
-use crate::sources::Sources;
-use crate::table::Table;
 use crate::worker::Context;
 use crate::{cluster_network, config, evict, folder, healthz, join, pods, policies, serving, static_pods};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -57,63 +50,24 @@ const FEATURES: [&str; 4] = [
 /// What the agent cannot do without; and that the node has another address by now, which all that it says of itself
 /// follows from. Who starts it again has it begin with that one.
 pub async fn run(node: config::Node) -> Result<(), String> {
-    let registry_mirrors = node.mirrors();
-    let cluster = node.cluster;
-    let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
-    let identity = Identity::open(Path::new(spec::paths::AGENT))?;
-    if let Err(reason) = folder::make_all() {
-        say(format_args!("{reason}"));
-    }
-    // While the network comes up.
-    let machine = facts::machine(&machine_id(&identity)?);
-    join::prepare(&identity)?;
-    let host = host(&server);
-    let roads = Roads::watch()?;
-    let address = address(&host, &roads).await;
-    let hostname = node.hostname.map(|name| name.to_string());
-    let name = name(&identity, hostname.as_deref())?;
-    let follows = cluster.node_ip.is_empty();
-    let addresses = if follows { vec![address] } else { cluster.node_ip.clone() };
-    let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
-    let own = Arc::new(Own { cluster, name, addresses, machine });
+    let mirrors = node.mirrors();
+    let Begun { identity, server, roads, address, api, own } = begin(node).await?;
     let unready = Some("the pod network is not ready".to_owned());
     let first = Standing { unready, features: FEATURES.to_vec(), ..Standing::default() };
     let (sender, mut standing) = watch::channel(first);
     let (orders, evicted) = mpsc::channel(1);
-    let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
     let (services, places) = (watch::Sender::default(), watch::Sender::<Arc<Places>>::default());
     let (owner, owned) = watch::channel(None);
     let (found, own_pods) = watch::channel(pods::Static::default());
     let (taken, mirrored) = watch::channel(pods::Static::default());
-    let (mirrors, known) = watch::channel(None);
+    let (pictures, known) = watch::channel(None);
     let (events, waiting) = Events::new();
-    let stats = Stats::new(&own.name);
-    let context = Arc::new(Context {
-        api: api.clone(),
-        own: own.clone(),
-        table: Table::new(monitor.clone(), stats.checks.clone()),
-        monitor,
-        images: Images::open(registry_mirrors),
-        collector: Collector::default(),
-        standing: standing.clone(),
-        sources: Sources::default(),
-        allocations: Default::default(),
-        events,
-        services: services.subscribe(),
-        isolation: Isolation::new(&own),
-        shown: Mutex::default(),
-        board: shown::Pods::default(),
-        stats,
-    });
-    if let Err(reason) = cgroup::make_classes() {
-        say(format_args!("{reason}"));
-    }
+    let images = Images::open(mirrors);
+    let context =
+        Context::new(api.clone(), own.clone(), images, standing.clone(), events, services.subscribe());
+    or_say(cgroup::make_classes());
     // Pods that are here go on while the API server is away.
-    let subnets = network::cluster::pods::in_use().unwrap_or_else(|reason| {
-        say(format_args!("{reason}"));
-        Vec::new()
-    });
-    let subnets = subnets.iter().map(ToString::to_string).collect();
+    let subnets = or_say(network::cluster::pods::in_use()).iter().map(ToString::to_string).collect();
     let member = (&own, &api, &context.events);
     let registered = membership::keep(member, &mut standing, &owner, &context.allocations.node, subnets);
     let all = async {
@@ -125,24 +79,62 @@ pub async fn run(node: config::Node) -> Result<(), String> {
             context.table.look(&sender),
             static_pods::read(&context, &found),
             static_pods::keep_mirrors(&context, &owned, mirrored, known),
-            pods::keep(context.clone(), owned.clone(), own_pods, evicted, mirrors, taken),
+            pods::keep(context.clone(), owned.clone(), own_pods, evicted, pictures, taken),
             allocatable::enforce(&own, &context.events),
             oom::watch(&own.name, &context.events),
             evict::keep(&context, &sender, orders.clone()),
             evict::keep_limits(&context, orders),
             cluster_network::keep(&api, &own, &places, &services, &sender),
             policies::keep(&api, &own, &context.isolation),
-            images(&context, &sender),
+            self::images(&context, &sender),
             serving::keep(&context, &identity, &server),
             healthz::keep(),
         );
     };
+    let (host, follows) = (host(&server), own.cluster.node_ip.is_empty());
     tokio::select! {
         () = all => Ok(()),
         new = moved(&host, address, &roads), if follows => {
             Err(format!("this node's address is {new} by now, in place of {address}: all begins anew with it"))
         }
     }
+}
+
+/// A node that is one of the cluster's.
+struct Begun {
+    identity: Identity,
+    server: String,
+    roads: Roads,
+    /// From which it reaches the API server.
+    address: IpAddr,
+    api: Api,
+    own: Arc<Own>,
+}
+
+/// Finds out who this node is, and joins; as much as can be is done while the network comes up.
+async fn begin(node: config::Node) -> Result<Begun, String> {
+    let cluster = node.cluster;
+    let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
+    let identity = Identity::open(Path::new(spec::paths::AGENT))?;
+    or_say(folder::make_all());
+    let machine = facts::machine(&machine_id(&identity)?);
+    join::prepare(&identity)?;
+    let roads = Roads::watch()?;
+    let address = address(&host(&server), &roads).await;
+    let hostname = node.hostname.map(|name| name.to_string());
+    let name = name(&identity, hostname.as_deref())?;
+    let addresses = if cluster.node_ip.is_empty() { vec![address] } else { cluster.node_ip.clone() };
+    let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
+    let own = Arc::new(Own { cluster, name, addresses, machine });
+    Ok(Begun { identity, server, roads, address, api, own })
+}
+
+/// What was made; what could not be is said, and done without.
+fn or_say<T: Default>(made: Result<T, String>) -> T {
+    made.unwrap_or_else(|reason| {
+        say(format_args!("{reason}"));
+        T::default()
+    })
 }
 
 /// The Node object names the images that are there.

@@ -4,6 +4,7 @@
 //! [`next`]: crate::pod::next
 
 mod begin;
+mod context;
 mod credentials;
 mod end;
 mod environment;
@@ -16,37 +17,25 @@ mod resize;
 mod show;
 mod waiting;
 
-use crate::api::Api;
-use crate::events::Events;
-use crate::image::Images;
-use crate::image::collect::Collector;
-use crate::monitor::Monitor;
-use crate::node::report::{Own, Standing};
-use crate::pod::allocation;
-use crate::pod::env::Allocatable;
-use crate::pod::names;
 use crate::pod::next::{self, Action, Ending, Kind, View, Waiting};
 use crate::pod::observed::{Containers, Instance, Sandbox};
 use crate::pod::status::{self, Known};
-use crate::policies::Isolation;
 use crate::probe::{Probes, Subject};
 use crate::record;
 use crate::say::Trouble;
-use crate::server::pods as shown;
-use crate::server::stats::Stats;
 use crate::server::stats::durations::{DURATIONS, Took};
 use crate::sources::watched::Used;
-use crate::sources::{self, Sources};
-use crate::table::{ByPod, Table};
+use crate::table::ByPod;
 use crate::volume::make::Made;
 use crate::volume::payload;
-use crate::{sandbox, volume};
-use k8s_openapi::api::core::v1::{ContainerUser, Pod, PodStatus, Service};
+use crate::{sandbox, sources, volume};
+pub use context::{Context, Services};
+use k8s_openapi::api::core::v1::{ContainerUser, Pod, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 pub use prepare::PREEMPTING;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -57,87 +46,6 @@ const REFRESH: Duration = Duration::from_secs(60);
 
 /// Labels and annotations.
 type Described = (Option<BTreeMap<String, String>>, Option<BTreeMap<String, String>>);
-
-/// Services by namespace and name.
-pub type Services = BTreeMap<(String, String), Arc<Service>>;
-
-/// What all workers share.
-pub struct Context {
-    /// The API server.
-    pub api: Api,
-    /// Who the node is.
-    pub own: Arc<Own>,
-    /// The parent of containers.
-    pub monitor: Monitor,
-    /// What it runs.
-    pub table: Table,
-    /// The node's images.
-    pub images: Images,
-    /// What takes images away.
-    pub collector: Collector,
-    /// What the rest of the agent says of the node.
-    pub standing: watch::Receiver<Standing>,
-    /// What pods refer to.
-    pub sources: Sources,
-    /// What this node's pods have of it.
-    pub allocations: allocation::Shared,
-    /// Where is told what happens.
-    pub events: Events,
-    /// Services, by the API server's word; nothing is ever taken as seen here, see [`Context::services`].
-    pub services: watch::Receiver<Arc<Services>>,
-    /// Network policies of the node's own pods.
-    pub isolation: Isolation,
-    /// Pods as the server shows them.
-    pub shown: Mutex<BTreeMap<String, shown::Pod>>,
-    /// The same, as the server reads it.
-    pub board: shown::Pods,
-    /// What the server measures and counts.
-    pub stats: Arc<Stats>,
-}
-
-impl Context {
-    /// The cluster's names.
-    pub fn names(&self) -> names::Cluster {
-        let cluster = &self.own.cluster;
-        let of = |services: Arc<Services>| {
-            let dns = services.get(&("kube-system".to_owned(), "kube-dns".to_owned()));
-            let spec = dns.and_then(|service| service.spec.as_ref());
-            let all = spec.and_then(|spec| spec.cluster_ips.clone()).unwrap_or_default();
-            all.iter().filter_map(|own| own.parse().ok()).collect()
-        };
-        let servers = match cluster.dns.is_empty() {
-            true => self.services().map(of),
-            false => Some(cluster.dns.clone()),
-        };
-        names::Cluster { domain: cluster.domain.clone(), servers }
-    }
-
-    /// The cluster's Services; none before the API server has told of them once.
-    pub fn services(&self) -> Option<Arc<Services>> {
-        self.services.has_changed().unwrap_or(true).then(|| self.services.borrow().clone())
-    }
-
-    /// What pods may have.
-    pub fn allocatable(&self) -> Allocatable {
-        use crate::node::object::{allocatable_cpus, allocatable_disk, allocatable_memory};
-        let Own { cluster, machine, .. } = &*self.own;
-        Allocatable {
-            millicpu: allocatable_cpus(cluster, machine),
-            memory: allocatable_memory(cluster, machine),
-            disk: allocatable_disk(cluster, &crate::node::facts::left()),
-            huge_pages: machine.huge_pages,
-        }
-    }
-
-    fn show(&self, uid: &str, pod: Option<shown::Pod>) {
-        let Ok(mut all) = self.shown.lock() else { return };
-        match pod {
-            Some(pod) => all.insert(uid.to_owned(), pod),
-            None => all.remove(uid),
-        };
-        self.board.replace(all.values().cloned().collect());
-    }
-}
 
 /// What is wanted of a pod.
 #[derive(Clone, Debug)]
