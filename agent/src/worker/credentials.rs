@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 impl Worker {
     /// The folder with the credentials of a pod's `imagePullSecrets`, if it has some: all of a host, in their order.
     pub(super) async fn credentials(&self, pod: &Pod) -> Option<std::path::PathBuf> {
-        let names = pod.spec.as_ref()?.image_pull_secrets.as_ref()?;
+        let names = names(pod);
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let mut auths: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut missing = Vec::new();
-        for name in names.iter().map(|own| &own.name) {
-            let needed = [Needed::Secret(name.clone())];
+        for name in names {
+            let needed = [Needed::Secret(name.to_owned())];
             let read = self.context.sources.data(&self.context.api, &namespace, &needed).await;
             let Some(secret) = read.ok().and_then(|(_, mut secrets)| secrets.remove(name)) else {
-                missing.push(name.as_str());
+                missing.push(name);
                 continue;
             };
             for (key, entry) in entries(&secret) {
@@ -52,6 +52,12 @@ impl Worker {
     }
 }
 
+/// The Secrets that a pod names. Service accounts may give it some without a name, which are none.
+fn names(pod: &Pod) -> Vec<&str> {
+    let all = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+    all.map(|own| own.name.as_str()).filter(|name| !name.is_empty()).collect()
+}
+
 /// What a Secret has for registries, in today's form (`kubernetes.io/dockerconfigjson`) or the older one.
 fn entries(secret: &BTreeMap<String, Vec<u8>>) -> Map<String, Value> {
     let read = |key: &str| secret.get(key).and_then(|text| serde_json::from_slice::<Value>(text).ok());
@@ -66,6 +72,15 @@ fn entries(secret: &BTreeMap<String, Vec<u8>>) -> Map<String, Value> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_secret_without_a_name_is_none() {
+        let secrets = json!([{ "name": "" }, { "name": "a" }, {}]);
+        let spec = json!({ "containers": [], "imagePullSecrets": secrets });
+        let pod: Pod = serde_json::from_value(json!({ "spec": spec })).unwrap();
+        assert_eq!(names(&pod), ["a"]);
+        assert!(names(&Pod::default()).is_empty());
+    }
 
     #[test]
     fn a_secret_has_registries_in_two_forms() {
