@@ -61,11 +61,12 @@ pub async fn make_folders(pod: &Arc<Pod>) -> Result<(), String> {
     spawn_blocking(make).await.map_err(|error| error.to_string())?
 }
 
-/// Makes a pod's sandbox in its folders, which are there; `by` is who gives it its network.
+/// Makes a pod's sandbox in its folders, which are there; `by` is who gives it its network. What of its names had no room is
+/// told beside it.
 ///
 /// # Errors
 /// What cannot be done, in words (`FailedCreatePodSandBox`).
-pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox, String> {
+pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<(Sandbox, Vec<String>), String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
@@ -107,9 +108,9 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<Sandbox
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let (ipc, uts, pid) = (text(ipc), text(uts), text(pid));
     let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, renewed: false };
-    write_etc(pod, &uid, &sandbox, cluster)?;
+    let omitted = write_etc(pod, &uid, &sandbox, cluster)?;
     record(pod, &sandbox)?;
-    Ok(sandbox)
+    Ok((sandbox, omitted))
 }
 
 /// Has all containers of a pod begin anew in the sandbox that it has: it is the same by another ID.
@@ -229,8 +230,13 @@ fn unmount_below(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// The files of its `/etc` that a pod's containers share.
-fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) -> Result<(), String> {
+/// The files of its `/etc` that a pod's containers share; tells what had no room in them.
+fn write_etc(
+    pod: &Pod,
+    uid: &str,
+    sandbox: &Sandbox,
+    cluster: &names::Cluster,
+) -> Result<Vec<String>, String> {
     let folder = place::pod(uid);
     fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
     let node = fs::read_to_string(spec::paths::RESOLV_CONF).unwrap_or_default();
@@ -243,18 +249,19 @@ fn write_etc(pod: &Pod, uid: &str, sandbox: &Sandbox, cluster: &names::Cluster) 
     if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster, known.as_deref()) {
         put("etc-hosts", hosts)?;
     }
-    match names::resolver(pod, cluster, &node) {
-        Some(text) => put("resolv.conf", text)?,
+    let omitted = match names::resolver(pod, cluster, &node) {
+        Some(own) => put("resolv.conf", own.text).map(|()| own.omitted)?,
         // It has them from a sandbox before this one.
-        None if folder.join("resolv.conf").exists() => {}
+        None if folder.join("resolv.conf").exists() => Vec::new(),
         None => {
             return Err(
                 "services have not yet been read at least once, and with them the cluster's name servers"
                     .to_owned(),
             );
         }
-    }
-    put("hostname", format!("{}\n", hostname(pod, cluster)?))
+    };
+    put("hostname", format!("{}\n", hostname(pod, cluster)?))?;
+    Ok(omitted)
 }
 
 fn hostname(pod: &Pod, cluster: &names::Cluster) -> Result<String, String> {

@@ -3,11 +3,16 @@
 
 use super::container::hostname;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Most domains that are searched.
+/// Most domains that are searched, the most signs of one, and of all with what is between them.
 const DOMAINS: usize = 32;
+const DOMAIN: usize = 253;
+const LINE: usize = 2048;
+
+/// Most name servers (resolv.conf(5), `MAXNS`).
+const SERVERS: usize = 3;
 
 /// The cluster's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,50 +61,20 @@ pub fn fqdn(pod: &Pod, cluster: &Cluster) -> Option<String> {
     Some(format!("{}.{subdomain}.{namespace}.svc.{}", hostname(pod), cluster.domain))
 }
 
+/// A pod's `/etc/resolv.conf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolver {
+    /// Its text.
+    pub text: String,
+    /// What had no room in it, in a kubelet's words.
+    pub omitted: Vec<String>,
+}
+
 /// The pod's `/etc/resolv.conf`, from the node's own; none when it is to have name servers of the cluster that nobody
 /// has told of yet.
-pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<String> {
-    let empty = Default::default();
-    let spec = pod.spec.as_ref().unwrap_or(&empty);
-    let own = |key: &str| {
-        node.lines()
-            .filter_map(|line| line.strip_prefix(key))
-            .map(str::trim)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let of_cluster = match (spec.dns_policy.as_deref().unwrap_or("ClusterFirst"), spec.host_network) {
-        ("ClusterFirst", Some(true)) | ("Default" | "None", _) => &[][..],
-        _ => cluster.servers.as_deref()?,
-    };
-    // Without a name server of the cluster, the node's are better than none.
-    let first = !of_cluster.is_empty();
-    let none = spec.dns_policy.as_deref() == Some("None");
-    let searched = || {
-        own("search ")
-            .iter()
-            .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .collect::<Vec<_>>()
-    };
-    let (mut servers, mut search, mut options) = if none {
-        (Vec::new(), Vec::new(), Vec::new())
-    } else if first {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let domain = &cluster.domain;
-        let mut search = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
-        search.extend(searched());
-        (of_cluster.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
-    } else {
-        (
-            own("nameserver "),
-            searched(),
-            own("options ")
-                .iter()
-                .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-                .collect(),
-        )
-    };
-    if let Some(more) = &spec.dns_config {
+pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Resolver> {
+    let (mut servers, mut search, mut options) = by_policy(pod, cluster, node)?;
+    if let Some(more) = pod.spec.as_ref().and_then(|spec| spec.dns_config.as_ref()) {
         servers.extend(more.nameservers.clone().unwrap_or_default());
         search.extend(more.searches.clone().unwrap_or_default());
         for option in more.options.iter().flatten() {
@@ -109,17 +84,74 @@ pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<String> {
                 .push(option.value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}:{value}")));
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
-    search.retain(|domain| seen.insert(domain.clone()));
-    search.truncate(DOMAINS);
-    let mut text: String = servers.iter().take(3).map(|server| format!("nameserver {server}\n")).collect();
+    for list in [&mut servers, &mut search] {
+        let mut seen = BTreeSet::new();
+        list.retain(|own| seen.insert(own.clone()));
+    }
+    let mut omitted = Vec::new();
+    let mut tell = |what: &str, which: &str, line: &str, applied: &[String]| {
+        omitted.push(format!(
+            "{what} limits were exceeded, some {which} have been omitted, the applied {line} line is: {}",
+            applied.join(" ")
+        ));
+    };
+    if servers.len() > SERVERS {
+        servers.truncate(SERVERS);
+        tell("Nameserver", "nameservers", "nameserver", &servers);
+    }
+    if shorten(&mut search) {
+        tell("Search Line", "search paths", "search", &search);
+    }
+    let mut text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     if !search.is_empty() {
         text.push_str(&format!("search {}\n", search.join(" ")));
     }
     if !options.is_empty() {
         text.push_str(&format!("options {}\n", options.join(" ")));
     }
-    Some(text)
+    Some(Resolver { text, omitted })
+}
+
+/// Leaves out domains that have no room in a line; says whether it did.
+fn shorten(search: &mut Vec<String>) -> bool {
+    let all = search.len();
+    search.truncate(DOMAINS);
+    search.retain(|domain| domain.len() <= DOMAIN);
+    while search.join(" ").len() > LINE {
+        search.pop();
+    }
+    search.len() < all
+}
+
+/// Name servers, domains that are searched, and options.
+type Lines = (Vec<String>, Vec<String>, Vec<String>);
+
+/// Those that the pod has by its `dnsPolicy`.
+fn by_policy(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Lines> {
+    let empty = Default::default();
+    let spec = pod.spec.as_ref().unwrap_or(&empty);
+    let own = |key: &str| {
+        let lines = node.lines().filter_map(|line| line.strip_prefix(key));
+        lines.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    let of_cluster = match (policy, spec.host_network) {
+        ("ClusterFirst", Some(true)) | ("Default" | "None", _) => &[][..],
+        _ => cluster.servers.as_deref()?,
+    };
+    Some(match policy {
+        "None" => Lines::default(),
+        // Without a name server of the cluster, the node's are better than none.
+        _ if of_cluster.is_empty() => (own("nameserver "), own("search "), own("options ")),
+        _ => {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            let domain = &cluster.domain;
+            let mut search =
+                vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
+            search.extend(own("search "));
+            (of_cluster.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
+        }
+    })
 }
 
 /// Variables that tell of a namespace's Services, and of `default/kubernetes`.
@@ -201,7 +233,13 @@ mod tests {
 
     #[test]
     fn names_are_asked_of_whom_the_policy_says() {
-        let of = |spec| resolver(&pod(spec), &cluster(), NODE).unwrap();
+        let resolver = |pod: &Pod, cluster: &Cluster| {
+            resolver(pod, cluster, NODE).map(|own| {
+                assert!(own.omitted.is_empty(), "{own:?}");
+                own.text
+            })
+        };
+        let of = |spec| resolver(&pod(spec), &cluster()).unwrap();
         let first = "nameserver 10.96.0.10\nsearch n.svc.cluster.local svc.cluster.local cluster.local example.com\noptions ndots:5\n";
         assert_eq!(of(json!({ "containers": [] })), first);
         assert_eq!(
@@ -221,11 +259,32 @@ mod tests {
         );
         assert!(of(json!({ "containers": [], "dnsConfig": more })).ends_with("options ndots:2 edns0\n"));
         let unknown = Cluster { servers: None, ..cluster() };
-        assert_eq!(resolver(&pod(json!({ "containers": [] })), &unknown, NODE), None, "it waits for them");
+        assert_eq!(resolver(&pod(json!({ "containers": [] })), &unknown), None, "it waits for them");
         let own = json!({ "containers": [], "dnsPolicy": "Default" });
-        assert_eq!(resolver(&pod(own), &unknown, NODE).as_deref(), Some(NODE));
+        assert_eq!(resolver(&pod(own), &unknown).as_deref(), Some(NODE));
         let none = Cluster { servers: Some(Vec::new()), ..cluster() };
-        assert_eq!(resolver(&pod(json!({ "containers": [] })), &none, NODE).as_deref(), Some(NODE));
+        assert_eq!(resolver(&pod(json!({ "containers": [] })), &none).as_deref(), Some(NODE));
+    }
+
+    #[test]
+    fn what_has_no_room_is_left_out_and_told() {
+        let of = |servers: &[&str], searches: &[String]| {
+            let more = json!({ "nameservers": servers, "searches": searches });
+            let spec = json!({ "containers": [], "dnsPolicy": "None", "dnsConfig": more });
+            resolver(&pod(spec), &cluster(), NODE).unwrap()
+        };
+        let twice = of(&["1.1.1.1", "1.1.1.1", "1.1.1.2", "1.1.1.3"], &[]);
+        assert_eq!(twice.text, "nameserver 1.1.1.1\nnameserver 1.1.1.2\nnameserver 1.1.1.3\n");
+        assert!(twice.omitted.is_empty(), "nothing is lost");
+        let words = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1 2 3";
+        assert_eq!(of(&["1", "2", "3", "4"], &[]).omitted, [words]);
+        let words = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: a";
+        assert_eq!(of(&[], &["x".repeat(254), "a".to_owned()]).omitted, [words]);
+        let many: Vec<String> = (0..40).map(|number| format!("d{number}")).collect();
+        assert!(of(&[], &many).omitted[0].ends_with(" d31"));
+        let long: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(249))).collect();
+        let told = of(&[], &long);
+        assert_eq!((told.text.len(), told.omitted.len()), ("search \n".len() + 8 * 251 - 1, 1));
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl Worker {
         };
         DURATIONS.add_operation("run_podsandbox", begun.elapsed(), made.is_err());
         match made {
-            Ok(_) => {
+            Ok((_, omitted)) => {
+                omitted.into_iter().for_each(|words| events.say(pod, None, false, "DNSConfigForming", words));
                 self.context.stats.counts.add(Count::Pod);
                 self.waiting.remove("");
                 if self.has_run() {
