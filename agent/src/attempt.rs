@@ -4,7 +4,9 @@ use crate::monitor::{Event, Monitor};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use k8s_openapi::api::core::v1::{ContainerPort, ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
+use k8s_openapi::api::core::v1::{
+    ContainerPort, ExecAction, GRPCAction, HTTPGetAction, HTTPHeader, TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -165,9 +167,10 @@ pub async fn call(
     ports: Option<&[ContainerPort]>,
     limit: Duration,
 ) -> Outcome {
-    let (asked, words) = match page(address, action, ports, limit).await {
+    let action = as_hook(action);
+    let (asked, words) = match page(address, &action, ports, limit).await {
         Ok(_) => return Outcome::Good,
-        Err(Outcome::Bad(words)) if words.ends_with(PLAIN) => (in_plain(action), words),
+        Err(Outcome::Bad(words)) if words.ends_with(PLAIN) => (in_plain(&action), words),
         Err(outcome) => return outcome,
     };
     let (Ok(_), Ok((host, port))) = (
@@ -180,6 +183,21 @@ pub async fn call(
     Outcome::Warning(format!(
         "request to HTTPS lifecycle hook {host} got HTTP response, retry with HTTP succeeded"
     ))
+}
+
+/// Hooks ask in a name of their own, unless they have another.
+fn as_hook(action: &HTTPGetAction) -> HTTPGetAction {
+    let mut own = action.clone();
+    if !has(action, "User-Agent") {
+        let named = HTTPHeader { name: "User-Agent".to_owned(), value: "kube-lifecycle/1.36".to_owned() };
+        own.http_headers.get_or_insert_default().push(named);
+    }
+    own
+}
+
+/// It says a header of this name itself.
+fn has(action: &HTTPGetAction, name: &str) -> bool {
+    action.http_headers.iter().flatten().any(|header| header.name.eq_ignore_ascii_case(name))
 }
 
 /// Why a server of HTTP is no server of HTTPS, in a kubelet's words.
@@ -271,22 +289,14 @@ async fn get(
 ) -> Result<Page, String> {
     let stream = dial(host, port).await?;
     let mut request = Request::get(path);
-    let mut named = false;
     for header in action.http_headers.iter().flatten() {
-        named |= header.name.eq_ignore_ascii_case("host");
         request = request.header(header.name.as_str(), header.value.as_str());
     }
-    let has = |name: &str| {
-        action.http_headers.iter().flatten().any(|header| header.name.eq_ignore_ascii_case(name))
-    };
-    if !named {
-        request = request.header("Host", authority(host, port));
-    }
-    if !has("User-Agent") {
-        request = request.header("User-Agent", "kube-probe/1.36");
-    }
-    if !has("Accept") {
-        request = request.header("Accept", "*/*");
+    let authority = authority(host, port);
+    for (name, value) in [("Host", &*authority), ("User-Agent", "kube-probe/1.36"), ("Accept", "*/*")] {
+        if !has(action, name) {
+            request = request.header(name, value);
+        }
     }
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     if !secure {
@@ -584,6 +594,17 @@ mod tests {
         };
         assert_eq!(hook(&["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]).await, Outcome::Good);
         assert!(matches!(hook(&[""]).await, Outcome::Bad(_)));
+    }
+
+    #[test]
+    fn a_hook_asks_in_its_own_name() {
+        let named = |headers: serde_json::Value| {
+            let action = serde_json::from_value(json!({ "port": 80, "httpHeaders": headers })).unwrap();
+            let all = as_hook(&action).http_headers.unwrap_or_default();
+            all.into_iter().map(|own| own.value).collect::<Vec<_>>()
+        };
+        assert_eq!(named(json!([])), ["kube-lifecycle/1.36"]);
+        assert_eq!(named(json!([{ "name": "user-agent", "value": "own" }])), ["own"]);
     }
 
     #[tokio::test]
