@@ -198,7 +198,8 @@ fn container_status(
     status.last_state =
         Some(ContainerState { terminated: last.and_then(ended), ..ContainerState::default() });
     let runs = latest.is_some_and(Instance::runs);
-    status.started = Some(runs && health.started);
+    // Who looks into a pod is not waited for.
+    status.started = (kind != Kind::Ephemeral).then_some(runs && health.started);
     status.ready = match kind {
         Kind::Init => latest.and_then(Instance::code) == Some(0),
         Kind::Ephemeral => false,

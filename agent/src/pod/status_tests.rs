@@ -214,6 +214,23 @@ fn a_containers_user_is_told_while_it_is_there() {
 }
 
 #[test]
+fn who_looks_into_a_pod_is_neither_started_nor_ready() {
+    let mut given = Given::of("Always", [instance("m", 0, UP), instance("e", 0, UP)]);
+    let ephemeral = json!([{ "name": "e", "image": "registry:5000/web:1" }]);
+    given.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(ephemeral).unwrap();
+    for id in ["m0", "e0"] {
+        given.health.insert(id.into(), Health { started: true, ready: true, ..Health::default() });
+    }
+    let told = given.told();
+    let of = |list: &Option<Vec<ContainerStatus>>| {
+        let own = &list.as_ref().unwrap()[0];
+        (own.started, own.ready)
+    };
+    assert_eq!(of(&told.ephemeral_container_statuses), (None, false));
+    assert_eq!(of(&told.container_statuses), (Some(true), true));
+}
+
+#[test]
 fn the_image_is_that_of_the_container_until_there_is_another() {
     let mut given = Given::of("Always", [instance("m", 0, UP)]);
     given.pod.spec.as_mut().unwrap().containers[0].image = Some("registry:5000/web:2".into());
