@@ -337,6 +337,7 @@ async fn fetch(name: &str, docker: Option<&Path>, given_up: oneshot::Receiver<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::OpenOptionsExt;
 
     #[tokio::test]
     async fn others_go_on_while_the_disk_is_slow() {
@@ -355,7 +356,8 @@ mod tests {
             tokio::spawn(async move { asked.ensure("web:1", Policy::IfNotPresent, None, || {}).await });
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         assert!(!ensured.is_finished(), "nobody has read it");
-        std::fs::File::open(&slow).unwrap();
+        let mut reader = std::fs::OpenOptions::new();
+        let _reader = reader.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&slow).unwrap();
         assert_eq!(ensured.await.unwrap().unwrap_err().reason, "ErrImagePull", "a pipe is no disk");
         std::fs::remove_file(slow).unwrap_or_default();
     }

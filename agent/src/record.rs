@@ -26,6 +26,7 @@ pub async fn write(path: &Path, text: Vec<u8>, durably: bool) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::OpenOptionsExt;
     use std::time::Duration;
     use tokio::time::sleep;
 
@@ -41,7 +42,8 @@ mod tests {
         let written = tokio::spawn(async move { write(&to, b"{}".to_vec(), false).await });
         sleep(Duration::from_millis(1)).await;
         assert!(!written.is_finished(), "nobody has read it");
-        let reader = fs::File::open(&slow).unwrap();
+        let mut reader = fs::OpenOptions::new();
+        let reader = reader.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&slow).unwrap();
         written.await.unwrap().unwrap();
         drop(reader);
         fs::remove_file(&path).unwrap();
