@@ -28,6 +28,7 @@ use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use spec::node::Cluster;
 use std::time::{Duration, SystemTime};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// Who signs nodes' certificates for the API server.
@@ -153,7 +154,7 @@ pub async fn authorities(
     }
     // Nobody waits for it: without it, they are asked for again.
     let (identity, text) = (identity.clone(), certificate::to_pem(&found));
-    tokio::task::spawn_blocking(move || {
+    spawn_blocking(move || {
         identity.write("ca.pem", &text).unwrap_or_else(|reason| say(format_args!("{reason}")));
     });
     Ok(found)
@@ -225,7 +226,7 @@ impl From<kube::Error> for Refusal {
 /// # Errors
 /// The API server, or who approves, does not give one.
 pub async fn certify(identity: &Identity, client: &Client, name: &str) -> Result<(), Refusal> {
-    let key = key(identity)?;
+    let key = aside(identity, key).await?;
     let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
     let request = request(&key, name)?;
     let asked = request.metadata.name.clone().unwrap_or_default();
@@ -241,9 +242,19 @@ pub async fn certify(identity: &Identity, client: &Client, name: &str) -> Result
         // The next attempt has a new key, and so a new request.
         let _ = std::fs::remove_file(identity.path("next.pem"));
     }
-    identity.write("client.pem", &format!("{}{}", signed?, key.serialize_pem()))?;
+    let text = format!("{}{}", signed?, key.serialize_pem());
+    aside(identity, move |own| own.write("client.pem", &text)).await?;
     let _ = std::fs::remove_file(identity.path("next.pem"));
     Ok(())
+}
+
+/// Writes one of the files, on a thread that may wait for the disk: the node's heartbeat goes on.
+async fn aside<T: Send + 'static>(
+    identity: &Identity,
+    write: impl FnOnce(&Identity) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let own = identity.clone();
+    spawn_blocking(move || write(&own)).await.map_err(|error| error.to_string())?
 }
 
 /// The key of the certificate that is asked for, made once.
