@@ -15,6 +15,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use spec::network::Attached;
 use spec::node::{Container, ContainerNetwork, HOST_GATEWAY, Name};
 use spec::paths;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -126,35 +127,62 @@ fn put(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Gives containers what their `resolv.conf` has of the node's, if that is another by now; gives what could not be
-/// written.
+/// written. What is tried again is that alone: the other containers may have changed theirs since.
 pub fn follow<'a>(
     running: impl Iterator<Item = (&'a Name, &'a Container, Option<&'a Attached>)>,
-) -> Vec<String> {
-    let (before, now) = (fs::read_to_string(place::resolv_conf()).ok(), of_the_node());
-    if before.as_ref() == Some(&now) {
+    faults: &[Fault],
+) -> Vec<Fault> {
+    let (given, now) = (place::resolv_conf(), of_the_node());
+    let before = fs::read_to_string(&given).ok();
+    // What they may have: some also what not all could be given.
+    let tried = faults.first().map(|fault| &fault.node);
+    if before.as_ref() == Some(&now) && tried.is_none_or(|tried| *tried == now) {
         return Vec::new();
     }
-    let write = |path: PathBuf, written: io::Result<()>| {
-        written.err().map(|error| format!("write {}: {}", path.display(), cause(&error)))
-    };
     let changed = |(key, container, attached): (&Name, &Container, Option<&Attached>)| {
-        let of = |node: &str| resolver(container, attached, node);
-        let (before, now) = (before.as_deref().map(of), of(&now));
+        let of = |node: &String| resolver(container, attached, node);
+        let is_as_it_was = before
+            .as_ref()
+            .is_some_and(|before| [before].into_iter().chain(tried).all(|node| of(node) == of(&now)));
+        let now = of(&now);
         // Who shares another's network has no such file of its own, nor who is only being made.
         let path = place::etc(key).join("resolv.conf");
         let shared = matches!(container.network(), ContainerNetwork::Container(_));
-        (before.as_ref() != Some(&now) && !shared && path.exists()).then_some((path, now))
+        (!is_as_it_was && !shared && path.exists()).then_some((path, now))
     };
-    let mut faults: Vec<String> = running
-        .filter_map(changed)
-        .filter_map(|(path, text)| write(path.clone(), put(&path, text.as_bytes())))
-        .collect();
+    let files = running.filter_map(changed).filter(|(path, _)| is_due(path, &now, faults));
+    let mut faults: Vec<Fault> =
+        files.filter_map(|(path, text)| fault(&path, &now, put(&path, text.as_bytes()))).collect();
     // Last, so that a monitor that is killed meanwhile is followed by one that does it again.
     if faults.is_empty() {
-        let given = place::resolv_conf();
-        faults.extend(write(given.clone(), sys::file::replace(&given, now.as_bytes())));
+        faults.extend(fault(&given, &now, sys::file::replace(&given, now.as_bytes())));
     }
     faults
+}
+
+/// A file that could not be written when the node's `resolv.conf` said this, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    path: PathBuf,
+    node: String,
+    why: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "write {}: {}", self.path.display(), self.why)
+    }
+}
+
+fn fault(path: &Path, node: &str, written: io::Result<()>) -> Option<Fault> {
+    let (path, node) = (path.to_owned(), node.to_owned());
+    written.err().map(|error| Fault { path, node, why: cause(&error) })
+}
+
+/// A file is to be written, unless all were that are not among the faults.
+fn is_due(path: &Path, node: &str, faults: &[Fault]) -> bool {
+    let mut same = faults.iter().filter(|fault| fault.node == node).peekable();
+    same.peek().is_none() || same.any(|fault| fault.path == path)
 }
 
 /// Where no network service of ours looks after the machine, the machine's own file is what there is.
@@ -233,7 +261,7 @@ pub struct Resolver {
     /// When it is to be looked at though nothing is told.
     pub again: Option<Time>,
     /// What could not be written.
-    pub faults: Vec<String>,
+    pub faults: Vec<Fault>,
 }
 
 impl Resolver {
@@ -312,6 +340,20 @@ mod tests {
         }
         assert_eq!(state(&path).0, first.0);
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_has_no_other_written_again() {
+        let error = || Err(io::Error::from_raw_os_error(nix::libc::EROFS));
+        let fault = |path: &str| fault(Path::new(path), "nameserver 192.0.2.1", error()).unwrap();
+        let faults = [fault("/a")];
+        let is_due = |path: &str, node: &str, faults: &[Fault]| is_due(Path::new(path), node, faults);
+        assert!(
+            is_due("/a", "nameserver 192.0.2.1", &faults) && !is_due("/b", "nameserver 192.0.2.1", &faults)
+        );
+        assert!(is_due("/b", "nameserver 192.0.2.2", &faults), "the node's says something else");
+        assert!(is_due("/b", "nameserver 192.0.2.1", &[]), "the first time");
+        assert_eq!(faults[0].to_string(), "write /a: read-only file system");
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Monitor {
             let Cell { key, container, attached, .. }: &Cell = cell;
             Some((key, container.as_ref()?, attached.as_deref()))
         };
-        let faults = etc::follow(running.filter_map(about));
+        let faults = etc::follow(running.filter_map(about), &self.resolver.faults);
         // Said once, however often it is tried.
         for fault in faults.iter().filter(|fault| !self.resolver.faults.contains(fault)) {
             self.console.say(&format!("monitor: {fault}"));
