@@ -17,6 +17,7 @@ use std::fs;
 use std::ops::Bound;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::descriptors;
+use sys::socket::Spare;
 
 /// What PID 1 may open. The store of descriptors has no more than half of it, so that a client gone
 /// wild cannot take all.
@@ -36,6 +37,8 @@ struct Client {
 #[derive(Debug)]
 pub struct Control {
     socket: OwnedFd,
+    /// What gives way to a client that there is no other descriptor for.
+    spare: Spare,
     clients: BTreeMap<u32, Client>,
     next_client: u32,
     kept: BTreeMap<String, Vec<OwnedFd>>,
@@ -71,12 +74,13 @@ impl Control {
 
     fn new(socket: OwnedFd, most_kept: usize) -> Self {
         let (clients, kept) = (BTreeMap::new(), BTreeMap::new());
-        Self { socket, clients, next_client: 0, kept, most_kept, buffer: Vec::new() }
+        let spare = Spare::default();
+        Self { socket, spare, clients, next_client: 0, kept, most_kept, buffer: Vec::new() }
     }
 
     /// Takes a new client, if it is root's.
     pub fn accept(&mut self, poller: &Poller) {
-        let Ok(client) = sys::socket::accept(self.socket.as_fd()) else { return };
+        let Ok(client) = self.spare.accept(self.socket.as_fd()) else { return };
         if !getsockopt(&client, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0) {
             return;
         }

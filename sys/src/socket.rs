@@ -1,5 +1,6 @@
 //! Sockets that are taken over from the kernel as owned descriptors.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -20,6 +21,38 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A descriptor that gives way to a connection when there is no other left for it, as the connection would else be told
+/// of again and again: it is taken, and closed at once.
+#[derive(Debug)]
+pub struct Spare(Option<File>);
+
+impl Default for Spare {
+    fn default() -> Self {
+        Self(Self::open())
+    }
+}
+
+impl Spare {
+    fn open() -> Option<File> {
+        File::open("/dev/null").ok()
+    }
+
+    /// As [`accept`].
+    ///
+    /// # Errors
+    /// Those of [`accept`]; of `EMFILE` and `ENFILE` the connection was closed.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let taken = accept(listener);
+        let code = taken.as_ref().err().and_then(io::Error::raw_os_error);
+        if matches!(code, Some(libc::EMFILE | libc::ENFILE)) {
+            self.0 = None;
+            drop(accept(listener));
+            self.0 = Self::open();
+        }
+        taken
+    }
+}
+
 /// How many bytes wait to be read in a pipe, a terminal or a socket (`FIONREAD` of `ioctl(2)`).
 ///
 /// # Errors
@@ -31,4 +64,42 @@ pub fn pending(source: BorrowedFd<'_>) -> io::Result<usize> {
         return Err(io::Error::last_os_error());
     }
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// In a process of its own: others would be without descriptors, too.
+    #[test]
+    fn whom_there_is_no_descriptor_for_is_let_go() {
+        const OWN: &str = "SKERRY_TEST_NO_DESCRIPTORS";
+        if std::env::var_os(OWN).is_none() {
+            let name = "socket::tests::whom_there_is_no_descriptor_for_is_let_go";
+            let program = std::env::current_exe().unwrap();
+            let own =
+                std::process::Command::new(program).args(["--exact", name]).env(OWN, "1").output().unwrap();
+            assert!(own.status.success(), "{}", String::from_utf8_lossy(&own.stdout));
+            return;
+        }
+        let path = std::env::temp_dir().join(format!("skerry-spare-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut spare = Spare::default();
+        let mut clients = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let mut all: Vec<File> = std::iter::from_fn(Spare::open).collect();
+        for client in &mut clients {
+            assert_eq!(spare.accept(listener.as_fd()).unwrap_err().raw_os_error(), Some(libc::EMFILE));
+            assert_eq!(client.read(&mut [0]).unwrap(), 0, "it was closed");
+        }
+        let nobody = spare.accept(listener.as_fd()).unwrap_err();
+        assert!(matches!(nobody.kind(), io::ErrorKind::WouldBlock), "{nobody}");
+        all.pop();
+        drop(clients);
+        assert!(spare.0.is_some());
+    }
 }

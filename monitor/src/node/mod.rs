@@ -70,6 +70,7 @@ use spec::node::{Name, Restart};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::cause::cause;
+use sys::socket::Spare;
 use talk::Talk;
 
 /// What a process of the runtime or the network is about.
@@ -111,6 +112,8 @@ pub struct Monitor {
     /// Nor could it be written.
     status_failed: bool,
     listener: Option<OwnedFd>,
+    /// What gives way to a client that there is no other descriptor for.
+    spare: Spare,
     clients: BTreeMap<usize, (Client, Talk)>,
     next_client: usize,
     ring: Ring,

@@ -26,6 +26,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use sys::cause::cause;
+use sys::socket::Spare;
 
 /// How long what is to go once it has ended stays after a restart of the monitor.
 const MOMENT: Duration = Duration::from_secs(10);
@@ -66,6 +67,7 @@ impl Monitor {
             stale: true,
             status_failed: false,
             listener: None,
+            spare: Spare::default(),
             clients: BTreeMap::new(),
             next_client: 0,
             ring: Ring::default(),

@@ -27,7 +27,7 @@ pub(super) fn open() -> Result<OwnedFd, String> {
 impl Monitor {
     /// Takes new clients, if they are root's.
     pub(super) fn accept(&mut self) {
-        while let Some(Ok(socket)) = self.listener.as_ref().map(|own| sys::socket::accept(own.as_fd())) {
+        while let Some(Ok(socket)) = self.listener.as_ref().map(|own| self.spare.accept(own.as_fd())) {
             let root = getsockopt(&socket, PeerCredentials).is_ok_and(|peer| peer.uid() == 0);
             if !root {
                 continue;

@@ -5,7 +5,7 @@ use super::message::{self, Code, Question};
 use super::questions::Pending;
 use super::room::Account;
 use super::wanted::Place;
-use super::{Listening, Serving, Source, take};
+use super::{Listening, Serving, Source};
 use nix::sys::epoll::EpollFlags;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -141,7 +141,7 @@ impl Serving {
     /// Takes a client that asks by TCP.
     pub(super) fn admit_asker(&mut self, place: Place, now: Duration) {
         let Some(listener) = self.listeners.get(&place) else { return };
-        let Some(socket) = take(listener.socket.as_fd(), &mut self.spare).map(TcpStream::from) else {
+        let Ok(socket) = self.spare.accept(listener.socket.as_fd()).map(TcpStream::from) else {
             return;
         };
         let Ok(client) = socket.peer_addr().map(|client| client.ip()) else { return };

@@ -43,7 +43,7 @@ use room::Account;
 use spec::network::Protocol;
 use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -52,6 +52,7 @@ use std::time::Duration;
 use stream::{Outcome, Stream};
 use sys::cause::cause;
 use sys::descriptors;
+use sys::socket::Spare;
 use wanted::{Place, Role, wanted};
 
 /// A datagram's greatest length.
@@ -132,7 +133,7 @@ pub struct Serving {
     /// How many descriptors may be open.
     descriptors: u64,
     /// One of them, that gives way when there are no others.
-    spare: Option<File>,
+    spare: Spare,
 }
 
 impl Serving {
@@ -163,7 +164,7 @@ impl Serving {
             random,
             buffer: vec![0; LARGEST],
             descriptors,
-            spare: spare(),
+            spare: Spare::default(),
         };
         serving.follow_records().iter().for_each(|line| say(format_args!("network: {line}")));
         Ok(serving)
@@ -280,7 +281,7 @@ impl Serving {
     }
 
     fn open_door(&mut self) {
-        let Some(verb) = take(self.door.as_fd(), &mut self.spare) else { return };
+        let Ok(verb) = self.spare.accept(self.door.as_fd()) else { return };
         // Each is heard at once: who says nothing is none, or hangs.
         if self.verbs.len() >= VERBS
             && let Some((silent, _)) = self.verbs.pop_first()
@@ -316,7 +317,7 @@ impl Serving {
         let Some(listener) = self.listeners.get(&place) else { return };
         match (listener.role, place.protocol) {
             (Role::Relay { to, .. }, Protocol::Tcp) => {
-                let Some(client) = take(listener.socket.as_fd(), &mut self.spare) else { return };
+                let Ok(client) = self.spare.accept(listener.socket.as_fd()) else { return };
                 // Who has no room is let go, and hears so at once.
                 if self.has_room(Account::Port(place)) {
                     self.hand_on(client, to, &[], Account::Port(place), now);
@@ -394,24 +395,6 @@ impl AsFd for Serving {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
-}
-
-/// Takes a connection. When no descriptor is left for it, it is taken in place of the spare one and let go: it would
-/// be told of again and again.
-fn take(listener: BorrowedFd<'_>, spare: &mut Option<File>) -> Option<OwnedFd> {
-    match sys::socket::accept(listener) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-            *spare = None;
-            let _ = sys::socket::accept(listener);
-            *spare = self::spare();
-            None
-        }
-        taken => taken.ok(),
-    }
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 /// Where verbs knock; a killed program's socket file gives way.
