@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use sys::process::{Ended, Spawn, kill, spawn};
 
@@ -92,7 +92,7 @@ struct Unit {
     prefixed: bool,
     console: bool,
     asks_ready: bool,
-    cgroup: Option<File>,
+    cgroup: Option<Cgroup>,
     output: Option<(PipeReader, PipeWriter)>,
     ready: Option<PipeReader>,
     lines: Lines,
@@ -345,7 +345,7 @@ impl Unit {
             self.output = Some(open_output(index, poller)?);
         }
         if self.cgroup.is_none() {
-            self.cgroup = open_cgroup(&self.cgroup_path());
+            self.cgroup = Cgroup::open(&system(), &self.name);
         }
         let ready = self.asks_ready.then(std::io::pipe).transpose().context(|| "create a pipe")?;
         // A process that runs is never counted as one that could not be started.
@@ -359,17 +359,13 @@ impl Unit {
             argv: &self.argv,
             env: &self.env,
             descriptors: &descriptors,
-            cgroup: self.cgroup.as_ref().map(AsFd::as_fd),
+            cgroup: self.cgroup.as_ref().map(|own| own.folder.as_fd()),
             // Without the programs of ours nobody looks after the containers.
             oom_score_adj: (!self.prefixed).then_some(c"-900"),
         });
         self.pid = Some(pid.context(|| format!("start {}", self.argv[0].to_string_lossy()))?);
         self.ready = ready.map(|(reader, _)| reader);
         Ok(())
-    }
-
-    fn cgroup_path(&self) -> String {
-        format!("{}/{}/{}", paths::CGROUP, paths::SYSTEM_CGROUP, self.name)
     }
 
     fn signal(&self, signal: i32) {
@@ -381,7 +377,7 @@ impl Unit {
 
     /// Its process and everything that came of it.
     fn kill_all(&self) {
-        if self.cgroup.is_none() || fs::write(format!("{}/cgroup.kill", self.cgroup_path()), "1").is_err() {
+        if self.cgroup.as_ref().is_none_or(|own| fs::write(own.path.join("cgroup.kill"), "1").is_err()) {
             self.signal(KILL);
         }
     }
@@ -415,12 +411,33 @@ fn open_output(index: u32, poller: &Poller) -> Result<(PipeReader, PipeWriter)> 
     Ok((reader, writer))
 }
 
-/// A new cgroup. One in which something was killed is not used again: Linux 6.18 kills whoever is
-/// born there by a process whose own cgroup never was. Without cgroups a service still runs.
-fn open_cgroup(path: &str) -> Option<File> {
-    remove_cgroup(Path::new(path));
-    let _ = fs::create_dir(path);
-    File::open(path).ok()
+/// Where the services' cgroups are.
+fn system() -> PathBuf {
+    [paths::CGROUP, paths::SYSTEM_CGROUP].iter().collect()
+}
+
+/// How many cgroups a service may have left behind that cannot be removed.
+const MOST_LEFT: u32 = 16;
+
+/// A service's cgroup.
+#[derive(Debug)]
+struct Cgroup {
+    path: PathBuf,
+    folder: File,
+}
+
+impl Cgroup {
+    /// A new one. One in which something was killed is not used again: Linux 6.18 kills whoever is
+    /// born there by a process whose own cgroup never was. Where the last one cannot be removed, for something in it
+    /// that was killed does not end, this is `NAME+1`, and so on. Without cgroups a service still runs.
+    fn open(system: &Path, name: &str) -> Option<Self> {
+        let further = (1..MOST_LEFT).map(|number| format!("{name}+{number}"));
+        let paths: Vec<PathBuf> =
+            [name.to_owned()].into_iter().chain(further).map(|name| system.join(name)).collect();
+        paths.iter().for_each(|path| remove_cgroup(path));
+        let path = paths.into_iter().find(|path| fs::create_dir(path).is_ok())?;
+        File::open(&path).ok().map(|folder| Self { path, folder })
+    }
 }
 
 /// Removes a cgroup with those that its processes have made in it: nobody can be born into one that
@@ -457,6 +474,22 @@ mod tests {
         fs::create_dir(folder.join("other")).unwrap();
         remove_cgroup(&folder);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn beside_a_cgroup_that_cannot_be_removed_another_is_made() {
+        let system = std::env::temp_dir().join(format!("skerry-init-system-{}", std::process::id()));
+        fs::create_dir_all(system.join("a")).unwrap();
+        fs::create_dir(system.join("a+1")).unwrap();
+        let named = |name: &str| Cgroup::open(&system, name).map(|own| own.path);
+        // A file keeps a folder, as a process does a cgroup.
+        fs::write(system.join("a/file"), "").unwrap();
+        assert_eq!(named("a"), Some(system.join("a+1")));
+        fs::remove_file(system.join("a/file")).unwrap();
+        assert_eq!(named("a"), Some(system.join("a")));
+        assert!(!system.join("a+1").exists());
+        fs::remove_dir_all(&system).unwrap();
+        assert_eq!(named("a"), None);
     }
 
     #[test]
