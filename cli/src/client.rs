@@ -46,11 +46,24 @@ impl Client {
         let _ = UnixStream::connect(socket).map(told);
     }
 
+    /// Connects, and asks for nothing yet.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn connect(socket: &Path) -> Result<Self> {
+        let mut client = Self { stream: keeper::connect(socket)?, reader: Reader::default() };
+        let sent = client.send(&Self::hello());
+        client.greeting()?;
+        sent.map(|()| client)
+    }
+
+    fn hello() -> Hello {
+        Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() }
+    }
+
     fn over(stream: UnixStream, request: &Request) -> Result<Self> {
         let mut client = Self { stream, reader: Reader::default() };
-        let hello =
-            Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() };
-        let sent = client.send(&hello).and_then(|()| client.send(request));
+        let sent = client.send(&Self::hello()).and_then(|()| client.send(request));
         // One that refuses us says why before it closes.
         client.greeting()?;
         sent?;
@@ -120,6 +133,19 @@ impl Client {
             }
         }
         Err(gone())
+    }
+
+    /// The same of what has come by now; none: it is still to come.
+    ///
+    /// # Errors
+    /// As [`Self::reply`].
+    pub fn reply_that_came(&mut self) -> Result<Option<Reply>> {
+        while let Some(frame) = self.buffered()? {
+            if let Some(reply) = heard(message(&frame)?) {
+                return Ok(Some(reply));
+            }
+        }
+        Ok(None)
     }
 
     /// The same of a request that does no harm when it is asked twice: of the next monitor, when this one is killed.
@@ -253,7 +279,8 @@ fn status(code: Code) -> u8 {
     }
 }
 
-fn gone() -> Error {
+/// Another monitor is not the one that was asked.
+pub fn gone() -> Error {
     Error::new("the monitor went away; it comes back by itself, ask again")
 }
 

@@ -80,9 +80,11 @@ const ENOUGH: u32 = 3;
 ///
 /// # Errors
 /// The program could not be run; the monitor went away.
-pub fn follow(client: Client, signals: SignalFd, following: Following) -> Result<Ended> {
+pub fn follow(client: Client, mut signals: Signals, following: Following) -> Result<Ended> {
     // Signals that would end us must not leave a raw terminal behind.
-    let signals = if following.raw { watch(true)? } else { signals };
+    if following.raw {
+        signals.source = watch(true)?.source;
+    }
     let raw = following.raw.then(Raw::new).transpose()?;
     client.nonblocking()?;
     let input = following.input;
@@ -100,21 +102,80 @@ pub fn follow(client: Client, signals: SignalFd, following: Following) -> Result
 ///
 /// # Errors
 /// Those of signalfd(2).
-pub fn watch(all: bool) -> Result<SignalFd> {
+pub fn watch(all: bool) -> Result<Signals> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGWINCH);
     if all {
         FORWARDED.into_iter().for_each(|signal| set.add(signal));
     }
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).context(|| "watch signals".into())?;
-    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .context(|| "watch signals".into())
+    let source = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+    Ok(Signals { source: source.context(|| "watch signals".into())?, early: VecDeque::new() })
+}
+
+/// Signals that wait to be taken.
+#[derive(Debug)]
+pub struct Signals {
+    source: SignalFd,
+    /// Those that have come before the streams.
+    early: VecDeque<i32>,
+}
+
+impl Signals {
+    fn next(&mut self) -> Result<Option<i32>> {
+        match self.early.pop_front() {
+            None => self.read(),
+            early => Ok(early),
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<i32>> {
+        let signal = self.source.read_signal().context(|| "take signals".into())?;
+        Ok(signal.map(|signal| signal.ssi_signo.cast_signed()))
+    }
+
+    /// Awaits the monitor's answer. What comes meanwhile is for the program, but the third signal that asks us to end does
+    /// so, since the monitor may stand still.
+    ///
+    /// # Errors
+    /// As [`Client::reply`]; so many signals have come.
+    pub fn answer(&mut self, client: &mut Client) -> Result<Reply> {
+        loop {
+            if let Some(reply) = client.reply_that_came()? {
+                return Ok(reply);
+            }
+            while let Some(number) = self.read()? {
+                self.early.push_back(number);
+                if self.early.iter().filter(|number| insists(**number)).count() == ENOUGH as usize {
+                    let words = "the monitor does not answer; what was asked of it may be done all the same";
+                    return Err(Error::new(words).with_status(128 + u8::try_from(number).unwrap_or(0)));
+                }
+            }
+            let sources = [client.as_fd(), self.source.as_fd()];
+            let mut events = sources.map(|source| PollFd::new(source, PollFlags::POLLIN));
+            await_any(&mut events)?;
+            if events[0].any() == Some(true) && !client.fill()? {
+                return Err(client::gone());
+            }
+        }
+    }
+}
+
+fn insists(number: i32) -> bool {
+    INSISTING.iter().any(|&signal| signal as i32 == number)
+}
+
+fn await_any(events: &mut [PollFd<'_>]) -> Result<()> {
+    match poll(events, PollTimeout::NONE) {
+        Err(Errno::EINTR) => Ok(()),
+        result => result.map(drop).context(|| "wait for events".into()),
+    }
 }
 
 struct Session {
     client: Client,
     following: Following,
-    signals: SignalFd,
+    signals: Signals,
     /// How often we were asked to end.
     asked: u32,
     /// Our input has not ended.
@@ -132,6 +193,9 @@ struct Session {
 
 impl Session {
     fn run(&mut self) -> Result<Ended> {
+        if let Some(number) = self.signalled()? {
+            return Ok(Ended::Signalled(number));
+        }
         loop {
             while let Some(frame) = self.client.buffered()? {
                 if let Some(ended) = self.take(&frame)? {
@@ -213,15 +277,12 @@ impl Session {
         monitor.set(PollFlags::POLLOUT, !self.unsent.is_empty() && !self.gone);
         let mut events = vec![
             PollFd::new(self.client.as_fd(), monitor),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.source.as_fd(), PollFlags::POLLIN),
         ];
         if self.input && self.unsent.is_empty() {
             events.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut events, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            result => drop(result.context(|| "wait for events".into())?),
-        }
+        await_any(&mut events)?;
         let ready = |index: usize| events.get(index).and_then(PollFd::any) == Some(true);
         Ok([ready(0), ready(1), ready(2)])
     }
@@ -255,9 +316,8 @@ impl Session {
 
     /// Sends signals on; gives one that ends us.
     fn signalled(&mut self) -> Result<Option<u8>> {
-        while let Some(signal) = self.signals.read_signal().context(|| "take signals".into())? {
-            let number = signal.ssi_signo.cast_signed();
-            self.asked += u32::from(INSISTING.iter().any(|&signal| signal as i32 == number));
+        while let Some(number) = self.signals.next()? {
+            self.asked += u32::from(insists(number));
             match (&self.following.forward, number) {
                 (_, number) if number == Signal::SIGWINCH as i32 => {
                     let size = terminal::size();

@@ -9,6 +9,7 @@ use std::io::{PipeReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -58,8 +59,8 @@ impl Monitor {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut connection = Connection { stream, reader: Reader::default() };
         let hello: Hello = connection.hear();
-        let request = connection.hear();
         connection.say(&Hello { version: hello.version, program: "test".into() });
+        let request = connection.hear();
         assert_eq!(hello.version, VERSION);
         (connection, request)
     }
@@ -262,4 +263,29 @@ fn the_third_signal_ends_the_client_alone() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{told}");
     assert!(told.ends_with("three times; the program goes on\n"), "{told}");
+}
+
+#[test]
+fn signals_end_who_waits_for_a_monitor_that_stands_still() {
+    let monitor = Monitor::new("still");
+    let pid = |client: &Child| nix::unistd::Pid::from_raw(client.id().cast_signed());
+    for words in ["exec a sleep 1000", "attach a"] {
+        let client = monitor.skerry(words).spawn().unwrap();
+        let (stream, _) = monitor.listener.accept().unwrap();
+        let mut connection = Connection { stream, reader: Reader::default() };
+        connection.hear::<Hello>();
+        kill(pid(&client), Signal::SIGINT).unwrap();
+        let output = client.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(2), "{words}: nothing was asked for yet");
+
+        let client = monitor.skerry(words).spawn().unwrap();
+        let (_connection, _) = monitor.greet();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT] {
+            kill(pid(&client), signal).unwrap();
+        }
+        let output = client.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!((129..=143).contains(&output.status.code().unwrap()), "{words}: {told}");
+        assert!(told.starts_with("skerry: the monitor does not answer"), "{words}: {told}");
+    }
 }

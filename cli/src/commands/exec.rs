@@ -15,9 +15,12 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     if exec.tty && exec.interactive && !exec.detach && !terminal::is_there() {
         return Err(Error::new("-t: standard input is not a terminal"));
     }
-    let signals = session::watch(true)?;
-    let mut client = Client::ask(node.socket, &Request::Exec(Box::new(request(exec)?)))?;
-    let session = match client.reply()? {
+    let request = Request::Exec(Box::new(request(exec)?));
+    // Whatever ends us before anything was asked leaves nothing running.
+    let mut client = Client::connect(node.socket)?;
+    let mut signals = session::watch(true)?;
+    client.send(&request)?;
+    let session = match signals.answer(&mut client)? {
         Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
         Reply::Done => return Ok(0),
         Reply::Exited { error: Some(message), status, .. } => {

@@ -98,9 +98,11 @@ struct Followed {
 fn follow(node: &Node<'_>, name: &str, followed: Followed) -> Result<Ended> {
     let Followed { input, shown, keys, keep_signals, start } = followed;
     let request = Request::Attach { name: name.to_owned(), input, size: terminal::size(), start };
-    let signals = session::watch(!keep_signals)?;
-    let mut client = Client::ask(node.socket, &request)?;
-    let (session, tty) = match client.reply().map_err(refused)? {
+    // Whatever ends us before anything was asked leaves nothing running.
+    let mut client = Client::connect(node.socket)?;
+    let mut signals = session::watch(!keep_signals)?;
+    client.send(&request)?;
+    let (session, tty) = match signals.answer(&mut client).map_err(refused)? {
         Reply::Streams { session, tty } => (session, tty),
         other => return Err(unexpected(&other)),
     };
