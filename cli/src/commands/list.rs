@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use spec::monitor::{self, Health, Reply, Request, Status, Summary};
 use spec::node::{Container, Mount};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -122,7 +123,8 @@ pub fn port(node: &Node<'_>, asked: &Port) -> Result<()> {
         let name = format!("{}/{}", port.container, port.protocol);
         asked.port.as_ref().is_none_or(|asked| *asked == name || name == format!("{asked}/tcp"))
     };
-    let ports: Vec<&monitor::Port> = summary.ports.iter().filter(fits).collect();
+    let mut ports: Vec<&monitor::Port> = summary.ports.iter().filter(fits).collect();
+    ports.sort_by_key(|port| (port.container, &port.protocol, port.address, port.node));
     if let (true, Some(port)) = (ports.is_empty(), &asked.port) {
         return Err(Error::new(format!("container {}: port {port} is not published", asked.container)));
     }
@@ -149,10 +151,7 @@ fn object(container: &Summary, whole: bool) -> Value {
     let created = container.created / 1_000_000_000;
     let command = container.command.join(" ");
     let command = if whole { command } else { shorten(&command, COMMAND) };
-    let ports: Vec<String> = unpublished(container)
-        .into_iter()
-        .chain(ranges(&container.ports).into_iter().flat_map(published))
-        .collect();
+    let ports: Vec<String> = ranges(ports(container)).iter().map(Range::to_string).collect();
     let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = container.networks.keys().map(String::as_str).collect();
     json!({
@@ -172,37 +171,76 @@ fn object(container: &Summary, whole: bool) -> Value {
     })
 }
 
-/// Exposed ports that nothing outside leads to, each once.
-fn unpublished(container: &Summary) -> BTreeSet<String> {
-    let is_published = |exposed: &&String| {
-        container.ports.iter().any(|port| **exposed == format!("{}/{}", port.container, port.protocol))
-    };
-    container.exposed.iter().filter(|exposed| !is_published(exposed)).cloned().collect()
+/// A container's port, and where it is reached from outside, if it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shown<'a> {
+    container: u16,
+    outside: Option<(IpAddr, u16)>,
+    protocol: &'a str,
 }
 
-/// Ports that follow one another, put together.
-fn ranges(ports: &[monitor::Port]) -> Vec<&[monitor::Port]> {
-    let next = |a: &monitor::Port, b: &monitor::Port| {
-        a.address == b.address
-            && a.protocol == b.protocol
-            && a.node.checked_add(1) == Some(b.node)
-            && a.container.checked_add(1) == Some(b.container)
-    };
-    ports.chunk_by(next).collect()
+/// A container's ports, published and only exposed, in order.
+fn ports(container: &Summary) -> BTreeSet<Shown<'_>> {
+    let published = container.ports.iter().flat_map(|port| {
+        addresses(port).map(|address| Shown {
+            container: port.container,
+            outside: Some((address, port.node)),
+            protocol: &port.protocol,
+        })
+    });
+    let exposed = container.exposed.iter().filter_map(|text| {
+        let (number, protocol) = text.split_once('/')?;
+        let is_published = |port: &monitor::Port| format!("{}/{}", port.container, port.protocol) == *text;
+        let number = number.parse().ok().filter(|_| !container.ports.iter().any(is_published))?;
+        Some(Shown { container: number, outside: None, protocol })
+    });
+    published.chain(exposed).collect()
 }
 
-/// `0.0.0.0:8080->80/tcp` and `[::]:8080->80/tcp`, `127.0.0.1:8000-8010->8000-8010/tcp`
-fn published(range: &[monitor::Port]) -> Vec<String> {
-    let [first, rest @ ..] = range else { return Vec::new() };
-    let last = |port: fn(&monitor::Port) -> u16| {
-        rest.last().map_or_else(String::new, |last| format!("-{}", port(last)))
-    };
-    let (node, container) = (last(|port| port.node), last(|port| port.container));
-    let line = |address| {
-        let here = here(address, first.node);
-        format!("{here}{node}->{}{container}/{}", first.container, first.protocol)
-    };
-    addresses(first).map(line).collect()
+/// Ports that follow one another, the first of them and the last.
+struct Range<'a>(Shown<'a>, Shown<'a>);
+
+impl Range<'_> {
+    fn goes_on_with(&self, next: &Shown<'_>) -> bool {
+        let Self(_, last) = self;
+        let outside = match (last.outside, next.outside) {
+            (None, None) => true,
+            (Some((here, last)), Some((there, next))) => here == there && last.checked_add(1) == Some(next),
+            _ => false,
+        };
+        outside && last.protocol == next.protocol && last.container.checked_add(1) == Some(next.container)
+    }
+
+    /// Another number leads to it.
+    fn is_mapped(&self) -> bool {
+        self.0.outside.is_some_and(|(_, node)| node != self.0.container)
+    }
+}
+
+/// `80/tcp`, `0.0.0.0:8080->80/tcp`, `[::]:8000-8010->8000-8010/tcp`
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(first, last) = self;
+        let to =
+            |last: u16| if first.container == self.1.container { String::new() } else { format!("-{last}") };
+        if let (Some((address, node)), Some((_, last))) = (first.outside, last.outside) {
+            write!(out, "{}{}->", here(address, node), to(last))?;
+        }
+        write!(out, "{}{}/{}", first.container, to(last.container), first.protocol)
+    }
+}
+
+/// Ports put together, as Docker tells them: those that have the same number on both sides, or none outside, come first.
+fn ranges(ports: BTreeSet<Shown<'_>>) -> Vec<Range<'_>> {
+    let mut ranges: Vec<Range<'_>> = Vec::new();
+    for port in ports {
+        match ranges.iter_mut().find(|range| range.goes_on_with(&port)) {
+            Some(range) => range.1 = port,
+            None => ranges.push(Range(port.clone(), port)),
+        }
+    }
+    ranges.sort_by_key(Range::is_mapped);
+    ranges
 }
 
 /// Where a port is reached; those of both families when none was named.
@@ -291,23 +329,37 @@ pub mod tests {
     fn exposed_ports_that_are_not_published_are_told_alone() {
         let exposed = ["80/tcp", "53/udp", "443/tcp", "443/tcp"].map(str::to_owned).into();
         let told = object(&Summary { exposed, ..container("running") }, false);
-        assert_eq!(told["Ports"], "443/tcp, 53/udp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
+        assert_eq!(told["Ports"], "53/udp, 443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
     }
 
     #[test]
     fn ports_in_a_row_are_told_as_one_range() {
         let port = |node, container| monitor::Port { address: None, node, container, protocol: "tcp".into() };
-        let local = monitor::Port { address: Some(Ipv4Addr::LOCALHOST.into()), ..port(9000, 83) };
-        let ports = [port(8000, 80), port(8001, 81), port(8003, 82), local];
-        let told: Vec<String> = ranges(&ports).into_iter().flat_map(published).collect();
+        let local = |node, container| monitor::Port {
+            address: Some(Ipv4Addr::LOCALHOST.into()),
+            ..port(node, container)
+        };
+        let ports = vec![
+            port(8001, 81),
+            local(9000, 83),
+            local(71, 71),
+            port(8000, 80),
+            local(70, 70),
+            port(8003, 82),
+        ];
+        let exposed = ["7002/tcp", "7000/tcp", "7001/udp", "7001/tcp", "70/tcp"].map(str::to_owned).into();
+        let told = object(&Summary { ports, exposed, ..container("running") }, false);
         let expected = [
+            "127.0.0.1:70-71->70-71/tcp",
+            "7000-7002/tcp",
+            "7001/udp",
             "0.0.0.0:8000-8001->80-81/tcp",
             "[::]:8000-8001->80-81/tcp",
             "0.0.0.0:8003->82/tcp",
             "[::]:8003->82/tcp",
             "127.0.0.1:9000->83/tcp",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(told["Ports"], expected.join(", "));
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn one_port_of_a_range_is_published() {
     says(&format!("run -d --name b -p 18000-18001:80 -p 127.0.0.1:18010-18011:90-91 {SLEEP}"));
     let ports = |name: &str| says(&format!("ps --filter name={name} --format '{{{{.Ports}}}}'"));
     assert_eq!(ports("a"), "0.0.0.0:18000->80/tcp, [::]:18000->80/tcp");
-    assert_eq!(ports("b"), "127.0.0.1:18010-18011->90-91/tcp, 0.0.0.0:18001->80/tcp, [::]:18001->80/tcp");
+    assert_eq!(ports("b"), "0.0.0.0:18001->80/tcp, [::]:18001->80/tcp, 127.0.0.1:18010-18011->90-91/tcp");
     assert_eq!(says("port b 80"), "0.0.0.0:18001\n[::]:18001");
     assert_eq!(
         says("inspect --format '{{json .NetworkSettings.Ports}}' a"),
