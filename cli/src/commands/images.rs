@@ -229,7 +229,13 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
 pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
     // What is written must not be removed meanwhile.
     let store = Store::open(node.store)?;
-    let name = |text: &String| find(node, text).map(|image| image.name.to_string());
+    let stores = node.stores_with(&store);
+    let name = |text: &String| {
+        let image = find(node, text)?;
+        let name = image.name.to_string();
+        // One without a name is known by its digest alone.
+        Ok(stores.digest(&name)?.map_or_else(|| image.digest.to_string(), |_| name))
+    };
     let names = asked.images.iter().map(name).collect::<Result<Vec<_>>>()?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let shown = Shown::unless(asked.quiet, "Exporting");

@@ -43,7 +43,8 @@ trait Output {
 }
 
 impl Store {
-    /// Writes images as one archive, which may be a pipe.
+    /// Writes images as one archive, which may be a pipe. One without a name is told by the digest of its manifest
+    /// (`sha256:…`), and has none there either.
     ///
     /// # Errors
     /// An image is not here, damaged, or its layers were not kept as they came; the output fails.
@@ -83,7 +84,7 @@ impl Store {
         let mut written = BTreeSet::new();
         output.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         for (name, image) in self.images(&session, names)? {
-            let whole = format!("image {name}");
+            let whole = format!("image {}", image.name);
             let layers = image.blobs.iter().enumerate().map(|(layer, (digest, total))| {
                 (digest, Some(Told { layer, digest, total: *total, progress }))
             });
@@ -93,21 +94,23 @@ impl Store {
                     self.write_blob(digest, output, told).map_err(|error| error.within(&whole))?;
                 }
             }
-            entries.push(self.entry(&name, &image)?);
+            entries.push(self.entry(name.as_ref(), &image)?);
         }
         let index = json!({ "schemaVersion": 2, "manifests": entries });
         output.bytes("index.json", index.to_string().as_bytes())
     }
 
     /// A line of the index; the annotations are those that containerd, Docker and skopeo read.
-    fn entry(&self, name: &Reference, image: &Documents) -> Result<Value> {
+    fn entry(&self, name: Option<&Reference>, image: &Documents) -> Result<Value> {
         let size = self.blob(&image.digest, MANIFEST_MAX)?.len();
-        let mut annotations = BTreeMap::from([("io.containerd.image.name", name.to_string())]);
-        if let Some(tag) = &name.tag {
-            annotations.insert("org.opencontainers.image.ref.name", tag.clone());
-        }
         let (media_type, digest) = (&image.media_type, image.digest.to_string());
-        Ok(json!({ "mediaType": media_type, "digest": digest, "size": size, "annotations": annotations }))
+        let mut entry = json!({ "mediaType": media_type, "digest": digest, "size": size });
+        if let Some(name) = name {
+            let tag = name.tag.iter().map(|tag| ("org.opencontainers.image.ref.name", tag.clone()));
+            let full = ("io.containerd.image.name", name.to_string());
+            entry["annotations"] = json!(tag.chain([full]).collect::<BTreeMap<_, _>>());
+        }
+        Ok(entry)
     }
 
     fn write_docker(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
@@ -115,9 +118,9 @@ impl Store {
         let mut items: Vec<(Digest, Value, Vec<String>)> = Vec::new();
         let mut written = BTreeSet::new();
         for (name, image) in self.images(&session, names)? {
-            let whole = format!("image {name}");
-            let tag = name.tag.is_some() && name.digest.is_none();
-            let tags = if tag { vec![name.to_string()] } else { Vec::new() };
+            let whole = format!("image {}", image.name);
+            let tags = name.filter(|name| name.tag.is_some() && name.digest.is_none());
+            let tags = tags.map(|name| name.to_string());
             if let Some((.., known)) = items.iter_mut().find(|(digest, ..)| *digest == image.digest) {
                 known.extend(tags);
                 continue;
@@ -133,7 +136,8 @@ impl Store {
                 output.bytes(&config, &self.blob(&image.config_digest, CONFIG_MAX)?)?;
             }
             let layers: Vec<_> = image.diff_ids.iter().map(unpacked_name).collect();
-            items.push((image.digest, json!({ "Config": config, "Layers": layers }), tags));
+            let item = json!({ "Config": config, "Layers": layers });
+            items.push((image.digest, item, tags.into_iter().collect()));
         }
         let with_tags = |(_, mut item, tags): (_, Value, Vec<String>)| {
             item["RepoTags"] = json!(tags);
@@ -143,15 +147,25 @@ impl Store {
         output.bytes("manifest.json", json!(items).to_string().as_bytes())
     }
 
-    /// The images of these names, which no collection takes until the session ends.
+    /// The images of these names or digests, which no collection takes until the session ends.
     fn images(
         &self,
         session: &super::session::Session,
         names: &[&str],
-    ) -> Result<Vec<(Reference, Documents)>> {
-        let names = names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()?;
-        let images = self.leased(session, &names)?;
-        Ok(names.into_iter().zip(images).collect())
+    ) -> Result<Vec<(Option<Reference>, Documents)>> {
+        let one = |text: &&str| match text.parse::<Digest>() {
+            Ok(digest) if self.has_manifest(&digest) => {
+                self.documents_by_digest(&parse(&format!("none@{digest}"))?, &digest)
+            }
+            Ok(digest) => Err(Error::NoImage(digest.to_string())),
+            Err(_) => self.named(&parse(text)?),
+        };
+        let images = self.leased(session, || names.iter().map(one).collect())?;
+        let name = |(text, image): (&&str, Documents)| {
+            let name = text.parse::<Digest>().is_err().then(|| image.name.clone());
+            (name, image)
+        };
+        Ok(names.iter().zip(images).map(name).collect())
     }
 
     fn write_blob(&self, digest: &Digest, output: &mut dyn Output, told: Option<Told<'_>>) -> Result<()> {

@@ -57,7 +57,7 @@ impl Store {
         // Nobody collects what cannot be written.
         let session = self.writable.then(|| self.session(&name)).transpose()?;
         let image = match &session {
-            Some(session) => self.leased(session, std::slice::from_ref(&name))?.remove(0),
+            Some(session) => self.leased(session, || Ok(vec![self.named(&name)?]))?.remove(0),
             None => self.documents(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?,
         };
         let whole = if name == to { format!("image {name}") } else { format!("image {name} to {to}") };
@@ -81,11 +81,11 @@ impl Store {
     }
 
     /// Images that no collection takes until the session ends.
-    pub(super) fn leased(&self, session: &Session, names: &[Reference]) -> Result<Vec<Documents>> {
-        let find = || {
-            let one = |name| self.documents(name)?.ok_or_else(|| Error::NoImage(name.to_string()));
-            names.iter().map(one).collect::<Result<Vec<_>>>()
-        };
+    pub(super) fn leased(
+        &self,
+        session: &Session,
+        find: impl Fn() -> Result<Vec<Documents>>,
+    ) -> Result<Vec<Documents>> {
         let mut needed = BTreeSet::new();
         for image in find()? {
             let own = [&image.digest, &image.config_digest].into_iter();
@@ -95,6 +95,11 @@ impl Store {
         session.need(&needed)?;
         // One may have been removed and collected before the lease.
         find()
+    }
+
+    /// What an image of this name has.
+    pub(super) fn named(&self, name: &Reference) -> Result<Documents> {
+        self.documents(name)?.ok_or_else(|| Error::NoImage(name.to_string()))
     }
 
     /// Other repositories of the same registry that have blobs of this image, as far as this store knows.

@@ -429,6 +429,15 @@ fn an_image_that_lost_its_name_is_found_by_its_digest_and_given_another() {
     assert_eq!(stores.details_by_digest(&first).unwrap().layers, 2);
     let pinned = format!("app@{second}");
     assert!(own.tag_digest(&first, &pinned).unwrap_err().to_string().contains("is sha256:"));
+    for (form, file) in [(Form::Oci, "oci.tar"), (Form::Docker, "docker.tar")] {
+        let archive = scratch.0.join(file);
+        own.export(&[&first.to_string()], form, &mut fs::File::create(&archive).unwrap(), &()).unwrap();
+        let to = Store::open(&scratch.0.join(format!("to-{file}"))).unwrap();
+        assert!(to.import_all(&archive, &()).unwrap_err().to_string().ends_with("no image in it has a name"));
+        assert_eq!(to.import(&archive, "back").unwrap().digest == first, form == Form::Oci);
+    }
+    let missing = Digest::sha256(b"").to_string();
+    assert!(matches!(own.export(&[&missing], Form::Oci, &mut Vec::new(), &()), Err(Error::NoImage(_))));
     own.tag_digest(&first, "old:1").unwrap();
     assert_eq!((own.resolve("old:1").unwrap().digest, own.nameless().unwrap()), (first, vec![]));
     own.export(&["old:1"], Form::Oci, &mut std::io::sink(), &()).unwrap();
