@@ -14,7 +14,8 @@ use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 use spec::bundle::{ConsoleSize, Namespace, NamespaceKind, User};
-use spec::node::{Container, Ipc, Mount, Name, Pull};
+use spec::mountinfo::mount_of;
+use spec::node::{Container, Ipc, Mount, Name, Propagation, Pull};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -342,14 +343,30 @@ fn open_inside(root: &Path, path: &str) -> io::Result<File> {
 /// there yet is made: nobody else on a node could make it.
 fn make_sources(mounts: &[Mount]) -> Result<(), String> {
     for mount in mounts {
-        let Mount::Bind { source, .. } = mount else { continue };
+        let Mount::Bind { source, propagation, .. } = mount else { continue };
         let path = Path::new(source);
         if path.starts_with(spec::paths::DATA) && !path.exists() {
             fs::create_dir_all(path).map_err(|error| format!("make {source}: {}", cause(&error)))?;
         }
         fs::metadata(path).map_err(|error| format!("mount {source}: {}", cause(&error)))?;
+        if matches!(propagation, Propagation::Shared | Propagation::Rshared) {
+            let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+            must_be_shared(&table, path)?;
+        }
     }
     Ok(())
+}
+
+/// Nothing that a container mounts in it would reach the node else.
+fn must_be_shared(table: &[u8], source: &Path) -> Result<(), String> {
+    let real = fs::canonicalize(source).unwrap_or_else(|_| source.to_owned());
+    match mount_of(table, &real) {
+        Some((point, false)) => {
+            let (source, point) = (source.display(), point.display());
+            Err(format!("path {source} is mounted on {point} but it is not a shared mount"))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -366,6 +383,14 @@ mod tests {
         let user = User { uid: 1000, gid: 5, ..User::default() };
         assert_eq!(on_node(&user, None), (1000, 5));
         assert_eq!(on_node(&user, Some(65_536)), (66_536, 65_541));
+    }
+
+    #[test]
+    fn what_is_to_reach_the_node_lies_on_a_mount_that_is_shared() {
+        let table = b"1 0 8:1 / / rw shared:1 - ext4 r rw\n2 1 0:5 / /proc rw - proc p rw\n";
+        assert_eq!(must_be_shared(table, Path::new("/")), Ok(()));
+        let private = must_be_shared(table, Path::new("/proc/sys")).unwrap_err();
+        assert_eq!(private, "path /proc/sys is mounted on /proc but it is not a shared mount");
     }
 
     #[test]
