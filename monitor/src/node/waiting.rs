@@ -2,8 +2,9 @@
 
 use super::Monitor;
 use super::talk::{Talk, failure};
-use crate::life::{End, State, is_missing_program, is_not_executable};
+use crate::life::{End, Observed, State, is_missing_program, is_not_executable};
 use spec::monitor::{Code, Failure, Reply, Wait};
+use spec::node::Name;
 
 /// What a client waits for. The ID tells a container from a later one of the same number.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ impl Monitor {
                 }
             }),
             What::Stop if !runs => Some(Reply::Done),
+            What::Start(..) | What::Stop | What::Removed(false) => unkillable(&cell.name, &cell.observed),
             What::Exit(None) if !self.goes_on(waiting.index) => Some(self.exited(waiting.index)),
             What::Exit(Some(ends)) if cell.ends > ends => Some(self.exited(waiting.index)),
             _ => None,
@@ -163,6 +165,19 @@ impl Monitor {
     }
 }
 
+/// How often, each second, a container is killed before those who wait for its end are told that it does not come.
+const KILLS: u32 = 10;
+
+/// The answer for a container whose program the kernel does not end, as one that waits for a disk that is gone. What
+/// was asked for is done when it ends.
+fn unkillable(name: &Name, observed: &Observed) -> Option<Reply> {
+    let stays = matches!(observed.state, State::Stopping { .. }) && observed.kills >= KILLS;
+    stays.then(|| {
+        let words = "tried to kill container, but did not receive an exit event";
+        Reply::Failed(failure(Code::Internal, format!("container {:?}: {words}", &**name)))
+    })
+}
+
 /// An end as clients are told.
 pub(super) fn exited(end: Option<&End>) -> Reply {
     let error = match end {
@@ -171,4 +186,35 @@ pub(super) fn exited(end: Option<&End>) -> Reply {
     };
     let out_of_memory = end == Some(&End::OutOfMemory);
     Reply::Exited { status: end.map_or(0, End::code), out_of_memory, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::{Event, How, Process, Stop, apply};
+    use std::time::Duration;
+
+    #[test]
+    fn who_waits_for_what_cannot_be_killed_is_told() {
+        let process = Process { pid: 7, start_time: 70 };
+        let mut observed = Observed::default();
+        let stop = Stop { signal: 15, grace: Duration::ZERO };
+        let events = [
+            Event::Creating(stop),
+            Event::Created(Ok(process)),
+            Event::Started(Ok(())),
+            Event::Wanted(false, How::ITS_OWN),
+            Event::Asked,
+        ];
+        events.iter().for_each(|event| apply(&mut observed, event, Duration::ZERO));
+        let name = "web".parse().unwrap();
+        for _ in 0..KILLS {
+            assert_eq!(unkillable(&name, &observed), None);
+            apply(&mut observed, &Event::Killed, Duration::ZERO);
+        }
+        let Some(Reply::Failed(failure)) = unkillable(&name, &observed) else { panic!("{observed:?}") };
+        assert!(failure.message.starts_with("container \"web\": tried to kill container"), "{failure:?}");
+        apply(&mut observed, &Event::Ended(End::Signalled(9)), Duration::ZERO);
+        assert_eq!(unkillable(&name, &observed), None);
+    }
 }
