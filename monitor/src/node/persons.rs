@@ -7,12 +7,13 @@ use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::What;
 use crate::cells::Cell;
 use crate::definition::{self, Definition};
+use crate::image::Image;
 use crate::life::{Event, How, State, Time};
 use crate::log::{self, predecessor};
 use crate::{bundle, device, kernel, network, place, record};
 use nix::libc;
-use spec::monitor::{COMMAND, Code, Create, Failure, Reply};
-use spec::node::{Name, Restart};
+use spec::monitor::{COMMAND, Code, Create, Failure, Reply, Sandbox};
+use spec::node::{Container, Name, Restart};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
@@ -27,48 +28,19 @@ const KEY: usize = 12;
 impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
+        refuse(&create)?;
         let Create { name, mut container, image: digest, remove, stdin_once, seccomp, sandbox } = create;
-        if remove && container.restart != Restart::No {
-            return Err(failure(
-                Code::Invalid,
-                "create: what is removed once it has ended cannot be restarted",
-            ));
-        }
-        if !container.after.is_empty() {
-            return Err(failure(Code::Invalid, "create: \"after\" is for the containers of node.toml"));
-        }
-        container.check().map_err(|reason| failure(Code::Invalid, format!("create: {reason}")))?;
-        let wrong = seccomp.as_ref().and_then(|own| own.check().err());
-        if let Some(reason) = wrong {
-            return Err(failure(Code::Invalid, format!("create: seccomp: {reason}")));
-        }
         let image = self.images.find_digest(&container.image, &digest);
         let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
-        let words = |reason: String| failure(Code::Invalid, format!("create: {reason}"));
-        let devices = device::of(&container).map_err(words)?;
-        let around = bundle::Surroundings { devices, sandbox: sandbox.clone(), ..Default::default() };
-        // What can be told without the image's files is told now.
-        let probe = spec::node::Container { user: None, group_add: Vec::new(), ..container.clone() };
-        let defaults = bundle::Defaults { user: String::new(), ..image.defaults.clone() };
         let id = definition::new_id()
             .map_err(|error| failure(Code::Internal, format!("make an ID: {}", cause(&error))))?;
-        let key: Name = id[..KEY].parse().map_err(words)?;
-        bundle::config(&key, &probe, &defaults, &around).map_err(words)?;
-        network::way(&key, &key, &container, &[], None).map_err(words)?;
+        let key = id[..KEY].parse().map_err(invalid)?;
+        try_out(&key, &container, &image, sandbox.as_deref()).map_err(invalid)?;
         for other in container.others_mut() {
             // Its key, which no renaming changes.
             *other = self.cells[self.which(other)?].key.clone();
         }
-        let name = match name {
-            Some(name) if self.cells.find(&name).is_some() => {
-                let message = format!("create: container {:?} is there already", &*name);
-                return Err(failure(Code::Exists, message));
-            }
-            Some(name) => name,
-            None => self.made_up(&container.image, &id),
-        };
-        let mut cell = Cell::new(key.clone());
-        cell.name = name.clone();
+        let name = self.free_name(name, &container.image, &id)?;
         if sandbox.is_none() {
             container.labels = with_images(container.labels, &image.defaults.labels);
         }
@@ -76,6 +48,8 @@ impl Monitor {
         shorten(&mut command, COMMAND);
         let exposed = container.expose.iter().chain(&image.defaults.exposed);
         let exposed = exposed.take(EXPOSED).copied().collect();
+        let mut cell = Cell::new(key);
+        cell.name = name.clone();
         cell.definition = Some(Box::new(Definition {
             id: id.clone(),
             name: name.clone(),
@@ -93,18 +67,37 @@ impl Monitor {
         }));
         cell.observed.wanted = Some(false);
         cell.container = Some(container);
-        let record = record::write(&place::folder(&key), &cell.observed)
+        self.admit(cell)?;
+        Ok(Then::Reply(Reply::Created { id, name, warnings: Vec::new() }))
+    }
+
+    /// The name that was asked for, or one that is made up.
+    fn free_name(&self, asked: Option<Name>, image: &str, id: &str) -> Result<Name, Failure> {
+        match asked {
+            Some(name) if self.cells.find(&name).is_some() => {
+                let message = format!("create: container {:?} is there already", &*name);
+                Err(failure(Code::Exists, message))
+            }
+            Some(name) => Ok(name),
+            None => Ok(self.made_up(image, id)),
+        }
+    }
+
+    /// Writes a new container's record and definition, and takes it among the others.
+    fn admit(&mut self, cell: Cell) -> Result<(), Failure> {
+        let folder = place::folder(&cell.key);
+        let record = record::write(&folder, &cell.observed)
             .map_err(|error| failure(Code::Internal, format!("create: write its record: {}", cause(&error))));
         let index = self.cells.insert(cell);
         if record.is_err() || !self.write_definition(index, true) {
             self.cells.remove(index);
-            let _ = fs::remove_dir_all(place::folder(&key));
+            let _ = fs::remove_dir_all(folder);
             let message = format!("create: write {}", place::definitions().display());
             return Err(record.err().unwrap_or_else(|| failure(Code::Internal, message)));
         }
         self.stale = true;
         self.publish(index, "create", BTreeMap::new());
-        Ok(Then::Reply(Reply::Created { id, name, warnings: Vec::new() }))
+        Ok(())
     }
 
     /// The image's last word and some digits.
@@ -359,6 +352,40 @@ impl Monitor {
         self.stale = true;
         self.remove_old();
     }
+}
+
+fn invalid(reason: String) -> Failure {
+    failure(Code::Invalid, format!("create: {reason}"))
+}
+
+/// What is wrong in itself, whatever image and containers there are.
+fn refuse(create: &Create) -> Result<(), Failure> {
+    let Create { container, remove, seccomp, .. } = create;
+    if *remove && container.restart != Restart::No {
+        return Err(invalid("what is removed once it has ended cannot be restarted".to_owned()));
+    }
+    if !container.after.is_empty() {
+        return Err(invalid("\"after\" is for the containers of node.toml".to_owned()));
+    }
+    container.check().map_err(invalid)?;
+    let wrong = seccomp.as_ref().and_then(|own| own.check().err());
+    wrong.map_or(Ok(()), |reason| Err(invalid(format!("seccomp: {reason}"))))
+}
+
+/// What can be told without the image's files is told before it is started.
+fn try_out(
+    key: &Name,
+    container: &Container,
+    image: &Image,
+    sandbox: Option<&Sandbox>,
+) -> Result<(), String> {
+    let devices = device::of(container)?;
+    let around =
+        bundle::Surroundings { devices, sandbox: sandbox.cloned().map(Box::new), ..Default::default() };
+    let probe = Container { user: None, group_add: Vec::new(), ..container.clone() };
+    let defaults = bundle::Defaults { user: String::new(), ..image.defaults.clone() };
+    bundle::config(key, &probe, &defaults, &around)?;
+    network::way(key, key, container, &[], None).map(drop)
 }
 
 /// What a person said has the last word.
