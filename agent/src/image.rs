@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 const SKERRY: &str = "/sbin/skerry";
 
 /// Whom registries have given the images that are here.
-const PULLED: &str = "/var/lib/skerry/images-pulled.json";
+const PULLED: &str = "/var/lib/skerry/images-pulled";
 
 /// Pulls at a time.
 const AT_ONCE: usize = 2;

@@ -1,8 +1,16 @@
 //! Who has shown that it may have an image: what one pod's pull secrets have fetched is handed to no pod without them
 //! (a kubelet's `KubeletEnsureSecretPulledImages`, KEP-2535). An image that no pod has fetched is everybody's: it was
 //! here before them, by `node.toml` or by a person.
+//!
+//! ```text
+//! images/sha256:…      an image that was fetched: who may have it
+//! fetching/NAME        a name that is being fetched, its `/` as `%2F`: what it led to before
+//! ```
+//!
+//! A file each: one that is damaged says nothing of other images, nor of those that no pod has fetched.
 
 use crate::say::say;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,29 +30,25 @@ struct Known {
     credentials: BTreeSet<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Record {
     /// By the digest of the manifest.
     images: BTreeMap<String, Known>,
-    /// Names that are being fetched: an agent that is killed leaves images of which it has not said whose they are.
-    fetching: BTreeSet<String>,
-    /// The digests that they led to before.
-    #[serde(default)]
-    before: BTreeMap<String, String>,
+    /// Names that are being fetched, and the digests that they led to before: an agent that is killed leaves images of
+    /// which it has not said whose they are.
+    fetching: BTreeMap<String, Option<String>>,
 }
 
 impl Record {
     /// Nobody fetches a name any more.
     fn leave(&mut self, name: &str) {
         self.fetching.remove(name);
-        self.before.remove(name);
     }
 
     /// Nobody fetches a name any more, and it is not known what the last ones had: what it leads to `now` and did not
     /// before is nobody's until a registry says more.
     fn settle(&mut self, name: &str, now: Option<String>) {
-        let before = self.before.remove(name);
-        self.fetching.remove(name);
+        let before = self.fetching.remove(name).flatten();
         if let Some(digest) = now.filter(|digest| before.as_ref() != Some(digest)) {
             self.images.entry(digest).or_default();
         }
@@ -57,7 +61,7 @@ pub type Leads = Result<Option<String>, store::Error>;
 /// What registries have given to pods of this node.
 #[derive(Debug)]
 pub struct Pulled {
-    path: PathBuf,
+    folder: PathBuf,
     known: Mutex<State>,
 }
 
@@ -115,29 +119,46 @@ fn fitting(config: &Value, image: &Reference, mirrors: &[String]) -> Option<Stri
 }
 
 impl Pulled {
-    /// As it was written to this file; nothing when there is none. Nobody fetches any more what was being fetched then.
-    /// Where it cannot be read, the images that are `here` are nobody's until a registry says more.
-    pub fn open(path: &Path, leads: impl Fn(&str) -> Leads, here: impl Fn() -> BTreeSet<String>) -> Self {
-        let read = match std::fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Record::default()),
-            Err(error) => Err(cause(&error)),
-        };
-        let record = read.unwrap_or_else(|reason| {
+    /// As it was written to this folder; nothing when there is none. Nobody fetches any more what was being fetched then.
+    /// An image whose file cannot be read is nobody's until a registry says more; so are all that are `here` where it cannot
+    /// be told which ones have files.
+    pub fn open(folder: &Path, leads: impl Fn(&str) -> Leads, here: impl Fn() -> BTreeSet<String>) -> Self {
+        let mut record = Record::default();
+        let mut faults = read(&folder.join(IMAGES), |name, path, known| {
+            record.images.insert(name.to_owned(), known.unwrap_or_else(|reason| asked_again(path, &reason)));
+            Ok(())
+        });
+        faults.extend(read(&folder.join(FETCHING), |name, path, fetched: Result<Fetched, String>| {
+            let Fetched { name, before } = match fetched {
+                Err(reason) if name.starts_with(LONG) => return Err(reason),
+                Err(reason) => Fetched { name: name.replace("%2F", "/"), before: asked_again(path, &reason) },
+                Ok(fetched) => fetched,
+            };
+            record.fetching.insert(name, before);
+            Ok(())
+        }));
+        let cut: BTreeSet<String> = record.fetching.keys().cloned().collect();
+        let state = State { record, cut: cut.clone(), ..State::default() };
+        let pulled = Self { folder: folder.to_owned(), known: Mutex::new(state) };
+        for (path, reason) in faults {
             say(format_args!(
                 "{}: {reason}: registries are asked again who may have which image",
                 path.display()
             ));
-            let images = here().into_iter().map(|digest| (digest, Known::default()));
-            Record { images: images.collect(), ..Record::default() }
-        });
-        let cut = record.fetching.clone();
-        let state = State { record, cut: cut.clone(), ..State::default() };
-        let pulled = Self { path: path.to_owned(), known: Mutex::new(state) };
+            pulled.doubt(&here());
+        }
         for name in cut {
             pulled.settle(&mut pulled.known(), &name, leads(&name));
         }
         pulled
+    }
+
+    /// Images that are here are nobody's, unless more is known.
+    fn doubt(&self, here: &BTreeSet<String>) {
+        let known = &mut self.known().record.images;
+        for digest in here {
+            known.entry(digest.clone()).or_default();
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, State> {
@@ -150,7 +171,7 @@ impl Pulled {
         let record = &known.record;
         match record.images.get(digest) {
             Some(known) => known.anyone || credentials.is_some_and(|own| known.credentials.contains(own)),
-            None => !record.fetching.contains(name),
+            None => !record.fetching.contains_key(name),
         }
     }
 
@@ -161,9 +182,7 @@ impl Pulled {
     pub fn begin(&self, name: &str, before: Option<String>) -> Result<(), String> {
         let mut known = self.known();
         self.change(&mut known, |record| {
-            if record.fetching.insert(name.to_owned()) {
-                record.before.extend(before.map(|digest| (name.to_owned(), digest)));
-            }
+            record.fetching.entry(name.to_owned()).or_insert(before);
         })?;
         *known.now.entry(name.to_owned()).or_default() += 1;
         Ok(())
@@ -233,17 +252,105 @@ impl Pulled {
         written
     }
 
+    /// What was written stands, though the rest cannot be. An image is on record before its name is not fetched any more.
     fn change(&self, state: &mut State, change: impl FnOnce(&mut Record)) -> Result<(), String> {
         let mut next = state.record.clone();
         change(&mut next);
-        if next != state.record {
-            let text = serde_json::to_vec(&next).unwrap_or_default();
-            sys::file::replace_durably(&self.path, &text, 0o600)
-                .map_err(|error| format!("write {}: {}", self.path.display(), cause(&error)))?;
-            state.record = next;
-        }
-        Ok(())
+        bring(
+            &self.folder.join(IMAGES),
+            &mut state.record.images,
+            next.images,
+            str::to_owned,
+            |_, known| serde_json::to_vec(known),
+        )?;
+        let folder = self.folder.join(FETCHING);
+        bring(&folder, &mut state.record.fetching, next.fetching, file_name, |name, before| {
+            serde_json::to_vec(&Fetched { name: name.to_owned(), before: before.clone() })
+        })
     }
+}
+
+const IMAGES: &str = "images";
+const FETCHING: &str = "fetching";
+
+/// How the file of a name begins that is too long to be a file's (`NAME_MAX`): its digest follows.
+const LONG: char = '=';
+const NAME_MAX: usize = 255;
+
+/// What the file of a name that is being fetched says.
+#[derive(Serialize, Deserialize)]
+struct Fetched {
+    name: String,
+    before: Option<String>,
+}
+
+/// Room is left for what a file that is being written is called (`.new`).
+fn file_name(name: &str) -> String {
+    let escaped = name.replace('/', "%2F");
+    match escaped.len() + NEW.len() <= NAME_MAX {
+        true => escaped,
+        false => format!("{LONG}{}", Digest::sha256(name.as_bytes()).hex()),
+    }
+}
+
+/// How a file that was being written is called when the agent was killed ([`sys::file::New`]).
+const NEW: &str = ".new";
+
+/// Takes what each file of a folder says, with its name, or why it cannot be read; gives the paths, and why, of what says
+/// nothing at all.
+fn read<T: DeserializeOwned>(
+    folder: &Path,
+    mut take: impl FnMut(&str, &Path, Result<T, String>) -> Result<(), String>,
+) -> Vec<(PathBuf, String)> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        entries => entries.and_then(Iterator::collect::<std::io::Result<Vec<_>>>),
+    };
+    let paths = match entries {
+        Err(error) => return vec![(folder.to_owned(), cause(&error))],
+        Ok(entries) => entries.into_iter().map(|entry| entry.path()),
+    };
+    let one = |path: PathBuf| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let text = std::fs::read(&path).map_err(|error| cause(&error));
+        let said = text.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+        let taken = if name.ends_with(NEW) { Ok(()) } else { take(&name, &path, said) };
+        taken.err().map(|reason| (path, reason))
+    };
+    paths.filter_map(one).collect()
+}
+
+/// Says that a file says nothing.
+fn asked_again<T: Default>(path: &Path, reason: &str) -> T {
+    say(format_args!("{}: {reason}: registries are asked again who may have that image", path.display()));
+    T::default()
+}
+
+/// Makes the files of a folder say what they are to say by now.
+fn bring<T: PartialEq>(
+    folder: &Path,
+    was: &mut BTreeMap<String, T>,
+    next: BTreeMap<String, T>,
+    file: impl Fn(&str) -> String,
+    text: impl Fn(&str, &T) -> serde_json::Result<Vec<u8>>,
+) -> Result<(), String> {
+    let failed = |path: &Path, error: &std::io::Error| format!("write {}: {}", path.display(), cause(error));
+    let gone: Vec<String> = was.keys().filter(|key| !next.contains_key(*key)).cloned().collect();
+    for (key, value) in next {
+        if was.get(&key) != Some(&value) {
+            let path = folder.join(file(&key));
+            let text = text(&key, &value).map_err(|error| error.to_string())?;
+            std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+            sys::file::replace_durably(&path, &text, 0o600).map_err(|error| failed(&path, &error))?;
+            was.insert(key, value);
+        }
+    }
+    for key in gone {
+        let path = folder.join(file(&key));
+        sys::file::remove_durably(&path).map_err(|error| failed(&path, &error))?;
+        was.remove(&key);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -281,11 +388,42 @@ mod tests {
         assert!(open(&path, None).allows("web", "a", Some("other")), "the registry gives it to whoever asks");
         again.end("other", "b", secret(), &["b".to_owned()].into()).unwrap();
         assert_eq!(again.known().record.images.len(), 1, "what is gone is forgotten");
-        std::fs::write(&path, "").unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_says_nothing_of_other_images() {
+        let path = std::env::temp_dir().join(format!("skerry-pulled-damaged-{}", std::process::id()));
+        let (here, secret) = (["b", "c"].map(str::to_owned).into(), || Some("secret".to_owned()));
+        let pulled = open(&path, None);
+        for (name, digest) in [("web", "b"), ("db", "c")] {
+            pulled.begin(name, None).unwrap();
+            pulled.end(name, digest, secret(), &here).unwrap();
+        }
+        std::fs::write(path.join("images/b"), "").unwrap();
+        std::fs::write(path.join("images/c.new"), "").unwrap();
         let damaged = open(&path, None);
-        assert!(!damaged.allows("web", "a", Some("secret")), "whose it is must be asked again");
-        assert!(damaged.allows("other", "b", None), "it is not the data disk's");
-        std::fs::remove_file(&path).unwrap();
+        assert!(!damaged.allows("web", "b", Some("secret")), "whose it is must be asked again");
+        assert!(damaged.allows("db", "c", Some("secret")) && !damaged.allows("db", "c", None));
+        assert!(damaged.allows("imported", "a", None), "no pod has fetched it");
+        damaged.end("web", "b", secret(), &here).unwrap();
+        assert!(open(&path, None).allows("web", "b", Some("secret")));
+
+        // It is known by the file's name which image may have come.
+        damaged.begin("reg.corp/app:1", None).unwrap();
+        std::fs::write(path.join("fetching/reg.corp%2Fapp:1"), "{").unwrap();
+        let cut =
+            Pulled::open(&path, |name| leads((name == "reg.corp/app:1").then_some("d")), || here.clone());
+        assert!(!cut.allows("reg.corp/app:1", "d", None) && cut.allows("imported", "a", None));
+        let long = "x".repeat(300);
+        cut.begin(&long, None).unwrap();
+        assert!(!open(&path, Some("e")).allows(&long, "e", None));
+
+        // Nobody knows which images have files.
+        std::fs::remove_dir_all(path.join("images")).unwrap();
+        std::fs::write(path.join("images"), "").unwrap();
+        assert!(!open(&path, None).allows("imported", "a", None));
+        std::fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]
@@ -325,7 +463,7 @@ mod tests {
         next.end("app", "a", Some("secret".to_owned()), &here).unwrap();
         assert!(next.allows("app", "a", Some("secret")) && !next.allows("app", "a", None));
         assert!(next.allows("app", "b", None), "no mark is left");
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]
@@ -358,6 +496,6 @@ mod tests {
         pulled.begin("app", Some("a".to_owned())).unwrap();
         pulled.fail("app", leads(Some("a")));
         assert!(!pulled.allows("app", "a", None) && pulled.allows("app", "d", None));
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }
