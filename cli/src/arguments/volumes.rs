@@ -38,7 +38,7 @@ pub struct VolumeList {
     /// Only names, one a line
     #[arg(short, long)]
     pub quiet: bool,
-    /// Only these: name=, label=, dangling=true (which no container uses)
+    /// Only these: name=, label=, driver=, dangling=true (which no container uses)
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.Name}}'
@@ -54,6 +54,9 @@ pub struct VolumeCreate {
     /// NAME=VALUE
     #[arg(long)]
     pub label: Vec<String>,
+    /// There is one kind
+    #[arg(short, long, default_value = "local", value_parser = ["local"])]
+    pub driver: String,
 }
 
 /// `skerry volume rm`

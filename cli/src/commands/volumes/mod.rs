@@ -29,6 +29,9 @@ use std::path::Path;
 
 const COLUMNS: [(&str, &str); 3] = [("DRIVER", "Driver"), ("VOLUME NAME", "Name"), ("USED BY", "UsedBy")];
 
+/// The one kind of volumes.
+const DRIVER: &str = "local";
+
 /// Containers by the volumes that they use.
 type Users = BTreeMap<Name, Vec<String>>;
 
@@ -64,7 +67,7 @@ fn create(node: &Node<'_>, asked: &VolumeCreate) -> Result<()> {
     };
     let labels = asked.label.iter().map(|word| label(word)).collect();
     if make(&name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })? {
-        node.tell(Object::Volume, &name, "create", &[("driver", "local")]);
+        node.tell(Object::Volume, &name, "create", &[("driver", &asked.driver)]);
     }
     print(&name);
     Ok(())
@@ -203,7 +206,7 @@ fn object(name: &Name, users: &Users) -> Value {
     let users: &[String] = users.get(name).map_or(&[], Vec::as_slice);
     json!({
         "Name": name,
-        "Driver": "local",
+        "Driver": DRIVER,
         "Scope": "local",
         "Mountpoint": volume::data(name),
         "CreatedAt": created.map(rfc3339),
@@ -220,9 +223,9 @@ impl Filters {
     fn new(words: &[String]) -> Result<Self> {
         let pair = |word: &String| match word.split_once('=') {
             Some(("dangling", value @ ("true" | "false"))) => Ok(("dangling".to_owned(), value.to_owned())),
-            Some((key @ ("name" | "label"), value)) => Ok((key.to_owned(), value.to_owned())),
+            Some((key @ ("name" | "label" | "driver"), value)) => Ok((key.to_owned(), value.to_owned())),
             _ => Err(Error::new(format!(
-                "--filter {word:?}: none of name=TEXT, label=KEY[=VALUE], dangling=true|false"
+                "--filter {word:?}: none of name=TEXT, label=KEY[=VALUE], driver=NAME, dangling=true|false"
             ))),
         };
         words.iter().map(pair).collect::<Result<_>>().map(Given).map(Self)
@@ -238,6 +241,7 @@ impl Filters {
 
     fn take(&self, name: &Name, about: &Volume, users: &Users) -> bool {
         self.0.one("name", |value| name.contains(value))
+            && self.0.one("driver", |value| value == DRIVER)
             && self.0.one("dangling", |value| users.contains_key(name) == (value == "false"))
             && self.0.labels(&about.labels)
     }
@@ -275,6 +279,7 @@ mod tests {
             Filters::new(&words).unwrap().take(&"data".parse().unwrap(), &about, &Users::new())
         };
         assert!(takes(&[]) && takes(&["label=tier"]) && takes(&["label=tier=front", "label=app", "name=at"]));
+        assert!(takes(&["driver=local", "driver=nfs"]) && !takes(&["driver=nfs"]));
         assert!(
             !takes(&["label=tier=back"]) && !takes(&["label=tier", "label=stage"]) && !takes(&["name=x"])
         );
