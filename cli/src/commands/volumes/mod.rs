@@ -55,7 +55,7 @@ fn ls(node: &Node<'_>, asked: &VolumeList) -> Result<()> {
         names.iter().for_each(|name| print(name));
         return Ok(());
     }
-    let objects: Vec<Value> = names.iter().map(|name| object(name, &users)).collect();
+    let objects: Vec<Value> = names.iter().map(|name| line(object(name, &users))).collect();
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
 }
@@ -216,6 +216,17 @@ fn object(name: &Name, users: &Users) -> Value {
     })
 }
 
+/// As a list has it: labels are one text, and one of them is asked for by its name.
+fn line(mut object: Value) -> Value {
+    let labels = object["Labels"].take();
+    let pairs = labels.as_object().into_iter().flatten();
+    let text: Vec<String> =
+        pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    object["Labels"] = text.join(",").into();
+    object[format::LABEL] = labels;
+    object
+}
+
 /// `--filter`: of each key, one value must fit; of labels all.
 struct Filters(Given);
 
@@ -268,6 +279,13 @@ mod tests {
         assert_eq!(users(&[HELLO, &list]), Ok([("data".parse().unwrap(), vec!["web".into()])].into()));
         assert_eq!(users(&[HELLO, long]), Err("the answer is too long".into()));
         assert!(users(&[HELLO]).is_err_and(|told| told.starts_with("the monitor went away")));
+    }
+
+    #[test]
+    fn a_list_tells_labels_as_docker_does() {
+        let object = line(json!({ "Name": "data", "Labels": { "app": "", "tier": "front" } }));
+        let template: format::Format = "{{.Name}} {{.Labels}} {{.Label \"tier\"}}".parse().unwrap();
+        assert_eq!(format::show(&template, &[], &[object]).unwrap(), "data app=,tier=front front\n");
     }
 
     #[test]
