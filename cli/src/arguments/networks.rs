@@ -42,9 +42,12 @@ pub struct List {
     /// Only names, one a line
     #[arg(short, long)]
     pub quiet: bool,
-    /// Only these: name=, label=, driver=
+    /// Only these: name=, id=, label=, driver=, scope=local, type=custom (not the machine's own) or builtin
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
+    /// Names in full: they are shown so anyway
+    #[arg(long = "no-trunc", hide = true)]
+    _no_trunc: bool,
     /// table, json, or a template such as '{{.Name}}'
     #[arg(long, default_value = "table")]
     pub format: Format,
@@ -124,6 +127,9 @@ pub struct Connect {
 /// `skerry network disconnect`
 #[derive(Debug, Args)]
 pub struct Disconnect {
+    /// Whatever state it is in: it is taken off anyway
+    #[arg(short, long = "force", hide = true)]
+    _force: bool,
     /// Which network
     pub network: String,
     /// Name, ID or the beginning of an ID

@@ -37,7 +37,7 @@ pub fn network(node: &Node<'_>, asked: &Network) -> Result<()> {
 }
 
 fn ls(asked: &List) -> Result<()> {
-    let filters = Filters::new(&asked.filter, &["name", "label", "driver"])?;
+    let filters = Filters::new(&asked.filter, &KEYS)?;
     let mut networks = files::all()?;
     networks.retain(|network| filters.take(&network.name, "bridge", &network.labels));
     if asked.quiet {
@@ -61,7 +61,7 @@ fn line(network: &There) -> Value {
         "Internal": network.internal,
         "Origin": origin(network),
         "ID": network.name,
-        "Scope": "local",
+        "Scope": SCOPE,
         "IPv6": has_v6(network),
         "Labels": network.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
         (format::LABEL): network.labels,
@@ -77,7 +77,7 @@ fn machine(name: &str, driver: &str) -> Value {
         "Internal": false,
         "Origin": "machine",
         "ID": name,
-        "Scope": "local",
+        "Scope": SCOPE,
         "IPv6": false,
         "Labels": "",
         (format::LABEL): {},
@@ -88,17 +88,35 @@ fn has_v6(network: &There) -> bool {
     network.subnets.iter().any(|gateway| gateway.address.is_ipv6())
 }
 
+const KEYS: [&str; 6] = ["name", "id", "label", "driver", "scope", "type"];
+
+/// Docker's words for networks that somebody has made, and for the machine's own.
+const CUSTOM: &str = "custom";
+const BUILT_IN: &str = "builtin";
+
+const SCOPE: &str = "local";
+
 /// `--filter`: a network has all labels that are given, and of any other key one of the values.
 struct Filters(Given);
 
 impl Filters {
     fn new(words: &[String], keys: &[&str]) -> Result<Self> {
-        Given::read(words, keys, |_, _| Ok(())).map(Self)
+        Given::read(words, keys, |key, value| match (key, value) {
+            ("type", kind) if ![CUSTOM, BUILT_IN].contains(&kind) => {
+                Err(format!("neither {CUSTOM} nor {BUILT_IN}"))
+            }
+            _ => Ok(()),
+        })
+        .map(Self)
     }
 
     fn take(&self, name: &str, driver: &str, labels: &BTreeMap<String, String>) -> bool {
+        let kind = if is_always_there(name) { BUILT_IN } else { CUSTOM };
         self.0.one("name", |value| name.contains(value))
+            && self.0.one("id", |value| name.starts_with(value))
             && self.0.one("driver", |value| driver == value)
+            && self.0.one("scope", |value| value == SCOPE)
+            && self.0.one("type", |value| value == kind)
             && self.0.labels(labels)
     }
 }
@@ -208,7 +226,7 @@ fn whole(network: &There, containers: &[Summary]) -> Value {
     json!({
         "Name": network.name,
         "Id": network.name,
-        "Scope": "local",
+        "Scope": SCOPE,
         "Driver": "bridge",
         "Internal": network.internal,
         "EnableIPv6": has_v6(network),
@@ -319,12 +337,18 @@ mod tests {
             (&["label=team", "label=none"], false),
             (&["name=none", "name=ac"], true),
             (&["driver=host"], false),
+            (&["type=custom", "scope=local", "id=b"], true),
+            (&["type=builtin"], false),
+            (&["scope=swarm"], false),
         ] {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            let filters = Filters::new(&words, &["name", "label", "driver"]).unwrap();
+            let filters = Filters::new(&words, &KEYS).unwrap();
             assert_eq!(filters.take(&network.name, "bridge", &network.labels), takes, "{words:?}");
         }
         assert!(Filters::new(&["name=x".to_owned()], &["label"]).is_err());
+        assert!(Filters::new(&["type=mine".to_owned()], &KEYS).is_err());
+        let machines = Filters::new(&["type=builtin".to_owned()], &KEYS).unwrap();
+        assert!(machines.take("host", "host", &BTreeMap::new()));
     }
 
     #[test]
