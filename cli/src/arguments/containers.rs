@@ -316,6 +316,9 @@ pub struct Inspect {
     /// Only this kind
     #[arg(long, value_parser = ["container", "image", "volume", "network"])]
     pub r#type: Option<String>,
+    /// Of containers also what they have written (SizeRw), and that and their images (SizeRootFs)
+    #[arg(short, long)]
+    pub size: bool,
 }
 
 /// `skerry stats`

@@ -62,7 +62,7 @@ pub fn list(node: &Node<'_>, list: &List) -> Result<()> {
             let Some((definition, written)) = filters::more(node, container)? else { continue };
             add_mounts(&mut object, &definition, list.no_trunc);
             if size {
-                object["Size"] = sizes(node, container, &written).into();
+                object["Size"] = told_sizes(sizes(node, container, &written)).into();
             }
         }
         objects.push(object);
@@ -87,15 +87,20 @@ fn add_mounts(object: &mut Value, container: &Container, whole: bool) {
     object["LocalVolumes"] = volumes.to_string().into();
 }
 
-/// What it has written, and that and its image together: `2B (virtual 187MB)`.
-fn sizes(node: &Node<'_>, container: &Summary, written: &str) -> String {
+/// `2B (virtual 187MB)`
+fn told_sizes((own, all): (u64, u64)) -> String {
+    format!("{} (virtual {})", human::decimal(own), human::decimal(all))
+}
+
+/// What a container has written, in this folder, and that and its image together, in bytes.
+pub fn sizes(node: &Node<'_>, container: &Summary, written: &str) -> (u64, u64) {
     let own = volumes::folders::size(&Path::new(written).join("upper"));
     let stores = node.stores();
     let image = images::digest_of(&stores, container).ok().flatten();
     let image = image.and_then(|digest| stores.resolve_digest(&container.image, &digest).ok());
     let layers = image.iter().flat_map(|image| &image.layers);
     let below: u64 = layers.filter_map(|layer| fs::metadata(&layer.path).ok()).map(|about| about.len()).sum();
-    format!("{} (virtual {})", human::decimal(own), human::decimal(own + below))
+    (own, own + below)
 }
 
 /// Every container of the machine.

@@ -3,7 +3,7 @@
 
 use super::host;
 use crate::client::Client;
-use crate::commands::{Node, network, unexpected};
+use crate::commands::{Node, list, network, unexpected};
 use crate::error::Result;
 use crate::time;
 use serde_json::{Map, Value, json};
@@ -16,11 +16,11 @@ use store::{Config, Healthcheck};
 /// A moment that there never was, as Go writes it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// A container for `inspect`.
+/// A container for `inspect`, with what it has on the disk if its `size` is asked for.
 ///
 /// # Errors
 /// There is none, or the monitor does not answer.
-pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
+pub fn container(node: &Node<'_>, name: &str, size: bool) -> Result<Value> {
     let mut client = Client::ask(node.socket, &Request::Inspect { name: name.to_owned() })?;
     match client.reply()? {
         Reply::Container {
@@ -30,6 +30,7 @@ pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
             config_follows,
             root,
             log,
+            written,
             attached,
             remove,
             stdin_once,
@@ -43,6 +44,10 @@ pub fn container(node: &Node<'_>, name: &str) -> Result<Value> {
             let mut object = object(&summary, &container, &image, attached.as_deref(), &places);
             object["HostConfig"]["AutoRemove"] = remove.into();
             object["Config"]["StdinOnce"] = stdin_once.into();
+            if size {
+                let (own, all) = list::sizes(node, &summary, &written);
+                (object["SizeRw"], object["SizeRootFs"]) = (own.into(), all.into());
+            }
             if let (Some(profile), Value::Array(security)) =
                 (seccomp, &mut object["HostConfig"]["SecurityOpt"])
             {

@@ -17,7 +17,7 @@ use spec::monitor::Code;
 
 /// Containers first, then images, volumes and networks, unless one kind is asked for.
 pub fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
-    let found = asked.names.iter().map(|name| one(node, name, asked.r#type.as_deref()));
+    let found = asked.names.iter().map(|name| one(node, name, asked.r#type.as_deref(), asked.size));
     show_each(asked.format.as_ref(), found)
 }
 
@@ -43,13 +43,13 @@ fn show(format: Option<&Format>, objects: &[Value]) -> Result<()> {
     Ok(())
 }
 
-fn one(node: &Node<'_>, name: &str, kind: Option<&str>) -> Result<Value> {
+fn one(node: &Node<'_>, name: &str, kind: Option<&str>, size: bool) -> Result<Value> {
     match kind {
-        Some("container") => container(node, name),
+        Some("container") => container(node, name, size),
         Some("image") => image(node, name),
         Some("network") => network::shown(node, name),
         Some("volume") => super::volumes::known(node, name),
-        _ => match container(node, name) {
+        _ => match container(node, name, size) {
             // Any other error is of a container that there is, or nobody can tell.
             Err(first) if is_missing(&first) => other(node, name),
             found => found,
@@ -84,7 +84,7 @@ mod tests {
     fn what_keeps_a_container_from_being_told_is_told() {
         let one = |answer: &str| {
             let told = with_monitor(&[&[HELLO, answer]], |socket| {
-                one(&Node { socket, store: Path::new("/proc/none") }, "web", None)
+                one(&Node { socket, store: Path::new("/proc/none") }, "web", None, true)
             });
             told.unwrap_err().message
         };
