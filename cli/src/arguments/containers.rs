@@ -326,9 +326,15 @@ pub struct Inspect {
 pub struct Stats {
     /// Which; all that run without
     pub containers: Vec<String>,
+    /// All that there are, those that do not run, too
+    #[arg(short, long, conflicts_with = "containers")]
+    pub all: bool,
     /// Once
     #[arg(long)]
     pub no_stream: bool,
+    /// IDs in full
+    #[arg(long)]
+    pub no_trunc: bool,
     /// table, json, or a template
     #[arg(long, default_value = "table")]
     pub format: Format,

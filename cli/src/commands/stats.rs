@@ -28,17 +28,23 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// `skerry stats`: processor time is of the second between two rounds.
 pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
-    let request = Request::Stats { names: asked.containers.clone(), follow: true };
-    let mut client = Client::ask(node.socket, &request)?;
+    let all = if asked.containers.is_empty() && !asked.all { Vec::new() } else { list::all(node)? };
+    let names = match asked.all {
+        true => all.iter().map(|one| one.id.clone()).collect(),
+        false => asked.containers.clone(),
+    };
+    let asked_for = rows(&names, &all);
+    let mut client = Client::ask(node.socket, &Request::Stats { names, follow: true })?;
     let mut before = round(&mut client)?;
-    let all = if asked.containers.is_empty() { Vec::new() } else { list::all(node)? };
-    let asked_for = rows(&asked.containers, &all);
     loop {
         let now = round(&mut client)?;
-        let objects = match &asked_for[..] {
+        let mut objects = match &asked_for[..] {
             [] => now.values().map(|one| object(&one.id, before.get(&one.id), one)).collect(),
             rows => rows.iter().map(|row| row.object(&before, &now)).collect::<Vec<Value>>(),
         };
+        if !asked.no_trunc {
+            objects.iter_mut().for_each(shorten);
+        }
         let text = format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?;
         let clear = !asked.no_stream && asked.format == Format::Table && std::io::stdout().is_terminal();
         print_on(&format!("{}{text}", if clear { CLEAR } else { "" }))?;
@@ -76,7 +82,7 @@ impl Row {
             Some(now) => object(&self.asked, before.get(&self.id), now),
             None => json!({
                 "Container": self.asked,
-                "ID": short(&self.id),
+                "ID": self.id,
                 "Name": self.name,
                 "CPUPerc": "--",
                 "MemUsage": "-- / --",
@@ -96,8 +102,9 @@ fn round(client: &mut Client) -> Result<Round> {
     }
 }
 
-fn short(id: &str) -> String {
-    id.chars().take(12).collect()
+fn shorten(object: &mut Value) {
+    let short = object["ID"].as_str().map(|id| id.chars().take(12).collect::<String>());
+    object["ID"] = short.into();
 }
 
 /// `asked` is what it was asked for by.
@@ -109,7 +116,7 @@ fn object(asked: &str, before: Option<&monitor::Stats>, now: &monitor::Stats) ->
     let share = 100.0 * now.memory as f64 / now.memory_limit.max(1) as f64;
     json!({
         "Container": asked,
-        "ID": short(&now.id),
+        "ID": now.id,
         "Name": now.name,
         "CPUPerc": format!("{cpu:.2}%"),
         "MemUsage": format!("{} / {}", binary(now.memory), binary(now.memory_limit)),
@@ -183,6 +190,9 @@ mod tests {
             (2, &json!("0.00%"), &json!("--"))
         );
         assert_eq!((&told[1]["Container"], &told[1]["Name"]), (&json!("0123"), &json!("web")));
+        let mut short = told[0].clone();
+        shorten(&mut short);
+        assert_eq!((&told[0]["ID"], &short["ID"]), (&json!("cd".repeat(32)), &json!("cdcdcdcdcdcd")));
         let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&told[0]), names(&told[1]));
     }
