@@ -57,6 +57,16 @@ impl Client {
         sent.map(|()| client)
     }
 
+    /// What a monitor that is there calls itself, `skerry-monitor 1.2.3`; none: there is none.
+    pub fn program(socket: &Path) -> Option<String> {
+        let stream = UnixStream::connect(socket).ok()?;
+        stream.set_read_timeout(Some(TOLD)).ok()?;
+        let mut client = Self { stream, reader: Reader::default() };
+        client.send(&Self::hello()).ok()?;
+        let hello: Hello = serde_json::from_slice(&client.next().ok()??.payload).ok()?;
+        Some(hello.program)
+    }
+
     fn hello() -> Hello {
         Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() }
     }
@@ -295,6 +305,12 @@ mod tests {
             Client::answer(socket, &Request::Start { name: "web".into() })
         });
         assert_eq!(answer.unwrap(), Reply::Done);
+    }
+
+    #[test]
+    fn a_monitor_says_what_it_is() {
+        assert_eq!(with_monitor(&[&[HELLO]], Client::program), Some("test".to_owned()));
+        assert_eq!(Client::program(Path::new("/nowhere/socket")), None);
     }
 
     #[test]

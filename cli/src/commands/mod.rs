@@ -78,7 +78,7 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::System(group) => return verb(node, group.verb.into()),
         Command::Store(StoreVerbs { verb: StoreVerb::Check(check) }) => return store::check(node, &check),
         Command::Info(info) => info::info(node, &info)?,
-        Command::Version(version) => info::version(&version)?,
+        Command::Version(version) => info::version(node, &version)?,
         Command::Console(console) => console::console(node, &console)?,
         Command::Completion(completion) => info::completion(&completion),
         Command::Manual(manual) => manual::manual(&manual)?,
