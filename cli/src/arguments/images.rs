@@ -13,7 +13,7 @@ pub struct Images {
     /// All of them: they are shown anyway
     #[arg(short, long = "all", hide = true)]
     _all: bool,
-    /// dangling=true: only those that have lost their names; dangling=false: only the others
+    /// Only these: dangling=true (that have lost their names) or false, reference=PATTERN, label=, before=IMAGE, since=IMAGE
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// Only digests, one a line

@@ -1,15 +1,17 @@
 //! Images: files, which this program reads and writes itself.
 
+mod filters;
+
 use super::containers::{each_of, each_told, unless_missing};
 use super::{Node, list, print, print_all, registry};
 use crate::arguments::{Export, Images, Import, Options, Prune, Pruned, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
-use crate::filter::Given;
 use crate::format;
 use crate::human::{self, decimal};
 use crate::keeper::NOBODY;
 use crate::progress::Shown;
 use crate::time;
+use filters::Filters;
 use serde_json::{Value, json};
 use spec::monitor::{Object, Request, Summary};
 use spec::nearest::nearest;
@@ -35,19 +37,18 @@ const UNKNOWN: &str = "N/A";
 
 /// `skerry images`: those with names, then those that have lost theirs.
 pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
-    let filters = Given::read(&asked.filter, &["dangling"], |_, value| match value {
-        "true" | "1" | "false" | "0" => Ok(()),
-        _ => Err("neither true nor false".to_owned()),
-    })?;
-    let takes = |nameless: bool| filters.one("dangling", |value| matches!(value, "true" | "1") == nameless);
+    let filters = Filters::new(node, &asked.filter)?;
     let stores = node.stores();
-    let mut images = if takes(false) { stores.list()? } else { Vec::new() };
+    let mut images = if filters.takes_kind(false) { stores.list()? } else { Vec::new() };
+    images.retain(|image| filters.take(&stores, Some(&image.name), &image.digest));
     let damaged = Store::open_read_only(node.store).damaged_names()?;
     damaged.iter().for_each(|bad| eprintln!("skerry: {bad}"));
     if let Some(wanted) = &asked.repository {
         images.retain(|image| is_of(&image.name.to_string(), wanted));
     }
-    let nameless = if takes(true) && asked.repository.is_none() { stores.nameless()? } else { Vec::new() };
+    let nameless = filters.takes_kind(true) && asked.repository.is_none();
+    let mut nameless = if nameless { stores.nameless()? } else { Vec::new() };
+    nameless.retain(|digest| filters.take(&stores, None, digest));
     let id = |digest: &Digest| match asked.no_trunc {
         true => digest.to_string(),
         false => digest.hex().chars().take(12).collect(),
