@@ -22,6 +22,9 @@ pub struct Images {
     /// Digests in full
     #[arg(long)]
     pub no_trunc: bool,
+    /// A column of digests, which are in full there
+    #[arg(long)]
+    pub digests: bool,
     /// table, json, or a template such as '{{.Repository}}:{{.Tag}}'
     #[arg(long, default_value = "table")]
     pub format: Format,

@@ -77,7 +77,11 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
         object
     });
     let objects: Vec<Value> = named.chain(unnamed).collect();
-    print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
+    let mut columns = COLUMNS.to_vec();
+    if asked.digests {
+        columns.insert(2, ("DIGEST", "Digest"));
+    }
+    print_all(&format::show(&asked.format, &columns, &objects).map_err(Error::new)?);
     Ok(())
 }
 
