@@ -49,6 +49,9 @@ pub struct ImagePrune {
     /// Images that no container is made of as well
     #[arg(short, long)]
     all: bool,
+    /// Only these: until=TIME (made before), label=, label!=
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
 }
 
 /// `skerry container`
@@ -116,6 +119,9 @@ pub struct ContainerPrune {
     /// Without asking first
     #[arg(short, long)]
     force: bool,
+    /// Only these: until=TIME (made before), label=, label!=
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
 }
 
 /// `skerry system`
@@ -148,8 +154,8 @@ impl From<ImageVerb> for Command {
             ImageVerb::Inspect(asked) => Self::Inspect(asked.of("image")),
             ImageVerb::Load(asked) => Self::Import(asked),
             ImageVerb::Save(asked) => Self::Export(asked),
-            ImageVerb::Prune(ImagePrune { force, all }) => {
-                Self::Prune(Prune { force, all, what: Pruned::Images })
+            ImageVerb::Prune(ImagePrune { force, all, filter }) => {
+                Self::Prune(Prune { force, all, filter, volumes: false, what: Pruned::Images })
             }
         }
     }
@@ -179,8 +185,8 @@ impl From<ContainerVerb> for Command {
             ContainerVerb::Exec(asked) => Self::Exec(asked),
             ContainerVerb::Attach(asked) => Self::Attach(asked),
             ContainerVerb::Cp(asked) => Self::Cp(asked),
-            ContainerVerb::Prune(ContainerPrune { force }) => {
-                Self::Prune(Prune { force, all: false, what: Pruned::Containers })
+            ContainerVerb::Prune(ContainerPrune { force, filter }) => {
+                Self::Prune(Prune { force, all: false, filter, volumes: false, what: Pruned::Containers })
             }
         }
     }
@@ -235,7 +241,11 @@ mod tests {
         ] {
             assert_eq!(plain(grouped), plain(own), "{grouped}");
         }
-        assert!(plain("image prune -a").contains("all: true, what: Images"));
-        assert!(plain("container prune -f").contains("force: true, all: false, what: Containers"));
+        assert!(plain("image prune -a").ends_with("what: Images })"));
+        assert!(plain("container prune -f").ends_with("what: Containers })"));
+        assert!(
+            plain("image prune -a --filter until=1h")
+                .contains(r#"all: true, volumes: false, filter: ["until=1h"]"#)
+        );
     }
 }

@@ -135,6 +135,12 @@ pub struct Prune {
     /// Images that no container is made of as well
     #[arg(short, long)]
     pub all: bool,
+    /// Volumes that nobody named and no container uses as well
+    #[arg(long)]
+    pub volumes: bool,
+    /// Only these: until=TIME (made before), label=, label!=
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// As the group of verbs says it
     #[arg(skip)]
     pub what: Pruned,

@@ -1,10 +1,11 @@
 //! Images: files, which this program reads and writes itself.
 
 mod filters;
+mod prune;
 
-use super::containers::{each_of, each_told, unless_missing};
+use super::containers::{each_of, unless_missing};
 use super::{Node, list, print, print_all, registry};
-use crate::arguments::{Export, Images, Import, Options, Prune, Pruned, RemoveImage, Tag, Written};
+use crate::arguments::{Export, Images, Import, Options, RemoveImage, Tag, Written};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::{self, decimal};
@@ -12,8 +13,9 @@ use crate::keeper::NOBODY;
 use crate::progress::Shown;
 use crate::time;
 use filters::Filters;
+pub use prune::prune;
 use serde_json::{Value, json};
-use spec::monitor::{Object, Request, Summary};
+use spec::monitor::{Object, Summary};
 use spec::nearest::nearest;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -290,63 +292,6 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
     Ok(())
 }
 
-/// `skerry prune`, of containers, of images or of both.
-pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
-    let ended = list::all(node)?.iter().filter(|one| is_over(one)).count();
-    let containers = format!("{ended} containers that do not run");
-    let images = if asked.all {
-        "every image that no container is made of"
-    } else {
-        "images without a name, and layers that no image has"
-    };
-    let what = match asked.what {
-        Pruned::Everything => format!("{containers}, and {images}"),
-        Pruned::Containers => containers,
-        Pruned::Images => images.to_owned(),
-    };
-    if !asked.force && !confirmed(&format!("This removes {what}."))? {
-        return Ok(());
-    }
-    let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node) };
-    let untagged = if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, asked.all) };
-    each_of([removed, untagged].into_iter(), |()| ())
-}
-
-fn prune_containers(node: &Node<'_>) -> Result<()> {
-    // Others may be there by now, and run.
-    let ended: Vec<Summary> = list::all(node)?.into_iter().filter(is_over).collect();
-    let names: Vec<String> = ended.iter().map(|one| one.name.to_string()).collect();
-    each_told(&names, |name| {
-        let id = ended.iter().find(|one| *one.name == *name).map_or(name, |one| &one.id);
-        node.done(&Request::Remove { name: id.to_owned(), force: false })?;
-        Ok(format!("Deleted: {name}"))
-    })
-}
-
-fn prune_images(node: &Node<'_>, all: bool) -> Result<()> {
-    let store = Store::open(node.store)?;
-    let untagged = if all { prune_names(node, &store) } else { Ok(()) };
-    // Once more: a container that was made of a name that has just gone is to start again.
-    let mut nameless = store.nameless()?;
-    let collected = store.collect_but(|| kept(node))?;
-    nameless.retain(|digest| !store.has_manifest(digest));
-    nameless.iter().for_each(|digest| deleted(node, digest));
-    print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
-    untagged
-}
-
-fn prune_names(node: &Node<'_>, store: &Store) -> Result<()> {
-    let kept = kept(node)?;
-    let images = store.list()?.into_iter().filter(|image| !kept.contains(&image.digest));
-    let untag = |image: Listed| {
-        let name = image.name.to_string();
-        store.remove(&name)?;
-        tell(node, Some(&image.digest), "untag", &name);
-        Ok(format!("Untagged: {}", familiar(&name)))
-    };
-    each_of(images.map(untag), |untagged| print(&untagged))
-}
-
 /// The images that containers need.
 fn kept(node: &Node<'_>) -> Result<BTreeSet<Digest>> {
     let mut kept = BTreeSet::new();
@@ -355,15 +300,6 @@ fn kept(node: &Node<'_>) -> Result<BTreeSet<Digest>> {
     }
     Ok(kept)
 }
-
-/// It has ended, and a person asked for it: what `node.toml` has is not over, and pods' are the agent's to remove.
-fn is_over(container: &Summary) -> bool {
-    let persons = !container.configured && !container.labels.contains_key(POD);
-    persons && matches!(container.status.state.as_str(), "exited" | "created")
-}
-
-/// The label of a pod's containers.
-const POD: &str = "io.kubernetes.pod.uid";
 
 /// The image that a container is made of; one of `node.toml` is held to a name alone.
 fn image_of(node: &Node<'_>, container: &Summary) -> Result<Option<Digest>> {

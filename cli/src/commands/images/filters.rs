@@ -59,12 +59,13 @@ impl Filters {
     }
 }
 
-/// Nanoseconds since 1970.
-fn created(stores: &Stores, digest: &Digest) -> Option<u64> {
+/// When an image was made, as it says, in nanoseconds since 1970.
+pub fn created(stores: &Stores, digest: &Digest) -> Option<u64> {
     spec::timestamp::parse(&stores.details_by_digest(digest).ok()?.created?)
 }
 
-fn labels(stores: &Stores, digest: &Digest) -> BTreeMap<String, String> {
+/// Those of an image; none of one that is damaged.
+pub fn labels(stores: &Stores, digest: &Digest) -> BTreeMap<String, String> {
     let image = stores.resolve_digest("none", digest);
     image.map(|image| image.config.labels).unwrap_or_default()
 }

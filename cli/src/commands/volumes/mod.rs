@@ -118,9 +118,30 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
     names.retain(|name| filters.take(name, &about(name), &Users::new()));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
         names.iter().partition(|name| asked.all || about(name).anonymous);
+    take_all(node, &chosen)?;
+    let users = users(node)?;
+    if others.iter().any(|name| !users.contains_key(*name)) {
+        eprintln!(
+            "skerry: volumes with a name stay, though no container uses them: --all removes these, too"
+        );
+    }
+    Ok(())
+}
+
+/// Removes every volume that nobody named and no container uses.
+///
+/// # Errors
+/// One cannot be removed.
+pub fn prune_nameless(node: &Node<'_>) -> Result<()> {
+    let names = names()?;
+    take_all(node, &names.iter().filter(|name| about(name).anonymous).collect::<Vec<_>>())
+}
+
+/// Removes those of these that no container uses, and tells each, and the room that is free now.
+fn take_all(node: &Node<'_>, names: &[&Name]) -> Result<()> {
     let mut bytes = sweep();
     // Who uses one has kept it; or another has removed it.
-    let removed = chosen.into_iter().map(|name| match take_away(node, name) {
+    let removed = names.iter().map(|name| match take_away(node, name) {
         Err(error) if matches!(error.code, Some(Code::State | Code::NotFound)) => Ok(None),
         removed => removed.map(|size| Some((name, size))),
     });
@@ -131,14 +152,7 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
         }
     });
     print(&format!("Total reclaimed space: {}", decimal(bytes)));
-    all?;
-    let users = users(node)?;
-    if others.iter().any(|name| !users.contains_key(*name)) {
-        eprintln!(
-            "skerry: volumes with a name stay, though no container uses them: --all removes these, too"
-        );
-    }
-    Ok(())
+    all
 }
 
 /// Out of the way at once, whole, unless a container is made with it, which the monitor tells; and then for good. Gives

@@ -1,0 +1,145 @@
+//! `prune`: what nothing needs goes.
+
+use super::filters::{created, labels};
+use super::{confirmed, deleted, familiar, kept, tell};
+use crate::arguments::{Prune, Pruned};
+use crate::commands::containers::{each_of, each_told};
+use crate::commands::{Node, list, print, volumes};
+use crate::error::Result;
+use crate::filter::Given;
+use crate::human::decimal;
+use crate::time;
+use spec::monitor::{Request, Summary};
+use std::collections::BTreeMap;
+use store::{Digest, Listed, Store, Stores};
+
+/// `--filter`: what was made before `until`, and has all of these labels, and none of those.
+struct Filters {
+    until: Option<u64>,
+    labels: Given,
+}
+
+impl Filters {
+    fn new(words: &[String]) -> Result<Self> {
+        let labels = Given::read(words, &["until", "label", "label!"], |_, _| Ok(()))?;
+        let until = labels
+            .of("until")
+            .map(|text| time::moment("--filter until", text))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { until: until.into_iter().min(), labels })
+    }
+
+    /// Something that was made then, in nanoseconds since 1970.
+    fn take(&self, made: u64, own: &BTreeMap<String, String>) -> bool {
+        let one = |word: &str| Given(vec![("label".to_owned(), word.to_owned())]).labels(own);
+        self.until.is_none_or(|until| made < until)
+            && self.labels.labels(own)
+            && !self.labels.of("label!").any(one)
+    }
+
+    /// Who asks for nothing takes one that is damaged, too.
+    fn take_image(&self, stores: &Stores, digest: &Digest) -> bool {
+        self.labels.0.is_empty() || self.take(created(stores, digest).unwrap_or(0), &labels(stores, digest))
+    }
+}
+
+/// `skerry prune`, of containers, of images or of both.
+pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
+    let filters = Filters::new(&asked.filter)?;
+    let is_over = |one: &&Summary| is_over(one) && filters.take(one.created, &one.labels);
+    let ended = list::all(node)?.iter().filter(is_over).count();
+    let containers = format!("{ended} containers that do not run");
+    let images = if asked.all {
+        "every image that no container is made of"
+    } else {
+        "images without a name, and layers that no image has"
+    };
+    let what = match asked.what {
+        Pruned::Everything => format!("{containers}, and {images}"),
+        Pruned::Containers => containers,
+        Pruned::Images => images.to_owned(),
+    };
+    if !asked.force && !confirmed(&format!("This removes {what}."))? {
+        return Ok(());
+    }
+    let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node, &filters) };
+    let untagged =
+        if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, asked.all, &filters) };
+    let volumes = if asked.volumes { volumes::prune_nameless(node) } else { Ok(()) };
+    each_of([removed, untagged, volumes].into_iter(), |()| ())
+}
+
+fn prune_containers(node: &Node<'_>, filters: &Filters) -> Result<()> {
+    // Others may be there by now, and run.
+    let mut ended = list::all(node)?;
+    ended.retain(|one| is_over(one) && filters.take(one.created, &one.labels));
+    let names: Vec<String> = ended.iter().map(|one| one.name.to_string()).collect();
+    each_told(&names, |name| {
+        let id = ended.iter().find(|one| *one.name == *name).map_or(name, |one| &one.id);
+        node.done(&Request::Remove { name: id.to_owned(), force: false })?;
+        Ok(format!("Deleted: {name}"))
+    })
+}
+
+fn prune_images(node: &Node<'_>, all: bool, filters: &Filters) -> Result<()> {
+    let store = Store::open(node.store)?;
+    let untagged = if all { prune_names(node, &store, filters) } else { Ok(()) };
+    // Once more: a container that was made of a name that has just gone is to start again.
+    let mut nameless = store.nameless()?;
+    let stores = node.stores();
+    let spared: Vec<Digest> =
+        nameless.iter().filter(|one| !filters.take_image(&stores, one)).cloned().collect();
+    let collected =
+        store.collect_but(|| kept(node).map(|kept| kept.into_iter().chain(spared.clone()).collect()))?;
+    nameless.retain(|digest| !store.has_manifest(digest));
+    nameless.iter().for_each(|digest| deleted(node, digest));
+    print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
+    untagged
+}
+
+fn prune_names(node: &Node<'_>, store: &Store, filters: &Filters) -> Result<()> {
+    let (kept, stores) = (kept(node)?, node.stores());
+    let goes = |image: &Listed| !kept.contains(&image.digest) && filters.take_image(&stores, &image.digest);
+    let images = store.list()?.into_iter().filter(goes);
+    let untag = |image: Listed| {
+        let name = image.name.to_string();
+        store.remove(&name)?;
+        tell(node, Some(&image.digest), "untag", &name);
+        Ok(format!("Untagged: {}", familiar(&name)))
+    };
+    each_of(images.map(untag), |untagged| print(&untagged))
+}
+
+/// It has ended, and a person asked for it: what `node.toml` has is not over, and pods' are the agent's to remove.
+fn is_over(container: &Summary) -> bool {
+    let persons = !container.configured && !container.labels.contains_key(POD);
+    persons && matches!(container.status.state.as_str(), "exited" | "created")
+}
+
+/// The label of a pod's containers.
+const POD: &str = "io.kubernetes.pod.uid";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_old_enough_and_labelled_so_goes() {
+        let own = BTreeMap::from([("tier".to_owned(), "front".to_owned())]);
+        let hour = 3_600_000_000_000;
+        for (words, takes) in [
+            (&[][..], true),
+            (&["until=30m"], true),
+            (&["until=2h"], false),
+            (&["until=30m", "label=tier=front"], true),
+            (&["label=tier=back"], false),
+            (&["label!=tier"], false),
+            (&["label!=tier=back", "label!=app"], true),
+        ] {
+            let words: Vec<String> = words.iter().map(|&word: &&str| word.to_owned()).collect();
+            assert_eq!(Filters::new(&words).unwrap().take(time::now() - hour, &own), takes, "{words:?}");
+        }
+        assert!(Filters::new(&["until=soon".to_owned()]).is_err());
+        assert!(Filters::new(&["name=x".to_owned()]).is_err());
+    }
+}
