@@ -5,11 +5,12 @@ use super::{Node, images, print, unexpected};
 use crate::arguments::{self, Attach, Options, Run, Stream};
 use crate::client::Client;
 use crate::detach::Detach;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::session::{self, Ended, Following, Forward};
 use crate::terminal;
 use spec::monitor::{Create, Reply, Request};
 use spec::node::Mount;
+use std::fs;
 use std::path::Path;
 
 /// Exit status when Skerry itself could not.
@@ -125,6 +126,7 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
         lend(node, text, &mut container.mounts)?;
     }
     let (image, _held) = images::ensure(node, options)?;
+    options.sources()?.iter().try_for_each(|source| make_folder(Path::new(source)))?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
     let create = Create { name, container, image, remove: options.rm, stdin_once, seccomp, sandbox: None };
     match node.answer(&Request::Create(Box::new(create)))? {
@@ -134,6 +136,14 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
             Ok(id)
         }
         other => Err(unexpected(&other)),
+    }
+}
+
+/// As with Docker, a source of `--volume` that there is none of is a folder.
+fn make_folder(source: &Path) -> Result<()> {
+    match source.try_exists() {
+        Ok(false) => fs::create_dir_all(source).context(|| format!("make {}", source.display())),
+        _ => Ok(()),
     }
 }
 
@@ -243,6 +253,17 @@ mod tests {
         for place in ["/srv", "/srv/", "//srv/."] {
             assert_eq!(lent(others(), &[bind("/other", place, false)], true), [volume(true)], "{place}");
         }
+    }
+
+    #[test]
+    fn a_source_that_there_is_none_of_is_made() {
+        let folder = std::env::temp_dir().join(format!("skerry-source-{}", std::process::id()));
+        let (new, file) = (folder.join("a/b"), folder.join("file"));
+        make_folder(&new).unwrap();
+        fs::write(&file, "x").unwrap();
+        make_folder(&file).unwrap();
+        assert!(new.is_dir() && file.is_file());
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -123,6 +123,11 @@ fn mounts_are_what_was_asked_for() {
         "run --rm -v /run/here:/b:ro --tmpfs /t:mode=750,exec --mount type=tmpfs,target=/u,readonly busybox sh /b/line",
     );
     assert_eq!(said, "read-only\n750\nruns\nfixed");
-    let told = fails("run --rm -v /run/none:/b busybox true", 125);
+    let told = fails("run --rm --mount type=bind,source=/run/none,target=/b busybox true", 125);
     assert!(told.contains("mount /run/none: no such file or directory"), "{told}");
+    says("run --rm -v /run/none/new:/b busybox touch /b/file");
+    assert!(std::path::Path::new("/run/none/new/file").exists());
+    // The kernel's own are private here.
+    let told = fails("run --rm -v /run/here:/b:rshared busybox true", 125);
+    assert!(told.ends_with("path /run/here is mounted on /run but it is not a shared mount"), "{told}");
 }

@@ -162,6 +162,14 @@ impl Options {
         self.health.add(self.rights.add(container)?)
     }
 
+    /// Folders of this machine that are made if they are not there.
+    ///
+    /// # Errors
+    /// Which option says what it must not.
+    pub fn sources(&self) -> Result<Vec<String>> {
+        self.storage.sources()
+    }
+
     /// The filter of system calls that was given in place of the usual one.
     ///
     /// # Errors

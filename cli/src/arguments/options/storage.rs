@@ -42,6 +42,18 @@ impl Storage {
             ..container
         })
     }
+
+    /// What of this machine `--volume` says; that of `--mount` is to be there.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn sources(&self) -> Result<Vec<String>> {
+        let source = |text: &String| match volume(text)? {
+            Mount::Bind { source, .. } => Ok(Some(source)),
+            _ => Ok(None),
+        };
+        self.volume.iter().filter_map(|text| source(text).transpose()).collect()
+    }
 }
 
 /// `SOURCE:TARGET[:OPTION,…]`
