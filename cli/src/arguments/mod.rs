@@ -28,8 +28,17 @@ use std::path::PathBuf;
 
 /// Images and containers of this machine.
 #[derive(Debug, Parser)]
-#[command(name = "skerry", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "skerry",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub struct Arguments {
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
+    _version: Option<bool>,
     /// The monitor's socket
     #[arg(long, global = true, value_name = "PATH", default_value = spec::paths::MONITOR_SOCKET, hide = true)]
     pub socket: PathBuf,
@@ -146,6 +155,14 @@ mod tests {
     #[test]
     fn the_description_of_the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_is_asked_for_as_dockers_is() {
+        for word in ["-v", "-V", "--version"] {
+            let told = Arguments::try_parse_from(["skerry", word]).unwrap_err();
+            assert_eq!(told.kind(), clap::error::ErrorKind::DisplayVersion, "{word}");
+        }
     }
 
     #[test]
