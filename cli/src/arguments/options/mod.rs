@@ -121,6 +121,9 @@ pub struct Options {
     /// max-size=SIZE of its log; the log before it is kept as well, whatever max-file says
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
+    /// Docker's drivers that keep logs on this machine are all one here
+    #[arg(long = "log-driver", value_name = "NAME", value_parser = ["json-file", "local", "k8s-file"])]
+    _log_driver: Option<String>,
     /// The image
     pub image: String,
     /// In place of the image's arguments
