@@ -42,6 +42,8 @@ pub struct Cell {
     pub made_anew: bool,
     /// Who gave it input before the monitor was killed has left, if it is not back by then.
     pub typist_due: Option<Time>,
+    /// Signals that came while its program was being started.
+    pub early: Vec<i32>,
     /// Its definition could not be written as it is now; the next attempt is due then.
     pub unwritten: Option<Time>,
     /// Nor could its record.
@@ -91,6 +93,7 @@ impl Cell {
             input_over: 0,
             made_anew: false,
             typist_due: None,
+            early: Vec::new(),
             unwritten: None,
             unrecorded: None,
             busy_since: Time::ZERO,

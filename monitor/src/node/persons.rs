@@ -22,6 +22,9 @@ use sys::cause::cause;
 /// How long after what was to go by itself could not be removed the next attempt is made.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// How many signals a program gets at once when it has started.
+const MOST_EARLY: usize = 64;
+
 /// Digits of an ID that name a container's folders.
 const KEY: usize = 12;
 
@@ -206,12 +209,18 @@ impl Monitor {
     pub(super) fn send_signal(&mut self, index: usize, signal: i32) -> Outcome {
         let cell = &self.cells[index];
         let name = format!("kill container {:?}", &*cell.name);
-        let (State::Running { process, .. } | State::Stopping { process, .. }) = cell.observed.state else {
-            return Err(failure(Code::State, format!("{name}: it does not run")));
-        };
         if !(1..=64).contains(&signal) {
             return Err(failure(Code::Invalid, format!("{name}: {signal} is not a signal")));
         }
+        let process = match cell.observed.state {
+            State::Running { process, .. } | State::Stopping { process, .. } => process,
+            // Its program may run and write before `start` has said so.
+            State::Created(_) if cell.observed.busy && cell.early.len() < MOST_EARLY => {
+                self.cells[index].early.push(signal);
+                return Ok(Then::Reply(Reply::Done));
+            }
+            _ => return Err(failure(Code::State, format!("{name}: it does not run"))),
+        };
         let (own, stop) = (cell.definition.is_some(), cell.observed.stop.signal);
         if own && signal == libc::SIGKILL {
             self.want(index, &Event::Wanted(false, How::ITS_OWN))?;

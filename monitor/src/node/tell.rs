@@ -63,6 +63,12 @@ impl Monitor {
             self.check_follows(index, event);
         }
         self.stale = true;
+        if matches!(event, Event::Started(_)) {
+            for signal in std::mem::take(&mut self.cells[index].early) {
+                // One that has ended already does not miss it.
+                let _ = self.send_signal(index, signal);
+            }
+        }
         if failed && before.asked && self.cells[index].definition.is_some() {
             self.give_up_start(index, event);
         }
