@@ -3,6 +3,7 @@
 //! ```text
 //! apply ─┬─ content   pure: a Service and its slices → which addresses and ports lead where
 //!        │   └─ choose  which endpoints, by readiness, node, zone and policy
+//!        ├─ claims    pure: whose an address is that several ask for
 //!        ├─ place     pure: what of the table's elements goes and comes
 //!        ├─ table     our table, its rules and its maps
 //!        ├─ kernel    what the table holds, and the change as one batch
@@ -15,6 +16,7 @@
 //! there is no moment without Services.
 
 mod choose;
+mod claims;
 mod content;
 mod kernel;
 mod place;
@@ -26,12 +28,13 @@ pub use content::Front;
 
 use crate::containers::modules;
 use crate::ranges;
+use claims::Claims;
 use content::{Content, content};
 use kernel::Held;
 use place::{Elements, Placed};
 use serde::Deserialize;
 use spec::node::Cidr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use sys::cause::cause;
@@ -185,11 +188,7 @@ pub struct Backed {
 #[derive(Debug, Default)]
 pub struct Services {
     here: Here,
-    placed: BTreeMap<String, Placed>,
-    /// Who has an address and port that several may ask for.
-    holders: BTreeMap<Front, String>,
-    /// Services that have lost some to others.
-    waiting: BTreeMap<String, Content>,
+    claims: Claims,
     /// The table's chains that pick.
     kinds: BTreeSet<Kind>,
     /// What the kernel holds is what was placed.
@@ -216,14 +215,14 @@ impl Services {
         if whole {
             let named: BTreeSet<&String> = contents.iter().map(|(name, _)| name).collect();
             let gone: Vec<String> =
-                self.placed.keys().filter(|name| !named.contains(name)).cloned().collect();
+                self.claims.names().filter(|name| !named.contains(name)).cloned().collect();
             contents.extend(gone.into_iter().map(|name| (name, None)));
         }
         let failed = |error: io::Error| format!("change table inet {TABLE} of nftables: {}", cause(&error));
         let found = self.found().map_err(failed)?;
         let numbers = found.as_ref().map(|found| place::read(&found.elements)).unwrap_or_default();
-        let (before, after) = self.place(contents, &numbers);
-        let kinds: BTreeSet<Kind> = self.placed.values().flat_map(Placed::kinds).collect();
+        let (before, after) = self.claims.place(contents, &numbers);
+        let kinds = self.claims.kinds();
         let known = std::mem::replace(&mut self.known, false);
         let quick = known && {
             let held = |placed: &Placed, pods: &[Cidr], kinds: &BTreeSet<Kind>| Held {
@@ -260,45 +259,10 @@ impl Services {
     /// Makes all of the table as it should be, from what it holds.
     fn replace(&self, found: Option<Held>) -> io::Result<(Placed, Placed)> {
         let found = if found.is_some() { found } else { kernel::read()? };
-        let mut all = Placed::default();
-        self.placed.values().for_each(|one| all.merge(one.clone()));
+        let all = self.claims.all();
         let wanted = Held { elements: with_pods(all.elements(), &self.here.pods), kinds: self.kinds.clone() };
         kernel::write(found.as_ref(), &wanted)?;
         Ok((found.map(|found| place::read(&found.elements)).unwrap_or_default(), all))
-    }
-
-    /// Puts contents in the place of what was there; gives what changed as it was and as it is.
-    /// Endpoints keep the numbers that they had, or that they have in the table.
-    fn place(&mut self, contents: Vec<(String, Option<Content>)>, numbers: &Placed) -> (Placed, Placed) {
-        let mut wanted: BTreeMap<String, Option<Content>> = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|(name, content)| (name, Some(content)))
-            .collect();
-        wanted.extend(contents);
-        let mut before = Placed::default();
-        for name in wanted.keys() {
-            let gone = self.placed.remove(name).unwrap_or_default();
-            gone.fronts().for_each(|front| drop(self.holders.remove(&front)));
-            before.merge(gone);
-        }
-        let mut numbers = numbers.clone();
-        numbers.merge(before.clone());
-        let mut after = Placed::default();
-        for (name, content) in wanted {
-            let Some(mut content) = content else { continue };
-            let asked = content.clone();
-            let taken: BTreeSet<Front> =
-                content.fronts().filter(|front| self.holders.contains_key(front)).collect();
-            content.leave(&taken);
-            self.holders.extend(content.fronts().map(|front| (front, name.clone())));
-            if !taken.is_empty() {
-                self.waiting.insert(name.clone(), asked);
-            }
-            let placed = Placed::of(content, &numbers);
-            after.merge(placed.clone());
-            self.placed.insert(name, placed);
-        }
-        (before, after)
     }
 }
 
@@ -307,44 +271,4 @@ fn with_pods(mut elements: Elements, pods: &[Cidr]) -> Elements {
         elements.insert((Map::Pods, v4), ranges::elements(pods.iter().copied(), v4).into_iter().collect());
     }
     elements
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change(name: &str, external: &str) -> (String, Option<Content>) {
-        let service = Service {
-            cluster_ips: vec!["10.96.0.1".parse().unwrap()],
-            external_ips: vec![external.parse().unwrap()],
-            ports: vec![ServicePort {
-                name: String::new(),
-                protocol: Protocol::Tcp,
-                port: 80,
-                node_port: None,
-            }],
-            ..Service::default()
-        };
-        let mut content = content(&service, &[], &Here::default());
-        content.refused.retain(|front| front.address == Some(external.parse().unwrap()));
-        (name.to_owned(), Some(content))
-    }
-
-    #[test]
-    fn an_address_that_two_claim_is_the_others_when_the_one_leaves_it() {
-        let mut services = Services::new();
-        let mut place = |contents| {
-            services.place(contents, &Placed::default());
-            services
-                .placed
-                .iter()
-                .filter(|(_, one)| !one.refused.is_empty())
-                .map(|(name, _)| name.clone())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(place(vec![change("a", "192.0.2.1"), change("b", "192.0.2.1")]), ["a"]);
-        assert_eq!(place(vec![change("c", "192.0.2.2")]), ["a", "c"]);
-        assert_eq!(place(vec![("a".to_owned(), None)]), ["b", "c"]);
-        assert_eq!(place(vec![("b".to_owned(), None), change("d", "192.0.2.1")]), ["c", "d"]);
-    }
 }

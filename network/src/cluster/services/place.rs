@@ -110,6 +110,18 @@ impl Placed {
     }
 }
 
+impl From<Placed> for Content {
+    fn from(placed: Placed) -> Self {
+        let Placed { leads, serving, refused, dropped, silent, addresses, guarded } = placed;
+        let lead = |Lead { seconds, ends }: Lead<Vec<SocketAddr>>| Lead {
+            seconds,
+            ends: ends.into_iter().collect(),
+        };
+        let leads = leads.into_iter().map(|(at, one)| (at, lead(one))).collect();
+        Self { leads, serving, refused, dropped, silent, addresses, guarded }
+    }
+}
+
 /// The chain that picks one of a front's endpoints, and the one that keeps its clients there.
 fn kinds(view: View, lead: &Lead<Vec<SocketAddr>>) -> (Option<Kind>, Option<Kind>) {
     let count = lead.ends.len() as u32;
