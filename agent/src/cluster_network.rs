@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// that lead by it.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How often tables of nftables are looked at: somebody may have flushed or deleted them.
+pub const GUARD: Duration = Duration::from_secs(2);
+
 /// Changes of Services that come so close together are one.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -254,29 +257,45 @@ async fn lead(
             }
             _ => changed((&Arc::default(), &Arc::default()), (&now, &parts)),
         };
-        if !changes.is_empty() || before.is_none() {
-            let (ruled, at) = (ruled.clone(), here.clone());
-            let done = tokio::task::spawn_blocking(move || {
-                ruled.lock().unwrap_or_else(PoisonError::into_inner).apply(&at, changes)
-            });
-            let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+        let changes = Some(changes).filter(|changes| !changes.is_empty() || before.is_none());
+        let (ruled, at, is_change) = (ruled.clone(), here.clone(), changes.is_some());
+        let done = tokio::task::spawn_blocking(move || {
+            let mut ruled = ruled.lock().unwrap_or_else(PoisonError::into_inner);
+            match changes {
+                Some(changes) => ruled.apply(&at, changes).map(|()| false),
+                None => ruled.look(),
+            }
+        });
+        let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
+        if is_change || done != Ok(false) {
             led.send_modify(|led| {
                 led.healthy = done.is_ok();
                 led.last = if led.healthy { Some(Timestamp::now()) } else { led.last };
             });
-            if trouble.of("lead to Services", done).is_none() {
-                before = None;
-                sleep(PAUSE).await;
-                continue;
-            }
+        }
+        let Some(made_anew) = trouble.of("lead to Services", done) else {
+            before = None;
+            sleep(PAUSE).await;
+            continue;
+        };
+        if made_anew {
+            say(format_args!(
+                "Services: somebody has flushed or deleted their nftables table: it is made anew"
+            ));
         }
         before = Some((now, parts, here));
-        tokio::select! {
-            one = known.changed() => if one.is_err() { return },
-            one = slices.changed() => if one.is_err() { return },
-            one = places.changed() => if one.is_err() { return },
+        let changed = async {
+            tokio::select! {
+                one = known.changed() => one.is_ok(),
+                one = slices.changed() => one.is_ok(),
+                one = places.changed() => one.is_ok(),
+            }
+        };
+        match timeout(GUARD, changed).await {
+            Ok(true) => sleep(GATHER).await,
+            Ok(false) => return,
+            Err(_) => {}
         }
-        sleep(GATHER).await;
     }
 }
 

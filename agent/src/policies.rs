@@ -9,7 +9,7 @@ mod isolation;
 pub use isolation::Isolation;
 
 use crate::api::Api;
-use crate::cluster_network::protocol;
+use crate::cluster_network::{GUARD, protocol};
 use crate::node::report::Own;
 use crate::pods::mirror;
 use crate::say::{Trouble, say};
@@ -189,14 +189,37 @@ async fn apply(
             keep_note(seen.policies.is_empty());
             isolation.held.send_replace(Some(own_pods));
         }
+        let guarded = async {
+            match first || before.is_empty() {
+                true => std::future::pending().await,
+                false => guard(&held, &mut trouble).await,
+            }
+        };
         tokio::select! {
             one = policies.changed() => if one.is_err() { return },
             one = namespaces.changed() => if one.is_err() { return },
             one = pods.changed() => if one.is_err() { return },
             one = own.changed() => if one.is_err() { return },
+            () = guarded => {}
         }
         if !seen.policies.is_empty() {
             sleep(GATHER).await;
+        }
+    }
+}
+
+/// Looks for ever whether what was written is still there.
+async fn guard(held: &Arc<Mutex<Policies>>, trouble: &mut Trouble) {
+    loop {
+        sleep(GUARD).await;
+        let held = held.clone();
+        let looked =
+            tokio::task::spawn_blocking(move || held.lock().unwrap_or_else(PoisonError::into_inner).look());
+        let looked = looked.await.unwrap_or_else(|error| Err(error.to_string()));
+        if trouble.of("apply network policies", looked) == Some(true) {
+            say(format_args!(
+                "network policies: somebody has flushed or deleted their nftables table: it is made anew"
+            ));
         }
     }
 }

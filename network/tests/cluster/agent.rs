@@ -2,7 +2,7 @@
 //!
 //!     pods       the pods' network
 //!     routes     the ways to other nodes' pods
-//!     services   Services: a line per change, each answered with "done"
+//!     services   Services: a line per change, each answered with "done"; an empty one looks whether all is still there
 //!     policies   policies, in the same way
 
 use network::cluster::policies::{Policies, Policy};
@@ -39,6 +39,10 @@ fn policies() -> Result<(), String> {
     let mut policies = Policies::new();
     for line in stdin().lines() {
         let line = line.map_err(|error| error.to_string())?;
+        if line.is_empty() {
+            looked(policies.look()?);
+            continue;
+        }
         let changes: BTreeMap<String, Option<Policy>> = read(&line)?;
         policies.apply(changes.into_iter().collect())?;
         println!("done");
@@ -49,11 +53,20 @@ fn policies() -> Result<(), String> {
 fn services() -> Result<(), String> {
     let mut services = Services::new();
     for line in stdin().lines() {
-        let Line { here, changes } = read(&line.map_err(|error| error.to_string())?)?;
+        let line = line.map_err(|error| error.to_string())?;
+        if line.is_empty() {
+            looked(services.look()?);
+            continue;
+        }
+        let Line { here, changes } = read(&line)?;
         services.apply(&here, changes)?;
         println!("done");
     }
     Ok(())
+}
+
+fn looked(made_anew: bool) {
+    println!("{}", if made_anew { "made anew" } else { "whole" });
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {

@@ -87,6 +87,15 @@ impl Cluster {
         self.run(&format!("{} {verb} <<'END'\n{wanted}\nEND", AGENT))
     }
 
+    /// Starts an agent that is told this line, and then a line for each that is written to `/run/lines`.
+    pub fn agent(&self, verb: &str, line: &str) -> Program {
+        self.run(&format!("mkfifo /run/lines; cat > /run/first <<'END'\n{line}\nEND"));
+        let mut agent = self
+            .start(&format!("(cat /run/first; while cat /run/lines; do :; done) | exec {AGENT} {verb} 2>&1"));
+        agent.says("done");
+        agent
+    }
+
     /// Runs a script on the second node.
     pub fn on_two(&self, script: &str) -> String {
         let (_, pid) = self.second.as_ref().expect("there is a second node");

@@ -65,6 +65,27 @@ fn a_pod_under_a_policy_hears_nobody_but_its_node_and_itself() {
 }
 
 #[test]
+fn a_table_that_somebody_flushes_or_deletes_is_whole_at_the_next_look() {
+    let scene = scene();
+    let deny = format!(r#"{{"default/deny": {{"pods": [{}], "ingress": []}}}}"#, pod(&scene.web));
+    let mut agent = scene.cluster.agent("policies", &deny);
+    for damage in ["flush ruleset", "flush table inet skerry-policies", "delete table inet skerry-policies"] {
+        scene.cluster.run("echo > /run/lines");
+        agent.says("whole");
+        scene.does_not_reach("friend", &scene.web[0], 80);
+        scene.cluster.run(&format!("nft {damage}"));
+        scene.reaches("friend", &scene.web[0], 80);
+        scene.cluster.run("echo > /run/lines");
+        agent.says("made anew");
+        scene.does_not_reach("friend", &scene.web[0], 80);
+    }
+    scene.cluster.run("echo '{\"default/deny\": null}' > /run/lines");
+    agent.says("done");
+    scene.cluster.run("echo > /run/lines");
+    agent.says("whole");
+}
+
+#[test]
 fn peers_ports_and_names_of_ports_are_allowed() {
     let scene = scene();
     let with = |rules: &str| {

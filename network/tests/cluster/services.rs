@@ -393,6 +393,29 @@ fn changes_touch_only_what_is_theirs_and_established_connections_go_on() {
 }
 
 #[test]
+fn a_table_that_somebody_flushes_or_deletes_is_whole_at_the_next_look_or_start() {
+    let (cluster, pods, _servers) = scene();
+    let web = line(&service(VIP, "TCP", &endpoints(&pods[..2], "")));
+    let answers = || assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").contains(" to "));
+    let mut agent = cluster.agent("services", &web);
+    let all = ["ruleset", "table inet skerry-services", "chain inet skerry-services common"];
+    let damage = all.map(|what| format!("nft flush {what}"));
+    for damage in damage.iter().map(String::as_str).chain(["nft delete table inet skerry-services"]) {
+        cluster.run("echo > /run/lines");
+        agent.says("whole");
+        cluster.run(&format!("{damage}; echo > /run/lines"));
+        agent.says("made anew");
+        answers();
+    }
+    // Another's table is none of ours.
+    cluster.run("nft add table inet other; echo > /run/lines");
+    agent.says("whole");
+    cluster.run("nft flush table inet skerry-services");
+    cluster.apply("services", &web);
+    answers();
+}
+
+#[test]
 fn with_another_node_to_lead_from_what_is_not_told_again_is_gone() {
     let (cluster, pods, _servers) = scene();
     let web = service(VIP, "TCP", &endpoints(&pods[..1], ""));

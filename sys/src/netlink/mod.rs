@@ -107,6 +107,15 @@ impl Netlink {
         self.answers(|_, _| {}).map(drop)
     }
 
+    /// Asks for one thing; `each` gets the types and bodies of what is answered.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn ask(&mut self, request: Request, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.send(request, ACK)?;
+        self.answers(each).map(drop)
+    }
+
     /// Asks for everything of a kind; `each` gets the types and bodies, of a list that is whole.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::ruleset::{Form, Ruleset, Set, TABLE, Way, map_name};
 use crate::netlink::nft::difference::difference;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
+use crate::netlink::nft::standing::{Rules, asked};
 use std::collections::BTreeSet;
 use std::io;
 use sys::netlink::Netlink;
@@ -37,6 +38,11 @@ pub fn change(before: &Ruleset, wanted: &Ruleset) -> io::Result<()> {
         (false, false) => write(difference_of(before, wanted)),
         _ => replace(wanted),
     }
+}
+
+/// How many rules the table's chains have.
+pub fn counts(wanted: &Ruleset) -> Rules {
+    asked(make().iter().chain(&difference_of(&Ruleset::default(), wanted)))
 }
 
 fn write(changes: Vec<Request>) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod ruleset;
 
 use super::services::Protocol;
 use crate::containers::modules;
+use crate::netlink::nft::standing::Standing;
 use ruleset::{Ruleset, TABLE, ruleset};
 use serde::Deserialize;
 use spec::node::Cidr;
@@ -117,6 +118,7 @@ pub struct Policies {
     all: BTreeMap<String, Policy>,
     /// What the kernel holds, when that is known.
     written: Option<Ruleset>,
+    standing: Standing,
 }
 
 impl Policies {
@@ -149,5 +151,25 @@ impl Policies {
         }
         self.written = Some(wanted);
         Ok(())
+    }
+
+    /// Looks whether the table is still there with all of its rules, and makes it anew when somebody has flushed or deleted
+    /// it; tells whether. To be called now and then, once all policies are told: it costs next to nothing while nobody
+    /// changes nftables.
+    ///
+    /// # Errors
+    /// What the kernel refused, in words. The next change, or look, tries it again.
+    pub fn look(&mut self) -> Result<bool, String> {
+        if let Some(written) = &self.written {
+            let whole = written.is_empty() || {
+                let whole = self.standing.is_whole(TABLE, || kernel::counts(written));
+                whole.map_err(|error| format!("look at table inet {TABLE} of nftables: {}", cause(&error)))?
+            };
+            if whole {
+                return Ok(false);
+            }
+        }
+        self.written = None;
+        self.apply(Vec::new()).map(|()| true)
     }
 }

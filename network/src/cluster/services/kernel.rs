@@ -4,7 +4,7 @@ use super::place::Elements;
 use super::table::{self, Kind, Map, TABLE};
 use crate::netlink::nft::difference::difference;
 use crate::netlink::nft::message::{self, Element};
-use crate::netlink::nft::{INET, answer};
+use crate::netlink::nft::{INET, answer, standing};
 use std::collections::BTreeSet;
 use std::io;
 use sys::netlink::Netlink;
@@ -19,7 +19,7 @@ pub struct Held {
     pub kinds: BTreeSet<Kind>,
 }
 
-/// Reads the table; nothing when there is none, or one of other rules.
+/// Reads the table; nothing when there is none, or one of other rules, or of fewer.
 ///
 /// # Errors
 /// What the kernel answered.
@@ -40,7 +40,8 @@ pub fn read() -> io::Result<Option<Held>> {
     // What leads to a chain is an element that names it.
     let chains = held.elements.iter().filter(|((map, v4), _)| map.shape(*v4).verdicts);
     held.kinds = chains.flat_map(|(_, list)| list).filter_map(|element| Kind::of(&element.data)).collect();
-    Ok(Some(held))
+    let whole = standing::found(&mut kernel, TABLE)? == table::counts(&held.kinds);
+    Ok(whole.then_some(held))
 }
 
 /// The elements of a map.

@@ -27,6 +27,7 @@ mod tracking;
 pub use content::Front;
 
 use crate::containers::modules;
+use crate::netlink::nft::standing::Standing;
 use crate::ranges;
 use claims::Claims;
 use content::{Content, content};
@@ -193,6 +194,7 @@ pub struct Services {
     kinds: BTreeSet<Kind>,
     /// What the kernel holds is what was placed.
     known: bool,
+    standing: Standing,
 }
 
 impl Services {
@@ -218,7 +220,6 @@ impl Services {
                 self.claims.names().filter(|name| !named.contains(name)).cloned().collect();
             contents.extend(gone.into_iter().map(|name| (name, None)));
         }
-        let failed = |error: io::Error| format!("change table inet {TABLE} of nftables: {}", cause(&error));
         let found = self.found().map_err(failed)?;
         let numbers = found.as_ref().map(|found| place::read(&found.elements)).unwrap_or_default();
         let (before, after) = self.claims.place(contents, &numbers);
@@ -234,14 +235,38 @@ impl Services {
         };
         self.here = here.clone();
         self.kinds = kinds;
-        let (before, after) = match quick {
-            true => (before, after),
-            false => self.replace(found).map_err(failed)?,
-        };
-        let swept = if quick { Ok(()) } else { stale::sweep(&after) };
-        let forgotten = swept.and_then(|()| stale::forget(&before, &after));
-        self.known = forgotten.is_ok();
-        forgotten.map_err(|error| format!("forget connections of before: {}", cause(&error)))
+        match quick {
+            true => self.forget(&before, &after),
+            false => self.make_whole(found),
+        }
+    }
+
+    /// Looks whether the table is still there with all of its rules, and makes it whole when somebody has flushed or
+    /// deleted it; tells whether. To be called now and then: it costs next to nothing while nobody changes nftables.
+    ///
+    /// # Errors
+    /// What the kernel refused, in words. The next change, or look, tries it again.
+    pub fn look(&mut self) -> Result<bool, String> {
+        let wanted = || table::counts(&self.kinds);
+        if self.known && self.standing.is_whole(TABLE, wanted).map_err(failed)? {
+            return Ok(false);
+        }
+        self.known = false;
+        self.make_whole(None).map(|()| true)
+    }
+
+    /// Makes all of the table as it should be, from what it holds, which is read if it is not given.
+    fn make_whole(&mut self, found: Option<Held>) -> Result<(), String> {
+        let (before, after) = self.replace(found).map_err(failed)?;
+        stale::sweep(&after).map_err(forgetting)?;
+        self.forget(&before, &after)
+    }
+
+    /// What was decided by what was before is forgotten: that is the last step of a change.
+    fn forget(&mut self, before: &Placed, after: &Placed) -> Result<(), String> {
+        stale::forget(before, after).map_err(forgetting)?;
+        self.known = true;
+        Ok(())
     }
 
     /// What the table holds, when that is not known.
@@ -256,14 +281,22 @@ impl Services {
         kernel::read()
     }
 
-    /// Makes all of the table as it should be, from what it holds.
+    /// Brings the table from what it holds to what it should; makes it anew if the kernel refuses that.
     fn replace(&self, found: Option<Held>) -> io::Result<(Placed, Placed)> {
         let found = if found.is_some() { found } else { kernel::read()? };
         let all = self.claims.all();
         let wanted = Held { elements: with_pods(all.elements(), &self.here.pods), kinds: self.kinds.clone() };
-        kernel::write(found.as_ref(), &wanted)?;
+        kernel::write(found.as_ref(), &wanted).or_else(|_| kernel::write(None, &wanted))?;
         Ok((found.map(|found| place::read(&found.elements)).unwrap_or_default(), all))
     }
+}
+
+fn failed(error: io::Error) -> String {
+    format!("change table inet {TABLE} of nftables: {}", cause(&error))
+}
+
+fn forgetting(error: io::Error) -> String {
+    format!("forget connections of before: {}", cause(&error))
 }
 
 fn with_pods(mut elements: Elements, pods: &[Cidr]) -> Elements {

@@ -27,6 +27,8 @@
 use super::content::View;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
+use crate::netlink::nft::standing::{self, Rules};
+use std::collections::BTreeSet;
 use sys::netlink::wire::{Nest, Request};
 
 /// The table's name, in the family of both.
@@ -389,6 +391,11 @@ pub fn make() -> Vec<Request> {
     let mut requests = vec![table(TABLE, ""), delete_table(TABLE), table(TABLE, &version())];
     requests.extend(rules());
     requests
+}
+
+/// How many rules its chains have with these kinds among them.
+pub fn counts(kinds: &BTreeSet<Kind>) -> Rules {
+    standing::asked(rules().iter().chain(&kinds.iter().copied().flat_map(add_kind).collect::<Vec<_>>()))
 }
 
 /// The comment of the table that this program makes: another's has other rules.

@@ -6,7 +6,9 @@ use sys::netlink::wire::attributes;
 
 const TABLE: u16 = SUBSYSTEM;
 const CHAIN: u16 = SUBSYSTEM | 3;
+const RULE: u16 = SUBSYSTEM | 6;
 const ELEMENTS: u16 = SUBSYSTEM | 12;
+const GENERATION: u16 = SUBSYSTEM | 15;
 /// Family, version, resource.
 const BODY: usize = 4;
 const FORWARD: u32 = 2;
@@ -26,6 +28,18 @@ pub fn dropping_chain(kind: u16, body: &[u8]) -> Option<(String, String)> {
     let hook = find(inside, 4)?;
     let drops = number(find(hook, 1)?)? == FORWARD && number(find(inside, 5)?)? == DROP;
     (kind == CHAIN && drops).then_some((words(find(inside, 1)?), words(find(inside, 3)?)))
+}
+
+/// The chain of a rule.
+pub fn rule(kind: u16, body: &[u8]) -> Option<String> {
+    let inside = body.get(BODY..)?;
+    (kind == RULE).then_some(words(find(inside, 2)?))
+}
+
+/// How often nftables has been changed.
+pub fn generation(kind: u16, body: &[u8]) -> Option<u32> {
+    let inside = body.get(BODY..)?;
+    (kind == GENERATION).then_some(number(find(inside, 1)?)?)
 }
 
 /// The elements in one message of a list.
@@ -152,6 +166,7 @@ mod tests {
             bytes.truncate(random.below(bytes.len() as u64 + 1) as usize);
             assert!(elements(ELEMENTS, &bytes).len() <= 2);
             let _ = (table(TABLE, &bytes), dropping_chain(CHAIN, &bytes));
+            let _ = (rule(RULE, &bytes), generation(GENERATION, &bytes));
         }
     }
 }

@@ -11,12 +11,14 @@ const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
 const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const GET_RULE: u16 = SUBSYSTEM | 7;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const DELETE_SET: u16 = SUBSYSTEM | 11;
 const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
 const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
 const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
+const GET_GENERATION: u16 = SUBSYSTEM | 16;
 const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const APPEND: u16 = (libc::NLM_F_CREATE | libc::NLM_F_APPEND) as u16;
 
@@ -286,6 +288,16 @@ pub fn list_tables() -> Request {
 /// Asks for every chain of every family.
 pub fn list_chains() -> Request {
     Request::new(GET_CHAIN, 0, &family(0))
+}
+
+/// Asks for a table's rules.
+pub fn list_rules(table: &str) -> Request {
+    Request::new(GET_RULE, 0, &family(INET)).with(1, &text(table))
+}
+
+/// Asks how often nftables has been changed.
+pub fn generation() -> Request {
+    Request::new(GET_GENERATION, 0, &family(0))
 }
 
 /// Asks for a set's elements.

@@ -7,6 +7,7 @@
 //! | `message` | how is a table, a chain, a rule, a set or an element asked for? |
 //! | `answer` | what did the kernel list? |
 //! | `difference` | what has to change in a set? |
+//! | `standing` | has somebody flushed or deleted a table? |
 //!
 //! Every number is big-endian here, unlike in the rest of netlink; what a rule
 //! compares with is as the packet or the kernel has it.
@@ -15,6 +16,7 @@ pub mod answer;
 pub mod difference;
 pub mod expression;
 pub mod message;
+pub mod standing;
 
 /// Subsystem of nf_tables in nfnetlink, the upper byte of a message's type.
 pub const SUBSYSTEM: u16 = 10 << 8;
