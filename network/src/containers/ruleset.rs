@@ -4,7 +4,8 @@
 //! ```text
 //! prerouting, output    nat      a published port leads to its container; from here too, but not
 //!                                from 127.0.0.1 or ::1: that is the relay's
-//! forward               filter   between bridges nothing passes but what a published port lets in;
+//! forward               filter   between bridges nothing passes but what a published port lets in, and
+//!                                to pods what a Service does, which to others leads nowhere;
 //!                                to a bridge nothing that was not asked for from it, but to pods';
 //!                                through an internal network's nothing
 //! postrouting           nat      what leaves a subnet for elsewhere gets the node's address;
@@ -21,6 +22,7 @@
 //!                                of every address does not get those questions
 //! any4, any6, at4, at6           published ports, of every address of the node's and of one:
 //!                                [address .] protocol . port : address . port
+//! led4, led6                     where they lead: address . protocol . port
 //! ```
 
 use super::links::in_use;
@@ -44,7 +46,7 @@ const V6: u8 = libc::NFPROTO_IPV6 as u8;
 const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
 /// Every set and map.
-pub const SHAPES: [Shape<'static>; 18] = [
+pub const SHAPES: [Shape<'static>; 20] = [
     Shape::set("bridges", &[Field::Interface]),
     Shape::set("closed", &[Field::Interface]),
     Shape::set("same", &[Field::Interface, Field::Interface]),
@@ -63,6 +65,8 @@ pub const SHAPES: [Shape<'static>; 18] = [
     Shape::map("any6", PORTS, &[Field::V6, Field::Port]),
     Shape::map("at4", &[Field::V4, Field::Protocol, Field::Port], &[Field::V4, Field::Port]),
     Shape::map("at6", &[Field::V6, Field::Protocol, Field::Port], &[Field::V6, Field::Port]),
+    Shape::set("led4", &[Field::V4, Field::Protocol, Field::Port]),
+    Shape::set("led6", &[Field::V6, Field::Protocol, Field::Port]),
 ];
 
 /// Elements by the name of their set; a set without any has no entry.
@@ -135,7 +139,7 @@ fn pods(networks: &[Network], records: &[Record]) -> Vec<IpAddr> {
 
 type Lead = (&'static str, Vec<u8>, Vec<u8>);
 
-/// Where a published port leads, in one family; 127.0.0.1 and ::1 are the relay's.
+/// Where a published port leads, in one family, and what is let in there; 127.0.0.1 and ::1 are the relay's.
 fn leads(record: &Record, port: Port, v4: bool) -> Vec<Lead> {
     let Some(target) = record.published_at(v4) else { return Vec::new() };
     let at = port.address.filter(|address| !address.is_unspecified());
@@ -150,11 +154,13 @@ fn leads(record: &Record, port: Port, v4: bool) -> Vec<Lead> {
     };
     let number = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
     let protocol = [port.protocol.number(), 0, 0, 0];
+    let led = if v4 { "led4" } else { "led6" };
     let lead = |(outside, inside)| {
         let key = [at.map(octets).unwrap_or_default(), protocol.to_vec(), number(outside)].concat();
-        (set, key, [octets(target), number(inside)].concat())
+        let end = [octets(target), protocol.to_vec(), number(inside)].concat();
+        [(set, key, [octets(target), number(inside)].concat()), (led, end, Vec::new())]
     };
-    port.pairs().map(lead).collect()
+    port.pairs().flat_map(lead).collect()
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -249,7 +255,7 @@ fn published() -> Vec<Vec<Nest>> {
     ]
 }
 
-/// `IPS_DST_NAT`: a published port has led here.
+/// `IPS_DST_NAT`: a published port has led here, or a Service.
 fn through_a_port() -> [Nest; 3] {
     [connection(Connection::Status, FIRST), mask(1 << 5, FIRST), not_zero(FIRST)]
 }
@@ -258,20 +264,33 @@ fn forward() -> Vec<Vec<Nest>> {
     const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
     let known = [connection(Connection::State, FIRST), mask(ESTABLISHED_OR_RELATED, FIRST), not_zero(FIRST)];
     let by = |key, set| [meta(key, FIRST), in_set(set, FIRST)];
-    let accept = [verdict(Verdict::Accept)];
+    let accept = || [verdict(Verdict::Accept)];
+    let led = |family, offset, length: u32, set| {
+        let end = [network_header(offset, length, FIRST), meta(Meta::Protocol, behind_first(length))];
+        let port = [destination_port(behind_first(length) + 1), in_set(set, FIRST)];
+        all([
+            &through_a_port(),
+            &[meta(Meta::Family, FIRST), equal(FIRST, &[family])],
+            &end,
+            &port,
+            &accept(),
+        ])
+    };
     let drop = [verdict(Verdict::Drop)];
     let pair = [meta(Meta::InName, FIRST), meta(Meta::OutName, behind_first(16)), in_set("same", FIRST)];
     vec![
-        all([&known, &accept]),
+        all([&known, &accept()]),
         // Packets within a bridge come by here when br_netfilter is loaded.
-        all([&pair, &accept]),
+        all([&pair, &accept()]),
         all([&by(Meta::InName, "closed"), &drop]),
         all([&by(Meta::OutName, "closed"), &drop]),
-        all([&through_a_port(), &accept]),
+        led(V4, 16, 4, "led4"),
+        led(V6, 24, 16, "led6"),
+        all([&by(Meta::OutName, "open"), &through_a_port(), &accept()]),
         all([
             &by(Meta::OutName, "open"),
             &[meta(Meta::InName, FIRST), not_in_set("bridges", FIRST)],
-            &accept,
+            &accept(),
         ]),
         all([&by(Meta::OutName, "bridges"), &drop]),
     ]
@@ -338,6 +357,8 @@ mod tests {
         };
         assert_eq!(elements["any4"], BTreeSet::from([expected]));
         assert_eq!(count(&elements, "any6"), 1);
+        let led = Element { key: vec![10, 210, 0, 2, 6, 0, 0, 0, 0, 80, 0, 0], data: Vec::new(), end: false };
+        assert_eq!(elements["led4"], BTreeSet::from([led]));
     }
 
     #[test]
@@ -385,8 +406,12 @@ mod tests {
         let one = wanted(&networks, &[published(&["8080:80"])]);
         let two = wanted(&networks, &[published(&["8080:80", "53:53/udp"])]);
         assert!(changes(Some(&one), &one).is_empty());
-        assert_eq!(changes(Some(&one), &two).len(), 2, "one element of two families");
-        assert_eq!(changes(Some(&two), &one).len(), 2);
+        assert_eq!(
+            changes(Some(&one), &two).len(),
+            4,
+            "one element of two families, where it leads and where it ends"
+        );
+        assert_eq!(changes(Some(&two), &one).len(), 4);
         let from_nothing = changes(None, &one);
         assert_eq!(from_nothing.iter().filter(|request| **request == delete_table(TABLE)).count(), 1);
     }

@@ -97,6 +97,29 @@ fn a_node_port_leads_there_from_outside_from_the_node_and_from_pods() {
 }
 
 #[test]
+fn a_service_leads_to_no_container_that_has_not_published_the_port() {
+    let (cluster, _pods, _servers) = scene();
+    cluster.publish("box", r#""8080:81""#);
+    let _closed = cluster.serve("box", 80);
+    let _open = cluster.serve("box", 81);
+    let hidden = cluster.addresses("box");
+    let ends = hidden.each_ref().map(|address| endpoint(address, "one", ""));
+    let at = |port: u16| {
+        let change = service(VIP, "TCP", &ends).replace(r#""port": 80}"#, &format!(r#""port": {port}}}"#));
+        cluster.apply("services", &line(&change));
+    };
+    at(80);
+    for (who, host, port) in [("client", "10.96.0.10", 8000), ("world", "192.0.2.2", 30080)] {
+        cluster.hears_nothing(who, host, port, "tcp");
+    }
+    at(81);
+    for (who, host, port) in [("client", "10.96.0.10", 8000), ("world", "192.0.2.2", 30080)] {
+        assert!(cluster.ask(who, host, port, "tcp").starts_with("box to "), "{who}");
+    }
+    assert!(cluster.ask("world", "192.0.2.2", 8080, "tcp").starts_with("box to "));
+}
+
+#[test]
 fn an_endpoint_may_be_the_node_itself() {
     let (cluster, pods, _servers) = scene();
     let mut server = cluster.start("exec python3 /run/echo 80 node 2>&1");
