@@ -212,8 +212,9 @@ fn make() -> Vec<Request> {
 fn rules() -> Vec<Request> {
     let hook = |kind, number, priority| Some(Hook { kind, number, priority });
     let chains = [
-        chain(TABLE, "prerouting", hook("nat", 0, -100)),
-        chain(TABLE, "output", hook("nat", 3, -100)),
+        // After Services, as hostPorts are where kube-proxy leads to those.
+        chain(TABLE, "prerouting", hook("nat", 0, -99)),
+        chain(TABLE, "output", hook("nat", 3, -99)),
         chain(TABLE, "forward", hook("filter", 2, 0)),
         chain(TABLE, "postrouting", hook("nat", 4, 100)),
         chain(TABLE, "published", None),

@@ -120,6 +120,25 @@ fn a_service_leads_to_no_container_that_has_not_published_the_port() {
 }
 
 #[test]
+fn a_node_port_goes_before_a_host_port_of_its_number() {
+    let (cluster, pods, _servers) = scene();
+    cluster.pod("host", r#""30080:80", "8081:80""#);
+    let _server = cluster.serve("host", 80);
+    cluster.apply("services", &line(&service(VIP, "TCP", &endpoints(&pods[..1], ""))));
+    for who in ["world", "client", "node"] {
+        assert!(cluster.ask(who, "192.0.2.2", 30080, "tcp").starts_with("a to "), "{who}");
+        assert!(cluster.ask(who, "192.0.2.2", 8081, "tcp").starts_with("host to "), "{who}");
+    }
+    // Whichever of the two tables was made last.
+    cluster.run("nft delete table inet skerry");
+    cluster.pod("host", r#""30080:80", "8081:80""#);
+    assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("a to "));
+    cluster.run("nft delete table inet skerry-services");
+    cluster.apply("services", &line(&service(VIP, "TCP", &endpoints(&pods[..1], ""))));
+    assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("a to "));
+}
+
+#[test]
 fn an_endpoint_may_be_the_node_itself() {
     let (cluster, pods, _servers) = scene();
     let mut server = cluster.start("exec python3 /run/echo 80 node 2>&1");
