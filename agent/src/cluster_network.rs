@@ -312,7 +312,12 @@ async fn listed(
 
 fn here(own: &Own, places: &Places) -> Option<Here> {
     let mine = mine(own, places)?;
-    Some(Here { node: own.name.clone(), zone: mine.zone.clone(), pods: subnets_of(places) })
+    Some(Here {
+        node: own.name.clone(),
+        zone: mine.zone.clone(),
+        addresses: mine.addresses.clone(),
+        pods: subnets_of(places),
+    })
 }
 
 type Both<'a> = (&'a Arc<Known>, &'a Arc<Slices>);
@@ -390,6 +395,8 @@ fn service(own: &Service) -> Option<services::Service> {
             node_port: one.node_port.and_then(number),
         })
     };
+    let ranges = spec.load_balancer_source_ranges.iter().flatten();
+    let ranges: Vec<Option<Cidr>> = ranges.map(|text| text.trim().parse().ok()).collect();
     let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
     let seconds =
         spec.session_affinity_config.as_ref().and_then(|own| own.client_ip.as_ref()?.timeout_seconds);
@@ -397,12 +404,8 @@ fn service(own: &Service) -> Option<services::Service> {
         cluster_ips,
         external_ips: addresses(spec.external_ips.as_ref()),
         load_balancer_ips: load_balancer_ips.collect(),
-        load_balancer_source_ranges: spec
-            .load_balancer_source_ranges
-            .iter()
-            .flatten()
-            .filter_map(|text| text.trim().parse().ok())
-            .collect(),
+        source_ranges_incomplete: ranges.contains(&None),
+        load_balancer_source_ranges: ranges.into_iter().flatten().collect(),
         ports: spec.ports.iter().flatten().filter_map(port).collect(),
         affinity_seconds: sticky.then(|| seconds.unwrap_or(10_800).unsigned_abs()),
         internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),

@@ -154,6 +154,8 @@ fn an_endpoint_may_be_the_node_itself() {
 fn a_load_balancers_address_is_for_those_who_may() {
     let (cluster, pods, _servers) = scene();
     cluster.run("ip -n world route add 203.0.113.0/24 via 192.0.2.2; ip -n world route add 2001:db8:b::/64 via 2001:db8::2");
+    // Without such an address a router cannot ask again, some seconds later, where a neighbour is.
+    cluster.run("ip address add fe80::2/64 dev up0 nodad");
     let with = |ranges: &str| {
         let ips = r#""load-balancer-ips": ["203.0.113.81", "2001:db8:b::81"]"#;
         let spec = format!(r#"{VIP}, {ips}, "load-balancer-source-ranges": [{ranges}]"#);
@@ -165,11 +167,32 @@ fn a_load_balancers_address_is_for_those_who_may() {
     assert!(cluster.ask("world", "192.0.2.2", 30080, "tcp").starts_with("a to "));
     with(r#""198.51.100.0/24", "192.0.2.0/31", "192.0.2.128/25""#);
     assert!(cluster.ask("world", "203.0.113.81", 8000, "tcp").starts_with("a to "));
+    let said = cluster.ask("world", "2001:db8:b::81", 8000, "tcp");
+    assert!(said.starts_with("a to "), "it has no ranges: {said}");
+    with(r#""198.51.100.0/24", "2001:db8:c::/64""#);
     cluster.hears_nothing("world", "2001:db8:b::81", 8000, "tcp");
     with("");
-    assert!(cluster.ask("world", "2001:db8:b::81", 8000, "tcp").starts_with("a to "));
+    let said = cluster.ask("world", "2001:db8:b::81", 8000, "tcp");
+    assert!(said.starts_with("a to "), "{said}");
     let table = cluster.run("nft list set inet skerry-services allowed4");
     assert!(!table.contains("elements"), "{table}");
+}
+
+#[test]
+fn a_node_that_has_a_load_balancers_address_reaches_it_when_it_may() {
+    let (cluster, pods, _servers) = scene();
+    cluster.run("ip address add 203.0.113.81/32 dev lo");
+    let with = |ranges: &str| {
+        let ips = r#""load-balancer-ips": ["203.0.113.81"]"#;
+        let spec = format!(r#"{VIP}, {ips}, "load-balancer-source-ranges": ["{ranges}"]"#);
+        let told = line(&service(&spec, "TCP", &endpoints(&pods[..1], "")));
+        let here = r#""node": "one", "addresses": ["192.0.2.2"]"#;
+        cluster.apply("services", &told.replace(r#""node": "one", "pods""#, &format!(r#"{here}, "pods""#)));
+    };
+    with("192.0.2.0/24");
+    assert!(cluster.ask("node", "203.0.113.81", 8000, "tcp").starts_with("a to "));
+    with("198.51.100.0/24");
+    cluster.hears_nothing("node", "203.0.113.81", 8000, "tcp");
 }
 
 #[test]

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn readiness_place_and_hints_decide() {
-        let here = Here { node: "me".into(), zone: Some("a".into()), pods: Vec::new() };
+        let here = Here { node: "me".into(), zone: Some("a".into()), ..Here::default() };
         for (endpoints, everywhere, ours) in [
             (&["r", "rh", "sh"][..], &[0, 1][..], &[1][..]),
             (&["", "", "t"], &[], &[]),

@@ -104,9 +104,7 @@ fn port_content(
     }
     let at = |address, port_number| Front { address, v4, protocol: port.protocol, port: port_number };
     let balanced = of_family(&service.load_balancer_ips);
-    if !service.load_balancer_source_ranges.is_empty() {
-        let ours = service.load_balancer_source_ranges.iter().filter(|one| one.address.is_ipv4() == v4);
-        let clients = ranges::merged(ours.map(|&one| ranges::of(one)).collect());
+    if let Some(clients) = clients(service, here, v4) {
         let fronts = balanced.iter().map(|&address| (at(address, port.port), clients.clone()));
         content.guarded.extend(fronts);
     }
@@ -149,6 +147,25 @@ fn port_content(
             (true, false) => lead(View::Direct, front, &ours),
         }
     }
+}
+
+/// For whom load balancers' addresses of a family are; nothing when for everybody, as for a family of which there are no
+/// ranges.
+fn clients(service: &Service, here: &Here, v4: bool) -> Option<Vec<Range>> {
+    let ours = service.load_balancer_source_ranges.iter().filter(|one| one.address.is_ipv4() == v4);
+    let mut clients: Vec<Range> = ours.map(|&one| ranges::of(one)).collect();
+    if clients.is_empty() && !service.source_ranges_incomplete {
+        return None;
+    }
+    let of_family = |list: &[IpAddr]| -> Vec<u128> {
+        list.iter().filter(|own| own.is_ipv4() == v4).map(|&own| ranges::number(own)).collect()
+    };
+    let may = |own: &u128| clients.iter().any(|(first, last)| (first..=last).contains(&own));
+    // A node that has a load balancer's address itself, as those have that announce it, comes with it.
+    if of_family(&here.addresses).iter().any(may) {
+        clients.extend(of_family(&service.load_balancer_ips).into_iter().map(|own| (own, own)));
+    }
+    Some(ranges::merged(clients))
 }
 
 /// The endpoints of a port, each once. The same one in two slices, as when it moves from one to the other,
@@ -250,6 +267,25 @@ mod tests {
         let guarded: Vec<_> =
             content.guarded.iter().map(|(front, clients)| (front.address, clients.len())).collect();
         assert_eq!(guarded, [(Some([203, 0, 113, 1].into()), 1)]);
+    }
+
+    #[test]
+    fn ranges_of_one_family_say_nothing_of_the_other() {
+        let guarded = |more: &str, own: &str| {
+            let spec = format!(
+                r#"{{"cluster-ips": ["10.96.0.1", "fd96::1"], "load-balancer-ips": ["203.0.113.1", "2001:db8::1"],
+                    "ports": [{{"protocol": "TCP", "port": 80}}], {more}}}"#
+            );
+            let here = Here { addresses: vec![own.parse().unwrap()], ..here() };
+            let content = content(&serde_json::from_str(&spec).unwrap(), &[], &here);
+            let each = content.guarded.iter().map(|(front, clients)| (front.v4, clients.len()));
+            each.collect::<Vec<_>>()
+        };
+        let ranges = r#""load-balancer-source-ranges": ["192.0.2.0/24"]"#;
+        assert_eq!(guarded(ranges, "198.51.100.1"), [(true, 1)]);
+        assert_eq!(guarded(ranges, "192.0.2.7"), [(true, 2)], "this node may, and has the address itself");
+        let incomplete = r#""source-ranges-incomplete": true"#;
+        assert_eq!(guarded(incomplete, "192.0.2.7"), [(true, 0), (false, 0)], "who may is not known");
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Service {
     pub load_balancer_ips: Vec<IpAddr>,
     /// `spec.loadBalancerSourceRanges`: the load balancers' addresses are for these alone.
     pub load_balancer_source_ranges: Vec<Cidr>,
+    /// Some of them cannot be read: a family without any is for nobody.
+    pub source_ranges_incomplete: bool,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds`, when its affinity is `ClientIP`.
@@ -159,6 +161,8 @@ pub struct Here {
     pub node: String,
     /// Its zone, `topology.kubernetes.io/zone`.
     pub zone: Option<String>,
+    /// Its addresses, by which it may be among those who may come to a load balancer's address.
+    pub addresses: Vec<IpAddr>,
     /// The cluster's pod CIDRs, or those of all its nodes: who comes from elsewhere is seen by endpoints as the
     /// node that led him there.
     pub pods: Vec<Cidr>,
