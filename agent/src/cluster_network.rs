@@ -12,6 +12,7 @@ use crate::say::{Trouble, say};
 use crate::worker::Services as Known;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
@@ -74,6 +75,9 @@ pub type Places = BTreeMap<(String, String), Place>;
 /// Slices, each with the Service that it is of.
 type Slices = BTreeMap<(String, String), Arc<(String, Slice)>>;
 
+/// Where Services' addresses are, by the name of the object that says so.
+type Ranges = BTreeMap<(String, String), Vec<Cidr>>;
+
 /// Keeps the ways true for ever; `places` are the nodes, `standing` is told whether pods can run.
 pub async fn keep(
     api: &Api,
@@ -83,6 +87,7 @@ pub async fn keep(
     standing: &watch::Sender<Standing>,
 ) {
     let slices = watch::Sender::new(Arc::new(Slices::new()));
+    let ranges = watch::Sender::new(Arc::new(Ranges::new()));
     let led = watch::Sender::new(Led::default());
     let all = watcher::Config::default;
     if [own.cluster.services, own.cluster.pod_network].contains(&By::Cluster) {
@@ -96,21 +101,25 @@ pub async fn keep(
         mirror(api, "watch services", all(), |service: Service| Some(Arc::new(service)), services),
         async {
             if own.cluster.services == By::Node {
-                mirror(
-                    api,
-                    "watch endpoints",
-                    all(),
-                    |one: EndpointSlice| slice(&one).map(Arc::new),
-                    &slices,
-                )
-                .await;
+                let slice = |one: EndpointSlice| slice(&one).map(Arc::new);
+                tokio::join!(
+                    mirror(api, "watch endpoints", all(), slice, &slices),
+                    mirror(api, "watch ranges of Services", all(), service_ranges, &ranges),
+                );
             }
         },
         pods(own, places.subscribe(), standing),
         async {
             if own.cluster.services == By::Node {
                 tokio::join!(
-                    lead(own, places.subscribe(), services.subscribe(), slices.subscribe(), &led),
+                    lead(
+                        own,
+                        places.subscribe(),
+                        services.subscribe(),
+                        slices.subscribe(),
+                        ranges.subscribe(),
+                        &led
+                    ),
                     health::keep(&own.name, services.subscribe(), slices.subscribe(), led.subscribe()),
                     proxy::keep(&own.name, places.subscribe(), led.subscribe()),
                 );
@@ -236,6 +245,7 @@ async fn lead(
     mut places: watch::Receiver<Arc<Places>>,
     mut known: watch::Receiver<Arc<Known>>,
     mut slices: watch::Receiver<Arc<Slices>>,
+    mut ranges: watch::Receiver<Arc<Ranges>>,
     led: &watch::Sender<Led>,
 ) {
     let ruled = Arc::new(Mutex::new(services::Services::new()));
@@ -245,11 +255,12 @@ async fn lead(
     }
     loop {
         let (now, parts) = (known.borrow_and_update().clone(), slices.borrow_and_update().clone());
+        let service_ranges: Vec<Cidr> = ranges.borrow_and_update().values().flatten().copied().collect();
         let here = match (here(own, &places.borrow_and_update()), &before) {
-            (Some(here), _) => here,
+            (Some(here), _) => Here { service_ranges, ..here },
             // The Node was deleted, and comes back.
-            (None, Some((.., before))) => before.clone(),
-            (None, None) => Here { node: own.name.clone(), ..Here::default() },
+            (None, Some((.., before))) => Here { service_ranges, ..before.clone() },
+            (None, None) => Here { node: own.name.clone(), service_ranges, ..Here::default() },
         };
         let changes = match &before {
             Some((old, old_parts, old_here)) if *old_here == here => {
@@ -289,6 +300,7 @@ async fn lead(
                 one = known.changed() => one.is_ok(),
                 one = slices.changed() => one.is_ok(),
                 one = places.changed() => one.is_ok(),
+                one = ranges.changed() => one.is_ok(),
             }
         };
         match timeout(GUARD, changed).await {
@@ -317,6 +329,7 @@ fn here(own: &Own, places: &Places) -> Option<Here> {
         zone: mine.zone.clone(),
         addresses: mine.addresses.clone(),
         pods: subnets_of(places),
+        ..Here::default()
     })
 }
 
@@ -371,6 +384,12 @@ fn addresses(list: Option<&Vec<String>>) -> Vec<IpAddr> {
 /// Whether a Service or slice has a label, whatever its value.
 fn has_label(own: &ObjectMeta, label: &str) -> bool {
     own.labels.as_ref().is_some_and(|labels| labels.contains_key(label))
+}
+
+/// Where Services' addresses are.
+fn service_ranges(own: ServiceCIDR) -> Option<Vec<Cidr>> {
+    let cidrs = own.spec?.cidrs?;
+    Some(cidrs.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
 /// A Service that leads somewhere; headless ones, other names and those that another program leads to do not.

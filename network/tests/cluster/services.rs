@@ -271,6 +271,25 @@ fn without_endpoints_a_service_refuses_and_so_do_ports_that_it_has_not() {
 }
 
 #[test]
+fn what_is_for_a_cluster_ip_that_no_service_has_goes_nowhere() {
+    let (cluster, pods, _servers) = scene();
+    // The world would answer, and so would whatever router is on the way.
+    cluster.run("ip -n world address add 10.96.0.99/32 dev world0; ip -n world address add fd96::99/128 dev world0 nodad");
+    let _world = cluster.serve_in_the_world(8000);
+    let told = line(&service(VIP, "TCP", &endpoints(&pods[..1], "")));
+    cluster.apply("services", &told);
+    assert!(cluster.ask("client", "10.96.0.99", 8000, "tcp").starts_with("world to "));
+    let ranges = r#""node": "one", "service-ranges": ["10.96.0.0/16", "fd96::/112"]"#;
+    cluster.apply("services", &told.replace(r#""node": "one", "pods""#, &format!(r#"{ranges}, "pods""#)));
+    for (who, host) in [("client", "10.96.0.99"), ("node", "10.96.0.99"), ("client", "fd96::99")] {
+        cluster.hears_nothing(who, host, 8000, "tcp");
+    }
+    assert!(cluster.ask("client", "10.96.0.10", 8000, "tcp").starts_with("a to "));
+    assert!(cluster.ask("client", "10.96.0.10", 8001, "tcp").contains("refused"));
+    assert!(cluster.ask("client", "192.0.2.1", 8000, "tcp").starts_with("world to "));
+}
+
+#[test]
 fn a_client_is_kept_at_its_endpoint_while_it_is_there() {
     let (cluster, pods, _servers) = scene();
     let spec = format!(r#"{VIP}, "affinity-seconds": 10800"#);

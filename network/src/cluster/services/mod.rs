@@ -166,6 +166,8 @@ pub struct Here {
     /// The cluster's pod CIDRs, or those of all its nodes: who comes from elsewhere is seen by endpoints as the
     /// node that led him there.
     pub pods: Vec<Cidr>,
+    /// Where Services' addresses in the cluster are, `ServiceCIDR`s: what is for one that no Service has goes nowhere.
+    pub service_ranges: Vec<Cidr>,
 }
 
 /// What a Service is now.
@@ -230,12 +232,12 @@ impl Services {
         let kinds = self.claims.kinds();
         let known = std::mem::replace(&mut self.known, false);
         let quick = known && {
-            let held = |placed: &Placed, pods: &[Cidr], kinds: &BTreeSet<Kind>| Held {
-                elements: with_pods(placed.elements(), pods),
+            let held = |placed: &Placed, here: &Here, kinds: &BTreeSet<Kind>| Held {
+                elements: with_ranges(placed.elements(), here),
                 kinds: kinds.clone(),
             };
-            let before = held(&before, &self.here.pods, &self.kinds);
-            kernel::write(Some(&before), &held(&after, &here.pods, &kinds)).is_ok()
+            let before = held(&before, &self.here, &self.kinds);
+            kernel::write(Some(&before), &held(&after, here, &kinds)).is_ok()
         };
         self.here = here.clone();
         self.kinds = kinds;
@@ -289,7 +291,7 @@ impl Services {
     fn replace(&self, found: Option<Held>) -> io::Result<(Placed, Placed)> {
         let found = if found.is_some() { found } else { kernel::read()? };
         let all = self.claims.all();
-        let wanted = Held { elements: with_pods(all.elements(), &self.here.pods), kinds: self.kinds.clone() };
+        let wanted = Held { elements: with_ranges(all.elements(), &self.here), kinds: self.kinds.clone() };
         kernel::write(found.as_ref(), &wanted).or_else(|_| kernel::write(None, &wanted))?;
         Ok((found.map(|found| place::read(&found.elements)).unwrap_or_default(), all))
     }
@@ -303,9 +305,12 @@ fn forgetting(error: io::Error) -> String {
     format!("forget connections of before: {}", cause(&error))
 }
 
-fn with_pods(mut elements: Elements, pods: &[Cidr]) -> Elements {
+/// With what is in the table whatever Services there are.
+fn with_ranges(mut elements: Elements, here: &Here) -> Elements {
     for v4 in [true, false] {
-        elements.insert((Map::Pods, v4), ranges::elements(pods.iter().copied(), v4).into_iter().collect());
+        for (map, list) in [(Map::Pods, &here.pods), (Map::Ranges, &here.service_ranges)] {
+            elements.insert((map, v4), ranges::elements(list.iter().copied(), v4).into_iter().collect());
+        }
     }
     elements
 }

@@ -8,7 +8,8 @@
 //!                                the only one there is. The masked are marked: no endpoint answers them directly
 //! postrouting, input    nat      where a client got is written down by `keep-SECONDS`
 //! postrouting           nat      who is marked gets the node's address
-//! forward, output, input filter  a front without endpoints is refused, and what is no Service's port of its address
+//! forward, output, input filter  a front without endpoints is refused, and what is no Service's port of its address;
+//!                                what is for an address that no Service has is dropped
 //!
 //! count4, direct-count4          front : pick-N, where there are several, or `silence`, where all are other nodes' and
 //!                                may not be led to
@@ -18,6 +19,7 @@
 //! guarded4, allowed4             fronts that are not for everybody; those with clients
 //! refused4, dropped4             fronts
 //! addresses4                     Services' addresses in the cluster
+//! ranges4                        where such addresses are: nobody else's are answered
 //! pods4                          the cluster's pods
 //! ```
 //!
@@ -103,13 +105,15 @@ pub enum Map {
     Dropped,
     /// `addresses4`.
     Addresses,
+    /// `ranges4`.
+    Ranges,
     /// `pods4`.
     Pods,
 }
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Count(View::Common),
         Self::Count(View::Direct),
         Self::Ends(View::Common),
@@ -121,6 +125,7 @@ impl Map {
         Self::Refused,
         Self::Dropped,
         Self::Addresses,
+        Self::Ranges,
         Self::Pods,
     ];
 
@@ -165,6 +170,8 @@ impl Map {
             (Self::Dropped, false) => Shape::set("dropped6", FRONT6),
             (Self::Addresses, true) => Shape::set("addresses4", &[V4]),
             (Self::Addresses, false) => Shape::set("addresses6", &[V6]),
+            (Self::Ranges, true) => Shape::intervals("ranges4", &[V4]),
+            (Self::Ranges, false) => Shape::intervals("ranges6", &[V6]),
             (Self::Pods, true) => Shape::intervals("pods4", &[V4]),
             (Self::Pods, false) => Shape::intervals("pods6", &[V6]),
         }
@@ -378,12 +385,16 @@ fn refusal() -> Vec<Vec<Nest>> {
     const NEW: u32 = 1 << 3;
     let new = || vec![connection(Connection::State, FIRST), mask(NEW, FIRST), not_zero(FIRST)];
     let fronts = KEYS.map(|key| [new(), key.in_set(Map::Refused), vec![refuse()]].concat());
-    let others = [KEYS[0], KEYS[1]].map(|key| {
-        let at = key.address(if key.v4 { 16 } else { 24 }, FIRST);
-        let family = vec![meta(Meta::Family, FIRST), equal(FIRST, &[key.family()])];
-        [new(), family, vec![at, in_set(Map::Addresses.name(key.v4), FIRST), refuse()]].concat()
-    });
-    fronts.into_iter().chain(others).collect()
+    let within = |map: Map, end: Nest| {
+        [KEYS[0], KEYS[1]].map(|key| {
+            let at = key.address(if key.v4 { 16 } else { 24 }, FIRST);
+            let family = vec![meta(Meta::Family, FIRST), equal(FIRST, &[key.family()])];
+            [new(), family, vec![at, in_set(map.name(key.v4), FIRST), end.clone()]].concat()
+        })
+    };
+    let others = within(Map::Addresses, refuse());
+    let nobodys = within(Map::Ranges, verdict(Verdict::Drop));
+    fronts.into_iter().chain(others).chain(nobodys).collect()
 }
 
 /// The table's rules, chains and maps, without elements.
