@@ -5,6 +5,7 @@ mod health;
 mod proxy;
 
 use crate::api::Api;
+use crate::legacy;
 use crate::node::object;
 use crate::node::report::{Own, Standing};
 use crate::pods::mirror;
@@ -98,7 +99,16 @@ pub async fn keep(
     }
     tokio::join!(
         mirror(api, "watch nodes", all(), |node: Node| Some(place(&node)), places),
-        mirror(api, "watch services", all(), |service: Service| Some(Arc::new(service)), services),
+        mirror(
+            api,
+            "watch services",
+            all(),
+            |service: Service| {
+                faults(&service).iter().for_each(|fault| say(format_args!("{fault}")));
+                Some(Arc::new(service))
+            },
+            services
+        ),
         async {
             if own.cluster.services == By::Node {
                 let slice = |one: EndpointSlice| slice(&one).map(Arc::new);
@@ -378,7 +388,24 @@ pub fn protocol(text: Option<&str>) -> Option<Protocol> {
 }
 
 fn addresses(list: Option<&Vec<String>>) -> Vec<IpAddr> {
-    list.into_iter().flatten().filter_map(|text| text.parse().ok()).collect()
+    list.into_iter().flatten().filter_map(|text| legacy::address(text)).collect()
+}
+
+/// What of a Service cannot be read, and so lets nobody in.
+fn faults(own: &Service) -> Vec<String> {
+    let Some(spec) = &own.spec else { return Vec::new() };
+    let [namespace, name] =
+        [&own.metadata.namespace, &own.metadata.name].map(|part| part.as_deref().unwrap_or_default());
+    let addresses = spec.external_ips.iter().flatten().filter(|text| legacy::address(text).is_none());
+    let ranges =
+        spec.load_balancer_source_ranges.iter().flatten().filter(|text| legacy::cidr(text).is_none());
+    let each = addresses
+        .map(|text| ("externalIPs", text))
+        .chain(ranges.map(|text| ("loadBalancerSourceRanges", text)));
+    each.map(|(what, text)| {
+        format!("Service {namespace}/{name}: {what}: {text:?} cannot be read: it lets nobody in")
+    })
+    .collect()
 }
 
 /// Whether a Service or slice has a label, whatever its value.
@@ -389,7 +416,7 @@ fn has_label(own: &ObjectMeta, label: &str) -> bool {
 /// Where Services' addresses are.
 fn service_ranges(own: ServiceCIDR) -> Option<Vec<Cidr>> {
     let cidrs = own.spec?.cidrs?;
-    Some(cidrs.iter().filter_map(|text| text.parse().ok()).collect())
+    Some(cidrs.iter().filter_map(|text| legacy::cidr(text)).collect())
 }
 
 /// A Service that leads somewhere; headless ones, other names and those that another program leads to do not.
@@ -404,7 +431,7 @@ fn service(own: &Service) -> Option<services::Service> {
     let proxied =
         |one: &&k8s_openapi::api::core::v1::LoadBalancerIngress| one.ip_mode.as_deref() != Some("Proxy");
     let load_balancer_ips =
-        ingress.into_iter().flatten().filter(proxied).filter_map(|one| one.ip.as_ref()?.parse().ok());
+        ingress.into_iter().flatten().filter(proxied).filter_map(|one| legacy::address(one.ip.as_ref()?));
     let number = |port: i32| u16::try_from(port).ok().filter(|port| *port > 0);
     let port = |one: &k8s_openapi::api::core::v1::ServicePort| {
         Some(ServicePort {
@@ -415,7 +442,7 @@ fn service(own: &Service) -> Option<services::Service> {
         })
     };
     let ranges = spec.load_balancer_source_ranges.iter().flatten();
-    let ranges: Vec<Option<Cidr>> = ranges.map(|text| text.trim().parse().ok()).collect();
+    let ranges: Vec<Option<Cidr>> = ranges.map(|text| legacy::cidr(text)).collect();
     let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
     let seconds =
         spec.session_affinity_config.as_ref().and_then(|own| own.client_ip.as_ref()?.timeout_seconds);
@@ -450,7 +477,7 @@ fn slice(own: &EndpointSlice) -> Option<(String, Slice)> {
         let ready = conditions.ready != Some(false);
         let hints = one.hints.clone().unwrap_or_default();
         Some(Endpoint {
-            address: one.addresses.first()?.parse().ok()?,
+            address: legacy::address(one.addresses.first()?)?,
             ready,
             serving: conditions.serving.unwrap_or(ready),
             terminating: conditions.terminating == Some(true),
@@ -515,6 +542,23 @@ mod tests {
         assert!(changed((&services, &slices), (&services, &slices)).is_empty());
         let gone = changed((&services, &slices), (&none, &slices));
         assert!(gone.iter().all(|one| one.now.is_none()) && gone.len() == 2);
+    }
+
+    #[test]
+    fn source_ranges_that_cannot_be_read_let_nobody_in() {
+        let of = |ranges: serde_json::Value| {
+            let mut own = web("010.096.0.7");
+            own["spec"]["loadBalancerSourceRanges"] = ranges;
+            let own: Service = serde_json::from_value(own).unwrap();
+            let read = service(&own).unwrap();
+            assert_eq!(read.cluster_ips, ["10.96.0.7".parse::<IpAddr>().unwrap()]);
+            (read.load_balancer_source_ranges.len(), read.source_ranges_incomplete, faults(&own))
+        };
+        assert_eq!(of(json!([])), (0, false, Vec::new()));
+        assert_eq!(of(json!([" 010.1.0.0/16", "::ffff:10.1.0.0/112"])), (2, false, Vec::new()));
+        let fault =
+            "Service n/web: loadBalancerSourceRanges: \"10.1.0/16\" cannot be read: it lets nobody in";
+        assert_eq!(of(json!(["10.1.0/16"])), (0, true, vec![fault.to_owned()]));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | what happens when the node runs short, or a pod writes too much | [`evict`], [`storage`] |
 //! | how containers are run | [`monitor`], [`table`] |
 //! | which way packets go | [`cluster_network`], [`cni`], [`policies`] |
+//! | how addresses are read that older API servers let pass | [`legacy`] |
 //! | what the API server and others ask of the node | [`server`], [`serving`], [`healthz`], [`answering`] |
 //! | what happens, in what order | [`run`] |
 //!
@@ -35,6 +36,7 @@ pub mod healthz;
 pub mod identity;
 pub mod image;
 pub mod join;
+pub mod legacy;
 pub mod manifest;
 pub mod monitor;
 pub mod node;

@@ -10,11 +10,12 @@ pub use isolation::Isolation;
 
 use crate::api::Api;
 use crate::cluster_network::{GUARD, protocol};
+use crate::legacy;
 use crate::node::report::Own;
 use crate::pods::mirror;
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::runtime::watcher;
@@ -90,7 +91,16 @@ pub async fn keep(api: &Api, own: &Own, isolation: &Isolation) {
         );
     };
     tokio::join!(
-        mirror(api, "watch network policies", config(), |own: NetworkPolicy| Some(Arc::new(own)), &policies),
+        mirror(
+            api,
+            "watch network policies",
+            config(),
+            |own: NetworkPolicy| {
+                faults(&own).iter().for_each(|fault| say(format_args!("{fault}")));
+                Some(Arc::new(own))
+            },
+            &policies
+        ),
         whole,
         apply(policies.subscribe(), namespaces.subscribe(), pods.subscribe(), isolation),
     );
@@ -103,7 +113,8 @@ fn known(pod: &Pod, node: &str) -> Option<Known> {
     if spec.host_network == Some(true) || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
     }
-    let addresses: Vec<_> = status.pod_ips.iter().flatten().filter_map(|own| own.ip.parse().ok()).collect();
+    let addresses: Vec<_> =
+        status.pod_ips.iter().flatten().filter_map(|own| legacy::address(&own.ip)).collect();
     if addresses.is_empty() {
         return None;
     }
@@ -271,16 +282,20 @@ fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
             std::iter::once("Ingress".to_owned()).chain(egress).collect()
         });
         let is = |kind: &str| kinds.iter().any(|own| own == kind);
-        let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, ports: Option<&Vec<NetworkPolicyPort>>| Rule {
-            peers: peers.filter(|list| !list.is_empty()).map(|list| self::peers(seen, namespace, list)),
-            ports: ports.into_iter().flatten().filter_map(port).collect(),
-            named: Vec::new(),
+        let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, list: Option<&Vec<NetworkPolicyPort>>| {
+            let ports: Vec<Port> = list.into_iter().flatten().filter_map(port).collect();
+            // A rule without ports would be about all of them.
+            let is_about_none = ports.is_empty() && list.is_some_and(|list| !list.is_empty());
+            let peers = peers.filter(|list| !list.is_empty()).map(|list| self::peers(seen, namespace, list));
+            (!is_about_none).then_some(Rule { peers, ports, named: Vec::new() })
         };
         let ingress = is("Ingress").then(|| {
-            spec.ingress.iter().flatten().map(|own| rule(own.from.as_ref(), own.ports.as_ref())).collect()
+            let rules = spec.ingress.iter().flatten();
+            rules.filter_map(|own| rule(own.from.as_ref(), own.ports.as_ref())).collect()
         });
         let egress = is("Egress").then(|| {
-            let rules = spec.egress.iter().flatten().map(|own| rule(own.to.as_ref(), own.ports.as_ref()));
+            let rules = spec.egress.iter().flatten();
+            let rules = rules.filter_map(|own| rule(own.to.as_ref(), own.ports.as_ref()));
             rules.map(|rule| Rule { named: named(seen, &rule), ..rule }).collect()
         });
         resolved.insert(format!("{namespace}/{name}"), policies::Policy { pods, ingress, egress });
@@ -291,9 +306,12 @@ fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
 fn peers(seen: &Seen, namespace: &str, list: &[NetworkPolicyPeer]) -> Peers {
     let mut peers = Peers::default();
     for peer in list {
-        if let Some(block) = &peer.ip_block {
-            let except = block.except.iter().flatten().filter_map(|text| text.parse().ok()).collect();
-            peers.blocks.extend(block.cidr.parse().ok().map(|cidr| Block { cidr, except }));
+        if let Some(own) = &peer.ip_block {
+            peers.blocks.extend(block(own));
+            continue;
+        }
+        // A peer of a kind that is not known yet.
+        if peer.namespace_selector.is_none() && peer.pod_selector.is_none() {
             continue;
         }
         let of = |name: &str| match &peer.namespace_selector {
@@ -309,6 +327,34 @@ fn peers(seen: &Seen, namespace: &str, list: &[NetworkPolicyPeer]) -> Peers {
         peers.pods.extend(found.map(|(_, pod)| pod.pod.clone()));
     }
     peers
+}
+
+/// A block; nothing when its subnet is none, or one that it excepts.
+fn block(own: &IPBlock) -> Option<Block> {
+    let except: Option<_> = own.except.iter().flatten().map(|text| legacy::cidr(text)).collect();
+    Some(Block { cidr: legacy::cidr(&own.cidr)?, except: except? })
+}
+
+/// What of a policy cannot be read, and so allows nobody.
+fn faults(policy: &NetworkPolicy) -> Vec<String> {
+    let own = &policy.metadata;
+    let name = [&own.namespace, &own.name].map(|part| part.as_deref().unwrap_or_default()).join("/");
+    let spec = policy.spec.as_ref();
+    let ingress = spec.and_then(|spec| spec.ingress.as_ref()).into_iter().flatten();
+    let egress = spec.and_then(|spec| spec.egress.as_ref()).into_iter().flatten();
+    let rules =
+        ingress.map(|rule| (&rule.from, &rule.ports)).chain(egress.map(|rule| (&rule.to, &rule.ports)));
+    let each = rules.flat_map(|(peers, ports)| {
+        let blocks = peers.iter().flatten().filter_map(|peer| peer.ip_block.as_ref());
+        let blocks = blocks.filter(|own| block(own).is_none()).map(|own| format!("ipBlock {}", own.cidr));
+        let ports = ports.iter().flatten().filter(|own| port(own).is_none());
+        blocks.chain(ports.map(|own| match &own.port {
+            Some(IntOrString::Int(number)) => format!("port {number}"),
+            Some(IntOrString::String(name)) => format!("port {name}"),
+            None => format!("protocol {}", own.protocol.as_deref().unwrap_or_default()),
+        }))
+    });
+    each.map(|what| format!("network policy {name}: {what} cannot be read: it allows nobody")).collect()
 }
 
 /// When everybody may be spoken to, the pods that have a port of the rule by name.
@@ -454,6 +500,32 @@ mod tests {
         let ingress =
             resolve(&seen(json!({ "podSelector": {}, "ingress": [{ "ports": [{ "port": "http" }] }] })));
         assert!(ingress["n/p"].ingress.as_ref().unwrap()[0].named.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_allows_nobody() {
+        let of = |from: serde_json::Value, ports: serde_json::Value| {
+            let seen = seen(json!({ "podSelector": {}, "ingress": [{ "from": from, "ports": ports }] }));
+            let policy = seen.policies.values().next().unwrap().clone();
+            (resolve(&seen)["n/p"].ingress.clone().unwrap(), faults(&policy))
+        };
+        let block = |except: &str| json!([{ "ipBlock": { "cidr": "010.0.0.0/8", "except": [except] } }]);
+        let (rules, faults) = of(block("10.001.2.0/24"), json!([]));
+        let own = &rules[0].peers.as_ref().unwrap().blocks[0];
+        assert_eq!(
+            (own.cidr.to_string(), own.except[0].to_string()),
+            ("10.0.0.0/8".into(), "10.1.2.0/24".into())
+        );
+        assert!(faults.is_empty());
+        let (rules, faults) = of(block("10.1.2"), json!([]));
+        assert!(rules[0].peers.as_ref().unwrap().blocks.is_empty(), "a hole would be open");
+        assert_eq!(faults, ["network policy /: ipBlock 010.0.0.0/8 cannot be read: it allows nobody"]);
+        let (rules, _) = of(json!([{}]), json!([]));
+        assert!(rules[0].peers.as_ref().unwrap().pods.is_empty(), "a peer of another kind");
+        let (rules, faults) = of(json!([]), json!([{ "port": 70000 }]));
+        assert!(rules.is_empty() && faults.len() == 1, "it would be every port");
+        let (rules, faults) = of(json!([]), json!([{ "port": 80 }, { "port": 1, "protocol": "DCCP" }]));
+        assert_eq!((rules[0].ports.len(), faults.len()), (1, 1));
     }
 
     #[test]
