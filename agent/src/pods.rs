@@ -389,7 +389,8 @@ fn conditions(pod: &Pod) -> Vec<(&str, &str)> {
     all.map(|one| (one.type_.as_str(), one.status.as_str())).collect()
 }
 
-/// Keeps what the API server says of a kind of object, for ever.
+/// Keeps what the API server says of a kind of object, for ever. Who looks on hears of what changes what is kept of it:
+/// a pod's status says something every few seconds.
 pub async fn mirror<K, V>(
     api: &Api,
     what: &str,
@@ -398,7 +399,7 @@ pub async fn mirror<K, V>(
     kept: &watch::Sender<Arc<BTreeMap<(String, String), V>>>,
 ) where
     K: kube::Resource<DynamicType = ()> + serde::de::DeserializeOwned,
-    V: Clone,
+    V: Clone + PartialEq,
 {
     let mut trouble = Trouble::default();
     loop {
@@ -431,16 +432,10 @@ pub async fn mirror<K, V>(
                         Event::InitDone => drop(kept.send_replace(Arc::new(std::mem::take(&mut listed)))),
                         Event::Apply(object) => {
                             let key = key(&object);
-                            kept.send_modify(|all| {
-                                let all = Arc::make_mut(all);
-                                match of(object) {
-                                    Some(own) => all.insert(key, own),
-                                    None => all.remove(&key),
-                                };
-                            });
+                            kept.send_if_modified(|all| put(all, key, of(object)));
                         }
                         Event::Delete(object) => {
-                            kept.send_modify(|all| drop(Arc::make_mut(all).remove(&key(&object))))
+                            kept.send_if_modified(|all| put(all, key(&object), None));
                         }
                     }
                 }
@@ -453,10 +448,37 @@ pub async fn mirror<K, V>(
     }
 }
 
+/// Puts what is kept of an object by now in its place; tells whether it is another.
+fn put<K: Clone + Ord, V: Clone + PartialEq>(all: &mut Arc<BTreeMap<K, V>>, key: K, now: Option<V>) -> bool {
+    let changes = all.get(&key) != now.as_ref();
+    if changes {
+        let all = Arc::make_mut(all);
+        match now {
+            Some(now) => all.insert(key, now),
+            None => all.remove(&key),
+        };
+    }
+    changes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn who_looks_on_hears_of_changes_alone() {
+        let kept = watch::Sender::new(Arc::new(BTreeMap::from([("a", 1)])));
+        let mut seen = kept.subscribe();
+        let mut heard = |key, now| {
+            kept.send_if_modified(|all| put(all, key, now));
+            let heard = seen.has_changed().unwrap();
+            seen.mark_unchanged();
+            heard
+        };
+        let told = [("a", Some(1)), ("a", Some(2)), ("b", None), ("b", Some(1)), ("b", None), ("b", None)];
+        assert_eq!(told.map(|(key, now)| heard(key, now)), [false, true, false, true, true, false]);
+    }
 
     #[test]
     fn what_became_of_a_static_pod_is_remembered() {

@@ -5,6 +5,7 @@
 //! API server tells of their addresses: their containers wait until policies are about them ([`Isolation`]).
 
 mod isolation;
+mod resolve;
 
 pub use isolation::Isolation;
 
@@ -15,12 +16,10 @@ use crate::node::report::Own;
 use crate::pods::mirror;
 use crate::say::{Trouble, say};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::runtime::watcher;
-use network::cluster::policies::{self, Block, NamedPort, Number, Peers, Policies, Port, Rule};
-use network::cluster::services::Protocol;
+use network::cluster::policies::{self, NamedPort, Policies};
+use resolve::{faults, resolve};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
@@ -56,7 +55,7 @@ type All<T> = BTreeMap<(String, String), T>;
 struct Seen {
     policies: Arc<All<Arc<NetworkPolicy>>>,
     namespaces: Arc<All<Labels>>,
-    pods: Arc<All<Known>>,
+    pods: Arc<All<Arc<Known>>>,
 }
 
 /// There were policies when somebody last knew.
@@ -71,7 +70,7 @@ pub async fn keep(api: &Api, own: &Own, isolation: &Isolation) {
     }
     let policies = watch::Sender::new(Arc::new(All::<Arc<NetworkPolicy>>::new()));
     let namespaces = watch::Sender::new(Arc::new(All::<Labels>::new()));
-    let pods = watch::Sender::new(Arc::new(All::<Known>::new()));
+    let pods = watch::Sender::new(Arc::new(All::<Arc<Known>>::new()));
     let config = watcher::Config::default;
     let whole = async {
         let mut there = policies.subscribe();
@@ -87,7 +86,7 @@ pub async fn keep(api: &Api, own: &Own, isolation: &Isolation) {
                 |own: Namespace| Some(own.metadata.labels.unwrap_or_default()),
                 &namespaces
             ),
-            mirror(api, "watch all pods", config(), |pod: Pod| known(&pod, &own.name), &pods),
+            mirror(api, "watch all pods", config(), |pod: Pod| known(&pod, &own.name).map(Arc::new), &pods),
         );
     };
     tokio::join!(
@@ -146,7 +145,7 @@ fn described(pod: &Pod, addresses: Vec<IpAddr>, here: bool) -> Known {
 async fn apply(
     mut policies: watch::Receiver<Arc<All<Arc<NetworkPolicy>>>>,
     mut namespaces: watch::Receiver<Arc<All<Labels>>>,
-    mut pods: watch::Receiver<Arc<All<Known>>>,
+    mut pods: watch::Receiver<Arc<All<Arc<Known>>>>,
     isolation: &Isolation,
 ) {
     let held = Arc::new(Mutex::new(Policies::new()));
@@ -200,6 +199,9 @@ async fn apply(
             keep_note(seen.policies.is_empty());
             isolation.held.send_replace(Some(own_pods));
         }
+        let is_quiet = seen.policies.is_empty();
+        // Held no longer, what changes in it is changed in its place and not in a copy.
+        drop(seen);
         let guarded = async {
             match first || before.is_empty() {
                 true => std::future::pending().await,
@@ -213,7 +215,7 @@ async fn apply(
             one = own.changed() => if one.is_err() { return },
             () = guarded => {}
         }
-        if !seen.policies.is_empty() {
+        if !is_quiet {
             sleep(GATHER).await;
         }
     }
@@ -237,7 +239,7 @@ async fn guard(held: &Arc<Mutex<Policies>>, trouble: &mut Trouble) {
 
 /// Pods as the API server tells of them, but this node's as it knows them itself. One that is told of at another node, or
 /// that is another own one, has the name alone in common: both are there.
-fn overlaid(mut pods: Arc<All<Known>>, own: &All<Known>) -> Arc<All<Known>> {
+fn overlaid(mut pods: Arc<All<Arc<Known>>>, own: &All<Arc<Known>>) -> Arc<All<Arc<Known>>> {
     for ((namespace, uid), known) in own {
         let named = (namespace.clone(), known.name.clone());
         let told = pods.get(&named).filter(|told| *told != known);
@@ -263,214 +265,35 @@ fn keep_note(is_none: bool) {
     }
 }
 
-/// Policies that select pods of this node, by `namespace/name`.
-fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
-    let mut resolved = BTreeMap::new();
-    for ((namespace, name), policy) in seen.policies.iter() {
-        let Some(spec) = &policy.spec else { continue };
-        let all = LabelSelector::default();
-        let selector = spec.pod_selector.as_ref().unwrap_or(&all);
-        let mine = |((of, _), pod): &(&(String, String), &Known)| {
-            of == namespace && pod.here && matches(selector, &pod.labels)
-        };
-        let pods: Vec<_> = seen.pods.iter().filter(mine).map(|(_, pod)| pod.pod.clone()).collect();
-        if pods.is_empty() {
-            continue;
-        }
-        let kinds = spec.policy_types.clone().unwrap_or_else(|| {
-            let egress = spec.egress.as_ref().map(|_| "Egress".to_owned());
-            std::iter::once("Ingress".to_owned()).chain(egress).collect()
-        });
-        let is = |kind: &str| kinds.iter().any(|own| own == kind);
-        let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, list: Option<&Vec<NetworkPolicyPort>>| {
-            let ports: Vec<Port> = list.into_iter().flatten().filter_map(port).collect();
-            // A rule without ports would be about all of them.
-            let is_about_none = ports.is_empty() && list.is_some_and(|list| !list.is_empty());
-            let peers = peers.filter(|list| !list.is_empty()).map(|list| self::peers(seen, namespace, list));
-            (!is_about_none).then_some(Rule { peers, ports, named: Vec::new() })
-        };
-        let ingress = is("Ingress").then(|| {
-            let rules = spec.ingress.iter().flatten();
-            rules.filter_map(|own| rule(own.from.as_ref(), own.ports.as_ref())).collect()
-        });
-        let egress = is("Egress").then(|| {
-            let rules = spec.egress.iter().flatten();
-            let rules = rules.filter_map(|own| rule(own.to.as_ref(), own.ports.as_ref()));
-            rules.map(|rule| Rule { named: named(seen, &rule), ..rule }).collect()
-        });
-        resolved.insert(format!("{namespace}/{name}"), policies::Policy { pods, ingress, egress });
-    }
-    resolved
-}
-
-fn peers(seen: &Seen, namespace: &str, list: &[NetworkPolicyPeer]) -> Peers {
-    let mut peers = Peers::default();
-    for peer in list {
-        if let Some(own) = &peer.ip_block {
-            peers.blocks.extend(block(own));
-            continue;
-        }
-        // A peer of a kind that is not known yet.
-        if peer.namespace_selector.is_none() && peer.pod_selector.is_none() {
-            continue;
-        }
-        let of = |name: &str| match &peer.namespace_selector {
-            None => name == namespace,
-            Some(selector) => seen
-                .namespaces
-                .get(&(String::new(), name.to_owned()))
-                .is_some_and(|labels| matches(selector, labels)),
-        };
-        let is =
-            |pod: &Known| peer.pod_selector.as_ref().is_none_or(|selector| matches(selector, &pod.labels));
-        let found = seen.pods.iter().filter(|((name, _), pod)| is(pod) && of(name));
-        peers.pods.extend(found.map(|(_, pod)| pod.pod.clone()));
-    }
-    peers
-}
-
-/// A block; nothing when its subnet is none, or one that it excepts.
-fn block(own: &IPBlock) -> Option<Block> {
-    let except: Option<_> = own.except.iter().flatten().map(|text| legacy::cidr(text)).collect();
-    Some(Block { cidr: legacy::cidr(&own.cidr)?, except: except? })
-}
-
-/// What of a policy cannot be read, and so allows nobody.
-fn faults(policy: &NetworkPolicy) -> Vec<String> {
-    let own = &policy.metadata;
-    let name = [&own.namespace, &own.name].map(|part| part.as_deref().unwrap_or_default()).join("/");
-    let spec = policy.spec.as_ref();
-    let ingress = spec.and_then(|spec| spec.ingress.as_ref()).into_iter().flatten();
-    let egress = spec.and_then(|spec| spec.egress.as_ref()).into_iter().flatten();
-    let rules =
-        ingress.map(|rule| (&rule.from, &rule.ports)).chain(egress.map(|rule| (&rule.to, &rule.ports)));
-    let each = rules.flat_map(|(peers, ports)| {
-        let blocks = peers.iter().flatten().filter_map(|peer| peer.ip_block.as_ref());
-        let blocks = blocks.filter(|own| block(own).is_none()).map(|own| format!("ipBlock {}", own.cidr));
-        let ports = ports.iter().flatten().filter(|own| port(own).is_none());
-        blocks.chain(ports.map(|own| match &own.port {
-            Some(IntOrString::Int(number)) => format!("port {number}"),
-            Some(IntOrString::String(name)) => format!("port {name}"),
-            None => format!("protocol {}", own.protocol.as_deref().unwrap_or_default()),
-        }))
-    });
-    each.map(|what| format!("network policy {name}: {what} cannot be read: it allows nobody")).collect()
-}
-
-/// When everybody may be spoken to, the pods that have a port of the rule by name.
-fn named(seen: &Seen, rule: &Rule) -> Vec<policies::Pod> {
-    let meant = |own: &NamedPort| {
-        let is = |port: &Port| matches!(&port.port, Some(Number::Name(name)) if *name == own.name);
-        rule.ports.iter().any(|port| is(port) && port.protocol == own.protocol)
-    };
-    let pods = seen.pods.values().map(|known| &known.pod).filter(|_| rule.peers.is_none());
-    pods.filter(|pod| pod.ports.iter().any(meant)).cloned().collect()
-}
-
-fn port(own: &NetworkPolicyPort) -> Option<Port> {
-    let number = match &own.port {
-        None => None,
-        Some(IntOrString::Int(number)) => Some(Number::Number(u16::try_from(*number).ok()?)),
-        Some(IntOrString::String(name)) => Some(Number::Name(name.clone())),
-    };
-    let protocol: Protocol = protocol(own.protocol.as_deref())?;
-    Some(Port { protocol, port: number, end_port: own.end_port.and_then(|last| u16::try_from(last).ok()) })
-}
-
-/// A selector selects what has these labels; an empty one selects everything.
-fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    let holds = selector.match_expressions.iter().flatten().all(|one| {
-        let value = labels.get(&one.key);
-        let listed = value.is_some_and(|value| one.values.iter().flatten().any(|own| own == value));
-        match one.operator.as_str() {
-            "In" => listed,
-            "NotIn" => !listed,
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            _ => false,
-        }
-    });
-    equal && holds
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(namespace: &str, name: &str, app: &str, address: &str, node: &str) -> ((String, String), Known) {
+    pub fn pod(
+        namespace: &str,
+        name: &str,
+        app: &str,
+        address: &str,
+        node: &str,
+    ) -> ((String, String), Arc<Known>) {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": { "name": name, "labels": { "app": app } },
             "spec": { "nodeName": node, "containers": [{ "name": "m", "ports": [{ "name": "http", "containerPort": 80 }] }] },
             "status": { "podIPs": [{ "ip": address }] },
         }))
         .unwrap();
-        ((namespace.to_owned(), name.to_owned()), known(&pod, "here").unwrap())
-    }
-
-    fn seen(policy: serde_json::Value) -> Seen {
-        let policy: NetworkPolicy = serde_json::from_value(json!({ "spec": policy })).unwrap();
-        let labels = |key: &str| BTreeMap::from([(key.to_owned(), "yes".to_owned())]);
-        Seen {
-            policies: Arc::new([(("n".to_owned(), "p".to_owned()), Arc::new(policy))].into()),
-            namespaces: Arc::new(
-                [
-                    ((String::new(), "n".to_owned()), labels("own")),
-                    ((String::new(), "m".to_owned()), labels("other")),
-                ]
-                .into(),
-            ),
-            pods: Arc::new(
-                [
-                    pod("n", "db", "db", "10.1.0.2", "here"),
-                    pod("n", "web", "web", "10.1.0.3", "there"),
-                    pod("m", "web", "web", "10.1.0.4", "there"),
-                ]
-                .into(),
-            ),
-        }
-    }
-
-    fn addresses(rule: &Rule) -> Vec<String> {
-        rule.peers.iter().flat_map(|peers| &peers.pods).map(|pod| pod.addresses[0].to_string()).collect()
-    }
-
-    #[test]
-    fn selectors_become_pods() {
-        let of = |from: serde_json::Value| {
-            let all = resolve(&seen(
-                json!({ "podSelector": { "matchLabels": { "app": "db" } }, "ingress": [{ "from": from, "ports": [{ "port": "http" }] }] }),
-            ));
-            let policy = all["n/p"].clone();
-            assert!(policy.egress.is_none() && policy.pods.len() == 1);
-            policy.ingress.unwrap()[0].clone()
-        };
-        assert_eq!(
-            addresses(&of(json!([{ "podSelector": { "matchLabels": { "app": "web" } } }]))),
-            ["10.1.0.3"]
-        );
-        assert_eq!(
-            addresses(&of(
-                json!([{ "namespaceSelector": { "matchExpressions": [{ "key": "other", "operator": "Exists" }] } }])
-            )),
-            ["10.1.0.4"]
-        );
-        assert_eq!(addresses(&of(json!([{ "namespaceSelector": {}, "podSelector": { "matchExpressions": [{ "key": "app", "operator": "NotIn", "values": ["db"] }] } }]))).len(), 2);
-        assert!(of(json!([])).peers.is_none(), "an empty list is everybody");
-        let block = of(json!([{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.2.0.0/16"] } }]));
-        assert_eq!(block.peers.unwrap().blocks[0].except.len(), 1);
-        assert_eq!(block.ports[0].port, Some(Number::Name("http".into())));
+        ((namespace.to_owned(), name.to_owned()), Arc::new(known(&pod, "here").unwrap()))
     }
 
     #[test]
     fn a_nodes_own_pods_are_as_it_knows_them() {
-        let told: All<Known> =
+        let told: All<Arc<Known>> =
             [pod("n", "a", "a", "10.1.0.2", "here"), pod("n", "b", "b", "10.1.0.3", "there")].into();
-        let of_uid = |uid: &str, ((namespace, _), known): ((String, String), Known)| {
+        let of_uid = |uid: &str, ((namespace, _), known): ((String, String), Arc<Known>)| {
             ((namespace, uid.to_owned()), known)
         };
-        let own: All<Known> = [of_uid("1", pod("n", "a", "a", "10.1.0.9", "here"))].into();
+        let own: All<Arc<Known>> = [of_uid("1", pod("n", "a", "a", "10.1.0.9", "here"))].into();
         let told = Arc::new(told);
         let all = overlaid(told.clone(), &own);
         let of = |name: &str| all[&("n".to_owned(), name.to_owned())].pod.addresses[0].to_string();
@@ -479,63 +302,11 @@ mod tests {
         // Those that end here while their names are others' by now, at another node and at this one.
         let ends = [("2", "b", "10.1.0.7"), ("3", "a", "10.1.0.8")];
         let ends = ends.map(|(uid, name, address)| of_uid(uid, pod("n", name, name, address, "here")));
-        let own: All<Known> = own.into_iter().chain(ends).collect();
+        let own: All<Arc<Known>> = own.into_iter().chain(ends).collect();
         let all = overlaid(told, &own);
         let mut addresses: Vec<String> = all.values().map(|own| own.pod.addresses[0].to_string()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.1.0.3", "10.1.0.7", "10.1.0.8", "10.1.0.9"]);
         assert!(Arc::ptr_eq(&overlaid(all.clone(), &own), &all));
-    }
-
-    #[test]
-    fn a_port_by_name_that_leads_to_everybody_is_that_of_every_pod_that_has_it() {
-        let of = |port: &str, to: serde_json::Value| {
-            let rule = json!({ "to": to, "ports": [{ "port": port }, { "port": 53, "protocol": "UDP" }] });
-            let all =
-                resolve(&seen(json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [rule] })));
-            all["n/p"].egress.as_ref().unwrap()[0].named.len()
-        };
-        assert_eq!([of("http", json!([])), of("dns", json!([]))], [3, 0]);
-        assert_eq!(of("http", json!([{ "podSelector": {} }])), 0, "peers have their own");
-        let ingress =
-            resolve(&seen(json!({ "podSelector": {}, "ingress": [{ "ports": [{ "port": "http" }] }] })));
-        assert!(ingress["n/p"].ingress.as_ref().unwrap()[0].named.is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_read_allows_nobody() {
-        let of = |from: serde_json::Value, ports: serde_json::Value| {
-            let seen = seen(json!({ "podSelector": {}, "ingress": [{ "from": from, "ports": ports }] }));
-            let policy = seen.policies.values().next().unwrap().clone();
-            (resolve(&seen)["n/p"].ingress.clone().unwrap(), faults(&policy))
-        };
-        let block = |except: &str| json!([{ "ipBlock": { "cidr": "010.0.0.0/8", "except": [except] } }]);
-        let (rules, faults) = of(block("10.001.2.0/24"), json!([]));
-        let own = &rules[0].peers.as_ref().unwrap().blocks[0];
-        assert_eq!(
-            (own.cidr.to_string(), own.except[0].to_string()),
-            ("10.0.0.0/8".into(), "10.1.2.0/24".into())
-        );
-        assert!(faults.is_empty());
-        let (rules, faults) = of(block("10.1.2"), json!([]));
-        assert!(rules[0].peers.as_ref().unwrap().blocks.is_empty(), "a hole would be open");
-        assert_eq!(faults, ["network policy /: ipBlock 010.0.0.0/8 cannot be read: it allows nobody"]);
-        let (rules, _) = of(json!([{}]), json!([]));
-        assert!(rules[0].peers.as_ref().unwrap().pods.is_empty(), "a peer of another kind");
-        let (rules, faults) = of(json!([]), json!([{ "port": 70000 }]));
-        assert!(rules.is_empty() && faults.len() == 1, "it would be every port");
-        let (rules, faults) = of(json!([]), json!([{ "port": 80 }, { "port": 1, "protocol": "DCCP" }]));
-        assert_eq!((rules[0].ports.len(), faults.len()), (1, 1));
-    }
-
-    #[test]
-    fn a_policy_without_rules_closes() {
-        let all = resolve(&seen(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })));
-        let policy = &all["n/p"];
-        assert_eq!((policy.ingress.as_deref(), policy.egress.as_deref()), (Some(&[][..]), Some(&[][..])));
-        assert!(
-            resolve(&seen(json!({ "podSelector": { "matchLabels": { "app": "web" } } }))).is_empty(),
-            "none of this node"
-        );
     }
 }

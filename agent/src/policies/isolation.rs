@@ -13,9 +13,9 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Isolation {
     /// Pods of this node with the addresses that they were given.
-    pub(super) own: watch::Sender<Arc<All<Known>>>,
+    pub(super) own: watch::Sender<Arc<All<Arc<Known>>>>,
     /// Those for which policies hold; none before policies are known.
-    pub(super) held: watch::Sender<Option<Arc<All<Known>>>>,
+    pub(super) held: watch::Sender<Option<Arc<All<Arc<Known>>>>>,
     /// Policies are this node's to apply.
     pub(super) is_ours: bool,
 }
@@ -29,7 +29,7 @@ impl Isolation {
 
     /// A pod of this node has these addresses.
     pub fn tell(&self, pod: &Pod, addresses: &[IpAddr]) {
-        let known = described(pod, addresses.to_vec(), true);
+        let known = Arc::new(described(pod, addresses.to_vec(), true));
         self.own.send_if_modified(|own| {
             let is_new = own.get(&key(pod)) != Some(&known);
             if is_new {
@@ -53,7 +53,7 @@ impl Isolation {
             return;
         }
         let has =
-            |own: &Arc<All<Known>>| own.get(&key(pod)).is_some_and(|one| one.pod.addresses == addresses);
+            |own: &Arc<All<Arc<Known>>>| own.get(&key(pod)).is_some_and(|one| one.pod.addresses == addresses);
         let _ = self.held.subscribe().wait_for(|held| held.as_ref().is_some_and(has)).await;
     }
 }
