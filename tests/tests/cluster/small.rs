@@ -33,7 +33,8 @@ fn a_worker_of_64_mib_is_ready_and_runs_a_pod() -> Result {
     cluster.run_until("kubectl -n small get serviceaccount default")?;
     cluster.apply(POD)?;
     cluster.run_until("kubectl -n small wait --for=condition=Ready pod/box --timeout=1s")?;
-    let says = |command: &str| cluster.run_until(&format!("kubectl -n small exec box -- sh -c \"{command}\""));
+    let says =
+        |command: &str| cluster.run_until(&format!("kubectl -n small exec box -- sh -c \"{command}\""));
     // However little memory there is, a busy Service's connections fit.
     assert_eq!(says("cat /proc/sys/net/netfilter/nf_conntrack_max")?, "131072\n");
     let processes = says("ps")?;
