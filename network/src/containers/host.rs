@@ -3,14 +3,13 @@
 
 use super::links::{self, Observed, PREFIX, Step};
 use super::record::Record;
-use super::ruleset::{self, Elements, SHAPES, TABLE};
+use super::ruleset;
 use super::subnet::Taken;
 use crate::netlink::link::{Link, Notice};
-use crate::netlink::nft::{INET, answer, message};
+use crate::netlink::nft::{answer, message};
 use crate::netlink::{address, link, route};
 use spec::network::Network;
 use spec::node::Cidr;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -195,27 +194,12 @@ impl Host {
         self.routing.change(address::settle(index, cidr.address, cidr.prefix))
     }
 
-    /// Makes our table as the records want it. A kernel without nftables, or that has not
-    /// loaded it, has no table: enough, when none is wanted.
+    /// Makes our tables as the records want them.
     ///
     /// # Errors
     /// What the kernel answered, in words.
     pub fn filter(&self, networks: &[Network], records: &[Record]) -> Result<(), String> {
-        let wanted = ruleset::wanted(networks, records);
-        let apply = || -> io::Result<()> {
-            let mut filter = Netlink::netfilter()?;
-            let (there, found) = elements(&mut filter)?;
-            match there || !wanted.is_empty() {
-                true => filter.batch(message::batch(ruleset::changes(found.as_ref(), &wanted))),
-                false => Ok(()),
-            }
-        };
-        match apply() {
-            Err(error) if wanted.is_empty() && is_absent(&error) => Ok(()),
-            result => {
-                result.map_err(|error| format!("change table inet {TABLE} of nftables: {}", cause(&error)))
-            }
-        }
+        ruleset::DESIGN.settle(&ruleset::wanted(networks, records))
     }
 
     /// A chain of somebody else's that drops forwarded packets: its table and name.
@@ -230,11 +214,6 @@ impl Host {
             .map_err(|error| format!("list the chains of nftables: {}", cause(&error)))?;
         Ok(found)
     }
-}
-
-/// nfnetlink or nf_tables is not there.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 /// Whether packets within a bridge, too, pass through nftables (br_netfilter): a
@@ -262,25 +241,4 @@ pub fn observe(routing: &mut Netlink) -> io::Result<Observed> {
     })?;
     routing.dump(address::list(), |kind, body| observed.addresses.extend(address::any(kind, body)))?;
     Ok(observed)
-}
-
-/// Whether there is a table of our name, and its elements when its rules are ours.
-fn elements(filter: &mut Netlink) -> io::Result<(bool, Option<Elements>)> {
-    let mut comment = None;
-    filter.dump(message::list_tables(), |kind, body| match answer::table(kind, body) {
-        Some((INET, name, note)) if name == TABLE => comment = Some(note),
-        _ => {}
-    })?;
-    if comment.as_ref() != Some(&ruleset::version()) {
-        return Ok((comment.is_some(), None));
-    }
-    let mut found = Elements::new();
-    for shape in SHAPES {
-        let mut list = BTreeSet::new();
-        filter.dump(message::list_elements(TABLE, shape.name), |kind, body| {
-            list.extend(answer::elements(kind, body));
-        })?;
-        found.insert(shape.name, list);
-    }
-    Ok((true, Some(found)))
 }

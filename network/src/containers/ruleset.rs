@@ -28,25 +28,24 @@
 use super::links::in_use;
 use super::record::Record;
 use crate::netlink::address;
-use crate::netlink::nft::difference::difference;
+use crate::netlink::nft::Table;
+use crate::netlink::nft::design::{Chain, Design, Elements};
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
 use crate::ranges;
 use spec::network::{Network, Port};
 use spec::node::Cidr;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use sys::netlink::wire::{Nest, Request};
+use sys::netlink::wire::Nest;
 
-/// The table's name, in the family of both.
-pub const TABLE: &str = "skerry";
+/// What never changes of it.
+pub const DESIGN: Design = Design { table: Table::inet("skerry"), shapes: &SHAPES, chains };
 
 const V4: u8 = libc::NFPROTO_IPV4 as u8;
 const V6: u8 = libc::NFPROTO_IPV6 as u8;
 const PORTS: &[Field] = &[Field::Protocol, Field::Port];
 
-/// Every set and map.
-pub const SHAPES: [Shape<'static>; 20] = [
+const SHAPES: [Shape<'static>; 20] = [
     Shape::set("bridges", &[Field::Interface]),
     Shape::set("closed", &[Field::Interface]),
     Shape::set("same", &[Field::Interface, Field::Interface]),
@@ -68,9 +67,6 @@ pub const SHAPES: [Shape<'static>; 20] = [
     Shape::set("led4", &[Field::V4, Field::Protocol, Field::Port]),
     Shape::set("led6", &[Field::V6, Field::Protocol, Field::Port]),
 ];
-
-/// Elements by the name of their set; a set without any has no entry.
-pub type Elements = BTreeMap<&'static str, BTreeSet<Element>>;
 
 /// What the records want.
 pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
@@ -173,59 +169,17 @@ fn interface(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// What brings the table from what was found to what is wanted. `found` is nothing
-/// when there is no table, or one of other rules.
-pub fn changes(found: Option<&Elements>, wanted: &Elements) -> Vec<Request> {
-    if wanted.is_empty() {
-        return remove();
-    }
-    let none = Elements::new();
-    let mut requests = if found.is_some() { Vec::new() } else { make() };
-    let found = found.unwrap_or(&none);
-    let empty = BTreeSet::new();
-    for shape in SHAPES {
-        let there = found.get(shape.name).unwrap_or(&empty);
-        let should = wanted.get(shape.name).unwrap_or(&empty);
-        requests.extend(difference(TABLE, &shape, there, should).into_iter().flatten());
-    }
-    requests
-}
-
-/// Takes the table away, if it is there: it is made first, so that it is.
-fn remove() -> Vec<Request> {
-    vec![table(TABLE, ""), delete_table(TABLE)]
-}
-
-/// The comment of the table that this program makes: another's has other rules.
-pub fn version() -> String {
-    let sum = rules().into_iter().fold(!0, |sum, request| spec::crc32c::update(sum, &request.finish(0)));
-    format!("rules {sum:08x}")
-}
-
-fn make() -> Vec<Request> {
-    let mut requests = remove();
-    requests.push(table(TABLE, &version()));
-    requests.extend(rules());
-    requests
-}
-
-fn rules() -> Vec<Request> {
+fn chains() -> Vec<Chain> {
     let hook = |kind, number, priority| Some(Hook { kind, number, priority });
-    let chains = [
+    let jump = || vec![vec![verdict(Verdict::Jump("published"))]];
+    vec![
         // After Services, as hostPorts are where kube-proxy leads to those.
-        chain(TABLE, "prerouting", hook("nat", 0, -99)),
-        chain(TABLE, "output", hook("nat", 3, -99)),
-        chain(TABLE, "forward", hook("filter", 2, 0)),
-        chain(TABLE, "postrouting", hook("nat", 4, 100)),
-        chain(TABLE, "published", None),
-    ];
-    let sets = SHAPES.iter().zip(1..).map(|(shape, id)| set(TABLE, shape, id));
-    let jumps =
-        ["prerouting", "output"].map(|from| rule(TABLE, from, &[verdict(Verdict::Jump("published"))]));
-    let published = published().into_iter().map(|steps| rule(TABLE, "published", &steps));
-    let forward = forward().into_iter().map(|steps| rule(TABLE, "forward", &steps));
-    let leaving = leaving().into_iter().map(|steps| rule(TABLE, "postrouting", &steps));
-    chains.into_iter().chain(sets).chain(jumps).chain(published).chain(forward).chain(leaving).collect()
+        ("prerouting", hook("nat", 0, -99), jump()),
+        ("output", hook("nat", 3, -99), jump()),
+        ("forward", hook("filter", 2, 0), forward()),
+        ("postrouting", hook("nat", 4, 100), leaving()),
+        ("published", None, published()),
+    ]
 }
 
 /// A register behind the first, by bytes.
@@ -328,6 +282,12 @@ fn all<const N: usize>(parts: [&[Nest]; N]) -> Vec<Nest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use sys::netlink::wire::Request;
+
+    fn changes(found: Option<&Elements>, wanted: &Elements) -> Vec<Request> {
+        DESIGN.changes(found, wanted)
+    }
     use crate::containers::tests::{network, record};
 
     fn published(ports: &[&str]) -> Record {
@@ -344,7 +304,8 @@ mod tests {
     fn nothing_is_wanted_without_containers() {
         let networks = [network("bridge", "skerry0")];
         assert!(wanted(&networks, &[]).is_empty());
-        assert_eq!(changes(None, &Elements::new()), remove());
+        let nothing = [table(DESIGN.table, ""), delete_table(DESIGN.table)];
+        assert_eq!(changes(None, &Elements::new()), nothing);
     }
 
     #[test]
@@ -414,6 +375,6 @@ mod tests {
         );
         assert_eq!(changes(Some(&two), &one).len(), 4);
         let from_nothing = changes(None, &one);
-        assert_eq!(from_nothing.iter().filter(|request| **request == delete_table(TABLE)).count(), 1);
+        assert_eq!(from_nothing.iter().filter(|request| **request == delete_table(DESIGN.table)).count(), 1);
     }
 }

@@ -147,7 +147,7 @@ impl Policies {
         let quick = before.is_some_and(|before| kernel::change(&before, &wanted).is_ok());
         if !quick {
             kernel::replace(&wanted)
-                .map_err(|error| format!("change table inet {TABLE} of nftables: {}", cause(&error)))?;
+                .map_err(|error| format!("change table {TABLE} of nftables: {}", cause(&error)))?;
         }
         self.written = Some(wanted);
         Ok(())
@@ -163,7 +163,7 @@ impl Policies {
         if let Some(written) = &self.written {
             let whole = written.is_empty() || {
                 let whole = self.standing.is_whole(TABLE, || kernel::counts(written));
-                whole.map_err(|error| format!("look at table inet {TABLE} of nftables: {}", cause(&error)))?
+                whole.map_err(|error| format!("look at table {TABLE} of nftables: {}", cause(&error)))?
             };
             if whole {
                 return Ok(false);

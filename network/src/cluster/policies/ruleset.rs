@@ -14,6 +14,7 @@
 
 use super::{Number, Peers, Pod, Policy, Port, Rule};
 use crate::netlink::address::octets;
+use crate::netlink::nft::Table;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::{Element, Field, Shape};
 use crate::ranges;
@@ -23,7 +24,7 @@ use std::net::IpAddr;
 use sys::netlink::wire::Nest;
 
 /// The table's name, in the family of both.
-pub const TABLE: &str = "skerry-policies";
+pub const TABLE: Table = Table::inet("skerry-policies");
 
 /// A set's shape but for its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 
 use super::place::Elements;
 use super::table::{self, Kind, Map, TABLE};
+use crate::netlink::nft::answer;
 use crate::netlink::nft::difference::difference;
 use crate::netlink::nft::message::{self, Element};
-use crate::netlink::nft::{INET, answer, standing};
+use crate::netlink::nft::standing;
 use std::collections::BTreeSet;
 use std::io;
 use sys::netlink::Netlink;
@@ -27,7 +28,7 @@ pub fn read() -> io::Result<Option<Held>> {
     let mut kernel = Netlink::netfilter()?;
     let mut ours = false;
     kernel.dump(message::list_tables(), |kind, body| {
-        ours |= answer::table(kind, body) == Some((INET, TABLE.to_owned(), table::version()));
+        ours |= answer::comment(kind, body, TABLE) == Some(table::version());
     })?;
     if !ours {
         return Ok(None);

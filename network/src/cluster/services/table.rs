@@ -27,6 +27,7 @@
 //! looks up what it has found in another map: nft(8), which shows all of this, breaks down at such a rule.
 
 use super::content::View;
+use crate::netlink::nft::Table;
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
 use crate::netlink::nft::standing::{self, Rules};
@@ -34,7 +35,7 @@ use std::collections::BTreeSet;
 use sys::netlink::wire::{Nest, Request};
 
 /// The table's name, in the family of both.
-pub const TABLE: &str = "skerry-services";
+pub const TABLE: Table = Table::inet("skerry-services");
 /// The packet's mark of those who get the node's address.
 const MASKED: u32 = 0x4000;
 /// And of those who came by a port of the node.

@@ -1,7 +1,7 @@
 //! What the kernel lists of nftables.
 
 use super::message::{Element, LAST_KEY};
-use super::{LIST_ELEMENT, SUBSYSTEM};
+use super::{LIST_ELEMENT, SUBSYSTEM, Table};
 use sys::netlink::wire::attributes;
 
 const TABLE: u16 = SUBSYSTEM;
@@ -14,11 +14,11 @@ const BODY: usize = 4;
 const FORWARD: u32 = 2;
 const DROP: u32 = 0;
 
-/// A table: family, name and comment.
-pub fn table(kind: u16, body: &[u8]) -> Option<(u8, String, String)> {
+/// The comment of a table, when it is this one.
+pub fn comment(kind: u16, body: &[u8], table: Table) -> Option<String> {
     let inside = body.get(BODY..)?;
-    let note = find(inside, 6).and_then(|note| note.get(2..)).map(words).unwrap_or_default();
-    (kind == TABLE).then_some((body[0], words(find(inside, 1)?), note))
+    let same = kind == TABLE && body[0] == table.family && words(find(inside, 1)?) == table.name;
+    same.then(|| find(inside, 6).and_then(|note| note.get(2..)).map(words).unwrap_or_default())
 }
 
 /// The table and name of a chain that drops forwarded packets unless one of its
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn elements_read_back_as_they_were_written() {
-        let mut requests = message::add_elements("t", &message::Shape::set("s", &[]), &some());
+        let mut requests = message::add_elements(Table::inet("t"), &message::Shape::set("s", &[]), &some());
         let (kind, body) = sent(requests.remove(0));
         assert!(requests.is_empty());
         assert_eq!(elements(kind, &body), some());
@@ -102,7 +102,8 @@ mod tests {
     fn a_verdicts_element_reads_back_with_its_chain() {
         let shape = message::Shape { verdicts: true, ..message::Shape::set("s", &[]) };
         let element = Element { key: vec![1; 4], data: b"pick-3".to_vec(), end: false };
-        let (kind, body) = sent(message::add_elements("t", &shape, std::slice::from_ref(&element)).remove(0));
+        let (kind, body) =
+            sent(message::add_elements(Table::inet("t"), &shape, std::slice::from_ref(&element)).remove(0));
         assert_eq!(elements(kind, &body), [element]);
     }
 
@@ -110,7 +111,8 @@ mod tests {
     fn a_range_reads_back_with_its_last_key() {
         let shape = message::Shape { ranges: true, ..message::Shape::set("s", &[]) };
         let element = Element { key: vec![1; 8], data: vec![2; 8], end: false };
-        let (kind, body) = sent(message::add_elements("t", &shape, std::slice::from_ref(&element)).remove(0));
+        let (kind, body) =
+            sent(message::add_elements(Table::inet("t"), &shape, std::slice::from_ref(&element)).remove(0));
         assert_eq!(elements(kind, &body), [element]);
     }
 
@@ -119,7 +121,7 @@ mod tests {
         let many: Vec<Element> = (0..5000_u32)
             .map(|number| Element { key: number.to_be_bytes().to_vec(), data: vec![1; 20], end: false })
             .collect();
-        let requests = message::add_elements("t", &message::Shape::set("s", &[]), &many);
+        let requests = message::add_elements(Table::inet("t"), &message::Shape::set("s", &[]), &many);
         assert!(requests.len() > 1);
         let read: Vec<Element> = requests
             .into_iter()
@@ -129,34 +131,38 @@ mod tests {
             })
             .collect();
         assert_eq!(read, many);
-        assert!(message::add_elements("t", &message::Shape::set("s", &[]), &[]).is_empty());
+        assert!(message::add_elements(Table::inet("t"), &message::Shape::set("s", &[]), &[]).is_empty());
     }
 
     #[test]
     fn a_table_tells_its_comment() {
-        let (kind, body) = sent(message::table("skerry", "version 1"));
-        assert_eq!(table(kind, &body), Some((super::super::INET, "skerry".into(), "version 1".into())));
+        let (kind, body) = sent(message::table(Table::inet("skerry"), "version 1"));
+        assert_eq!(comment(kind, &body, Table::inet("skerry")).as_deref(), Some("version 1"));
+        for other in [Table::inet("other"), Table::bridge("skerry")] {
+            assert_eq!(comment(kind, &body, other), None);
+        }
     }
 
     #[test]
     fn only_a_forward_chain_whose_policy_is_drop_is_told() {
         let hook = |number| message::Hook { kind: "filter", number, priority: 0 };
         let chain = |number, policy: u32| {
-            let request = message::chain("filter", "FORWARD", Some(hook(number)));
+            let request = message::chain(Table::inet("filter"), "FORWARD", Some(hook(number)));
             let (kind, body) = sent(request.with(5, &policy.to_be_bytes()));
             dropping_chain(kind, &body)
         };
         assert_eq!(chain(2, 0), Some(("filter".into(), "FORWARD".into())));
         assert_eq!(chain(2, 1), None, "accepts");
         assert_eq!(chain(1, 0), None, "input");
-        let (kind, body) = sent(message::chain("filter", "x", None));
+        let (kind, body) = sent(message::chain(Table::inet("filter"), "x", None));
         assert_eq!(dropping_chain(kind, &body), None);
     }
 
     #[test]
     fn no_sequence_of_bytes_panics() {
         let mut random = Random::new(3);
-        let (_, whole) = sent(message::add_elements("t", &message::Shape::set("s", &[]), &some()).remove(0));
+        let (_, whole) =
+            sent(message::add_elements(Table::inet("t"), &message::Shape::set("s", &[]), &some()).remove(0));
         for _ in 0..20_000 {
             let mut bytes = whole.clone();
             for _ in 0..3 {
@@ -165,7 +171,7 @@ mod tests {
             }
             bytes.truncate(random.below(bytes.len() as u64 + 1) as usize);
             assert!(elements(ELEMENTS, &bytes).len() <= 2);
-            let _ = (table(TABLE, &bytes), dropping_chain(CHAIN, &bytes));
+            let _ = (comment(TABLE, &bytes, Table::inet("t")), dropping_chain(CHAIN, &bytes));
             let _ = (rule(RULE, &bytes), generation(GENERATION, &bytes));
         }
     }

@@ -1,5 +1,6 @@
 //! What is to be taken out of a set, and what to be put into it.
 
+use super::Table;
 use super::message::{Element, Shape, add_elements, delete_elements};
 use std::collections::BTreeSet;
 use sys::netlink::wire::Request;
@@ -7,7 +8,7 @@ use sys::netlink::wire::Request;
 /// The changes from what a set holds to what it should. Those of intervals go and come in pairs, of a
 /// first key and the one behind the last, as the kernel wants them.
 pub fn difference(
-    table: &str,
+    table: Table,
     set: &Shape<'_>,
     there: &BTreeSet<Element>,
     wanted: &BTreeSet<Element>,
@@ -45,10 +46,18 @@ mod tests {
 
     fn counts(interval: bool, there: &[(u8, bool)], wanted: &[(u8, bool)]) -> [usize; 2] {
         let request = |elements: &[(u8, bool)]| {
-            add_elements("t", &Shape::set("s", &[]), &set(elements).into_iter().collect::<Vec<_>>())
+            add_elements(
+                Table::inet("t"),
+                &Shape::set("s", &[]),
+                &set(elements).into_iter().collect::<Vec<_>>(),
+            )
         };
-        let [gone, new] =
-            difference("t", &Shape { interval, ..Shape::set("s", &[]) }, &set(there), &set(wanted));
+        let [gone, new] = difference(
+            Table::inet("t"),
+            &Shape { interval, ..Shape::set("s", &[]) },
+            &set(there),
+            &set(wanted),
+        );
         assert!(gone.len() <= 1 && new.len() <= 1 && request(&[]).is_empty());
         let bytes = |list: Vec<Request>| list.into_iter().map(|one| one.finish(0).len()).sum::<usize>();
         let (empty, one) = (bytes(request(&[(1, false)])), bytes(request(&[(1, false), (2, false)])));

@@ -1,7 +1,7 @@
-//! What is asked of nftables, one table of both families at a time.
+//! What is asked of nftables.
 
 use super::expression::{Verdict, decision};
-use super::{INET, LIST_ELEMENT, SUBSYSTEM, family, text};
+use super::{LIST_ELEMENT, SUBSYSTEM, Table, family, text};
 use sys::netlink::wire::{Nest, Request};
 
 const NEW_TABLE: u16 = SUBSYSTEM;
@@ -37,17 +37,22 @@ pub const LAST_KEY: u16 = 10;
 /// A list of elements is one attribute, whose length has two bytes.
 const MOST_BYTES: usize = 32 * 1024;
 
+/// A request about a table or what is in it: its name is the first attribute of each.
+fn of(table: Table, kind: u16, flags: u16) -> Request {
+    Request::new(kind, flags, &family(table.family)).with(1, &text(table.name))
+}
+
 /// Makes a table, with a comment that nft(8) shows; that it is there is no error.
-pub fn table(name: &str, comment: &str) -> Request {
+pub fn table(table: Table, comment: &str) -> Request {
     const USER_DATA: u16 = 6;
     // libnftnl's form of a table's user data: type 0 (comment), length, text.
     let note = [&[0, comment.len() as u8 + 1], comment.as_bytes(), b"\0"].concat();
-    Request::new(NEW_TABLE, CREATE, &family(INET)).with(1, &text(name)).with(USER_DATA, &note)
+    of(table, NEW_TABLE, CREATE).with(USER_DATA, &note)
 }
 
 /// Takes a table away with everything in it.
-pub fn delete_table(name: &str) -> Request {
-    Request::new(DELETE_TABLE, 0, &family(INET)).with(1, &text(name))
+pub fn delete_table(table: Table) -> Request {
+    of(table, DELETE_TABLE, 0)
 }
 
 /// Where a chain is called.
@@ -55,42 +60,39 @@ pub fn delete_table(name: &str) -> Request {
 pub struct Hook {
     /// `nat` or `filter`.
     pub kind: &'static str,
-    /// `NF_INET_*`.
+    /// `NF_INET_*`, or `NF_BR_*` in a table of bridges.
     pub number: u32,
     /// Lower ones are called first.
     pub priority: i32,
 }
 
 /// Makes a chain; one without a hook is jumped to.
-pub fn chain(table: &str, name: &str, hook: Option<Hook>) -> Request {
-    let request = Request::new(NEW_CHAIN, CREATE, &family(INET)).with(1, &text(table)).with(3, &text(name));
+pub fn chain(table: Table, name: &str, hook: Option<Hook>) -> Request {
+    let request = of(table, NEW_CHAIN, CREATE).with(3, &text(name));
     let Some(hook) = hook else { return request };
     let place = Nest::new().with(1, &hook.number.to_be_bytes()).with(2, &hook.priority.to_be_bytes());
     request.with_nest(4, &place).with(7, &text(hook.kind))
 }
 
 /// Takes a chain's rules away.
-pub fn flush_chain(table: &str, name: &str) -> Request {
-    Request::new(DELETE_RULE, 0, &family(INET)).with(1, &text(table)).with(2, &text(name))
+pub fn flush_chain(table: Table, name: &str) -> Request {
+    of(table, DELETE_RULE, 0).with(2, &text(name))
 }
 
 /// Takes a chain without rules away. Nothing may lead to it.
-pub fn delete_chain(table: &str, name: &str) -> Request {
-    Request::new(DELETE_CHAIN, 0, &family(INET)).with(1, &text(table)).with(3, &text(name))
+pub fn delete_chain(table: Table, name: &str) -> Request {
+    of(table, DELETE_CHAIN, 0).with(3, &text(name))
 }
 
 /// Takes a set away that no rule names.
-pub fn delete_set(table: &str, name: &str) -> Request {
-    Request::new(DELETE_SET, 0, &family(INET)).with(1, &text(table)).with(2, &text(name))
+pub fn delete_set(table: Table, name: &str) -> Request {
+    of(table, DELETE_SET, 0).with(2, &text(name))
 }
 
 /// Adds a rule to a chain's end.
-pub fn rule(table: &str, chain: &str, expressions: &[Nest]) -> Request {
+pub fn rule(table: Table, chain: &str, expressions: &[Nest]) -> Request {
     let list = expressions.iter().fold(Nest::new(), |list, one| list.with_nest(LIST_ELEMENT, one));
-    Request::new(NEW_RULE, APPEND, &family(INET))
-        .with(1, &text(table))
-        .with(2, &text(chain))
-        .with_nest(4, &list)
+    of(table, NEW_RULE, APPEND).with(2, &text(chain)).with_nest(4, &list)
 }
 
 /// The type of a field of a key or of what it is mapped to, as nft(8) numbers them.
@@ -108,6 +110,8 @@ pub enum Field {
     Interface,
     /// A number in the host's order.
     Number,
+    /// A hardware address.
+    Mac,
 }
 
 impl Field {
@@ -116,6 +120,7 @@ impl Field {
         match self {
             Self::Protocol => 1,
             Self::Port => 2,
+            Self::Mac => 6,
             other => other.number_and_length().1,
         }
     }
@@ -128,6 +133,7 @@ impl Field {
             Self::Port => (13, 4),
             Self::Interface => (41, 16),
             Self::Number => (19, 4), // as a mark, which is one
+            Self::Mac => (9, 8),
         }
     }
 }
@@ -169,14 +175,13 @@ impl<'a> Shape<'a> {
 }
 
 /// Makes a set. `id` is its number within the batch, which the kernel wants.
-pub fn set(table: &str, shape: &Shape<'_>, id: u32) -> Request {
+pub fn set(table: Table, shape: &Shape<'_>, id: u32) -> Request {
     let map = if shape.data.is_empty() && !shape.verdicts { 0 } else { SET_MAP };
     let remembers = shape.remembers.map_or(0, |_| SET_EVAL | SET_TIMEOUT);
     let interval = if shape.interval || shape.ranges { SET_INTERVAL } else { 0 };
     let flags = map | remembers | interval | if shape.ranges { SET_CONCATENATED } else { 0 };
     let (key_type, key_length) = composed(shape.key);
-    let mut request = Request::new(NEW_SET, CREATE, &family(INET))
-        .with(1, &text(table))
+    let mut request = of(table, NEW_SET, CREATE)
         .with(2, &text(shape.name))
         .with(3, &flags.to_be_bytes())
         .with(4, &key_type.to_be_bytes())
@@ -225,20 +230,20 @@ pub struct Element {
 }
 
 /// Adds elements, in as many messages as they need.
-pub fn add_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
+pub fn add_elements(table: Table, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
     let each = elements.iter().map(|element| described(element, set, data(element, set)));
     lists(NEW_ELEMENTS, CREATE, table, set.name, each)
 }
 
 /// Removes elements; one that is not there is an error.
-pub fn delete_elements(table: &str, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
+pub fn delete_elements(table: Table, set: &Shape<'_>, elements: &[Element]) -> Vec<Request> {
     lists(DELETE_ELEMENTS, 0, table, set.name, elements.iter().map(|element| described(element, set, None)))
 }
 
 fn lists(
     kind: u16,
     flags: u16,
-    table: &str,
+    table: Table,
     set: &str,
     elements: impl Iterator<Item = Nest>,
 ) -> Vec<Request> {
@@ -250,9 +255,7 @@ fn lists(
         let list = lists.pop().unwrap_or_default();
         lists.push(list.with_nest(LIST_ELEMENT, &element));
     }
-    let request = |list: &Nest| {
-        Request::new(kind, flags, &family(INET)).with(1, &text(table)).with(2, &text(set)).with_nest(3, list)
-    };
+    let request = |list: &Nest| of(table, kind, flags).with(2, &text(set)).with_nest(3, list);
     lists.iter().filter(|list| !list.is_empty()).map(request).collect()
 }
 
@@ -291,8 +294,8 @@ pub fn list_chains() -> Request {
 }
 
 /// Asks for a table's rules.
-pub fn list_rules(table: &str) -> Request {
-    Request::new(GET_RULE, 0, &family(INET)).with(1, &text(table))
+pub fn list_rules(table: Table) -> Request {
+    of(table, GET_RULE, 0)
 }
 
 /// Asks how often nftables has been changed.
@@ -301,8 +304,8 @@ pub fn generation() -> Request {
 }
 
 /// Asks for a set's elements.
-pub fn list_elements(table: &str, set: &str) -> Request {
-    Request::new(GET_ELEMENTS, 0, &family(INET)).with(1, &text(table)).with(2, &text(set))
+pub fn list_elements(table: Table, set: &str) -> Request {
+    of(table, GET_ELEMENTS, 0).with(2, &text(set))
 }
 
 /// Changes of which all are done at once or none.

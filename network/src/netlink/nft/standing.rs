@@ -3,7 +3,7 @@
 //! The kernel counts the changes of nftables. When their number is another, somebody has changed something, and the rules
 //! of each chain are counted: a table that is deleted or flushed has none. What is in sets is not looked at.
 
-use super::{answer, message};
+use super::{Table, answer, message};
 use std::collections::BTreeMap;
 use std::io;
 use sys::netlink::Netlink;
@@ -24,7 +24,7 @@ impl Standing {
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn is_whole(&mut self, table: &str, wanted: impl FnOnce() -> Rules) -> io::Result<bool> {
+    pub fn is_whole(&mut self, table: Table, wanted: impl FnOnce() -> Rules) -> io::Result<bool> {
         let mut kernel = Netlink::netfilter()?;
         let mut now = None;
         kernel.ask(message::generation(), |kind, body| now = answer::generation(kind, body).or(now))?;
@@ -41,7 +41,7 @@ impl Standing {
 ///
 /// # Errors
 /// What the kernel answered.
-pub fn found(kernel: &mut Netlink, table: &str) -> io::Result<Rules> {
+pub fn found(kernel: &mut Netlink, table: Table) -> io::Result<Rules> {
     let mut rules = Rules::new();
     kernel.dump(message::list_rules(table), |kind, body| count(&mut rules, kind, body))?;
     Ok(rules)
@@ -69,9 +69,10 @@ mod tests {
 
     #[test]
     fn rules_are_counted_by_chain() {
-        let rule = |chain| message::rule("t", chain, &[]);
+        let table = Table::inet("t");
+        let rule = |chain| message::rule(table, chain, &[]);
         let changes =
-            [message::table("t", ""), message::chain("t", "c", None), rule("a"), rule("b"), rule("a")];
+            [message::table(table, ""), message::chain(table, "c", None), rule("a"), rule("b"), rule("a")];
         assert_eq!(asked(&changes), Rules::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
     }
 }
