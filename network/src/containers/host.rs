@@ -3,8 +3,8 @@
 
 use super::links::{self, Observed, PREFIX, Step};
 use super::record::Record;
-use super::ruleset;
 use super::subnet::Taken;
+use super::{ruleset, sources};
 use crate::netlink::link::{Link, Notice};
 use crate::netlink::nft::{answer, message};
 use crate::netlink::{address, link, route};
@@ -199,6 +199,7 @@ impl Host {
     /// # Errors
     /// What the kernel answered, in words.
     pub fn filter(&self, networks: &[Network], records: &[Record]) -> Result<(), String> {
+        sources::DESIGN.settle(&sources::wanted(networks, records))?;
         ruleset::DESIGN.settle(&ruleset::wanted(networks, records))
     }
 

@@ -9,11 +9,12 @@
 //! command ─┬─ attach ──┬─ grant      pure: addresses, interfaces, ports for one container
 //!          ├─ detach   ├─ links      pure: what is to be done to links and bridges
 //!          └─ networks ├─ ruleset    pure: what is to be done to our nftables table
+//!                      ├─ sources    pure: who may say what by which pod's port
 //!                      ├─ subnet     pure: which subnet a network gets
 //!                      ├─ configured networks that node.toml wants
 //!                      ├─ record     what a container was given
 //!                      ├─ folder     the files
-//!                      ├─ host       links, addresses and our table as they are, and made as they should be
+//!                      ├─ host       links, addresses and our tables as they are, and made as they should be
 //!                      ├─ namespace  the container's side
 //!                      ├─ datagrams  where they were led
 //!                      ├─ forwarding the kernel's switches
@@ -38,6 +39,7 @@ pub mod networks;
 mod occupied;
 pub mod record;
 pub mod ruleset;
+pub mod sources;
 pub mod subnet;
 mod told;
 

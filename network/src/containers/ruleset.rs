@@ -4,7 +4,8 @@
 //! ```text
 //! prerouting, output    nat      a published port leads to its container; from here too, but not
 //!                                from 127.0.0.1 or ::1: that is the relay's
-//! forward               filter   between bridges nothing passes but what a published port lets in, and
+//! forward               filter   what has a source of one link, or none (fe80::/10, ::), goes nowhere;
+//!                                between bridges nothing passes but what a published port lets in, and
 //!                                to pods what a Service does, which to others leads nowhere;
 //!                                to a bridge nothing that was not asked for from it, but to pods';
 //!                                through an internal network's nothing
@@ -210,11 +211,6 @@ fn published() -> Vec<Vec<Nest>> {
     ]
 }
 
-/// `IPS_DST_NAT`: a published port has led here, or a Service.
-fn through_a_port() -> [Nest; 3] {
-    [connection(Connection::Status, FIRST), mask(1 << 5, FIRST), not_zero(FIRST)]
-}
-
 fn forward() -> Vec<Vec<Nest>> {
     const ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
     let known = [connection(Connection::State, FIRST), mask(ESTABLISHED_OR_RELATED, FIRST), not_zero(FIRST)];
@@ -232,8 +228,14 @@ fn forward() -> Vec<Vec<Nest>> {
         ])
     };
     let drop = [verdict(Verdict::Drop)];
+    let v6 = [meta(Meta::Family, FIRST), equal(FIRST, &[V6])];
+    let of_a_link = [network_header(8, 2, FIRST), within(FIRST, &[0xfe, 0x80], &[0xfe, 0xbf])];
+    let of_nobody = [network_header(8, 16, FIRST), equal(FIRST, &[0; 16])];
     let pair = [meta(Meta::InName, FIRST), meta(Meta::OutName, behind_first(16)), in_set("same", FIRST)];
     vec![
+        // The kernel passes these on where they leave by the interface they came by: between two pods.
+        all([&v6, &of_a_link, &drop]),
+        all([&v6, &of_nobody, &drop]),
         all([&known, &accept()]),
         // Packets within a bridge come by here when br_netfilter is loaded.
         all([&pair, &accept()]),
@@ -273,10 +275,6 @@ fn leaving() -> Vec<Vec<Nest>> {
         all([&from(V6, 8, 32, "self6"), &[masquerade()]]),
     ];
     both.iter().flat_map(each).chain(of_pods).collect()
-}
-
-fn all<const N: usize>(parts: [&[Nest]; N]) -> Vec<Nest> {
-    parts.concat()
 }
 
 #[cfg(test)]

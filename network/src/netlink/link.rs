@@ -109,13 +109,21 @@ pub fn mtu(index: u32, bytes: u32) -> Request {
 }
 
 /// Makes a bridge, switched on, that forwards without delay and has its hardware
-/// address for good: otherwise it takes on the lowest of its ports'.
+/// address for good: otherwise it takes on the lowest of its ports'. It learns nothing from frames
+/// of the link itself (LLDP), which pass no table of nftables.
 pub fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request {
+    const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
+    const NO_LINK_LOCAL_LEARNING: u32 = 1;
+    // `struct br_boolopt_multi`: values, and which are meant.
+    let options = [NO_LINK_LOCAL_LEARNING.to_ne_bytes(); 2].concat();
+    let info = Nest::new()
+        .with(INFO_KIND, b"bridge\0")
+        .with_nest(INFO_DATA, &Nest::new().with(IFLA_BR_MULTI_BOOLOPT, &options));
     Request::new(NEW, CREATE, &body(0, libc::IFF_UP as u32))
         .with(libc::IFLA_IFNAME, &zero_ended(name))
         .with(libc::IFLA_ADDRESS, &mac)
         .with(libc::IFLA_MTU, &mtu.to_ne_bytes())
-        .with_nest(libc::IFLA_LINKINFO, &Nest::new().with(INFO_KIND, b"bridge\0"))
+        .with_nest(libc::IFLA_LINKINFO, &info)
 }
 
 /// One end of a pair.

@@ -1,5 +1,6 @@
 //! A cluster's network, in namespaces: nodes with pods, and a world that knows the nodes alone.
 
+mod frames;
 #[path = "../containers/helpers.rs"]
 mod helpers;
 mod nodes;
@@ -9,3 +10,4 @@ mod pods;
 mod policies;
 mod routes;
 mod services;
+mod sources;

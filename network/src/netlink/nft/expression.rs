@@ -16,6 +16,8 @@ const DATA_VERDICT: u16 = 2;
 /// What the packet's surroundings tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meta {
+    /// What is in the frame, two bytes (`ETH_P_*`).
+    EtherType = 1,
     /// The packet's mark, four bytes in the host's order.
     Mark = 3,
     /// Name of the interface it came by, 16 bytes.
@@ -103,19 +105,43 @@ pub fn refuse() -> Nest {
     expression("reject", &numbers(&[(1, ICMPX)]).with(2, &[PORT_UNREACHABLE]))
 }
 
+/// Loads from the frame's header.
+pub fn link_header(offset: u32, length: u32, register: u32) -> Nest {
+    header(0, offset, length, register)
+}
+
 /// Loads from the network header.
 pub fn network_header(offset: u32, length: u32, register: u32) -> Nest {
-    expression("payload", &numbers(&[(1, register), (2, 1), (3, offset), (4, length)]))
+    header(1, offset, length, register)
+}
+
+/// Loads from the header above IP's, or behind it. A packet's later fragments have none.
+pub fn transport_header(offset: u32, length: u32, register: u32) -> Nest {
+    header(2, offset, length, register)
+}
+
+fn header(base: u32, offset: u32, length: u32, register: u32) -> Nest {
+    expression("payload", &numbers(&[(1, register), (2, base), (3, offset), (4, length)]))
+}
+
+/// The steps of a rule, in parts.
+pub fn all<const N: usize>(parts: [&[Nest]; N]) -> Vec<Nest> {
+    parts.concat()
 }
 
 /// Loads the destination port, which TCP and UDP have in the same place.
 pub fn destination_port(register: u32) -> Nest {
-    expression("payload", &numbers(&[(1, register), (2, 2), (3, 2), (4, 2)]))
+    transport_header(2, 2, register)
 }
 
 /// Loads from connection tracking.
 pub fn connection(key: Connection, register: u32) -> Nest {
     expression("ct", &numbers(&[(1, register), (2, key as u32)]))
+}
+
+/// Goes on when a published port or a Service has led here (`IPS_DST_NAT`).
+pub fn through_a_port() -> [Nest; 3] {
+    [connection(Connection::Status, FIRST), mask(1 << 5, FIRST), not_zero(FIRST)]
 }
 
 /// Loads from what a connection's first packet said before it was led elsewhere.
