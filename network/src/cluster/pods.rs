@@ -57,7 +57,7 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
             add(&name, &Bridge { subnets: wanted.subnets.clone(), ..Bridge::default() }, &all, &host, false)?
         }
     };
-    let mtu = wanted.mtu.or_else(|| host.link(routes::TUNNEL).map(|tunnel| tunnel.mtu));
+    let mtu = wanted.mtu.or_else(|| host.mtu_of_routers(routes::TUNNEL));
     let next = Network { cluster: Some(wanted.cluster.clone()), mtu, ..network.clone() };
     if next != network {
         networks().write(&name, &next)?;

@@ -74,6 +74,13 @@ impl Host {
         link.map_or(ETHERNET, |link| link.mtu)
     }
 
+    /// The greatest packet of a link that leads to routers.
+    pub fn mtu_of_routers(&self, name: &str) -> Option<u32> {
+        let link = self.link(name)?;
+        let leads = self.routes.iter().any(|route| route.index == link.index && route.routed);
+        leads.then_some(link.mtu)
+    }
+
     /// The link of a name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.observed.link(name)

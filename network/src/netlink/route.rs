@@ -158,16 +158,19 @@ pub struct Found {
     pub index: u32,
     /// The lowest is used.
     pub metric: u32,
+    /// It names a router.
+    pub routed: bool,
 }
 
 /// Reads a route to other machines.
 pub fn parse(kind: u16, body: &[u8]) -> Option<Found> {
     let (prefix, table, class) = (*body.get(1)?, body[4], body.get(7)?);
-    let mut found = Found { network: None, prefix, index: 0, metric: 0 };
+    let mut found = Found { network: None, prefix, index: 0, metric: 0, routed: false };
     for (kind, value) in attributes(body.get(BODY..)?) {
         match kind {
             libc::RTA_DST => found.network = from_octets(value),
             libc::RTA_OIF => found.index = number(value, 0)?,
+            libc::RTA_GATEWAY => found.routed = true,
             libc::RTA_PRIORITY => found.metric = number(value, 0)?,
             _ => {}
         }
@@ -207,7 +210,7 @@ mod tests {
         let route = Route { network, prefix: 24, gateway: None, source: None, origin: Origin::Static };
         let bytes = replace(2, &route).finish(0);
         let message = messages(&bytes).next().unwrap();
-        let found = Found { network: Some(network), prefix: 24, index: 2, metric: METRIC + 2 };
+        let found = Found { network: Some(network), prefix: 24, index: 2, metric: METRIC + 2, routed: true };
         assert_eq!(parse(message.kind, message.body), Some(found));
     }
 

@@ -1,5 +1,6 @@
 //! Pods of two nodes: on one subnet, and with a router between them.
 
+use crate::frames::{self, hear};
 use crate::nodes::{AGENT, Cluster, ROUTED, SAME_SUBNET};
 
 /// What a node is told of the other.
@@ -39,7 +40,9 @@ fn speak(cluster: &Cluster, node_seen: [&str; 2]) -> [String; 2] {
 fn a_node_of_the_same_subnet_is_its_pods_router() {
     let cluster = joined(SAME_SUBNET, SAME);
     speak(&cluster, ["192.0.2.2", "2001:db8::2"]);
-    assert!(!cluster.run("ip -br link").contains("vxlan"));
+    cluster.pod("late", "");
+    let late = cluster.run("nsenter --net=/run/skerry/netns/late ip link show eth0");
+    assert!(late.contains("mtu 1350"), "no tunnel takes a part of it: {late}");
 }
 
 #[test]
@@ -58,6 +61,81 @@ s.setsockopt(socket.IPPROTO_IP, 10, 2)
 s.connect((\"{}\", 80)); s.send(b\"x\" * (1330 - 28))'",
         web[0]
     ));
+}
+
+#[test]
+fn who_sends_by_the_tunnel_is_heard_by_whom_answers_directly() {
+    let cluster = joined(SAME_SUBNET, SAME);
+    let only = routes(2, SAME[1], 1, SAME[0]).replacen('{', r#"{"tunnel-only": true, "#, 1);
+    cluster.on_two(&format!("echo '{only}' | {AGENT} routes"));
+    assert!(
+        cluster.on_two("ip route show proto 83").contains("10.244.1.0/24 via 10.244.1.1 dev skerry-vxlan")
+    );
+    assert!(cluster.run("ip route show proto 83").contains("10.244.2.0/24 via 192.0.2.3 dev up0"));
+    speak(&cluster, ["192.0.2.2", "2001:db8::2"]);
+}
+
+/// Where the second node is, in the first one's namespaces.
+const ON_TWO: &str = "ip netns exec two";
+
+#[test]
+fn nobody_but_a_node_says_anything_by_the_tunnel_and_that_of_its_own_pods() {
+    let cluster = joined(ROUTED, APART);
+    frames::write(&cluster);
+    let [v4, v6] = cluster.pod("a", "");
+    cluster.pod("thief", "");
+    cluster.run("ip -n world route add 10.244.0.0/16 via 192.0.2.2");
+    let mut heard = hear(&cluster, "nsenter --net=/run/skerry/netns/a");
+    let in_thief = "nsenter --net=/run/skerry/netns/thief";
+    let wrapped = |node: &str, from: &str| {
+        let to = if from.contains(':') { &v6 } else { &v4 };
+        format!("vxlan {node} 4789 02:01:c6:33:64:02 02:01:c0:00:02:02 {from} {to}")
+    };
+    for (place, node) in [
+        (in_thief, "192.0.2.2"),
+        (in_thief, "10.244.1.1"),
+        (in_thief, "2001:db8::2"),
+        ("ip netns exec world", "192.0.2.2"),
+        ("ip netns exec world", "10.244.1.1"),
+        ("ip netns exec world", "2001:db8::2"),
+    ] {
+        frames::say(
+            &cluster,
+            place,
+            &[wrapped(node, "10.244.2.7"), wrapped(node, "fd44:0:0:2::7")].join("\n"),
+        );
+    }
+    let lies = ["10.244.3.7", "192.0.2.1", "10.244.1.1", "fd44:0:0:3::7", "2001:db8::1"];
+    let words = ["10.244.2.7", "fd44:0:0:2::7"];
+    let all: Vec<String> = lies.iter().chain(&words).map(|from| wrapped("192.0.2.2", from)).collect();
+    frames::say(&cluster, ON_TWO, &all.join("\n"));
+    heard.says(words[1]);
+    let expected = words.map(|from| format!("02:01:c6:33:64:02 {from}"));
+    assert_eq!(heard.said().lines().skip(1).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_a_pod_wraps_for_another_node_does_not_leave_its_own() {
+    let cluster = joined(ROUTED, APART);
+    frames::write(&cluster);
+    let [web, _] = cluster.pod_on_two("web");
+    let [thief, _] = cluster.pod("thief", "");
+    let service = r#"{"here": {"node": "one", "pods": ["10.244.0.0/16"]}, "changes": [{"name": "default/two", "now": {"service": {"cluster-ips": ["10.96.0.10"], "ports": [{"protocol": "UDP", "port": 8000}]}, "slices": [{"ports": [{"protocol": "UDP", "port": 4789}], "endpoints": [{"address": "198.51.100.2"}]}]}}]}"#;
+    cluster.apply("services", service);
+    let mut heard = hear(&cluster, "nsenter --net=/run/skerry/netns/two-web");
+    let wrapped =
+        |node: &str, from: &str| format!("vxlan {node} 02:01:c0:00:02:02 02:01:c6:33:64:02 {from} {web}");
+    let in_thief = "nsenter --net=/run/skerry/netns/thief";
+    frames::say(
+        &cluster,
+        in_thief,
+        &[wrapped("198.51.100.2 4789", "10.244.1.250"), wrapped("10.96.0.10 8000", "10.244.1.250")]
+            .join("\n"),
+    );
+    // The node itself may: it is what the other takes it for.
+    frames::say(&cluster, "", &wrapped("198.51.100.2 4789", &thief));
+    heard.says(&thief);
+    assert_eq!(heard.said().lines().count(), 2, "{}", heard.said());
 }
 
 #[test]

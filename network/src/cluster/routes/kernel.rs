@@ -1,7 +1,7 @@
 //! The kernel asked to make the ways so.
 
 use super::plan::{Plan, difference, mac, plan, routes};
-use super::{OVERHEAD, Routes, TUNNEL as NAME};
+use super::{ID, OVERHEAD, PORT, Routes, TUNNEL as NAME, guard};
 use crate::cluster::pods;
 use crate::containers::host::{deafen, observe};
 use crate::containers::links::Observed;
@@ -10,6 +10,7 @@ use crate::containers::{folder, forwarding, modules};
 use crate::dhcp::Mac;
 use crate::netlink::link::{self, Tunnel};
 use crate::netlink::neighbour::{self, Neighbour};
+use crate::netlink::nft::design::Elements;
 use crate::netlink::{address, route};
 use spec::node::Cidr;
 use std::collections::BTreeSet;
@@ -20,10 +21,6 @@ use sys::netlink::Netlink;
 
 /// What tells our routes from others' (`rtm_protocol`); nobody else's number.
 const PROTOCOL: u8 = 83;
-/// The number of the network within the tunnel.
-const ID: u32 = 83;
-/// RFC 7348, section 8.
-const PORT: u16 = 4789;
 
 /// Makes the node's ways so; writes only what differs. Gives a line for each node to which none leads, or of which
 /// the kernel refused something: what is wrong with one is no trouble of the others.
@@ -37,7 +34,13 @@ pub fn settle(wanted: &Routes) -> Result<Vec<String>, String> {
     let observed = observe(&mut kernel).map_err(failed)?;
     let mut plan = plan(wanted, &observed);
     forwarding::switch_on()?;
-    let tunnel = make_tunnel(&mut kernel, wanted, &plan, &observed)?;
+    let tunnel = match make_tunnel(&mut kernel, wanted, &plan, &observed) {
+        Err(reason) if !plan.is_tunnelled() => {
+            plan.faults.push(reason);
+            None
+        }
+        result => result?,
+    };
     if let Some(index) = tunnel {
         let set = set_entries(&mut kernel, index, &plan.entries);
         plan.faults.extend(set.map_err(|error| format!("list where {NAME} leads: {}", cause(&error)))?);
@@ -65,6 +68,7 @@ pub fn settle(wanted: &Routes) -> Result<Vec<String>, String> {
     }
     if tunnel.is_none() {
         remove_tunnel(&mut kernel, &observed)?;
+        guard::DESIGN.settle(&Elements::new())?;
     }
     Ok(plan.faults)
 }
@@ -74,7 +78,7 @@ fn remove_tunnel(kernel: &mut Netlink, observed: &Observed) -> Result<(), String
     kernel.change(link::delete(link.index)).map_err(|error| format!("remove {NAME}: {}", cause(&error)))
 }
 
-/// The number of the tunnel's interface, when one is needed. One of another address or length of
+/// The number of the tunnel's interface, when there are other nodes. One of another address or length of
 /// packets is made anew.
 fn make_tunnel(
     kernel: &mut Netlink,
@@ -91,13 +95,16 @@ fn make_tunnel(
         port: PORT,
         mtu: below(local, observed) - OVERHEAD,
     };
+    guard::DESIGN.settle(&guard::wanted(wanted, plan))?;
     let there = observed.link(NAME);
     if there.is_none_or(|link| link.mac != Mac(tunnel.mac) || link.mtu != tunnel.mtu) {
         modules::load_these(&["vxlan"])?;
         remove_tunnel(kernel, observed)?;
         kernel.change(link::tunnel(&tunnel)).map_err(|error| format!("make {NAME}: {}", cause(&error)))?;
     }
-    pods::fit(tunnel.mtu)?;
+    if plan.is_tunnelled() {
+        pods::fit(tunnel.mtu)?;
+    }
     let index = settle_tunnel(kernel, &wanted.subnets);
     index.map(Some).map_err(|error| format!("set up {NAME}: {}", cause(&error)))
 }

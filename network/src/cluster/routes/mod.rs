@@ -5,8 +5,12 @@
 //! that nobody has to learn or announce anything. Its frames are for the hardware address that is made
 //! of the node's address, and a neighbour's entry gives that to the router that the route names.
 //!
+//! A node with others has its end of the tunnel though none of its own ways goes by it: each decides for itself
+//! whether another is on its subnet, and who does not think so sends by the tunnel.
+//!
 //! What is for this node's subnet and no pod's is refused here: sent on, it could come back.
 
+mod guard;
 mod kernel;
 mod plan;
 
@@ -14,6 +18,10 @@ pub use kernel::settle;
 
 /// The tunnel's name.
 pub(super) const TUNNEL: &str = "skerry-vxlan";
+/// The number of the network within the tunnel.
+const ID: u32 = 83;
+/// RFC 7348, section 8.
+const PORT: u16 = 4789;
 
 use serde::Deserialize;
 use spec::node::Cidr;

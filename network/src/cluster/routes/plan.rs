@@ -8,7 +8,7 @@ use crate::netlink::neighbour::Neighbour;
 use crate::netlink::route::Way;
 use spec::crc32c;
 use spec::node::Cidr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A destination and where it goes.
@@ -27,12 +27,21 @@ pub enum To {
 pub struct Plan {
     /// The ways, by subnet: its own address and the length of its prefix.
     pub ways: Vec<(IpAddr, u8, To)>,
-    /// Where this node's end of the tunnel is, if it needs one.
+    /// Where this node's end of the tunnel is, if there is another node that could send by it.
     pub tunnel: Option<IpAddr>,
+    /// Who may: other nodes' ends, each with the subnets of its pods.
+    pub heard: BTreeMap<IpAddr, Vec<Cidr>>,
     /// The tunnel's entries.
     pub entries: BTreeSet<Neighbour>,
     /// Nodes to which no way leads, in words.
     pub faults: Vec<String>,
+}
+
+impl Plan {
+    /// Whether a way of this node's goes by the tunnel.
+    pub fn is_tunnelled(&self) -> bool {
+        self.ways.iter().any(|(_, _, to)| matches!(to, To::Tunnel(_)))
+    }
 }
 
 /// The hardware address of a node's end of the tunnel.
@@ -63,12 +72,16 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
                 continue;
             }
             let direct = addresses.iter().find_map(|&address| on_link(address, subnet, observed));
-            let to = match (direct, local, local.and_then(|local| same_family(local, &addresses))) {
-                (Some(direct), _, _) if !wanted.tunnel_only => direct,
-                (_, Some(local), Some(node)) => {
+            let end = local.and_then(|local| same_family(local, &addresses));
+            if let Some(node) = end {
+                plan.tunnel = local;
+                plan.heard.entry(node).or_default().push(subnet);
+            }
+            let to = match (direct, end) {
+                (Some(direct), _) if !wanted.tunnel_only => direct,
+                (_, Some(node)) => {
                     let mac = mac(node);
                     let inside = inside(subnet, mac);
-                    plan.tunnel = Some(local);
                     plan.entries.insert(Neighbour { mac, address: inside, tunnel: false });
                     plan.entries.insert(Neighbour { mac, address: node, tunnel: true });
                     To::Tunnel(inside)
@@ -226,6 +239,9 @@ mod tests {
         ] {
             assert_eq!(ways(&wanted(addresses, &both)), expected, "{addresses:?}");
         }
+        // The other may see it differently, and send by the tunnel.
+        let plan = plan(&wanted(&["192.0.2.3"], &both[..1]), &observed());
+        assert_eq!((plan.is_tunnelled(), plan.tunnel), (false, Some([192, 0, 2, 2].into())));
         let only = Routes { tunnel_only: true, ..wanted(&["192.0.2.3"], &both) };
         assert_eq!(ways(&only), [inside, inside6("c000:203")]);
     }
@@ -266,7 +282,8 @@ mod tests {
         }
         let plan = plan(&wanted, &observed);
         assert_eq!(plan.ways[1..], [([10, 244, 8, 0].into(), 24, To::Direct([192, 0, 2, 8].into(), 2))]);
-        assert_eq!((plan.tunnel, plan.faults.len()), (None, 6), "{:?}", plan.faults);
+        assert_eq!((plan.is_tunnelled(), plan.faults.len()), (false, 6), "{:?}", plan.faults);
+        assert_eq!(Vec::from_iter(plan.heard.keys()), [&IpAddr::from([192, 0, 2, 8])]);
     }
 
     #[test]
