@@ -61,7 +61,8 @@ impl Record {
     pub fn answer(&self, networks: &[Network], warnings: Vec<String>) -> Attached {
         let first = self.interfaces.first();
         let network = first.and_then(|first| networks.iter().find(|network| network.name == first.network));
-        let gateway = network.and_then(|network| network.subnets.first());
+        let named = network.filter(|network| network.cluster.is_none());
+        let gateway = named.and_then(|network| network.subnets.first());
         Attached {
             netns: self.netns.clone(),
             interfaces: self.interfaces.clone(),

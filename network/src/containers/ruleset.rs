@@ -79,7 +79,8 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> Elements {
         let bridge = interface(&network.bridge);
         put("bridges", bridge.clone(), Vec::new(), false);
         put("same", [&*bridge, &*bridge].concat(), Vec::new(), false);
-        for gateway in network.subnets.iter().map(|subnet| subnet.address) {
+        let named = network.subnets.iter().filter(|_| network.cluster.is_none());
+        for gateway in named.map(|subnet| subnet.address) {
             let set = if gateway.is_ipv4() { "gateways4" } else { "gateways6" };
             put(set, octets(gateway), Vec::new(), false);
         }
@@ -355,9 +356,9 @@ mod tests {
         let cluster = Some(vec!["10.210.4.0/22".parse().unwrap(), "10.244.0.0/16".parse().unwrap()]);
         let networks = [Network { cluster, ..network("pods", "skerry0") }];
         let elements = wanted(&networks, &[record("web", "pods", "skerry0p1")]);
-        let counts = ["open", "pods4", "pods6", "subnets4", "kept4", "kept6", "self4", "self6"];
+        let counts = ["open", "pods4", "pods6", "subnets4", "kept4", "kept6", "self4", "self6", "gateways4"];
         // An interval is two elements; the node's own subnet and the one behind it are one.
-        assert_eq!(counts.map(|set| count(&elements, set)), [1, 2, 2, 0, 4, 2, 1, 1]);
+        assert_eq!(counts.map(|set| count(&elements, set)), [1, 2, 2, 0, 4, 2, 1, 1, 0]);
     }
 
     #[test]

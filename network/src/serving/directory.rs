@@ -5,6 +5,7 @@ use super::message::{Kind, Question, reversed};
 use crate::containers::record::Record;
 use crate::containers::subnet::contains;
 use spec::network::{Interface, Network};
+use spec::node::Name;
 use std::net::IpAddr;
 
 /// What is known of a question.
@@ -64,8 +65,15 @@ impl Directory {
         Known::Addresses(list)
     }
 
+    /// The container that a client is. A pod is none: a policy may keep it from the world's names, and from others'.
     fn asker(&self, client: IpAddr) -> Option<&Record> {
-        self.records.iter().find(|record| addresses(record).any(|one| one == client))
+        let is_pods = |name: &Name| {
+            self.networks.iter().any(|network| network.name == *name && network.cluster.is_some())
+        };
+        let is_asker = |interface: &Interface| {
+            interface.addresses.iter().any(|cidr| cidr.address == client) && !is_pods(&interface.network)
+        };
+        self.records.iter().find(|record| record.interfaces.iter().any(is_asker))
     }
 
     /// Servers that this client was given for other names; none leaves it to the node.
@@ -99,10 +107,6 @@ impl Directory {
 fn otherwise(asker: &Record) -> Known {
     let open = asker.interfaces.iter().any(|interface| !interface.gateways.is_empty());
     if open { Known::AskOthers } else { Known::NoName }
-}
-
-fn addresses(record: &Record) -> impl Iterator<Item = IpAddr> {
-    record.interfaces.iter().flat_map(|interface| &interface.addresses).map(|cidr| cidr.address)
 }
 
 /// Whether it is `NAME.NETWORK`.
@@ -185,6 +189,15 @@ mod tests {
         ] {
             assert_eq!(ask(client, name, kind), expected, "{client} {name} {kind:?}");
         }
+    }
+
+    #[test]
+    fn a_pod_is_not_answered() {
+        let query = dns::question(1, "example.org", Type::A).unwrap();
+        let mut directory = directory();
+        directory.networks[0].cluster = Some(Vec::new());
+        let known = directory.look_up(WEB.parse().unwrap(), &read(&query).unwrap(), 0);
+        assert_eq!((known, directory.servers(WEB.parse().unwrap())), (Known::Refused, &[][..]));
     }
 
     #[test]

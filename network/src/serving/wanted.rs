@@ -33,7 +33,8 @@ pub enum Role {
 
 /// Every socket that the records want.
 pub fn wanted(networks: &[Network], records: &[Record]) -> BTreeMap<Place, Role> {
-    let gateways = in_use(networks, records).flat_map(|network| &network.subnets);
+    let named = in_use(networks, records).filter(|network| network.cluster.is_none());
+    let gateways = named.flat_map(|network| &network.subnets);
     let names = gateways.flat_map(|gateway| {
         let address = SocketAddr::new(gateway.address, DNS);
         [Protocol::Tcp, Protocol::Udp].map(|protocol| (Place { protocol, address }, Role::Names))
@@ -112,5 +113,7 @@ mod tests {
         let names: Vec<String> = all.keys().map(|place| place.address.to_string()).collect();
         assert_eq!(names, ["10.210.0.1:53", "[fd00::1]:53", "10.210.0.1:53", "[fd00::1]:53"]);
         assert!(wanted(&networks, &[]).is_empty());
+        let pods = [Network { cluster: Some(Vec::new()), ..network("pods", "skerry0") }];
+        assert!(wanted(&pods, &[record("web", "pods", "skerry0p1")]).is_empty(), "pods ask the cluster's");
     }
 }

@@ -84,6 +84,22 @@ fn a_host_port_leads_to_its_pod_from_everywhere() {
 }
 
 #[test]
+fn nobody_answers_names_at_the_pods_gateway_but_a_pod_that_publishes_their_port() {
+    let cluster = Cluster::of_one();
+    let _service = cluster.service();
+    cluster.pod("client", "");
+    for gateway in ["10.244.1.1", "fd44:0:0:1::1"] {
+        let said = cluster.ask("client", gateway, 53, "tcp");
+        assert!(said.contains("refused"), "{said}");
+    }
+    cluster.pod("names", r#""53:80""#);
+    let _server = cluster.serve("names", 80);
+    for gateway in ["10.244.1.1", "fd44:0:0:1::1"] {
+        assert!(cluster.ask("client", gateway, 53, "tcp").starts_with("names to "));
+    }
+}
+
+#[test]
 fn a_datagram_client_of_a_host_port_follows_to_the_next_pod() {
     let cluster = Cluster::of_one();
     cluster.pod("web", r#""8080:80/udp""#);
