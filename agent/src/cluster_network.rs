@@ -22,7 +22,7 @@ use network::cluster::routes::{Other, Routes, settle};
 use network::cluster::services::{
     self, Backed, Change, Endpoint, Here, Protocol, ServicePort, Slice, SlicePort,
 };
-use spec::node::{By, Cidr};
+use spec::node::{By, Cidr, Tunnel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -239,7 +239,7 @@ fn wanted(own: &Own, mine: &Place, all: &Places) -> (PodNetwork, Routes) {
         subnets: mine.subnets.clone(),
         addresses: own.addresses.clone(),
         others,
-        tunnel_only: false,
+        tunnel_only: own.cluster.tunnel == Tunnel::Always,
     };
     (network, routes)
 }
@@ -577,6 +577,16 @@ mod tests {
             "addressType": "IPv4", "endpoints": [] });
         for (label, is) in [(OTHERS, 1), (HEADLESS, 0), ("other", 1)] {
             assert_eq!(parts(json!([labelled(own.clone(), label)])).len(), is, "{label}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_says_whether_all_goes_by_the_tunnel() {
+        for (tunnel, all) in [(Tunnel::Needed, false), (Tunnel::Always, true)] {
+            let cluster = spec::node::Cluster { tunnel, ..Default::default() };
+            let own = Own { cluster, name: "a".into(), addresses: Vec::new(), machine: Default::default() };
+            let (_, routes) = wanted(&own, &Place::default(), &Places::new());
+            assert_eq!(routes.tunnel_only, all);
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Cluster {
     pub services: By,
     /// Who gives pods their network: the node itself, or CNI plugins.
     pub pod_network: By,
+    /// Which other nodes' pods are reached through the tunnel.
+    pub tunnel: Tunnel,
     /// Files of the node with a pod each.
     pub static_pods: Option<String>,
 }
@@ -96,6 +98,7 @@ impl Default for Cluster {
             dns: Vec::new(),
             services: By::Node,
             pod_network: By::Node,
+            tunnel: Tunnel::Needed,
             static_pods: None,
         }
     }
@@ -141,6 +144,16 @@ pub enum By {
     Node,
     /// A program that the cluster brings.
     Cluster,
+}
+
+/// When a tunnel leads to another node's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tunnel {
+    /// When the node is on none of this node's subnets.
+    Needed,
+    /// Always: the network between them passes on no packets but those of the nodes' own addresses.
+    Always,
 }
 
 /// A taint, written as `kubectl taint` has it: `KEY[=VALUE]:EFFECT`.
@@ -201,10 +214,12 @@ mod tests {
     fn what_kubeadm_prints_is_enough() {
         let own = cluster(
             "server = \"https://10.0.0.1:6443\"\nca-cert-hash = \"sha256:ab\"\ntoken = \"a.b\"\n\
-             taints = [\"a/b=c:NoSchedule\", \"d:NoExecute\"]\nreserved-memory = \"64M\"\nservices = \"cluster\"\n",
+             taints = [\"a/b=c:NoSchedule\", \"d:NoExecute\"]\nreserved-memory = \"64M\"\nservices = \"cluster\"\n\
+             tunnel = \"always\"\n",
         )
         .unwrap();
         assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
+        assert_eq!(own.tunnel, Tunnel::Always);
         assert_eq!(own.taints[0].value.as_deref(), Some("c"));
         assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
     }

@@ -31,7 +31,7 @@ mod sharing;
 
 pub use attachment::{Network as ContainerNetwork, RESERVED};
 pub use bridge::{Bridge, has_room, named as named_networks};
-pub use cluster::{By, Cluster, Taint};
+pub use cluster::{By, Cluster, Taint, Tunnel};
 pub use container::{
     Container, HOST_GATEWAY, HealthCheck, HealthOptions, Mount, Propagation, Pull, Security, Ulimit,
 };
