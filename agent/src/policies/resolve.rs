@@ -28,7 +28,8 @@ pub fn resolve(seen: &Seen) -> BTreeMap<String, policies::Policy> {
             continue;
         }
         let kinds = spec.policy_types.clone().unwrap_or_else(|| {
-            let egress = spec.egress.as_ref().map(|_| "Egress".to_owned());
+            let egress = spec.egress.as_ref().filter(|rules| !rules.is_empty());
+            let egress = egress.map(|_| "Egress".to_owned());
             std::iter::once("Ingress".to_owned()).chain(egress).collect()
         });
         let is = |kind: &str| kinds.iter().any(|own| own == kind);
@@ -264,6 +265,9 @@ mod tests {
         let all = resolve(&seen(json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] })));
         let policy = &all["n/p"];
         assert_eq!((policy.ingress.as_deref(), policy.egress.as_deref()), (Some(&[][..]), Some(&[][..])));
+        // An empty list of egress rules does not say that the policy is about egress.
+        let all = resolve(&seen(json!({ "podSelector": {}, "egress": [] })));
+        assert!(all["n/p"].egress.is_none());
         assert!(
             resolve(&seen(json!({ "podSelector": { "matchLabels": { "app": "web" } } }))).is_empty(),
             "none of this node"

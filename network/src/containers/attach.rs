@@ -9,7 +9,7 @@ use super::subnet::longest;
 use super::{configured, datagrams, detach, forwarding, modules, namespace, occupied, told};
 use crate::netlink::route::{Origin, Route};
 use crate::netlink::{address, link, route};
-use spec::network::{Attach, Attached, Interface, Network};
+use spec::network::{Attach, Attached, Interface, Network, Port, Protocol, TUNNEL_PORT};
 use spec::node::Name;
 use spec::paths;
 use std::fs::{self, File};
@@ -44,11 +44,16 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
     let there = There { networks: &networks, others: &others, before, mtu: host.mtu() };
     let gateways: Vec<IpAddr> =
         networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.address).collect();
-    let is_free = |port| occupied::check(port, &gateways).is_ok();
+    let is_worker = networks.iter().any(|network| network.cluster.is_some());
+    let check = |port| match is_worker && is_tunnels(port) {
+        true => Err(format!("publish {port}: port {TUNNEL_PORT}/udp is for the tunnel between nodes")),
+        false => occupied::check(port, &gateways),
+    };
+    let is_free = |port| check(port).is_ok();
     let mut record = grant(container, netns, asked, there, &is_free)?;
     let published = before.map(|before| &*before.ports).unwrap_or_default();
     let new = record.ports.iter().filter(|port| !published.contains(port));
-    new.copied().try_for_each(|port| occupied::check(port, &gateways))?;
+    new.copied().try_for_each(check)?;
     let dropped_by = if asked.networks.is_empty() { None } else { host.dropped_by()? };
     record.relayed = dropped_by.is_some();
     records().write(container, &record)?;
@@ -69,6 +74,12 @@ pub fn attach(container: &Name, netns: &str, asked: &Attach) -> Result<Attached,
         warnings.extend(told::tell());
     }
     Ok(record.answer(&networks, warnings))
+}
+
+/// Whether what other nodes send by the tunnel would be led to who publishes a port. The kernel listens there only once
+/// there is another node.
+fn is_tunnels(port: Port) -> bool {
+    port.protocol == Protocol::Udp && port.pairs().any(|(outside, _)| outside == TUNNEL_PORT)
 }
 
 fn dropped(table: &str, chain: &str) -> String {

@@ -184,4 +184,13 @@ mod tests {
         let error = new(&wish(&["10.210.0.0/24"])).unwrap_err();
         assert_eq!(error, "subnet 10.210.0.0/24 overlaps 10.210.0.1/22, network \"bridge\"");
     }
+
+    #[test]
+    fn a_network_goes_around_the_pods_of_all_nodes() {
+        let cluster = Some(vec!["10.210.4.0/22".parse().unwrap()]);
+        let there = [Network { cluster, ..network("bridge", "skerry0") }];
+        let taken: Vec<Taken> = taken_by(&there).collect();
+        let network = design(&"new".parse().unwrap(), &Bridge::default(), &there, &taken, None).unwrap();
+        assert_eq!(network.subnets, ["10.210.8.1/22".parse().unwrap()]);
+    }
 }

@@ -20,11 +20,12 @@ pub struct Taken {
     pub by: String,
 }
 
-/// What other networks have taken.
+/// What other networks have taken; of the pods' also where the pods of other nodes are.
 pub fn taken_by(networks: &[Network]) -> impl Iterator<Item = Taken> {
     networks.iter().flat_map(|network| {
         let by = format!("network {:?}", &*network.name);
-        network.subnets.iter().map(move |&subnet| Taken { subnet, by: by.clone() })
+        let elsewhere = network.cluster.iter().flatten();
+        network.subnets.iter().chain(elsewhere).map(move |&subnet| Taken { subnet, by: by.clone() })
     })
 }
 

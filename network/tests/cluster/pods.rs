@@ -84,6 +84,15 @@ fn a_host_port_leads_to_its_pod_from_everywhere() {
 }
 
 #[test]
+fn the_port_of_the_tunnel_is_nobody_elses() {
+    let cluster = Cluster::of_one();
+    let request = r#"{"networks": [{"network": "pods"}], "ports": ["4789:80/udp"]}"#;
+    let said = cluster.fails(&format!("echo '{request}' | {PROGRAM} attach --container web"));
+    assert!(said.contains("publish 4789:80/udp: port 4789/udp is for the tunnel between nodes"), "{said}");
+    cluster.pod("web", r#""4789:80""#);
+}
+
+#[test]
 fn nobody_answers_names_at_the_pods_gateway_but_a_pod_that_publishes_their_port() {
     let cluster = Cluster::of_one();
     let _service = cluster.service();

@@ -18,6 +18,9 @@ pub const DEFAULT_NETWORK: &str = "bridge";
 /// The network of a cluster's pods.
 pub const PODS: &str = "pods";
 
+/// The UDP port of the tunnel between a cluster's nodes (RFC 7348, section 8).
+pub const TUNNEL_PORT: u16 = 4789;
+
 /// What `attach` reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]

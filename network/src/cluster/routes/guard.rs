@@ -14,7 +14,7 @@
 //! ```
 
 use super::plan::Plan;
-use super::{ID, PORT, Routes};
+use super::{ID, Routes};
 use crate::containers::links::PREFIX;
 use crate::netlink::address::octets;
 use crate::netlink::nft::Table;
@@ -22,6 +22,7 @@ use crate::netlink::nft::design::{Chain, Design, Elements};
 use crate::netlink::nft::expression::*;
 use crate::netlink::nft::message::*;
 use crate::ranges;
+use spec::network::TUNNEL_PORT;
 use sys::netlink::wire::Nest;
 
 /// What never changes of it.
@@ -105,7 +106,7 @@ fn input() -> Vec<Vec<Nest>> {
     };
     vec![
         all([&[meta(Meta::Protocol, FIRST), differs(FIRST, &[libc::IPPROTO_UDP as u8])], &accept]),
-        all([&[destination_port(FIRST), differs(FIRST, &PORT.to_be_bytes())], &accept]),
+        all([&[destination_port(FIRST), differs(FIRST, &TUNNEL_PORT.to_be_bytes())], &accept]),
         all([&[transport_header(NUMBER, 3, FIRST), differs(FIRST, &ID.to_be_bytes()[1..])], &accept]),
         all([&by_ours(), &drop]),
         from(V4, V4, "heard44"),
@@ -119,7 +120,7 @@ fn input() -> Vec<Vec<Nest>> {
 fn forward() -> Vec<Vec<Nest>> {
     let drop = [verdict(Verdict::Drop)];
     let udp = [meta(Meta::Protocol, FIRST), equal(FIRST, &[libc::IPPROTO_UDP as u8])];
-    let port = [destination_port(FIRST), equal(FIRST, &PORT.to_be_bytes())];
+    let port = [destination_port(FIRST), equal(FIRST, &TUNNEL_PORT.to_be_bytes())];
     let to = |family, offset, length, set| {
         let family = [meta(Meta::Family, FIRST), equal(FIRST, &[family])];
         let node = [network_header(offset, length, FIRST), in_set(set, FIRST)];

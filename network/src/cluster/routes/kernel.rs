@@ -1,7 +1,7 @@
 //! The kernel asked to make the ways so.
 
 use super::plan::{Plan, difference, mac, plan, routes};
-use super::{ID, OVERHEAD, PORT, Routes, TUNNEL as NAME, guard};
+use super::{ID, OVERHEAD, Routes, TUNNEL as NAME, guard};
 use crate::cluster::pods;
 use crate::containers::host::{deafen, observe};
 use crate::containers::links::Observed;
@@ -12,6 +12,7 @@ use crate::netlink::link::{self, Tunnel};
 use crate::netlink::neighbour::{self, Neighbour};
 use crate::netlink::nft::design::Elements;
 use crate::netlink::{address, route};
+use spec::network::TUNNEL_PORT;
 use spec::node::Cidr;
 use std::collections::BTreeSet;
 use std::io;
@@ -92,7 +93,7 @@ fn make_tunnel(
         mac: mac(local),
         id: ID,
         local,
-        port: PORT,
+        port: TUNNEL_PORT,
         mtu: below(local, observed) - OVERHEAD,
     };
     guard::DESIGN.settle(&guard::wanted(wanted, plan))?;

@@ -20,8 +20,6 @@ pub use kernel::settle;
 pub(super) const TUNNEL: &str = "skerry-vxlan";
 /// The number of the network within the tunnel.
 const ID: u32 = 83;
-/// RFC 7348, section 8.
-const PORT: u16 = 4789;
 
 use serde::Deserialize;
 use spec::node::Cidr;
