@@ -45,7 +45,7 @@ for line in sys.stdin:
         outer.sendto(words, (node, port))
     elif kind == "arp":
         who, address = mac(rest[0]), packed(rest[1])
-        frame(b"\xff" * 6 + mac(sender) + b"\x08\x06\0\x01\x08\0\x06\x04\0\x02" + who + address + b"\xff" * 6 + address)
+        frame(b"\xff" * 6 + mac(sender) + b"\x08\x06\0\x01\x08\0\x06\x04\0\x01" + who + address + b"\xff" * 6 + address)
     elif kind == "na":
         receiver, source, about = rest
         na = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + packed(about) + b"\x02\x01" + mac(sender)

@@ -102,7 +102,7 @@ fn nobody_but_a_node_says_anything_by_the_tunnel_and_that_of_its_own_pods() {
         frames::say(
             &cluster,
             place,
-            &[wrapped(node, "10.244.2.7"), wrapped(node, "fd44:0:0:2::7")].join("\n"),
+            &[wrapped(node, "10.244.2.66"), wrapped(node, "fd44:0:0:2::66")].join("\n"),
         );
     }
     let lies = ["10.244.3.7", "192.0.2.1", "10.244.1.1", "fd44:0:0:3::7", "2001:db8::1"];
