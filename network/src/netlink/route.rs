@@ -207,11 +207,14 @@ mod tests {
     #[test]
     fn a_route_reads_back_as_it_was_written() {
         let network = [192, 0, 2, 0].into();
-        let route = Route { network, prefix: 24, gateway: None, source: None, origin: Origin::Static };
-        let bytes = replace(2, &route).finish(0);
-        let message = messages(&bytes).next().unwrap();
-        let found = Found { network: Some(network), prefix: 24, index: 2, metric: METRIC + 2, routed: true };
-        assert_eq!(parse(message.kind, message.body), Some(found));
+        for gateway in [None, Some([192, 0, 2, 1].into())] {
+            let route = Route { network, prefix: 24, gateway, source: None, origin: Origin::Static };
+            let bytes = replace(2, &route).finish(0);
+            let message = messages(&bytes).next().unwrap();
+            let (index, metric, routed) = (2, METRIC + 2, gateway.is_some());
+            let found = Found { network: Some(network), prefix: 24, index, metric, routed };
+            assert_eq!(parse(message.kind, message.body), Some(found));
+        }
     }
 
     #[test]
