@@ -18,6 +18,9 @@
 //! point there is the old state or the new one, and at most files that no
 //! name needs: [`Store::collect_but`] takes them. `session` says how those who write
 //! keep out of each other's way. Readers need no lock.
+//!
+//! The store and `tmp/` are for their owner alone (mode 0700): images may be private, and their files have set-user-ID
+//! bits; and whoever can open a file can hold its lock.
 
 mod adopt;
 mod check;
@@ -75,12 +78,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store to read and write, and makes it where it is missing.
+    /// Opens a store to read and write, and makes it where it is missing. It is for its owner alone, also one that was
+    /// open to others.
     ///
     /// # Errors
-    /// A folder cannot be made.
+    /// A folder cannot be made, or made private.
     pub fn open(root: &Path) -> Result<Self> {
-        for folder in ["layers", "blobs", "names", "tmp"] {
+        // Who can open `tmp` can lock it.
+        for path in [root.to_owned(), root.join("tmp")] {
+            sys::file::make_private(&path, None).map_err(io_error("make", &path))?;
+        }
+        for folder in ["layers", "blobs", "names"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(io_error("make", &path))?;
         }

@@ -6,7 +6,9 @@ use crate::digest::Digest;
 use crate::{Error, Stores, Update};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 fn store(scratch: &Scratch) -> Store {
     let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
@@ -25,6 +27,19 @@ fn refusal(store: &Store, source: &Path) -> String {
     assert!(tree(store.root()).iter().all(|path| !path.starts_with(store.root().join("names"))), "{error}");
     assert!(fs::read_dir(store.root().join("tmp")).unwrap().next().is_none(), "{error}");
     error
+}
+
+#[test]
+fn a_store_is_for_its_owner_alone_also_one_that_was_open_to_all() {
+    let scratch = Scratch::new("private");
+    let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let root = store(&scratch).root().to_owned();
+    assert_eq!([mode(&root), mode(&root.join("tmp"))], [0o700; 2]);
+    open(&root);
+    open(&root.join("tmp"));
+    store(&scratch);
+    assert_eq!([mode(&root), mode(&root.join("tmp"))], [0o700; 2]);
 }
 
 #[test]
