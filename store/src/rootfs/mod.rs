@@ -1,9 +1,9 @@
 //! A container's root: overlayfs over its image's layers.
 //!
 //! ```text
-//! LAYERS/ALGORITHM-DIFFID-INODE/  a layer, mounted once for all its containers
-//! DIR/upper, DIR/work         what the container writes
-//! TARGET                      the overlay
+//! LAYERS/DIFFID-DEVICE-INODE/  a layer, mounted once for all its containers; the diff ID's first 12 digits
+//! DIR/upper, DIR/work          what the container writes
+//! TARGET                       the overlay
 //! ```
 //!
 //! An image that is only looked at, a volume of a pod, has no upper folder: [`view`].
@@ -20,6 +20,7 @@
 //! For a container with a user namespace the overlay is made over ID-mapped copies of its layers (`mapped`):
 //! overlayfs itself cannot be mapped. What it writes belongs to its own users on the disk, too.
 
+mod classic;
 mod layer;
 mod mapped;
 mod mountinfo;
@@ -31,7 +32,7 @@ pub(crate) use layer::mount as mount_layer;
 use mapped::Mapped;
 use mountinfo::Mount;
 use nix::fcntl::{Flock, FlockArg};
-use nix::mount::{MntFlags, MsFlags};
+use nix::mount::MntFlags;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -91,7 +92,7 @@ pub fn mount(rootfs: &Rootfs<'_>) -> Result<()> {
     // Until the overlay has made copies of them for itself. What is written has the container's own owners.
     let _mapped = mapped(&lower, users)?;
     take_over_root(&lower, &upper)?;
-    overlay(&Overlay { lower: &lower, written: Some((&upper, &work)), target })
+    overlay(&Overlay { lower: &lower, mounts, written: Some((&upper, &work)), target })
 }
 
 /// Mounts an image read-only, so that no program of it can be executed there; one that is mounted already is left as it
@@ -109,7 +110,7 @@ pub fn view(view: &View<'_>) -> Result<()> {
     let _mapped = mapped(&lower, users)?;
     take_over_root(&lower, top)?;
     lower.insert(0, top.to_owned());
-    overlay(&Overlay { lower: &lower, written: None, target })
+    overlay(&Overlay { lower: &lower, mounts, written: None, target })
 }
 
 /// Mounts what is not mounted yet of an overlay's layers; gives those that can be seen, the uppermost first, or nothing
@@ -145,11 +146,12 @@ fn mapped(lower: &[PathBuf], users: Option<BorrowedFd<'_>>) -> Result<Vec<Mapped
     }
 }
 
-/// What a layer's mount point is called. The inode is part of it: a damaged file that was replaced may be mounted
-/// as long as somebody has it, and nobody new may get it.
+/// What a layer's mount point is called, short so that many have room in an overlay's options. No other file is this
+/// inode of its device as long as it is mounted: a damaged file that was replaced may be as long as somebody has it, and
+/// nobody new may get it. The digits are for people.
 fn mount_name(layer: &Layer) -> Result<String> {
-    let inode = fs::metadata(&layer.path).map_err(io_error("read", &layer.path))?.ino();
-    Ok(format!("{}-{}-{inode}", layer.diff_id.algorithm(), layer.diff_id.hex()))
+    let file = fs::metadata(&layer.path).map_err(io_error("read", &layer.path))?;
+    Ok(format!("{}-{:x}-{}", &layer.diff_id.hex()[..12], file.dev(), file.ino()))
 }
 
 /// Unmounts a root and the layers that no other root lists; a layer in which somebody has a file open stays for whoever
@@ -251,6 +253,8 @@ fn set_mode(upper: &Path, mode: u32) -> Result<()> {
 struct Overlay<'a> {
     /// The uppermost first.
     lower: &'a [PathBuf],
+    /// Where the image's layers are mounted.
+    mounts: &'a Path,
     /// The folders of what is written and of work; without them nothing can be written, and nothing executed.
     written: Option<(&'a Path, &'a Path)>,
     target: &'a Path,
@@ -266,7 +270,7 @@ fn overlay(own: &Overlay<'_>) -> Result<()> {
         // Linux before 6.8 has no `lowerdir+`.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             let said = context.messages();
-            classic(own).map_err(|error| {
+            classic::mount(own).map_err(|error| {
                 let error =
                     if said.is_empty() { error } else { io::Error::other(format!("{error} ({said})")) };
                 io_error("mount an overlay on", target)(error)
@@ -289,37 +293,13 @@ fn configure(context: &FsContext, own: &Overlay<'_>) -> io::Result<()> {
     context.set("workdir", work.as_os_str().as_bytes())
 }
 
-/// The same by mount(2), whose options must fit into one page.
-fn classic(own: &Overlay<'_>) -> io::Result<()> {
-    let mut data: Vec<u8> =
-        OPTIONS.iter().flat_map(|(key, value)| format!("{key}={value},").into_bytes()).collect();
-    data.extend(b"lowerdir=");
-    for (place, path) in own.lower.iter().enumerate() {
-        data.extend(if place == 0 { b"".as_slice() } else { b":" });
-        data.extend(escaped(path));
-    }
-    let mut flags = MsFlags::empty();
-    match own.written {
-        Some((upper, work)) => {
-            data.extend([b",upperdir=".as_slice(), &escaped(upper), b",workdir=", &escaped(work)].concat());
-        }
-        None => flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
-    }
-    nix::mount::mount(Some("overlay"), own.target, Some("overlay"), flags, Some(&data[..]))?;
-    Ok(())
-}
-
-fn escaped(path: &Path) -> Vec<u8> {
-    let byte = |&byte: &u8| if matches!(byte, b'\\' | b':' | b',') { vec![b'\\', byte] } else { vec![byte] };
-    path.as_os_str().as_bytes().iter().flat_map(byte).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Digest;
     use crate::layer::{Limits, convert};
     use crate::tar::build::Archive;
+    use nix::mount::MsFlags;
     use nix::sched::{CloneFlags, unshare};
     use std::io::Cursor;
 
@@ -385,10 +365,5 @@ mod tests {
             }
         }
         fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn classic_options_are_escaped() {
-        assert_eq!(escaped(Path::new("/a:b,c\\d")), b"/a\\:b\\,c\\\\d");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, io_error};
 use spec::mountinfo::unescape;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ pub(super) struct Mount {
 }
 
 impl Mount {
-    /// True when an overlay has this folder among its layers.
+    /// True when an overlay has this folder among its layers, by its path or its name alone (`classic`).
     pub fn lists(&self, folder: &Path) -> bool {
-        let folder = folder.as_os_str().as_bytes();
-        let values = self.options.split(|byte| b",:=".contains(byte));
-        values.into_iter().any(|value| value == folder)
+        let names = [Some(folder.as_os_str()), folder.file_name()].map(|name| name.map(OsStr::as_bytes));
+        let mut values = self.options.split(|byte| b",:=".contains(byte));
+        values.any(|value| names.contains(&Some(value)))
     }
 }
 
@@ -52,10 +52,10 @@ mod tests {
     #[test]
     fn lines_are_read_with_their_escapes() {
         let text = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n\
-            40 1 0:9 / /c/root rw - overlay overlay rw,lowerdir=/l/a:/l/b,upperdir=/u";
+            40 1 0:9 / /c/root rw - overlay overlay rw,lowerdir=/l/a:/l/b:c,upperdir=/u";
         let mounts = parse(text);
         assert_eq!((mounts[0].point.as_path(), mounts[0].kind.as_str()), (Path::new("/mnt 2"), "ext4"));
         assert!(mounts[1].lists(Path::new("/l/b")) && mounts[1].lists(Path::new("/l/a")));
-        assert!(!mounts[1].lists(Path::new("/l")));
+        assert!(mounts[1].lists(Path::new("/l/c")) && !mounts[1].lists(Path::new("/l")));
     }
 }
