@@ -10,6 +10,40 @@ use std::io::{self, BufRead, Cursor, Read};
 /// Longest beginning by which a form is known: that of xz.
 const START_MAX: u64 = 6;
 
+/// What a layer's media type ends with (image-spec, layer.md, "Media Types"), by the layer's own first bytes.
+///
+/// # Errors
+/// The input cannot be read.
+pub(crate) fn suffix(input: impl Read) -> io::Result<&'static str> {
+    let mut start = Vec::new();
+    input.take(START_MAX).read_to_end(&mut start)?;
+    Ok(match Form::of(&start) {
+        Form::Gzip => "+gzip",
+        Form::Zstd => "+zstd",
+        Form::Plain | Form::Unknown(_) => "",
+    })
+}
+
+enum Form {
+    Gzip,
+    Zstd,
+    Plain,
+    /// Known by name alone.
+    Unknown(&'static str),
+}
+
+impl Form {
+    fn of(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Unknown("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Unknown("bzip2"),
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// Unpacks gzip (all members) or zstd (all frames), and passes anything else on.
 ///
 /// # Errors
@@ -19,13 +53,11 @@ pub fn unpack<'r>(mut input: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>
     let mut start = Vec::new();
     input.by_ref().take(START_MAX).read_to_end(&mut start)?;
     let whole = Cursor::new(start.clone()).chain(input);
-    let refused = |name: &str| Err(io::Error::other(format!("{name} compression is not supported")));
-    match start[..] {
-        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(whole))),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Box::new(Zstd::new(whole))),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => refused("xz"),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => refused("bzip2"),
-        _ => Ok(Box::new(whole)),
+    match Form::of(&start) {
+        Form::Gzip => Ok(Box::new(MultiGzDecoder::new(whole))),
+        Form::Zstd => Ok(Box::new(Zstd::new(whole))),
+        Form::Plain => Ok(Box::new(whole)),
+        Form::Unknown(name) => Err(io::Error::other(format!("{name} compression is not supported"))),
     }
 }
 

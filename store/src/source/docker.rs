@@ -1,13 +1,16 @@
-//! What `docker save` writes: `manifest.json`, configurations, unpacked layers.
+//! What `docker save` writes: `manifest.json`, configurations, unpacked layers. Others pack them (crane, kaniko, Jib).
 //!
-//! There is no manifest in it as registries have them, so one is made: the
+//! There is no manifest in it as registries have them, so one is made, of the layers as they lie there: the
 //! same archive gives the same bytes and so the same digest.
 
 use super::{Candidate, Files, Kind, LayerFile, Picked};
-use crate::digest::Digest;
+use crate::compression;
+use crate::digest::{Digest, Hashed};
 use crate::oci::{CONFIG_MAX, ConfigFile, MANIFEST_MAX, media};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::io;
+use sys::cause::cause;
 
 /// An element of `manifest.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,11 +44,11 @@ pub(super) fn pick(files: &Files, item: &Item) -> Result<Picked, String> {
         serde_json::from_slice(&config).map_err(|error| format!("configuration {}: {error}", item.config))?;
     let names = item.layers.clone().unwrap_or_default();
     let layers: Vec<_> = (file.rootfs.diff_ids.iter().zip(&names))
-        .map(|(id, name)| {
-            let size = files.length(name).ok_or_else(|| format!("layer {name} is not in the archive"))?;
-            Ok(json!({ "mediaType": media::LAYER, "digest": id.to_string(), "size": size }))
-        })
+        .map(|(diff_id, name)| layer(files, diff_id, name))
         .collect::<Result<_, String>>()?;
+    let described: Vec<Value> = layers.iter().map(|(media_type, LayerFile { blob: (digest, size), .. })| {
+        json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size })
+    }).collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": media::MANIFEST,
@@ -54,13 +57,26 @@ pub(super) fn pick(files: &Files, item: &Item) -> Result<Picked, String> {
             "digest": Digest::sha256(&config).to_string(),
             "size": config.len(),
         },
-        "layers": layers,
+        "layers": described,
     });
-    let layers = names.into_iter().map(|name| LayerFile { name, blob: None }).collect();
+    let layers = layers.into_iter().map(|(_, layer)| layer).collect();
     Ok(Picked {
         media_type: media::MANIFEST.into(),
         manifest: manifest.to_string().into_bytes(),
         config,
         layers,
     })
+}
+
+/// A layer's media type, and the layer: one that is packed has a digest of its own, else it is what its diff ID says.
+fn layer(files: &Files, diff_id: &Digest, name: &str) -> Result<(String, LayerFile), String> {
+    let size = files.length(name).ok_or_else(|| format!("layer {name} is not in the archive"))?;
+    let unread = |error: io::Error| format!("read {name}: {}", cause(&error));
+    let open = || files.open_file(name).map_err(unread);
+    let suffix = compression::suffix(open()?).map_err(unread)?;
+    let digest = match suffix {
+        "" => diff_id.clone(),
+        _ => Hashed::new(open()?, diff_id).finish().map_err(unread)?,
+    };
+    Ok((format!("{}{suffix}", media::LAYER), LayerFile { name: name.to_owned(), blob: (digest, size) }))
 }

@@ -50,7 +50,7 @@ fn read(
     let media_type = oci::media_type(&descriptor.media_type, &manifest).to_owned();
     let layers = manifest.layers.into_iter();
     let layers =
-        layers.map(|layer| LayerFile { name: path(&layer.digest), blob: Some((layer.digest, layer.size)) });
+        layers.map(|layer| LayerFile { name: path(&layer.digest), blob: (layer.digest, layer.size) });
     Ok(Picked { media_type, manifest: bytes, config, layers: layers.collect() })
 }
 

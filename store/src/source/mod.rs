@@ -48,8 +48,8 @@ pub(crate) struct Picked {
 /// Where a layer lies in its source.
 pub(crate) struct LayerFile {
     pub name: String,
-    /// Digest and length of the file as it lies there, when its manifest gives them.
-    pub blob: Option<(Digest, u64)>,
+    /// Digest and length of the file as it lies there.
+    pub blob: (Digest, u64),
 }
 
 impl Source {

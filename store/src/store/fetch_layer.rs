@@ -84,7 +84,7 @@ impl Layers<'_> {
             file => file.map_err(io_error("open", &path))?,
         };
         let error = match self.store.take_layer(self.session, &job.incoming("blob"), &file) {
-            Ok((_, report)) => return Ok(Some(report.notes)),
+            Ok(report) => return Ok(Some(report.notes)),
             Err(error) => error,
         };
         let found = file.rewind().and_then(|()| Hashed::new(&file, job.digest).finish());
@@ -155,9 +155,9 @@ impl Layers<'_> {
         let layer = job.incoming(&name);
         let result = if self.store.layer(job.diff_id).is_some() {
             let checked = check_blob(Hashed::new(counted, job.digest), &layer);
-            checked.map(|_| Vec::new()).map_err(|why| Error::wrong(format!("layer {}", job.diff_id), why))
+            checked.map(|()| Vec::new()).map_err(|why| Error::wrong(format!("layer {}", job.diff_id), why))
         } else {
-            self.store.take_layer(self.session, &layer, counted).map(|(_, report)| report.notes)
+            self.store.take_layer(self.session, &layer, counted).map(|report| report.notes)
         };
         let unasked = growing.rest.unasked();
         Attempt { failed: growing.failed.map(|(failed, _)| failed), unasked, result }
@@ -166,6 +166,6 @@ impl Layers<'_> {
 
 impl<'j> Job<'j> {
     fn incoming(&self, name: &'j str) -> Incoming<'j> {
-        Incoming { diff_id: self.diff_id, blob: Some((self.digest, self.size)), name }
+        Incoming { diff_id: self.diff_id, blob: (self.digest, self.size), name }
     }
 }

@@ -94,17 +94,12 @@ impl Store {
         let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
         let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
         let layers = picked.layers.iter().zip(&file.rootfs.diff_ids);
-        // A docker-archive's layer is kept as it is unpacked.
-        let layers: Vec<(&LayerFile, &Digest, &Digest)> = layers
-            .map(|(layer, diff_id)| {
-                (layer, diff_id, layer.blob.as_ref().map_or(diff_id, |(digest, _)| digest))
-            })
-            .collect();
-        let blobs = layers.iter().map(|(_, _, blob)| *blob);
+        let blobs = picked.layers.iter().map(|layer| &layer.blob.0);
         let own = [&digest, &config_digest].into_iter();
         session.need(&self.paths(&file.rootfs.diff_ids, own.chain(blobs)))?;
         let (mut new_layers, mut notes) = (0, Vec::new());
-        for (place, (layer, diff_id, blob)) in layers.into_iter().enumerate() {
+        for (place, (layer, diff_id)) in layers.enumerate() {
+            let blob = &layer.blob.0;
             let told = Told { layer: place, digest: blob, total: source.length(layer), progress };
             if self.has(diff_id, blob) {
                 told.say(told.total, State::Present);
@@ -162,17 +157,14 @@ impl Store {
     ) -> Result<layer::Report> {
         let opening = |why| Error::wrong(format!("layer {diff_id}"), format!("open {}: {why}", file.name));
         let stored = told.counting(source.layer(file).map_err(|error| opening(cause(&error)))?);
-        let blob = file.blob.as_ref().map(|(digest, size)| (digest, *size));
-        let layer = Incoming { diff_id, blob, name: &file.name };
+        let (digest, size) = &file.blob;
+        let layer = Incoming { diff_id, blob: (digest, *size), name: &file.name };
         if !self.keeps_packed {
-            return Ok(self.take_layer(session, &layer, stored)?.1);
+            return self.take_layer(session, &layer, stored);
         }
         let copy = session.draft()?;
-        let (digest, report) = self.take_layer(session, &layer, Copied { from: stored, to: &copy.file })?;
-        // A docker-archive whose layers are packed has a manifest of its unpacked ones: such a copy is of no use.
-        if blob.is_some() || digest == *diff_id {
-            copy.publish(&self.blob_path(&digest))?;
-        }
+        let report = self.take_layer(session, &layer, Copied { from: stored, to: &copy.file })?;
+        copy.publish(&self.blob_path(digest))?;
         Ok(report)
     }
 

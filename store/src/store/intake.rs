@@ -17,8 +17,8 @@ const BUFFER: usize = 1 << 16;
 pub(super) struct Incoming<'l> {
     /// Of the unpacked archive.
     pub diff_id: &'l Digest,
-    /// Digest and length of the stored form, when its manifest gives them.
-    pub blob: Option<(&'l Digest, u64)>,
+    /// Digest and length of the stored form.
+    pub blob: (&'l Digest, u64),
     /// What the stored form is called where it comes from.
     pub name: &'l str,
 }
@@ -33,20 +33,19 @@ enum Fault {
 
 impl Store {
     /// Converts a layer while both its digests are computed; publishes it only when both are right.
-    /// Gives the digest of the stored form, which has been read to its end then, too.
     pub(super) fn take_layer(
         &self,
         session: &Session,
         layer: &Incoming<'_>,
         stored: impl Read,
-    ) -> Result<(Digest, layer::Report)> {
+    ) -> Result<layer::Report> {
         let diff_id = layer.diff_id;
         let what = format!("layer {diff_id}");
         let wrong = |why: String| Error::wrong(&what, why);
         let mut draft = session.draft()?;
         let target = self.layer_path(diff_id);
         let output = draft.file.try_clone().map_err(io_error("write", &target))?;
-        let mut packed = Hashed::new(stored, layer.blob.map_or(diff_id, |(digest, _)| digest));
+        let mut packed = Hashed::new(stored, layer.blob.0);
         let files = [output, session.scratch()?];
         let report = match self.convert(&mut packed, files, diff_id) {
             Err(Fault::Output(error)) => return Err(error),
@@ -55,12 +54,12 @@ impl Store {
             Ok((_, report)) => Ok(report),
         };
         // A wrong or cut file explains every other fault, so it is named first.
-        let digest = check_blob(packed, layer).map_err(wrong)?;
+        check_blob(packed, layer).map_err(wrong)?;
         let report = report.map_err(wrong)?;
         let sealed = draft.seal(&target)?;
         session.write(format!("{sealed}\n").as_bytes(), &check::seal_path(&target))?;
         draft.publish(&target)?;
-        Ok((digest, report))
+        Ok(report)
     }
 
     /// Gives the digest of the unpacked archive and what became of it.
@@ -90,14 +89,11 @@ impl Store {
 pub(super) fn check_blob<R: Read>(
     mut packed: Hashed<R>,
     layer: &Incoming<'_>,
-) -> std::result::Result<Digest, String> {
-    let name = layer.name;
+) -> std::result::Result<(), String> {
+    let Incoming { name, blob: (digest, size), .. } = *layer;
     let unread = |error: io::Error| match error.raw_os_error() {
         Some(_) => format!("read {name}: {}", cause(&error)),
         None => error.to_string(),
-    };
-    let Some((digest, size)) = layer.blob else {
-        return packed.finish().map_err(unread);
     };
     let limit = size.saturating_add(1).saturating_sub(packed.length);
     io::copy(&mut (&mut packed).take(limit), &mut io::sink()).map_err(unread)?;
@@ -106,5 +102,5 @@ pub(super) fn check_blob<R: Read>(
         return Err(format!("{name}: {length} bytes instead of {size}"));
     }
     let found = packed.finish().map_err(unread)?;
-    if found == *digest { Ok(found) } else { Err(format!("{name}: its content is {found}")) }
+    if found == *digest { Ok(()) } else { Err(format!("{name}: its content is {found}")) }
 }

@@ -1,11 +1,12 @@
 //! Pushes to a registry that takes uploads into memory and fails as a test tells it.
 
-use super::fixture::{Layout, Scratch, layer};
+use super::fixture::{Layout, Scratch, archive, layer};
 use super::*;
 use crate::Stores;
 use crate::digest::Digest;
 use crate::registry::fake::{Answer, Asked, Fake};
 use crate::registry::{Host, Registries, Settings};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,6 +70,44 @@ fn pushed(scratch: &Scratch) -> (Store, Digest, Layout) {
     let store = Store::open(&scratch.0.join("store")).unwrap().for_platform(platform);
     let digest = store.import(&layout.0, "app").unwrap().digest;
     (store, digest, layout)
+}
+
+#[test]
+fn a_docker_archive_of_packed_layers_is_pushed_and_exported() {
+    let scratch = Scratch::new("packed-archive");
+    let (packed, tar) = layer("f", b"x");
+    let zstd = ruzstd::encoding::compress_to_vec(&tar[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let id = Digest::sha256(&tar).to_string();
+    let config =
+        json!({ "os": "linux", "architecture": "amd64", "rootfs": { "diff_ids": [id, id, id] } }).to_string();
+    let items =
+        json!([{ "Config": "c", "RepoTags": ["app:1"], "Layers": ["a.tar.gz", "b", "c.tar"] }]).to_string();
+    let files: [(&str, &[u8]); 5] = [
+        ("c", config.as_bytes()),
+        ("a.tar.gz", &packed),
+        ("b", &zstd),
+        ("c.tar", &tar),
+        ("manifest.json", items.as_bytes()),
+    ];
+    let path = scratch.0.join("archive.tar");
+    fs::write(&path, archive(&files)).unwrap();
+    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    let store = Store::open(&scratch.0.join("store")).unwrap().for_platform(platform);
+    store.import(&path, "app:1").unwrap();
+    let (fake, held) = fake(|_| None);
+    store.push(&Registries::new(settings()), "app:1", &format!("{}/up:v1", fake.host()), &()).unwrap();
+    let held = held.lock().unwrap();
+    let manifest: Value = serde_json::from_slice(&held.manifests["v1"].1).unwrap();
+    for (place, (bytes, kind)) in [(&packed, "+gzip"), (&zstd, "+zstd"), (&tar, "")].into_iter().enumerate() {
+        let layer = &manifest["layers"][place];
+        assert_eq!(layer["mediaType"], format!("application/vnd.oci.image.layer.v1.tar{kind}"));
+        assert_eq!(layer["size"], bytes.len());
+        assert_eq!(held.blobs[layer["digest"].as_str().unwrap()], *bytes);
+    }
+    for form in [Form::Oci, Form::Docker] {
+        store.export(&["app:1"], form, &mut std::io::sink(), &()).unwrap();
+    }
+    assert_eq!(store.import(&path, "app:1").unwrap().new_layers, 0);
 }
 
 fn settings() -> Settings {
