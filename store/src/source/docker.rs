@@ -62,6 +62,7 @@ pub(super) fn pick(files: &Files, item: &Item) -> Result<Picked, String> {
     let layers = layers.into_iter().map(|(_, layer)| layer).collect();
     Ok(Picked {
         media_type: media::MANIFEST.into(),
+        index: None,
         manifest: manifest.to_string().into_bytes(),
         config,
         layers,

@@ -36,7 +36,8 @@ fn name(entry: &Descriptor) -> Option<Reference> {
 pub(super) fn pick(files: &Files, entry: &Descriptor, platform: &Platform) -> Result<Picked, String> {
     let (descriptor, bytes, manifest) =
         oci::follow(entry, platform, |descriptor| document(files, descriptor, MANIFEST_MAX))?;
-    read(files, &descriptor, bytes, manifest)
+    let index = Some(&entry.digest).filter(|digest| **digest != descriptor.digest).cloned();
+    Ok(Picked { index, ..read(files, &descriptor, bytes, manifest)? })
 }
 
 fn read(
@@ -51,7 +52,7 @@ fn read(
     let layers = manifest.layers.into_iter();
     let layers =
         layers.map(|layer| LayerFile { name: path(&layer.digest), blob: (layer.digest, layer.size) });
-    Ok(Picked { media_type, manifest: bytes, config, layers: layers.collect() })
+    Ok(Picked { media_type, index: None, manifest: bytes, config, layers: layers.collect() })
 }
 
 /// Reads a small blob and checks it against its descriptor.

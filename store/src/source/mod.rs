@@ -40,6 +40,8 @@ enum Kind {
 /// An image's documents, verified, and where its layers are.
 pub(crate) struct Picked {
     pub media_type: String,
+    /// Of the index that the manifest was chosen from.
+    pub index: Option<Digest>,
     pub manifest: Vec<u8>,
     pub config: Vec<u8>,
     pub layers: Vec<LayerFile>,

@@ -161,8 +161,13 @@ impl Store {
             Err(_) => self.named(&parse(text)?),
         };
         let images = self.leased(session, || names.iter().map(one).collect())?;
+        // One that was called by its index goes out by what it is.
+        let own = |image: &Documents| Reference {
+            digest: image.name.digest.is_some().then(|| image.digest.clone()),
+            ..image.name.clone()
+        };
         let name = |(text, image): (&&str, Documents)| {
-            let name = text.parse::<Digest>().is_err().then(|| image.name.clone());
+            let name = text.parse::<Digest>().is_err().then(|| own(&image));
             (name, image)
         };
         Ok(names.iter().zip(images).map(name).collect())

@@ -7,7 +7,7 @@ use super::{Store, read};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::layer;
-use crate::oci::{ConfigFile, Reference};
+use crate::oci::{ConfigFile, Platform, Reference};
 use crate::progress::{Progress, State, Told};
 use crate::source::{Candidate, LayerFile, Picked, Source};
 use std::fs::File;
@@ -91,7 +91,8 @@ impl Store {
         let within = |why: String| Error::wrong(&whole, why);
         let picked = source.pick(image, &self.platform).map_err(within)?;
         let file = self.check_documents(&picked, name).map_err(within)?;
-        let digest = name.digest.clone().unwrap_or_else(|| Digest::sha256(&picked.manifest));
+        let own = name.digest.clone().filter(|digest| picked.index.as_ref() != Some(digest));
+        let digest = own.unwrap_or_else(|| Digest::sha256(&picked.manifest));
         let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
         let layers = picked.layers.iter().zip(&file.rootfs.diff_ids);
         let blobs = picked.layers.iter().map(|layer| &layer.blob.0);
@@ -114,7 +115,8 @@ impl Store {
         }
         let Picked { media_type, manifest, config, .. } = &picked;
         let (own, config_digest) = (&digest, &config_digest);
-        let documented = Documented { media_type, manifest, digest: own, config, config_digest, index: None };
+        let index = picked.index.as_ref().filter(|_| self.platform == Platform::host());
+        let documented = Documented { media_type, manifest, digest: own, config, config_digest, index };
         self.publish(session, &documented, name)?;
         Ok(Imported { name: name.clone(), digest, new_layers, notes })
     }
@@ -123,7 +125,9 @@ impl Store {
     fn check_documents(&self, picked: &Picked, name: &Reference) -> std::result::Result<ConfigFile, String> {
         let file = self.check_config(&picked.config, picked.layers.len())?;
         match &name.digest {
-            Some(digest) if !digest.matches(&picked.manifest) => Err(format!("its manifest is not {digest}")),
+            Some(digest) if picked.index.as_ref() != Some(digest) && !digest.matches(&picked.manifest) => {
+                Err(format!("its manifest is not {digest}"))
+            }
             _ => Ok(file),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::fixture::{Layout, Scratch, layer, tree};
 use super::*;
+use crate::Error;
 use crate::digest::Digest;
 use crate::progress::{State, Update};
 use crate::registry::fake::{Answer, Asked, Fake, held_port};
@@ -558,6 +559,12 @@ fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
     assert!(!store.pull(&registries(), &name, &()).unwrap().up_to_date);
     // By the digest of the index it is the same image.
     let by_index = format!("{name}@{top}");
+    assert_eq!(store.resolve(&by_index).unwrap().digest.to_string(), digest);
+    assert_eq!(store.resolve(&format!("{name}:latest@{top}")).unwrap().digest.to_string(), digest);
+    assert!(matches!(store.resolve(&format!("{name}:other@{top}")), Err(Error::NoImage(_))));
+    let out = scratch.0.join("out");
+    store.export_layout(&[&by_index], &out, &()).unwrap();
+    assert_eq!(store.import_all(&out, &()).unwrap()[0].digest.to_string(), digest);
     assert_eq!(store.pull(&registries(), &by_index, &()).unwrap().digest.to_string(), digest);
     assert_eq!(store.resolve(&by_index).unwrap().digest.to_string(), digest);
     let other = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };

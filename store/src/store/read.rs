@@ -185,7 +185,7 @@ impl Store {
     }
 
     /// The name's file; a digest without a tag means any name of the repository
-    /// that has it.
+    /// that has it, or whose image was chosen from the index of this digest for this machine.
     pub(super) fn find(&self, name: &Reference) -> Result<Option<Name>> {
         let path = self.name_path(name);
         // A store that somebody may not look into does not lack the image.
@@ -195,14 +195,19 @@ impl Store {
         let Some(digest) = &name.digest else {
             return Ok(None);
         };
-        let fits = |listed: &Listed| {
-            let tag = name.tag.is_none() || name.tag == listed.name.tag;
-            listed.name.same_repository(name) && tag && listed.digest == *digest
-        };
-        match self.list()?.into_iter().find(fits) {
-            Some(listed) => read_name(&self.name_path(&listed.name)).map(Some),
-            None => Ok(None),
+        // From an index another machine's image would be another one.
+        let is_host = self.platform == Platform::host();
+        for Listed { name: other, .. } in self.list()? {
+            let tag = name.tag.is_none() || name.tag == other.tag;
+            if other.same_repository(name) && tag {
+                // It may be gone since.
+                let Ok(found) = read_name(&self.name_path(&other)) else { continue };
+                if found.digest == *digest || (is_host && found.index.as_ref() == Some(digest)) {
+                    return Ok(Some(found));
+                }
+            }
         }
+        Ok(None)
     }
 
     /// Reads an image's documents and checks each against its digest.

@@ -91,8 +91,14 @@ fn a_nested_index_gives_the_variant_that_runs_here() {
         entries.push(entry);
     }
     let inner = json!({ "schemaVersion": 2, "manifests": entries });
-    layout.index(&[layout.document("application/vnd.oci.image.index.v1+json", &inner)]);
-    store.import(&layout.0, "app").unwrap();
+    let inner = layout.document("application/vnd.oci.image.index.v1+json", &inner);
+    layout.index(std::slice::from_ref(&inner));
+    let digest = store.import(&layout.0, "app").unwrap().digest;
+    // By the digest that persons pin.
+    let index = inner["digest"].as_str().unwrap();
+    assert_eq!(store.resolve(&format!("app@{index}")).unwrap().digest, digest);
+    assert_eq!(store.import(&layout.0, &format!("other@{index}")).unwrap().digest, digest);
+    assert_eq!(store.resolve(&format!("other@{index}")).unwrap().digest, digest);
     let layers = store.resolve("app").unwrap().layers;
     assert_eq!(layers[0].diff_id, Digest::sha256(&layer("f", b"yes").1));
     let other = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };
