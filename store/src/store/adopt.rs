@@ -35,6 +35,7 @@ impl Store {
                 self.adopt_blob(&session, other, digest)?;
             }
         }
+        let found = found.called(new_name, name);
         session.write(found.text(new_name).as_bytes(), &self.name_path(new_name))
     }
 

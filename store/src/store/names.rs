@@ -53,6 +53,7 @@ impl Store {
         // No collection may come between reading the one name and writing the other.
         let _gate = Gate::shut(&self.root)?;
         let found = self.find(&name)?.ok_or_else(|| Error::NoImage(name.to_string()))?;
+        let found = found.called(&new_name, &name);
         may_be_called(&new_name, &name.to_string(), &found.digest)?;
         session.write(found.text(&new_name).as_bytes(), &self.name_path(&new_name))
     }

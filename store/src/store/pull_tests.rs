@@ -565,6 +565,11 @@ fn an_index_within_an_index_leads_to_the_variant_that_runs_here() {
     let out = scratch.0.join("out");
     store.export_layout(&[&by_index], &out, &()).unwrap();
     assert_eq!(store.import_all(&out, &()).unwrap()[0].digest.to_string(), digest);
+    // In another repository no index has it.
+    store.tag(&name, "q:1").unwrap();
+    assert_eq!(store.details(&"q:1".parse().unwrap()).unwrap().index, None);
+    store.tag(&name, &format!("{name}:2")).unwrap();
+    assert!(store.details(&format!("{name}:2").parse().unwrap()).unwrap().index.is_some());
     assert_eq!(store.pull(&registries(), &by_index, &()).unwrap().digest.to_string(), digest);
     assert_eq!(store.resolve(&by_index).unwrap().digest.to_string(), digest);
     let other = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };

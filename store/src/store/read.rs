@@ -63,6 +63,12 @@ impl Name {
         Self { media_type: media_type.to_owned(), digest: digest.clone(), size, index: None, long: None }
     }
 
+    /// What a new name of the same image leads to: an index is known in its own repository alone.
+    pub fn called(self, new_name: &Reference, name: &Reference) -> Self {
+        let index = self.index.filter(|_| new_name.same_repository(name));
+        Self { index, ..self }
+    }
+
     /// As the file of this name says it.
     pub fn text(&self, name: &Reference) -> String {
         let index = self.index.as_ref().map(|index| format!(" {index}")).unwrap_or_default();
