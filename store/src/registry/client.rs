@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ureq::http::{self, Method};
-use ureq::{BodyReader, SendBody};
+use ureq::{Agent, AsSendBody, BodyReader, SendBody};
 
 /// How many redirects one request may follow.
 const REDIRECTS_MAX: usize = 5;
@@ -213,16 +213,20 @@ impl<'r> Client<'r> {
         let host = if ours { self.host() } else { &url.host };
         let agent = self.registries.connections.to(host, settings).map_err(Failure::Lasting)?;
         let invalid = |error: http::Error| Failure::Lasting(format!("request to {url}: {error}"));
+        let patience = match request.method {
+            Method::PUT | Method::PATCH => settings.storing,
+            _ => settings.patience,
+        };
         let answer = match request.body {
-            Body::None => agent.run(builder.body(()).map_err(invalid)?),
-            Body::Bytes(bytes) => agent.run(builder.body(bytes).map_err(invalid)?),
+            Body::None => run(&agent, builder.body(()).map_err(invalid)?, patience),
+            Body::Bytes(bytes) => run(&agent, builder.body(bytes).map_err(invalid)?, patience),
             Body::File(file, at, length, sent) => {
                 let mut part = Part { file, at, left: length, sent };
                 let builder = builder.header("content-length", length);
-                agent.run(builder.body(SendBody::from_reader(&mut part)).map_err(invalid)?)
+                run(&agent, builder.body(SendBody::from_reader(&mut part)).map_err(invalid)?, patience)
             }
         };
-        let inner = answer.map_err(|error| match failure::connection(&error, settings.patience) {
+        let inner = answer.map_err(|error| match failure::connection(&error, patience) {
             Failure::Passing(words, _) if ours && self.endpoint.is_mirror && failure::is_absence(&error) => {
                 self.away.store(true, Ordering::Relaxed);
                 Failure::Lasting(words)
@@ -230,7 +234,7 @@ impl<'r> Client<'r> {
             failure => failure,
         })?;
         let status = inner.status().as_u16();
-        Ok(Response { status, url: url.clone(), inner, patience: settings.patience })
+        Ok(Response { status, url: url.clone(), inner, patience })
     }
 
     /// The header to send, and the number of the credentials that it is made of.
@@ -333,6 +337,15 @@ impl<'r> Client<'r> {
             }
         }
     }
+}
+
+/// Makes a request whose answer is waited for as long as `patience` without a byte.
+fn run<S: AsSendBody>(
+    agent: &Agent,
+    request: http::Request<S>,
+    patience: Duration,
+) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    agent.run(agent.configure_request(request).timeout_per_read(Some(patience)).build())
 }
 
 /// Where a redirect leads.

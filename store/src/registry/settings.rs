@@ -24,6 +24,8 @@ pub struct Settings {
     pub trusted: Option<PathBuf>,
     /// A connection without progress is given up after this long.
     pub patience: Duration,
+    /// A registry may take this long to store what it was sent before it answers.
+    pub storing: Duration,
     /// Tries of a request, one at least; a download that makes progress begins to count anew.
     pub attempts: u32,
     /// Before the second try; doubled with each.
@@ -63,6 +65,7 @@ impl Default for Settings {
             docker_config: None,
             trusted: TRUSTED.map(PathBuf::from).into_iter().find(|path| path.is_file()),
             patience: Duration::from_secs(30),
+            storing: Duration::from_secs(10 * 60),
             attempts: 1 + Self::RETRIES,
             pause: Duration::from_millis(500),
             confirms: false,

@@ -50,18 +50,26 @@ impl Registries {
 impl Client<'_> {
     /// True when the repository has this blob.
     pub fn has_blob(&self, digest: &Digest) -> Result<bool, String> {
-        let url = self.url(&format!("blobs/{digest}"));
-        match self.send(&Request { method: Method::HEAD, url, headers: Vec::new(), body: Body::None }) {
+        match self.send(&self.is_there(digest)) {
             Ok(_) => Ok(true),
             Err(Failure::Missing(_)) => Ok(false),
             Err(failure) => Err(failure.words()),
         }
     }
 
+    fn is_there(&self, digest: &Digest) -> Request<'static> {
+        let url = self.url(&format!("blobs/{digest}"));
+        Request { method: Method::HEAD, url, headers: Vec::new(), body: Body::None }
+    }
+
     /// Brings a blob to the repository, from `from` where the registry can do that. True: it could.
     pub fn upload(&self, upload: &Upload<'_>, from: Option<&str>) -> Result<bool, String> {
         let (mut failures, mut from) = (0, from);
         loop {
+            // What failed may have been the answer alone.
+            if failures > 0 && self.attempt(&self.is_there(upload.digest)).is_ok() {
+                return Ok(false);
+            }
             let outcome = match self.begin(upload.digest, from) {
                 Ok(Begun::Mounted) => return Ok(true),
                 Ok(Begun::At(url)) => self.bring(upload, url),

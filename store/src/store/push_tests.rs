@@ -186,6 +186,32 @@ fn an_upload_that_fails_begins_anew_and_at_last_is_given_up_in_words() {
 }
 
 #[test]
+fn a_registry_may_take_its_time_to_store_a_blob_and_one_that_it_has_is_not_sent_again() {
+    let scratch = Scratch::new("push-slow");
+    let (store, ..) = pushed(&scratch);
+    let held = Arc::new(Mutex::new(Held::default()));
+    let slow = Fake::new(move |asked| {
+        let answer = held.lock().unwrap().answer(asked);
+        if asked.method == "PUT" {
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        answer
+    });
+    let puts = |fake: &Fake| fake.asked().iter().filter(|asked| asked.method == "PUT").count();
+    let settings = || Settings { patience: Duration::from_millis(200), ..settings() };
+    store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", slow.host()), &()).unwrap();
+    assert_eq!(puts(&slow), 4, "three blobs and a manifest");
+    let held = Arc::new(Mutex::new(Held::default()));
+    let lost = Fake::new(move |asked| {
+        let answer = held.lock().unwrap().answer(asked);
+        let is_blob = asked.method == "PUT" && asked.path.contains("/blobs/");
+        if is_blob { Answer::status(504) } else { answer }
+    });
+    store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", lost.host()), &()).unwrap();
+    assert_eq!(puts(&lost), 4);
+}
+
+#[test]
 fn an_image_of_a_store_that_is_only_read_is_pushed_as_far_as_its_layers_were_kept() {
     let scratch = Scratch::new("push-came");
     let (kept, digest, layout) = pushed(&scratch);
