@@ -1,6 +1,7 @@
 //! One repository at one server, and how a request to it comes to an end.
 
 use super::auth::{Auth, Step, TokenRequest};
+use super::connection::Connected;
 use super::credentials::{self, Credentials};
 use super::settings::Endpoint;
 use super::url::Url;
@@ -211,7 +212,8 @@ impl<'r> Client<'r> {
         }
         let ours = url.same_origin(&self.endpoint.url);
         let host = if ours { self.host() } else { &url.host };
-        let agent = self.registries.connections.to(host, settings).map_err(Failure::Lasting)?;
+        let connected = self.registries.connections.to(host, url, settings).map_err(Failure::Lasting)?;
+        let Connected { agent, proxy } = connected;
         let invalid = |error: http::Error| Failure::Lasting(format!("request to {url}: {error}"));
         let patience = match request.method {
             Method::PUT | Method::PATCH => settings.storing,
@@ -232,6 +234,10 @@ impl<'r> Client<'r> {
                 Failure::Lasting(words)
             }
             failure => failure,
+        });
+        let inner = inner.map_err(|failure| match &proxy {
+            Some(proxy) => failure.by(&format!("proxy {proxy}")),
+            None => failure,
         })?;
         let status = inner.status().as_u16();
         Ok(Response { status, url: url.clone(), inner, patience })

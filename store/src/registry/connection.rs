@@ -1,13 +1,14 @@
 //! HTTP connections, kept open from one request to the next.
 
 use super::settings::{Host, Settings};
+use super::url::Url;
 use spec::node::registry::Pem;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::cause::cause;
-use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::{Agent, Proxy};
 
 /// Bytes in each direction of a connection that wait in memory.
 const BUFFER: usize = 32 << 10;
@@ -15,25 +16,36 @@ const BUFFER: usize = 32 << 10;
 /// Most bytes of an answer's headers.
 const HEADERS_MAX: usize = 64 << 10;
 
-/// Connections by host.
+/// Connections by the name that settings have for a host, and by server.
 #[derive(Default)]
-pub(super) struct Connections(Mutex<BTreeMap<String, Agent>>);
+pub(super) struct Connections(Mutex<BTreeMap<(String, bool, String), Connected>>);
+
+/// How a server is reached.
+#[derive(Clone)]
+pub(super) struct Connected {
+    pub agent: Agent,
+    /// Host and port of the proxy in between.
+    pub proxy: Option<String>,
+}
 
 impl Connections {
-    /// Those to a host, whose certificates are read with the first.
-    pub fn to(&self, host: &str, settings: &Settings) -> Result<Agent, String> {
+    /// Those to a URL's server, which settings call `host`. Its certificates are read with the first.
+    pub fn to(&self, host: &str, url: &Url, settings: &Settings) -> Result<Connected, String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(agent) = known.get(host) {
-            return Ok(agent.clone());
+        let key = (host.to_owned(), url.secure, url.host.clone());
+        if let Some(connected) = known.get(&key) {
+            return Ok(connected.clone());
         }
         let own = settings.hosts.get(host).cloned().unwrap_or_default();
-        let agent = agent(settings, &own)?;
-        known.insert(host.to_owned(), agent.clone());
-        Ok(agent)
+        let proxy = settings.proxies.to(url)?;
+        let named = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
+        let connected = Connected { agent: agent(settings, &own, proxy)?, proxy: named };
+        known.insert(key, connected.clone());
+        Ok(connected)
     }
 }
 
-fn agent(settings: &Settings, host: &Host) -> Result<Agent, String> {
+fn agent(settings: &Settings, host: &Host, proxy: Option<Proxy>) -> Result<Agent, String> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -46,6 +58,7 @@ fn agent(settings: &Settings, host: &Host) -> Result<Agent, String> {
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .user_agent(concat!("skerry/", env!("CARGO_PKG_VERSION")))
+        .proxy(proxy)
         .tls_config(tls(settings, host)?);
     Ok(config.build().new_agent())
 }

@@ -22,7 +22,15 @@ pub(crate) enum Failure {
 impl Failure {
     /// Puts a name before the words.
     pub fn of(self, whole: &str) -> Self {
-        let named = |words: String| format!("{whole}: {words}");
+        self.put(|words| format!("{whole}: {words}"))
+    }
+
+    /// Says by whom the server was spoken to.
+    pub fn by(self, other: &str) -> Self {
+        self.put(|words| format!("{words}, by {other}"))
+    }
+
+    fn put(self, named: impl Fn(String) -> String) -> Self {
         match self {
             Self::Missing(words) => Self::Missing(named(words)),
             Self::Lasting(words) => Self::Lasting(named(words)),

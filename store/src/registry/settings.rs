@@ -1,5 +1,6 @@
 //! How registries are reached.
 
+use super::Proxies;
 use super::credentials::Credentials;
 use super::url::Url;
 use crate::oci::split_port;
@@ -10,7 +11,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How registries are reached. The default knows no passwords and trusts whom the system trusts.
+/// How registries are reached. The default knows no passwords, trusts whom the system trusts and goes by the proxies of the
+/// environment.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What is particular to a host, by name and port as images have it (`docker.io`, `localhost:5000`).
@@ -22,6 +24,8 @@ pub struct Settings {
     /// Whom to trust: a file of certificates (PEM). None: no server by TLS is trusted but those
     /// whose host has a CA of its own.
     pub trusted: Option<PathBuf>,
+    /// Which proxies servers are reached by.
+    pub proxies: Proxies,
     /// A connection without progress is given up after this long.
     pub patience: Duration,
     /// A registry may take this long to store what it was sent before it answers.
@@ -64,6 +68,7 @@ impl Default for Settings {
             credentials: BTreeMap::new(),
             docker_config: None,
             trusted: TRUSTED.map(PathBuf::from).into_iter().find(|path| path.is_file()),
+            proxies: Proxies::of_environment(),
             patience: Duration::from_secs(30),
             storing: Duration::from_secs(10 * 60),
             attempts: 1 + Self::RETRIES,

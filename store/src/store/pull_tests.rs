@@ -6,7 +6,7 @@ use crate::Error;
 use crate::digest::Digest;
 use crate::progress::{State, Update};
 use crate::registry::fake::{Answer, Asked, Fake, held_port};
-use crate::registry::{Credentials, Host, Registries, Settings};
+use crate::registry::{Credentials, Host, Proxies, Registries, Settings};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -120,6 +120,24 @@ fn an_image_is_pulled_and_the_second_time_only_asked_for() {
     let asked: Vec<String> = fake.asked()[before..].iter().map(|asked| asked.method.clone()).collect();
     // Whether it speaks TLS, and the tag.
     assert_eq!(asked, ["HEAD"]);
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_asked_but_not_for_this_machine() {
+    let scratch = Scratch::new("pull-proxy");
+    let (folder, entry) = image(&scratch, 100);
+    let (fake, proxy) = (Fake::new(registry(folder, entry)), Fake::new(|_| Answer::status(403)));
+    let store = store(&scratch, "store");
+    let host = proxy.host();
+    let proxies = Proxies::read(move |name| name.ends_with("_PROXY").then(|| host.clone()));
+    let registries = Registries::new(Settings { proxies, ..settings() });
+    store.pull(&registries, &format!("{}/app", fake.host()), &()).unwrap();
+    assert!(proxy.asked().is_empty());
+    let error = store.pull(&registries, "registry.invalid/app", &()).unwrap_err().to_string();
+    assert!(error.contains("registry registry.invalid: "), "{error}");
+    assert!(error.ends_with(&format!(", by proxy {}", proxy.host())), "{error}");
+    let asked = proxy.asked();
+    assert_eq!((asked[0].method.as_str(), asked[0].path.as_str()), ("CONNECT", "registry.invalid:443"));
 }
 
 #[test]
