@@ -36,6 +36,8 @@ pub(crate) struct Client<'r> {
     pub stop: &'r Stop,
     /// It is a mirror that did not answer: nobody waits for it again.
     away: AtomicBool,
+    /// Nobody was there at the last try.
+    absent: AtomicBool,
 }
 
 /// What the server accepted, and the user's credentials once they were looked up: those before `current` were refused.
@@ -100,8 +102,8 @@ impl<'r> Client<'r> {
         let mut session = Session::default();
         session.auth.scopes.extend(scopes.iter().cloned());
         let repository = repository.to_owned();
-        let (session, away) = (Mutex::new(session), AtomicBool::new(false));
-        let mut client = Self { registries, endpoint, repository, session, stop, away };
+        let (session, away, absent) = (Mutex::new(session), AtomicBool::new(false), AtomicBool::new(false));
+        let mut client = Self { registries, endpoint, repository, session, stop, away, absent };
         if client.endpoint.either && !client.speaks_tls()? {
             client.endpoint.url.secure = false;
         }
@@ -111,6 +113,11 @@ impl<'r> Client<'r> {
     /// True of a mirror that did not answer.
     pub fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
+    }
+
+    /// True when nobody was there at the last try.
+    pub fn is_absent(&self) -> bool {
+        self.absent.load(Ordering::Relaxed)
     }
 
     /// The server's name as settings have it.
@@ -228,8 +235,10 @@ impl<'r> Client<'r> {
                 run(&agent, builder.body(SendBody::from_reader(&mut part)).map_err(invalid)?, patience)
             }
         };
+        let is_absent = ours && answer.as_ref().err().is_some_and(failure::is_absence);
+        self.absent.store(is_absent, Ordering::Relaxed);
         let inner = answer.map_err(|error| match failure::connection(&error, patience) {
-            Failure::Passing(words, _) if ours && self.endpoint.is_mirror && failure::is_absence(&error) => {
+            Failure::Passing(words, _) | Failure::Lasting(words) if is_absent && self.endpoint.is_mirror => {
                 self.away.store(true, Ordering::Relaxed);
                 Failure::Lasting(words)
             }

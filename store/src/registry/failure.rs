@@ -98,7 +98,7 @@ pub(super) fn connection(error: &ureq::Error, patience: Duration) -> Failure {
         ureq::Error::Io(error) => io(error, patience),
         ureq::Error::Rustls(error) => tls(error),
         ureq::Error::Timeout(_) => Failure::Passing(silence(patience), None),
-        ureq::Error::HostNotFound => Failure::Passing("host not found".into(), None),
+        ureq::Error::HostNotFound => Failure::Lasting("host not found".into()),
         ureq::Error::LargeResponseHeader(..) => {
             Failure::Lasting("the headers of its answer are too long".into())
         }
@@ -112,12 +112,31 @@ pub(super) fn is_absence(error: &ureq::Error) -> bool {
     use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock};
     match error {
         ureq::Error::Timeout(_) | ureq::Error::HostNotFound => true,
-        ureq::Error::Io(error) => matches!(
-            error.kind(),
-            ConnectionRefused | HostUnreachable | NetworkUnreachable | TimedOut | WouldBlock
-        ),
+        ureq::Error::Io(error) => {
+            let kinds = [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock];
+            kinds.contains(&error.kind()) || is_unresolved(error)
+        }
         _ => false,
     }
+}
+
+/// What std says of a name that getaddrinfo(3) has no address for.
+const UNRESOLVED: &str = "failed to lookup address information: ";
+
+fn is_unresolved(error: &io::Error) -> bool {
+    error.to_string().starts_with(UNRESOLVED)
+}
+
+/// True when the resolver says that there is no such name (`EAI_NONAME`, `EAI_NODATA`, in the words of glibc and musl); a
+/// resolver that does not answer may do so soon.
+fn is_unknown(error: &io::Error) -> bool {
+    let words = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "Name has no usable address",
+    ];
+    is_unresolved(error) && words.iter().any(|words| error.to_string().contains(words))
 }
 
 /// The same for what reading a body gives.
@@ -129,6 +148,9 @@ pub(super) fn io(error: &io::Error, patience: Duration) -> Failure {
         if let Some(inner) = inner.downcast_ref::<ureq::Error>() {
             return connection(inner, patience);
         }
+    }
+    if is_unknown(error) {
+        return Failure::Lasting("host not found".into());
     }
     let words = match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
@@ -182,6 +204,13 @@ mod tests {
             io::Error::new(ErrorKind::InvalidData, Tls::InvalidCertificate(CertificateError::UnknownIssuer));
         let words = "its certificate is not valid here: issued by nobody that is trusted";
         assert_eq!(io(&error, Duration::ZERO), Failure::Lasting(words.into()));
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_told_at_once() {
+        let of = |why: &str| io(&io::Error::other(format!("{UNRESOLVED}{why}")), Duration::ZERO);
+        assert_eq!(of("Name or service not known"), Failure::Lasting("host not found".into()));
+        assert!(matches!(of("Temporary failure in name resolution"), Failure::Passing(..)));
     }
 
     #[test]

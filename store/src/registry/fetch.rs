@@ -39,18 +39,21 @@ pub(crate) struct Fetched {
 }
 
 impl Origins<'_> {
-    /// The digest of what a name means, by HEAD; none when no server tells it.
-    pub fn digest(&mut self, name: &Reference) -> Option<Digest> {
+    /// The digest of what a name means, by HEAD; none when no server tells it. It is an error when nobody is there.
+    pub fn digest(&mut self, name: &Reference) -> Result<Option<Digest>, Failure> {
         if name.digest.is_some() {
-            return name.digest.clone();
+            return Ok(name.digest.clone());
         }
         let tag = name.tag.as_deref().unwrap_or("latest");
-        self.first(|client| {
+        let told = self.first(|client| {
             let answer = client.send(&manifest_request(client, Method::HEAD, tag))?;
             let digest = answer.header("docker-content-digest").and_then(|header| header.parse().ok());
             digest.ok_or(Failure::Lasting("tells no digest".into()))
-        })
-        .ok()
+        });
+        match told {
+            Err(failure) if self.clients.last().is_some_and(Client::is_absent) => Err(failure),
+            told => Ok(told.ok()),
+        }
     }
 
     /// A manifest or index by its digest, or by a tag that no server told the digest of.

@@ -63,7 +63,7 @@ impl Store {
         }
         let stop = Stop::default();
         let mut origins = registries.origins(&name, &stop).map_err(within)?;
-        let digest = origins.digest(&name);
+        let digest = origins.digest(&name).map_err(|failure| within(failure.of("manifest").words()))?;
         // The digest of a tag has come from the registry; one in the name has come from nobody.
         let told = name.digest.is_none() || !registries.confirms();
         if told && let Some(pulled) = self.unchanged(&name, digest.as_ref())? {

@@ -280,6 +280,7 @@ fn a_registry_that_never_answers_is_given_up() {
     let expected = format!("image {host}/app:latest: manifest: registry {host}: no answer for 0.1 s");
     assert_eq!(error.to_string(), expected);
     assert_empty(&store, &expected);
+    assert_eq!(fake.count("GET", "/latest"), 0, "it is given up once");
     let gone = "127.0.0.1:1/app";
     let fast = Settings { attempts: 2, ..self::settings() };
     let error = store.pull(&Registries::new(fast), gone, &()).unwrap_err().to_string();
