@@ -56,6 +56,11 @@ impl Origins<'_> {
         }
     }
 
+    /// A failure in words, and what the mirrors said: theirs may be the one that counts.
+    pub fn words(&self, failure: Failure) -> String {
+        [failure.words()].into_iter().chain(self.notes.iter().cloned()).collect::<Vec<_>>().join("; mirror: ")
+    }
+
     /// A manifest or index by its digest, or by a tag that no server told the digest of.
     pub fn manifest(&mut self, reference: &str, digest: Option<&Digest>) -> Result<Fetched, Failure> {
         self.first(|client| {

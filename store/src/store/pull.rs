@@ -63,17 +63,17 @@ impl Store {
         }
         let stop = Stop::default();
         let mut origins = registries.origins(&name, &stop).map_err(within)?;
-        let digest = origins.digest(&name).map_err(|failure| within(failure.of("manifest").words()))?;
+        let digest = origins.digest(&name);
+        let digest = digest.map_err(|failure| within(origins.words(failure.of("manifest"))))?;
         // The digest of a tag has come from the registry; one in the name has come from nobody.
         let told = name.digest.is_none() || !registries.confirms();
         if told && let Some(pulled) = self.unchanged(&name, digest.as_ref())? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
-        let image = self.describe(&mut origins, &name, digest).map_err(|failure| match failure {
-            Failure::Missing(why) => {
-                Error::NotFound { name: name.to_string(), registry: name.registry.clone(), why }
-            }
-            failure => within(failure.words()),
+        let image = self.describe(&mut origins, &name, digest).map_err(|failure| {
+            let (is_missing, why) = (matches!(failure, Failure::Missing(_)), origins.words(failure));
+            let (name, registry) = (name.to_string(), name.registry.clone());
+            if is_missing { Error::NotFound { name, registry, why } } else { within(why) }
         })?;
         if let Some(pulled) = self.unchanged(&name, Some(&image.top))? {
             return Ok(Pulled { notes: origins.notes, ..pulled });
@@ -99,7 +99,7 @@ impl Store {
         let stop = Stop::default();
         let mut origins = registries.origins(name, &stop).map_err(within)?;
         let image = self.describe(&mut origins, name, Some(digest.clone()));
-        let image = image.map_err(|failure| within(failure.words()))?;
+        let image = image.map_err(|failure| within(origins.words(failure)))?;
         self.take_image(&image, name, named, &origins, &stop, progress).map_err(|error| error.within(&whole))
     }
 

@@ -498,6 +498,19 @@ fn nobody_waits_for_a_mirror_that_does_not_answer() {
 }
 
 #[test]
+fn what_the_mirrors_said_is_told_when_the_registry_does_not_answer_either() {
+    let scratch = Scratch::new("mirrors-said");
+    let closed = Fake::new(|_| Answer::status(403));
+    let mut settings = Settings { attempts: 1, ..settings() };
+    let mirrors = vec![format!("http://{}", closed.host())];
+    settings.hosts.insert("127.0.0.1:1".into(), Host { mirrors, plain_http: true, ..Host::default() });
+    let store = store(&scratch, "store");
+    let error = store.pull(&Registries::new(settings), "127.0.0.1:1/app", &()).unwrap_err().to_string();
+    let own = "image 127.0.0.1:1/app:latest: manifest: registry 127.0.0.1:1: connection refused";
+    assert_eq!(error, format!("{own}; mirror: registry {}: answers 403 forbidden", closed.host()));
+}
+
+#[test]
 fn a_mirror_with_wrong_bytes_does_not_stand_in_the_registry_s_way() {
     let scratch = Scratch::new("wrong-mirror");
     let (folder, entry) = image(&scratch, 100_000);
