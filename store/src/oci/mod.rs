@@ -8,7 +8,7 @@ mod platform;
 mod reference;
 
 pub use config::Config;
-pub(crate) use config::ConfigFile;
+pub(crate) use config::{ConfigFile, null_is_default};
 pub use health::Healthcheck;
 pub(crate) use index::follow;
 pub(crate) use manifest::{Descriptor, Document, Manifest, media_type, read};

@@ -15,9 +15,10 @@
 //! repository first.
 
 use super::helper;
-use crate::oci::split_port;
+use crate::oci::{null_is_default, split_port};
 use base64::prelude::*;
 use serde::Deserialize;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,16 +55,22 @@ const HUB: &str = "https://index.docker.io/v1/";
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Config {
-    auths: BTreeMap<String, Entries>,
+    #[serde(deserialize_with = "null_is_default")]
+    auths: BTreeMap<String, Value>,
+    #[serde(deserialize_with = "null_is_default")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Entries {
-    One(Entry),
-    Several(Vec<Entry>),
+/// What a key of `auths` has; `null` is nothing.
+fn entries(value: &Value) -> Result<Vec<Entry>, String> {
+    let read = match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(_) => Vec::deserialize(value),
+        one => Entry::deserialize(one).map(|one| vec![one]),
+    };
+    // What serde says may show a password.
+    read.map_err(|_| "is not a registry's entry".to_owned())
 }
 
 #[derive(Default, Deserialize)]
@@ -95,7 +102,8 @@ impl Config {
     /// Whom to ask for a host.
     pub fn helper(&self, host: &str) -> Option<&str> {
         let own = self.cred_helpers.iter().find(|(key, _)| is_of(key, host)).map(|(_, name)| name);
-        own.or(self.creds_store.as_ref()).map(String::as_str)
+        // No name is no helper, as with Docker.
+        own.or(self.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// What the file itself has.
@@ -106,13 +114,10 @@ impl Config {
             (Reverse(path.len()), pattern != host_of(host))
         });
         let mut found = Vec::new();
-        for (key, entries) in fitting {
-            let entries = match entries {
-                Entries::One(entry) => std::slice::from_ref(entry),
-                Entries::Several(entries) => entries,
-            };
-            for entry in entries {
-                found.extend(entry.read().map_err(|why| format!("auths.{key}: {why}"))?);
+        for (key, value) in fitting {
+            let wrong = |why: String| format!("auths.{key}: {why}");
+            for entry in entries(value).map_err(wrong)? {
+                found.extend(entry.read().map_err(wrong)?);
             }
         }
         Ok(found)
@@ -302,6 +307,21 @@ mod tests {
             serde_json::from_str(r#"{"credHelpers":{"https://a":"one"},"credsStore":"all"}"#).unwrap();
         assert_eq!(["a", "docker.io"].map(|host| config.helper(host)), [Some("one"), Some("all")]);
         assert_eq!(Config::default().helper("a"), None);
+        let none: Config = serde_json::from_str(r#"{"credHelpers":{"a":""},"credsStore":""}"#).unwrap();
+        assert_eq!(["a", "docker.io"].map(|host| none.helper(host)), [None, None]);
+        let own: Config = serde_json::from_str(r#"{"credHelpers":{"a":""},"credsStore":"all"}"#).unwrap();
+        assert_eq!(own.helper("a"), None, "a says that it has none");
+    }
+
+    #[test]
+    fn one_key_s_fault_is_no_other_s() {
+        let text = r#"{"auths":{"null":null,"odd":"secret","list":[1],"a":{"username":"u","password":"p"}},
+            "credHelpers":null,"credsStore":null}"#;
+        assert_eq!(find(text, "a", "x").unwrap(), [password("u", "p")]);
+        assert_eq!(find(text, "null", "x").unwrap(), []);
+        assert_eq!(find(text, "odd", "x").unwrap_err(), "auths.odd: is not a registry's entry");
+        assert!(find(text, "list", "x").is_err());
+        assert_eq!(find(r#"{"auths":null}"#, "a", "x").unwrap(), []);
     }
 
     #[test]

@@ -94,7 +94,13 @@ fn read(path: &Path, host: &str) -> Result<(Value, Option<String>)> {
 }
 
 fn auths<'c>(config: &'c mut Value, path: &Path) -> Result<&'c mut serde_json::Map<String, Value>> {
-    let auths = config.as_object_mut().map(|whole| whole.entry("auths").or_insert_with(|| json!({})));
+    let auths = config.as_object_mut().map(|whole| whole.entry("auths").or_insert(Value::Null));
+    let auths = auths.map(|auths| {
+        if auths.is_null() {
+            *auths = json!({});
+        }
+        auths
+    });
     let auths = auths.and_then(Value::as_object_mut);
     auths.ok_or_else(|| Error::wrong(path.display(), "auths is not an object"))
 }
@@ -155,6 +161,8 @@ mod tests {
             (config["detachKeys"].as_str(), config["auths"]["b"]["auth"].as_str()),
             (Some("ctrl-x"), Some("bWU6cHc="))
         );
+        fs::write(&path, r#"{"auths":null}"#).unwrap();
+        remember(&path, "a", "me", "pw").unwrap();
         fs::write(&path, "[]").unwrap();
         assert!(remember(&path, "a", "me", "pw").unwrap_err().to_string().ends_with("is not a JSON object"));
         assert_eq!(fs::read(&path).unwrap(), b"[]");
