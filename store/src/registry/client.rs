@@ -300,9 +300,11 @@ impl<'r> Client<'r> {
             Some(path) => credentials::look_up(path, self.host(), &self.repository).map_err(Failure::Lasting),
             None => Ok(Vec::new()),
         };
-        match settings.credentials.get(self.host()) {
-            Some(known) => Ok(own.unwrap_or_default().into_iter().chain([known.clone()]).collect()),
-            None => own,
+        let host = self.host();
+        match (settings.credentials.get(host), settings.no_credentials.get(host)) {
+            (Some(known), _) => Ok(own.unwrap_or_default().into_iter().chain([known.clone()]).collect()),
+            (None, Some(why)) if own.as_ref().is_ok_and(Vec::is_empty) => Err(Failure::Lasting(why.clone())),
+            _ => own,
         }
     }
 

@@ -11,7 +11,7 @@ impl Settings {
     /// As this machine's configuration has them; the default where there is none.
     ///
     /// # Errors
-    /// The configuration or a file that it names cannot be read, or is refused.
+    /// The configuration cannot be read, or is refused.
     pub fn of_this_machine() -> Result<Self, String> {
         Self::from_files(Path::new(paths::CONFIG_LAYERS), Path::new(paths::IMAGE_CONFIG))
     }
@@ -23,7 +23,7 @@ impl Settings {
         }
         let layers: Vec<Layer> = files.into_iter().map(Layer::from).collect();
         let node = load(&layers).map_err(|error| error.to_string())?;
-        Self::default().with_configuration(&node.registries)
+        Ok(Self::default().with_configuration(&node.registries))
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Settings {
     pub hosts: BTreeMap<String, Host>,
     /// Passwords by host, for when those of [`Self::docker_config`] are refused.
     pub credentials: BTreeMap<String, Credentials>,
+    /// Why a host's password is not among those, though it was to be: told when the host asks for it.
+    pub no_credentials: BTreeMap<String, String>,
     /// A `config.json` of Docker's with more passwords.
     pub docker_config: Option<PathBuf>,
     /// Whom to trust: a file of certificates (PEM). None: no server by TLS is trusted but those
@@ -66,6 +68,7 @@ impl Default for Settings {
         Self {
             hosts: BTreeMap::new(),
             credentials: BTreeMap::new(),
+            no_credentials: BTreeMap::new(),
             docker_config: None,
             trusted: TRUSTED.map(PathBuf::from).into_iter().find(|path| path.is_file()),
             proxies: Proxies::of_environment(),
@@ -94,27 +97,28 @@ impl Settings {
 }
 
 impl Settings {
-    /// With what `node.toml` says of registries.
-    ///
-    /// # Errors
-    /// A file with a password cannot be read.
-    pub fn with_configuration(
-        mut self,
-        registries: &BTreeMap<registry::Host, Registry>,
-    ) -> Result<Self, String> {
+    /// With what `node.toml` says of registries. A password that cannot be read is missed by its own registry alone.
+    #[must_use]
+    pub fn with_configuration(mut self, registries: &BTreeMap<registry::Host, Registry>) -> Self {
         for (name, registry) in registries {
             let name = name.to_string();
             if let Some((user, password)) = &registry.user {
-                let password =
-                    read_password(password).map_err(|why| format!("password of {user} for {name}: {why}"))?;
-                self.credentials.insert(name.clone(), Credentials::Password { user: user.clone(), password });
+                match read_password(password) {
+                    Ok(password) => {
+                        let known = Credentials::Password { user: user.clone(), password };
+                        self.credentials.insert(name.clone(), known);
+                    }
+                    Err(why) => {
+                        self.no_credentials.insert(name.clone(), format!("password of {user}: {why}"));
+                    }
+                }
             }
             let host = self.hosts.entry(name).or_default();
             host.mirrors = registry.mirrors.iter().map(ToString::to_string).collect();
             host.plain_http = registry.plain_http;
             (host.ca, host.identity) = (registry.ca.clone(), registry.identity.clone());
         }
-        Ok(self)
+        self
     }
 }
 
@@ -201,11 +205,10 @@ mod tests {
         let text = "[registries.\"lab:5000\"]\nmirrors = [\"one:1\"]\nplain-http = true\nca = \"/ca\"\n\
                     user = \"me\"\npassword = \"pw\"\n[registries.b]\nuser = \"me\"\npassword-file = \"/none\"\n";
         let layer = spec::node::Layer { origin: "x".into(), text: text.into() };
-        let mut registries = spec::node::load(&[layer]).unwrap().registries;
-        let error = Settings::default().with_configuration(&registries).unwrap_err();
-        assert_eq!(error, "password of me for b: read /none: no such file or directory");
-        registries.pop_first();
-        let settings = Settings::default().with_configuration(&registries).unwrap();
+        let registries = spec::node::load(&[layer]).unwrap().registries;
+        let settings = Settings::default().with_configuration(&registries);
+        let why = "password of me: read /none: no such file or directory";
+        assert_eq!(settings.no_credentials, BTreeMap::from([("b".to_owned(), why.to_owned())]));
         let host = &settings.hosts["lab:5000"];
         assert_eq!((&host.mirrors[..], host.plain_http), (&["one:1".to_owned()][..], true));
         assert_eq!(host.ca, Some(Pem::File("/ca".into())));

@@ -511,6 +511,21 @@ fn what_the_mirrors_said_is_told_when_the_registry_does_not_answer_either() {
 }
 
 #[test]
+fn a_password_that_cannot_be_read_is_told_where_it_is_asked_for() {
+    let scratch = Scratch::new("no-password");
+    let (folder, entry) = image(&scratch, 100);
+    let open = Fake::new(registry(folder, entry));
+    let closed = Fake::new(|_| Answer::status(401).with("www-authenticate", "Basic realm=\"x\""));
+    let why = "password of me: read /none: no such file or directory".to_owned();
+    let no_credentials = [&open, &closed].map(|fake| (fake.host(), why.clone())).into();
+    let registries = Registries::new(Settings { no_credentials, ..settings() });
+    let store = store(&scratch, "store");
+    store.pull(&registries, &format!("{}/app", open.host()), &()).unwrap();
+    let error = store.pull(&registries, &format!("{}/app", closed.host()), &()).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("registry {}: {why}", closed.host())), "{error}");
+}
+
+#[test]
 fn a_mirror_with_wrong_bytes_does_not_stand_in_the_registry_s_way() {
     let scratch = Scratch::new("wrong-mirror");
     let (folder, entry) = image(&scratch, 100_000);
