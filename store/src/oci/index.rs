@@ -21,11 +21,16 @@ pub(crate) fn follow(
         match read(&bytes).map_err(what)? {
             Document::Manifest(manifest) => return Ok((descriptor, bytes, manifest)),
             Document::Index(entries) => {
-                descriptor = fitting(&entries, platform).ok_or_else(|| missing(&entries, platform))?.clone();
+                descriptor = choose(&entries, platform)?.clone();
             }
         }
     }
     Err(format!("manifest {}: indexes within indexes, more than {DEPTH_MAX} deep", entry.digest))
+}
+
+/// The entry that fits the platform.
+pub(crate) fn choose<'e>(entries: &'e [Descriptor], platform: &Platform) -> Result<&'e Descriptor, String> {
+    fitting(entries, platform).ok_or_else(|| missing(entries, platform))
 }
 
 /// The entry whose platform fits best; of equals, the first. An entry without a

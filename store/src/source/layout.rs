@@ -2,26 +2,46 @@
 
 use super::{Candidate, Files, Kind, LayerFile, Picked};
 use crate::digest::Digest;
-use crate::oci::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Reference};
+use crate::oci::{
+    self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Reference, media,
+};
 use std::collections::BTreeMap;
 
-/// The images that `index.json` lists; entries of one digest are one image.
+/// The images that `index.json` lists: entries of one digest are one image, and so are those of one name, which are for
+/// several platforms. Entries that are no manifest are passed over (image-layout.md, "index.json file").
 pub(super) fn candidates(files: &Files) -> Result<Vec<Candidate>, String> {
     let index = files.read("index.json", MANIFEST_MAX)?;
     let Document::Index(entries) = oci::read(&index).map_err(|why| format!("index.json: {why}"))? else {
         return Err("index.json: a manifest, not an index".into());
     };
     let mut images: Vec<Candidate> = Vec::new();
-    let mut known = BTreeMap::<Digest, usize>::new();
-    for entry in entries {
+    let mut by_digest = BTreeMap::<Digest, usize>::new();
+    let mut by_name = BTreeMap::<Reference, usize>::new();
+    for entry in entries.into_iter().filter(is_image) {
         let name = name(&entry);
-        let at = *known.entry(entry.digest.clone()).or_insert_with(|| {
-            images.push(Candidate { names: Vec::new(), kind: Kind::Oci(entry) });
-            images.len() - 1
-        });
-        images[at].names.extend(name);
+        let known = by_digest.get(&entry.digest).or_else(|| by_name.get(name.as_ref()?)).copied();
+        let at = known.unwrap_or(images.len());
+        if known.is_none() {
+            images.push(Candidate { names: Vec::new(), kind: Kind::Oci(Vec::new()) });
+        }
+        by_digest.insert(entry.digest.clone(), at);
+        if let Some(name) = name {
+            by_name.entry(name.clone()).or_insert(at);
+            if !images[at].names.contains(&name) {
+                images[at].names.push(name);
+            }
+        }
+        if let Kind::Oci(entries) = &mut images[at].kind {
+            entries.push(entry);
+        }
     }
     Ok(images)
+}
+
+/// True of a manifest or an index; one that does not say is looked at.
+fn is_image(entry: &Descriptor) -> bool {
+    let known = [media::MANIFEST, media::INDEX, media::DOCKER_MANIFEST, media::DOCKER_LIST];
+    entry.media_type.is_empty() || known.contains(&entry.media_type.as_str())
 }
 
 /// An entry's name: containerd and Docker give it in full; others give the

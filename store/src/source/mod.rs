@@ -16,7 +16,7 @@ pub(crate) use files::Files;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::oci::{Descriptor, Platform, Reference};
+use crate::oci::{self, Descriptor, Platform, Reference};
 use std::path::Path;
 
 /// A place with images, opened.
@@ -33,7 +33,8 @@ pub(crate) struct Candidate {
 }
 
 enum Kind {
-    Oci(Descriptor),
+    /// One for each platform, as an index would have them.
+    Oci(Vec<Descriptor>),
     Docker(docker::Item),
 }
 
@@ -89,8 +90,16 @@ impl Source {
     /// Reads an image's documents, for a platform where there are several.
     pub fn pick(&self, image: &Candidate, platform: &Platform) -> std::result::Result<Picked, String> {
         match &image.kind {
-            Kind::Oci(descriptor) => layout::pick(&self.files, descriptor, platform),
+            Kind::Oci(entries) => layout::pick(&self.files, oci::choose(entries, platform)?, platform),
             Kind::Docker(item) => docker::pick(&self.files, item),
+        }
+    }
+
+    /// Why an image is none for a platform, as far as the source says it without a look at the image.
+    pub fn is_foreign(image: &Candidate, platform: &Platform) -> Option<String> {
+        match &image.kind {
+            Kind::Oci(entries) => oci::choose(entries, platform).err(),
+            Kind::Docker(_) => None,
         }
     }
 

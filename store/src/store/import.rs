@@ -52,21 +52,29 @@ impl Store {
         self.take(&session, &opened, image, &name, progress)
     }
 
-    /// Takes every image that has a name in the source, under its own names.
+    /// Takes every image that has a name in the source, under its own names. Those for other platforms alone are passed
+    /// over, with a note to the last one taken.
     ///
     /// # Errors
-    /// As [`Self::import`]; no image has a name. Images before a wrong one stay.
+    /// As [`Self::import`]; no image that runs here has a name. Images before a wrong one stay.
     pub fn import_all(&self, source: &Path, progress: &dyn Progress) -> Result<Vec<Imported>> {
         let session = self.session(&source.display())?;
         let opened = Source::open(source, || session.scratch())?;
-        let mut imported = Vec::new();
+        let (mut imported, mut passed) = (Vec::new(), Vec::new());
         for image in &opened.images {
             for name in &image.names {
-                imported.push(self.take(&session, &opened, image, name, progress)?);
+                match Source::is_foreign(image, &self.platform) {
+                    Some(why) => passed.push(format!("image {name}: {why}")),
+                    None => imported.push(self.take(&session, &opened, image, name, progress)?),
+                }
             }
         }
-        if imported.is_empty() {
-            return Err(Error::wrong(source.display(), "no image in it has a name"));
+        match imported.last_mut() {
+            Some(Imported { notes, .. }) => notes.extend(passed),
+            None if passed.is_empty() => {
+                return Err(Error::wrong(source.display(), "no image in it has a name"));
+            }
+            None => return Err(Error::wrong(source.display(), passed.join("; "))),
         }
         Ok(imported)
     }

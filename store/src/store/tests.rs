@@ -107,6 +107,34 @@ fn a_nested_index_gives_the_variant_that_runs_here() {
 }
 
 #[test]
+fn a_layout_that_lists_an_image_for_each_platform_gives_the_one_that_runs_here() {
+    let scratch = Scratch::new("platforms");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    let named = |architecture: &str, name: &str| {
+        let mut entry = layout.image(architecture, &[layer("f", architecture.as_bytes())]);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        entry
+    };
+    // What is no image at all is as good as not there (image-layout.md has such an example).
+    let xml =
+        json!({ "mediaType": "application/xml", "digest": Digest::sha256(b"x").to_string(), "size": 1 });
+    let entries = [xml, named("ppc64le", "multi:1"), named("amd64", "multi:1"), named("s390x", "alien:1")];
+    layout.index(&entries);
+    let imported = store.import_all(&layout.0, &()).unwrap();
+    assert_eq!(imported.len(), 1);
+    let note = "image docker.io/library/alien:1: has no variant for linux/amd64, only for linux/s390x";
+    assert_eq!(imported[0].notes, [note]);
+    let layers = store.resolve("multi:1").unwrap().layers;
+    assert_eq!(layers[0].diff_id, Digest::sha256(&layer("f", b"amd64").1));
+    store.import(&layout.0, "multi:1").unwrap();
+    layout.index(&entries[3..]);
+    assert!(store.import_all(&layout.0, &()).unwrap_err().to_string().ends_with(note));
+    layout.index(&entries[..3]);
+    store.import(&layout.0, "any:2").unwrap();
+}
+
+#[test]
 fn docker_archives_with_several_images_are_read_even_compressed() {
     let scratch = Scratch::new("docker");
     let store = store(&scratch);
