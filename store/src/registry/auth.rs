@@ -103,8 +103,9 @@ impl Auth {
     pub fn accept(&mut self, answer: &[u8], now: Instant) -> Result<(), String> {
         let answer: Answer =
             serde_json::from_slice(answer).map_err(|error| format!("the answer is no token: {error}"))?;
-        let token = answer.token.or(answer.access_token).ok_or("the answer has no token in it")?;
-        if token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
+        let mut tokens = [answer.token, answer.access_token].into_iter().flatten();
+        let token = tokens.find(|token| !token.is_empty()).ok_or("the answer has no token in it")?;
+        if token.contains(|c: char| !c.is_ascii_graphic()) {
             return Err("the answer has no token in it".into());
         }
         self.header = Some(format!("Bearer {token}"));
@@ -226,6 +227,8 @@ mod tests {
         auth.accept(br#"{"token":"t","expires_in":300}"#, now).unwrap();
         assert!(auth.header(now + Duration::from_secs(290)).is_some());
         assert!(auth.header(now + Duration::from_secs(296)).is_none());
+        auth.accept(br#"{"token":"","access_token":"other"}"#, now).unwrap();
+        assert_eq!(auth.header(now), Some("Bearer other"));
         assert!(auth.accept(br#"{"expires_in":300}"#, now).is_err());
         assert!(auth.accept(b"{\"token\":\"a\\r\\nb\"}", now).is_err());
     }
