@@ -110,8 +110,13 @@ fn write(path: &Path, config: &Value) -> Result<()> {
     replace(path, &text)
 }
 
-/// One rename: the file is the old one or the new one.
+/// One rename: the file is the old one or the new one. Where it is a symbolic link, what that leads to is replaced.
 fn replace(path: &Path, text: &[u8]) -> Result<()> {
+    let target = match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
+        target => target.map_err(io_error("find", path))?,
+    };
+    let path = &target;
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make", folder))?;
     }
@@ -166,6 +171,19 @@ mod tests {
         fs::write(&path, "[]").unwrap();
         assert!(remember(&path, "a", "me", "pw").unwrap_err().to_string().ends_with("is not a JSON object"));
         assert_eq!(fs::read(&path).unwrap(), b"[]");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let folder = std::env::temp_dir().join(format!("skerry-login-link-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, own) = (folder.join("config.json"), folder.join("dotfiles.json"));
+        fs::write(&own, "{}").unwrap();
+        std::os::unix::fs::symlink("dotfiles.json", &path).unwrap();
+        remember(&path, "a", "me", "pw").unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert!(fs::read_to_string(&own).unwrap().contains("bWU6cHc="));
         fs::remove_dir_all(folder).unwrap();
     }
 
