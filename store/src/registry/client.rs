@@ -198,7 +198,12 @@ impl<'r> Client<'r> {
                 }
                 // Known, but not to be let in here.
                 401 | 403 if ours && self.session().go_on_after(credentials) => refusals = 0,
-                301 | 302 | 303 | 307 | 308 if matches!(request.method, Method::GET | Method::HEAD) => {
+                // With these the method and what it brings stay (RFC 9110, 15.4.8 and 15.4.9).
+                307 | 308 => {
+                    redirects += 1;
+                    url = redirect(&url, &answer, redirects)?;
+                }
+                301..=303 if matches!(request.method, Method::GET | Method::HEAD) => {
                     redirects += 1;
                     url = redirect(&url, &answer, redirects)?;
                 }

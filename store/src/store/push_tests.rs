@@ -212,6 +212,22 @@ fn a_registry_may_take_its_time_to_store_a_blob_and_one_that_it_has_is_not_sent_
 }
 
 #[test]
+fn an_upload_follows_a_redirect_that_keeps_what_it_brings() {
+    let scratch = Scratch::new("push-redirect");
+    let (store, ..) = pushed(&scratch);
+    let held = Arc::new(Mutex::new(Held::default()));
+    let own = held.clone();
+    let fake = Fake::new(move |asked| match asked.path.strip_prefix("/moved") {
+        Some(path) => own.lock().unwrap().answer(&Asked { path: path.to_owned(), ..asked.clone() }),
+        None if asked.method == "HEAD" => Answer::status(404),
+        None => Answer::status(307).with("location", format!("/moved{}", asked.path)),
+    });
+    store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", fake.host()), &()).unwrap();
+    let held = held.lock().unwrap();
+    assert_eq!((held.blobs.len(), held.manifests.len()), (3, 1));
+}
+
+#[test]
 fn an_image_of_a_store_that_is_only_read_is_pushed_as_far_as_its_layers_were_kept() {
     let scratch = Scratch::new("push-came");
     let (kept, digest, layout) = pushed(&scratch);
