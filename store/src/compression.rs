@@ -15,13 +15,19 @@ const START_MAX: u64 = 6;
 /// # Errors
 /// The input cannot be read.
 pub(crate) fn suffix(input: impl Read) -> io::Result<&'static str> {
-    let mut start = Vec::new();
-    input.take(START_MAX).read_to_end(&mut start)?;
-    Ok(match Form::of(&start) {
+    Ok(match Form::begun(input)? {
         Form::Gzip => "+gzip",
         Form::Zstd => "+zstd",
         Form::Plain | Form::Unknown(_) => "",
     })
+}
+
+/// True of what [`unpack`] does not pass on as it is: it may be packed with something that is known by name alone.
+///
+/// # Errors
+/// The input cannot be read.
+pub(crate) fn is_packed(input: impl Read) -> io::Result<bool> {
+    Form::begun(input).map(|form| !matches!(form, Form::Plain))
 }
 
 enum Form {
@@ -33,6 +39,12 @@ enum Form {
 }
 
 impl Form {
+    fn begun(input: impl Read) -> io::Result<Self> {
+        let mut start = Vec::new();
+        input.take(START_MAX).read_to_end(&mut start)?;
+        Ok(Self::of(&start))
+    }
+
     fn of(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,

@@ -97,11 +97,11 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// The archive as a file that can be read at any offset.
 fn plain(file: File, seekable: bool, path: &Path, scratch: impl FnOnce() -> Result<File>) -> Result<File> {
-    let mut start = [0; 4];
-    let known = seekable && file.read_at(&mut start, 0).map_err(io_error("read", path))? == start.len();
-    let packed = matches!(start, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd]);
-    if seekable && !(known && packed) {
-        return Ok(file);
+    if seekable {
+        let beginning = Part { file: &file, at: 0, left: u64::MAX };
+        if !compression::is_packed(beginning).map_err(io_error("read", path))? {
+            return Ok(file);
+        }
     }
     let mut scratch = scratch()?;
     let input = BufReader::with_capacity(1 << 18, file);

@@ -179,6 +179,18 @@ fn a_collection_takes_nothing_of_an_import_under_way() {
 }
 
 #[test]
+fn an_archive_that_is_packed_otherwise_is_refused_by_name() {
+    let scratch = Scratch::new("otherwise");
+    let store = store(&scratch);
+    let path = scratch.0.join("archive");
+    for (start, name) in [(&b"\xfd7zXZ\0..."[..], "xz"), (b"BZh9....", "bzip2")] {
+        fs::write(&path, start).unwrap();
+        let error = refusal(&store, &path);
+        assert!(error.ends_with(&format!("{name} compression is not supported")), "{error}");
+    }
+}
+
+#[test]
 fn a_layer_that_is_not_what_its_digest_says_is_refused() {
     let scratch = Scratch::new("digest");
     let (store, layout) = (store(&scratch), simple(&scratch));
