@@ -63,19 +63,26 @@ impl Store {
         archive.finish().map_err(unwritten)
     }
 
-    /// Writes images as an OCI layout into a new or empty folder; they are on the disk when this returns.
+    /// Writes images as an OCI layout into a new or empty folder; they are on the disk when this returns. After a failure
+    /// the folder is again as it was.
     ///
     /// # Errors
     /// As [`Self::export`]; the folder holds something.
     pub fn export_layout(&self, names: &[&str], folder: &Path, progress: &dyn Progress) -> Result<()> {
+        let was_here = folder.exists();
         fs::create_dir_all(folder).map_err(io_error("make", folder))?;
         if fs::read_dir(folder).map_err(io_error("list", folder))?.next().is_some() {
             return Err(Error::wrong(folder.display(), "is not empty"));
         }
-        self.write_layout(names, &mut Folder(folder), progress)?;
-        // Files and the listings that name them, in one go.
-        let synced = File::open(folder).and_then(|folder| Ok(syncfs(folder)?));
-        synced.map_err(io_error("write", folder))
+        let written = self.write_layout(names, &mut Folder(folder), progress).and_then(|()| {
+            // Files and the listings that name them, in one go.
+            let synced = File::open(folder).and_then(|folder| Ok(syncfs(folder)?));
+            synced.map_err(io_error("write", folder))
+        });
+        if written.is_err() {
+            clear(folder, was_here);
+        }
+        written
     }
 
     fn write_layout(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
@@ -201,6 +208,17 @@ impl Store {
         let content = unpack(self.packed(digest)?).map_err(unread)?;
         let told = Told { total: size, ..told };
         told.through(|told| output.file(&unpacked_name(diff_id), size, &mut told.counting(content)))
+    }
+}
+
+/// Takes away what is in a folder that was empty, and the folder itself where it was not here. What stays is told by the next try.
+fn clear(folder: &Path, was_here: bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    if !was_here {
+        let _ = fs::remove_dir(folder);
     }
 }
 

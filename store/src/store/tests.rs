@@ -191,6 +191,24 @@ fn an_archive_that_is_packed_otherwise_is_refused_by_name() {
 }
 
 #[test]
+fn an_export_that_fails_leaves_the_folder_as_it_was() {
+    let scratch = Scratch::new("export-fails");
+    let store = store(&scratch);
+    store.import(&simple(&scratch).0, "app").unwrap();
+    let [new, old] = ["new", "old"].map(|name| scratch.0.join(name));
+    fs::create_dir(&old).unwrap();
+    let blob = store.blob_path(&Digest::sha256(&layer("b", b"2").0));
+    let kept = fs::read(&blob).unwrap();
+    fs::write(&blob, b"other").unwrap();
+    for folder in [&new, &old] {
+        store.export_layout(&["app"], folder, &()).unwrap_err();
+    }
+    assert!(!new.exists() && fs::read_dir(&old).unwrap().next().is_none());
+    fs::write(&blob, kept).unwrap();
+    store.export_layout(&["app"], &old, &()).unwrap();
+}
+
+#[test]
 fn a_layer_that_is_not_what_its_digest_says_is_refused() {
     let scratch = Scratch::new("digest");
     let (store, layout) = (store(&scratch), simple(&scratch));
