@@ -38,7 +38,13 @@ impl Store {
         let path = self.name_path(&name);
         match fs::remove_file(&path) {
             Ok(()) => publish::sync_folder_of(&path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoImage(name.to_string())),
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.find_by_digest(&name)? {
+                Some((other, _)) => Err(Error::wrong(
+                    format!("image {name}"),
+                    format!("has the name {other} here; remove that"),
+                )),
+                None => Err(Error::NoImage(name.to_string())),
+            },
             Err(error) => Err(io_error("remove", &path)(error)),
         }
     }

@@ -198,6 +198,11 @@ impl Store {
         if path.try_exists().map_err(io_error("read", &path))? {
             return read_name(&path).map(Some);
         }
+        Ok(self.find_by_digest(name)?.map(|(_, found)| found))
+    }
+
+    /// A name of the repository that has the digest, and what its file says.
+    pub(super) fn find_by_digest(&self, name: &Reference) -> Result<Option<(Reference, Name)>> {
         let Some(digest) = &name.digest else {
             return Ok(None);
         };
@@ -209,7 +214,7 @@ impl Store {
                 // It may be gone since.
                 let Ok(found) = read_name(&self.name_path(&other)) else { continue };
                 if found.digest == *digest || (is_host && found.index.as_ref() == Some(digest)) {
-                    return Ok(Some(found));
+                    return Ok(Some((other, found)));
                 }
             }
         }

@@ -57,6 +57,8 @@ fn an_image_is_found_by_every_form_of_its_name() {
     assert!(matches!(store.resolve("nginx:1"), Err(Error::NoImage(_))));
     assert_eq!(store.list().unwrap().len(), 1);
     assert!(store.root().join("names/docker.io%2Flibrary%2Fnginx:latest").is_file());
+    let error = store.remove(&format!("nginx@{digest}")).unwrap_err().to_string();
+    assert!(error.ends_with("has the name docker.io/library/nginx:latest here; remove that"), "{error}");
 }
 
 #[test]
