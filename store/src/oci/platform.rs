@@ -1,20 +1,30 @@
 //! Which of an image's variants fits a machine.
 
-use serde::Deserialize;
+use super::null_is_default;
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Operating system, processor and its variant, as Go names them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Platform {
     /// `linux`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub os: String,
-    /// `amd64`, `arm64`, …
-    #[serde(default)]
+    /// `amd64`, `arm64`, …; what `uname -m` says of them is read as that, as containerd does.
+    #[serde(default, deserialize_with = "architecture")]
     pub architecture: String,
     /// `v7`, `v8`, …
     #[serde(default)]
     pub variant: Option<String>,
+}
+
+fn architecture<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name: String = null_is_default(from)?;
+    Ok(match name.as_str() {
+        "x86_64" | "x86-64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        _ => name,
+    })
 }
 
 impl Platform {
@@ -74,6 +84,14 @@ mod tests {
         let mut words = text.split('/').map(str::to_owned);
         let (os, architecture) = (words.next().unwrap(), words.next().unwrap());
         Platform { os, architecture, variant: words.next() }
+    }
+
+    #[test]
+    fn a_processor_is_known_by_its_other_names() {
+        let read = |text: &str| serde_json::from_str::<Platform>(text).unwrap().to_string();
+        assert_eq!(read(r#"{"os":"linux","architecture":"x86_64"}"#), "linux/amd64");
+        assert_eq!(read(r#"{"os":"linux","architecture":"aarch64","variant":null}"#), "linux/arm64");
+        assert_eq!(read(r#"{"os":null,"architecture":null}"#), "/");
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Store {
         if layers != ids {
             return Err(format!("its manifest lists {layers} layers, its configuration {ids}"));
         }
-        if self.platform.distance(&file.platform).is_none() {
+        if !self.platform.takes(&file.platform) {
             return Err(format!("is for {}, not for {}", file.platform, self.platform));
         }
         Ok(file)

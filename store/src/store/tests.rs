@@ -261,6 +261,9 @@ fn an_image_of_another_processor_is_refused() {
     let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
     layout.index(&[layout.image("s390x", &[])]);
     assert!(refusal(&store, &layout.0).contains("is for linux/s390x, not for linux/amd64"));
+    // One that does not say is for any.
+    layout.index(&[layout.image("", &[])]);
+    store.import(&layout.0, "any").unwrap();
 }
 
 #[test]
