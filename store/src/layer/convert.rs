@@ -91,6 +91,8 @@ struct Layer<W> {
     whiteouts: BTreeSet<Vec<u8>>,
     /// Folders that hide all that lower layers have in them.
     opaque: BTreeSet<Vec<u8>>,
+    /// Those of them that are written.
+    hiding: BTreeSet<Vec<u8>>,
     /// Hard links whose target has not come yet.
     pending: BTreeMap<Vec<u8>, Vec<u8>>,
     /// AUFS's own names, removed at the end.
@@ -110,6 +112,7 @@ impl<W: Write + Seek> Layer<W> {
             notes: Vec::new(),
             whiteouts: BTreeSet::new(),
             opaque: BTreeSet::new(),
+            hiding: BTreeSet::new(),
             pending: BTreeMap::new(),
             aufs: BTreeSet::new(),
             folder: None,
@@ -306,11 +309,19 @@ impl<W: Write + Seek> Layer<W> {
         if self.writer.get(folder).is_none() {
             self.writer.add_dir(folder, &Meta::root(0o755))?;
         }
+        self.hiding.insert(folder.to_vec());
         Ok(self.writer.add_xattr(folder, b"trusted.overlay.opaque", b"y")?)
     }
 
-    /// Hides what lower layers have by this path, unless a file stands in place of its folder and hides it.
+    /// Hides what lower layers have by this path, unless a file stands in place of its folder and hides it, or a folder
+    /// above hides all: overlayfs lists such a folder as it is, and would show the device.
     fn whiteout(&mut self, path: &[u8]) -> Result<(), Error> {
+        let mut folders = std::iter::successors(Some(split(path).0), |folder| {
+            (!folder.is_empty()).then(|| split(folder).0)
+        });
+        if folders.any(|folder| self.hiding.contains(folder)) {
+            return Ok(());
+        }
         if self.writer.obstacle(split(path).0).is_some() {
             return Ok(());
         }

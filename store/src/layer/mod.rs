@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `.wh.NAME` | character device 0:0 `NAME`, or, where the layer itself has a directory `NAME`, that directory opaque; nothing where it has something else |
 //! | `.wh..wh..opq` | `trusted.overlay.opaque=y` on its folder |
-//! | either of them below what is no directory in the end | nothing: that hides as much |
+//! | either of them below what is no directory in the end, `.wh.NAME` below a folder that is opaque | nothing: that hides as much |
 //! | `.wh..wh.*` besides | gone (AUFS's own), though hard links to it stay |
 //! | a path twice | the last; a directory over a directory keeps its entries |
 //! | a missing folder | root's, mode 0755, at 1970 |

@@ -35,6 +35,20 @@ fn a_whiteout_beside_a_directory_makes_it_opaque() {
 }
 
 #[test]
+fn below_an_opaque_folder_nothing_is_hidden_once_more() {
+    let marked =
+        Archive::new().dir("d").file("d/.wh..wh..opq", b"").file("d/.wh.a", b"").file("d/e/.wh.b", b"");
+    let marked = marked.file("d/e/f", b"x");
+    let expected = ["/ dir", "/d dir trusted.overlay.opaque=y", "/d/e dir ", "/d/e/f file x"];
+    assert_eq!(
+        listing(marked).iter().map(|line| line.trim_end()).collect::<Vec<_>>(),
+        expected.map(str::trim_end)
+    );
+    let itself = Archive::new().dir("d").file(".wh.d", b"").file("d/.wh.a", b"");
+    assert_eq!(listing(itself), ["/ dir", "/d dir trusted.overlay.opaque=y"]);
+}
+
+#[test]
 fn an_opaque_marker_may_come_before_and_after_its_folder() {
     let before = Archive::new().file("d/.wh..wh..opq", b"").dir("d").file("d/f", b"");
     let after = Archive::new().dir("d").file("d/f", b"").file("d/.wh..wh..opq", b"");
