@@ -35,7 +35,7 @@ pub struct Config {
     #[serde(deserialize_with = "keys")]
     pub volumes: Vec<String>,
     /// Free annotations.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "labels")]
     pub labels: BTreeMap<String, String>,
     /// How Docker finds out whether a container is well.
     pub healthcheck: Option<Healthcheck>,
@@ -55,6 +55,7 @@ pub(crate) struct ConfigFile {
 
 #[derive(Deserialize)]
 pub(crate) struct RootFs {
+    #[serde(default, deserialize_with = "null_is_default")]
     pub diff_ids: Vec<Digest>,
 }
 
@@ -63,6 +64,12 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserializ
     from: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// Texts by name, of which one may be null, too.
+fn labels<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let labels: BTreeMap<String, Option<String>> = null_is_default(from)?;
+    Ok(labels.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }
 
 /// A set that is written as an object of empty objects.
@@ -79,13 +86,16 @@ mod tests {
     fn a_configuration_is_read_with_nulls_and_gaps() {
         let text = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},
             "config":{"Cmd":null,"Entrypoint":["/bin/x"],"Env":["A=b"],"ExposedPorts":{"80/tcp":{}},
-            "Volumes":null,"Healthcheck":{"Test":["CMD","y"],"Interval":3000000000}}}"#;
+            "Volumes":null,"Labels":{"a":null,"b":"c"},"Healthcheck":{"Test":["CMD","y"],"Interval":3000000000,"Timeout":null}}}"#;
         let file: ConfigFile = serde_json::from_str(text).unwrap();
         assert_eq!(file.config.entrypoint, ["/bin/x"]);
         assert_eq!(file.config.exposed_ports, ["80/tcp"]);
+        assert_eq!((&*file.config.labels["a"], &*file.config.labels["b"]), ("", "c"));
         assert_eq!(file.config.healthcheck.unwrap().interval, 3_000_000_000);
         assert_eq!(file.platform.to_string(), "linux/amd64");
         let bare = r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]},"config":null}"#;
         assert_eq!(serde_json::from_str::<ConfigFile>(bare).unwrap().config, Config::default());
+        let scratch = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":null}}"#;
+        assert!(serde_json::from_str::<ConfigFile>(scratch).unwrap().rootfs.diff_ids.is_empty());
     }
 }

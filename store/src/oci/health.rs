@@ -10,17 +10,22 @@ use std::time::Duration;
 #[serde(default, rename_all = "PascalCase")]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", PROGRAM, …]` or `["CMD-SHELL", LINE]`; inherited when empty.
-    #[serde(deserialize_with = "super::config::null_is_default")]
+    #[serde(deserialize_with = "super::null_is_default")]
     pub test: Vec<String>,
     /// Nanoseconds between checks; 0 is the default.
+    #[serde(deserialize_with = "super::null_is_default")]
     pub interval: u64,
     /// Nanoseconds that a check may take; 0 is the default.
+    #[serde(deserialize_with = "super::null_is_default")]
     pub timeout: u64,
     /// Nanoseconds after the start in which a failure does not count.
+    #[serde(deserialize_with = "super::null_is_default")]
     pub start_period: u64,
     /// Nanoseconds between checks in that time; 0 is the default.
+    #[serde(deserialize_with = "super::null_is_default")]
     pub start_interval: u64,
     /// Failures in a row that make it unhealthy; 0 is the default.
+    #[serde(deserialize_with = "super::null_is_default")]
     pub retries: u32,
 }
 

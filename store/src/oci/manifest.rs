@@ -1,6 +1,6 @@
 //! Manifests and indexes, and what is refused of them.
 
-use super::{Platform, media};
+use super::{Platform, media, null_is_default};
 use crate::digest::Digest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: String,
     pub digest: Digest,
     pub size: u64,
     #[serde(default)]
     pub platform: Option<Platform>,
     #[serde(default)]
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl Descriptor {
@@ -25,7 +25,7 @@ impl Descriptor {
     }
 
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
+        self.annotations.as_ref()?.get(key)?.as_deref()
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Document {
 #[serde(rename_all = "camelCase")]
 struct Raw {
     schema_version: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     media_type: String,
     #[serde(default)]
     artifact_type: Option<String>,
@@ -71,13 +71,23 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Document, String> {
         return Err("not a manifest: schemaVersion is not 2".into());
     }
     match (raw.config, raw.layers, raw.manifests) {
-        (Some(config), Some(layers), None) => {
-            check(raw.artifact_type.as_deref(), &config, &layers)?;
+        // Go writes an empty list as null.
+        (Some(config), layers, None) => {
+            let layers = layers.unwrap_or_default();
+            let is_old =
+                raw.media_type == media::DOCKER_MANIFEST && OLD_CONFIGS.contains(&&*config.media_type);
+            check(raw.artifact_type.as_deref(), is_old, &config, &layers)?;
             Ok(Document::Manifest(Manifest { config, layers }))
         }
-        (None, None, Some(manifests)) => Ok(Document::Index(manifests)),
+        (None, None, manifests) if manifests.is_some() || is_index(&raw.media_type) => {
+            Ok(Document::Index(manifests.unwrap_or_default()))
+        }
         _ => Err("neither a manifest (config, layers) nor an index (manifests)".into()),
     }
+}
+
+fn is_index(media_type: &str) -> bool {
+    matches!(media_type, media::INDEX | media::DOCKER_LIST)
 }
 
 /// A manifest's own media type: what it was named as, when that is a manifest's, or what its configuration tells.
@@ -89,8 +99,17 @@ pub(crate) fn media_type(named: &str, manifest: &Manifest) -> &'static str {
     }
 }
 
-fn check(artifact: Option<&str>, config: &Descriptor, layers: &[Descriptor]) -> Result<(), String> {
-    if !matches!(config.media_type.as_str(), media::CONFIG | media::DOCKER_CONFIG) {
+/// Media types of configurations in Docker's manifests of 2016, which a fault of the registry has put there
+/// (distribution/issues/1621); Docker takes them, too.
+const OLD_CONFIGS: [&str; 4] = ["application/octet-stream", "application/json", "text/html", ""];
+
+fn check(
+    artifact: Option<&str>,
+    is_old: bool,
+    config: &Descriptor,
+    layers: &[Descriptor],
+) -> Result<(), String> {
+    if !is_old && !matches!(config.media_type.as_str(), media::CONFIG | media::DOCKER_CONFIG) {
         let kind = artifact.unwrap_or(&config.media_type);
         return Err(format!("an artifact of type {kind:?}, not a container image"));
     }
@@ -138,6 +157,43 @@ mod tests {
             assert!(matches!(read(manifest(config, layer).as_bytes()), Ok(Document::Manifest(_))));
         }
         assert!(matches!(read(br#"{"schemaVersion":2,"manifests":[]}"#), Ok(Document::Index(_))));
+    }
+
+    #[test]
+    fn an_empty_list_may_be_null() {
+        let digest = Digest::sha256(b"");
+        let config = format!(r#"{{"mediaType":"{}","digest":"{digest}","size":0}}"#, media::CONFIG);
+        for layers in ["", r#","layers":null"#, r#","layers":[],"mediaType":null"#] {
+            let text = format!(r#"{{"schemaVersion":2,"config":{config}{layers}}}"#);
+            let Ok(Document::Manifest(manifest)) = read(text.as_bytes()) else { panic!("{text}") };
+            assert!(manifest.layers.is_empty());
+        }
+        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":null}}"#, media::INDEX);
+        assert!(matches!(read(text.as_bytes()), Ok(Document::Index(entries)) if entries.is_empty()));
+    }
+
+    #[test]
+    fn docker_s_manifests_of_2016_are_read() {
+        let layer = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+        for config in OLD_CONFIGS {
+            let text = manifest(config, layer);
+            assert!(refusal(&text).contains("not a container image"), "{config}");
+            let own = format!(r#"{{"mediaType":"{}","#, media::DOCKER_MANIFEST);
+            let Ok(Document::Manifest(read)) = read(text.replacen('{', &own, 1).as_bytes()) else {
+                panic!("{config}")
+            };
+            assert_eq!(media_type(media::DOCKER_MANIFEST, &read), media::DOCKER_MANIFEST);
+        }
+    }
+
+    #[test]
+    fn what_is_null_in_a_descriptor_is_not_there() {
+        let entry = format!(
+            r#"{{"mediaType":null,"digest":"{}","size":0,"annotations":{{"k":null,"l":"v"}}}}"#,
+            Digest::sha256(b"")
+        );
+        let entry: Descriptor = serde_json::from_str(&entry).unwrap();
+        assert_eq!([entry.annotation("k"), entry.annotation("l")], [None, Some("v")]);
     }
 
     #[test]
