@@ -223,8 +223,8 @@ impl<'r> Client<'r> {
             builder = builder.header("authorization", sent);
         }
         let ours = url.same_origin(&self.endpoint.url);
-        let host = if ours { self.host() } else { &url.host };
-        let connected = self.registries.connections.to(host, url, settings).map_err(Failure::Lasting)?;
+        let connected = self.registries.connections.to(self.host(), ours, url, settings);
+        let connected = connected.map_err(Failure::Lasting)?;
         let Connected { agent, proxy } = connected;
         let invalid = |error: http::Error| Failure::Lasting(format!("request to {url}: {error}"));
         let patience = match request.method {

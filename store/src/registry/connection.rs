@@ -29,19 +29,29 @@ pub(super) struct Connected {
 }
 
 impl Connections {
-    /// Those to a URL's server, which settings call `host`. Its certificates are read with the first.
-    pub fn to(&self, host: &str, url: &Url, settings: &Settings) -> Result<Connected, String> {
+    /// Those to a URL's server. Settings call it `host`, or that is the registry that has sent us there: where settings say nothing
+    /// of the server its CA counts, as for its token server and its storage. Certificates are read with the first.
+    pub fn to(&self, host: &str, ours: bool, url: &Url, settings: &Settings) -> Result<Connected, String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host.to_owned(), url.secure, url.host.clone());
         if let Some(connected) = known.get(&key) {
             return Ok(connected.clone());
         }
-        let own = settings.hosts.get(host).cloned().unwrap_or_default();
+        let own = own(host, ours, url, settings);
         let proxy = settings.proxies.to(url)?;
         let named = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
         let connected = Connected { agent: agent(settings, &own, proxy)?, proxy: named };
         known.insert(key, connected.clone());
         Ok(connected)
+    }
+}
+
+fn own(host: &str, ours: bool, url: &Url, settings: &Settings) -> Host {
+    let named = settings.hosts.get(host);
+    match settings.hosts.get(&url.host) {
+        _ if ours => named.cloned().unwrap_or_default(),
+        Some(other) => other.clone(),
+        None => Host { ca: named.and_then(|host| host.ca.clone()), ..Host::default() },
     }
 }
 
@@ -127,4 +137,25 @@ fn read_file(path: &Path) -> Result<Vec<PemItem<'static>>, String> {
 fn parse(name: &str, bytes: &[u8]) -> Result<Vec<PemItem<'static>>, String> {
     let items: Vec<_> = parse_pem(bytes).collect::<Result<_, _>>().map_err(|_| format!("{name}: not PEM"))?;
     if items.is_empty() { Err(format!("{name}: nothing in it is PEM")) } else { Ok(items) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_s_ca_counts_where_it_sends_us_unless_that_has_its_own() {
+        let mut settings = Settings::default();
+        let of = |ca: &str| Host {
+            ca: Some(Pem::Text(ca.into())),
+            identity: Some((Pem::Text("c".into()), Pem::Text("k".into()))),
+            ..Host::default()
+        };
+        settings.hosts = [("r.corp".into(), of("one")), ("s3.corp".into(), of("two"))].into();
+        let to = |ours, url: &str| own("r.corp", ours, &Url::parse(url).unwrap(), &settings);
+        assert!(to(true, "https://r.corp/").identity.is_some());
+        let token = to(false, "https://gitlab.corp/");
+        assert_eq!((token.ca, token.identity), (Some(Pem::Text("one".into())), None));
+        assert_eq!(to(false, "https://s3.corp/").ca, Some(Pem::Text("two".into())));
+    }
 }
