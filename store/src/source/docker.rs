@@ -33,7 +33,7 @@ pub(super) fn candidates(files: &Files) -> Result<Vec<Candidate>, String> {
         .map(|item| {
             let tags = item.repo_tags.iter().flatten();
             let names = tags.map(|tag| tag.parse()).collect::<Result<_, _>>()?;
-            Ok(Candidate { names, kind: Kind::Docker(item) })
+            Ok(Candidate { names, tags: Vec::new(), kind: Kind::Docker(item) })
         })
         .collect()
 }

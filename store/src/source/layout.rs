@@ -2,9 +2,7 @@
 
 use super::{Candidate, Files, Kind, LayerFile, Picked};
 use crate::digest::Digest;
-use crate::oci::{
-    self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Reference, media,
-};
+use crate::oci::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, media};
 use std::collections::BTreeMap;
 
 /// The images that `index.json` lists: entries of one digest are one image, and so are those of one name, which are for
@@ -16,20 +14,18 @@ pub(super) fn candidates(files: &Files) -> Result<Vec<Candidate>, String> {
     };
     let mut images: Vec<Candidate> = Vec::new();
     let mut by_digest = BTreeMap::<Digest, usize>::new();
-    let mut by_name = BTreeMap::<Reference, usize>::new();
+    let mut by_name = BTreeMap::<String, usize>::new();
     for entry in entries.into_iter().filter(is_image) {
-        let name = name(&entry);
+        let name = name(&entry).map(str::to_owned);
         let known = by_digest.get(&entry.digest).or_else(|| by_name.get(name.as_ref()?)).copied();
         let at = known.unwrap_or(images.len());
         if known.is_none() {
-            images.push(Candidate { names: Vec::new(), kind: Kind::Oci(Vec::new()) });
+            images.push(Candidate { names: Vec::new(), tags: Vec::new(), kind: Kind::Oci(Vec::new()) });
         }
         by_digest.insert(entry.digest.clone(), at);
         if let Some(name) = name {
-            by_name.entry(name.clone()).or_insert(at);
-            if !images[at].names.contains(&name) {
-                images[at].names.push(name);
-            }
+            images[at].call(&name);
+            by_name.entry(name).or_insert(at);
         }
         if let Kind::Oci(entries) = &mut images[at].kind {
             entries.push(entry);
@@ -46,10 +42,22 @@ fn is_image(entry: &Descriptor) -> bool {
 
 /// An entry's name: containerd and Docker give it in full; others give the
 /// image-spec's `ref.name`, a tag alone or a whole name.
-fn name(entry: &Descriptor) -> Option<Reference> {
+fn name(entry: &Descriptor) -> Option<&str> {
     let full = entry.annotation("io.containerd.image.name");
-    let name = full.or_else(|| entry.annotation("org.opencontainers.image.ref.name"))?;
-    name.parse().ok()
+    full.or_else(|| entry.annotation("org.opencontainers.image.ref.name"))
+}
+
+impl Candidate {
+    /// Gives it a name, or what is a tag alone.
+    fn call(&mut self, name: &str) {
+        if !name.contains(['/', ':', '@']) {
+            self.tags.push(name.to_owned());
+        } else if let Ok(name) = name.parse()
+            && !self.names.contains(&name)
+        {
+            self.names.push(name);
+        }
+    }
 }
 
 /// Follows an entry to the manifest that fits the platform, and reads it.

@@ -29,7 +29,15 @@ pub(crate) struct Source {
 pub(crate) struct Candidate {
     /// Its own names, in full form.
     pub names: Vec<Reference>,
+    /// Tags that are its own without a repository.
+    tags: Vec<String>,
     kind: Kind,
+}
+
+impl Candidate {
+    fn words(&self) -> impl Iterator<Item = String> + '_ {
+        self.names.iter().map(Reference::to_string).chain(self.tags.iter().map(|tag| format!("tag {tag}")))
+    }
 }
 
 enum Kind {
@@ -71,19 +79,30 @@ impl Source {
         Ok(Self { files, images })
     }
 
-    /// The one image that `name` means: the one with this name, or the only one.
+    /// The one image that `name` means: the one with this name, else the one with its tag, or the only one.
     pub fn choose(&self, name: &Reference) -> std::result::Result<&Candidate, String> {
         if let Some(named) = self.images.iter().find(|image| image.names.contains(name)) {
             return Ok(named);
+        }
+        let has_tag = |image: &&Candidate| image.tags.iter().any(|tag| name.tag.as_ref() == Some(tag));
+        if let Some(tagged) = self.images.iter().find(has_tag) {
+            return Ok(tagged);
         }
         match &self.images[..] {
             [] => Err("holds no image".into()),
             [only] => Ok(only),
             several => {
-                let names: Vec<_> =
-                    several.iter().flat_map(|image| &image.names).map(Reference::to_string).collect();
-                Err(format!("holds {} images, none named {name}: {}", several.len(), names.join(", ")))
+                let names = several.iter().flat_map(Candidate::words).collect::<Vec<_>>().join(", ");
+                Err(format!("holds {} images, none named {name}: {names}", several.len()))
             }
+        }
+    }
+
+    /// Why no image can be had without a name.
+    pub fn nameless(&self) -> String {
+        match self.images.iter().flat_map(Candidate::words).collect::<Vec<_>>() {
+            words if words.is_empty() => "no image in it has a name".into(),
+            tags => format!("no image in it has a name, only {}", tags.join(", ")),
         }
     }
 

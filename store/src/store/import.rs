@@ -72,7 +72,7 @@ impl Store {
         match imported.last_mut() {
             Some(Imported { notes, .. }) => notes.extend(passed),
             None if passed.is_empty() => {
-                return Err(Error::wrong(source.display(), "no image in it has a name"));
+                return Err(Error::wrong(source.display(), opened.nameless()));
             }
             None => return Err(Error::wrong(source.display(), passed.join("; "))),
         }

@@ -137,6 +137,23 @@ fn a_layout_that_lists_an_image_for_each_platform_gives_the_one_that_runs_here()
 }
 
 #[test]
+fn a_tag_alone_is_no_name_but_chooses_among_images() {
+    let scratch = Scratch::new("tags");
+    let (store, layout) = (store(&scratch), Layout::new(scratch.0.join("layout")));
+    let tagged = |tag: &str| {
+        let mut entry = layout.image("amd64", &[layer("f", tag.as_bytes())]);
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        entry
+    };
+    layout.index(&[tagged("v1"), tagged("v2")]);
+    let error = store.import_all(&layout.0, &()).unwrap_err().to_string();
+    assert!(error.ends_with("no image in it has a name, only tag v1, tag v2"), "{error}");
+    store.import(&layout.0, "app:v2").unwrap();
+    assert_eq!(store.resolve("app:v2").unwrap().layers[0].diff_id, Digest::sha256(&layer("f", b"v2").1));
+    assert!(refusal(&Store::open(&scratch.0.join("other")).unwrap(), &layout.0).contains("none named"));
+}
+
+#[test]
 fn docker_archives_with_several_images_are_read_even_compressed() {
     let scratch = Scratch::new("docker");
     let store = store(&scratch);
