@@ -3,6 +3,7 @@
 use crate::compression;
 use crate::error::{Error, Result, io_error};
 use crate::tar::{self, Kind};
+use nix::sys::statvfs::fstatvfs;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,9 @@ use sys::cause::cause;
 
 /// Most entries of an archive of images.
 const ENTRIES_MAX: usize = 100_000;
+
+/// Of the disk where an archive is unpacked one part in so many stays free.
+const RESERVE: u64 = 20;
 
 /// How many symbolic links one name may pass.
 const LINKS_MAX: usize = 8;
@@ -104,11 +108,29 @@ fn plain(file: File, seekable: bool, path: &Path, scratch: impl FnOnce() -> Resu
         }
     }
     let mut scratch = scratch()?;
+    let limit = room(&scratch).map_err(io_error("unpack", path))?;
     let input = BufReader::with_capacity(1 << 18, file);
     compression::unpack(input)
-        .and_then(|mut unpacked| io::copy(&mut unpacked, &mut scratch))
+        .and_then(|unpacked| copy(unpacked, &mut scratch, limit))
         .map_err(io_error("unpack", path))?;
     Ok(scratch)
+}
+
+/// How many bytes a file may grow by: others need the rest of the disk.
+fn room(file: &File) -> io::Result<u64> {
+    let disk = fstatvfs(file)?;
+    let available = disk.blocks_available().saturating_sub(disk.blocks() / RESERVE);
+    Ok(available.saturating_mul(disk.fragment_size()))
+}
+
+/// Copies so many bytes at most; more is an error.
+fn copy(unpacked: impl Read, to: &mut File, limit: u64) -> io::Result<()> {
+    match io::copy(&mut unpacked.take(limit.saturating_add(1)), to)? {
+        copied if copied > limit => Err(io::Error::other(format!(
+            "it is more than {limit} bytes, and one part in {RESERVE} of the disk is to stay free"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn scan(file: &File) -> std::result::Result<BTreeMap<String, Place>, tar::Error> {
@@ -190,5 +212,23 @@ impl Read for Counted<'_> {
         self.file.consume(count);
         self.position.set(self.position.get() + count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_takes_no_more_than_there_is_room_for() {
+        let path = std::env::temp_dir().join(format!("skerry-room-{}", std::process::id()));
+        let mut file = File::create_new(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        copy(&[1; 100][..], &mut file, 100).unwrap();
+        let error = copy(io::repeat(0), &mut file, 1000).unwrap_err().to_string();
+        assert_eq!(error, "it is more than 1000 bytes, and one part in 20 of the disk is to stay free");
+        assert!(file.metadata().unwrap().len() <= 1101);
+        let disk = fstatvfs(&file).unwrap();
+        assert!(room(&file).unwrap() < disk.blocks() * disk.fragment_size() / 20 * 19 + 1);
     }
 }
