@@ -39,7 +39,8 @@ pub(crate) struct Fetched {
 }
 
 impl Origins<'_> {
-    /// The digest of what a name means, by HEAD; none when no server tells it. It is an error when nobody is there.
+    /// The digest of what a name means, by HEAD; none when no server tells it. It is an error when nobody is there, no mirror
+    /// either.
     pub fn digest(&mut self, name: &Reference) -> Result<Option<Digest>, Failure> {
         if name.digest.is_some() {
             return Ok(name.digest.clone());
@@ -51,9 +52,17 @@ impl Origins<'_> {
             digest.ok_or(Failure::Lasting("tells no digest".into()))
         });
         match told {
-            Err(failure) if self.clients.last().is_some_and(Client::is_absent) => Err(failure),
+            Err(failure) if self.nobody_is_there() => Err(failure),
+            // A mirror of mere files tells no digest, and has the manifest.
             told => Ok(told.ok()),
         }
+    }
+
+    fn nobody_is_there(&self) -> bool {
+        let away = |(registry, mirrors): (&Client<'_>, &[Client<'_>])| {
+            registry.is_absent() && mirrors.iter().all(Client::is_away)
+        };
+        self.clients.split_last().is_none_or(away)
     }
 
     /// A failure in words, and what the mirrors said: theirs may be the one that counts.

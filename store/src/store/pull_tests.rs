@@ -498,6 +498,21 @@ fn nobody_waits_for_a_mirror_that_does_not_answer() {
 }
 
 #[test]
+fn a_mirror_that_tells_no_digest_is_asked_for_the_manifest_though_the_registry_is_not_there() {
+    let scratch = Scratch::new("mirror-files");
+    let (folder, entry) = image(&scratch, 100);
+    let own = registry(folder, entry);
+    let files = Fake::new(move |asked| match asked.method.as_str() {
+        "HEAD" => Answer::status(200),
+        _ => own(asked),
+    });
+    let mut settings = Settings { attempts: 1, ..settings() };
+    let mirrors = vec![format!("http://{}", files.host())];
+    settings.hosts.insert("127.0.0.1:1".into(), Host { mirrors, plain_http: true, ..Host::default() });
+    store(&scratch, "store").pull(&Registries::new(settings), "127.0.0.1:1/app", &()).unwrap();
+}
+
+#[test]
 fn what_the_mirrors_said_is_told_when_the_registry_does_not_answer_either() {
     let scratch = Scratch::new("mirrors-said");
     let closed = Fake::new(|_| Answer::status(403));
