@@ -41,6 +41,11 @@ pub(super) fn plain(archive: &[u8]) -> Option<BTreeMap<Vec<u8>, Node>> {
         }
     }
     for path in hidden {
+        // Below a folder that hides all there is nothing left to hide.
+        let ends = (0..path.len()).filter(|&at| path[at] == b'/').chain([0]);
+        if ends.map(|at| &path[..at]).any(|folder| opaque.contains(folder)) {
+            continue;
+        }
         parents(&mut tree, &path)?;
         match tree.get(&path).map(|node| node.mode >> 12) {
             None => {
