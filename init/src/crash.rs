@@ -1,16 +1,15 @@
 //! When PID 1 itself is wrong: say why in the kernel log and on the console,
 //! save the disks, start again.
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::reboot::{RebootMode, reboot};
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
-/// How long the disks may take to be saved: one that does not answer holds up sync(2) for ever.
-const SYNC: Duration = Duration::from_secs(10);
+/// How long the disks may take to be saved, in milliseconds.
+const SYNC: u16 = 10_000;
 
 /// From here on, a panic restarts the machine instead of leaving it without PID 1.
 /// (A fault that is no panic, such as a segmentation fault, is a panic of the
@@ -28,39 +27,22 @@ pub fn install_hook() {
                 let _ = file.write_all(line.as_bytes());
             }
         }
-        within(SYNC, nix::unistd::sync);
+        save_disks();
         let _ = reboot(RebootMode::RB_AUTOBOOT);
     }));
 }
 
-/// Does something, for so long at most: it may be under way still when this returns.
-fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
-    let (done, over) = mpsc::channel();
-    let begun = thread::Builder::new().spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    if begun.is_ok() {
-        let _ = over.recv_timeout(limit);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Instant;
-
-    #[test]
-    fn what_ends_is_awaited_and_what_does_not_is_left_alone() {
-        let (told, heard) = mpsc::channel();
-        within(Duration::from_secs(60), move || told.send(1).unwrap());
-        assert_eq!(heard.try_recv(), Ok(1));
-        let begun = Instant::now();
-        within(Duration::from_millis(10), || {
-            loop {
-                thread::park();
-            }
-        });
-        assert!(begun.elapsed() < Duration::from_secs(30));
+/// A disk that does not answer holds up sync(2) for ever, so another process calls it.
+fn save_disks() {
+    match sys::fork::fork(0, None) {
+        Ok(None) => {
+            nix::unistd::sync();
+            sys::fork::exit_now(0);
+        }
+        Ok(Some(pid)) => {
+            let Ok(process) = sys::pidfd::open(pid) else { return };
+            let _ended_or_late = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], SYNC);
+        }
+        Err(_) => nix::unistd::sync(),
     }
 }
