@@ -67,9 +67,9 @@ pub const ROOT: [&str; 15] = [
 /// can unpack them, as what else is loaded by name: `spec::modules`.
 pub const CARDS: [&str; 3] = ["ena", "gve", "xen_netfront"];
 
-/// What a cluster's worker loads beside what its network asks for: for the tunnel to other nodes, for NFS volumes, and for
-/// privileged pods that make interfaces of their own.
-pub const CLUSTER: [&str; 3] = ["dummy", "nfsv4", "vxlan"];
+/// What a cluster's worker loads beside what its network asks for: for the tunnel to other nodes, for NFS volumes, for
+/// privileged pods that make interfaces of their own, and for rules about the ports of the pods' bridge.
+pub const CLUSTER: [&str; 4] = ["dummy", "nfsv4", "nft_meta_bridge", "vxlan"];
 
 /// A module's name as the kernel writes it: `virtio-rng` is `virtio_rng`.
 pub fn normalized(name: &str) -> String {

@@ -38,6 +38,8 @@ pub fn define(wanted: &PodNetwork) -> Result<Network, String> {
     modules::load()?;
     // Privileged pods make interfaces of this kind, and the kernel has nobody to ask for it; an image without it is well.
     let _ = modules::load_these(&["dummy"]);
+    // Where a kernel has it as a module, rules about a bridge's ports take it; a kernel that has it not needs it not.
+    let _ = modules::load_these(&["nft_meta_bridge"]);
     let name: Name = PODS.parse()?;
     let (mut all, records) = (all_networks()?, all_records()?);
     let position = all.there.iter().position(|network| network.name == name);
