@@ -1,15 +1,15 @@
 //! When PID 1 itself is wrong: say why in the kernel log and on the console,
 //! save the disks, start again.
 
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::reboot::{RebootMode, reboot};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-/// How long the disks may take to be saved, in milliseconds.
-const SYNC: u16 = 10_000;
+/// How long the disks may take to be saved.
+const SYNC: Duration = Duration::from_secs(10);
 
 /// From here on, a panic restarts the machine instead of leaving it without PID 1.
 /// (A fault that is no panic, such as a segmentation fault, is a panic of the
@@ -40,8 +40,11 @@ fn save_disks() {
             sys::fork::exit_now(0);
         }
         Ok(Some(pid)) => {
-            let Ok(process) = sys::pidfd::open(pid) else { return };
-            let _ended_or_late = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], SYNC);
+            // Descriptors may be what PID 1 has run out of.
+            let begun = Instant::now();
+            while matches!(sys::process::reap_if_ended(pid), Ok(None)) && begun.elapsed() < SYNC {
+                sleep(Duration::from_millis(10));
+            }
         }
         Err(_) => nix::unistd::sync(),
     }

@@ -47,8 +47,6 @@ struct Held {
     /// How much the console had said before.
     since: usize,
     failed: Cell<bool>,
-    /// No command is answered any more.
-    lost: Cell<bool>,
 }
 
 struct Booted {
@@ -104,9 +102,7 @@ impl Debian {
     fn of(machine: Booted, lent: bool) -> Self {
         let since = machine.vm.console().text().len();
         let machine = Some(machine);
-        Self {
-            held: Rc::new(Held { machine, lent, since, failed: Cell::new(false), lost: Cell::new(false) }),
-        }
+        Self { held: Rc::new(Held { machine, lent, since, failed: Cell::new(false) }) }
     }
 
     /// The runtime under test, as a path in the machine: ours, or the `runc`, `crun` or other path of
@@ -140,9 +136,7 @@ impl Debian {
     /// When the command does not end in time.
     pub fn try_run(&self, command: &str) -> Result<Output> {
         let machine = self.held.machine.as_ref().expect("it is there as long as it is held");
-        let answer = machine.probe.run(command);
-        self.held.lost.set(answer.is_err());
-        self.blame(answer)
+        self.blame(machine.probe.run(command))
     }
 
     fn blame<T>(&self, result: Result<T>) -> Result<T> {
@@ -159,7 +153,8 @@ impl Drop for Held {
             let meanwhile = text.get(self.since..).unwrap_or(&text);
             eprintln!("--- serial console ---\n{meanwhile}\n--- end of serial console ---");
         }
-        if self.lent && !self.lost.get() {
+        // What a test that failed has left behind is nobody else's.
+        if self.lent && !self.failed.get() && !thread::panicking() {
             LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(machine);
         }
     }

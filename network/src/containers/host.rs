@@ -206,8 +206,9 @@ impl Host {
     /// # Errors
     /// What the kernel answered, in words.
     pub fn filter(&self, networks: &[Network], records: &[Record]) -> Result<(), String> {
-        sources::DESIGN.settle(&sources::wanted(networks, records))?;
-        ruleset::DESIGN.settle(&ruleset::wanted(networks, records))
+        // Where a kernel knows no tables of bridges, no pod is there; containers are.
+        let of_pods = sources::DESIGN.settle(&sources::wanted(networks, records));
+        ruleset::DESIGN.settle(&ruleset::wanted(networks, records)).and(of_pods)
     }
 
     /// A chain of somebody else's that drops forwarded packets: its table and name.

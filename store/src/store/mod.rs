@@ -19,7 +19,7 @@
 //! name needs: [`Store::collect_but`] takes them. `session` says how those who write
 //! keep out of each other's way. Readers need no lock.
 //!
-//! The store and `tmp/` are for their owner alone (mode 0700): images may be private, and their files have set-user-ID
+//! What is in the store is for its owner alone (mode 0700): images may be private, and their files have set-user-ID
 //! bits; and whoever can open a file can hold its lock.
 
 mod adopt;
@@ -65,7 +65,6 @@ pub(crate) use read::{resolve_digest_in, resolve_in};
 
 use crate::error::{Result, io_error};
 use crate::oci::Platform;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A store, opened.
@@ -78,19 +77,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store to read and write, and makes it where it is missing. It is for its owner alone, also one that was
-    /// open to others.
+    /// Opens a store to read and write, and makes it where it is missing. What is in it is for its owner alone, also of
+    /// one that was open to others; a folder of something else that it is made in stays as it is.
     ///
     /// # Errors
     /// A folder cannot be made, or made private.
     pub fn open(root: &Path) -> Result<Self> {
-        // Who can open `tmp` can lock it.
-        for path in [root.to_owned(), root.join("tmp")] {
-            sys::file::make_private(&path, None).map_err(io_error("make", &path))?;
+        if !root.exists() {
+            sys::file::make_private(root, None).map_err(io_error("make", root))?;
         }
-        for folder in ["layers", "blobs", "names"] {
+        // Who can open `tmp` can lock it.
+        for folder in ["layers", "blobs", "names", "tmp"] {
             let path = root.join(folder);
-            fs::create_dir_all(&path).map_err(io_error("make", &path))?;
+            sys::file::make_private(&path, None).map_err(io_error("make", &path))?;
         }
         Ok(Self { writable: true, ..Self::at(root) })
     }

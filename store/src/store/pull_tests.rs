@@ -9,6 +9,7 @@ use crate::registry::fake::{Answer, Asked, Fake, held_port};
 use crate::registry::{Credentials, Host, Proxies, Registries, Settings};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -8,6 +8,7 @@ use crate::registry::fake::{Answer, Asked, Fake};
 use crate::registry::{Host, Registries, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

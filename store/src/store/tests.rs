@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::{Error, Stores, Update};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
@@ -33,13 +33,16 @@ fn refusal(store: &Store, source: &Path) -> String {
 fn a_store_is_for_its_owner_alone_also_one_that_was_open_to_all() {
     let scratch = Scratch::new("private");
     let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let root = store(&scratch).root().to_owned();
-    assert_eq!([mode(&root), mode(&root.join("tmp"))], [0o700; 2]);
+    let all = || {
+        let folders = ["", "layers", "blobs", "names", "tmp"].map(|name| root.join(name));
+        folders.map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777)
+    };
+    assert_eq!(all(), [0o700; 5]);
     open(&root);
     open(&root.join("tmp"));
     store(&scratch);
-    assert_eq!([mode(&root), mode(&root.join("tmp"))], [0o700; 2]);
+    assert_eq!(all(), [0o755, 0o700, 0o700, 0o700, 0o700], "a folder that is there may be somebody else's");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `prune`: what nothing needs goes.
 
-use super::filters::{created, labels};
+use super::filters::created;
 use super::{confirmed, deleted, familiar, kept, tell};
 use crate::arguments::{Prune, Pruned};
 use crate::commands::containers::{each_of, each_told};
 use crate::commands::{Node, list, print, volumes};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::Given;
 use crate::human::decimal;
 use crate::time;
@@ -31,21 +31,30 @@ impl Filters {
 
     /// Something that was made then, in nanoseconds since 1970.
     fn take(&self, made: u64, own: &BTreeMap<String, String>) -> bool {
-        let one = |word: &str| Given(vec![("label".to_owned(), word.to_owned())]).labels(own);
-        self.until.is_none_or(|until| made < until)
-            && self.labels.labels(own)
-            && !self.labels.of("label!").any(one)
+        self.until.is_none_or(|until| made < until) && self.take_labels(own)
     }
 
-    /// Who asks for nothing takes one that is damaged, too.
+    fn take_labels(&self, own: &BTreeMap<String, String>) -> bool {
+        let one = |word: &str| Given(vec![("label".to_owned(), word.to_owned())]).labels(own);
+        self.labels.labels(own) && !self.labels.of("label!").any(one)
+    }
+
+    /// Who asks for nothing takes one that is damaged, too; of such a one nobody knows whether it fits.
     fn take_image(&self, stores: &Stores, digest: &Digest) -> bool {
-        self.labels.0.is_empty() || self.take(created(stores, digest).unwrap_or(0), &labels(stores, digest))
+        let fits = || {
+            let image = stores.resolve_digest("none", digest).ok()?;
+            Some(self.take(created(stores, digest).unwrap_or(0), &image.config.labels))
+        };
+        self.labels.0.is_empty() || fits().unwrap_or(false)
     }
 }
 
 /// `skerry prune`, of containers, of images or of both.
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
     let filters = Filters::new(&asked.filter)?;
+    if asked.volumes && filters.until.is_some() {
+        return Err(Error::new("the \"until\" filter is not supported with \"--volumes\""));
+    }
     let is_over = |one: &&Summary| is_over(one) && filters.take(one.created, &one.labels);
     let ended = list::all(node)?.iter().filter(is_over).count();
     let containers = format!("{ended} containers that do not run");
@@ -59,13 +68,15 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         Pruned::Containers => containers,
         Pruned::Images => images.to_owned(),
     };
-    if !asked.force && !confirmed(&format!("This removes {what}."))? {
+    let volumes = if asked.volumes { ", and volumes that nobody named and no container uses" } else { "" };
+    if !asked.force && !confirmed(&format!("This removes {what}{volumes}."))? {
         return Ok(());
     }
     let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node, &filters) };
     let untagged =
         if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, asked.all, &filters) };
-    let volumes = if asked.volumes { volumes::prune_nameless(node) } else { Ok(()) };
+    let fits = |labels: &_| filters.take_labels(labels);
+    let volumes = if asked.volumes { volumes::prune_nameless(node, fits) } else { Ok(()) };
     each_of([removed, untagged, volumes].into_iter(), |()| ())
 }
 

@@ -132,9 +132,13 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
 ///
 /// # Errors
 /// One cannot be removed.
-pub fn prune_nameless(node: &Node<'_>) -> Result<()> {
+pub fn prune_nameless(node: &Node<'_>, fits: impl Fn(&BTreeMap<String, String>) -> bool) -> Result<()> {
     let names = names()?;
-    take_all(node, &names.iter().filter(|name| about(name).anonymous).collect::<Vec<_>>())
+    let is_meant = |name: &&Name| {
+        let about = about(name);
+        about.anonymous && fits(&about.labels)
+    };
+    take_all(node, &names.iter().filter(is_meant).collect::<Vec<_>>())
 }
 
 /// Removes those of these that no container uses, and tells each, and the room that is free now.

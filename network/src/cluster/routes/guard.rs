@@ -9,7 +9,7 @@
 //! forward   to port 4789 of another node: not from a bridge of ours, and not by a published port or Service;
 //!           the other would take it for this node's own word
 //!
-//! heard44, heard46, heard64, heard66   node . its pods' subnet, by the families of both
+//! heard44, heard46, heard64, heard66   node . its pods' subnet, or an address of its own, by the families of both
 //! nodes4, nodes6                       other nodes' addresses
 //! ```
 

@@ -29,7 +29,7 @@ pub struct Plan {
     pub ways: Vec<(IpAddr, u8, To)>,
     /// Where this node's end of the tunnel is, if there is another node that could send by it.
     pub tunnel: Option<IpAddr>,
-    /// Who may: other nodes' ends, each with the subnets of its pods.
+    /// Who may: other nodes' ends, each with the subnets of its pods and its own addresses.
     pub heard: BTreeMap<IpAddr, Vec<Cidr>>,
     /// The tunnel's entries.
     pub entries: BTreeSet<Neighbour>,
@@ -62,6 +62,7 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
     for other in &wanted.others {
         let addresses: Vec<IpAddr> =
             other.addresses.iter().copied().filter(|&address| is_anothers(address, observed)).collect();
+        let end = local.and_then(|local| same_family(local, &addresses));
         for &subnet in &other.subnets {
             if is_ours(subnet, wanted, observed) {
                 plan.faults.push(format!("pods {subnet} of node {:?} would be this node itself", other.name));
@@ -72,7 +73,6 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
                 continue;
             }
             let direct = addresses.iter().find_map(|&address| on_link(address, subnet, observed));
-            let end = local.and_then(|local| same_family(local, &addresses));
             if let Some(node) = end {
                 plan.tunnel = local;
                 plan.heard.entry(node).or_default().push(subnet);
@@ -92,6 +92,15 @@ pub fn plan(wanted: &Routes, observed: &Observed) -> Plan {
                 }
             };
             plan.ways.push((host(subnet, 0), subnet.prefix, to));
+        }
+        // Who speaks under the node's own address there may be bound to it.
+        if let Some(heard) = end.and_then(|node| plan.heard.get_mut(&node)) {
+            let pods = heard.clone();
+            let own =
+                addresses.iter().filter(|&&address| !pods.iter().any(|subnet| contains(*subnet, address)));
+            heard.extend(
+                own.map(|&address| Cidr { address, prefix: if address.is_ipv4() { 32 } else { 128 } }),
+            );
         }
     }
     plan
@@ -283,7 +292,8 @@ mod tests {
         let plan = plan(&wanted, &observed);
         assert_eq!(plan.ways[1..], [([10, 244, 8, 0].into(), 24, To::Direct([192, 0, 2, 8].into(), 2))]);
         assert_eq!((plan.is_tunnelled(), plan.faults.len()), (false, 6), "{:?}", plan.faults);
-        assert_eq!(Vec::from_iter(plan.heard.keys()), [&IpAddr::from([192, 0, 2, 8])]);
+        let own = ["10.244.8.0/24", "192.0.2.8/32"].map(|text| text.parse().unwrap());
+        assert_eq!(Vec::from_iter(&plan.heard), [(&IpAddr::from([192, 0, 2, 8]), &own.to_vec())]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::difference::difference;
 use super::message::{
     Element, Hook, Shape, batch, chain, delete_table, list_elements, list_tables, rule, set, table,
 };
-use super::{Table, answer};
+use super::{Table, answer, standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use sys::cause::cause;
@@ -60,6 +60,10 @@ impl Design {
         })?;
         if comment.as_ref() != Some(&self.version()) {
             return Ok((comment.is_some(), None));
+        }
+        // Somebody has flushed it.
+        if standing::found(filter, self.table)? != standing::asked(&self.rules()) {
+            return Ok((true, None));
         }
         let mut found = Elements::new();
         for shape in self.shapes {
