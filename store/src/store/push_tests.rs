@@ -9,6 +9,7 @@ use crate::registry::{Host, Registries, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -191,15 +192,17 @@ fn a_registry_may_take_its_time_to_store_a_blob_and_one_that_it_has_is_not_sent_
     let scratch = Scratch::new("push-slow");
     let (store, ..) = pushed(&scratch);
     let held = Arc::new(Mutex::new(Held::default()));
+    let first = AtomicBool::new(true);
     let slow = Fake::new(move |asked| {
         let answer = held.lock().unwrap().answer(asked);
-        if asked.method == "PUT" {
-            std::thread::sleep(Duration::from_millis(600));
+        // Longer than the patience, which is long enough for every other answer on a busy machine.
+        if asked.method == "PUT" && first.swap(false, Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_secs(3));
         }
         answer
     });
     let puts = |fake: &Fake| fake.asked().iter().filter(|asked| asked.method == "PUT").count();
-    let settings = || Settings { patience: Duration::from_millis(200), ..settings() };
+    let settings = || Settings { patience: Duration::from_secs(2), ..settings() };
     store.push(&Registries::new(settings()), "app", &format!("{}/up:v1", slow.host()), &()).unwrap();
     assert_eq!(puts(&slow), 4, "three blobs and a manifest");
     let held = Arc::new(Mutex::new(Held::default()));
