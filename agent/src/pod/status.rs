@@ -10,7 +10,7 @@ use super::qos;
 use super::resize::told::{self, Resizing};
 use super::resize::{Amounts, InForce};
 use super::restart;
-use crate::took;
+use crate::duration;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
     ContainerStatus, ContainerUser, EphemeralContainer, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
@@ -297,7 +297,7 @@ fn waiting(
             let metadata = &view.pod.metadata;
             let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
-                took::words(Duration::from_secs(u64::try_from(at - finished).unwrap_or(0))),
+                duration::words(Duration::from_secs(u64::try_from(at - finished).unwrap_or(0))),
                 container.name,
                 metadata.name.as_deref().unwrap_or_default(),
                 metadata.namespace.as_deref().unwrap_or_default(),

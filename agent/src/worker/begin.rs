@@ -2,6 +2,7 @@
 
 use super::hooks::{self, hook_of};
 use super::{Wanted, Worker, container, logs};
+use crate::duration;
 use crate::image::Fetched;
 use crate::monitor::Error;
 use crate::pod::cgroup;
@@ -10,7 +11,6 @@ use crate::pod::next::{self, Kind};
 use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
 use crate::server::stats::counts::Count;
-use crate::took;
 use crate::volume::make::Made;
 use crate::volume::{self, mounts, place};
 use k8s_openapi::api::core::v1::{Container, ContainerUser, ImageVolumeSource, LinuxContainerUser, Pod};
@@ -415,8 +415,8 @@ fn pulled(name: &str, fetched: Option<Fetched>) -> String {
         }
         Some(Fetched { took, waited, bytes }) => format!(
             "Successfully pulled image \"{name}\" in {} ({} including waiting). Image size: {bytes} bytes.",
-            took::words(took),
-            took::words(waited)
+            duration::words(took),
+            duration::words(waited)
         ),
     }
 }
