@@ -312,10 +312,12 @@ fn read<T: DeserializeOwned>(
     };
     let one = |path: PathBuf| {
         let name = path.file_name()?.to_string_lossy().into_owned();
+        if name.ends_with(NEW) {
+            return None;
+        }
         let text = std::fs::read(&path).map_err(|error| cause(&error));
         let said = text.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
-        let taken = if name.ends_with(NEW) { Ok(()) } else { take(&name, &path, said) };
-        taken.err().map(|reason| (path, reason))
+        take(&name, &path, said).err().map(|reason| (path, reason))
     };
     paths.filter_map(one).collect()
 }
