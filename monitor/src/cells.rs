@@ -36,6 +36,8 @@ pub struct Cell {
     pub keep_until: Time,
     /// It is removed as soon as nothing of it runs.
     pub removing: bool,
+    /// So are its volumes that nobody named.
+    pub with_volumes: bool,
     /// The instance whose standard input had ended before it was there.
     pub input_over: u64,
     /// A monitor that was killed over its making has left it: it is made anew, as the next instance.
@@ -90,6 +92,7 @@ impl Cell {
             ends: 0,
             keep_until: Time::ZERO,
             removing: false,
+            with_volumes: false,
             input_over: 0,
             made_anew: false,
             typist_due: None,

@@ -223,7 +223,11 @@ fn in_memory(name: &Name) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-fn put_aside(folder: &Path) -> io::Result<()> {
+/// Puts what a container wrote where it is removed from; that there is nothing is no error.
+///
+/// # Errors
+/// As mkdir(2) and rename(2) have them.
+pub fn put_aside(folder: &Path) -> io::Result<()> {
     let Some(name) = folder.file_name().filter(|_| folder.exists()) else {
         return Ok(());
     };

@@ -83,7 +83,11 @@ impl Worker {
         self.start(pod, sandbox, &container, (&id, order.attempt)).await;
         for one in containers.outlived() {
             logs::unlink(pod, one);
-            let _ = self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: false }).await;
+            let _ = self
+                .context
+                .monitor
+                .ask(&Request::Remove { name: one.id.clone(), force: false, volumes: false })
+                .await;
         }
         let _ = self.context.table.refresh().await;
     }

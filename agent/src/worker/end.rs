@@ -227,7 +227,12 @@ impl Worker {
     async fn remove_containers(&self, pod: &Pod, containers: &Containers) -> Result<(), String> {
         for one in containers.all() {
             logs::unlink(pod, one);
-            match self.context.monitor.ask(&Request::Remove { name: one.id.clone(), force: true }).await {
+            match self
+                .context
+                .monitor
+                .ask(&Request::Remove { name: one.id.clone(), force: true, volumes: false })
+                .await
+            {
                 Ok(_) => {}
                 Err(Error::Failed(failure)) if failure.code == Code::NotFound => {}
                 Err(error) => return Err(error.to_string()),

@@ -140,9 +140,9 @@ pub struct Remove {
     /// Running ones too, which are killed; one that there is none of is no failure
     #[arg(short, long)]
     pub force: bool,
-    /// Volumes without a name, too: there are none
-    #[arg(short = 'v', long = "volumes")]
-    _volumes: bool,
+    /// With them go their volumes that nobody named and no other container has
+    #[arg(short, long)]
+    pub volumes: bool,
 }
 
 /// `skerry ps`
@@ -294,6 +294,9 @@ pub struct Transfer {
     /// The digest of its image, if it is held to one
     #[arg(long)]
     pub digest: Option<String>,
+    /// SOURCE TARGET rw|ro: what of this machine it has at a place of its own
+    #[arg(long, num_args = 3, requires = "written", value_names = ["SOURCE", "TARGET", "MODE"])]
+    pub lent: Vec<PathBuf>,
     /// Owners and groups as they are
     #[arg(long)]
     pub archive: bool,

@@ -17,7 +17,7 @@ pub use images::{
     Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pruned, Pull,
     Push, RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
 };
-pub use options::{Options, environment, grace, label, parse, swap_that_follows};
+pub use options::{Nameless, Options, environment, grace, label, parse, swap_that_follows};
 
 pub use volumes::{
     VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, VolumeVerbs,

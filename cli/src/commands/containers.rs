@@ -48,7 +48,8 @@ pub fn unpause(node: &Node<'_>, names: &Names) -> Result<()> {
 /// `skerry rm`
 pub fn remove(node: &Node<'_>, remove: &Remove) -> Result<()> {
     let removed = |name: &String| {
-        let done = node.done(&Request::Remove { name: name.clone(), force: remove.force });
+        let Remove { force, volumes, .. } = *remove;
+        let done = node.done(&Request::Remove { name: name.clone(), force, volumes });
         unless_missing(remove.force, done.map(|()| name.clone()))
     };
     each_of(remove.containers.iter().map(removed), |name| name.iter().for_each(|name| print(name)))

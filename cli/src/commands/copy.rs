@@ -3,11 +3,16 @@
 use super::Node;
 use crate::arguments::{Cp, Transfer};
 use crate::error::{Context, Error, Result};
-use crate::transfer::{self, Links};
+use crate::transfer::{self, Lent, Links};
 use spec::monitor::{Reply, Request};
+use spec::node::Mount;
+use spec::volume;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+/// The mode of what cannot be written, between the two processes of a copy.
+const READ_ONLY: &str = "ro";
 
 /// One side of a copy.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +63,12 @@ pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
                 Some(digest) => node.stores().resolve_digest(image, &digest.parse().map_err(Error::new)?)?,
                 None => node.stores().resolve(image)?,
             };
-            transfer::enter_stopped(&image.layers, written)?;
+            let lent = asked.lent.chunks_exact(3).map(|words| Lent {
+                source: words[0].clone(),
+                target: words[1].clone(),
+                read_only: words[2] == Path::new(READ_ONLY),
+            });
+            transfer::enter_stopped(&image.layers, written, &mut lent.collect::<Vec<_>>())?;
         }
         _ => return Err(Error::new("transfer: of which container?")),
     }
@@ -72,7 +82,7 @@ pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
 }
 
 fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Result<Command> {
-    let Reply::Container { summary, written, .. } =
+    let Reply::Container { summary, container, written, .. } =
         node.answer(&Request::Inspect { name: name.to_owned() })?
     else {
         return Err(Error::new("the monitor gave another answer than was asked for"));
@@ -88,6 +98,13 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
         Some(pid) => command.args(["--pid", &pid.to_string()]),
         None => command.args(["--written", &written, "--image", &summary.image]),
     };
+    for one in container.mounts.iter().filter_map(lent).filter(|_| summary.status.pid.is_none()) {
+        command.arg("--lent").args([one.source, one.target]).arg(if one.read_only {
+            READ_ONLY
+        } else {
+            "rw"
+        });
+    }
     if let (None, Some(digest)) = (summary.status.pid, &summary.digest) {
         command.args(["--digest", digest]);
     }
@@ -95,6 +112,20 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
     // A path in a container begins at its root.
     command.arg("--").arg(Path::new("/").join(path));
     Ok(command)
+}
+
+/// What a container has of this machine. A volume that no container has had is not among it: what is copied to its place is
+/// in it once it is filled.
+fn lent(mount: &Mount) -> Option<Lent> {
+    let (source, target, read_only) = match mount {
+        Mount::Bind { source, target, read_only, .. } => (source.into(), target, read_only),
+        Mount::Volume { name, target, read_only, .. } => {
+            let is_new = volume::folder(name).join(volume::UNUSED).exists();
+            (Some(volume::data(name)).filter(|_| !is_new)?, target, read_only)
+        }
+        Mount::Tmpfs { .. } => return None,
+    };
+    Some(Lent { source, target: target.into(), read_only: *read_only })
 }
 
 fn start(command: &mut Command) -> Result<Child> {

@@ -1,8 +1,8 @@
 //! `run`, `create`, `start` and `attach`.
 
 use super::cid_file::CidFile;
-use super::{Node, images, print, unexpected};
-use crate::arguments::{self, Attach, Options, Run, Stream};
+use super::{Node, images, print, unexpected, volumes};
+use crate::arguments::{self, Attach, Nameless, Options, Run, Stream};
 use crate::client::Client;
 use crate::detach::Detach;
 use crate::error::{Context, Error, Result};
@@ -122,14 +122,30 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     let mut container = options.container(|name| std::env::var(name).ok())?;
     let (name, seccomp) = (options.name()?, options.seccomp()?.map(Box::new));
     let file = options.cidfile.as_deref().map(CidFile::new).transpose()?;
+    let mut nameless = Vec::new();
+    let mut add = |mounts: &mut Vec<Mount>, place: Nameless| -> Result<()> {
+        nameless.push(volumes::made_up()?);
+        mounts.extend(nameless.last().map(|name| place.of(name.clone())));
+        Ok(())
+    };
+    for place in options.nameless()? {
+        add(&mut container.mounts, place)?;
+    }
     for text in &options.volumes_from {
         lend(node, text, &mut container.mounts)?;
     }
     let (image, _held) = images::ensure(node, options)?;
+    for target in image.config.volumes.iter().filter(|target| is_below_root(target)) {
+        if is_free(&container.mounts, target) {
+            add(&mut container.mounts, Nameless::at(target))?;
+        }
+    }
     options.sources()?.iter().try_for_each(|source| make_folder(Path::new(source)))?;
+    volumes::make_nameless(node, &nameless)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
     let create = Create { name, container, image, remove: options.rm, stdin_once, seccomp, sandbox: None };
-    match node.answer(&Request::Create(Box::new(create)))? {
+    let created = node.answer(&Request::Create(Box::new(create)));
+    match created.inspect_err(|_| volumes::take_back(node, &nameless))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));
             file.map_or(Ok(()), |file| file.write(&id))?;
@@ -164,8 +180,8 @@ fn lend(node: &Node<'_>, text: &str, mounts: &mut Vec<Mount>) -> Result<()> {
 }
 
 fn lent(others: Vec<Mount>, own: &[Mount], only_read: bool) -> Vec<Mount> {
-    let is_free = |mount: &Mount| own.iter().all(|own| Path::new(own.target()) != Path::new(mount.target()));
-    let lent = others.into_iter().filter(is_free).filter_map(|mut mount| match &mut mount {
+    let free = others.into_iter().filter(|mount| is_free(own, mount.target()));
+    let lent = free.filter_map(|mut mount| match &mut mount {
         Mount::Bind { read_only, .. } | Mount::Volume { read_only, .. } => {
             *read_only |= only_read;
             Some(mount)
@@ -173,6 +189,16 @@ fn lent(others: Vec<Mount>, own: &[Mount], only_read: bool) -> Vec<Mount> {
         Mount::Tmpfs { .. } => None,
     });
     lent.collect()
+}
+
+/// A volume that an image asks for elsewhere is in nobody's way.
+fn is_below_root(target: &str) -> bool {
+    target.starts_with('/') && Path::new(target) != Path::new("/")
+}
+
+/// Nothing is mounted at this place.
+fn is_free(mounts: &[Mount], target: &str) -> bool {
+    mounts.iter().all(|mount| Path::new(mount.target()) != Path::new(target))
 }
 
 /// What the monitor says in place of a start.
@@ -185,7 +211,7 @@ fn refused(error: Error) -> Error {
 /// end is the monitor's to see to.
 fn if_unstarted(node: &Node<'_>, options: &Options, id: &str, error: &Error) {
     if options.rm && (error.unstarted || error.code.is_some()) {
-        let _ = node.done(&Request::Remove { name: id.to_owned(), force: error.unstarted });
+        let _ = node.done(&Request::Remove { name: id.to_owned(), force: error.unstarted, volumes: true });
     }
 }
 
@@ -271,7 +297,7 @@ mod tests {
         let failed = r#"{"reply":"failed","code":"no-program","message":"container \"x\": no such program"}"#;
         let streams = r#"{"reply":"streams","session":null,"tty":false}"#;
         let ended = r#"{"reply":"exited","status":127,"out_of_memory":false,"error":"no such program"}"#;
-        let remove = Request::Remove { name: "ab12".into(), force: true };
+        let remove = Request::Remove { name: "ab12".into(), force: true, volumes: true };
         for (words, clients) in [
             ("--rm x", &[HELLO, failed][..]),
             ("--rm -d x", &[HELLO, failed]),

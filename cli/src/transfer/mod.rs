@@ -10,13 +10,20 @@ pub use pack::pack;
 pub use unpack::{Links, target, unpack};
 
 use crate::error::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{chdir, chroot};
 use std::fs::File;
-use std::path::Path;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use store::Layer;
 use store::rootfs::Rootfs;
+use sys::mount_tree;
 
 /// Enters the mount namespace, and so the root, of a process.
 ///
@@ -29,23 +36,65 @@ pub fn enter(pid: i32) -> Result<()> {
     setns(namespace, CloneFlags::CLONE_NEWNS).context(|| format!("enter {path}"))
 }
 
-/// Enters the root of a container that does not run: its image, and over it what it wrote. The mounts are in
-/// a namespace of this process's own, so nothing of them is left however it ends.
+/// What of this machine a container has at a place of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lent {
+    /// Here.
+    pub source: PathBuf,
+    /// In the container.
+    pub target: PathBuf,
+    /// It cannot be written.
+    pub read_only: bool,
+}
+
+/// Enters the root of a container that does not run: its image, over it what it wrote, and what it is lent where that and
+/// its place are there. The mounts are in a namespace of this process's own, so nothing of them is left however it ends.
 ///
 /// # Errors
 /// Which mount, and why.
-pub fn enter_stopped(layers: &[Layer], written: &Path) -> Result<()> {
+pub fn enter_stopped(layers: &[Layer], written: &Path, lent: &mut [Lent]) -> Result<()> {
     let words = || "make room for the container's files".to_owned();
     unshare(CloneFlags::CLONE_NEWNS).context(words)?;
     let nothing: Option<&str> = None;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).context(words)?;
+    // An outer one before what lies in it.
+    lent.sort_by_key(|one| one.target.components().count());
+    let trees = lent.iter().map(|one| tree(one).context(|| format!("mount {}", one.source.display())));
+    let trees = trees.collect::<Result<Vec<_>>>()?;
     // Nobody else sees what lies here, not even who mounts layers for running containers.
     let place = Path::new(spec::paths::RUN);
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).context(words)?;
     // Paths at which nothing was mounted before: what lies below is still in the list of mounts.
     let (mounts, target) = (place.join("copy/layers"), place.join("copy/root"));
     store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target, users: None })?;
+    let root = File::open(&target).context(words)?;
+    for (one, tree) in lent.iter().zip(trees) {
+        let at = |error: io::Error| Err(error).context(|| format!("mount {}", one.target.display()));
+        tree.map_or(Ok(()), |tree| put(&root, &one.target, &tree)).or_else(at)?;
+    }
     chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
+}
+
+/// A copy of the mount, with all that is mounted in it; none of what is not there.
+fn tree(lent: &Lent) -> io::Result<Option<OwnedFd>> {
+    let source = match File::options().read(true).custom_flags(libc::O_PATH).open(&lent.source) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        source => source?,
+    };
+    let tree = mount_tree::copy(source.as_fd(), c"", true)?;
+    if lent.read_only {
+        mount_tree::set_attributes(tree.as_fd(), true, libc::MOUNT_ATTR_RDONLY, 0, 0)?;
+    }
+    Ok(Some(tree))
+}
+
+/// Mounts a tree at a path of this root, if there is one: whatever links the container has, they lead nowhere but within it.
+fn put(root: &File, path: &Path, tree: &OwnedFd) -> io::Result<()> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    match openat2(root, path, how) {
+        Err(Errno::ENOENT) => Ok(()),
+        place => mount_tree::attach(tree.as_fd(), place?.as_fd()),
+    }
 }
 
 fn text(path: &Path) -> String {
@@ -58,7 +107,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
-    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
     struct Folder(PathBuf);

@@ -60,6 +60,29 @@ fn one_that_does_not_run_has_files_too() {
 }
 
 #[test]
+fn what_a_container_is_lent_is_there_when_it_does_not_run() {
+    let _node = Node::boot();
+    fs::create_dir("/run/given").unwrap();
+    fs::write("/run/given/file", "given\n").unwrap();
+    fs::write("/run/new", "new\n").unwrap();
+    says(
+        "create --name a -v /run/given:/g:ro -v data:/d -v /bin busybox sh -c 'cat /d/new /bin/new /g/file 2>/dev/null'",
+    );
+    // As yet nobody knows what the volumes are to have.
+    says("cp /run/new a:/bin/");
+    assert_eq!(skerry("start -a a").out, "new\ngiven\n");
+    super::support::eventually("it has ended", || says("ps -q").is_empty());
+    says("cp /run/new a:/d/");
+    says("cp a:/g/file /run/back");
+    assert_eq!(fs::read_to_string("/run/back").unwrap(), "given\n");
+    assert_eq!(fs::read_to_string("/var/lib/skerry/volumes/data/data/new").unwrap(), "new\n");
+    let told = fails("cp /run/new a:/g/", 1);
+    assert!(told.contains("read-only file system"), "{told}");
+    assert_eq!(fs::read_dir("/run/given").unwrap().count(), 1);
+    assert_eq!(skerry("start -a a").out, "new\nnew\ngiven\n");
+}
+
+#[test]
 fn what_node_toml_has_begins_with_its_image() {
     let _node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
     super::support::eventually("it runs", || says("ps -q").lines().count() == 1);

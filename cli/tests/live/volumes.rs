@@ -43,6 +43,55 @@ fn a_volume_stays_and_tells_who_uses_it() {
 }
 
 #[test]
+fn a_volume_without_a_name_goes_with_its_container() {
+    let _node = Node::boot();
+    let count = || says("volume ls -q").lines().count();
+    assert_eq!(says("run --rm -v /d busybox sh -c 'echo here >/d/file; cat /d/file'"), "here");
+    assert_eq!(count(), 0);
+    says("run --name a -v /bin --mount target=/d busybox touch /d/file");
+    assert_eq!(says("run --rm --volumes-from a busybox ls /d /bin/busybox"), "/bin/busybox\n\n/d:\nfile");
+    assert_eq!(count(), 2);
+    says("create --name b --volumes-from a busybox");
+    says("rm -v a");
+    assert_eq!(count(), 2, "another has them");
+    says("rm b");
+    assert_eq!(count(), 2, "nobody has asked for more");
+    let said = says("volume prune -f");
+    assert_eq!((said.lines().count(), count()), (3, 0), "{said}");
+    says("create --name c -v /d -v own:/own busybox");
+    says("rm -v c");
+    assert_eq!(count(), 0, "one that was named is made when it is used");
+    fails("create -v /d --tmpfs /d busybox", 125);
+    assert_eq!(count(), 0, "what was made for nothing is gone");
+    super::support::eventually("what they held is gone", || {
+        std::fs::read_dir("/var/lib/skerry/containers/.old").unwrap().count() == 0
+    });
+}
+
+#[test]
+fn an_image_has_volumes_where_nothing_else_is_mounted() {
+    let _node = Node::boot();
+    says("export busybox --format docker-archive -o /run/image.tar");
+    let run = |program: &str, words: &[&str]| {
+        let output = std::process::Command::new(program).args(words).output().unwrap();
+        assert!(output.status.success(), "{program} {words:?}: {output:?}");
+    };
+    run("skopeo", &["copy", "-q", "docker-archive:/run/image.tar", "oci:/run/layout:with"]);
+    run(
+        "umoci",
+        &["config", "--image", "/run/layout:with", "--config.volume", "/d", "--config.volume", "/bin"],
+    );
+    says("import /run/layout --name with:1");
+    // Its root cannot be written; its volumes can.
+    assert_eq!(says("run --rm --read-only with:1 sh -c 'touch /d/file /bin/new; ls /d'"), "file");
+    assert_eq!(says("volume ls -q"), "");
+    says("run --name a --tmpfs /d -v own:/bin/ with:1 true");
+    assert_eq!(says("volume ls -q"), "own");
+    says("rm -v a");
+    assert_eq!(says("volume ls -q"), "own");
+}
+
+#[test]
 fn a_mount_has_an_owner_begins_empty_and_follows_the_machine_when_it_is_to() {
     let _node = Node::boot();
     let said = says("run --rm --tmpfs /t:uid=1000,gid=50,mode=750 busybox stat -c '%u:%g %a' /t");

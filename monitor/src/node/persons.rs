@@ -283,7 +283,7 @@ impl Monitor {
         Ok(Then::Reply(Reply::Done))
     }
 
-    pub(super) fn remove(&mut self, index: usize, force: bool) -> Outcome {
+    pub(super) fn remove(&mut self, index: usize, force: bool, volumes: bool) -> Outcome {
         // Nothing else becomes of one that is damaged.
         if !self.cells[index].damaged {
             self.must_be_a_persons(index, "remove")?;
@@ -296,7 +296,9 @@ impl Monitor {
             self.want(index, &Event::Wanted(false, How::within(Duration::ZERO)))?;
         }
         let waiting = self.waiting(index, What::Removed(false));
-        self.cells[index].removing = true;
+        let cell = &mut self.cells[index];
+        cell.removing = true;
+        cell.with_volumes |= volumes;
         Ok(Then::Talk(Talk::Waiting(waiting)))
     }
 
@@ -347,12 +349,13 @@ impl Monitor {
             if let Err(reason) = gone {
                 self.console.say(&format!("{name}: not removed: {reason}"));
                 let cell = &mut self.cells[index];
-                (cell.removing, cell.keep_until) = (false, kernel::now() + AGAIN);
+                (cell.removing, cell.with_volumes, cell.keep_until) = (false, false, kernel::now() + AGAIN);
                 self.answer_not_removed(index, &format!("remove container {:?}: {reason}", &*name));
                 return;
             }
         }
         let _ = fs::remove_dir_all(place::folder(&key));
+        self.put_nameless_aside(index);
         if was_persons {
             self.answer_removed(index);
             self.publish(index, "destroy", BTreeMap::new());

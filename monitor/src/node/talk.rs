@@ -89,7 +89,9 @@ impl Monitor {
             Request::Update(update) => {
                 self.which(&update.name).and_then(|index| self.update(number, index, *update))
             }
-            Request::Remove { name, force } => self.which(&name).and_then(|index| self.remove(index, force)),
+            Request::Remove { name, force, volumes } => {
+                self.which(&name).and_then(|index| self.remove(index, force, volumes))
+            }
             Request::RemoveVolume { name } => self.remove_volume(&name),
             Request::Wait { name, condition } => {
                 self.which(&name).map(|index| Then::Talk(Talk::Waiting(self.wait_for(index, condition))))

@@ -4,11 +4,11 @@
 use super::Monitor;
 use super::talk::{Outcome, Then, failure};
 use crate::life::State;
-use crate::{definition, place};
+use crate::{definition, image, place};
 use spec::bundle::Config;
 use spec::monitor::{Code, Happening, Object, Reply};
 use spec::node::{Mount, Name};
-use spec::volume;
+use spec::volume::{self, Volume};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -32,6 +32,27 @@ impl Monitor {
             }
             Err(error) => {
                 Err(failure(Code::Internal, format!("volume {name}: put it aside: {}", cause(&error))))
+            }
+        }
+    }
+
+    /// Puts aside the volumes that nobody named and this container alone is made with, if they are to go with it. What
+    /// they held goes as what it wrote does.
+    pub(super) fn put_nameless_aside(&mut self, index: usize) {
+        let cell = &self.cells[index];
+        let goes = cell.with_volumes || cell.definition.as_ref().is_some_and(|own| own.remove);
+        let mounts = cell.container.as_ref().filter(|_| goes).map(|container| container.mounts.clone());
+        for mount in mounts.into_iter().flatten() {
+            let Mount::Volume { name, .. } = mount else { continue };
+            let is_shared = |users: Result<Vec<String>, String>| users.map_or(true, |users| users.len() > 1);
+            let about = fs::read(volume::file(&name)).unwrap_or_default();
+            let about: Volume = serde_json::from_slice(&about).unwrap_or_default();
+            if !about.anonymous || is_shared(self.users_of(&name)) {
+                continue;
+            }
+            match image::put_aside(&volume::folder(&name)) {
+                Ok(()) => self.happened_to_volume(&name, "destroy"),
+                Err(error) => self.console.say(&format!("volume {name}: put it aside: {}", cause(&error))),
             }
         }
     }

@@ -45,7 +45,7 @@ fn a_container_whose_definition_is_lost_is_removed_by_its_key_and_holds_no_volum
     // It may be that one's.
     assert!(node.failed(&Request::RemoveVolume { name: other.clone() }).message.contains(&file));
     assert!(node.failed(&Request::Start { name: key.clone() }).message.contains("cannot be read"));
-    node.done(&Request::Remove { name: key.clone(), force: false });
+    node.done(&Request::Remove { name: key.clone(), force: false, volumes: false });
     assert!(node.list().is_empty() && !fs::exists(&file).unwrap());
     node.done(&Request::RemoveVolume { name: other });
     let written = format!("/var/lib/skerry/containers/{key}");
@@ -92,7 +92,7 @@ fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
     let (_, key) = definition(&node, "web");
     let in_its_way = format!("/var/log/skerry/containers/{key}.log.1");
     fs::create_dir_all(&in_its_way).unwrap();
-    let remove = Request::Remove { name: "web".into(), force: false };
+    let remove = Request::Remove { name: "web".into(), force: false, volumes: false };
     let failure = node.failed(&remove);
     assert!(failure.message.contains(&in_its_way), "{failure:?}");
     fs::remove_dir(&in_its_way).unwrap();
@@ -130,11 +130,11 @@ fn who_looks_into_a_layer_keeps_no_container() {
     let layers =
         || fs::read_dir("/run/skerry/layers").unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let held = fs::File::open(layers().first().expect("it has one")).unwrap();
-    node.done(&Request::Remove { name: "web".into(), force: true });
+    node.done(&Request::Remove { name: "web".into(), force: true, volumes: false });
     assert_eq!(layers().len(), 1);
     drop(held);
     node.run("next", "true");
-    node.done(&Request::Remove { name: "next".into(), force: true });
+    node.done(&Request::Remove { name: "next".into(), force: true, volumes: false });
     assert_eq!(layers(), [""; 0].map(std::path::PathBuf::from), "it goes with the next one");
 }
 

@@ -45,7 +45,7 @@ fn a_container_is_created_run_and_removed() {
     assert_eq!((status.exit, status.restarts, status.pid), (Some(3), 0, None));
     assert_eq!(node.output("web"), "here\n");
     // By the beginning of its ID, too.
-    node.done(&Request::Remove { name: id[..8].to_owned(), force: false });
+    node.done(&Request::Remove { name: id[..8].to_owned(), force: false, volumes: false });
     assert!(node.list().is_empty());
     for left in
         ["/run/skerry/monitor/containers", "/var/log/skerry/containers", "/var/lib/skerry/definitions"]
@@ -64,7 +64,7 @@ fn what_it_wrote_stays_over_stop_and_start_and_goes_with_it() {
         node.done(&Request::Stop { name: named("keeps"), grace: Some(0), signal: None });
         assert_eq!(node.state("keeps"), "exited");
     }
-    node.done(&Request::Remove { name: named("keeps"), force: false });
+    node.done(&Request::Remove { name: named("keeps"), force: false, volumes: false });
     assert_eq!(node.run("keeps", "cat /file"), 1);
 }
 
@@ -76,14 +76,18 @@ fn what_cannot_be_done_is_said_with_a_code() {
     let name = || named("a");
     for (request, code, words) in [
         (Request::Start { name: named("none") }, Code::NotFound, "container \"none\": there is none"),
-        (Request::Remove { name: name(), force: false }, Code::State, "it runs"),
+        (Request::Remove { name: name(), force: false, volumes: false }, Code::State, "it runs"),
         (Request::Unpause { name: name() }, Code::State, "it is not paused"),
         (
             Request::Rename { name: name(), to: "own".parse().unwrap() },
             Code::Exists,
             "\"own\" is there already",
         ),
-        (Request::Remove { name: named("own"), force: true }, Code::Configured, "belongs to node.toml"),
+        (
+            Request::Remove { name: named("own"), force: true, volumes: false },
+            Code::Configured,
+            "belongs to node.toml",
+        ),
         (Request::Rename { name: named("own"), to: "x".parse().unwrap() }, Code::Configured, "node.toml"),
         (Request::Kill { name: name(), signal: 99 }, Code::Invalid, "99 is not a signal"),
         (Request::Resume { session: named("x"), received: 0 }, Code::NotFound, "session \"x\""),
@@ -135,7 +139,7 @@ fn what_is_removed_as_it_ends_does_not_start_again() {
             Client::ask(&Request::Restart { name: named("a"), grace: None, signal: None }).unwrap();
         while !events.message().expect("events go on").contains("\"die\"") {}
         // What is left of it is being removed, and another instance is asked for.
-        remove.say(&Request::Remove { name: named("a"), force: false }).unwrap();
+        remove.say(&Request::Remove { name: named("a"), force: false, volumes: false }).unwrap();
         match remove.reply().unwrap() {
             Reply::Done => {
                 let Some(Reply::Failed(failure)) = restart.reply() else { panic!("it was removed") };
@@ -201,7 +205,7 @@ fn a_person_stops_restarts_pauses_and_kills() {
     node.becomes("a", "exited");
     node.done(&Request::Rename { name: named("a"), to: "b".parse().unwrap() });
     node.start("b");
-    node.done(&Request::Remove { name: named("b"), force: true });
+    node.done(&Request::Remove { name: named("b"), force: true, volumes: false });
     assert!(node.list().is_empty());
 }
 
@@ -271,7 +275,7 @@ fn what_fills_the_disk_is_stopped_killed_and_removed() {
     node.done(&Request::Stop { name: named("stopped"), grace: Some(0), signal: None });
     node.done(&Request::Kill { name: named("killed"), signal: 9 });
     node.becomes("killed", "exited");
-    node.done(&Request::Remove { name: named("removed"), force: true });
+    node.done(&Request::Remove { name: named("removed"), force: true, volumes: false });
     // What cannot be kept is not begun.
     full();
     assert_eq!(node.failed(&Request::Start { name: named("killed") }).code, Code::Internal);
@@ -357,7 +361,7 @@ fn what_a_container_wrote_stays_though_its_definition_cannot_be_read() {
     node.reboot();
     // Another one that goes takes along what nobody knows.
     node.run("other", "true");
-    node.done(&Request::Remove { name: named("other"), force: false });
+    node.done(&Request::Remove { name: named("other"), force: false, volumes: false });
     let kept = || {
         let all = std::fs::read_dir("/var/lib/skerry/containers").unwrap().flatten();
         all.filter_map(|one| one.file_name().into_string().ok())
@@ -389,7 +393,7 @@ fn events_tell_a_life_in_dockers_words() {
     let node = Node::boot();
     let mut events = Client::ask(&Request::Events { since: None, until: None, all: false }).unwrap();
     node.run("a", "exit 3");
-    node.done(&Request::Remove { name: named("a"), force: false });
+    node.done(&Request::Remove { name: named("a"), force: false, volumes: false });
     let mut words = Vec::new();
     while words.last().is_none_or(|word| word != "destroy") {
         let Some(Reply::Event { action, attributes, .. }) = events.reply() else { panic!("{words:?}") };

@@ -128,7 +128,7 @@ fn a_published_port_answers_from_outside_and_from_the_loopback() {
     node.start("out");
     assert_eq!((node.wait("out"), node.output("out").as_str()), (0, "reached\n"));
     for name in ["web", "out"] {
-        node.done(&Request::Remove { name: request(name), force: true });
+        node.done(&Request::Remove { name: request(name), force: true, volumes: false });
     }
     assert_eq!(leftovers(), "");
     assert_eq!(page("127.0.0.1:8080"), None);
@@ -252,15 +252,17 @@ fn whenever_the_monitor_is_killed_ports_answer_and_nothing_is_left_behind() {
     for round in 0..ROUNDS {
         let name = format!("short-{round}");
         node.create(&name, on("bridge", &["8081:80"], "echo here; exit 3"));
-        let asked =
-            [Request::Start { name: name.clone() }, Request::Remove { name: name.clone(), force: true }];
+        let asked = [
+            Request::Start { name: name.clone() },
+            Request::Remove { name: name.clone(), force: true, volumes: false },
+        ];
         for request in asked {
             let _client = super::support::Client::ask(&request);
             std::thread::sleep(Duration::from_millis(die.below(60)));
             node.kill_monitor();
         }
         // The last word counts, if the monitor has heard it.
-        match node.ask(&Request::Remove { name: name.clone(), force: true }) {
+        match node.ask(&Request::Remove { name: name.clone(), force: true, volumes: false }) {
             Reply::Done => {}
             Reply::Failed(failure) if failure.code == Code::NotFound => {}
             other => panic!("{other:?}"),
@@ -273,7 +275,7 @@ fn whenever_the_monitor_is_killed_ports_answer_and_nothing_is_left_behind() {
     let ports = sh("ip -o link | grep -c 'skerry0p' || true");
     assert_eq!((records, held, ports.trim()), (1, 1, "1"));
     assert_eq!(page("127.0.0.1:8081"), None);
-    node.done(&Request::Remove { name: request("web"), force: true });
+    node.done(&Request::Remove { name: request("web"), force: true, volumes: false });
     assert_eq!(leftovers(), "");
     assert!(!Path::new("/run/skerry/monitor/containers").read_dir().unwrap().any(|_| true));
 }

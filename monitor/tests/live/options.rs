@@ -157,7 +157,7 @@ fn a_volume_begins_as_the_images_folder_and_stays() {
     };
     let first = says(&node, "first", "ls /etc | head -n 1; echo kept >/etc/mine", volume);
     assert!(!first.is_empty(), "the image's own files are there");
-    node.done(&Request::Remove { name: "first".into(), force: false });
+    node.done(&Request::Remove { name: "first".into(), force: false, volumes: false });
     assert_eq!(says(&node, "second", "cat /etc/mine", volume), "kept\n");
     assert!(std::path::Path::new("/var/lib/skerry/volumes/data/data/mine").exists());
 }
@@ -184,7 +184,7 @@ fn a_volume_that_is_filled_for_long_holds_up_nobody() {
     assert_eq!(node.run("other", "exit 3"), 3);
     assert!(!std::path::Path::new(&format!("{folder}/data")).exists());
     // Who is not wanted any more does not wait.
-    node.done(&Request::Remove { name: "first".into(), force: true });
+    node.done(&Request::Remove { name: "first".into(), force: true, volumes: false });
     assert!(matches!(first.reply(), Some(Reply::Failed(_))));
     drop(lock);
     assert_eq!(second.reply(), Some(Reply::Done));

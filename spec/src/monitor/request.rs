@@ -94,6 +94,10 @@ pub enum Request {
         name: String,
         /// A running one too, which is killed.
         force: bool,
+        /// With it go the volumes that nobody named and no other container is made with, as they do with one that is
+        /// removed once it has ended.
+        #[serde(default)]
+        volumes: bool,
     },
     /// Puts a volume aside that no container is made with, by one rename: from [`crate::volume::folder`] to
     /// [`crate::volume::aside`], which whoever asks has emptied before and empties then.

@@ -22,6 +22,7 @@ use spec::quantity::{Bytes, Span};
 use spec::seccomp::Profile;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+pub use storage::Nameless;
 use storage::Storage;
 
 /// The options and the image.
@@ -171,6 +172,14 @@ impl Options {
     /// Which option says what it must not.
     pub fn sources(&self) -> Result<Vec<String>> {
         self.storage.sources()
+    }
+
+    /// Volumes that are to be made for it, without a name.
+    ///
+    /// # Errors
+    /// As [`Self::sources`].
+    pub fn nameless(&self) -> Result<Vec<Nameless>> {
+        self.storage.nameless()
     }
 
     /// The filter of system calls that was given in place of the usual one.

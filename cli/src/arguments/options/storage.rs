@@ -8,11 +8,11 @@ use std::path::Path;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Storage {
-    /// SOURCE:TARGET[:ro,…]; SOURCE is a path of this machine, for which rslave, rshared and the like count, or the name of
-    /// a volume, which begins empty with nocopy
+    /// TARGET or SOURCE:TARGET[:ro,…]; SOURCE is a path of this machine, for which rslave, rshared and the like count, or the name of
+    /// a volume, which begins empty with nocopy; without one the volume has no name and goes with rm -v
     #[arg(short, long)]
     volume: Vec<String>,
-    /// type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE][,volume-nocopy][,bind-propagation=HOW]
+    /// type=bind|volume|tmpfs,[source=SOURCE,]target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE][,volume-nocopy][,bind-propagation=HOW]
     #[arg(long)]
     mount: Vec<String>,
     /// TARGET[:size=SIZE,mode=MODE,uid=USER,gid=GROUP,exec,ro]: in memory
@@ -32,11 +32,14 @@ impl Storage {
     /// # Errors
     /// Which option says what it must not.
     pub fn add(&self, container: Container) -> Result<Container> {
-        let volumes = self.volume.iter().map(|text| volume(text));
-        let mounts = self.mount.iter().map(|text| mount(text));
         let tmpfs = self.tmpfs.iter().map(|text| in_memory(text));
+        let named = self.asked().filter_map(|asked| match asked {
+            Ok(Asked::Nameless(_)) => None,
+            Ok(Asked::Mount(mount)) => Some(Ok(mount)),
+            Err(error) => Some(Err(error)),
+        });
         Ok(Container {
-            mounts: volumes.chain(mounts).chain(tmpfs).collect::<Result<_>>()?,
+            mounts: named.chain(tmpfs).collect::<Result<_>>()?,
             read_only: self.read_only,
             shm_size: self.shm_size.as_deref().map(|text| size("--shm-size", text)).transpose()?,
             ..container
@@ -49,24 +52,73 @@ impl Storage {
     /// As [`Self::add`].
     pub fn sources(&self) -> Result<Vec<String>> {
         let source = |text: &String| match volume(text)? {
-            Mount::Bind { source, .. } => Ok(Some(source)),
+            Asked::Mount(Mount::Bind { source, .. }) => Ok(Some(source)),
             _ => Ok(None),
         };
         self.volume.iter().filter_map(|text| source(text).transpose()).collect()
     }
+
+    /// The volumes that have no name as yet.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn nameless(&self) -> Result<Vec<Nameless>> {
+        let nameless = |asked| match asked {
+            Ok(Asked::Nameless(one)) => Some(Ok(one)),
+            Ok(Asked::Mount(_)) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.asked().filter_map(nameless).collect()
+    }
+
+    fn asked(&self) -> impl Iterator<Item = Result<Asked>> {
+        self.volume.iter().map(|text| volume(text)).chain(self.mount.iter().map(|text| mount(text)))
+    }
 }
 
-/// `SOURCE:TARGET[:OPTION,…]`
-fn volume(text: &str) -> Result<Mount> {
+/// What `--volume` or `--mount` asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Mount(Mount),
+    Nameless(Nameless),
+}
+
+/// A volume that nobody named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nameless {
+    /// Its place in the container.
+    pub target: String,
+    /// It cannot be written.
+    pub read_only: bool,
+    /// It begins empty.
+    pub no_copy: bool,
+}
+
+impl Nameless {
+    /// One that begins as the image's folder.
+    pub fn at(target: &str) -> Self {
+        Self { target: target.to_owned(), read_only: false, no_copy: false }
+    }
+
+    /// The mount of the volume of this name.
+    pub fn of(self, name: Name) -> Mount {
+        let Self { target, read_only, no_copy } = self;
+        Mount::Volume { name, target, read_only, no_copy }
+    }
+}
+
+/// `TARGET` or `SOURCE:TARGET[:OPTION,…]`
+fn volume(text: &str) -> Result<Asked> {
     let wrong = |why: &str| Error::new(format!("--volume {text:?}: {why}"));
-    let mut parts = text.split(':');
-    let (Some(source), Some(target), options, None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(wrong("not SOURCE:TARGET[:ro]"));
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, None),
+        [source, target] => (Some(source), target, None),
+        [source, target, options] => (Some(source), target, Some(options)),
+        _ => return Err(wrong("not TARGET or SOURCE:TARGET[:ro]")),
     };
     let mut said = Said::default();
-    for option in options.iter().flat_map(|options| options.split(',')) {
+    for option in options.into_iter().flat_map(|options| options.split(',')) {
         match (option, Propagation::of_name(option)) {
             ("ro", _) => said.read_only = true,
             ("nocopy", _) => said.no_copy = true,
@@ -78,7 +130,11 @@ fn volume(text: &str) -> Result<Mount> {
             }
         }
     }
-    made(source, target, said).map_err(|why| wrong(&why))
+    let asked = match source {
+        Some(source) => made(source, target, said).map(Asked::Mount),
+        None => absolute(target).map(|()| Asked::Nameless(Nameless::at(target))),
+    };
+    asked.map_err(|why| wrong(&why))
 }
 
 /// What is said of a mount beside its two ends.
@@ -89,11 +145,16 @@ struct Said {
     propagation: Option<Propagation>,
 }
 
+fn absolute(target: &str) -> std::result::Result<(), String> {
+    match target.starts_with('/') {
+        true => Ok(()),
+        false => Err(format!("{target:?} is not an absolute path")),
+    }
+}
+
 /// A path is a bind mount, any other name a volume.
 fn made(source: &str, target: &str, said: Said) -> std::result::Result<Mount, String> {
-    if !target.starts_with('/') {
-        return Err(format!("{target:?} is not an absolute path"));
-    }
+    absolute(target)?;
     let (target, Said { read_only, no_copy, propagation }) = (target.to_owned(), said);
     if !source.contains('/') && !source.starts_with('.') {
         let name: Name = source.parse()?;
@@ -111,7 +172,7 @@ fn made(source: &str, target: &str, said: Said) -> std::result::Result<Mount, St
 }
 
 /// `KEY=VALUE,…`
-fn mount(text: &str) -> Result<Mount> {
+fn mount(text: &str) -> Result<Asked> {
     let wrong = |why: &str| Error::new(format!("--mount {text:?}: {why}"));
     let (mut kind, mut source, mut target) = ("volume", None, None);
     let (mut most, mut mode, mut said) = (None, None, Said::default());
@@ -145,17 +206,30 @@ fn mount(text: &str) -> Result<Mount> {
     match (kind, source) {
         ("tmpfs", None) => {
             let target = target.to_owned();
-            Ok(Mount::Tmpfs { target, size: most, mode, uid: None, gid: None, exec: false, read_only })
+            Ok(Asked::Mount(Mount::Tmpfs {
+                target,
+                size: most,
+                mode,
+                uid: None,
+                gid: None,
+                exec: false,
+                read_only,
+            }))
         }
-        ("bind" | "volume", None) => Err(wrong("source is missing")),
+        ("bind", None) => Err(wrong("source is missing")),
+        ("volume", None) => {
+            absolute(target).map_err(|why| wrong(&why))?;
+            let target = target.to_owned();
+            Ok(Asked::Nameless(Nameless { target, read_only, no_copy: said.no_copy }))
+        }
         ("bind", Some(source)) if !source.starts_with('/') => {
             Err(wrong(&format!("{source:?} is not an absolute path")))
         }
         ("volume", Some(name)) => {
             let (name, target) = (parse("--mount: source", name)?, target.to_owned());
-            Ok(Mount::Volume { name, target, read_only, no_copy: said.no_copy })
+            Ok(Asked::Mount(Mount::Volume { name, target, read_only, no_copy: said.no_copy }))
         }
-        ("bind", Some(source)) => made(source, target, said).map_err(|why| wrong(&why)),
+        ("bind", Some(source)) => made(source, target, said).map(Asked::Mount).map_err(|why| wrong(&why)),
         (other, _) => Err(wrong(&format!("{other:?} is none of bind, volume and tmpfs, or has no source"))),
     }
 }
@@ -207,8 +281,16 @@ mod tests {
             read_only: true,
             no_copy: false,
         };
-        assert_eq!(super::volume("data:/d:ro").unwrap(), volume);
-        assert_eq!(mount("source=data,target=/d,readonly").unwrap(), volume);
+        let named = |text: &str| match super::volume(text).unwrap() {
+            Asked::Mount(mount) => mount,
+            Asked::Nameless(other) => panic!("{other:?}"),
+        };
+        let mount = |text: &str| match mount(text).unwrap() {
+            Asked::Mount(mount) => mount,
+            Asked::Nameless(other) => panic!("{other:?}"),
+        };
+        assert_eq!(named("data:/d:ro"), volume);
+        assert_eq!(mount("source=data,target=/d,readonly"), volume);
         let bind = |propagation| Mount::Bind {
             source: "/a".into(),
             target: "/b".into(),
@@ -216,16 +298,13 @@ mod tests {
             propagation,
         };
         let slave = bind(Propagation::Rslave);
-        assert_eq!(super::volume("/a:/b:rslave").unwrap(), slave);
-        assert_eq!(mount("type=bind,src=/a,dst=/b,bind-propagation=rslave").unwrap(), slave);
-        assert!(matches!(super::volume("data:/d:nocopy").unwrap(), Mount::Volume { no_copy: true, .. }));
-        assert!(matches!(
-            mount("src=data,dst=/d,volume-nocopy").unwrap(),
-            Mount::Volume { no_copy: true, .. }
-        ));
+        assert_eq!(named("/a:/b:rslave"), slave);
+        assert_eq!(mount("type=bind,src=/a,dst=/b,bind-propagation=rslave"), slave);
+        assert!(matches!(named("data:/d:nocopy"), Mount::Volume { no_copy: true, .. }));
+        assert!(matches!(mount("src=data,dst=/d,volume-nocopy"), Mount::Volume { no_copy: true, .. }));
         let bind = bind(Propagation::default());
-        assert_eq!(super::volume("/a:/b").unwrap(), bind);
-        assert_eq!(mount("type=bind,src=/a,dst=/b").unwrap(), bind);
+        assert_eq!(named("/a:/b"), bind);
+        assert_eq!(mount("type=bind,src=/a,dst=/b"), bind);
         let tmpfs = Mount::Tmpfs {
             target: "/t".into(),
             size: Some(Bytes(1 << 20)),
@@ -237,7 +316,7 @@ mod tests {
         };
         assert_eq!(in_memory("/t:size=1m").unwrap(), tmpfs);
         assert_eq!(in_memory("/t:rw,noexec,nosuid,size=1m").unwrap(), tmpfs);
-        assert_eq!(mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap(), tmpfs);
+        assert_eq!(mount("type=tmpfs,target=/t,tmpfs-size=1m"), tmpfs);
         let fixed = |uid, gid| Mount::Tmpfs {
             target: "/t".into(),
             size: None,
@@ -251,8 +330,26 @@ mod tests {
         assert_eq!(owned, fixed(Some(1000), Some(50)));
         let fixed = fixed(None, None);
         assert_eq!(in_memory("/t:mode=0750,exec,noexec,ro").unwrap(), fixed);
-        assert_eq!(mount("type=tmpfs,target=/t,tmpfs-mode=750,readonly").unwrap(), fixed);
+        assert_eq!(mount("type=tmpfs,target=/t,tmpfs-mode=750,readonly"), fixed);
         assert!(matches!(in_memory("/t:exec").unwrap(), Mount::Tmpfs { exec: true, .. }));
+    }
+
+    #[test]
+    fn a_volume_may_have_no_name() {
+        let nameless = |target: &str, read_only, no_copy| {
+            Asked::Nameless(Nameless { target: target.into(), read_only, no_copy })
+        };
+        assert_eq!(super::volume("/d").unwrap(), nameless("/d", false, false));
+        assert_eq!(mount("type=volume,target=/d,readonly").unwrap(), nameless("/d", true, false));
+        assert_eq!(mount("dst=/d,volume-nocopy").unwrap(), nameless("/d", false, true));
+        for (text, why) in [
+            ("d", "\"d\" is not an absolute path"),
+            ("/d:ro", "\"ro\" is not an absolute path"),
+            ("a:/b:ro:c", "not TARGET or SOURCE:TARGET[:ro]"),
+        ] {
+            let error = super::volume(text).unwrap_err().message;
+            assert!(error.starts_with(&format!("--volume {text:?}: {why}")), "{error}");
+        }
     }
 
     #[test]

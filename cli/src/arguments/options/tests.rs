@@ -58,7 +58,7 @@ fn options_become_what_node_toml_would_say() {
 #[test]
 fn a_wrong_option_is_named() {
     for (words, told) in [
-        ("-v /a x", "--volume \"/a\": not SOURCE:TARGET[:ro]"),
+        ("-v a x", "--volume \"a\": \"a\" is not an absolute path"),
         ("-v /a:b x", "--volume \"/a:b\": \"b\" is not an absolute path"),
         ("-v /a:/b:rx x", "--volume \"/a:/b:rx\": \"rx\" is none of ro, rw, nocopy"),
         ("--memory lots x", "--memory: \"lots\" is not a size"),

@@ -87,7 +87,7 @@ fn prune_containers(node: &Node<'_>, filters: &Filters) -> Result<()> {
     let names: Vec<String> = ended.iter().map(|one| one.name.to_string()).collect();
     each_told(&names, |name| {
         let id = ended.iter().find(|one| *one.name == *name).map_or(name, |one| &one.id);
-        node.done(&Request::Remove { name: id.to_owned(), force: false })?;
+        node.done(&Request::Remove { name: id.to_owned(), force: false, volumes: false })?;
         Ok(format!("Deleted: {name}"))
     })
 }

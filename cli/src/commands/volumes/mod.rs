@@ -66,22 +66,43 @@ fn create(node: &Node<'_>, asked: &VolumeCreate) -> Result<()> {
         None => made_up()?,
     };
     let labels = asked.label.iter().map(|word| label(word)).collect();
-    if make(&name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })? {
-        node.tell(Object::Volume, &name, "create", &[("driver", &asked.driver)]);
-    }
+    make(node, &name, &Volume { anonymous: asked.name.is_none(), created: Some(time::now()), labels })?;
     print(&name);
     Ok(())
 }
 
-/// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
-fn make(name: &Name, about: &Volume) -> Result<bool> {
-    let words = || format!("make volume {name}");
-    let text = serde_json::to_vec(about).context(words)?;
-    folders::make(Path::new(VOLUMES), name, &text).context(words)
+/// Makes volumes that nobody named, of names that were [`made_up`].
+///
+/// # Errors
+/// Which cannot be made; none is there then.
+pub fn make_nameless(node: &Node<'_>, names: &[Name]) -> Result<()> {
+    let about = Volume { anonymous: true, created: Some(time::now()), ..Volume::default() };
+    let made = names.iter().try_for_each(|name| make(node, name, &about));
+    made.inspect_err(|_| take_back(node, names))
 }
 
-/// 32 hexadecimal digits.
-fn made_up() -> Result<Name> {
+/// Removes those of these again that no container was made with.
+pub fn take_back(node: &Node<'_>, names: &[Name]) {
+    for name in names {
+        let _ = take_away(node, name);
+    }
+}
+
+/// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
+fn make(node: &Node<'_>, name: &Name, about: &Volume) -> Result<()> {
+    let words = || format!("make volume {name}");
+    let text = serde_json::to_vec(about).context(words)?;
+    if folders::make(Path::new(VOLUMES), name, &text).context(words)? {
+        node.tell(Object::Volume, name, "create", &[("driver", DRIVER)]);
+    }
+    Ok(())
+}
+
+/// A name for what nobody named: 32 hexadecimal digits.
+///
+/// # Errors
+/// As open(2) and read(2) have them.
+pub fn made_up() -> Result<Name> {
     let mut bytes = [0; 16];
     let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.context(|| "read /dev/urandom".into())?;
@@ -177,7 +198,7 @@ fn sweep() -> u64 {
     })
 }
 
-/// What was said when it was made.
+/// What was said when it was made; nothing of one that a container has made.
 fn about(name: &Name) -> Volume {
     let text = fs::read(volume::file(name)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
