@@ -19,7 +19,7 @@ fn node() -> (Node, Monitor) {
     let node = Node::boot();
     node.create("a", busybox("exec sleep 1000"));
     node.start("a");
-    (node, Monitor::new(MONITOR_SOCKET))
+    (node, Monitor::new(MONITOR_SOCKET).with_patience(support::PATIENCE))
 }
 
 /// Runs on one thread, as the agent does.

@@ -182,7 +182,7 @@ fn output_comes_while_the_monitor_takes_no_input() {
     let (mut connection, _) = monitor.accept();
     let typed = std::thread::spawn(move || keys.write_all(&vec![b'i'; MANY]).unwrap());
     let ended = std::thread::spawn(|| client.wait_with_output().unwrap());
-    connection.stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    connection.stream.set_write_timeout(Some(PATIENCE)).unwrap();
     connection.stream.write_all(&Frame::encode(Kind::Output, &vec![b'o'; MANY])).unwrap();
     let mut came = 0;
     while came < MANY {

@@ -150,7 +150,12 @@ fn every_option_is_told_of_its_command() {
 fn offered(words: &[&str]) -> Vec<String> {
     let script = r#"source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _skerry_runtime; printf '%s\n' "${COMPREPLY[@]}""#;
     let path = format!("{}/{BASH}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("bash").args(["--norc", "-c", script, &path]).args(words).output().unwrap();
+    let output = Command::new("bash")
+        .args(["--norc", "-c", script, &path])
+        .args(words)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let mut offered: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();

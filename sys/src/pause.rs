@@ -97,14 +97,18 @@ extern "C" fn run_child(child: *mut c_void) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::process::{Command, Stdio};
 
     #[test]
     fn the_program_waits_until_it_is_killed() {
         let path = std::env::temp_dir().join(format!("skerry-pause-{}", std::process::id()));
-        std::fs::write(&path, elf::program(&CODE)).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).unwrap();
+        // By another process: what this one writes another test's child may still have open.
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped());
+        let mut install = install.spawn().unwrap();
+        install.stdin.take().unwrap().write_all(&elf::program(&CODE)).unwrap();
+        assert!(install.wait().unwrap().success());
         let mut child = Command::new(&path).stdin(Stdio::null()).spawn().unwrap();
         let pid = child.id();
         let waits = || std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();

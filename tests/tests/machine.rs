@@ -57,7 +57,7 @@ fn in_an_interactive_run_ctrl_c_is_the_nodes_and_another_key_switches_off() -> R
     terminal.press(CTRL_BRACKET)?;
     terminal.wait_for("skerry-vm: switching the node off")?;
     assert!(terminal.end()?.success(), "{}", terminal.screen());
-    assert!(!terminal.screen().contains("hurry the node"), "Ctrl-C was taken for a stop");
+    assert!(!terminal.screen().contains("hurrying the node"), "Ctrl-C was taken for a stop");
     Ok(())
 }
 

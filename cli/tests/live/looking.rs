@@ -119,6 +119,7 @@ fn inspect_tells_what_docker_tells() {
 fn what_it_uses_and_its_processes_are_shown() {
     let _node = Node::boot();
     says("run -d --name web busybox sh -c 'sleep 1000; true'");
+    super::support::eventually("both run", || says("top web").lines().count() == 3);
     let table = says("stats --no-stream");
     assert!(table.starts_with("CONTAINER ID   NAME"), "{table}");
     let line = table.lines().nth(1).unwrap();

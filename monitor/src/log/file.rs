@@ -185,7 +185,7 @@ mod tests {
             let (done, result) = channel();
             let at = path.clone();
             std::thread::spawn(move || done.send((LogFile::new(at.clone(), 99).prepare(9), open(&at))));
-            let (prepared, opened) = result.recv_timeout(Duration::from_secs(5)).expect("it waits");
+            let (prepared, opened) = result.recv_timeout(Duration::from_secs(60)).expect("it waits");
             assert!(prepared.is_err() && opened.is_err(), "{file}");
             remove(&path).unwrap();
             assert_eq!(LogFile::new(path, 99).prepare(9).unwrap(), 0, "once it is gone");

@@ -408,7 +408,7 @@ mod tests {
             }
         });
         let texts =
-            [(); 4].map(|()| told.recv_timeout(Duration::from_secs(10)).expect("it waits for nobody"));
+            [(); 4].map(|()| told.recv_timeout(Duration::from_secs(60)).expect("it waits for nobody"));
         assert_eq!(texts, ["root:x:0:\n", "", "", ""]);
         fs::remove_dir_all(root).unwrap();
     }

@@ -93,11 +93,19 @@ impl Flows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::poll::{PollFd, PollFlags, poll};
+    use std::os::fd::AsFd;
 
     const NOW: Duration = Duration::from_secs(1000);
 
     fn socket() -> UdpSocket {
         UdpSocket::bind("127.0.0.1:0").unwrap()
+    }
+
+    /// What was sent has come: how soon is the kernel's.
+    fn await_one(socket: &UdpSocket) {
+        let mut waits = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut waits, 60_000_u16), Ok(1), "nothing comes");
     }
 
     #[test]
@@ -110,15 +118,17 @@ mod tests {
         let clients = [socket(), socket()];
         for (number, client) in clients.iter().enumerate() {
             client.send_to(&[number as u8], port).unwrap();
+            await_one(&outside);
+            let (new, gone) = flows.forth(&outside, to, &mut buffer, NOW);
+            assert_eq!((new.len(), gone.len(), flows.clients().count()), (1, 0, number + 1));
         }
-        let (new, gone) = flows.forth(&outside, to, &mut buffer, NOW);
-        assert_eq!((new.len(), gone.len(), flows.clients().count()), (2, 0, 2));
         for _ in &clients {
             let (length, from) = container.recv_from(&mut buffer).unwrap();
             container.send_to(&[buffer[0] + 10], from).unwrap();
             assert_eq!(length, 1);
         }
         for (number, client) in clients.iter().enumerate() {
+            await_one(flows.socket(client.local_addr().unwrap()).unwrap());
             flows.back(&outside, client.local_addr().unwrap(), &mut buffer, NOW);
             assert_eq!((client.recv(&mut buffer).unwrap(), buffer[0]), (1, number as u8 + 10));
         }
@@ -140,6 +150,7 @@ mod tests {
         let mut first = None;
         for (number, client) in clients.iter().enumerate() {
             client.send_to(b"?", port).unwrap();
+            await_one(&outside);
             let now = NOW + Duration::from_millis(number as u64);
             let (new, gone) = flows.forth(&outside, to, &mut [0; 64], now);
             assert_eq!(new.len(), 1, "{number}");

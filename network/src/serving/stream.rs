@@ -166,6 +166,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
@@ -239,7 +240,11 @@ mod tests {
 
     #[test]
     fn nobody_there_ends_it() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // It has its port, and does not listen.
+        let held = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(held.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let free = getsockname::<SockaddrIn>(held.as_raw_fd()).unwrap();
+        let free = SocketAddr::from((free.ip(), free.port()));
         let outside = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(outside.local_addr().unwrap()).unwrap();
         let accepted = sys::socket::accept(outside.as_fd()).unwrap();

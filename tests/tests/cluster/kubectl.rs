@@ -179,7 +179,8 @@ fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
     let place = Place::new("deletion")?;
     let image = place.cluster.push("busybox")?;
     let line = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.1; done";
-    place.apply(&pod("polite", &image, "", line))?;
+    // A machine that does other things as well needs more than two seconds at times.
+    place.apply(&pod("polite", &image, "", line).replace("Seconds: 2", "Seconds: 60"))?;
     place.until("logs polite", "up")?;
     let log = place.cluster.scratch_file("polite", "")?;
     let follower = format!(

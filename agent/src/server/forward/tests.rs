@@ -8,7 +8,7 @@ use futures::{SinkExt, StreamExt};
 use std::io::ErrorKind;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -107,7 +107,10 @@ async fn bytes_go_both_ways_through_a_websocket() {
 #[tokio::test]
 async fn a_port_that_nobody_listens_at_is_told_in_words() {
     let fixture = fixture().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // It has its port, and does not listen.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = held.local_addr().unwrap().port();
     let mut client = Spdy::connect(&fixture, "/portForward/ns/web/u1", "portforward.k8s.io").await;
     let (data, error) = open(&mut client, "0", free);
     client.send().await;

@@ -281,7 +281,7 @@ mod tests {
             let read = |tail| all(&mut Reader::new(&path, tail).unwrap());
             done.send((read(None), read(Some(9)))).unwrap();
         });
-        let read = result.recv_timeout(std::time::Duration::from_secs(5)).expect("it waits");
+        let read = result.recv_timeout(std::time::Duration::from_secs(60)).expect("it waits");
         assert_eq!(read, (vec![0, 1, 2], vec![0, 1, 2]));
     }
 
