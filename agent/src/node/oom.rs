@@ -92,7 +92,8 @@ mod tests {
     async fn the_log_is_read_from_its_end_on() {
         // Who may not write to it may not read it either.
         let Ok(mut kernel) = OpenOptions::new().write(true).open(LOG) else { return };
-        let mark = |when: &str| format!("skerry-agent test {}: {when}", std::process::id());
+        // A line without an end would wait for its rest.
+        let mark = |when: &str| format!("skerry-agent test {}: {when}\n", std::process::id());
         kernel.write_all(mark("before").as_bytes()).unwrap();
         let log = open().unwrap();
         kernel.write_all(mark("after").as_bytes()).unwrap();
