@@ -8,9 +8,9 @@
 //! parent (create)                     container's first process
 //! ─────────────────────────────────   ─────────────────────────────────────
 //! record, cgroup, namespaces          joins and makes namespaces
-//! writes the ID mappings              mounts, devices, terminal, sysctls
+//! writes the ID mappings              mounts, devices, terminal
 //! hooks: prestart, createRuntime   ⇆  hooks: createContainer
-//!                                     masks, root, rlimits, user, program found
+//!                                     sysctls, masks, root, rlimits, user, program found
 //! record "created", PID file       ⇆  waits for `start`
 //!                                     seccomp, capabilities
 //!                                     hooks: startContainer

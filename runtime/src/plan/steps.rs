@@ -203,7 +203,6 @@ pub fn steps(
     steps.extend((!linux.net_devices.is_empty()).then_some(Step::NetDevices));
     steps.extend(root(config, linux, namespaces, given)?);
     steps.extend(names(config));
-    steps.extend(sysctls(config, linux)?);
     let hooks = config.hooks.clone().unwrap_or_default();
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         steps.push(Step::Hooks(Moment::CreateRuntime));
@@ -211,6 +210,8 @@ pub fn steps(
     if !hooks.create_container.is_empty() {
         steps.push(Step::Hooks(Moment::CreateContainer));
     }
+    // As with runc: Docker's `prestart` hook brings the interfaces, and writes parameters itself.
+    steps.extend(sysctls(config, linux)?);
     steps.extend(once(&linux.masked_paths).cloned().map(Step::Mask));
     steps.extend(linux.readonly_paths.iter().cloned().map(Step::ReadOnly));
     steps.extend(closing(config, linux, given)?);

@@ -182,6 +182,21 @@ fn sysctls_of_the_containers_namespaces_are_set() {
 }
 
 #[test]
+fn sysctls_are_set_once_hooks_have_made_the_network() {
+    if fails(Peer::Crun, "sets them before") {
+        return;
+    }
+    // As Docker's `prestart` hook does, which brings the interfaces and turns IPv6 off.
+    let name = "pid=$(echo \"$state\" | grep -o '\"pid\": *[0-9]*' | grep -o '[0-9]*$')";
+    let network = "ip link add d0 type veth peer name d1; echo 0 >/proc/sys/net/ipv4/ip_forward";
+    let bundle = Bundle::new()
+        .hook_sh("prestart", &format!("{name}; nsenter --target $pid --net sh -c '{network}'"))
+        .set("/linux/sysctl", json!({ "net.ipv4.conf.d0.rp_filter": "2", "net.ipv4.ip_forward": "1" }))
+        .sh("cd /proc/sys/net/ipv4; cat conf/d0/rp_filter ip_forward");
+    assert_eq!(bundle.says(), "2\n1\n");
+}
+
+#[test]
 fn sysctls_of_the_host_are_refused() {
     let refuse = |bundle: Bundle, key: &str| {
         let error = bundle.set("/linux/sysctl", json!({ key: "1" })).try_create().error();

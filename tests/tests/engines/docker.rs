@@ -29,6 +29,17 @@ fn a_program_that_cannot_run_is_told_as_127_or_126() -> Result {
     Ok(())
 }
 
+/// Docker's hook makes the network's interfaces and turns IPv6 off in it.
+#[test]
+#[ignore = "long"]
+fn parameters_of_the_network_are_set_once_docker_has_made_it() -> Result {
+    let docker = Engine::docker(Cgroups::Systemd)?;
+    let asked = "--sysctl net.ipv4.conf.lo.rp_filter=2 --sysctl net.ipv6.conf.all.disable_ipv6=0";
+    let files = "cat /proc/sys/net/ipv4/conf/lo/rp_filter /proc/sys/net/ipv6/conf/all/disable_ipv6";
+    assert_eq!(docker.says(&format!("run --rm --network none {asked} busybox {files}"))?, "2\n0\n");
+    Ok(())
+}
+
 #[test]
 fn a_container_lives_in_a_scope_of_systemds() -> Result {
     life(&Engine::docker(Cgroups::Systemd)?)
