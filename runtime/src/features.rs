@@ -146,6 +146,7 @@ mod tests {
             ("mounts[].options", "/mounts", mount(json!(["idmap=uids=0-1-2"]))),
             ("linux.namespaces", "/linux/namespaces", json!([{ "type": "user" }])),
             ("linux.resources.network", "/linux/resources/network", json!({ "classID": 1 })),
+            ("linux.resources.unified", "/linux/resources/unified", json!({ "cgroup.kill": "1" })),
             ("linux.resources.cpu", "/linux/resources/cpu", json!({ "realtimeRuntime": 1 })),
         ];
         for path in refused() {

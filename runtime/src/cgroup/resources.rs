@@ -74,6 +74,9 @@ fn countable(most: u32) -> String {
     if most < i32::MAX as u32 { most.to_string() } else { "max".to_owned() }
 }
 
+/// The hierarchy's own files that limit something. The others freeze, kill or move processes, the runtime's among them.
+const LIMITS: [&str; 3] = ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"];
+
 /// Files as they are. Those of many devices take one line at a time.
 fn unified(files: &BTreeMap<String, String>) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
@@ -81,6 +84,9 @@ fn unified(files: &BTreeMap<String, String>) -> Result<Vec<Write>> {
         let named = file.split_once('.').is_some_and(|(start, rest)| !start.is_empty() && !rest.is_empty());
         if !named || file.contains(['/', '\0']) {
             return Err(Error(format!("linux.resources.unified[{file:?}]: not a file such as memory.high")));
+        }
+        if file.starts_with("cgroup.") && !LIMITS.contains(&&**file) {
+            return Err(Error(format!("linux.resources.unified[{file:?}]: is no limit")));
         }
         if value.contains('\n') {
             let lines = value.lines().filter(|line| !line.is_empty());

@@ -86,6 +86,8 @@ fn the_rest() {
         ),
         (r#"{"unified": {"..": "1"}}"#, r#".unified[".."]: not a file such as memory.high"#),
         (r#"{"unified": {"memory": "1"}}"#, r#".unified["memory"]: not a file such as memory.high"#),
+        (r#"{"unified": {"cgroup.freeze": "1"}}"#, r#".unified["cgroup.freeze"]: is no limit"#),
+        (r#"{"unified": {"cgroup.procs": "0"}}"#, r#".unified["cgroup.procs"]: is no limit"#),
         (r#"{"network": {"classID": 5}}"#, ".network.classID: 5: cgroup v2 has no packet classes"),
         (
             r#"{"network": {"priorities": [{"name": "eth0", "priority": 1}]}}"#,

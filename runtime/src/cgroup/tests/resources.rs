@@ -177,6 +177,7 @@ fn unified_comes_last_and_line_by_line() {
             r#"{"unified": {"io.max": "259:0 rbps=2097152 wiops=120\n253:0 rbps=1\n"}}"#,
             &["io.max=259:0 rbps=2097152 wiops=120", "io.max=253:0 rbps=1"],
         ),
+        (r#"{"unified": {"cgroup.max.depth": "3"}}"#, &["cgroup.max.depth=3"]),
         (r#"{"unified": {"cpuset.cpus": ""}}"#, &["cpuset.cpus="]),
     ]);
 }
