@@ -147,6 +147,7 @@ mod tests {
             ("linux.namespaces", "/linux/namespaces", json!([{ "type": "user" }])),
             ("linux.resources.network", "/linux/resources/network", json!({ "classID": 1 })),
             ("linux.resources.unified", "/linux/resources/unified", json!({ "cgroup.kill": "1" })),
+            ("linux.resources.memory", "/linux/resources/memory", json!({ "kernelTCP": 1 })),
             ("linux.resources.cpu", "/linux/resources/cpu", json!({ "realtimeRuntime": 1 })),
         ];
         for path in refused() {

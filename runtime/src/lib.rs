@@ -130,7 +130,7 @@ fn perform(globals: &Globals, command: Command, log: &Log) -> Result<u8> {
         Command::Events { id, every } => usage::events(root, &id, every)?,
         Command::Update { id, file, resources, schemata } => {
             usage::update_classes(root, &id, &schemata)?;
-            usage::update(root, &id, file.as_deref(), &resources)?;
+            warn(usage::update(root, &id, file.as_deref(), &resources)?);
         }
         Command::Features => print(features::features()?)?,
         Command::Spec { bundle, rootless } => spec::spec(&bundle, rootless)?,

@@ -135,11 +135,11 @@ pub fn events(root: &Path, id: &str, every: Option<Duration>) -> Result<()> {
     }
 }
 
-/// Changes limits: what is given, over what the container has.
+/// Changes limits: what is given, over what the container has. What is left out of it is returned for the log.
 ///
 /// # Errors
 /// The limit and why it cannot be had; nothing is kept then.
-pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> Result<()> {
+pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> Result<Vec<Error>> {
     let (group, scope) = running(root, id)?;
     let place = Place::of(root, id);
     let path = place.file("config.json");
@@ -148,6 +148,7 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     let mut given = file.map_or_else(|| Ok(given.clone()), read)?;
     // Devices stay as they were created, as with runc: engines hand the old ones over again.
     given.devices.clear();
+    let warnings = resources::warnings(&given);
     let kept = member(&mut config, "linux").and_then(|linux| member(linux, "resources"));
     let kept = kept.ok_or_else(|| Error(format!("{}: linux: not an object", words())))?;
     let merged = merged(kept, given)?;
@@ -159,7 +160,8 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     }
     folder::set(&group, &writes)?;
     let text = serde_json::to_vec(&config).context(words)?;
-    replace(&path, &text).context(|| format!("write {}", path.display()))
+    replace(&path, &text).context(|| format!("write {}", path.display()))?;
+    Ok(warnings)
 }
 
 /// Changes lines of the container's class of resctrl.

@@ -1,17 +1,19 @@
 //! `linux.resources.memory`, in bytes.
 //!
-//! What cgroup v2 has no file for is ignored, as runc does: `kernel` and
-//! `kernelTCP` count towards the one limit there, `useHierarchy` is always so,
-//! and `swappiness` and `disableOOMKiller` come with their defaults from
-//! programs that know no better.
+//! What cgroup v2 cannot do is an error (`config-linux.md`, Unified), as with crun.
+//! 0, -1 and `false` ask for nothing: programs that know no better write them.
+//! `swappiness` is a hint rather than a limit, and left out with a warning.
+//! `useHierarchy` is always so.
 
 use super::{Absent, Write, limit, refused, set};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use spec::bundle::Memory;
 
 /// Swap before memory: what a lower limit drives out of memory must not go to
 /// swap that the container shall not have.
 pub fn writes(memory: &Memory) -> Result<Vec<Write>> {
+    no_killer_off(memory)?;
+    no_kernel(memory)?;
     let most = set(memory.limit).map(|most| limit("memory.limit", most)).transpose()?;
     let swap = swap(memory.limit.unwrap_or(0), memory.swap.unwrap_or(0))?;
     let low = set(memory.reservation).map(|low| limit("memory.reservation", low)).transpose()?;
@@ -23,6 +25,27 @@ pub fn writes(memory: &Memory) -> Result<Vec<Write>> {
     let rest = [("memory.max", most), ("memory.low", low)];
     let rest = rest.into_iter().filter_map(|(file, value)| Some(Write::new(file, value?)));
     Ok(swap.into_iter().chain(rest).collect())
+}
+
+/// What is left out.
+pub fn warnings(memory: &Memory) -> Vec<Error> {
+    let why = "cgroup v2 has none of a cgroup's own, left out";
+    memory.swappiness.iter().map(|value| refused("memory.swappiness", value, why)).collect()
+}
+
+fn no_killer_off(memory: &Memory) -> Result<()> {
+    match set(memory.disable_oom_killer) {
+        Some(off) => Err(refused("memory.disableOOMKiller", off, "cgroup v2 always kills")),
+        None => Ok(()),
+    }
+}
+
+fn no_kernel(memory: &Memory) -> Result<()> {
+    let given = [("memory.kernel", memory.kernel), ("memory.kernelTCP", memory.kernel_tcp)];
+    match given.into_iter().find_map(|(path, most)| Some((path, most.filter(|most| *most > 0)?))) {
+        Some((path, most)) => Err(refused(path, most, "cgroup v2 counts it towards memory.limit")),
+        None => Ok(()),
+    }
 }
 
 /// `swap` is memory and swap together, `memory.swap.max` is swap alone. The same

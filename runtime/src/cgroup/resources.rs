@@ -24,6 +24,11 @@ pub fn writes(resources: &Resources) -> Result<Vec<Write>> {
     Ok(parts.concat())
 }
 
+/// What is asked for and left out.
+pub fn warnings(resources: &Resources) -> Vec<Error> {
+    resources.memory.as_ref().map(memory::warnings).unwrap_or_default()
+}
+
 /// Processes and threads. A container of none could not be started with
 /// CLONE_INTO_CGROUP: 0 is the one that is there and no more, as with runc.
 fn pids(pids: &Pids) -> Result<Vec<Write>> {

@@ -48,7 +48,7 @@ pub use selinux::needed as needs_selinux;
 pub use steps::{Moment, Step};
 
 use crate::cgroup::scope::{self, NewScope};
-use crate::cgroup::{Write, annotation, devices::program, resources::writes};
+use crate::cgroup::{Write, annotation, devices::program, resources};
 use crate::error::{Error, Result};
 use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
 use std::path::Path;
@@ -138,11 +138,16 @@ impl Plan {
             oom_score_adj: config.process.as_ref().and_then(|process| process.oom_score_adj),
             net_devices: net_devices::devices(linux)?,
             steps: steps::steps(config, linux, &namespaces, given)?,
-            warnings: config.process.as_ref().map(warnings).unwrap_or_default(),
+            warnings: all_warnings(config, linux),
             hooks: config.hooks.clone().unwrap_or_default(),
             namespaces,
         })
     }
+}
+
+fn all_warnings(config: &Config, linux: &Linux) -> Vec<Error> {
+    let of_process = config.process.iter().flat_map(warnings);
+    of_process.chain(linux.resources.iter().flat_map(resources::warnings)).collect()
 }
 
 /// Where the container's root lies.
@@ -154,7 +159,7 @@ pub fn rootfs(config: &Config, bundle: &str) -> String {
 fn cgroup(config: &Config, linux: &Linux, namespaces: &Namespaces, given: &Given<'_>) -> Result<Cgroup> {
     let none = Resources::default();
     let resources = linux.resources.as_ref().unwrap_or(&none);
-    let writes = writes(resources)?;
+    let writes = resources::writes(resources)?;
     let devices = program(&devices::rules(&resources.devices))?;
     let owner = owner(config, linux, namespaces);
     if !given.systemd_cgroup {

@@ -23,6 +23,12 @@ fn memory_and_processes() {
             r#"{"memory": {"limit": 9, "swap": 8}}"#,
             ".memory.swap: 8: memory and swap together, below memory.limit, 9",
         ),
+        (
+            r#"{"memory": {"disableOOMKiller": true}}"#,
+            ".memory.disableOOMKiller: true: cgroup v2 always kills",
+        ),
+        (r#"{"memory": {"kernel": 5}}"#, ".memory.kernel: 5: cgroup v2 counts it towards memory.limit"),
+        (r#"{"memory": {"kernelTCP": 5}}"#, ".memory.kernelTCP: 5: cgroup v2 counts it towards memory.limit"),
         (r#"{"pids": {"limit": -2}}"#, ".pids.limit: -2: below -1, which is no limit"),
     ]);
 }

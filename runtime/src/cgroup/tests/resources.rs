@@ -51,8 +51,8 @@ fn memory() {
         (r#"{"memory": {"limit": 9, "reservation": 5}}"#, &["memory.max=9", "memory.low=5"]),
         (r#"{"memory": {"reservation": -1}}"#, &["memory.low=max"]),
         (r#"{"memory": {"limit": 9223372036854775807}}"#, &["memory.max=9223372036854775807"]),
-        (r#"{"memory": {"kernel": 5, "kernelTCP": -1, "swappiness": 60, "useHierarchy": true}}"#, &[]),
-        (r#"{"memory": {"disableOOMKiller": true, "checkBeforeUpdate": true}}"#, &[]),
+        (r#"{"memory": {"kernel": -1, "kernelTCP": 0, "swappiness": 60, "useHierarchy": true}}"#, &[]),
+        (r#"{"memory": {"disableOOMKiller": false, "checkBeforeUpdate": true}}"#, &[]),
     ]);
 }
 

@@ -102,6 +102,16 @@ fn what_makes_no_sense_is_refused_by_its_path() {
 }
 
 #[test]
+fn a_hint_that_the_kernel_has_not_is_left_out_with_a_warning() {
+    let text = DOCKER.replacen("\"limit\": 67108864", "\"limit\": 67108864, \"swappiness\": 7", 1);
+    let warned = plan(&text).unwrap().warnings.pop().unwrap().0;
+    assert_eq!(
+        warned,
+        "linux.resources.memory.swappiness: 7: cgroup v2 has none of a cgroup's own, left out"
+    );
+}
+
+#[test]
 fn mappings_of_a_mount_are_whole_and_of_a_bind_mount() {
     let with = |kind: &str, options: &str, mappings: &str| {
         let mount = format!(
