@@ -104,55 +104,23 @@ pub fn mount(
     mount: &Mount,
     made: &[(String, OwnedFd)],
 ) -> Result<()> {
-    let words = || format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination);
-    if let Source::There { whole } = mount.source {
-        let target = place::open(root, &mount.destination).context(words)?;
-        change(target.as_fd(), whole, &mount.options).context(words)?;
-        mounts.spend([target]);
-        return Ok(());
-    }
-    if let Source::New { kind, device } = &mount.source
-        && mount.options.parameters.iter().any(|parameter| parameter.len() > LONGEST_PARAMETER)
-    {
-        let target = at_once(root, mount, kind, device).context(words)?;
-        mounts.spend([target]);
-        return Ok(());
-    }
-    let is_filled = is_filled(mount);
-    let tree = match &mount.source {
-        Source::Bind { path, recursive } => {
-            already(&mount.name, made).unwrap_or_else(|| bind(path, *recursive, &mount.options))
+    let words = || words(mount);
+    let (tree, target) = match &mount.source {
+        Source::There { whole } => {
+            let target = place::open(root, &mount.destination).context(words)?;
+            change(target.as_fd(), *whole, &mount.options).context(words)?;
+            mounts.spend([target]);
+            return Ok(());
         }
-        Source::Mapped { .. } => {
-            already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
+        Source::New { kind, device } if is_long(device, &mount.options) => {
+            at_once(root, mount, kind, device).context(words)?
         }
-        Source::New { kind, device } if !is_filled => new(mounts, kind, device, &mount.options),
-        Source::New { kind, device } => {
-            let mut options = writable(&mount.options);
-            options.parameters.extend(covered_mode(root, mount, kind));
-            new(mounts, kind, device, &options)
-        }
-        Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
-        Source::There { .. } => return Ok(()),
+        _ => by_descriptor(mounts, root, mount, made)?,
     };
-    let tree = tree.context(words)?;
-    let missing = match mount.source {
-        Source::Bind { .. } | Source::Mapped { .. } if !is_folder(&tree).context(words)? => Missing::File,
-        _ => Missing::Folder,
-    };
-    let target = match mount.plain {
-        true => place::open_plain(root, &mount.destination),
-        false => place::open_or_make(root, &mount.destination, missing),
-    };
-    let target = target.context(|| mount.name.clone())?;
-    if matches!(mount.source, Source::Copy { .. }) {
-        copy_up::fill(target.as_fd(), tree.as_fd(), &mount.options).context(words)?;
-    }
-    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
     if let Some((flag, recursive)) = mount.options.propagation {
         mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)?;
     }
-    match is_filled && mount.options.is_read_only() {
+    match is_filled(mount) && mount.options.is_read_only() {
         true => mounts.read_only.push(tree),
         false => mounts.spend([tree]),
     }
@@ -160,26 +128,86 @@ pub fn mount(
     Ok(())
 }
 
+fn words(mount: &Mount) -> String {
+    format!("{}: mount {} on {}", mount.name, describe(&mount.source), mount.destination)
+}
+
+/// The mount, made detached and attached then, and what it is mounted on.
+fn by_descriptor(
+    mounts: &mut Mounts,
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    made: &[(String, OwnedFd)],
+) -> Result<(OwnedFd, OwnedFd)> {
+    let words = || words(mount);
+    let tree = match &mount.source {
+        Source::Bind { path, recursive } => {
+            already(&mount.name, made).unwrap_or_else(|| bind(path, *recursive, &mount.options))
+        }
+        Source::Mapped { .. } | Source::There { .. } => {
+            already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
+        }
+        Source::New { kind, device } => new(mounts, kind, device, &at_first(root, mount, kind)),
+        Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
+    };
+    let tree = tree.context(words)?;
+    let missing = match mount.source {
+        Source::Bind { .. } | Source::Mapped { .. } if !is_folder(&tree).context(words)? => Missing::File,
+        _ => Missing::Folder,
+    };
+    let target = target(root, mount, missing).context(|| mount.name.clone())?;
+    if matches!(mount.source, Source::Copy { .. }) {
+        copy_up::fill(target.as_fd(), tree.as_fd(), &mount.options).context(words)?;
+    }
+    mount_tree::attach(tree.as_fd(), target.as_fd()).context(words)?;
+    Ok((tree, target))
+}
+
+fn target(root: BorrowedFd<'_>, mount: &Mount, missing: Missing) -> Result<OwnedFd> {
+    match mount.plain {
+        true => place::open_plain(root, &mount.destination),
+        false => place::open_or_make(root, &mount.destination, missing),
+    }
+}
+
+/// With what a file system is made: one that is filled is closed to writers later, and a tmpfs has the mode of what it
+/// covers.
+fn at_first(root: BorrowedFd<'_>, mount: &Mount, kind: &str) -> Options {
+    if !is_filled(mount) {
+        return mount.options.clone();
+    }
+    let mut options = writable(&mount.options);
+    options.parameters.extend(covered_mode(root, mount, kind));
+    options
+}
+
 /// What fsconfig(2) takes surely.
 const LONGEST_PARAMETER: usize = 255;
 /// What mount(2) takes of all parameters together: it would cut off the rest without a word.
 const LONGEST_DATA: usize = 4095;
 
-/// By mount(2): overlays of many layers have parameters that are too long for fsconfig(2).
-fn at_once(root: BorrowedFd<'_>, mount: &Mount, kind: &str, device: &str) -> Result<OwnedFd> {
-    let options = &mount.options;
+/// Whether one of its strings is too long for fsconfig(2).
+fn is_long(device: &str, options: &Options) -> bool {
+    let mut all = options.parameters.iter().map(String::len).chain([device.len()]);
+    all.any(|length| length > LONGEST_PARAMETER)
+}
+
+/// By mount(2): overlays of many layers have parameters that are too long for fsconfig(2), and deep folders hold disks.
+/// As [`by_descriptor`].
+fn at_once(root: BorrowedFd<'_>, mount: &Mount, kind: &str, device: &str) -> Result<(OwnedFd, OwnedFd)> {
+    let options = at_first(root, mount, kind);
     let data = options.parameters.join(",");
     if data.len() > LONGEST_DATA {
         return Err(Error::new("the options are longer than a page"));
     }
-    let target = place::open_or_make(root, &mount.destination, Missing::Folder)?;
+    let target = target(root, mount, Missing::Folder)?;
     // The first four attributes have the same bits there; in force from the first moment.
     let flags = MsFlags::from_bits_truncate((options.set | options.set_recursive) & 0xf);
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
     mount_at(Some(device), &*path, Some(kind), flags, Some(&*data)).map_err(plain)?;
     let mounted = place::open(root, &mount.destination).map_err(plain)?;
-    change(mounted.as_fd(), false, options)?;
-    Ok(target)
+    set_attributes(mounted.as_fd(), &options)?;
+    Ok((mounted, target))
 }
 
 /// Whether something is still made in it: points of later mounts, devices, a copy.

@@ -177,6 +177,25 @@ fn an_overlay_of_many_layers_is_mounted() {
 }
 
 #[test]
+fn a_source_of_any_length_is_mounted() {
+    let name = "x".repeat(1000);
+    let bundle = Bundle::new().mount("/mnt", "tmpfs", &name, &["ro", "nosuid", "size=64k", "mode=711"]);
+    // A later one stands in it, though it is closed to writers.
+    let bundle = bundle.mount("/mnt/in", "tmpfs", "tmpfs", &[]);
+    let line = bundle.clone().mountinfo("/mnt");
+    assert!(
+        line.contains(" ro,nosuid,relatime ") && line.contains(&name) && line.contains("mode=711"),
+        "{line}"
+    );
+    assert!(bundle.mountinfo("/mnt/in").contains(" rw"));
+    // What is to lie on an ordinary folder does.
+    let proc = Bundle::new().folder("elsewhere").link("sub", "elsewhere").mount("/sub", "proc", &name, &[]);
+    let error = proc.try_create().error();
+    assert!(error.contains("ordinary directory") || fails(Peer::Crun, "has words of its own"), "{error}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn a_destination_through_a_link_stays_in_the_rootfs() {
     for target in ["/run/outside", "../../../../../../run/outside", "/inside/../../../run/outside"] {
         let bundle = source().folder("inside").folder("run/outside").link("link", target);
