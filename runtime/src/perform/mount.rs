@@ -299,11 +299,16 @@ fn new(mounts: &mut Mounts, kind: &str, device: &str, options: &Options) -> Resu
 fn configure<'a>(context: &FsContext, mut parameters: impl Iterator<Item = &'a str>) -> Result<()> {
     parameters.try_for_each(|parameter| {
         let done = match parameter.split_once('=') {
-            Some((key, value)) => context.set(key, value.as_bytes()),
+            Some((key, value)) => context.set(key, unquoted(value).as_bytes()),
             None => context.set_flag(parameter),
         };
         done.map_err(|error| said(context, error)).context(|| format!("option {parameter:?}"))
     })
+}
+
+/// mount(2) wants a value with commas in quotes, fsconfig(2) as it is.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
 fn said(context: &FsContext, error: io::Error) -> Error {

@@ -1,6 +1,6 @@
 //! `mounts`: where each comes from and what is done to it.
 
-use super::options::COPY_UP;
+use super::options::{self, COPY_UP};
 use super::{Given, IdMap, Namespaces, Options, has, idmap, refuse, selinux};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
@@ -123,7 +123,7 @@ fn plan(
 
 fn copied(name: &str, mount: &bundle::Mount, source: Source) -> Result<Source> {
     match source {
-        source if !mount.options.iter().any(|option| option == COPY_UP) => Ok(source),
+        source if !options::each(&mount.options).any(|option| option == COPY_UP) => Ok(source),
         Source::New { kind, device } if kind == "tmpfs" => Ok(Source::Copy { device }),
         _ => Err(refuse::at(&format!("{name}.options"), &format!("{COPY_UP} goes with a tmpfs alone"))),
     }

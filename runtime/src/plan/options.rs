@@ -94,7 +94,7 @@ impl Options {
     /// mount in fstab, so it is not looked at here.
     pub fn new(options: &[String]) -> Self {
         let mut sorted = Self::default();
-        options.iter().for_each(|option| sorted.add(option));
+        each(options).for_each(|option| sorted.add(option));
         sorted
     }
 
@@ -144,6 +144,23 @@ impl Options {
             parameter => self.parameters.push(parameter.to_owned()),
         }
     }
+}
+
+/// Options one by one: several may stand in a string, as in the fifth argument of mount(2).
+pub(super) fn each(options: &[String]) -> impl Iterator<Item = &str> {
+    options.iter().flat_map(|option| parts(option)).filter(|option| !option.is_empty())
+}
+
+/// What stands between commas, but for those in quotes, as in SELinux's contexts, and behind a backslash, as in an
+/// overlay's folders.
+fn parts(option: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    option.split(move |letter| {
+        quoted ^= letter == '"';
+        let is_end = letter == ',' && !quoted && !escaped;
+        escaped = letter == '\\' && !escaped;
+        is_end
+    })
 }
 
 fn attribute(option: &str) -> Option<(u64, u64)> {
@@ -205,6 +222,17 @@ mod tests {
     fn remount_and_versions_of_inodes_are_no_parameters() {
         let options = of("remount,iversion,noiversion,ro");
         assert!(options.remount && options.set == RDONLY && options.parameters.is_empty());
+    }
+
+    #[test]
+    fn several_may_stand_in_one() {
+        let of = |options: &[&str]| {
+            Options::new(&options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>())
+        };
+        let options = of(&["ro,mode=755,size=64k", "", r#"context="a:s0:c1,c2",b"#, r"lowerdir=/x\,y:/z"]);
+        assert_eq!(options.set, RDONLY);
+        let expected = ["mode=755", "size=64k", r#"context="a:s0:c1,c2""#, "b", r"lowerdir=/x\,y:/z"];
+        assert_eq!(options.parameters, expected);
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub(super) fn keyring(id: &str, label: &str) -> Vec<Step> {
     }
 }
 
-/// The parameter that labels a file system of this type as a whole.
+/// The parameter that labels a file system of this type as a whole, in quotes: a label has commas.
 pub(super) fn context(kind: &str, label: &str) -> Option<String> {
     let is_labelled = !label.is_empty() && !UNLABELLED.contains(&kind);
-    is_labelled.then(|| format!("context={label}"))
+    is_labelled.then(|| format!("context=\"{label}\""))
 }

@@ -196,6 +196,14 @@ fn a_source_of_any_length_is_mounted() {
 }
 
 #[test]
+fn options_may_stand_in_one_string() {
+    let options = ["nosuid", "mode=711,size=64k", "", "ro"];
+    let line = Bundle::new().mount("/mnt", "tmpfs", "tmpfs", &options).mountinfo("/mnt");
+    assert!(line.contains(" ro,nosuid,relatime "), "{line}");
+    assert!(line.contains("mode=711") && line.contains("size=64k"), "{line}");
+}
+
+#[test]
 fn a_destination_through_a_link_stays_in_the_rootfs() {
     for target in ["/run/outside", "../../../../../../run/outside", "/inside/../../../run/outside"] {
         let bundle = source().folder("inside").folder("run/outside").link("link", target);
