@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 /// Rounds of an ordinary test.
-const USUAL_ROUNDS: u64 = 30;
+const USUAL_ROUNDS: u64 = 50;
 /// How often the steps of a verb are counted: on a busy machine it waits and asks again, which
 /// are steps more.
 const COUNTS: usize = 5;
