@@ -108,6 +108,7 @@ pub fn create(
         rootfs: plan::rootfs(&bundle.config, &path),
         bundle: path,
         cgroup: has_cgroups.then(|| plan.cgroup.path.clone()),
+        made: None,
         scope: plan.cgroup.scope.as_ref().map(|new| new.scope.clone()),
         created: rfc3339(SystemTime::now()),
         owner: nix::unistd::getuid().as_raw(),
@@ -222,7 +223,7 @@ fn build(
     record.rdt = plan.rdt.as_ref().map(rdt::claim).transpose()?;
     place.write(record)?;
     replace(&place.file("config.json"), &bundle.text).context(|| "keep config.json".into())?;
-    let cgroup = if record.cgroup.is_some() { folder::make(&plan.cgroup)? } else { None };
+    let cgroup = if record.cgroup.is_some() { folder::make(&plan.cgroup, &mut record.made)? } else { None };
     if cgroup.is_none() {
         record.cgroup = None;
     }
@@ -379,6 +380,9 @@ fn gone() -> Error {
 
 fn undo(place: &Place, record: &Record) {
     let _ = record.clear_cgroup(place);
+    if let (Some(path), Some(made)) = (&record.cgroup, &record.made) {
+        folder::remove_above(path, made);
+    }
     let _ = record.stop_scope();
     let _ = record.unmount();
     let _ = record.rdt.as_ref().map(rdt::Held::remove);

@@ -53,6 +53,9 @@ pub struct Record {
     pub rootfs: String,
     /// Path of the cgroup in the hierarchy; none on a host without cgroup v2.
     pub cgroup: Option<String>,
+    /// The topmost folder of that path that was made for it; who makes it alone knows.
+    #[serde(skip)]
+    pub made: Option<PathBuf>,
     /// Number of the mount that the root lay on before, when what is mounted for the container is in
     /// the caller's mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

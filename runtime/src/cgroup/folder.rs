@@ -47,13 +47,13 @@ pub fn of_process(pid: i32) -> io::Result<PathBuf> {
 }
 
 /// Makes the folder with its limits and opens it, locked: no other container is made in it before this one's first
-/// process is there. None where the caller may have none, for a container that asks for no limit.
+/// process is there. `first` becomes the topmost folder that was made. None where the caller may have none, for a container that asks for no limit.
 ///
 /// # Errors
 /// The limit that cannot be had, and what is missing for it.
-pub fn make(cgroup: &plan::Cgroup) -> Result<Option<File>> {
+pub fn make(cgroup: &plan::Cgroup, first: &mut Option<PathBuf>) -> Result<Option<File>> {
     let words = || format!("unable to apply cgroup configuration: make {}", of(&cgroup.path).display());
-    match delegate(&cgroup.path) {
+    match delegate(&cgroup.path, first) {
         Err(error) if !cgroup.is_named && is_denied(&error) && caller::is_rootless() => {
             let why = || {
                 let path = of(&cgroup.path);
@@ -186,7 +186,15 @@ pub fn set(path: &str, writes: &[Write]) -> Result<()> {
 
 /// Makes each folder down to the container's, and in each above it lets the next one
 /// have controllers. Whether the last one was not there before.
-fn delegate(path: &str) -> io::Result<bool> {
+fn delegate(path: &str, first: &mut Option<PathBuf>) -> io::Result<bool> {
+    match descend(path, first) {
+        // Who failed to make another container took the folder away that was made for it, and was there for this one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => descend(path, first),
+        done => done,
+    }
+}
+
+fn descend(path: &str, first: &mut Option<PathBuf>) -> io::Result<bool> {
     let mut folder = PathBuf::from(HIERARCHY);
     let mut is_new = false;
     for name in Path::new(path) {
@@ -196,8 +204,22 @@ fn delegate(path: &str) -> io::Result<bool> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             made => made.map(|()| true)?,
         };
+        if is_new && first.is_none() {
+            *first = Some(folder.clone());
+        }
     }
     Ok(is_new)
+}
+
+/// Removes the folders above a cgroup, from the first that was made for it on, but for those that others are in.
+pub fn remove_above(path: &str, first: &Path) {
+    let folder = of(path);
+    for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(first)) {
+        match fs::remove_dir(above) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+            _ => {}
+        }
+    }
 }
 
 /// Every controller, as with runc: the container has something to read beside its limits, and to hand on. One that cannot

@@ -70,6 +70,25 @@ fn limits_hold_in_a_folder_of_folders() {
 }
 
 #[test]
+fn folders_above_the_cgroup_of_a_creation_that_failed_go_but_for_those_that_were_there() {
+    if fails(Peer::Runc, "leaves them") || fails(Peer::Crun, "leaves them") {
+        return;
+    }
+    let bundle = Bundle::new();
+    let folder = format!("/sys/fs/cgroup/{}", bundle.id);
+    let path = format!("/{}/above/below", bundle.id);
+    let bundle = bundle.set("/linux/cgroupsPath", json!(path)).args(["nosuch"]);
+    bundle.try_create().error();
+    assert_eq!(leftovers(), [""; 0]);
+    std::fs::create_dir(&folder).unwrap();
+    bundle.try_create().error();
+    let left =
+        std::fs::read_dir(&folder).unwrap().filter_map(|entry| entry.ok()?.path().is_dir().then_some(()));
+    assert_eq!(left.count(), 0);
+    std::fs::remove_dir(&folder).unwrap();
+}
+
+#[test]
 fn what_exec_adds_is_limited_too() {
     if lacks(&["pids"]) {
         return;
