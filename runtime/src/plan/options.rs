@@ -75,12 +75,12 @@ pub const PROPAGATIONS: [(&str, u64, bool); 8] = [
 ];
 
 /// Flags of the file system rather than the mount (fsconfig(2)).
-const FILE_SYSTEM_FLAGS: [&str; 6] = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand"];
+const FILE_SYSTEM_FLAGS: [&str; 7] = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"];
 
 /// Mean nothing here: what they ask for is the case anyway, or what kernels of this decade do not ask for: a file
 /// system that has versions of inodes keeps them.
-const IGNORED: [&str; 9] =
-    ["defaults", "auto", "noauto", "user", "nouser", "loud", "nofail", "iversion", "noiversion"];
+const IGNORED: [&str; 10] =
+    ["defaults", "auto", "noauto", "user", "nouser", "loud", "silent", "nofail", "iversion", "noiversion"];
 
 /// With a value they are crun's own.
 const IDMAP: [&str; 2] = ["idmap", "ridmap"];
@@ -134,7 +134,7 @@ impl Options {
             "bind" => self.bind = Some(self.bind == Some(true)),
             "rbind" => self.bind = Some(true),
             "remount" => self.remount = true,
-            "async" | "nolazytime" | "silent" | COPY_UP => {}
+            "async" | "nolazytime" | COPY_UP => {}
             ignored if IGNORED.contains(&ignored) => {}
             "idmap" => self.idmap = Some(self.idmap == Some(true)),
             "ridmap" => self.idmap = Some(true),
@@ -233,6 +233,22 @@ mod tests {
         assert_eq!(options.set, RDONLY);
         let expected = ["mode=755", "size=64k", r#"context="a:s0:c1,c2""#, "b", r"lowerdir=/x\,y:/z"];
         assert_eq!(options.parameters, expected);
+    }
+
+    /// The table of config.md, Linux mount options.
+    const SPECIFIED: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
+        nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private \
+        ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime \
+        rnostrictatime rnosuid rnosymfollow ro rprivate rro rrw rshared rslave rstrictatime rsuid \
+        rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap \
+        ridmap";
+
+    #[test]
+    fn every_option_of_the_specification_is_told() {
+        let names = names();
+        for option in SPECIFIED.split_whitespace() {
+            assert!(names.iter().any(|name| name == option), "{option}");
+        }
     }
 
     #[test]
