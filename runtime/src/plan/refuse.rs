@@ -1,7 +1,7 @@
 //! What config.json may ask for and does not get, by JSON path.
 
 use crate::error::{Error, Result};
-use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Process};
+use spec::bundle::{Config, Hooks, IdMapping, Linux, NamespaceKind, Process};
 use std::collections::BTreeSet;
 
 /// An error about a place in config.json.
@@ -97,10 +97,21 @@ fn check_linux(linux: &Linux) -> Result<()> {
             "a user namespace has no right to mount without a mount namespace",
         ));
     }
-    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
-    match (mapped, seen.contains(&NamespaceKind::User)) {
-        (true, false) => Err(at("linux.uidMappings", "there is no user namespace")),
-        (false, true) if !joins_users => Err(at("linux.uidMappings", "a user namespace has none")),
+    if joins_users {
+        return Ok(());
+    }
+    let is_new = seen.contains(&NamespaceKind::User);
+    mappings("linux.uidMappings", &linux.uid_mappings, is_new)?;
+    mappings("linux.gidMappings", &linux.gid_mappings, is_new)
+}
+
+/// The first process becomes root of a new user namespace.
+fn mappings(path: &str, mappings: &[IdMapping], is_new: bool) -> Result<()> {
+    let has_root = mappings.iter().any(|one| one.container_id == 0 && one.size > 0);
+    match (is_new, mappings.is_empty()) {
+        (false, false) => Err(at(path, "there is no user namespace")),
+        (true, true) => Err(at(path, "a user namespace has none")),
+        (true, false) if !has_root => Err(at(path, "0, root of the user namespace, is in none")),
         _ => Ok(()),
     }
 }

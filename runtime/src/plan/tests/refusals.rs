@@ -61,6 +61,11 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "linux.namespaces: a user namespace has no right to mount",
         ),
         ("{\"type\": \"ipc\"}", "{\"type\": \"user\"}", "linux.uidMappings: a user namespace has none"),
+        (
+            "\"maskedPaths\"",
+            "\"gidMappings\": [{\"containerID\": 0, \"hostID\": 1, \"size\": 1}], \"maskedPaths\"",
+            "linux.gidMappings: there is no user namespace",
+        ),
         ("\"/docker/abc\"", "\"/docker/../../x\"", "linux.cgroupsPath: \"docker/../../x\" leads out"),
         (
             "\"memory\": {\"limit\": 67108864",
@@ -99,6 +104,21 @@ fn what_makes_no_sense_is_refused_by_its_path() {
         let error = refusal(from, to);
         assert!(error.starts_with(words), "{error}");
     }
+}
+
+#[test]
+fn a_new_user_namespace_has_users_groups_and_a_root() {
+    let with = |mappings: &str| {
+        let text = DOCKER.replacen("{\"type\": \"ipc\"}", "{\"type\": \"user\"}", 1);
+        plan(&text.replacen("\"maskedPaths\"", &format!("{mappings}, \"maskedPaths\""), 1)).unwrap_err().0
+    };
+    let one = |key: &str, first: u32| {
+        format!("\"{key}Mappings\": [{{\"containerID\": {first}, \"hostID\": 1, \"size\": 1}}]")
+    };
+    assert_eq!(with(&one("uid", 0)), "linux.gidMappings: a user namespace has none");
+    assert_eq!(with(&one("gid", 0)), "linux.uidMappings: a user namespace has none");
+    let both = format!("{}, {}", one("uid", 0), one("gid", 1));
+    assert_eq!(with(&both), "linux.gidMappings: 0, root of the user namespace, is in none");
 }
 
 #[test]
