@@ -16,7 +16,8 @@ use std::path::Path;
 
 /// Makes a node, or binds the host's over an empty file.
 pub fn device(root: BorrowedFd<'_>, parent: &mut Parent, node: &Node, bound: bool) -> Result<()> {
-    let words = || format!("make the device {}", node.path);
+    let field = if node.is_asked_for { "linux.devices: " } else { "" };
+    let words = || format!("{field}make the device {}", node.path);
     if bound {
         return bind_device(root, node).context(words);
     }

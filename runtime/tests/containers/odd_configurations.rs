@@ -75,7 +75,7 @@ fn numbers_beyond_their_bounds_are_refused() {
             "process.execCPUAffinity.initial: invalid processors \"0-18446744073709551616\", not a list such as 0-3,7",
         ),
         ("/linux/devices", device(i64::MIN), "linux.devices[0].major: -9223372036854775808 is below zero"),
-        ("/linux/devices", device(i64::MAX), "make the device /dev/x: invalid argument"),
+        ("/linux/devices", device(i64::MAX), "linux.devices: make the device /dev/x: invalid argument"),
         (
             "/linux/resources",
             memory(i64::MIN, 0),
