@@ -223,8 +223,8 @@ fn device_rules(container: &Container, around: &Surroundings) -> Vec<DeviceRule>
     let rule = |own: &HostDevice| DeviceRule {
         allow: true,
         kind: Some(own.device.kind.clone()),
-        major: Some(own.device.major),
-        minor: Some(own.device.minor),
+        major: own.device.major,
+        minor: own.device.minor,
         access: Some(own.access.clone()),
     };
     let mut rules = devices();

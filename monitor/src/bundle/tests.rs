@@ -227,8 +227,8 @@ fn a_privileged_one_is_held_by_nothing_and_a_device_is_opened_alone() {
     let fuse = spec::bundle::Device {
         path: "/dev/fuse".into(),
         kind: "c".into(),
-        major: 10,
-        minor: 229,
+        major: Some(10),
+        minor: Some(229),
         file_mode: None,
         uid: None,
         gid: None,

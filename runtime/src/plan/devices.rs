@@ -14,6 +14,10 @@ const NODES: [(&str, u64, u64); 6] =
 /// Open to every container, without a node of these: console, ptmx, net/tun.
 const NO_NODES: [(u64, u64); 3] = [(5, 1), (5, 2), (10, 200)];
 
+/// The kernel's `dev_t` has 12 bits of one and 20 of the other.
+const MOST_MAJOR: u64 = 0xfff;
+const MOST_MINOR: u64 = 0xf_ffff;
+
 /// Name below `/dev`, and what it leads to.
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -117,15 +121,22 @@ fn node(place: usize, device: &Device) -> Result<Node> {
             return Err(refuse::at(&format!("{path}.type"), &format!("{other:?} is none of c, b, u, p")));
         }
     };
-    let number = |value: i64, name: &str| {
-        u64::try_from(value)
-            .map_err(|_| refuse::at(&format!("{path}.{name}"), &format!("{value} is below zero")))
+    let number = |value: Option<i64>, name: &str, most: u64| {
+        let refused = |words: String| refuse::at(&format!("{path}.{name}"), &words);
+        match value {
+            None if kind == libc::S_IFIFO => Ok(0),
+            None => Err(refused("is missing".to_owned())),
+            Some(value) => {
+                let number = u64::try_from(value).ok().filter(|number| *number <= most);
+                number.ok_or_else(|| refused(format!("{value} is not from 0 to {most}")))
+            }
+        }
     };
     Ok(Node {
         path: device.path.clone(),
         kind,
-        major: number(device.major, "major")?,
-        minor: number(device.minor, "minor")?,
+        major: number(device.major, "major", MOST_MAJOR)?,
+        minor: number(device.minor, "minor", MOST_MINOR)?,
         mode: device.file_mode.unwrap_or(0o666) & 0o7777,
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),

@@ -25,6 +25,9 @@ pub fn check(config: &Config) -> Result<()> {
         check_linux(linux)?;
     }
     config.hooks.as_ref().map_or(Ok(()), check_hooks)?;
+    if config.annotations.contains_key("") {
+        return Err(at("annotations", "one has no name"));
+    }
     names(config)
 }
 
@@ -39,18 +42,40 @@ fn check_hooks(hooks: &Hooks) -> Result<()> {
         ("poststop", &hooks.poststop),
     ];
     for (kind, hooks) in kinds {
-        if let Some(place) = hooks.iter().position(|hook| !hook.path.starts_with('/')) {
-            let path = format!("hooks.{kind}[{place}].path");
-            return Err(at(&path, &format!("{:?} is not an absolute path", hooks[place].path)));
+        for (place, hook) in hooks.iter().enumerate() {
+            let path = format!("hooks.{kind}[{place}]");
+            absolute(&format!("{path}.path"), &hook.path)?;
+            if let Some(seconds) = hook.timeout.filter(|seconds| *seconds <= 0) {
+                return Err(at(&format!("{path}.timeout"), &format!("{seconds} is not above 0")));
+            }
         }
     }
     Ok(())
 }
 
+fn absolute(path: &str, text: &str) -> Result<()> {
+    match text.starts_with('/') {
+        true => Ok(()),
+        false => Err(at(path, &format!("{text:?} is not an absolute path"))),
+    }
+}
+
+/// Three numbers, and words behind `-` and `+` (SemVer 2.0.0).
 fn version(text: &str) -> Result<()> {
-    match text.split('.').next() {
-        Some("1") => Ok(()),
-        _ => Err(at("ociVersion", &format!("{text:?} is not a version 1"))),
+    let (numbers, words) = match text.split_once(['-', '+']) {
+        Some((numbers, words)) => (numbers, Some(words)),
+        None => (text, None),
+    };
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|letter| letter.is_ascii_digit());
+    let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'-';
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(is_letter);
+    let is_1 = numbers.starts_with("1.") && numbers.split('.').count() == 3;
+    match is_1
+        && numbers.split('.').all(is_number)
+        && words.is_none_or(|all| all.split(['.', '+']).all(is_word))
+    {
+        true => Ok(()),
+        false => Err(at("ociVersion", &format!("{text:?} is not a version 1, such as 1.2.0"))),
     }
 }
 
@@ -62,9 +87,7 @@ pub fn check_process(process: &Process) -> Result<()> {
     if process.args.first().is_none_or(String::is_empty) {
         return Err(at("process.args", "is empty"));
     }
-    if !process.cwd.starts_with('/') {
-        return Err(at("process.cwd", &format!("{:?} is not an absolute path", process.cwd)));
-    }
+    absolute("process.cwd", &process.cwd)?;
     // To setresuid(2) and its kin this number says "no change": the program would stay root.
     let numbers = [("process.user.uid", process.user.uid), ("process.user.gid", process.user.gid)];
     if let Some((path, number)) = numbers.into_iter().find(|(_, number)| *number == u32::MAX) {
@@ -88,8 +111,13 @@ fn check_linux(linux: &Linux) -> Result<()> {
             let path = format!("linux.namespaces[{place}]");
             return Err(at(&path, &format!("{} is there twice", namespace.kind)));
         }
-        let is_joined = namespace.path.as_ref().is_some_and(|path| !path.is_empty());
-        joins_users |= is_joined && namespace.kind == NamespaceKind::User;
+        let joined = namespace.path.as_ref().filter(|path| !path.is_empty());
+        joins_users |= joined.is_some() && namespace.kind == NamespaceKind::User;
+        joined.map_or(Ok(()), |path| absolute(&format!("linux.namespaces[{place}].path"), path))?;
+    }
+    for (name, paths) in [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)] {
+        let mut paths = paths.iter().enumerate();
+        paths.try_for_each(|(place, path)| absolute(&format!("linux.{name}[{place}]"), path))?;
     }
     if seen.contains(&NamespaceKind::User) && !seen.contains(&NamespaceKind::Mount) {
         return Err(at(

@@ -74,8 +74,16 @@ fn numbers_beyond_their_bounds_are_refused() {
             json!({ "initial": "0-18446744073709551616" }),
             "process.execCPUAffinity.initial: invalid processors \"0-18446744073709551616\", not a list such as 0-3,7",
         ),
-        ("/linux/devices", device(i64::MIN), "linux.devices[0].major: -9223372036854775808 is below zero"),
-        ("/linux/devices", device(i64::MAX), "linux.devices: make the device /dev/x: invalid argument"),
+        (
+            "/linux/devices",
+            device(i64::MIN),
+            "linux.devices[0].major: -9223372036854775808 is not from 0 to 4095",
+        ),
+        (
+            "/linux/devices",
+            device(i64::MAX),
+            "linux.devices[0].major: 9223372036854775807 is not from 0 to 4095",
+        ),
         (
             "/linux/resources",
             memory(i64::MIN, 0),

@@ -171,12 +171,12 @@ pub struct Device {
     /// `c`, `b`, `u` or `p`, as mknod(1).
     #[serde(rename = "type")]
     pub kind: String,
-    /// Device number.
-    #[serde(default)]
-    pub major: i64,
-    /// Device number.
-    #[serde(default)]
-    pub minor: i64,
+    /// Device number, which a FIFO has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major: Option<i64>,
+    /// Device number, which a FIFO has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<i64>,
     /// Permission bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_mode: Option<u32>,

@@ -46,6 +46,32 @@ fn what_makes_no_sense_is_refused_by_its_path() {
             "\"ociVersion\": \"2.0.0\"",
             "ociVersion: \"2.0.0\" is not a version 1",
         ),
+        (
+            "\"ociVersion\": \"1.2.0\"",
+            "\"ociVersion\": \"1.x\"",
+            "ociVersion: \"1.x\" is not a version 1, such as 1.2.0",
+        ),
+        (
+            "\"hostname\"",
+            "\"hooks\": {\"prestart\": [{\"path\": \"/x\", \"timeout\": 0}]}, \"hostname\"",
+            "hooks.prestart[0].timeout: 0 is not above 0",
+        ),
+        ("\"hostname\"", "\"annotations\": {\"\": \"x\"}, \"hostname\"", "annotations: one has no name"),
+        (
+            "{\"type\": \"ipc\"}",
+            "{\"type\": \"ipc\", \"path\": \"proc/1/ns/ipc\"}",
+            "linux.namespaces[2].path: \"proc/1/ns/ipc\" is not an absolute path",
+        ),
+        (
+            "\"maskedPaths\": [",
+            "\"maskedPaths\": [\"x\", ",
+            "linux.maskedPaths[0]: \"x\" is not an absolute path",
+        ),
+        (
+            "\"readonlyPaths\": [",
+            "\"readonlyPaths\": [\"x\", ",
+            "linux.readonlyPaths[0]: \"x\" is not an absolute path",
+        ),
         ("\"cwd\": \"/\"", "\"cwd\": \"tmp\"", "process.cwd: \"tmp\" is not an absolute path"),
         ("RLIMIT_NOFILE", "RLIMIT_FLY", "process.rlimits[0].type: \"RLIMIT_FLY\" is not a limit"),
         ("{\"type\": \"ipc\"}", "{\"type\": \"pid\"}", "linux.namespaces[2]: pid is there twice"),
@@ -119,6 +145,30 @@ fn a_new_user_namespace_has_users_groups_and_a_root() {
     assert_eq!(with(&one("gid", 0)), "linux.uidMappings: a user namespace has none");
     let both = format!("{}, {}", one("uid", 0), one("gid", 1));
     assert_eq!(with(&both), "linux.gidMappings: 0, root of the user namespace, is in none");
+}
+
+#[test]
+fn a_version_is_semver_and_a_device_has_a_number_that_can_be() {
+    for version in ["1.0.0", "1.0.2-dev", "1.0.0-rc.5", "1.1.0+dev", "1.0.2-a.b-c+d"] {
+        let text = DOCKER.replacen("\"1.2.0\"", &format!("{version:?}"), 1);
+        plan(&text).unwrap_or_else(|error| panic!("{version}: {error}"));
+    }
+    for version in ["", "1", "1.0", "1..0", "1.0.0-", "1.0.0.0", "1.0.0-a..b", "10.0.0", "v1.0.0"] {
+        let error = refusal("\"1.2.0\"", &format!("{version:?}"));
+        assert!(error.starts_with("ociVersion: "), "{version}: {error}");
+    }
+    let with = |device: &str| {
+        let list = format!("\"devices\": [{{\"path\": \"/dev/x\", {device}}}], \"maskedPaths\"");
+        plan(&DOCKER.replacen("\"maskedPaths\"", &list, 1)).map(drop)
+    };
+    let refused = |device: &str| with(device).unwrap_err().0;
+    assert_eq!(refused(r#""type": "c", "minor": 1"#), "linux.devices[0].major: is missing");
+    assert_eq!(refused(r#""type": "b", "major": 1"#), "linux.devices[0].minor: is missing");
+    let words = "linux.devices[0].major: 4294967297 is not from 0 to 4095";
+    assert_eq!(refused(r#""type": "c", "major": 4294967297, "minor": 3"#), words);
+    let words = "linux.devices[0].minor: 1048576 is not from 0 to 1048575";
+    assert_eq!(refused(r#""type": "c", "major": 4095, "minor": 1048576"#), words);
+    with(r#""type": "p""#).unwrap();
 }
 
 #[test]
