@@ -150,8 +150,14 @@ fn bandwidth(text: &str) -> Option<Vec<(&'static str, Value)>> {
     ])
 }
 
+/// The kernel's files take no more than a page.
+const LONGEST_LIST: usize = 4096;
+
 /// A list such as `0-3,7` as bits, the first in the first byte's lowest.
 fn bits(text: &str) -> Option<Vec<u8>> {
+    if text.len() > LONGEST_LIST {
+        return None;
+    }
     let mut bits = Vec::new();
     for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -4,6 +4,7 @@
 use super::{Step, refuse};
 use crate::error::Result;
 use spec::bundle::{IoPriority, Process, Scheduler};
+use std::collections::BTreeSet;
 use sys::scheduling::Attributes;
 
 const FIFO: u32 = 1;
@@ -102,11 +103,19 @@ pub(super) fn list(text: &str, most: usize, path: &str, what: &str) -> Result<Ve
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (first <= last && last < most).then_some(first..=last)
+        (first <= last && last < most).then_some((first, last))
     };
-    let ranges: Option<Vec<_>> = text.split(',').filter(|_| !text.is_empty()).map(range).collect();
+    let ranges: Option<BTreeSet<(usize, usize)>> =
+        text.split(',').filter(|_| !text.is_empty()).map(range).collect();
     match ranges {
-        Some(ranges) => Ok(ranges.into_iter().flatten().collect()),
+        Some(ranges) => {
+            // Each once, however often it is named.
+            let mut all = Vec::new();
+            for (first, last) in ranges {
+                all.extend(first.max(all.last().map_or(0, |last| last + 1))..=last);
+            }
+            Ok(all)
+        }
         None => Err(refuse::at(path, &format!("invalid {what} {text:?}, not a list such as 0-3,7"))),
     }
 }
@@ -169,6 +178,9 @@ mod tests {
         let list = |text| list(text, MOST_PROCESSORS, "process.execCPUAffinity.initial", "processors");
         assert_eq!(list("0-3,7").unwrap(), [0, 1, 2, 3, 7]);
         assert_eq!(list("").unwrap(), [0; 0]);
+        assert_eq!(list("7,0-3,2-4,7").unwrap(), [0, 1, 2, 3, 4, 7]);
+        let often = format!("{}0", "0-1023,".repeat(100_000));
+        assert_eq!(list(&often).unwrap().len(), 1024);
         for text in ["3-1", "a", "1,", "0-1024", "-"] {
             let error = list(text).unwrap_err().0;
             assert!(error.starts_with("process.execCPUAffinity.initial: "), "{error}");

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::seccomp;
 use nix::sched::CloneFlags;
 use spec::bundle::{Config, Linux, NamespaceKind, User};
+use std::collections::BTreeSet;
 use std::fmt;
 use sys::scheduling::Attributes;
 
@@ -296,8 +297,8 @@ fn stays_shared(flag: u64, recursive: bool) -> bool {
 
 /// Each path once, where it is first.
 fn once(paths: &[String]) -> impl Iterator<Item = &String> {
-    let is_first = |place: usize, path: &String| !paths[..place].contains(path);
-    paths.iter().enumerate().filter(move |(place, path)| is_first(*place, path)).map(|(_, path)| path)
+    let mut seen = BTreeSet::new();
+    paths.iter().filter(move |path| seen.insert(*path))
 }
 
 fn names(config: &Config) -> Vec<Step> {
