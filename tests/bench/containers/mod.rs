@@ -54,15 +54,27 @@ struct Measured {
     state: Series,
 }
 
+/// A number of each runtime's.
+type Each = Vec<(&'static str, u64)>;
+
+/// System calls of one verb each.
+struct Calls {
+    run: Each,
+    exec: Each,
+    state: Each,
+}
+
 /// Measures all of it.
 pub fn measure() -> Result<Table> {
     let mut setting = Setting::new()?;
     let versions: Vec<String> =
         setting.runtimes.iter().map(|runtime| format!("{} {}", runtime.name, runtime.version)).collect();
     println!("{}", versions.join(", "));
-    let calls = setting.calls()?;
     let left = setting.left()?;
+    setting.begin_living()?;
+    let calls = setting.calls()?;
     let measured = setting.measure()?;
+    setting.end_living()?;
     let sizes = setting.runtimes.iter().map(|runtime| Ok((runtime.name, runtime.size()?)));
     let sizes = sizes.collect::<Result<Vec<_>>>()?;
     for (verb, series) in [("run", &measured.run), ("exec", &measured.exec)] {
@@ -92,16 +104,33 @@ impl Setting {
         vec![self.floor.display().to_string(), rootfs, cgroup, "/bin/true".to_owned()]
     }
 
-    /// The system calls of `run`.
-    fn calls(&mut self) -> Result<Vec<(&'static str, u64)>> {
-        let run = |runtime: &Runtime| (runtime.name, runtime.run(&self.short, "skerry-bench-traced"));
-        let mut commands: Vec<(&str, Words)> = self.runtimes.iter().map(run).collect();
-        commands.push((FLOOR, self.floor()));
-        let mut counted = Vec::new();
-        for (name, command) in commands {
-            counted.push((name, calls::count(&mut self.stopwatch, &command)?));
-        }
-        Ok(counted)
+    /// With the containers that `exec` and `state` are about.
+    fn calls(&mut self) -> Result<Calls> {
+        let each = |words: &dyn Fn(&Runtime) -> Words| {
+            self.runtimes.iter().map(|runtime| (runtime.name, words(runtime))).collect::<Vec<_>>()
+        };
+        let mut run = each(&|runtime| runtime.run(&self.short, "skerry-bench-traced"));
+        run.push((FLOOR, self.floor()));
+        let exec = each(&|runtime| runtime.exec(&living(runtime)));
+        let state = each(&|runtime| runtime.state(&living(runtime)));
+        Ok(Calls { run: self.counted(run)?, exec: self.counted(exec)?, state: self.counted(state)? })
+    }
+
+    fn counted(&mut self, commands: Vec<(&'static str, Words)>) -> Result<Each> {
+        let count = |(name, command)| Ok((name, calls::count(&mut self.stopwatch, &command)?));
+        commands.into_iter().map(count).collect()
+    }
+
+    fn begin_living(&mut self) -> Result<()> {
+        self.runtimes.iter().try_for_each(|runtime| {
+            let id = living(runtime);
+            self.stopwatch.leave(&[runtime.create(&self.long, &id), runtime.start(&id)])
+        })
+    }
+
+    fn end_living(&mut self) -> Result<()> {
+        let all: Vec<Words> = self.runtimes.iter().map(|runtime| runtime.delete(&living(runtime))).collect();
+        self.stopwatch.leave(&all)
     }
 
     /// How many processes of our runtime there are beside many containers that live.
@@ -124,16 +153,9 @@ impl Setting {
 
     fn measure(&mut self) -> Result<Measured> {
         let mut measured = Measured::default();
-        for runtime in &self.runtimes {
-            let id = living(runtime);
-            self.stopwatch.leave(&[runtime.create(&self.long, &id), runtime.start(&id)])?;
-        }
         for round in 0..ROUNDS {
             self.round(round, &mut measured)?;
         }
-        let delete = |runtime: &Runtime| runtime.delete(&living(runtime));
-        let all: Vec<Words> = self.runtimes.iter().map(delete).collect();
-        self.stopwatch.leave(&all)?;
         Ok(measured)
     }
 
@@ -171,25 +193,26 @@ fn programs_of_all(stopwatch: &mut Stopwatch) -> Result<String> {
     Ok(fs::read_to_string(file)?)
 }
 
-fn rows(
-    measured: &Measured,
-    calls: &[(&'static str, u64)],
-    sizes: &[(&'static str, u64)],
-    left: u64,
-) -> Vec<Measurement> {
+fn rows(measured: &Measured, calls: &Calls, sizes: &[(&'static str, u64)], left: u64) -> Vec<Measurement> {
     let wall = |cost: &Cost| cost.wall;
     let cpu = |cost: &Cost| cost.cpu;
     vec![
         times("run, wall", &measured.run, wall, &RUN_BARS),
         times("run, processor", &measured.run, cpu, &[]),
-        memory(&measured.run).within("the bar", MOST_MEMORY),
+        memory("run, peak memory", &measured.run).within("the bar", MOST_MEMORY),
         times("run without a filter, wall", &measured.unfiltered, wall, &UNFILTERED_BARS),
-        beside(Unit::Count, "run, system calls", calls).within("the bar", MOST_CALLS),
+        beside(Unit::Count, "run, system calls", &calls.run).within("the bar", MOST_CALLS),
         times("create start delete, wall", &measured.steps, wall, &[]),
         times("create start delete, proc.", &measured.steps, cpu, &[]),
+        memory("create start delete, memory", &measured.steps),
         times("exec, wall", &measured.exec, wall, &EXEC_BARS),
         times("exec, processor", &measured.exec, cpu, &[]),
+        memory("exec, peak memory", &measured.exec),
+        beside(Unit::Count, "exec, system calls", &calls.exec),
         times("state, wall", &measured.state, wall, &[]),
+        times("state, processor", &measured.state, cpu, &[]),
+        memory("state, peak memory", &measured.state),
+        beside(Unit::Count, "state, system calls", &calls.state),
         beside(Unit::Memory, "program", sizes).within("the bar", MOST_PROGRAM),
         Measurement::new("processes beside 500 alive", Unit::Count, left).within("the bar", 0),
     ]
@@ -208,9 +231,9 @@ fn times(
     })
 }
 
-fn memory(series: &Series) -> Measurement {
+fn memory(name: &'static str, series: &Series) -> Measurement {
     let greatest = |name: &str| series.greatest(name, |cost| cost.memory);
-    let row = Measurement::new("run, peak memory", Unit::Memory, greatest(OURS));
+    let row = Measurement::new(name, Unit::Memory, greatest(OURS));
     series.names().filter(|name| *name != OURS).fold(row, |row, peer| row.beside(peer, greatest(peer)))
 }
 
