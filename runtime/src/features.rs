@@ -139,9 +139,27 @@ mod tests {
 
     #[test]
     fn what_the_table_says_is_refused_by_that_path() {
+        let map = json!([{ "containerID": 0, "hostID": 1, "size": 1 }]);
         let mount = |options: Value| json!([{ "destination": "/a", "type": "proc", "options": options }]);
         let samples = [
             ("mounts[].destination", "/mounts", json!([{ "destination": "/", "type": "tmpfs" }])),
+            (
+                "mounts[].destination",
+                "/mounts",
+                json!([{ "destination": "/proc/a", "source": "/b", "type": "bind" }]),
+            ),
+            (
+                "mounts[].type",
+                "/mounts",
+                json!([{ "destination": "/a", "type": "tmpfs", "uidMappings": map, "gidMappings": map }]),
+            ),
+            ("process.scheduler.policy", "/process/scheduler", json!({ "policy": "SCHED_ISO" })),
+            ("linux.resources.blockIO", "/linux/resources/blockIO", json!({ "leafWeight": 10 })),
+            (
+                "linux.resources.blockIO",
+                "/linux/resources/blockIO",
+                json!({ "weightDevice": [{ "major": 8, "minor": 0, "weight": 10, "leafWeight": 10 }] }),
+            ),
             ("mounts[].options", "/mounts", mount(json!(["tmpcopyup"]))),
             ("mounts[].options", "/mounts", mount(json!(["idmap=uids=0-1-2"]))),
             ("linux.namespaces", "/linux/namespaces", json!([{ "type": "user" }])),

@@ -109,7 +109,7 @@ fn plan(
     let source = match (source, idmap::of(name, mount, &options, namespaces)?) {
         (source, None) => source,
         (Source::Bind { path, recursive }, Some(ids)) => Source::Mapped { path, recursive, ids },
-        _ => return Err(refuse::at(&format!("{name}.uidMappings"), "an idmapped mount is a bind mount")),
+        _ => return Err(refuse::at(&format!("{name}.type"), "an idmapped mount is a bind mount")),
     };
     if matches!(source, Source::Bind { .. } | Source::Mapped { .. }) && covers_proc(&mount.destination) {
         let words = format!("{}: nothing may be bound there", mount.destination);

@@ -193,7 +193,7 @@ fn mappings_of_a_mount_are_whole_and_of_a_bind_mount() {
     assert_eq!(with("bind", "", &one("uidMappings")), "mounts[0].uidMappings: there are no gidMappings");
     assert_eq!(with("bind", "", &one("gidMappings")), "mounts[0].gidMappings: there are no uidMappings");
     let both = format!("{}, {}", one("uidMappings"), one("gidMappings"));
-    assert_eq!(with("tmpfs", "", &both), "mounts[0].uidMappings: an idmapped mount is a bind mount");
+    assert_eq!(with("tmpfs", "", &both), "mounts[0].type: an idmapped mount is a bind mount");
 }
 
 #[test]
