@@ -53,11 +53,12 @@ fn plain(name: &str) -> Result<&'static str, String> {
     known.ok_or_else(|| format!("{name:?} is not a capability"))
 }
 
-/// The sets of a process: a user other than root has only the bound of what a
-/// set-user-ID program may give it.
-pub fn process(set: &BTreeSet<String>, root: bool) -> Capabilities {
+/// The sets of a process that `holds` its capabilities from the start. Docker's of a user other than root has only the
+/// bound of what a program's file may give it; that of a pod holds them whoever it is, as the container runtime interface
+/// has it: with `no_new_privs` a file gives no more than the process held (capabilities(7)).
+pub fn process(set: &BTreeSet<String>, holds: bool) -> Capabilities {
     let names: Vec<String> = set.iter().cloned().collect();
-    let own = if root { names.clone() } else { Vec::new() };
+    let own = if holds { names.clone() } else { Vec::new() };
     Capabilities { bounding: names, effective: own.clone(), permitted: own, ..Capabilities::default() }
 }
 
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_root_holds_them() {
+    fn who_holds_none_is_bound_by_them() {
         let set = set(&[], &[]).unwrap();
         assert_eq!(process(&set, true).effective.len(), 14);
         let other = process(&set, false);

@@ -33,7 +33,7 @@ pub fn process(
         args: args(container, image)?,
         env: env(name, container, image, &user.home),
         cwd: working_dir(container, image)?,
-        capabilities: Some(capabilities::process(capabilities, user.uid == 0)),
+        capabilities: Some(capabilities::process(capabilities, user.uid == 0 || around.sandbox.is_some())),
         rlimits: limits::rlimits(container, around.most_files)?,
         no_new_privileges: container.security.contains(&Security::NoNewPrivileges),
         // The monitor's own, which spares it, must not be inherited.
@@ -70,13 +70,14 @@ pub fn further(asked: &Exec, first: &Process, passwd: &str, group: &str) -> Resu
         process.user = User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.groups };
     }
     asked.env.iter().for_each(|(key, value)| set(&mut process.env, format!("{key}={value}")));
-    let bounding = process.capabilities.take().unwrap_or_default().bounding;
-    let names = if asked.privileged {
-        capabilities::set(&["ALL".to_owned()], &[])?
-    } else {
-        bounding.into_iter().collect()
-    };
-    process.capabilities = Some(capabilities::process(&names, process.user.uid == 0));
+    // The same user holds the same.
+    if asked.privileged || asked.user.is_some() {
+        let names = match asked.privileged {
+            true => capabilities::set(&["ALL".to_owned()], &[])?,
+            false => process.capabilities.unwrap_or_default().bounding.into_iter().collect(),
+        };
+        process.capabilities = Some(capabilities::process(&names, process.user.uid == 0));
+    }
     Ok(process)
 }
 

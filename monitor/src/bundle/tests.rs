@@ -384,3 +384,45 @@ fn a_pods_container_stands_in_its_pod() {
     assert_eq!(options(&made, "/etc/hosts"), &hosts);
     assert!(made.mounts.iter().all(|mount| mount.destination != "/etc/resolv.conf"));
 }
+
+/// The bundle of a pod's container with these mounts of the pod's.
+fn of_pod(container: Container, users: Option<u32>, mounts: &[&str]) -> Config {
+    let at = |at: &&str| Mount { destination: (*at).to_owned(), ..Mount::default() };
+    let sandbox = Sandbox {
+        cgroup: "kubepods/pod7".into(),
+        namespaces: Vec::new(),
+        mounts: mounts.iter().map(at).collect(),
+        seccomp: None,
+        unmasked: false,
+        users,
+        strict_groups: false,
+        unified: BTreeMap::new(),
+        log: None,
+        images: Vec::new(),
+    };
+    let around = Surroundings { sandbox: Some(Box::new(sandbox)), ..Surroundings::default() };
+    let container = Container { args: Some(vec!["a".into()]), ..container };
+    config(&"abc".parse().unwrap(), &container, &Defaults::default(), &around).unwrap()
+}
+
+#[test]
+fn who_is_not_root_in_a_pod_holds_its_capabilities_in_further_programs_too() {
+    let web = Container {
+        user: Some("65532".into()),
+        cap_drop: vec!["ALL".into()],
+        cap_add: vec!["NET_BIND_SERVICE".into()],
+        ..Container::of("i")
+    };
+    let process = of_pod(web, None, &[]).process.unwrap();
+    let held = process.capabilities.clone().unwrap();
+    assert_eq!((&held.permitted[..], held.effective.len()), (&["CAP_NET_BIND_SERVICE".to_owned()][..], 1));
+    assert!(held.inheritable.is_empty() && held.ambient.is_empty(), "a plain program gets none of it");
+    let asked = |user: Option<&str>| spec::monitor::Exec {
+        command: vec!["b".into()],
+        user: user.map(str::to_owned),
+        ..Default::default()
+    };
+    assert_eq!(further(&asked(None), &process, "", "").unwrap().capabilities, Some(held));
+    let other = further(&asked(Some("7")), &process, "", "").unwrap().capabilities.unwrap();
+    assert_eq!((other.permitted.len(), other.bounding.len()), (0, 1));
+}
