@@ -1,6 +1,6 @@
 //! `mounts`: Docker's default file systems; then the files that every container
-//! finds in `/etc` and what the configuration asks for, the outer before what lies in it, as Docker
-//! does; and at last what a pod gives.
+//! finds in `/etc`, what the configuration asks for and what a pod gives, the outer before what lies in it, as Docker
+//! and containerd do.
 
 use super::Surroundings;
 use crate::place;
@@ -83,10 +83,14 @@ pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>
     for mount in own {
         nested.push(one(mount)?);
     }
+    if sandbox.as_ref().is_some_and(|sandbox| sandbox.users.is_some()) {
+        // Volumes of its image belong to the pod's own users, as they would to the node's.
+        nested.iter_mut().for_each(|mount| mount.options.push("idmap".to_owned()));
+    }
+    nested.extend(of_pod.iter().cloned());
     // What is mounted on a folder hides what was mounted in it before.
     nested.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     mounts.extend(nested);
-    mounts.extend(of_pod.iter().cloned());
     if container.init {
         mounts.push(bind(INIT, init, true));
     }

@@ -426,3 +426,32 @@ fn who_is_not_root_in_a_pod_holds_its_capabilities_in_further_programs_too() {
     let other = further(&asked(Some("7")), &process, "", "").unwrap().capabilities.unwrap();
     assert_eq!((other.permitted.len(), other.bounding.len()), (0, 1));
 }
+
+#[test]
+fn no_mount_of_a_pod_hides_one_that_lies_in_it() {
+    let volume = spec::node::Mount::Volume {
+        name: "v".parse().unwrap(),
+        target: "/data/of-the-image".into(),
+        read_only: false,
+        no_copy: false,
+    };
+    let container = Container { mounts: vec![volume], ..Container::of("i") };
+    let asked = ["/dev/shm", "/etc/hosts", "/data/conf/deep", "/data/conf", "/data/", "/etc", "/dev"];
+    let made = of_pod(container, Some(IDS), &asked);
+    let order: Vec<&str> = made.mounts.iter().map(|one| one.destination.as_str()).collect();
+    let nested = order.iter().position(|at| *at == "/data/").unwrap();
+    assert_eq!(
+        order[nested..],
+        [
+            "/data/",
+            "/etc",
+            "/dev",
+            "/data/of-the-image",
+            "/dev/shm",
+            "/etc/hosts",
+            "/data/conf",
+            "/data/conf/deep"
+        ]
+    );
+    assert!(options(&made, "/data/of-the-image").options.contains(&"idmap".to_owned()));
+}
