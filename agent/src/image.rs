@@ -39,6 +39,8 @@ pub struct Found {
     pub digest: String,
     /// `User` of its configuration.
     pub user: String,
+    /// `Volumes` of its configuration.
+    pub volumes: Vec<String>,
 }
 
 /// How an image was fetched.
@@ -257,7 +259,8 @@ impl Fetch {
 
 fn find(stores: &Stores, name: &str) -> Option<Found> {
     let image = stores.resolve(name).ok()?;
-    Some(Found { digest: image.digest.to_string(), user: image.config.user })
+    let store::Config { user, volumes, .. } = image.config;
+    Some(Found { digest: image.digest.to_string(), user, volumes })
 }
 
 /// Bytes that layers take.

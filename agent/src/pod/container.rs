@@ -12,9 +12,10 @@ use k8s_openapi::api::core::v1::{
 use sha2::{Digest, Sha256};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{self, Create};
-use spec::node::{self, ContainerNetwork, HealthOptions, Ipc, Name, Pid, Restart, Security};
+use spec::node::{self, ContainerNetwork, HealthOptions, Ipc, Name, Pid, Restart, Security, Sharing};
 use spec::quantity::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// All that a container is made of.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Parts<'a> {
     pub digest: &'a str,
     /// `User` of its image.
     pub image_user: &'a str,
+    /// `Volumes` of its image.
+    pub image_volumes: &'a [String],
     /// Its environment.
     pub env: BTreeMap<String, String>,
     /// What is mounted.
@@ -49,11 +52,15 @@ pub struct Parts<'a> {
 pub fn name(pod: &Pod, container: &str, attempt: u32) -> Name {
     let metadata = &pod.metadata;
     let uid = metadata.uid.as_deref().unwrap_or_default();
-    let hash = Sha256::digest(format!("{uid}/{container}/{attempt}"));
-    let hash: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash(&format!("{uid}/{container}/{attempt}"), 6);
     let short = |text: &str| text.chars().take(24).collect::<String>();
     let words = format!("{}.{}.{hash}", short(metadata.name.as_deref().unwrap_or("pod")), short(container));
     words.parse().unwrap_or_else(|_| unreachable!("the API allows only letters, digits, '-' and '.' there"))
+}
+
+/// So many bytes of a text's hash, in hexadecimal digits.
+fn hash(text: &str, bytes: usize) -> String {
+    Sha256::digest(text)[..bytes].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The cgroup of a pod, below the hierarchy.
@@ -92,6 +99,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     security.extend((unconfined || privileged).then_some(Security::SeccompUnconfined));
     security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
+    let name = name(pod, &container.name, parts.attempt);
     let made = node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),
@@ -121,11 +129,13 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         health: Some(no_check()),
         stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
         log_size: Bytes(10 << 20),
+        mounts: image_volumes(&name, parts.image_volumes, &parts.mounts),
+        cgroup: if privileged && sandbox.users.is_none() { Sharing::Host } else { Sharing::Private },
         env: parts.env,
         ..node::Container::of(container.image.clone().unwrap_or_default())
     };
     Ok(Create {
-        name: Some(name(pod, &container.name, parts.attempt)),
+        name: Some(name),
         container: made,
         image: parts.digest.to_owned(),
         remove: false,
@@ -144,6 +154,21 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
             images: Vec::new(),
         })),
     })
+}
+
+/// Volumes of the image where the pod mounts nothing: writable though the root may not be, filled from the image, and the
+/// container's alone, with which they go.
+fn image_volumes(container: &Name, targets: &[String], taken: &[Mount]) -> Vec<node::Mount> {
+    let is_free =
+        |at: &Path| at != Path::new("/") && !taken.iter().any(|one| Path::new(&one.destination) == at);
+    let targets: BTreeSet<&Path> = targets.iter().map(Path::new).filter(|at| at.is_absolute()).collect();
+    let free = targets.into_iter().filter(|at| is_free(at)).map(|at| at.display().to_string());
+    // The same whenever it is asked for.
+    let named = |target: String| Some((hash(&format!("{container}:{target}"), 16).parse().ok()?, target));
+    let named = free.filter_map(named);
+    named
+        .map(|(name, target)| node::Mount::Volume { name, target, read_only: false, no_copy: false })
+        .collect()
 }
 
 /// A limit as the monitor has it: the kernel's least quota is a hundredth of a processor.

@@ -22,6 +22,7 @@ fn made(pod: serde_json::Value, container: serde_json::Value, image_user: &str) 
         },
         digest: "sha256:7",
         image_user,
+        image_volumes: &["/data".to_owned(), "/cache/".to_owned(), "/".to_owned()],
         env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
         mounts: Vec::new(),
         seccomp: None,
@@ -118,4 +119,35 @@ fn a_host_name_fits() {
     let of = |name: &str| hostname(&serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap());
     assert_eq!(of("web-0"), "web-0");
     assert_eq!(of(&format!("{}-b", "a".repeat(62))), "a".repeat(62));
+}
+
+#[test]
+fn volumes_of_the_image_are_where_the_pod_mounts_nothing() {
+    let volumes = |container: &str, taken: &[&str]| {
+        let targets = ["/data", "/cache/", "/", "relative", "/cache"].map(str::to_owned);
+        let at = |target: &&str| Mount { destination: (*target).to_owned(), ..Mount::default() };
+        let taken: Vec<Mount> = taken.iter().map(at).collect();
+        image_volumes(&container.parse().unwrap(), &targets, &taken)
+    };
+    let targets = |taken: &[&str]| {
+        volumes("c", taken)
+            .iter()
+            .map(|one| one.target().trim_end_matches('/').to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&[]), ["/cache", "/data"]);
+    assert_eq!(targets(&["/data/", "/cache/in"]), ["/cache"]);
+    assert_eq!(volumes("c", &[]), volumes("c", &[]), "whoever asks again finds them");
+    assert_ne!(volumes("c", &[]), volumes("d", &[]), "each instance has its own");
+    let own = made(json!({ "containers": [] }), json!({ "name": "m" }), "").unwrap().container;
+    assert_eq!(own.mounts.len(), 2);
+}
+
+#[test]
+fn a_privileged_container_sees_the_nodes_cgroups() {
+    let of = |privileged: bool| {
+        let own = json!({ "name": "m", "securityContext": { "privileged": privileged } });
+        made(json!({ "containers": [] }), own, "").unwrap().container.cgroup
+    };
+    assert_eq!([of(true), of(false)], [Sharing::Host, Sharing::Private]);
 }

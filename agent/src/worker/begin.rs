@@ -120,6 +120,7 @@ impl Worker {
             sandbox,
             digest: &image.digest,
             image_user: &image.user,
+            image_volumes: &image.volumes,
             env,
             mounts,
             seccomp: profile(pod, container).map_err(config)?,

@@ -36,18 +36,19 @@ impl Monitor {
         }
     }
 
-    /// Puts aside the volumes that nobody named and this container alone is made with, if they are to go with it. What
-    /// they held goes as what it wrote does.
+    /// Puts aside the volumes that nobody named and this container alone is made with, if they are to go with it, as all
+    /// of a pod's container do: those are its image's. What they held goes as what it wrote does.
     pub(super) fn put_nameless_aside(&mut self, index: usize) {
         let cell = &self.cells[index];
-        let goes = cell.with_volumes || cell.definition.as_ref().is_some_and(|own| own.remove);
+        let is_pods = cell.definition.as_ref().is_some_and(|own| own.sandbox.is_some());
+        let goes = is_pods || cell.with_volumes || cell.definition.as_ref().is_some_and(|own| own.remove);
         let mounts = cell.container.as_ref().filter(|_| goes).map(|container| container.mounts.clone());
         for mount in mounts.into_iter().flatten() {
             let Mount::Volume { name, .. } = mount else { continue };
             let is_shared = |users: Result<Vec<String>, String>| users.map_or(true, |users| users.len() > 1);
             let about = fs::read(volume::file(&name)).unwrap_or_default();
             let about: Volume = serde_json::from_slice(&about).unwrap_or_default();
-            if !about.anonymous || is_shared(self.users_of(&name)) {
+            if !(is_pods || about.anonymous) || is_shared(self.users_of(&name)) {
                 continue;
             }
             match image::put_aside(&volume::folder(&name)) {
