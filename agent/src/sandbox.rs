@@ -8,6 +8,7 @@ pub mod processes;
 pub mod users;
 
 use crate::cni;
+use crate::node::report::Own;
 use crate::pod::observed::Sandbox;
 use crate::pod::{cgroup, container, names};
 use crate::volume::{self, make, place};
@@ -16,7 +17,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use spec::bundle::NamespaceKind;
 use spec::network::{Attach, Attached, Membership, PODS, Port};
-use spec::node::By;
+use spec::node::{By, Parameter};
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
@@ -61,12 +62,11 @@ pub async fn make_folders(pod: &Arc<Pod>) -> Result<(), String> {
     spawn_blocking(make).await.map_err(|error| error.to_string())?
 }
 
-/// Makes a pod's sandbox in its folders, which are there; `by` is who gives it its network. What of its names had no room is
-/// told beside it.
+/// Makes a pod's sandbox in its folders, which are there, on this node. What of its names had no room is told beside it.
 ///
 /// # Errors
 /// What cannot be done, in words (`FailedCreatePodSandBox`).
-pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<(Sandbox, Vec<String>), String> {
+pub async fn make(pod: &Pod, cluster: &names::Cluster, own: &Own) -> Result<(Sandbox, Vec<String>), String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
@@ -78,7 +78,9 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<(Sandbo
     let on_node = spec.host_network == Some(true);
     let (network, addresses) = match on_node {
         true => (None, Vec::new()),
-        false => connect(pod, by).await.map(|(network, addresses)| (Some(network), addresses))?,
+        false => connect(pod, own.cluster.pod_network)
+            .await
+            .map(|(network, addresses)| (Some(network), addresses))?,
     };
     let own_ipc = spec.host_ipc != Some(true);
     if own_ipc && !make::is_mounted(&folder.join("shm")) {
@@ -99,7 +101,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<(Sandbo
         uts: uts.clone(),
         hostname: hostname(pod, cluster)?,
         network: network.clone(),
-        sysctls: sysctls(pod)?,
+        sysctls: sysctls(pod, &own.cluster.allowed_sysctls)?,
         // Only the owner of an IPC namespace may mount its queues.
         queues: users.map(|_| folder.join("mqueue")),
     };
@@ -108,7 +110,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, by: By) -> Result<(Sandbo
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let (ipc, uts, pid) = (text(ipc), text(uts), text(pid));
     let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, renewed: false };
-    let omitted = write_etc(pod, &uid, &sandbox, cluster)?;
+    let omitted = write_etc(pod, &uid, if on_node { &own.addresses } else { &sandbox.addresses }, cluster)?;
     record(pod, &sandbox)?;
     Ok((sandbox, omitted))
 }
@@ -234,7 +236,7 @@ fn unmount_below(folder: &Path) -> Result<(), String> {
 fn write_etc(
     pod: &Pod,
     uid: &str,
-    sandbox: &Sandbox,
+    addresses: &[IpAddr],
     cluster: &names::Cluster,
 ) -> Result<Vec<String>, String> {
     let folder = place::pod(uid);
@@ -246,7 +248,7 @@ fn write_etc(
         sys::file::replace(&path, text.as_bytes()).map_err(|error| words("write", &path, &error))
     };
     let known = fs::read_to_string("/etc/hosts").ok();
-    if let Some(hosts) = names::hosts(pod, &sandbox.addresses, cluster, known.as_deref()) {
+    if let Some(hosts) = names::hosts(pod, addresses, cluster, known.as_deref()) {
         put("etc-hosts", hosts)?;
     }
     let omitted = match names::resolver(pod, cluster, &node) {
@@ -355,8 +357,12 @@ const SAFE: [&str; 10] = [
     "net.ipv4.tcp_wmem",
 ];
 
-/// Why a pod's kernel parameters are refused (`SysctlForbidden`).
-pub fn forbidden(pod: &Pod) -> Option<String> {
+/// What every network of a pod's own has, as with containerd: who is not root may take ports below 1024, and ping.
+const USUAL: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+
+/// Why a pod's kernel parameters are refused (`SysctlForbidden`); the node may `allow` others beside the safe ones.
+pub fn forbidden(pod: &Pod, allow: &[Parameter]) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let context = spec.security_context.as_ref()?;
     context.sysctls.iter().flatten().find_map(|own| {
@@ -367,18 +373,21 @@ pub fn forbidden(pod: &Pod) -> Option<String> {
             _ => true,
         };
         let safe = SAFE.contains(&name.as_str()) || name.starts_with("net.ipv4.tcp_keepalive_");
-        (shared || !safe).then(|| format!("forbidden sysctl: \"{name}\" not allowlisted"))
+        let allowed = safe || allow.iter().any(|own| own.takes_in(&name));
+        (shared || !allowed).then(|| format!("forbidden sysctl: \"{name}\" not allowlisted"))
     })
 }
 
-fn sysctls(pod: &Pod) -> Result<Vec<(String, String)>, String> {
-    if let Some(reason) = forbidden(pod) {
+fn sysctls(pod: &Pod, allow: &[Parameter]) -> Result<Vec<(String, String)>, String> {
+    if let Some(reason) = forbidden(pod, allow) {
         return Err(reason);
     }
     let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let all = context.and_then(|context| context.sysctls.as_ref());
     let asked = all.into_iter().flatten().map(|own| (own.name.clone(), own.value.clone()));
-    let own = users::PARAMETERS.iter().filter(|_| users::are_own(pod));
+    let on_node = pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
+    let own = USUAL.iter().filter(|_| !on_node);
+    // What was asked for has the last word.
     Ok(own.map(|&(name, value)| (name.to_owned(), value.to_owned())).chain(asked).collect())
 }
 
@@ -497,12 +506,30 @@ mod tests {
         let of = |name: &str, more: serde_json::Value| {
             let mut spec = json!({ "containers": [], "securityContext": { "sysctls": [{ "name": name, "value": "1" }] } });
             spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            forbidden(&pod(spec))
+            forbidden(&pod(spec), &["net.core.somaxconn".parse().unwrap(), "kernel.msg*".parse().unwrap()])
         };
         assert_eq!(of("net.ipv4.tcp_syncookies", json!({})), None);
         assert_eq!(of("kernel.shm_rmid_forced", json!({})), None);
         assert!(of("net.ipv4.tcp_syncookies", json!({ "hostNetwork": true })).is_some());
-        assert!(of("kernel.msgmax", json!({})).unwrap().contains("kernel.msgmax"));
+        assert!(of("kernel.shmmax", json!({})).unwrap().contains("kernel.shmmax"));
+        assert_eq!(
+            [of("net.core.somaxconn", json!({})), of("kernel/msgmax", json!({}))],
+            [None, None],
+            "the node allows"
+        );
+        assert!(of("net.core.somaxconn", json!({ "hostNetwork": true })).is_some());
+        assert!(of("net.core.somaxconn_2", json!({})).is_some());
         assert!(of("vm.swappiness", json!({})).is_some());
+    }
+
+    #[test]
+    fn who_is_not_root_may_take_low_ports_in_a_network_of_the_pods_own() {
+        let of = |spec: serde_json::Value| sysctls(&pod(spec), &[]).unwrap();
+        let usual = USUAL.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(of(json!({ "containers": [] })), usual);
+        assert_eq!(of(json!({ "containers": [], "hostNetwork": true })), []);
+        let own = json!({ "name": USUAL[0].0, "value": "1024" });
+        let asked = of(json!({ "containers": [], "securityContext": { "sysctls": [own] } }));
+        assert_eq!(asked.last().unwrap().1, "1024", "what the pod asks for comes last");
     }
 }

@@ -23,11 +23,10 @@ pub struct Cluster {
     pub servers: Option<Vec<IpAddr>>,
 }
 
-/// The pod's `/etc/hosts`, from the node's own; none when it is that.
+/// The pod's `/etc/hosts`; with the node's network it is the node's own, in which the node has no name yet.
 pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster, node: Option<&str>) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let mut text = if spec.host_network == Some(true) {
-        spec.host_aliases.as_ref()?;
         let plain = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
         format!("# Kubernetes-managed hosts file (host network).\n{}", node.unwrap_or(plain))
     } else {
@@ -35,11 +34,13 @@ pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster, node: Option<&s
          fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
             .to_owned()
     };
-    if spec.host_network != Some(true) {
-        let host = hostname(pod);
-        let full = fqdn(pod, cluster).map(|full| format!("{full}\t")).unwrap_or_default();
-        addresses.iter().for_each(|own| text.push_str(&format!("{own}\t{full}{host}\n")));
-    }
+    let host = hostname(pod);
+    let full = fqdn(pod, cluster).filter(|_| spec.host_network != Some(true));
+    let full = full.map(|full| format!("{full}\t")).unwrap_or_default();
+    addresses
+        .iter()
+        .filter(|_| !host.is_empty())
+        .for_each(|own| text.push_str(&format!("{own}\t{full}{host}\n")));
     if let Some(aliases) = &spec.host_aliases {
         text.push_str("\n# Entries added by HostAliases.\n");
         for alias in aliases {
@@ -223,11 +224,14 @@ mod tests {
         assert!(of(json!({ "containers": [] })).unwrap().contains("10.1.0.2\tweb-0\n"));
         let whole = json!({ "containers": [], "subdomain": "web", "hostnameOverride": "a.example.com" });
         assert!(of(whole).unwrap().contains("10.1.0.2\ta.example.com\n"), "it is whole as it is");
-        assert_eq!(of(json!({ "containers": [], "hostNetwork": true })), None);
+        let on_node = "# Kubernetes-managed hosts file (host network).\n127.0.1.1\tn1\n10.1.0.2\tn1\n";
+        let spec = json!({ "containers": [], "hostNetwork": true, "nodeName": "n1", "subdomain": "web" });
+        assert_eq!(of(spec).unwrap(), on_node, "programs find the node's own name");
         let aliases = json!([{ "ip": "1.2.3.4", "hostnames": ["a"] }]);
         assert_eq!(
-            of(json!({ "containers": [], "hostNetwork": true, "hostAliases": aliases })).unwrap(),
-            "# Kubernetes-managed hosts file (host network).\n127.0.1.1\tn1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\n"
+            of(json!({ "containers": [], "hostNetwork": true, "nodeName": "n1", "hostAliases": aliases }))
+                .unwrap(),
+            "# Kubernetes-managed hosts file (host network).\n127.0.1.1\tn1\n10.1.0.2\tn1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\n"
         );
     }
 

@@ -15,10 +15,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// What its containers would else need a right for that they have only in their own user namespace.
-pub const PARAMETERS: [(&str, &str); 2] =
-    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
-
 /// A pod has users of its own.
 pub fn are_own(pod: &Pod) -> bool {
     pod.spec.as_ref().is_some_and(|spec| spec.host_users == Some(false))

@@ -17,6 +17,7 @@ use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
 use k8s_openapi::api::core::v1::{AppArmorProfile, Node, PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
+use spec::node::Parameter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +63,7 @@ impl Worker {
         }
         let begun = Instant::now();
         let made = match self.runtime_class(pod).await {
-            Ok(()) => sandbox::make(pod, &names, self.context.own.cluster.pod_network).await,
+            Ok(()) => sandbox::make(pod, &names, &self.context.own).await,
             Err(reason) => Err(reason),
         };
         DURATIONS.add_operation("run_podsandbox", begun.elapsed(), made.is_err());
@@ -113,7 +114,7 @@ impl Worker {
         if self.has_run() {
             return None;
         }
-        if let Some((reason, message)) = unfit(pod) {
+        if let Some((reason, message)) = unfit(pod, &self.context.own.cluster.allowed_sysctls) {
             return Some((reason.to_owned(), message));
         }
         if let Some(refusal) = admission::refusal_under(pod, self.context.standing.borrow().pressures) {
@@ -356,9 +357,9 @@ fn wants_apparmor(pod: &Pod) -> bool {
 }
 
 /// What of a pod this node never runs: the reason and the words.
-fn unfit(pod: &Pod) -> Option<(&'static str, String)> {
+fn unfit(pod: &Pod, sysctls: &[Parameter]) -> Option<(&'static str, String)> {
     let spec = pod.spec.as_ref()?;
-    if let Some(reason) = sandbox::forbidden(pod) {
+    if let Some(reason) = sandbox::forbidden(pod, sysctls) {
         return Some(("SysctlForbidden", reason));
     }
     if wants_apparmor(pod) {
@@ -377,7 +378,7 @@ mod tests {
 
     fn reason(metadata: Value, spec: Value) -> Option<&'static str> {
         let pod = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
-        unfit(&pod).map(|(reason, _)| reason)
+        unfit(&pod, &[]).map(|(reason, _)| reason)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `[cluster]`: the Kubernetes cluster whose worker this node is.
 
+use super::Parameter;
 use crate::quantity::{Bytes, Span};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -66,6 +67,8 @@ pub struct Cluster {
     pub pod_network: By,
     /// Which other nodes' pods are reached through the tunnel.
     pub tunnel: Tunnel,
+    /// Kernel parameters that pods may set for themselves beside the safe ones.
+    pub allowed_sysctls: Vec<Parameter>,
     /// Files of the node with a pod each.
     pub static_pods: Option<String>,
 }
@@ -99,6 +102,7 @@ impl Default for Cluster {
             services: By::Node,
             pod_network: By::Node,
             tunnel: Tunnel::Needed,
+            allowed_sysctls: Vec::new(),
             static_pods: None,
         }
     }
@@ -215,11 +219,12 @@ mod tests {
         let own = cluster(
             "server = \"https://10.0.0.1:6443\"\nca-cert-hash = \"sha256:ab\"\ntoken = \"a.b\"\n\
              taints = [\"a/b=c:NoSchedule\", \"d:NoExecute\"]\nreserved-memory = \"64M\"\nservices = \"cluster\"\n\
-             tunnel = \"always\"\n",
+             tunnel = \"always\"\nallowed-sysctls = [\"net.core.somaxconn\"]\n",
         )
         .unwrap();
         assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
         assert_eq!(own.tunnel, Tunnel::Always);
+        assert!(own.allowed_sysctls[0].takes_in("net.core.somaxconn"));
         assert_eq!(own.taints[0].value.as_deref(), Some("c"));
         assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
     }
