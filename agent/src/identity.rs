@@ -6,6 +6,7 @@
 //! ├── ca.pem        who signs the API server's certificate
 //! ├── client.pem    our certificate and its key, for the API server
 //! ├── next.pem      the key of a certificate that was asked for
+//! ├── machine-id    32 hexadecimal digits, chosen once
 //! └── serving.pem   certificate and key of our own server
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
@@ -55,7 +57,22 @@ impl Identity {
     /// # Errors
     /// The file, and why it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
-        sys::file::replace_durably(&self.path(name), text.as_bytes(), 0o600)
+        self.put(name, text, 0o600)
+    }
+
+    /// The same of what is no secret, unless it is there already.
+    ///
+    /// # Errors
+    /// The file, and why it cannot be written.
+    pub fn show(&self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.path(name);
+        let is_shown = fs::metadata(&path).is_ok_and(|own| own.permissions().mode() & 0o777 == 0o644);
+        let is_there = is_shown && self.read(name)?.as_deref() == Some(text);
+        if is_there { Ok(()) } else { self.put(name, text, 0o644) }
+    }
+
+    fn put(&self, name: &str, text: &str, mode: u32) -> Result<(), String> {
+        sys::file::replace_durably(&self.path(name), text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {}", self.path(name).display(), cause(&error)))
     }
 }
@@ -63,10 +80,9 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_was_written_is_read_by_root_alone() {
+    fn what_was_written_is_read_by_root_alone_unless_it_is_shown() {
         let folder = std::env::temp_dir().join(format!("skerry-identity-{}", std::process::id()));
         let identity = Identity::open(&folder).unwrap();
         assert_eq!(identity.read("name"), Ok(None));
@@ -74,8 +90,10 @@ mod tests {
             identity.write("name", text).unwrap();
             assert_eq!(identity.read("name").unwrap().as_deref(), Some(text));
         }
-        let mode = fs::metadata(identity.path("name")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let mode = || fs::metadata(identity.path("name")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        identity.show("name", "b").unwrap();
+        assert_eq!((mode(), identity.read("name").unwrap().as_deref()), (0o644, Some("b")));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

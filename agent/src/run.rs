@@ -223,14 +223,14 @@ fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String>
     Ok(own)
 }
 
-/// 32 hexadecimal digits, chosen once.
+/// 32 hexadecimal digits, chosen once, which anybody may read (machine-id(5)).
 fn machine_id(identity: &Identity) -> Result<String, String> {
     let is_one = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let Some(id) = identity.read("machine-id")?.map(|id| id.trim().to_owned()).filter(|id| is_one(id)) {
-        return Ok(id);
-    }
-    let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "");
-    identity.write("machine-id", &id)?;
+    let known = identity.read("machine-id")?.map(|id| id.trim().to_owned()).filter(|id| is_one(id));
+    let id = known.unwrap_or_else(|| {
+        fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "")
+    });
+    identity.show("machine-id", &format!("{id}\n"))?;
     Ok(id)
 }
 

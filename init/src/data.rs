@@ -23,6 +23,7 @@ use spec::node;
 use spec::paths;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
 
 /// A disk with less room for others than this, in bytes, is as good as full.
 const LEAST: u64 = 64 << 10;
@@ -37,8 +38,33 @@ pub enum Data {
     Disk(String),
 }
 
-/// Mounts the data disk, or memory when there is none that can be used; says why.
+/// `/run` by the name that it had before, as on any host: what is put there is of this boot.
+const OLD_RUN: &str = "/var/run";
+
+/// Mounts the data disk, or memory when there is none that can be used, and leads [`OLD_RUN`] to `/run`; says why.
 pub fn settle(
+    line: &CommandLine,
+    config: &node::Data,
+    modules: &mut Modules,
+    socket: Option<&Socket>,
+) -> Result<Data> {
+    let data = mounted(line, config, modules, socket)?;
+    if let Err(error) = link_run() {
+        say!("data: {error}");
+    }
+    Ok(data)
+}
+
+fn link_run() -> Result<()> {
+    if fs::read_link(OLD_RUN).is_ok() {
+        return Ok(());
+    }
+    // A container may have had a folder made there; one with something in it is somebody's.
+    let _ = fs::remove_dir(OLD_RUN);
+    symlink("../run", OLD_RUN).context(|| format!("link {OLD_RUN} to /run"))
+}
+
+fn mounted(
     line: &CommandLine,
     config: &node::Data,
     modules: &mut Modules,

@@ -93,6 +93,9 @@ pub const DATA_STORE: &str = "/var/lib/skerry/store";
 /// Who this node is to its cluster: keys and certificates, for root alone.
 pub const AGENT: &str = "/var/lib/skerry/agent";
 
+/// 32 hexadecimal digits that a worker chose once; `/etc/machine-id` of the root is a link to it.
+pub const MACHINE_ID: &str = "/var/lib/skerry/agent/machine-id";
+
 /// Folders that programs of a cluster write into on any node, and what they are links to in a root that nobody can write.
 pub const WRITABLE: [(&str, &str); 3] = [
     ("/etc/cni", "/var/etc/cni"),

@@ -87,3 +87,54 @@ fn prometheus_exporter_of_nodes_tells_of_the_node() -> Result {
     cluster.kubectl("delete namespace monitoring --timeout=300s")?;
     node.power_off()
 }
+
+/// What charts of collectors mount of any host (Fluent Bit: `/etc/machine-id`), and others beside.
+const HOST: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: collector, namespace: collectors }
+spec:
+  nodeName: collects
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "100000"]
+    volumeMounts:
+    - { name: id, mountPath: /etc/machine-id, readOnly: true }
+    - { name: time, mountPath: /etc/localtime, readOnly: true }
+    - { name: certs, mountPath: /etc/ssl/certs, readOnly: true }
+    - { name: sources, mountPath: /usr/src, readOnly: true }
+    - { name: boot, mountPath: /boot, readOnly: true }
+    - { name: run, mountPath: /own }
+  volumes:
+  - { name: id, hostPath: { path: /etc/machine-id, type: File } }
+  - { name: time, hostPath: { path: /etc/localtime } }
+  - { name: certs, hostPath: { path: /etc/ssl/certs, type: DirectoryOrCreate } }
+  - { name: sources, hostPath: { path: /usr/src } }
+  - { name: boot, hostPath: { path: /boot, type: Directory } }
+  - { name: run, hostPath: { path: /var/run/collector, type: DirectoryOrCreate } }
+"#;
+
+#[test]
+#[ignore = "long"]
+fn what_collectors_mount_of_any_host_is_there() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.node("collects")?.boot()?;
+    cluster.run_until("kubectl wait --for=condition=Ready node/collects --timeout=1s")?;
+    cluster.kubectl("create namespace collectors")?;
+    cluster.run_until("kubectl -n collectors get serviceaccount default")?;
+    cluster.apply(HOST)?;
+    cluster.run_until("kubectl -n collectors wait --for=condition=Ready pod/collector --timeout=1s")?;
+    let within = cluster
+        .kubectl("-n collectors exec collector -- sh -c 'touch /own/sock; cat /etc/machine-id; date +%Z'")?;
+    let id = cluster.kubectl("get node collects -o jsonpath='{.status.nodeInfo.machineID}'")?;
+    assert_eq!(within, format!("{id}\nUTC\n"));
+    assert_eq!(
+        node.run("readlink /var/run; ls /run/collector; stat -c %a /etc/machine-id -L")?,
+        "../run\nsock\n644\n"
+    );
+    cluster.kubectl("delete namespace collectors --wait=true --timeout=300s")?;
+    node.power_off()
+}
