@@ -349,7 +349,13 @@ fn persistent(own: &PersistentVolume) -> Result<PathBuf, String> {
     }
     if let Some(own) = &spec.local {
         let path = PathBuf::from(&own.path);
-        fs::metadata(&path).map_err(|error| words("find the local volume", &path, &error))?;
+        let is = fs::metadata(&path).map_err(|error| words("find the local volume", &path, &error))?;
+        if is.file_type().is_block_device() {
+            let path = path.display();
+            return Err(format!(
+                "local volume {path}: it is a block device, which this node does not mount: mount it and name the folder"
+            ));
+        }
         return Ok(path);
     }
     let name = own.metadata.name.as_deref().unwrap_or_default();
@@ -392,6 +398,20 @@ mod tests {
             assert!(host(&link, kind).is_err() && !other.exists(), "{kind}");
         }
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_nobody_has_mounted_is_refused_by_name() {
+        use nix::sys::stat::{Mode, SFlag, mknod};
+        let disk = std::env::temp_dir().join(format!("skerry-disk-{}", std::process::id()));
+        if mknod(&disk, SFlag::S_IFBLK, Mode::S_IRWXU, nix::libc::makedev(7, 0)).is_err() {
+            // Only root makes one.
+            return;
+        }
+        let local = json!({ "spec": { "local": { "path": disk }, "volumeMode": "Filesystem" } });
+        let refused = persistent(&serde_json::from_value(local).unwrap()).unwrap_err();
+        assert!(refused.contains(&format!("{}: it is a block device", disk.display())), "{refused}");
+        fs::remove_file(disk).unwrap();
     }
 
     #[test]
