@@ -18,6 +18,7 @@ mod pods;
 mod policies;
 mod pressure;
 mod resize;
+mod restricted;
 mod scarce;
 #[cfg(feature = "kernel-tests")]
 mod small;
