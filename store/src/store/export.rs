@@ -2,7 +2,7 @@
 //!
 //! | form | what it has | layers |
 //! |---|---|---|
-//! | OCI layout (image-spec, image-layout.md) | `oci-layout`, `index.json`, `blobs/` | as they came |
+//! | OCI layout (image-spec, image-layout.md) | `oci-layout`, `index.json`, `blobs/`; in an archive also `manifest.json`, for `docker load` | as they came |
 //! | docker-archive (what `docker save` wrote before version 25) | `manifest.json`, configurations | unpacked |
 //!
 //! What several images share is written once. An unpacked layer is compared with its
@@ -27,7 +27,7 @@ use sys::cause::cause;
 /// How an archive of images is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// An OCI layout.
+    /// An OCI layout, of which `docker load` reads `manifest.json` where it knows no other.
     Oci,
     /// What `docker load` of every version reads.
     Docker,
@@ -57,7 +57,10 @@ impl Store {
     ) -> Result<()> {
         let mut archive = Archive::new(io::BufWriter::with_capacity(1 << 18, output));
         match form {
-            Form::Oci => self.write_layout(names, &mut archive, progress)?,
+            Form::Oci => {
+                let manifest = self.write_layout(names, &mut archive, progress)?;
+                archive.bytes(Manifest::NAME, manifest.text().as_bytes())?;
+            }
             Form::Docker => self.write_docker(names, &mut archive, progress)?,
         }
         archive.finish().map_err(unwritten)
@@ -74,7 +77,7 @@ impl Store {
         if fs::read_dir(folder).map_err(io_error("list", folder))?.next().is_some() {
             return Err(Error::wrong(folder.display(), "is not empty"));
         }
-        let written = self.write_layout(names, &mut Folder(folder), progress).and_then(|()| {
+        let written = self.write_layout(names, &mut Folder(folder), progress).and_then(|_| {
             // Files and the listings that name them, in one go.
             let synced = File::open(folder).and_then(|folder| Ok(syncfs(folder)?));
             synced.map_err(io_error("write", folder))
@@ -85,9 +88,14 @@ impl Store {
         written
     }
 
-    fn write_layout(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
+    fn write_layout(
+        &self,
+        names: &[&str],
+        output: &mut dyn Output,
+        progress: &dyn Progress,
+    ) -> Result<Manifest> {
         let session = self.session(&"export")?;
-        let mut entries = Vec::new();
+        let (mut entries, mut manifest) = (Vec::new(), Manifest::default());
         let mut written = BTreeSet::new();
         output.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         for (name, image) in self.images(&session, names)? {
@@ -102,9 +110,14 @@ impl Store {
                 }
             }
             entries.push(self.entry(name.as_ref(), &image)?);
+            if !manifest.has(name.as_ref(), &image) {
+                let layers = image.blobs.iter().map(|(digest, _)| blob_name(digest)).collect();
+                manifest.add(name.as_ref(), &image, blob_name(&image.config_digest), layers);
+            }
         }
         let index = json!({ "schemaVersion": 2, "manifests": entries });
-        output.bytes("index.json", index.to_string().as_bytes())
+        output.bytes("index.json", index.to_string().as_bytes())?;
+        Ok(manifest)
     }
 
     /// A line of the index; the annotations are those that containerd, Docker and skopeo read.
@@ -122,14 +135,10 @@ impl Store {
 
     fn write_docker(&self, names: &[&str], output: &mut dyn Output, progress: &dyn Progress) -> Result<()> {
         let session = self.session(&"export")?;
-        let mut items: Vec<(Digest, Value, Vec<String>)> = Vec::new();
-        let mut written = BTreeSet::new();
+        let (mut manifest, mut written) = (Manifest::default(), BTreeSet::new());
         for (name, image) in self.images(&session, names)? {
             let whole = format!("image {}", image.name);
-            let tags = name.filter(|name| name.tag.is_some() && name.digest.is_none());
-            let tags = tags.map(|name| name.to_string());
-            if let Some((.., known)) = items.iter_mut().find(|(digest, ..)| *digest == image.digest) {
-                known.extend(tags);
+            if manifest.has(name.as_ref(), &image) {
                 continue;
             }
             for (layer, (diff_id, (digest, total))) in image.diff_ids.iter().zip(&image.blobs).enumerate() {
@@ -142,16 +151,10 @@ impl Store {
             if written.insert(image.config_digest.clone()) {
                 output.bytes(&config, &self.blob(&image.config_digest, CONFIG_MAX)?)?;
             }
-            let layers: Vec<_> = image.diff_ids.iter().map(unpacked_name).collect();
-            let item = json!({ "Config": config, "Layers": layers });
-            items.push((image.digest, item, tags.into_iter().collect()));
+            let layers = image.diff_ids.iter().map(unpacked_name).collect();
+            manifest.add(name.as_ref(), &image, config, layers);
         }
-        let with_tags = |(_, mut item, tags): (_, Value, Vec<String>)| {
-            item["RepoTags"] = json!(tags);
-            item
-        };
-        let items: Vec<Value> = items.into_iter().map(with_tags).collect();
-        output.bytes("manifest.json", json!(items).to_string().as_bytes())
+        output.bytes(Manifest::NAME, manifest.text().as_bytes())
     }
 
     /// The images of these names or digests, which no collection takes until the session ends.
@@ -188,7 +191,7 @@ impl Store {
             return Err(Error::wrong(format!("blob {digest}"), "damaged on disk"));
         }
         file.rewind().map_err(unread)?;
-        let name = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
+        let name = blob_name(digest);
         match told {
             Some(told) => told.through(|told| output.file(&name, size, &mut told.counting(file))),
             None => output.file(&name, size, &mut file),
@@ -220,6 +223,44 @@ fn clear(folder: &Path, was_here: bool) {
     if !was_here {
         let _ = fs::remove_dir(folder);
     }
+}
+
+/// What Docker finds images by: where in the archive their configurations and layers are, and their tags.
+#[derive(Default)]
+struct Manifest(Vec<(Digest, Value, Vec<String>)>);
+
+impl Manifest {
+    const NAME: &str = "manifest.json";
+
+    /// Whether the image is told already, under one more name then.
+    fn has(&mut self, name: Option<&Reference>, image: &Documents) -> bool {
+        let told = self.0.iter_mut().find(|(digest, ..)| *digest == image.digest);
+        told.is_some_and(|(.., tags)| {
+            tags.extend(tag(name));
+            true
+        })
+    }
+
+    fn add(&mut self, name: Option<&Reference>, image: &Documents, config: String, layers: Vec<String>) {
+        let item = json!({ "Config": config, "Layers": layers });
+        self.0.push((image.digest.clone(), item, tag(name).into_iter().collect()));
+    }
+
+    fn text(self) -> String {
+        let with_tags = |(_, mut item, tags): (_, Value, Vec<String>)| {
+            item["RepoTags"] = json!(tags);
+            item
+        };
+        json!(self.0.into_iter().map(with_tags).collect::<Vec<Value>>()).to_string()
+    }
+}
+
+fn tag(name: Option<&Reference>) -> Option<String> {
+    name.filter(|name| name.tag.is_some() && name.digest.is_none()).map(ToString::to_string)
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
 fn unpacked_name(diff_id: &Digest) -> String {
