@@ -19,6 +19,15 @@ pub enum Error {
         /// What it said.
         why: String,
     },
+    /// Its registry does not let us in, which many say of a name that they have nothing of, too.
+    Denied {
+        /// The image, in full form.
+        name: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
     /// The image belongs to a store that cannot be written.
     ReadOnly(String),
     /// What was given, or what the store holds, is wrong: the object and why.
@@ -70,7 +79,9 @@ impl fmt::Display for Error {
         match self {
             Self::NoImage(name) => write!(out, "image {name}: not in any store of this node"),
             Self::ReadOnly(name) => write!(out, "image {name}: comes with the node and cannot be removed"),
-            Self::NotFound { name, why, .. } => write!(out, "image {name}: {why}"),
+            Self::NotFound { name, why, .. } | Self::Denied { name, why, .. } => {
+                write!(out, "image {name}: {why}")
+            }
             Self::Wrong { what, why } => write!(out, "{what}: {why}"),
             Self::Io { action, path, error } => write!(out, "{action} {}: {}", path.display(), cause(error)),
         }

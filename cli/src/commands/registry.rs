@@ -46,16 +46,24 @@ pub fn fetch(
         None => store,
     };
     let pulled = store.pull(registries, name, &*Shown::unless(quiet, "Pulling"));
-    let pulled = pulled.map_err(|error| {
-        let words = match &error {
-            store::Error::NotFound { registry, .. } => format!("image {name:?} not found in {registry}"),
-            other => other.to_string(),
-        };
-        Error::new(images::near(words, name, &images::names(node)))
-    })?;
+    let pulled = pulled
+        .map_err(|error| Error::new(images::near(refusal(&error, name), name, &images::names(node))))?;
     pulled.notes.iter().for_each(|note| eprintln!("skerry: {note}"));
     tell(node, "pull", &pulled.name.to_string());
     Ok(pulled)
+}
+
+/// Why an image was not pulled. A registry that tells strangers nothing refuses what it has not as it refuses what it hides.
+fn refusal(error: &store::Error, name: &str) -> String {
+    match error {
+        store::Error::NotFound { registry, .. } => format!("image {name:?} not found in {registry}"),
+        store::Error::Denied { registry, why, .. } => {
+            format!(
+                "image {name:?} not found in {registry}, or it takes a login (skerry login {registry}): {why}"
+            )
+        }
+        other => other.to_string(),
+    }
 }
 
 /// `skerry push`

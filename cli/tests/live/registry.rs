@@ -32,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if place == [""]:
             return self.answer(200)
         name, kind, digest = place
+        if name.startswith("secret"):
+            return self.answer(401)
         if name != known or (kind == "blobs" and self.command == "HEAD"):
             return self.answer(404)
         if kind == "blobs":

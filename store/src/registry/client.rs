@@ -293,7 +293,7 @@ impl<'r> Client<'r> {
                 }
             };
             if !session.go_on_after(number) {
-                return Err(Failure::Lasting(format!("access denied: {denied}")));
+                return Err(Failure::Denied(format!("access denied: {denied}")));
             }
         }
     }

@@ -11,6 +11,8 @@ use sys::cause::cause;
 pub(crate) enum Failure {
     /// The registry has no such thing.
     Missing(String),
+    /// It does not let us in. Those that do not tell strangers what they have say so of what there is none of, too.
+    Denied(String),
     /// Anything else that another try will not change.
     Lasting(String),
     /// What may be gone soon, with the time that the server asks for.
@@ -33,6 +35,7 @@ impl Failure {
     fn put(self, named: impl Fn(String) -> String) -> Self {
         match self {
             Self::Missing(words) => Self::Missing(named(words)),
+            Self::Denied(words) => Self::Denied(named(words)),
             Self::Lasting(words) => Self::Lasting(named(words)),
             Self::Passing(words, asked) => Self::Passing(named(words), asked),
             Self::Stopped => Self::Stopped,
@@ -42,7 +45,9 @@ impl Failure {
     /// In words.
     pub fn words(self) -> String {
         match self {
-            Self::Missing(words) | Self::Lasting(words) | Self::Passing(words, _) => words,
+            Self::Missing(words) | Self::Denied(words) | Self::Lasting(words) | Self::Passing(words, _) => {
+                words
+            }
             Self::Stopped => "stopped".into(),
         }
     }
@@ -65,6 +70,7 @@ pub(super) fn status(status: u16, body: &[u8], asked: Option<Duration>) -> Failu
     }
     match status {
         404 => Failure::Missing(words),
+        401 | 403 => Failure::Denied(words),
         status if super::retry::passes(status) => Failure::Passing(words, asked),
         _ => Failure::Lasting(words),
     }
@@ -195,7 +201,7 @@ mod tests {
         assert_eq!(status(404, body, None), missing);
         let busy = Failure::Passing("answers 429 too many requests".into(), Some(Duration::from_secs(3)));
         assert_eq!(status(429, b"<html>", Some(Duration::from_secs(3))), busy);
-        assert_eq!(status(403, b"", None), Failure::Lasting("answers 403 forbidden".into()));
+        assert_eq!(status(403, b"", None), Failure::Denied("answers 403 forbidden".into()));
     }
 
     #[test]

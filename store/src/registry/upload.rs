@@ -83,7 +83,8 @@ impl Client<'_> {
                     self.pause(failures, words, asked).map_err(Failure::words)?;
                 }
                 // A registry that may not mount may still be sent the bytes.
-                Err(Failure::Lasting(_) | Failure::Missing(_)) if from.take().is_some() => {}
+                Err(Failure::Lasting(_) | Failure::Denied(_) | Failure::Missing(_))
+                    if from.take().is_some() => {}
                 Err(failure) => return Err(failure.of(&format!("registry {}", self.host())).words()),
             }
         }

@@ -71,9 +71,12 @@ impl Store {
             return Ok(Pulled { notes: origins.notes, ..pulled });
         }
         let image = self.describe(&mut origins, &name, digest).map_err(|failure| {
-            let (is_missing, why) = (matches!(failure, Failure::Missing(_)), origins.words(failure));
             let (name, registry) = (name.to_string(), name.registry.clone());
-            if is_missing { Error::NotFound { name, registry, why } } else { within(why) }
+            match &failure {
+                Failure::Missing(_) => Error::NotFound { name, registry, why: origins.words(failure) },
+                Failure::Denied(_) => Error::Denied { name, registry, why: origins.words(failure) },
+                _ => within(origins.words(failure)),
+            }
         })?;
         if let Some(pulled) = self.unchanged(&name, Some(&image.top))? {
             return Ok(Pulled { notes: origins.notes, ..pulled });

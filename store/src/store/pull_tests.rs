@@ -347,6 +347,7 @@ fn a_token_is_for_the_registry_alone_and_renewed_when_it_is_refused() {
     let mut settings = settings();
     let anonymous = store(&scratch, "none").pull(&Registries::new(settings.clone()), &name, &()).unwrap_err();
     assert!(anonymous.to_string().ends_with("access denied: the token server refuses"), "{anonymous}");
+    assert!(matches!(anonymous, Error::Denied { .. }), "{anonymous:?}");
     let me = Credentials::Password { user: "me".into(), password: "secret".into() };
     settings.credentials.insert(fake.host(), me);
     store(&scratch, "store").pull(&Registries::new(settings), &name, &()).unwrap();
