@@ -43,7 +43,7 @@ impl fmt::Display for Bytes {
 }
 
 /// A length of time. Written as an integer number of seconds, or as a string
-/// with one of the suffixes `ms s m h`, or several: `1h30m`.
+/// with one of the suffixes `ms s m h`, or several, with fractions: `1h30m`, `1.5s`. What is less than a millisecond is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -66,8 +66,9 @@ impl FromStr for Span {
         let wrong = || format!("{text:?} is not a time such as 500ms, 10s, 5m or 1h");
         let (mut rest, mut sum) = (text, 0_u64);
         loop {
-            let (number, after) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+            let (number, after) = digits(rest);
             let number: u64 = number.parse().map_err(|_| wrong())?;
+            let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
             let (suffix, after) = after.split_at(after.bytes().take_while(u8::is_ascii_alphabetic).count());
             let unit = match suffix {
                 "ms" => 1,
@@ -76,13 +77,29 @@ impl FromStr for Span {
                 "h" => 3_600_000,
                 _ => return Err(wrong()),
             };
-            sum = number.checked_mul(unit).and_then(|part| sum.checked_add(part)).ok_or_else(wrong)?;
+            let part = number.checked_mul(unit).and_then(|whole| whole.checked_add(part(unit, fraction)));
+            sum = part.and_then(|part| sum.checked_add(part)).ok_or_else(wrong)?;
             if after.is_empty() {
                 return Self::of(sum, 1).ok_or_else(wrong);
             }
             rest = after;
         }
     }
+}
+
+/// The digits at the beginning, and the rest.
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+/// Of a unit of so many milliseconds, what the digits after the point say.
+fn part(unit: u64, fraction: &str) -> u64 {
+    let mut place = unit * 1_000_000;
+    let digit = |digit: u8| {
+        place /= 10;
+        place * u64::from(digit - b'0')
+    };
+    fraction.bytes().map(digit).sum::<u64>() / 1_000_000
 }
 
 impl fmt::Display for Span {
@@ -170,8 +187,29 @@ mod tests {
         assert_eq!("1500ms".parse(), Ok(Span(Duration::from_millis(1500))));
         assert_eq!("5m".parse(), Ok(Span::seconds(300)));
         assert_eq!("1h30m5s".parse(), Ok(Span::seconds(5405)));
-        for text in ["", "10", "s", "-1s", "1d", "99999999999999999h", "1h30", "1h m", "1m99999999999999999h"]
-        {
+        for (text, milliseconds) in [
+            ("1.5s", 1500),
+            ("0.5h", 1_800_000),
+            ("1.5h0.25m", 5_415_000),
+            ("0.3333333333h", 1_199_999),
+            ("1.9ms", 1),
+        ] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(milliseconds))), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "1.5",
+            ".5s",
+            "1.5.5s",
+            "s",
+            "-1s",
+            "1d",
+            "99999999999999999h",
+            "1h30",
+            "1h m",
+            "1m99999999999999999h",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -39,7 +39,7 @@ impl fmt::Display for Protocol {
 
 /// Ports of the node that lead to a container: `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/udp|/sctp]`.
 /// An IPv6 address stands in brackets. Without an address, every one of the node's leads there;
-/// without a port of the node, it chooses one. A range leads to a range of as many ports, or, to
+/// without a port of the node, or with 0, it chooses one. A range leads to a range of as many ports, or, to
 /// a single port, from the first of it that is free (docker-run(1)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
@@ -96,6 +96,8 @@ impl FromStr for Port {
         let (host, count) = match host {
             // An empty word before a colon is a mistake, unless an address stands before it.
             "" if address.is_some() || !ports.contains(':') => (0, inside),
+            // As with Docker and bind(2), any that is free.
+            "0" => (0, inside),
             host => range(host).ok_or_else(wrong)?,
         };
         let among = match (count, inside) {
@@ -192,6 +194,11 @@ mod tests {
             assert_eq!(text.parse::<Port>().unwrap().to_string(), text);
         }
         assert_eq!("8080:80/tcp".parse(), "8080:80".parse::<Port>());
+        for (text, same) in
+            [("0:80", "80"), ("127.0.0.1:0:80", "127.0.0.1::80"), ("[::1]:0:53/udp", "[::1]::53/udp")]
+        {
+            assert_eq!(text.parse::<Port>(), same.parse(), "{text}");
+        }
     }
 
     #[test]
@@ -226,7 +233,6 @@ mod tests {
             "0",
             ":80",
             "80:",
-            "0:80",
             "80:0",
             "x:80",
             "80:65536",
