@@ -1,5 +1,5 @@
 //! Devices of the node that a container is given: `/dev/fuse`, `/dev/sda:/dev/xvda`,
-//! `/dev/sda:/dev/xvda:r`; all of them for a privileged one.
+//! `/dev/sda:/dev/xvda:r`; those in a folder, `/dev/snd`; all of them for a privileged one.
 
 use crate::bundle::HostDevice;
 use nix::sys::stat::{major, minor};
@@ -23,15 +23,16 @@ const OWN: [&str; 3] = ["/dev/console", "/dev/ptmx", "/dev/tty"];
 pub fn of(container: &Container) -> Result<Vec<HostDevice>, String> {
     let mut devices = Vec::new();
     if container.privileged {
-        all(Path::new("/dev"), &mut devices);
+        all(Path::new("/dev"), Path::new("/dev"), "rwm", &mut devices);
     }
     for text in &container.devices {
-        devices.push(one(text)?);
+        devices.extend(asked(text)?);
     }
     Ok(devices)
 }
 
-fn one(text: &str) -> Result<HostDevice, String> {
+/// What one text says: a device, or those in a folder.
+fn asked(text: &str) -> Result<Vec<HostDevice>, String> {
     let words: Vec<&str> = text.split(':').collect();
     let (host, inside, access) = match words[..] {
         [host] => (host, host, "rwm"),
@@ -41,11 +42,19 @@ fn one(text: &str) -> Result<HostDevice, String> {
         _ => return Err(format!("device {text:?}: not DEVICE[:DEVICE][:rwm]")),
     };
     let found = fs::metadata(host).map_err(|error| format!("device {host}: {}", cause(&error)))?;
-    let device = node(inside, &found).ok_or_else(|| format!("device {host}: it is none"))?;
     if !inside.starts_with('/') {
         return Err(format!("device {text:?}: {inside:?} is not an absolute path"));
     }
-    Ok(HostDevice { device, access: access.to_owned() })
+    let mut devices = Vec::new();
+    match node(inside, &found) {
+        Some(device) => devices.push(HostDevice { device, access: access.to_owned() }),
+        None if found.is_dir() => all(Path::new(host), Path::new(inside), access, &mut devices),
+        None => return Err(format!("device {host}: it is none")),
+    }
+    match devices.is_empty() {
+        true => Err(format!("device {host}: there is none in this folder")),
+        false => Ok(devices),
+    }
 }
 
 fn is_access(word: &str) -> bool {
@@ -69,16 +78,19 @@ fn node(path: &str, found: &Metadata) -> Option<Device> {
     })
 }
 
-fn all(folder: &Path, devices: &mut Vec<HostDevice>) {
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let Some(text) = path.to_str().filter(|text| !NOT.contains(text) && !OWN.contains(text)) else {
+/// Those in a folder of the node, which is `inside` the container.
+fn all(folder: &Path, inside: &Path, access: &str, devices: &mut Vec<HostDevice>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, inside) = (entry.path(), inside.join(entry.file_name()));
+        let left_out = |text: &str| NOT.contains(&text) || OWN.contains(&text);
+        if path.to_str().is_none_or(left_out) {
             continue;
-        };
-        let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        }
+        let (Ok(found), Some(text)) = (fs::symlink_metadata(&path), inside.to_str()) else { continue };
         if found.is_dir() {
-            all(&path, devices);
+            all(&path, &inside, access, devices);
         } else if let Some(device) = node(text, &found) {
-            devices.push(HostDevice { device, access: "rwm".to_owned() });
+            devices.push(HostDevice { device, access: access.to_owned() });
         }
     }
 }
@@ -95,7 +107,7 @@ mod tests {
             ("/dev/null:/dev/x", "/dev/x", "rwm"),
             ("/dev/null:/dev/x:r", "/dev/x", "r"),
         ] {
-            let own = one(text).unwrap();
+            let own = &asked(text).unwrap()[0];
             assert_eq!((own.device.path.as_str(), own.access.as_str()), (path, access), "{text}");
             assert_eq!(
                 (own.device.kind.as_str(), own.device.major, own.device.minor),
@@ -105,14 +117,23 @@ mod tests {
     }
 
     #[test]
+    fn of_a_folder_every_device_is_given() {
+        let devices = asked("/dev:/dev/host:r").unwrap();
+        let null = devices.iter().find(|one| one.device.path == "/dev/host/null").unwrap();
+        assert_eq!((null.device.minor, null.access.as_str()), (3, "r"));
+        assert!(devices.iter().all(|one| one.device.path.starts_with("/dev/host/")));
+    }
+
+    #[test]
     fn what_is_no_device_is_refused() {
         for (text, words) in [
             ("/dev/not-there", "device /dev/not-there: no such file or directory"),
             ("/etc/passwd", "device /etc/passwd: it is none"),
+            ("/proc/self/task", "device /proc/self/task: there is none in this folder"),
             ("/dev/null:/dev/x:q", "not DEVICE"),
             ("/dev/null:x", "not an absolute path"),
         ] {
-            let error = one(text).unwrap_err();
+            let error = asked(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
     }
