@@ -1,4 +1,4 @@
-//! The wall clock's discipline: the kernel slews it towards the true time.
+//! The wall clock's discipline: the kernel slews it towards the true time. And how people here read it.
 
 use std::io;
 use std::mem::zeroed;
@@ -38,6 +38,16 @@ pub fn declare_synchronised() -> io::Result<()> {
     let mut request: libc::timex = unsafe { zeroed() };
     request.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
     adjust(&mut request)
+}
+
+/// How many seconds the local time is ahead of UTC at a moment, in seconds since 1970 (localtime(3): `TZ`, `/etc/localtime`); 0
+/// where nothing is known.
+pub fn ahead(moment: i64) -> i64 {
+    // SAFETY: tm holds integers and a pointer, which may be null.
+    let mut local: libc::tm = unsafe { zeroed() };
+    // SAFETY: both pointers are to values that live here, and the second one is written alone.
+    let read = unsafe { libc::localtime_r(&raw const moment, &raw mut local) };
+    if read.is_null() { 0 } else { local.tm_gmtoff }
 }
 
 fn adjust(request: &mut libc::timex) -> io::Result<()> {
