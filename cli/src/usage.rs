@@ -6,8 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use spec::nearest::nearest;
 use std::error::Error as _;
 
-/// Exit status of a verb whose options are wrong; of a verb that there is none of it is 1. Both are
-/// Docker's.
+/// Exit status of a verb whose options are wrong; of a verb that there is none of, and of words that are missing or too many,
+/// it is 1. All are Docker's.
 const OPTIONS: u8 = 125;
 
 /// Says it; `words` are the command line's, and `command` its description.
@@ -31,10 +31,11 @@ pub fn wrong(error: &clap::Error, command: &Command, words: &[String]) -> Error 
             let near = near(ContextKind::SuggestedArg);
             (format!("{argument}: there is no such option{near}; {help} lists them"), OPTIONS)
         }
-        ErrorKind::UnknownArgument => {
-            (format!("{argument:?}: is one word too many; {help} tells more"), OPTIONS)
+        ErrorKind::UnknownArgument => (format!("{argument:?}: is one word too many; {help} tells more"), 1),
+        ErrorKind::MissingRequiredArgument => {
+            let status = if argument.starts_with('-') { OPTIONS } else { 1 };
+            (format!("{argument}: is missing; {help} tells more"), status)
         }
-        ErrorKind::MissingRequiredArgument => (format!("{argument}: is missing; {help} tells more"), OPTIONS),
         ErrorKind::InvalidValue if value.is_empty() => (format!("{argument}: its value is missing"), OPTIONS),
         ErrorKind::InvalidValue => {
             let known = of(ContextKind::ValidValue);
@@ -114,8 +115,8 @@ mod tests {
                 "run: --memroy: there is no such option (did you mean --memory?); skerry run --help lists them",
                 125,
             ),
-            ("skerry run", "run: <IMAGE>: is missing; skerry run --help tells more", 125),
-            ("skerry ps extra", "ps: \"extra\": is one word too many; skerry ps --help tells more", 125),
+            ("skerry run", "run: <IMAGE>: is missing; skerry run --help tells more", 1),
+            ("skerry ps extra", "ps: \"extra\": is one word too many; skerry ps --help tells more", 1),
             (
                 "skerry stop -t soon web",
                 "stop: --time <SECONDS>: \"soon\": invalid digit found in string",

@@ -32,7 +32,8 @@ use std::path::PathBuf;
     name = "skerry",
     version,
     disable_version_flag = true,
-    disable_help_subcommand = true,
+    // As with Docker the last one counts: an alias or a script says an option, and who calls it another.
+    args_override_self = true,
     max_term_width = 100
 )]
 pub struct Arguments {
@@ -162,6 +163,28 @@ mod tests {
         for word in ["-v", "-V", "--version"] {
             let told = Arguments::try_parse_from(["skerry", word]).unwrap_err();
             assert_eq!(told.kind(), clap::error::ErrorKind::DisplayVersion, "{word}");
+        }
+    }
+
+    #[test]
+    fn of_an_option_that_is_said_twice_the_last_one_counts() {
+        let read = |line: &str| Arguments::try_parse_from(line.split(' ')).map(|arguments| arguments.command);
+        let Ok(Command::Run(run)) =
+            read("skerry run --rm -it --restart no -e A=1 -it --restart always -e B=2 x")
+        else {
+            panic!()
+        };
+        assert_eq!((run.options.restart.as_str(), run.options.env.len()), ("always", 2));
+        let Ok(Command::Stop(stop)) = read("skerry stop -t 5 -t 1 x") else { panic!() };
+        assert_eq!(stop.time, Some(1));
+        assert!(read("skerry network create --driver bridge --driver bridge x").is_ok());
+    }
+
+    #[test]
+    fn help_is_asked_for_by_a_word_too() {
+        for line in ["skerry help", "skerry help run", "skerry help network create", "skerry help image"] {
+            let told = command().try_get_matches_from(line.split(' ')).unwrap_err();
+            assert_eq!(told.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
         }
     }
 

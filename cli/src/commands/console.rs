@@ -49,7 +49,6 @@ pub fn console(node: &Node<'_>, asked: &Console) -> Result<()> {
 /// Runs a command line of this program, which takes the signals that are blocked here.
 fn run(node: &Node<'_>, words: &[String]) -> Result<()> {
     let program = std::env::current_exe().context(|| "find this program".into())?;
-    let words = if words[0] == "help" { &["--help".to_owned()][..] } else { words };
     let mut command = Command::new(program);
     command.arg("--socket").arg(node.socket).arg("--store").arg(node.store).args(words);
     command.status().map(drop).context(|| "run this program".into())

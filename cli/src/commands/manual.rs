@@ -12,7 +12,7 @@ const EXAMPLES: &str = "Examples:";
 /// Writes `skerry.1`, `skerry-run.1` and so on into a folder.
 pub fn manual(asked: &Manual) -> Result<()> {
     fs::create_dir_all(&asked.folder).context(|| format!("make {}", asked.folder.display()))?;
-    let mut command = arguments::command();
+    let mut command = arguments::command().disable_help_subcommand(true);
     command.build();
     let mut pages = Vec::new();
     collect(&command, "skerry", &mut pages);
