@@ -44,11 +44,19 @@ impl Networking {
         let ports = |option: &str, words: &[String]| {
             words.iter().map(|text| parse(option, text)).collect::<Result<Vec<_>>>()
         };
+        let network = self.network()?;
+        let published = ports("--publish", &self.publish)?;
+        let discards = matches!(network, ContainerNetwork::Host | ContainerNetwork::None);
+        if discards && (self.publish_all || !published.is_empty()) {
+            eprintln!(
+                "skerry: ports are published of networks of containers alone, not with --network host or none"
+            );
+        }
         Ok(Container {
-            network: Some(self.network()?),
+            network: Some(network),
             network_alias: self.network_alias.clone(),
-            ports: ports("--publish", &self.publish)?,
-            publish_all: self.publish_all,
+            ports: if discards { Vec::new() } else { published },
+            publish_all: self.publish_all && !discards,
             expose: ports("--expose", &self.expose)?,
             init: self.init,
             ..container
@@ -109,6 +117,21 @@ mod tests {
         let network = words.iter().map(|&word| word.to_owned()).collect();
         let networking = Networking { network, ip: ip.map(str::to_owned), ..Networking::default() };
         Ok(serde_json::to_string(&networking.network()?).unwrap())
+    }
+
+    #[test]
+    fn without_a_network_of_its_own_nothing_is_published_and_it_runs_all_the_same() {
+        let published = |network: &str| {
+            let (network, publish) = (vec![network.to_owned()], vec!["8080:80".to_owned()]);
+            let networking = Networking { network, publish, publish_all: true, ..Networking::default() };
+            let container = networking.add(Container::of("x")).unwrap();
+            (container.ports.len(), container.publish_all)
+        };
+        for network in ["host", "none"] {
+            assert_eq!(published(network), (0, false), "{network}");
+        }
+        // The monitor refuses it of another's, as Docker does.
+        assert_eq!((published("container:web"), published("back")), ((1, true), (1, true)));
     }
 
     #[test]

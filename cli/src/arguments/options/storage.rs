@@ -166,9 +166,15 @@ fn made(source: &str, target: &str, said: Said) -> std::result::Result<Mount, St
     if no_copy {
         return Err("\"nocopy\" is for volumes".to_owned());
     }
+    bound(source, &target, said)
+}
+
+/// A folder or file of this machine; one that is not absolute begins where we are.
+fn bound(source: &str, target: &str, said: Said) -> std::result::Result<Mount, String> {
+    absolute(target)?;
     let source = std::path::absolute(Path::new(source)).map_err(|error| error.to_string())?;
-    let (source, propagation) = (source.display().to_string(), propagation.unwrap_or_default());
-    Ok(Mount::Bind { source, target, read_only, propagation })
+    let (source, propagation) = (source.display().to_string(), said.propagation.unwrap_or_default());
+    Ok(Mount::Bind { source, target: target.to_owned(), read_only: said.read_only, propagation })
 }
 
 /// `KEY=VALUE,…`
@@ -189,7 +195,8 @@ fn mount(text: &str) -> Result<Asked> {
                 said.propagation =
                     Some(known.ok_or_else(|| wrong(&format!("{value:?} is not a propagation")))?);
             }
-            ("consistency", _) => {}
+            // There is one driver.
+            ("consistency", _) | ("volume-driver", "local") => {}
             ("tmpfs-size", value) => most = Some(size("--mount", value)?),
             ("tmpfs-mode", value) => mode = Some(octal(value).map_err(|why| wrong(&why))?),
             (other, _) => return Err(wrong(&format!("{other:?} is not a key that is known here"))),
@@ -222,14 +229,12 @@ fn mount(text: &str) -> Result<Asked> {
             let target = target.to_owned();
             Ok(Asked::Nameless(Nameless { target, read_only, no_copy: said.no_copy }))
         }
-        ("bind", Some(source)) if !source.starts_with('/') => {
-            Err(wrong(&format!("{source:?} is not an absolute path")))
-        }
         ("volume", Some(name)) => {
             let (name, target) = (parse("--mount: source", name)?, target.to_owned());
             Ok(Asked::Mount(Mount::Volume { name, target, read_only, no_copy: said.no_copy }))
         }
-        ("bind", Some(source)) => made(source, target, said).map(Asked::Mount).map_err(|why| wrong(&why)),
+        ("bind", Some("")) => Err(wrong("source is missing")),
+        ("bind", Some(source)) => bound(source, target, said).map(Asked::Mount).map_err(|why| wrong(&why)),
         (other, _) => Err(wrong(&format!("{other:?} is none of bind, volume and tmpfs, or has no source"))),
     }
 }
@@ -305,6 +310,12 @@ mod tests {
         let bind = bind(Propagation::default());
         assert_eq!(named("/a:/b"), bind);
         assert_eq!(mount("type=bind,src=/a,dst=/b"), bind);
+        // Without a slash it is a path, too.
+        let here = std::env::current_dir().unwrap();
+        for source in ["a", "./a"] {
+            let mounted = mount(&format!("type=bind,src={source},dst=/b"));
+            assert!(matches!(mounted, Mount::Bind { source, .. } if Path::new(&source) == here.join("a")));
+        }
         let tmpfs = Mount::Tmpfs {
             target: "/t".into(),
             size: Some(Bytes(1 << 20)),
@@ -356,7 +367,8 @@ mod tests {
     fn a_wrong_mount_is_told() {
         for (text, why) in [
             ("type=bind,target=/b", "source is missing"),
-            ("type=bind,source=a,target=/b", "\"a\" is not an absolute path"),
+            ("type=bind,source=,target=/b", "source is missing"),
+            ("type=bind,source=/a,target=b", "\"b\" is not an absolute path"),
             ("type=nfs,source=a,target=/b", "\"nfs\" is none of bind"),
             ("source=a", "target is missing"),
             ("colour=red", "\"colour\" is not a key"),
