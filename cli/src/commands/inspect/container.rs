@@ -116,8 +116,10 @@ fn config(summary: &Summary, container: &Container, image: &Config, exposed: Map
     let mut labels = image.labels.clone();
     labels.extend(summary.labels.clone());
     let own = |own: &Option<String>, image: &str| own.clone().unwrap_or_else(|| image.to_owned());
+    // As the monitor names one that says nothing (docs/monitor.md, `hostname`).
+    let usual = if summary.configured { &*summary.name } else { summary.id.get(..12).unwrap_or(&summary.id) };
     let mut config = json!({
-        "Hostname": own(&container.hostname, &summary.name),
+        "Hostname": own(&container.hostname, usual),
         "User": own(&container.user, &image.user),
         "Tty": container.tty,
         "OpenStdin": container.stdin,
@@ -176,17 +178,20 @@ fn state(summary: &Summary) -> Value {
     let status = &summary.status;
     // One that is being stopped runs still.
     let word = if status.state == "stopping" { "running" } else { status.state.as_str() };
+    // How it ended is told of one that has ended: the last end of one that runs again is another instance's.
+    let running = matches!(word, "running" | "paused");
+    let ended = |said: &str| if running { String::new() } else { said.to_owned() };
     let moment = |at: Option<u64>| at.map_or_else(|| NEVER.to_owned(), rfc3339_seconds);
     let mut state = json!({
         "Status": word,
-        "Running": matches!(word, "running" | "paused"),
+        "Running": running,
         "Paused": word == "paused",
         "Restarting": word == "restarting",
-        "OOMKilled": status.out_of_memory,
+        "OOMKilled": status.out_of_memory && !running,
         "Dead": false,
         "Pid": status.pid.unwrap_or(0),
-        "ExitCode": status.exit.unwrap_or(0),
-        "Error": status.error.as_deref().unwrap_or_default(),
+        "ExitCode": status.exit.filter(|_| !running).unwrap_or(0),
+        "Error": ended(status.error.as_deref().unwrap_or_default()),
         "StartedAt": moment(status.started.or(status.ran)),
         "FinishedAt": moment(status.finished),
     });
@@ -269,7 +274,7 @@ mod tests {
         assert_eq!(config["Labels"], json!({ "tier": "front", "maker": "x" }));
         assert_eq!(config["ExposedPorts"], json!({ "80/tcp": {}, "81/tcp": {} }));
         assert_eq!(config["Volumes"], json!({ "/cache": {} }));
-        assert_eq!(config["Hostname"], "web");
+        assert_eq!(config["Hostname"], "abababababab");
         for (key, value) in [("User", "www"), ("WorkingDir", "/srv"), ("StopSignal", "SIGQUIT")] {
             assert_eq!(config[key], value, "{key}");
         }
@@ -304,7 +309,15 @@ mod tests {
 
     #[test]
     fn one_that_is_being_stopped_runs_and_one_that_never_ran_never_began() {
-        assert_eq!(state(&summary("stopping"))["Status"], "running");
+        let mut again = summary("stopping");
+        (again.status.out_of_memory, again.status.error) = (true, Some("no".into()));
+        let told = state(&again);
+        assert_eq!(told["Status"], "running");
+        // Its last end is an earlier instance's.
+        assert_eq!(
+            (&told["ExitCode"], &told["OOMKilled"], &told["Error"]),
+            (&json!(0), &json!(false), &json!(""))
+        );
         let mut created = summary("created");
         created.status.ran = None;
         assert_eq!(state(&created)["StartedAt"], NEVER);
