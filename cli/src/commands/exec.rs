@@ -1,6 +1,6 @@
 //! `exec`: another program in a running container.
 
-use super::{Node, unexpected};
+use super::{Node, advised, unexpected};
 use crate::arguments::{self, Exec};
 use crate::client::Client;
 use crate::detach::Detach;
@@ -20,7 +20,7 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     let mut client = Client::connect(node.socket)?;
     let mut signals = session::watch(true)?;
     client.send(&request)?;
-    let session = match signals.answer(&mut client)? {
+    let session = match signals.answer(&mut client).map_err(|error| advised(error, &exec.container))? {
         Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
         Reply::Done => return Ok(0),
         Reply::Exited { error: Some(message), status, .. } => {

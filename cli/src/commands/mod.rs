@@ -24,7 +24,7 @@ use crate::arguments::{Arguments, Command, StoreVerb, StoreVerbs};
 use crate::client::Client;
 use crate::error::{Error, Result, written};
 use ::store::{Store, Stores};
-use spec::monitor::{Happening, Object, Reply, Request};
+use spec::monitor::{Code, Happening, Object, Reply, Request};
 use std::path::Path;
 
 /// Does what the command line asks for; gives the exit status.
@@ -125,6 +125,14 @@ impl Node<'_> {
     pub fn stores_with(&self, first: &Store) -> Stores {
         let came = Store::open_read_only(Path::new(spec::paths::IMAGE_STORE));
         Stores::new(vec![first.clone(), came])
+    }
+}
+
+/// Says of a container that does not run, and is to, how it does.
+pub fn advised(error: Error, name: &str) -> Error {
+    match error.code == Some(Code::State) && error.message.ends_with("it does not run") {
+        true => Error { message: format!("{}; skerry start {name}", error.message), ..error },
+        false => error,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `run`, `create`, `start` and `attach`.
 
 use super::cid_file::CidFile;
-use super::{Node, images, print, unexpected, volumes};
+use super::{Node, advised, images, print, unexpected, volumes};
 use crate::arguments::{self, Attach, Nameless, Options, Run, Stream};
 use crate::client::Client;
 use crate::detach::Detach;
@@ -85,7 +85,8 @@ pub fn attach(node: &Node<'_>, attach: &Attach) -> Result<u8> {
         keep_signals: attach.keep_signals || !attach.sig_proxy,
         start: false,
     };
-    follow(node, &attach.container, followed).map(|ended| ended.status())
+    let ended = follow(node, &attach.container, followed);
+    ended.map(|ended| ended.status()).map_err(|error| advised(error, &attach.container))
 }
 
 struct Followed {

@@ -46,7 +46,7 @@ fn in_the_background_its_id_is_printed() {
     assert!(id.len() == 64 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
     assert_eq!(says("ps -q"), id[..12]);
     let told = fails("run -d --name web busybox true", 125);
-    assert!(told.contains("container \"web\" is there already"), "{told}");
+    assert!(told.contains("container \"web\" is there already; rm or rename it"), "{told}");
     assert_eq!(says(&format!("inspect --format {{{{.Id}}}} {}", &id[..6])), id);
     let told = fails("run -d --name none busybox no-such-program", 127);
     assert_eq!(told.lines().count(), 1, "{told}");

@@ -78,7 +78,7 @@ impl Monitor {
     fn free_name(&self, asked: Option<Name>, image: &str, id: &str) -> Result<Name, Failure> {
         match asked {
             Some(name) if self.cells.find(&name).is_some() => {
-                let message = format!("create: container {:?} is there already", &*name);
+                let message = format!("create: container {:?} is there already; rm or rename it", &*name);
                 Err(failure(Code::Exists, message))
             }
             Some(name) => Ok(name),
@@ -262,7 +262,8 @@ impl Monitor {
     pub(super) fn rename(&mut self, index: usize, to: Name) -> Outcome {
         self.must_be_a_persons(index, "rename")?;
         if self.cells.find(&to).is_some() {
-            return Err(failure(Code::Exists, format!("rename: container {:?} is there already", &*to)));
+            let message = format!("rename: container {:?} is there already; rm or rename it", &*to);
+            return Err(failure(Code::Exists, message));
         }
         let before = self.cells[index].name.clone();
         let put = |monitor: &mut Self, name: Name| {
@@ -290,7 +291,8 @@ impl Monitor {
         }
         if self.goes_on(index) && self.cells[index].observed.state != State::Ended {
             if !force {
-                let message = format!("remove container {:?}: it runs", &*self.cells[index].name);
+                let message =
+                    format!("remove container {:?}: it runs; stop it, or rm -f", &*self.cells[index].name);
                 return Err(failure(Code::State, message));
             }
             self.want(index, &Event::Wanted(false, How::within(Duration::ZERO)))?;

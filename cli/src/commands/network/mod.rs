@@ -40,13 +40,13 @@ fn ls(asked: &List) -> Result<()> {
     let filters = Filters::new(&asked.filter, &KEYS)?;
     let mut networks = files::all()?;
     networks.retain(|network| filters.take(&network.name, "bridge", &network.labels));
+    let machines = MACHINES.into_iter().filter(|(name, driver)| filters.take(name, driver, &BTreeMap::new()));
     if asked.quiet {
-        networks.iter().for_each(|network| print(&network.name));
+        let names = networks.iter().map(|network| &*network.name);
+        names.chain(machines.map(|(name, _)| name)).for_each(print);
         return Ok(());
     }
     let mut objects: Vec<Value> = networks.iter().map(line).collect();
-    let machines = [("host", "host"), ("none", "null")].into_iter();
-    let machines = machines.filter(|(name, driver)| filters.take(name, driver, &BTreeMap::new()));
     objects.extend(machines.map(|(name, driver)| machine(name, driver)));
     print_all(&format::show(&asked.format, &COLUMNS, &objects).map_err(Error::new)?);
     Ok(())
@@ -68,7 +68,10 @@ fn line(network: &There) -> Value {
     })
 }
 
-/// One of the machine's own.
+/// What is no network of containers, with Docker's names for its kind.
+const MACHINES: [(&str, &str); 2] = [("host", "host"), ("none", "null")];
+
+/// One of them.
 fn machine(name: &str, driver: &str) -> Value {
     json!({
         "Name": name,
@@ -176,7 +179,10 @@ fn remove_one(node: &Node<'_>, name: &str) -> Result<()> {
     let containers = list::all(node)?;
     let users = users(name, &containers);
     if !users.is_empty() {
-        return Err(Error::new(format!("network {name:?} is in use by {}", users.join(", "))));
+        let users = users.join(", ");
+        return Err(Error::new(format!(
+            "network {name:?} is in use by {users}; network disconnect or rm them"
+        )));
     }
     take_away(node, name)
 }
@@ -204,13 +210,32 @@ fn users<'a>(network: &str, containers: &'a [Summary]) -> Vec<&'a str> {
 
 fn inspect(node: &Node<'_>, asked: &Inspect) -> Result<()> {
     let containers = list::all(node)?;
-    let found = asked.networks.iter().map(|name| Ok(whole(&files::find(name)?, &containers)));
+    let found = asked.networks.iter().map(|name| inspected(name, &containers));
     show_each(asked.format.as_ref(), found)
 }
 
 /// One for `skerry inspect`.
 pub fn shown(node: &Node<'_>, name: &str) -> Result<Value> {
-    Ok(whole(&files::find(name)?, &list::all(node)?))
+    inspected(name, &list::all(node)?)
+}
+
+fn inspected(name: &str, containers: &[Summary]) -> Result<Value> {
+    match MACHINES.into_iter().find(|(own, _)| *own == name) {
+        Some((name, driver)) => Ok(json!({
+            "Name": name,
+            "Id": name,
+            "Scope": SCOPE,
+            "Driver": driver,
+            "Internal": false,
+            "EnableIPv6": false,
+            "Labels": {},
+            "Options": {},
+            "IPAM": { "Config": [] },
+            "Origin": "machine",
+            "Containers": {},
+        })),
+        None => Ok(whole(&files::find(name)?, containers)),
+    }
 }
 
 fn whole(network: &There, containers: &[Summary]) -> Value {
