@@ -10,25 +10,20 @@ use spec::monitor::{Code, Reply, Request, Wait as Condition};
 /// `skerry stop`
 pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
     let (grace, signal) = (stop.time.map(grace), stop.signal.as_deref().map(signal).transpose()?);
-    each(&stop.containers, |name| {
-        let request = Request::Stop { name, grace, signal };
-        match Client::ask(node.socket, &request)?.reply_or_ask_again(node.socket, &request)? {
-            Reply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    })
+    let request = |name| Request::Stop { name, grace, signal };
+    told(answers(node, (&stop.containers, AT_ONCE), request, true).map(done))
 }
 
 /// `skerry restart`
 pub fn restart(node: &Node<'_>, stop: &Stop) -> Result<()> {
     let (grace, signal) = (stop.time.map(grace), stop.signal.as_deref().map(signal).transpose()?);
-    each(&stop.containers, |name| node.done(&Request::Restart { name, grace, signal }))
+    change_all(node, &stop.containers, |name| Request::Restart { name, grace, signal })
 }
 
 /// `skerry kill`
 pub fn kill(node: &Node<'_>, kill: &Kill) -> Result<()> {
     let signal = signal(&kill.signal)?;
-    each(&kill.containers, |name| node.done(&Request::Kill { name, signal }))
+    change_all(node, &kill.containers, |name| Request::Kill { name, signal })
 }
 
 fn signal(text: &str) -> Result<i32> {
@@ -37,22 +32,21 @@ fn signal(text: &str) -> Result<i32> {
 
 /// `skerry pause`
 pub fn pause(node: &Node<'_>, names: &Names) -> Result<()> {
-    each(&names.containers, |name| node.done(&Request::Pause { name }))
+    change_all(node, &names.containers, |name| Request::Pause { name })
 }
 
 /// `skerry unpause`
 pub fn unpause(node: &Node<'_>, names: &Names) -> Result<()> {
-    each(&names.containers, |name| node.done(&Request::Unpause { name }))
+    change_all(node, &names.containers, |name| Request::Unpause { name })
 }
 
 /// `skerry rm`
 pub fn remove(node: &Node<'_>, remove: &Remove) -> Result<()> {
-    let removed = |name: &String| {
-        let Remove { force, volumes, .. } = *remove;
-        let done = node.done(&Request::Remove { name: name.clone(), force, volumes });
-        unless_missing(remove.force, done.map(|()| name.clone()))
-    };
-    each_of(remove.containers.iter().map(removed), |name| name.iter().for_each(|name| print(name)))
+    let Remove { force, volumes, .. } = *remove;
+    let names = (&*remove.containers, AT_ONCE);
+    let removed = answers(node, names, |name| Request::Remove { name, force, volumes }, false);
+    let removed = removed.map(|answer| unless_missing(force, done(answer)));
+    each_of(removed, |name| name.iter().for_each(|name| print(name)))
 }
 
 /// `skerry rename`
@@ -68,24 +62,51 @@ pub fn wait(node: &Node<'_>, wait: &Wait) -> Result<()> {
         "removed" => Condition::Removed,
         _ => Condition::NotRunning,
     };
+    // It may have ended when the monitor was killed, and that is told then.
+    let again = condition == Condition::NotRunning;
     // All at once, so that no end is missed while another is waited for.
-    let ask = |name: &String| {
-        let request = Request::Wait { name: name.clone(), condition };
-        Client::ask(node.socket, &request).map(|client| (client, request))
-    };
-    let asked: Vec<_> = wait.containers.iter().map(ask).collect();
-    told(asked.into_iter().map(|asked| {
-        let (mut client, request) = asked?;
-        let reply = match condition {
-            // It may have ended when the monitor was killed, and that is told then.
-            Condition::NotRunning => client.reply_or_ask_again(node.socket, &request)?,
-            _ => client.reply()?,
-        };
-        match reply {
-            Reply::Exited { status, .. } => Ok(status.to_string()),
-            other => Err(unexpected(&other)),
-        }
+    let ended =
+        answers(node, (&wait.containers, usize::MAX), |name| Request::Wait { name, condition }, again);
+    told(ended.map(|(_, reply)| match reply? {
+        Reply::Exited { status, .. } => Ok(status.to_string()),
+        other => Err(unexpected(&other)),
     }))
+}
+
+/// How many containers are changed at once.
+const AT_ONCE: usize = 50;
+
+/// Asks the same of so many at once, so that nobody waits for another; gives names and answers in their order. `again`: the next
+/// monitor is asked when this one is killed.
+fn answers<'a>(
+    node: &'a Node<'_>,
+    (names, at_once): (&'a [String], usize),
+    request: impl Fn(String) -> Request + Copy + 'a,
+    again: bool,
+) -> impl Iterator<Item = (&'a String, Result<Reply>)> {
+    let ask = move |name: &'a String| {
+        let request = request(name.clone());
+        (name, Client::ask(node.socket, &request).map(|client| (client, request)))
+    };
+    let answer = move |(mut client, request): (Client, Request)| match again {
+        true => client.reply_or_ask_again(node.socket, &request),
+        false => client.reply(),
+    };
+    let asked = names.chunks(at_once).flat_map(move |names| names.iter().map(ask).collect::<Vec<_>>());
+    asked.map(move |(name, asked)| (name, asked.and_then(answer)))
+}
+
+/// Changes many at once, and prints the name of each that it worked for.
+fn change_all(node: &Node<'_>, names: &[String], request: impl Fn(String) -> Request + Copy) -> Result<()> {
+    told(answers(node, (names, AT_ONCE), request, false).map(done))
+}
+
+/// The name of what was simply done.
+fn done((name, reply): (&String, Result<Reply>)) -> Result<String> {
+    match reply? {
+        Reply::Done => Ok(name.clone()),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Changes one after the other, and prints each name that it worked for.

@@ -8,6 +8,22 @@ fn state(name: &str) -> String {
 }
 
 #[test]
+fn many_are_stopped_at_once() {
+    let _node = Node::boot();
+    says(
+        "run -d --name stays busybox sh -c 'trap \"\" TERM; echo listens; while ! [ -e /enough ]; do sleep 0.05; done'",
+    );
+    says("run -d --name goes --init busybox sleep 1000");
+    eventually("it listens", || says("logs stays") == "listens");
+    let stop = begin("stop -t -1 stays goes");
+    eventually("one ends while another is waited for", || state("goes") == "exited");
+    assert_eq!(says("ps --format '{{.Names}}'"), "stays");
+    says("exec stays touch /enough");
+    let said = stop.end();
+    assert_eq!((said.status, said.out.as_str()), (0, "stays\ngoes\n"), "{said:?}");
+}
+
+#[test]
 fn a_container_is_stopped_and_started_again() {
     let _node = Node::boot();
     says("run -d --name a busybox sh -c 'trap \"exit 7\" TERM; echo listens; while :; do sleep 0.05; done'");
@@ -64,7 +80,7 @@ fn a_container_is_frozen_renamed_and_removed() {
     assert_eq!(state("b"), "running");
     assert!(fails("rename b ''", 1).starts_with("skerry: "));
     let told = fails("rm b", 1);
-    assert!(told.contains("\"b\": it runs"), "{told}");
+    assert!(told.ends_with("\"b\": it runs; stop it, or rm -f"), "{told}");
     assert_eq!(says("rm -f b"), "b");
     assert_eq!(says("ps -aq"), "");
     says("run --name ended busybox true");
@@ -123,7 +139,7 @@ fn other_programs_run_in_it() {
     assert_eq!(says("exec -d a touch /done"), "");
     eventually("it was run", || skerry("exec a test -e /done").status == 0);
     says("stop -t 0 a");
-    assert!(fails("exec a true", 1).contains("it does not run"));
+    assert!(fails("exec a true", 1).ends_with("it does not run; skerry start a"));
 }
 
 #[test]
@@ -138,5 +154,5 @@ fn whoever_attaches_sees_the_end() {
     assert_eq!((said.out.as_str(), said.status), ("got one\ngot end\n", 3), "{said:?}");
     let watched = watcher.end();
     assert!(watched.out.ends_with("got end\n") && watched.status == 3, "{watched:?}");
-    assert!(fails("attach a", 1).contains("it does not run"));
+    assert!(fails("attach a", 1).ends_with("it does not run; skerry start a"));
 }
