@@ -186,7 +186,7 @@ pub struct Logs {
     /// So many of the last lines; all, as -1, is every one
     #[arg(short = 'n', long, default_value = "all", allow_negative_numbers = true)]
     pub tail: String,
-    /// Not before: 10m, 2026-01-02T03:04:05Z
+    /// Not before: 10m, 2026-01-02T03:04:05Z, or the local time without Z
     #[arg(long)]
     pub since: Option<String>,
     /// Not after
@@ -195,6 +195,9 @@ pub struct Logs {
     /// Each line with its time
     #[arg(short, long)]
     pub timestamps: bool,
+    /// What the log's driver adds to lines: nothing here
+    #[arg(long = "details", hide = true)]
+    _details: bool,
 }
 
 /// `skerry exec`
@@ -364,7 +367,7 @@ pub struct Wait {
 /// `skerry events`
 #[derive(Debug, Args)]
 pub struct Events {
-    /// From then on: 10m, 2026-01-02T03:04:05Z
+    /// From then on: 10m, 2026-01-02T03:04:05Z, or the local time without Z
     #[arg(long)]
     pub since: Option<String>,
     /// Until then

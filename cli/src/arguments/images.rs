@@ -8,7 +8,7 @@ use store::registry::Settings;
 /// `skerry images`
 #[derive(Debug, Args)]
 pub struct Images {
-    /// Only images of this REPOSITORY[:TAG]
+    /// Only images of this REPOSITORY[:TAG], which may have * and ?
     pub repository: Option<String>,
     /// All of them: they are shown anyway
     #[arg(short, long = "all", hide = true)]
@@ -74,9 +74,7 @@ pub struct Tag {
 
 /// `skerry export`
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  skerry export app -o app.tar\n  skerry export app db --format docker-archive | docker load"
-)]
+#[command(after_help = "Examples:\n  skerry export app -o app.tar\n  skerry save app db | docker load")]
 pub struct Export {
     /// Images that are here
     #[arg(required = true)]
@@ -97,9 +95,9 @@ pub struct Export {
 pub enum Written {
     /// A folder in OCI's layout
     Oci,
-    /// The same as a tar archive
+    /// The same as a tar archive, which `docker load` reads, too
     OciArchive,
-    /// What `docker save` writes
+    /// What `docker save` wrote before version 25
     DockerArchive,
 }
 
@@ -167,6 +165,9 @@ pub struct RemoveImage {
     /// Also when a container needs it; one that there is none of is no failure
     #[arg(short, long)]
     pub force: bool,
+    /// Keep images that it was built on: none are kept for it
+    #[arg(long, hide = true)]
+    pub no_prune: bool,
 }
 
 /// `skerry import`

@@ -82,6 +82,12 @@ pub struct Create {
     /// There is one kind
     #[arg(short, long, default_value = "bridge", value_parser = ["bridge"])]
     pub driver: String,
+    /// Containers can be put on any network
+    #[arg(long = "attachable", hide = true)]
+    _attachable: bool,
+    /// There is one kind
+    #[arg(long = "ipam-driver", hide = true, value_parser = ["default"])]
+    _ipam_driver: Option<String>,
 }
 
 /// `skerry network rm`

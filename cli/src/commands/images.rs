@@ -46,7 +46,11 @@ pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
     let damaged = Store::open_read_only(node.store).damaged_names()?;
     damaged.iter().for_each(|bad| eprintln!("skerry: {bad}"));
     if let Some(wanted) = &asked.repository {
-        images.retain(|image| is_of(&image.name.to_string(), wanted));
+        let is_pattern = wanted.contains(['*', '?']);
+        images.retain(|image| {
+            let name = image.name.to_string();
+            if is_pattern { filters::is_like(wanted, &name) } else { is_of(&name, wanted) }
+        });
     }
     let nameless = filters.takes_kind(true) && asked.repository.is_none();
     let mut nameless = if nameless { stores.nameless()? } else { Vec::new() };
@@ -218,6 +222,9 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     let store = Store::open(node.store)?;
     let given = asked.source.as_deref().or(asked.input.as_deref());
     let source = given.filter(|path| *path != Path::new("-")).unwrap_or(Path::new("/dev/stdin"));
+    if given.is_none() && std::io::stdin().is_terminal() {
+        return Err(Error::new("import: standard input is a terminal; name an archive or a folder"));
+    }
     let shown = Shown::unless(asked.quiet, "Importing");
     let imported = match &asked.name {
         Some(name) => vec![store.import_as(source, name, &*shown)?],
@@ -530,7 +537,7 @@ mod tests {
     #[test]
     fn no_image_goes_when_nobody_knows_who_needs_it() {
         let long = r#"{"reply":"failed","code":"internal","message":"the answer is too long"}"#;
-        let asked = RemoveImage { images: vec!["app".into()], force: false };
+        let asked = RemoveImage { images: vec!["app".into()], force: false, no_prune: false };
         let error = with_monitor(&[&[HELLO, long]], |socket| {
             remove(&Node { socket, store: Path::new("/proc/none") }, &asked)
         });

@@ -33,6 +33,7 @@ fn images_come_and_go_as_files() {
     assert_eq!(names(), "busybox:latest mine:1");
     assert_eq!(says("images -q").lines().count(), 2);
     assert_eq!(says("images mine --format '{{.Tag}}'"), "1");
+    assert_eq!(says("images 'm?n*' --format '{{.Tag}}'"), "1");
     assert_eq!(says("images --filter reference=mi*:? --format '{{.Repository}}'"), "mine");
     says("export mine:1 busybox -o /run/both.tar");
     says("export mine:1 --format docker-archive -o /run/docker.tar");
@@ -200,4 +201,9 @@ fn a_name_that_no_registry_has_is_told_with_the_nearest_that_is_here() {
             format!("skerry: image \"{wrong}\" not found in {HOST} (did you mean {right}, which is here?)");
         assert_eq!(told, expected, "{line}");
     }
+    // One that tells strangers nothing, as Docker's own.
+    let told = fails(&format!("run --rm {HOST}/secret true"), 125);
+    let expected =
+        format!("image \"{HOST}/secret\" not found in {HOST}, or it takes a login (skerry login {HOST}): ");
+    assert!(told.starts_with(&format!("skerry: {expected}")), "{told}");
 }

@@ -119,7 +119,8 @@ pub struct Options {
     /// CONTAINER[:ro], whose volumes and folders of this machine it has, too
     #[arg(long, value_name = "CONTAINER")]
     pub volumes_from: Vec<String>,
-    /// max-size=SIZE of its log; the log before it is kept as well, whatever max-file says
+    /// max-size=SIZE of its log; the log before it is kept as well, whatever max-file says. Other options of Docker's drivers
+    /// change nothing
     #[arg(long, value_name = "NAME=VALUE")]
     pub log_opt: Vec<String>,
     /// Docker's drivers that keep logs on this machine are all one here
@@ -226,6 +227,11 @@ fn lines(option: &str, files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(lines.map(|line| line.trim_start().to_owned()).collect())
 }
 
+/// Options of Docker's drivers which are of no consequence here: how a rotated log is packed, that nobody waits for it, and what else
+/// stands in each line of a log of Docker's.
+const LOG_OPTIONS: [&str; 8] =
+    ["compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode", "tag"];
+
 fn log_option(container: Container, text: &str) -> Result<Container> {
     match text.split_once('=') {
         Some(("max-size", value)) => {
@@ -236,6 +242,7 @@ fn log_option(container: Container, text: &str) -> Result<Container> {
             Ok(Container { log_size, ..container })
         }
         Some(("max-file", value)) => parse::<u32>("--log-opt max-file", value).map(|_| container),
+        Some((key, _)) if LOG_OPTIONS.contains(&key) => Ok(container),
         _ => Err(Error::new(format!("--log-opt {text:?}: neither max-size=SIZE nor max-file=NUMBER"))),
     }
 }

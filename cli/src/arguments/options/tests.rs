@@ -194,8 +194,9 @@ fn labels_come_from_files_too_and_a_log_has_a_size() {
     assert_eq!(told, "--label-file: read /nowhere: no such file or directory");
     let said = container("--log-driver json-file --log-opt max-size=10m --log-opt max-file=3 x").unwrap();
     assert_eq!(said.log_size, Bytes(10 << 20));
+    assert!(container("--log-opt mode=non-blocking --log-opt tag=web --log-opt compress=true x").is_ok());
     assert!(Arguments::try_parse_from(["skerry", "run", "--log-driver", "syslog", "x"]).is_err());
-    for text in ["max-size=0", "max-size=lots", "max-file=x", "mode=non-blocking", "max-size"] {
+    for text in ["max-size=0", "max-size=lots", "max-file=x", "colour=red", "max-size"] {
         let told = container(&format!("--log-opt {text} x")).unwrap_err().message;
         assert!(told.starts_with("--log-opt "), "{told}");
     }

@@ -71,7 +71,7 @@ pub fn labels(stores: &Stores, digest: &Digest) -> BTreeMap<String, String> {
 }
 
 /// A name with or without its tag is as a pattern says, in which `*` and `?` stand for letters other than `/`.
-fn is_like(pattern: &str, name: &str) -> bool {
+pub fn is_like(pattern: &str, name: &str) -> bool {
     let name = familiar(name);
     fits(pattern.as_bytes(), name.as_bytes()) || fits(pattern.as_bytes(), split(name).0.as_bytes())
 }

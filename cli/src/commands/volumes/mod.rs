@@ -130,11 +130,11 @@ pub fn known(node: &Node<'_>, name: &str) -> Result<Value> {
 }
 
 fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
+    let filters = Filters::of_labels(&asked.filter)?;
     let which = if asked.all { "volume" } else { "volume without a name of its own" };
     if !asked.force && !images::confirmed(&format!("This removes every {which} that no container uses."))? {
         return Ok(());
     }
-    let filters = Filters::of_labels(&asked.filter)?;
     let mut names = names()?;
     names.retain(|name| filters.take(name, &about(name), &Users::new()));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
