@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use sys::cause::cause;
 use sys::process::{Spawn, peek_ended, reap, spawn};
 
 /// How long a keeper and its monitor may take to answer, and how often they are asked.
@@ -34,9 +35,19 @@ pub fn connect(socket: &Path) -> Result<UnixStream> {
     if usual && is_kept() {
         return wait(socket, || Ok(()));
     }
-    match program().filter(|_| usual && nix::unistd::geteuid().is_root()) {
-        Some(program) => start(&program, socket),
-        None => Err(refused).context(|| format!("{NOBODY}: connect to {}", socket.display())),
+    let root = nix::unistd::geteuid().is_root();
+    if let Some(program) = program().filter(|_| usual && root) {
+        return start(&program, socket);
+    }
+    Err(Error::new(unreached(&refused, socket, usual && !root)))
+}
+
+/// Why the monitor was not reached; whether there is one, nobody but root is told. `denied`: who asks is not root.
+fn unreached(refused: &io::Error, socket: &Path, denied: bool) -> String {
+    let why = format!("connect to {}: {}", socket.display(), cause(refused));
+    match denied || refused.kind() == io::ErrorKind::PermissionDenied {
+        true => format!("skerry needs root here, as sudo skerry has it: {why}"),
+        false => format!("{NOBODY}: {why}"),
     }
 }
 
@@ -97,5 +108,35 @@ fn begin(program: &Path, log: &Path) -> io::Result<i32> {
     let argv = [CString::new(program.as_os_str().as_bytes())?];
     let env = [c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
     let descriptors = [null.as_fd(), log.as_fd(), log.as_fd()];
-    spawn(&Spawn { argv: &argv, env: &env, descriptors: &descriptors, cgroup: None, oom_score_adj: None })
+    let cgroup = cgroup();
+    let cgroup = cgroup.as_ref().map(AsFd::as_fd);
+    spawn(&Spawn { argv: &argv, env: &env, descriptors: &descriptors, cgroup, oom_score_adj: None })
+}
+
+/// The keeper's own: what ends the caller's, as the end of a unit or of a login does (systemd.kill(5)), is not to end every
+/// container here. None where there are no cgroups of version 2.
+fn cgroup() -> Option<File> {
+    let root = Path::new(paths::CGROUP);
+    let own = root.join(paths::SYSTEM_CGROUP).join("keeper");
+    root.join("cgroup.procs").exists().then(|| fs::create_dir_all(&own))?.ok()?;
+    File::open(own).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_root_is_told_so_and_not_that_there_is_nobody() {
+        let socket = Path::new("/run/skerry/monitor.sock");
+        let told = |kind: io::ErrorKind, denied| unreached(&io::Error::from(kind), socket, denied);
+        for (kind, denied) in [(io::ErrorKind::PermissionDenied, false), (io::ErrorKind::NotFound, true)] {
+            let words = told(kind, denied);
+            assert!(
+                words.starts_with("skerry needs root here, as sudo skerry has it: connect to"),
+                "{words}"
+            );
+        }
+        assert!(told(io::ErrorKind::NotFound, false).starts_with(NOBODY));
+    }
 }

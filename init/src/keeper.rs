@@ -114,6 +114,8 @@ impl Keeper {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .context(|| "open a signal descriptor")?;
         set_child_subreaper(true).context(|| "become a subreaper")?;
+        // The disk in which somebody's first command was typed is not held.
+        std::env::set_current_dir("/").context(|| "change to /")?;
         fs::create_dir_all(paths::CONFIG_LAYERS).context(|| format!("create {}", paths::CONFIG_LAYERS))?;
         let lock = alone()?;
         ["monitor", "network"].into_iter().for_each(make_cgroup);

@@ -4,6 +4,7 @@ use super::said::{Terminal, fails, says};
 use super::support::{Place, archive, eventually, programs};
 use nix::mount::{MntFlags, umount2};
 use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn the_first_command_starts_all_that_it_needs() {
@@ -25,7 +26,13 @@ fn the_first_command_starts_all_that_it_needs() {
     terminal.wait_for("up and running\r\n");
     terminal.types("exit 4\r");
     assert_eq!(terminal.end().1, 4);
-    // The keeper stays for the next one.
+    // The keeper stays for the next one, whatever becomes of who was first: of its cgroup, or its folder.
+    let line = "for pid in $(cat /sys/fs/cgroup/system/keeper/cgroup.procs); do readlink /proc/$pid/exe /proc/$pid/cwd; done";
+    let found = Command::new("sh").args(["-c", line]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let found: Vec<&str> = found.lines().collect();
+    assert!(found.len() >= 2, "{found:?}");
+    assert!(found.chunks(2).all(|one| one[0].ends_with("/skerry-keeper") && one[1] == "/"), "{found:?}");
     assert_eq!(says("run -d --name stays busybox sleep 1000").len(), 64);
     eventually("it runs", || says("ps --format '{{.Names}}'") == "stays");
 }

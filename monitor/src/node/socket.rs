@@ -25,11 +25,12 @@ pub(super) fn open() -> Result<OwnedFd, String> {
 }
 
 impl Monitor {
-    /// Takes new clients, if they are root's.
+    /// Takes new clients, if they are root's; others are told why not.
     pub(super) fn accept(&mut self) {
         while let Some(Ok(socket)) = self.listener.as_ref().map(|own| self.spare.accept(own.as_fd())) {
             let root = getsockopt(&socket, PeerCredentials).is_ok_and(|peer| peer.uid() == 0);
             if !root {
+                Client::new(socket).fail(Code::Invalid, "the monitor speaks to root alone");
                 continue;
             }
             if self.clients.len() >= MOST && !self.make_room() {
