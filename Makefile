@@ -38,14 +38,16 @@ test-full: ## what `make test` does, and what is longer; as root
 fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone; KEEP=1 takes what leads to new places into the corpus
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
-torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; ROUNDS=1000, CUTS=100 (nodes), SEED=… repeats; as root
+torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls and removals, a thousand monitors, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; ROUNDS=1000, CUTS=100 (nodes), SEED=… repeats; as root
 	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p runtime --features root-tests --test containers -- --nocapture torture:: advisories::
-	cargo build -p store --example pull
+	cargo build -p store --examples
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
+	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
+	    cargo test -p monitor --features root-tests --test live kills:: -- --nocapture
 	SKERRY_TORTURE_PODS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
 	    cargo test -p tests --features cluster-tests --test cluster torture:: -- --nocapture
 	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store --test persons power_cut -- --nocapture

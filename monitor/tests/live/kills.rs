@@ -4,8 +4,11 @@ use super::support::{Client, Die, Node, Said, busybox, eventually};
 use spec::monitor::Request;
 use std::time::Duration;
 
-/// How often the monitor is killed in a test.
-const ROUNDS: usize = 20;
+/// A number from the environment, which `make torture` gives.
+fn given(name: &str, default: u64) -> u64 {
+    let read = |number: String| number.parse().unwrap_or_else(|_| panic!("{name}={number} is no number"));
+    std::env::var(name).map_or(default, read)
+}
 
 fn named(name: &str) -> String {
     name.to_owned()
@@ -42,26 +45,33 @@ fn who_was_shown_more_than_the_log_holds_is_shown_the_rest() {
 
 #[test]
 fn no_line_is_lost_or_repeated_and_no_container_notices() {
-    let node = Node::boot();
-    let count =
-        "n=0; while [ $n -lt 20000 ]; do n=$((n+1)); echo line $n; [ $((n % 200)) = 0 ] && sleep 0.05; done";
-    node.create("count", busybox(&format!("{count}; exec sleep 1000")));
+    let (rounds, seed) = (given("SKERRY_TORTURE_ROUNDS", 20), given("SKERRY_TORTURE_SEED", 7));
+    let (node, lines) = (Node::boot(), rounds * 1000);
+    let count = format!(
+        "n=0; while [ $n -lt {lines} ]; do n=$((n+1)); echo line $n; [ $((n % 200)) = 0 ] && sleep 0.05; done"
+    );
+    let mut container = busybox(&format!("{count}; exec sleep 1000000"));
+    container.log_size = spec::quantity::Bytes(1 << 30);
+    node.create("count", container);
     let mut container = busybox("i=0; while read -r word; do i=$((i+1)); echo $i:$word; done");
     container.tty = true;
     node.create("tty", container);
     node.start("count");
     node.start("tty");
     let pids = ["count", "tty"].map(|name| node.summary(name).status.pid);
-    let mut die = Die(7);
-    for round in 0..ROUNDS {
+    let mut die = Die(seed);
+    for round in 0..rounds {
         kill_soon(&node, &mut die);
         // Exit statuses of those that end while there is no monitor, or hardly one.
-        let status = (round as u8) + 1;
-        assert_eq!(node.run(&format!("short-{round}"), &format!("exit {status}")), status, "round {round}");
+        let (name, status) = (format!("short-{round}"), (round % 200) as u8 + 1);
+        assert_eq!(node.run(&name, &format!("exit {status}")), status, "round {round}");
+        node.done(&Request::Remove { name, force: false, volumes: false });
     }
+    println!("seed {seed}: {rounds} kills");
     assert_eq!(["count", "tty"].map(|name| node.summary(name).status.pid), pids, "nobody was restarted");
-    eventually("all is written", || node.output("count").ends_with("line 20000\n"));
-    let expected: String = (1..=20000).map(|number| format!("line {number}\n")).collect();
+    let last = format!("line {lines}\n");
+    eventually("all is written", || node.output("count").ends_with(&last));
+    let expected: String = (1..=lines).map(|number| format!("line {number}\n")).collect();
     assert!(node.output("count") == expected, "a line is lost or repeated");
     // The terminal is the same one.
     let attach = Request::Attach { name: named("tty"), input: true, size: None, start: false };

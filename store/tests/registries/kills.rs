@@ -1,7 +1,7 @@
-//! Programs that pull and are killed.
+//! Programs that pull, or remove what nobody needs, and are killed.
 
 use super::peer::{Peer, Rules};
-use super::place::{Ended, Place, contents, puller};
+use super::place::{Ended, Place, collector, contents, puller};
 use super::proxy::{Gate, Ills, Proxy, Random};
 use super::{Registries, settings};
 use std::collections::BTreeSet;
@@ -73,6 +73,34 @@ fn a_pull_that_is_killed_at_any_moment_leaves_a_sound_store_and_goes_on() {
     let output = puller(&[&place.text("store"), &name]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_whole(&place.store("store"), &good, rounds);
+}
+
+#[test]
+fn a_collection_that_is_killed_at_any_moment_takes_nothing_that_a_pull_brings_meanwhile() {
+    let (rounds, seed) = (given("SKERRY_TORTURE_ROUNDS", 20), given("SKERRY_TORTURE_SEED", 11));
+    let place = Place::new("killed-collections");
+    let (_peer, proxy, good) = scene(&place, &[200_000, 100_000, 300_000], Ills::default());
+    let (name, root) = (format!("{}/app:1", proxy.host()), place.text("store"));
+    let whole = pull_time(&place, &name);
+    let store = place.store("store");
+    let mut random = Random(seed);
+    let mut finished = 0;
+    for round in 0..rounds {
+        // What the last round has brought is nobody's now, and comes again while it goes.
+        if let Some(listed) = store.list().unwrap().first() {
+            store.remove(&listed.name.to_string()).unwrap();
+        }
+        let mut victim = Ended(collector(&root).spawn().unwrap());
+        let pull = puller(&[&root, &name]).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(whole.as_micros() as u64)));
+        finished += u64::from(victim.0.try_wait().unwrap().is_some());
+        drop(victim);
+        assert_sound(&store, &good);
+        let output = pull.wait_with_output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_whole(&store, &good, round);
+    }
+    println!("seed {seed}: {rounds} kills, {finished} of which came too late");
 }
 
 /// A number from the environment.

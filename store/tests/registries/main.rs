@@ -3,7 +3,7 @@
 //!
 //! Needs openssl, skopeo, umoci and `tools/need-unpacked docker-registry`:
 //!
-//!     cargo build -p store --example pull
+//!     cargo build -p store --examples
 //!     cargo test -p store --features registry-tests --test registries
 //!
 //! `SKERRY_TORTURE_ROUNDS=1000` kills so many programs in place of twenty.
@@ -283,6 +283,16 @@ fn what_is_exported_others_read_and_theirs_is_imported_from_a_pipe() {
         store.export(&["app:1"], form, &mut fs::File::create(&archive).unwrap(), &()).unwrap();
         if form == Form::Oci {
             assert_eq!(Digest::sha256(manifest(&format!("oci-archive:{archive}")).as_bytes()), digest);
+            // As the Docker reads it that knows its own archives alone.
+            run(
+                "skopeo",
+                &[
+                    "copy",
+                    "--quiet",
+                    &format!("docker-archive:{archive}:app:1"),
+                    &format!("dir:{}", place.text("as-docker")),
+                ],
+            );
         }
         // There and back: skopeo reads ours, and we what skopeo makes of it.
         let theirs = place.text(&format!("their-{kind}"));

@@ -110,11 +110,21 @@ pub fn fed(program: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// `examples/pull.rs`, which lies beside the tests.
+/// `examples/pull.rs`
 pub fn puller(arguments: &[&str]) -> Command {
+    example("pull", arguments)
+}
+
+/// `examples/collect.rs`
+pub fn collector(store: &str) -> Command {
+    example("collect", &[store])
+}
+
+/// An example, which lies beside the tests.
+fn example(name: &str, arguments: &[&str]) -> Command {
     let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(Path::parent).unwrap().join("examples/pull");
-    assert!(program.is_file(), "{} is not built: cargo build -p store --example pull", program.display());
+    let program = own.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(program.is_file(), "{} is not built: cargo build -p store --examples", program.display());
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
