@@ -22,6 +22,7 @@ fn containers_outlive_the_unit_that_was_first_and_come_with_their_own_at_boot() 
     // As after a boot: nobody keeps containers, and nobody types a command.
     run("kill $(grep -l skerry-keeper /proc/[0-9]*/comm | cut -d/ -f3)")?;
     until("! grep -q skerry-keeper /proc/[0-9]*/comm")?;
+    run("rm -r /run/skerry")?;
     run(&format!("cat >/etc/systemd/system/skerry-keeper.service <<'END'\n{UNIT}\nEND"))?;
     run("systemctl daemon-reload && systemctl start skerry-keeper")?;
     until("grep -q '^kept running' /run/skerry/monitor/status")?;
