@@ -139,12 +139,8 @@ async fn read(
         Needed::ConfigMap(name) => {
             let maps: kube::Api<ConfigMap> = kube::Api::namespaced(api.client(), namespace);
             let map = maps.get_opt(name).await.map_err(words)?;
-            Ok(map.map(|map| {
-                let texts = map.data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()));
-                texts
-                    .chain(map.binary_data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0)))
-                    .collect()
-            }))
+            // Variables are text: what is not (`binaryData`) is for volumes alone.
+            Ok(map.map(|map| map.data.into_iter().flatten().map(|(key, text)| (key, text.into())).collect()))
         }
         Needed::Secret(name) => {
             let secrets: kube::Api<Secret> = kube::Api::namespaced(api.client(), namespace);
@@ -186,28 +182,97 @@ fn given(made: TokenRequest, key: &TokenKey) -> Option<Token> {
     made.status.and_then(|status| status.token).map(|text| Token { text, made: SystemTime::now(), life })
 }
 
-/// What a claim leads to.
+/// What the claim leads to that a volume of a pod is, or that was made for it (`is_own`).
 ///
 /// # Errors
-/// It is not there or not bound, in words.
-pub async fn claimed(api: &Api, namespace: &str, name: &str) -> Result<PersistentVolume, String> {
+/// It is not there, not bound, being deleted or another's, in words.
+pub async fn claimed(api: &Api, pod: &Pod, name: &str, is_own: bool) -> Result<PersistentVolume, String> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let claims: kube::Api<PersistentVolumeClaim> = kube::Api::namespaced(api.client(), namespace);
     let words = |error: kube::Error| format!("persistentvolumeclaim \"{name}\": {}", api::words(&error));
     let claim = claims.get(name).await.map_err(words)?;
-    let bound = claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"));
-    let volume = claim.spec.and_then(|spec| spec.volume_name).filter(|_| bound);
-    let volume = volume.ok_or_else(|| format!("persistentvolumeclaim \"{name}\" is not bound"))?;
+    let volume = bound(&claim, pod, is_own)
+        .map_err(|reason| format!("persistentvolumeclaim \"{name}\" {reason}"))?
+        .to_owned();
+    let words = |reason: String| format!("persistent volume \"{volume}\": {reason}");
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(api.client());
-    volumes
-        .get(&volume)
-        .await
-        .map_err(|error| format!("persistent volume \"{volume}\": {}", api::words(&error)))
+    let found = volumes.get(&volume).await.map_err(|error| words(api::words(&error)))?;
+    match is_of(&found, &claim) {
+        true => Ok(found),
+        false => Err(words(format!("it is bound to another claim than \"{name}\""))),
+    }
+}
+
+/// The name of the volume that a claim leads to, if a pod may have it; why not, in words.
+fn bound<'a>(claim: &'a PersistentVolumeClaim, pod: &Pod, is_own: bool) -> Result<&'a str, &'static str> {
+    let mut owners = claim.metadata.owner_references.iter().flatten();
+    let is_pods =
+        owners.any(|one| one.controller == Some(true) && Some(&one.uid) == pod.metadata.uid.as_ref());
+    if is_own && !is_pods {
+        return Err("was not created for this pod");
+    }
+    if claim.metadata.deletion_timestamp.is_some() {
+        return Err("is being deleted");
+    }
+    let is_bound = claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"));
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).filter(|_| is_bound);
+    volume.ok_or("is not bound")
+}
+
+/// Whether a volume is bound to this claim, and not to one of its name from before.
+fn is_of(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    let of = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()?.uid.as_ref());
+    of.is_some() && of == claim.metadata.uid.as_ref()
+}
+
+/// The group that a persistent volume belongs to, by its annotation: who uses it is in that, too ("Configure a Pod to Use a
+/// PersistentVolume for Storage", access control).
+pub fn group(volume: &PersistentVolume) -> Option<u32> {
+    volume.metadata.annotations.as_ref()?.get("pv.beta.kubernetes.io/gid")?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_claim_is_its_own_pods_and_its_volume_is_its_own() {
+        let pod: Pod = serde_json::from_value(json!({ "metadata": { "uid": "p" } })).unwrap();
+        let claim = |more: serde_json::Value, phase: &str| -> PersistentVolumeClaim {
+            let mut metadata = json!({ "uid": "c" });
+            metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let (spec, status) = (json!({ "volumeName": "v" }), json!({ "phase": phase }));
+            serde_json::from_value(json!({ "metadata": metadata, "spec": spec, "status": status })).unwrap()
+        };
+        let owner = |uid: &str| {
+            let own =
+                json!({ "apiVersion": "v1", "kind": "Pod", "name": "", "uid": uid, "controller": true });
+            json!({ "ownerReferences": [own] })
+        };
+        assert_eq!(bound(&claim(json!({}), "Bound"), &pod, false), Ok("v"));
+        assert_eq!(bound(&claim(json!({}), "Pending"), &pod, false), Err("is not bound"));
+        let gone = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        assert_eq!(bound(&claim(gone, "Bound"), &pod, false), Err("is being deleted"));
+        assert_eq!(bound(&claim(owner("p"), "Bound"), &pod, true), Ok("v"));
+        for other in [json!({}), owner("before")] {
+            assert_eq!(bound(&claim(other, "Bound"), &pod, true), Err("was not created for this pod"));
+        }
+        let volume = |claim_ref: serde_json::Value| -> PersistentVolume {
+            serde_json::from_value(json!({ "spec": { "claimRef": claim_ref } })).unwrap()
+        };
+        let own = claim(json!({}), "Bound");
+        assert!(is_of(&volume(json!({ "uid": "c" })), &own));
+        assert!(!is_of(&volume(json!({ "uid": "before" })), &own) && !is_of(&volume(json!({})), &own));
+        let of_group = |gid: &str| {
+            let metadata = json!({ "annotations": { "pv.beta.kubernetes.io/gid": gid } });
+            group(&serde_json::from_value(json!({ "metadata": metadata })).unwrap())
+        };
+        assert_eq!(
+            (of_group("1234"), of_group("wheel"), group(&volume(json!({})))),
+            (Some(1234), None, None)
+        );
+    }
 
     #[test]
     fn a_token_is_replaced_by_what_was_given() {

@@ -75,6 +75,8 @@ struct Worker {
     waiting: BTreeMap<String, Waiting>,
     /// Volumes, once they are made.
     volumes: Option<BTreeMap<String, Made>>,
+    /// Groups that its persistent volumes belong to.
+    volume_groups: BTreeSet<u32>,
     /// It is over and has none any more.
     is_emptied: bool,
     /// What they are made of.
@@ -143,6 +145,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
         probes: Probes::default(),
         waiting: BTreeMap::new(),
         volumes: None,
+        volume_groups: BTreeSet::new(),
         is_emptied: false,
         used: Used::default(),
         refreshed: Instant::now(),

@@ -46,6 +46,8 @@ pub struct Parts<'a> {
     pub seccomp: Option<Seccomp>,
     /// The node's memory in bytes.
     pub memory: u64,
+    /// Groups that the pod's persistent volumes belong to.
+    pub volume_groups: &'a BTreeSet<u32>,
 }
 
 /// The name of a container of a pod with the monitor: the same whenever it is asked for.
@@ -105,7 +107,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         args: words(&container.args),
         working_dir: container.working_dir.clone().filter(|folder| !folder.is_empty()),
         user,
-        group_add: groups(of_pod),
+        group_add: groups(of_pod, parts.volume_groups),
         hostname: Some(hostname(pod)),
         labels,
         tty: container.tty == Some(true),
@@ -259,9 +261,10 @@ fn user(own: &SecurityContext, of_pod: &PodSecurityContext, image: &str) -> Resu
     })
 }
 
-fn groups(of_pod: &PodSecurityContext) -> Vec<String> {
+fn groups(of_pod: &PodSecurityContext, of_volumes: &BTreeSet<u32>) -> Vec<String> {
     let more = of_pod.supplemental_groups.iter().flatten().chain(of_pod.fs_group.iter());
-    let mut groups: Vec<String> = more.map(ToString::to_string).collect();
+    let more = more.map(ToString::to_string).chain(of_volumes.iter().map(ToString::to_string));
+    let mut groups: Vec<String> = more.collect();
     groups.dedup();
     groups
 }

@@ -125,6 +125,7 @@ impl Worker {
             mounts,
             seccomp: profile(pod, container).map_err(config)?,
             memory: self.context.own.machine.memory,
+            volume_groups: &self.volume_groups,
         };
         let mut create = words::create(parts).map_err(config)?;
         if let Some(sandbox) = &mut create.sandbox {

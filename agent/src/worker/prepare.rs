@@ -165,6 +165,7 @@ impl Worker {
             payloads.insert(name, files);
         }
         let claimed = self.claimed(pod).await.map_err(|reason| failed(None, &reason))?;
+        self.volume_groups = claimed.values().filter_map(sources::group).collect();
         let memory = self.context.allocatable().memory;
         let given = Arc::new(Given { payloads, claimed, memory, given_up: AtomicBool::new(false) });
         let shared = Arc::new(pod.clone());
@@ -248,12 +249,12 @@ impl Worker {
     }
 
     async fn claimed(&self, pod: &Pod) -> Result<BTreeMap<String, PersistentVolume>, String> {
-        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let mut claimed = BTreeMap::new();
         for one in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
             if let Some(claim) = make::claim(pod, one) {
-                claimed
-                    .insert(one.name.clone(), sources::claimed(&self.context.api, &namespace, &claim).await?);
+                let is_own = one.persistent_volume_claim.is_none();
+                let volume = sources::claimed(&self.context.api, pod, &claim, is_own).await?;
+                claimed.insert(one.name.clone(), volume);
             }
         }
         Ok(claimed)
