@@ -4,9 +4,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -58,6 +62,35 @@ pub fn common_name(der: &[u8]) -> Result<Option<String>, String> {
     let name = certificate.tbs_certificate().subject().common_name();
     let name = name.map_err(|error| format!("a certificate's subject: {error}"))?;
     Ok(name.map(|name| name.value().into_owned()))
+}
+
+/// The names and addresses that a server's certificate is for (`subjectAltName`), as text.
+///
+/// # Errors
+/// It is no certificate.
+pub fn names(der: &[u8]) -> Result<BTreeSet<String>, String> {
+    let certificate = parse(der)?;
+    let all = certificate.tbs_certificate().get_extension::<SubjectAltName>();
+    let all = all.map_err(|error| format!("a certificate's names: {error}"))?;
+    let text = |name: GeneralName| match name {
+        GeneralName::DnsName(name) => Some(name.as_str().to_owned()),
+        GeneralName::IpAddress(bytes) => match *bytes.as_bytes() {
+            [a, b, c, d] => Some(IpAddr::from([a, b, c, d]).to_string()),
+            ref bytes => <[u8; 16]>::try_from(bytes).ok().map(|own| IpAddr::from(own).to_string()),
+        },
+        _ => None,
+    };
+    Ok(all.into_iter().flat_map(|(_, all)| all.0).filter_map(text).collect())
+}
+
+/// Nobody has signed a certificate but who shows it.
+///
+/// # Errors
+/// It is no certificate.
+pub fn is_self_signed(der: &[u8]) -> Result<bool, String> {
+    let certificate = parse(der)?;
+    let own = certificate.tbs_certificate();
+    Ok(own.issuer() == own.subject())
 }
 
 /// When a certificate begins to hold and when it ends.

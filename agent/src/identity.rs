@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! /var/lib/skerry/agent/
-//! ├── name          the Node object's name, chosen once
-//! ├── ca.pem        who signs the API server's certificate
-//! ├── client.pem    our certificate and its key, for the API server
-//! ├── next.pem      the key of a certificate that was asked for
-//! ├── machine-id    32 hexadecimal digits, chosen once
-//! └── serving.pem   certificate and key of our own server
+//! ├── name               the Node object's name, chosen once
+//! ├── ca.pem             who signs the API server's certificate
+//! ├── client.pem         our certificate and its key, for the API server
+//! ├── next.pem           the key of one that was asked for
+//! ├── machine-id         32 hexadecimal digits, chosen once
+//! ├── serving.pem        certificate and key of our own server
+//! └── serving-next.pem   the key of one that was asked for
 //! ```
 //!
 //! Each file is replaced by one rename. Whoever reads `client.pem` is this node: only root can.

@@ -11,28 +11,22 @@
 
 use crate::api::{self, Trust};
 use crate::certificate;
+use crate::csr::{self, CLIENT, Refusal, user};
 use crate::identity::Identity;
 use crate::manifest;
 use crate::say::{Trouble, say};
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::PostParams;
 use kube::config::AuthInfo;
 use kube::{Api, Client};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use sha2::{Digest, Sha256};
 use spec::node::Cluster;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-
-/// Who signs nodes' certificates for the API server.
-pub const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 
 /// How long a signature is awaited before the request is made anew.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -50,7 +44,7 @@ const LOOK: Duration = Duration::from_secs(30);
 pub fn prepare(identity: &Identity) -> Result<(), String> {
     match identity.read("client.pem")? {
         Some(_) => Ok(()),
-        None => key(identity).map(drop),
+        None => CLIENT.key(identity).map(drop),
     }
 }
 
@@ -87,12 +81,7 @@ async fn by_token(
     let token = token.ok_or_else(|| format!("{NONE}, and cluster.token is not set"))?;
     let with_token = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
     let client = api::client(server, trust.clone(), with_token)?;
-    certify(identity, &client, name).await.map_err(|reason| match reason {
-        Refusal::Unknown => {
-            "the API server does not know cluster.token: it is wrong or has expired".to_owned()
-        }
-        Refusal::Other(words) => words,
-    })?;
+    certify(identity, &client, name).await.map_err(words)?;
     say(format_args!("{name}: has a certificate"));
     with_certificate(identity, server, &trust, name)?.ok_or_else(|| NONE.to_owned())
 }
@@ -166,11 +155,6 @@ fn pinned(mut authorities: Vec<Vec<u8>>, pin: &str) -> Vec<Vec<u8>> {
     authorities
 }
 
-/// A node's name as a user of the API server.
-fn user(name: &str) -> String {
-    format!("system:node:{name}")
-}
-
 /// The API server does not know who asks, whatever the certificate says of itself.
 async fn is_refused(client: &Client) -> bool {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
@@ -200,122 +184,36 @@ async fn published(server: &str) -> Result<String, String> {
         .ok_or_else(|| "cluster-info: its authority is not PEM in base64".to_owned())
 }
 
-/// Why there is no certificate.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The API server does not know who asks.
-    Unknown,
-    /// Something else, in words.
-    Other(String),
-}
-
-impl From<String> for Refusal {
-    fn from(words: String) -> Self {
-        Self::Other(words)
-    }
-}
-
-impl From<kube::Error> for Refusal {
-    fn from(error: kube::Error) -> Self {
-        if api::is_unknown(&error) { Self::Unknown } else { Self::Other(api::words(&error)) }
-    }
-}
-
 /// Gets a certificate for this node and puts it and its key into `client.pem`.
 ///
 /// # Errors
 /// The API server, or who approves, does not give one.
-pub async fn certify(identity: &Identity, client: &Client, name: &str) -> Result<(), Refusal> {
-    let key = aside(identity, key).await?;
-    let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
-    let request = request(&key, name)?;
-    let asked = request.metadata.name.clone().unwrap_or_default();
-    match requests.create(&PostParams::default(), &request).await {
-        Err(error) if !api::is_conflict(&error) => return Err(error.into()),
-        // A conflict: this one was asked for before we were killed.
-        _ => {}
-    }
-    let signed = timeout(PATIENCE, signed(&requests, &asked)).await.unwrap_or_else(|_| {
-        Err(Refusal::Other(format!("CertificateSigningRequest {asked} was not approved in {PATIENCE:?}")))
+async fn certify(identity: &Identity, client: &Client, name: &str) -> Result<(), Refusal> {
+    let key = csr::aside(identity, |own| CLIENT.key(own)).await?;
+    let none = BTreeSet::new();
+    let signed = timeout(PATIENCE, CLIENT.ask(client, &key, name, &none)).await.unwrap_or_else(|_| {
+        Err(Refusal::Other(format!("the CertificateSigningRequest was not approved in {PATIENCE:?}")))
     });
     if signed.is_err() {
-        // The next attempt has a new key, and so a new request.
-        let _ = std::fs::remove_file(identity.path("next.pem"));
+        CLIENT.forget_key(identity);
     }
     let text = format!("{}{}", signed?, key.serialize_pem());
-    aside(identity, move |own| own.write("client.pem", &text)).await?;
-    let _ = std::fs::remove_file(identity.path("next.pem"));
+    csr::aside(identity, move |own| own.write("client.pem", &text)).await?;
+    CLIENT.forget_key(identity);
     Ok(())
 }
 
-/// Writes one of the files, on a thread that may wait for the disk: the node's heartbeat goes on.
-async fn aside<T: Send + 'static>(
-    identity: &Identity,
-    write: impl FnOnce(&Identity) -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let own = identity.clone();
-    spawn_blocking(move || write(&own)).await.map_err(|error| error.to_string())?
-}
-
-/// The key of the certificate that is asked for, made once.
-fn key(identity: &Identity) -> Result<KeyPair, String> {
-    if let Some(key) = identity.read("next.pem")?.and_then(|text| KeyPair::from_pem(&text).ok()) {
-        return Ok(key);
-    }
-    let key = KeyPair::generate().map_err(|error| format!("make a key: {error}"))?;
-    identity.write("next.pem", &key.serialize_pem())?;
-    Ok(key)
-}
-
-/// A request for a node's certificate; its name follows from the key.
-fn request(key: &KeyPair, name: &str) -> Result<CertificateSigningRequest, String> {
-    let words = |error: rcgen::Error| format!("make a certificate request: {error}");
-    let mut params = CertificateParams::new(Vec::new()).map_err(words)?;
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
-    params.distinguished_name.push(DnType::CommonName, user(name));
-    let pem = params.serialize_request(key).and_then(|request| request.pem()).map_err(words)?;
-    let hash = Sha256::digest(key.subject_public_key_info());
-    let hash: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(CertificateSigningRequest {
-        metadata: ObjectMeta { name: Some(format!("node-csr-{hash}")), ..ObjectMeta::default() },
-        spec: CertificateSigningRequestSpec {
-            request: ByteString(pem.into_bytes()),
-            signer_name: CLIENT_SIGNER.to_owned(),
-            usages: Some(["digital signature", "client auth"].map(str::to_owned).to_vec()),
-            ..CertificateSigningRequestSpec::default()
-        },
-        status: None,
-    })
-}
-
-/// The certificate in PEM, once there is one.
-async fn signed(requests: &Api<CertificateSigningRequest>, name: &str) -> Result<String, Refusal> {
-    let changes = kube::runtime::watcher::watch_object(requests.clone(), name);
-    let mut changes = std::pin::pin!(changes.map_err(|error| error.to_string()));
-    while let Some(change) = changes.next().await {
-        let Some(request) = change? else {
-            return Err(Refusal::Other(format!("CertificateSigningRequest {name} was removed")));
-        };
-        let status = request.status.unwrap_or_default();
-        let against = status
-            .conditions
-            .into_iter()
-            .flatten()
-            .find(|one| one.type_ == "Denied" || one.type_ == "Failed");
-        if let Some(against) = against {
-            let why = against.message.or(against.reason).unwrap_or_default();
-            return Err(Refusal::Other(format!(
-                "CertificateSigningRequest {name}: {}: {why}",
-                against.type_
-            )));
+/// Why there is none, for people.
+fn words(refusal: Refusal) -> String {
+    let request = |what: &str| format!("the CertificateSigningRequest {what}");
+    match refusal {
+        Refusal::Unknown => {
+            "the API server does not know cluster.token: it is wrong or has expired".to_owned()
         }
-        if let Some(certificate) = status.certificate {
-            return String::from_utf8(certificate.0)
-                .map_err(|_| Refusal::Other("the certificate is not PEM".into()));
-        }
+        Refusal::Denied(why) => request(&format!("is {why}")),
+        Refusal::Removed => request("was removed"),
+        Refusal::Other(words) => words,
     }
-    Err(Refusal::Other(format!("CertificateSigningRequest {name}: the watch has ended")))
 }
 
 /// Replaces the certificate in time, for ever, and the client with it. One that the API server takes no more, since
@@ -348,13 +246,14 @@ pub async fn rotate(identity: &Identity, cluster: &Cluster, server: &str, name: 
                 api.replace(client);
                 break;
             }
+            CLIENT.count_error();
             trouble.pause().await;
         }
     }
 }
 
 /// The clock may be set meanwhile, so it is looked at again and again.
-async fn wait_until(moment: SystemTime) {
+pub async fn wait_until(moment: SystemTime) {
     loop {
         let left = certificate::until(moment);
         if left.is_zero() {
@@ -378,7 +277,7 @@ async fn replaced(
             let trust = Trust::Authorities(authorities(identity, cluster, server).await?);
             by_token(identity, cluster, server, name, trust).await
         }
-        Err(Refusal::Other(words)) => Err(words),
+        Err(other) => Err(words(other)),
     }
 }
 
@@ -391,6 +290,7 @@ async fn again(identity: &Identity, cluster: &Cluster, server: &str, name: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
     #[test]
     fn only_the_authority_that_is_pinned_is_believed() {
@@ -426,15 +326,5 @@ mod tests {
         std::fs::write(identity.path("client.pem"), b"\xff\xfe").unwrap();
         assert!(!holds("n1"));
         std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_request_is_what_the_signer_takes() {
-        let key = KeyPair::generate().unwrap();
-        let [one, two] = [request(&key, "n1").unwrap(), request(&key, "n1").unwrap()];
-        assert_eq!(one.metadata.name, two.metadata.name, "who is killed goes on with the same");
-        assert_eq!(one.spec.usages.unwrap(), ["digital signature", "client auth"]);
-        let pem = String::from_utf8(one.spec.request.0).unwrap();
-        assert!(pem.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{pem}");
     }
 }

@@ -29,6 +29,7 @@ pub mod certificate;
 pub mod cluster_network;
 pub mod cni;
 pub mod config;
+pub mod csr;
 pub mod duration;
 pub mod events;
 pub mod evict;

@@ -1,16 +1,20 @@
-//! Our own server, [`crate::server`], with what it shows and whom it believes: a certificate of our own, made once,
-//! and clients of the cluster's authorities.
+//! Our own server, [`crate::server`], with what it shows ([`certificate`]) and whom it believes: clients of the cluster's
+//! authorities.
 
-use crate::certificate;
+mod certificate;
+
+pub use certificate::FILE;
+
+use crate::certificate::from_pem;
 use crate::identity::Identity;
 use crate::join;
 use crate::node::object::PORT;
 use crate::say::Trouble;
-use crate::server::access::{Gate, Tls};
+use crate::server::access::Gate;
 use crate::server::{self, Host};
 use crate::worker::Context;
-use rcgen::{CertificateParams, DnType, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use certificate::Shown;
+use rustls::pki_types::CertificateDer;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +36,12 @@ pub async fn keep(context: &Context, identity: &Identity, api_server: &str) {
 }
 
 async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Result<(), String> {
-    let text = own(context, identity)?;
-    let chain = certificate::from_pem(&text)?.into_iter().map(CertificateDer::from).collect();
-    let key =
-        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| format!("serving.pem: {error}"))?;
-    let tls = Tls::new(chain, key)?;
-    let authorities = join::authorities(identity, &context.own.cluster, api_server).await?;
+    let shown = Shown::open(&context.own, identity)?;
+    let tls = shown.tls.clone();
+    let authorities = match &context.own.cluster.client_ca {
+        Some(text) => from_pem(text).map_err(|reason| format!("cluster.client-ca: {reason}"))?,
+        None => join::authorities(identity, &context.own.cluster, api_server).await?,
+    };
     tls.trust(authorities.into_iter().map(CertificateDer::from).collect())?;
     let gate = Arc::new(Gate::new(&context.own.name));
     let port = u16::try_from(PORT).unwrap_or_default();
@@ -59,27 +63,6 @@ async fn serve(context: &Context, identity: &Identity, api_server: &str) -> Resu
     tokio::select! {
         served = server::serve(listener, host) => served.map_err(|error| cause(&error)),
         () = asks => Ok(()),
+        () = shown.keep(&context.api, context.allocations.node.subscribe()) => Ok(()),
     }
-}
-
-/// The certificate and its key in PEM, made when there is none of this name and these addresses.
-fn own(context: &Context, identity: &Identity) -> Result<String, String> {
-    let head = format!("# {} {:?}\n", context.own.name, context.own.addresses);
-    let is_whole = |text: &str| {
-        text.starts_with(&head)
-            && certificate::from_pem(text).is_ok()
-            && PrivateKeyDer::from_pem_slice(text.as_bytes()).is_ok()
-    };
-    if let Some(text) = identity.read("serving.pem")?.filter(|text| is_whole(text)) {
-        return Ok(text);
-    }
-    let words = |error: rcgen::Error| format!("make a certificate: {error}");
-    let key = KeyPair::generate().map_err(words)?;
-    let mut params = CertificateParams::new(vec![context.own.name.clone()]).map_err(words)?;
-    params.subject_alt_names.extend(context.own.addresses.iter().map(|own| SanType::IpAddress(*own)));
-    params.distinguished_name.push(DnType::CommonName, format!("system:node:{}", context.own.name));
-    let certificate = params.self_signed(&key).map_err(words)?;
-    let text = format!("{head}{}{}", certificate.pem(), key.serialize_pem());
-    identity.write("serving.pem", &text)?;
-    Ok(text)
 }

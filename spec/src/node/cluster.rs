@@ -19,6 +19,8 @@ pub struct Cluster {
     pub ca: Option<String>,
     /// In place of `ca`: the hash that `kubeadm` prints, `sha256:HEX` of such a certificate's public key.
     pub ca_cert_hash: Option<String>,
+    /// Certificates of who signs those of clients of the node's own server, in PEM; else who signs the API server's.
+    pub client_ca: Option<String>,
     /// A bootstrap token, `ID.SECRET`. Only a node that has no certificate yet needs it.
     pub token: Option<String>,
     /// Labels of the Node object, beside those that every node has.
@@ -79,6 +81,7 @@ impl Default for Cluster {
             server: None,
             ca: None,
             ca_cert_hash: None,
+            client_ca: None,
             token: None,
             labels: BTreeMap::new(),
             taints: Vec::new(),

@@ -13,7 +13,7 @@ const ETCD: &str = "http://127.0.0.1:2379";
 /// What a cluster may have otherwise than Kubernetes has it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// More arguments of kube-apiserver.
+    /// More arguments of kube-apiserver; `PKI/` is the folder of its certificates.
     pub api_server: Vec<String>,
     /// More arguments of kube-controller-manager.
     pub controller_manager: Vec<String>,
@@ -102,7 +102,7 @@ fn api_server(pki: &Pki, settings: &Settings) -> Vec<String> {
         ("proxy-client-key-file", "front-proxy-client.key"),
     ];
     all.extend(files.map(|(option, name)| format!("--{option}={}", file(name))));
-    all.extend(settings.api_server.iter().cloned());
+    all.extend(settings.api_server.iter().map(|word| word.replace("PKI/", &file(""))));
     all
 }
 

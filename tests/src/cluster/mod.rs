@@ -122,7 +122,7 @@ impl Cluster {
         Self::start_with(folder, None, &Settings::default())
     }
 
-    /// As [`Cluster::start`], with more arguments of kube-apiserver.
+    /// As [`Cluster::start`], with more arguments of kube-apiserver; `PKI/` in them is the folder of its certificates.
     ///
     /// # Errors
     ///
@@ -276,6 +276,19 @@ impl Cluster {
     /// The cluster's authority in PEM.
     pub fn ca(&self) -> &str {
         self.parts.pki.ca_pem()
+    }
+
+    /// kubectl that asks the server of a node itself, as the API server does, and believes it by the cluster's authority.
+    pub fn kubectl_of_node(&self, name: &str) -> String {
+        let file = |name| self.parts.pki.file(name);
+        format!(
+            "kubectl --kubeconfig=/dev/null --server=https://{}:10250 --certificate-authority={} \
+             --client-certificate={} --client-key={}",
+            self.address_of(name),
+            file("ca.crt"),
+            file("apiserver-kubelet-client.crt"),
+            file("apiserver-kubelet-client.key"),
+        )
     }
 
     /// A kubeconfig of somebody who has nothing but a token; `name` names its file.

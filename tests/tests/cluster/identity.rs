@@ -49,6 +49,74 @@ fn a_certificate_is_replaced_before_it_ends_and_after() -> Result {
     cluster.kubectl("delete pod brief --timeout=300s").map(drop)
 }
 
+/// Names of a node's requests for the certificate of its own server, those alone that nobody has approved or denied.
+fn waiting_requests(name: &str) -> String {
+    format!(
+        "kubectl get csr --no-headers --field-selector spec.signerName=kubernetes.io/kubelet-serving | \
+         awk '/system:node:{name} / && $NF == \"Pending\" {{ print $1 }}'"
+    )
+}
+
+/// Waits for the one request of a node that waits; gives its name.
+fn request(cluster: &Cluster, name: &str) -> Result<String> {
+    cluster
+        .run_until(&format!("{} | grep -x 'node-serving-.*'", waiting_requests(name)))
+        .map(|name| name.trim().to_owned())
+}
+
+#[test]
+fn the_nodes_own_server_is_believed_once_somebody_approves_its_request() -> Result {
+    let cluster = Cluster::shared()?;
+    let node = cluster.bare("signed", cluster.server())?;
+    let request = request(&cluster, "signed")?;
+    let ask = format!("{} get --raw /healthz", cluster.kubectl_of_node("signed"));
+    let refused = cluster.run(&format!("! {ask} 2>&1"))?;
+    assert!(refused.contains("certificate signed by unknown authority"), "{refused}");
+    cluster.kubectl(&format!("certificate approve {request}"))?;
+    assert_eq!(cluster.run_until(&ask)?, "ok");
+    let ca = cluster.scratch_file("ca", cluster.ca())?;
+    cluster.run(&format!(
+        "openssl s_client -connect {}:10250 -CAfile {} -verify_hostname signed -verify_return_error </dev/null",
+        cluster.address_of("signed"),
+        ca.display()
+    ))?;
+    // An agent that begins anew shows the same, and asks for no other.
+    node.kill("skerry-agent")?;
+    cluster.run_until(&ask)?;
+    assert_eq!(cluster.run(&waiting_requests("signed"))?, "");
+    // One of another name it replaces.
+    let other = cluster.certificate_while("other", &from_now(0, 3600))?;
+    node.run(&format!("echo '{other}' >/var/lib/skerry/agent/serving.pem"))?;
+    node.kill("skerry-agent")?;
+    let request = self::request(&cluster, "signed")?;
+    cluster.kubectl(&format!("certificate approve {request}"))?;
+    cluster.run_until(&ask).map(drop)
+}
+
+/// The API server believes no node by itself here, as hardened clusters have it.
+#[test]
+#[ignore = "long"]
+fn a_denied_request_is_told_once_and_made_anew_and_logs_come_by_the_next() -> Result {
+    let cluster = Cluster::start_with_api_server(["--kubelet-certificate-authority=PKI/ca.crt".to_owned()])?;
+    let node = cluster.bare("strict", cluster.server())?;
+    let first = request(&cluster, "strict")?;
+    cluster.kubectl(&format!("certificate deny {first}"))?;
+    node.wait_for("get a serving certificate: Denied: ")?;
+    let place = r#"{"spec":{"nodeName":"strict"}}"#;
+    cluster.kubectl(&format!(
+        "run says --image=busybox --image-pull-policy=Never --overrides='{place}' -- sh -c 'echo heard; sleep 100000'"
+    ))?;
+    cluster.run_until("kubectl wait --for=condition=Ready pod/says --timeout=1s")?;
+    let refused = cluster.run("! kubectl logs says 2>&1")?;
+    assert!(refused.contains("certificate signed by unknown authority"), "{refused}");
+    let second = request(&cluster, "strict")?;
+    assert_ne!(first, second);
+    cluster.kubectl(&format!("certificate approve {second}"))?;
+    assert_eq!(cluster.run_until("kubectl logs says")?, "heard\n");
+    assert_eq!(node.said().matches("get a serving certificate: Denied").count(), 1);
+    Ok(())
+}
+
 #[test]
 #[ignore = "long"]
 fn a_certificate_that_nobody_knows_or_that_is_anothers_is_asked_for_anew() -> Result {
