@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 /// How often a probe that could not be tried is tried again at once.
 const TRIES: u32 = 3;
@@ -73,7 +73,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn count(&self, kind: &'static str, outcome: &Outcome) {
+    fn count(&self, kind: &'static str, outcome: &Outcome, time: Duration) {
         let result = match outcome {
             Outcome::Good | Outcome::Warning(_) => "successful",
             Outcome::Bad(_) => "failed",
@@ -81,7 +81,7 @@ impl Subject {
         };
         let uid = self.pod.metadata.uid.clone().unwrap_or_default();
         let container = self.container.name.clone();
-        self.stats.probes.count(stats::Probe { uid, container, kind, result });
+        self.stats.probes.count(stats::Probe { uid, container, kind, result }, time);
     }
 }
 
@@ -209,8 +209,9 @@ async fn watch(
     loop {
         ticks.tick().await;
         if kind == "Readiness" || !board.ending.load(Ordering::Relaxed) {
+            let begun = Instant::now();
             let outcome = attempt(subject, probe, limit).await;
-            subject.count(kind, &outcome);
+            subject.count(kind, &outcome, begun.elapsed());
             if let Some((reason, message)) = event(kind, &outcome) {
                 subject.events.say(&subject.pod, Some(&subject.container.name), false, reason, message);
             }

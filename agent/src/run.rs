@@ -7,7 +7,7 @@ use crate::identity::Identity;
 use crate::image::Images;
 use crate::node::report::{Own, Standing};
 use crate::node::roads::Roads;
-use crate::node::{allocatable, facts, membership, oom};
+use crate::node::{allocatable, facts, membership, oom, version};
 use crate::pod::cgroup;
 use crate::say::{Trouble, say};
 use crate::worker::Context;
@@ -73,6 +73,7 @@ pub async fn run(node: config::Node) -> Result<(), String> {
     let all = async {
         tokio::join!(
             registered,
+            version::keep(&api),
             join::rotate(&identity, &own.cluster, &server, &own.name, &api),
             events::keep(&api, &own.name, waiting),
             context.table.keep(),
@@ -125,6 +126,7 @@ async fn begin(node: config::Node) -> Result<Begun, String> {
     let name = name(&identity, hostname.as_deref())?;
     let addresses = if cluster.node_ip.is_empty() { vec![address] } else { cluster.node_ip.clone() };
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
+    version::look(&api).await;
     let own = Arc::new(Own { cluster, name, addresses, machine });
     Ok(Begun { identity, server, roads, address, api, own })
 }

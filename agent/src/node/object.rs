@@ -16,9 +16,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The version of Kubernetes whose kubelet this agent behaves as.
-pub const KUBELET: &str = concat!("v1.36.0+skerry-", env!("CARGO_PKG_VERSION"));
-
 /// Most names of an image that are told.
 const NAMES: usize = 5;
 
@@ -34,6 +31,8 @@ pub struct State<'a> {
     pub name: &'a str,
     /// Its addresses, at most one per family; the first is the usual one.
     pub addresses: &'a [IpAddr],
+    /// Which version of Kubernetes it is.
+    pub version: String,
     /// What the machine is.
     pub machine: &'a Machine,
     /// What is left.
@@ -180,7 +179,7 @@ pub fn status(state: &State<'_>, before: &[NodeCondition], now: &Time) -> NodeSt
             container_runtime_version: concat!("skerry://", env!("CARGO_PKG_VERSION")).to_owned(),
             kernel_version: machine.kernel.clone(),
             kube_proxy_version: String::new(),
-            kubelet_version: KUBELET.to_owned(),
+            kubelet_version: state.version.clone(),
             machine_id: machine.machine_id.clone(),
             operating_system: "linux".to_owned(),
             os_image: machine.os.clone(),
@@ -261,6 +260,7 @@ mod tests {
             cluster: &cluster,
             name: "n1",
             addresses: &["10.0.0.1".parse().unwrap()],
+            version: "v1.36.0".to_owned(),
             machine: &machine,
             left,
             pressures: Pressures::default(),
@@ -306,6 +306,7 @@ mod tests {
             cluster: &cluster,
             name: "n1",
             addresses: &[],
+            version: String::new(),
             machine: &machine,
             left: Left::default(),
             pressures: Pressures::default(),

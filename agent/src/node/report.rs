@@ -4,6 +4,7 @@ use super::eviction::Pressures;
 use super::facts::{self, Machine};
 use super::object::{self, State};
 use super::rival;
+use super::version::version;
 use crate::api::{self, Api};
 use crate::events::Events;
 use crate::pod::allocation::OwnNode;
@@ -132,6 +133,7 @@ fn state<'a>(own: &'a Own, standing: &'a Standing) -> State<'a> {
         cluster: &own.cluster,
         name: &own.name,
         addresses: &own.addresses,
+        version: version(),
         machine: &own.machine,
         left: facts::left(),
         pressures: standing.pressures,

@@ -26,13 +26,14 @@ pub enum Took {
     Request(String, String),
 }
 
-const DEFAULT: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds that most histograms have, in seconds.
+pub const DEFAULT: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// A histogram: name, help, upper bounds in seconds, names of labels.
-type Times = (&'static str, &'static str, &'static [f64], &'static [&'static str]);
+type Measured = (&'static str, &'static str, &'static [f64], &'static [&'static str]);
 
 /// In the order of [`Took`].
-const FAMILIES: [Times; 6] = [
+const FAMILIES: [Measured; 6] = [
     (
         "kubelet_pod_start_duration_seconds",
         "[ALPHA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
@@ -105,11 +106,22 @@ impl Took {
 
 /// How often it took how long.
 #[derive(Clone, Debug, Default)]
-struct Counts {
+pub struct Times {
     /// By the first of the bounds that was not less; the last is for none.
-    within: Vec<u64>,
+    pub within: Vec<u64>,
     /// Seconds in all.
-    sum: f64,
+    pub sum: f64,
+}
+
+impl Times {
+    /// It took so long; the bounds are the same each time.
+    pub fn add(&mut self, bounds: &[f64], time: Duration) {
+        let seconds = time.as_secs_f64();
+        let place = bounds.iter().position(|bound| seconds <= *bound).unwrap_or(bounds.len());
+        self.within.resize(bounds.len() + 1, 0);
+        self.within[place] += 1;
+        self.sum += seconds;
+    }
 }
 
 /// What was measured.
@@ -118,7 +130,7 @@ pub struct Durations(Mutex<Known>);
 
 #[derive(Debug)]
 struct Known {
-    took: BTreeMap<Took, Counts>,
+    took: BTreeMap<Took, Times>,
     /// How often what a runtime does failed.
     errors: BTreeMap<&'static str, u64>,
     /// How often the API server was asked: code, host, method.
@@ -138,13 +150,7 @@ impl Durations {
     /// It took so long.
     pub fn add(&self, what: Took, time: Duration) {
         let bounds = FAMILIES[what.labels().0].2;
-        let seconds = time.as_secs_f64();
-        let place = bounds.iter().position(|bound| seconds <= *bound).unwrap_or(bounds.len());
-        let mut known = self.known();
-        let own = known.took.entry(what).or_default();
-        own.within.resize(bounds.len() + 1, 0);
-        own.within[place] += 1;
-        own.sum += seconds;
+        self.known().took.entry(what).or_default().add(bounds, time);
     }
 
     /// A runtime's operation took so long, and may have failed.

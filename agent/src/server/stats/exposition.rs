@@ -68,7 +68,10 @@ impl Family {
         if !labels.is_empty() {
             self.text.push('}');
         }
-        let _ = write!(self.text, " {value}");
+        let _ = match value == f64::INFINITY {
+            true => write!(self.text, " +Inf"),
+            false => write!(self.text, " {value}"),
+        };
         if time > 0 {
             let _ = write!(self.text, " {}", time / 1_000_000);
         }

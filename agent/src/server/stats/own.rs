@@ -1,22 +1,28 @@
 //! `/metrics` and `/metrics/probes`: the agent itself, and what probes have said.
 
-use super::exposition::{Family, Kind::Counter, Kind::Gauge};
+use super::durations::{DEFAULT, Times};
+use super::exposition::{Family, Kind::Counter, Kind::Gauge, Kind::Histogram};
 use crate::certificate;
-use crate::node::object::KUBELET;
+use crate::csr::{CLIENT, SERVING};
+use crate::node::version::{minor, version};
 use crate::server::pods::{Container, Pod};
+use crate::serving;
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Most counts that are kept.
 const MOST: usize = 4096;
 
-/// What probes have said, counted.
+/// The result of probes whose time is told: as with a kubelet, not of those that failed.
+const MEASURED: &str = "successful";
+
+/// What probes have said, counted, and how long those took that were answered.
 #[derive(Debug, Default)]
-pub struct Probes(Mutex<BTreeMap<Probe, u64>>);
+pub struct Probes(Mutex<BTreeMap<Probe, (u64, Times)>>);
 
 /// A result of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,14 +38,19 @@ pub struct Probe {
 }
 
 impl Probes {
-    /// Counts one. When nobody asks, counts of pods that are gone pile up: at 4096 all begin anew,
+    /// Counts one that took so long. When nobody asks, counts of pods that are gone pile up: at 4096 all begin anew,
     /// as counters may.
-    pub fn count(&self, probe: Probe) {
+    pub fn count(&self, probe: Probe, time: Duration) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MOST && !counts.contains_key(&probe) {
             counts.clear();
         }
-        *counts.entry(probe).or_default() += 1;
+        let is_measured = probe.result == MEASURED;
+        let (count, times) = counts.entry(probe).or_default();
+        *count += 1;
+        if is_measured {
+            times.add(DEFAULT, time);
+        }
     }
 
     /// Those of pods that there are, in text; the others are forgotten.
@@ -49,7 +60,9 @@ impl Probes {
         let help =
             "[ALPHA] Cumulative number of a liveness, readiness or startup probe for a container by result.";
         let mut family = Family::new("prober_probe_total", Counter, help);
-        for (probe, count) in counts.iter() {
+        let help = "[ALPHA] Duration in seconds for a probe response.";
+        let mut durations = Family::new("prober_probe_duration_seconds", Histogram, help);
+        for (probe, (count, times)) in counts.iter() {
             let Some(pod) = pods.iter().find(|pod| pod.uid == probe.uid) else { continue };
             let labels = [
                 ("container", probe.container.as_str()),
@@ -60,8 +73,12 @@ impl Probes {
                 ("result", probe.result),
             ];
             family.add(&labels, *count as f64, 0);
+            if probe.result == MEASURED {
+                let labels = [labels[0], labels[1], labels[2], labels[4]];
+                durations.add_histogram(&labels, DEFAULT, &times.within, times.sum);
+            }
         }
-        family.text() + &started()
+        family.text() + &durations.text() + &started()
     }
 }
 
@@ -110,10 +127,13 @@ fn state_of(own: &Container) -> Option<&'static str> {
     })
 }
 
-/// Seconds until a certificate ends, below 0 when it has; none when there is none.
+/// Seconds until a certificate of the cluster's ends, below 0 when it has; none when there is none.
 fn certificate_life(path: &Path) -> Option<f64> {
     let all = certificate::from_pem(&fs::read_to_string(path).ok()?).ok()?;
     let (_, end) = certificate::validity(all.first()?).ok()?;
+    if certificate::is_self_signed(all.first()?).ok()? {
+        return None;
+    }
     Some(match end.duration_since(SystemTime::now()) {
         Ok(left) => left.as_secs_f64(),
         Err(over) => -over.duration().as_secs_f64(),
@@ -140,7 +160,12 @@ pub fn metrics(node: &str, pods: &[Pod]) -> String {
         tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
     let mut build = Family::new("kubernetes_build_info", Gauge, help);
     build.add(
-        &[("git_version", KUBELET), ("major", "1"), ("minor", "36"), ("platform", "linux/amd64")],
+        &[
+            ("git_version", version().as_str()),
+            ("major", "1"),
+            ("minor", &minor().to_string()),
+            ("platform", "linux/amd64"),
+        ],
         1.0,
         0,
     );
@@ -158,24 +183,42 @@ pub fn metrics(node: &str, pods: &[Pod]) -> String {
     if let Some(seconds) = certificate_life(&Path::new(spec::paths::AGENT).join("client.pem")) {
         life.add(&[], seconds, 0);
     }
-    let all = [name, of_pods, containers, build, cpu, memory, open, life].map(Family::text).concat();
+    let help = "[ALPHA] Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until \
+        certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value will be +INF.";
+    let mut serving = Family::new("kubelet_certificate_manager_server_ttl_seconds", Gauge, help);
+    let path = Path::new(spec::paths::AGENT).join(serving::FILE);
+    serving.add(&[], certificate_life(&path).unwrap_or(f64::INFINITY), 0);
+    let help = "[ALPHA] Counter of certificate renewal errors.";
+    let mut client_errors =
+        Family::new("kubelet_certificate_manager_client_expiration_renew_errors", Counter, help);
+    client_errors.add(&[], CLIENT.errors() as f64, 0);
+    let mut serving_errors = Family::new("kubelet_server_expiration_renew_errors", Counter, help);
+    serving_errors.add(&[], SERVING.errors() as f64, 0);
+    let all = [name, of_pods, containers, build, cpu, memory, open];
+    let all = all.into_iter().chain([life, serving, client_errors, serving_errors]);
+    let all: String = all.map(Family::text).collect();
     all + &started()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyPair, date_time_ymd};
 
     #[test]
     fn the_life_of_the_nodes_certificate_is_told() {
         let path = std::env::temp_dir().join(format!("skerry-life-{}.pem", std::process::id()));
         assert_eq!(certificate_life(&path), None);
         for year in [2000, 4000] {
-            let key = KeyPair::generate().unwrap();
+            let [key, authority] = [(), ()].map(|()| KeyPair::generate().unwrap());
+            let issuer =
+                Issuer::new(CertificateParams::new(vec!["authority".to_owned()]).unwrap(), authority);
             let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name = DistinguishedName::new();
             params.not_after = date_time_ymd(year, 1, 1);
             fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
+            assert_eq!(certificate_life(&path), None, "nobody gave it");
+            fs::write(&path, params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
             let end = f64::from(year - 1970) * 365.2425 * 86_400.0;
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
             let life = certificate_life(&path).unwrap();

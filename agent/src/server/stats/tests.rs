@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 const POD: &str = "kubepods/pod1";
 const APP: &str = "kubepods/pod1/app";
@@ -182,18 +183,27 @@ async fn cadvisors_metrics_have_its_labels() {
 #[tokio::test]
 async fn probes_are_counted_while_their_pod_is_there() {
     let (stats, pods, root) = node("probes");
-    let probe =
-        |uid: &str| Probe { uid: uid.into(), container: "app".into(), kind: "Liveness", result: "failed" };
-    (0..3).for_each(|_| stats.probes.count(probe("u1")));
-    stats.probes.count(probe("u0"));
+    let count = |uid: &str, result| {
+        let probe = Probe { uid: uid.into(), container: "app".into(), kind: "Liveness", result };
+        stats.probes.count(probe, Duration::from_millis(20));
+    };
+    (0..3).for_each(|_| count("u1", "failed"));
+    count("u1", "successful");
+    count("u0", "failed");
     let text = body(super::probes(&stats, &pods)).await;
     let labels =
         r#"container="app",namespace="ns",pod="web",pod_uid="u1",probe_type="Liveness",result="failed""#;
     assert!(text.contains(&format!("prober_probe_total{{{labels}}} 3\n")), "{text}");
     assert!(!text.contains("u0"));
+    let labels = r#"container="app",namespace="ns",pod="web",probe_type="Liveness""#;
+    for line in [&format!("bucket{{{labels},le=\"0.01\"}} 0"), &format!("count{{{labels}}} 1")] {
+        assert!(text.contains(&format!("prober_probe_duration_seconds_{line}\n")), "{text}");
+    }
     well_formed(&text);
     let own = body(super::metrics(&stats, &pods).await).await;
     assert!(own.contains("kubelet_node_name{node=\"worker-1\"} 1\n"), "{own}");
+    assert!(own.contains("\nkubelet_server_expiration_renew_errors 0\n"), "an alert waits for it: {own}");
+    assert!(own.contains("\nkubelet_certificate_manager_server_ttl_seconds +Inf\n"), "{own}");
     assert!(own.contains("kubelet_running_containers{container_state=\"running\"} 1\n"), "{own}");
     well_formed(&own);
     let configuration: Value = serde_json::from_str(&body(super::configz(&stats)).await).unwrap();
