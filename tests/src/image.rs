@@ -22,11 +22,21 @@ pub struct Image {
     /// Container images of `tests/images`.
     containers: Vec<String>,
     recipe: Recipe,
-    kernel: Option<PathBuf>,
+    kernel: Kernel,
     probe: bool,
     skerry: bool,
     agent: bool,
     programs: Programs,
+}
+
+#[derive(Clone, Debug)]
+enum Kernel {
+    /// The one that `SKERRY_TEST_KERNEL` names.
+    OfAllTests,
+    /// Debian's.
+    Packaged,
+    /// A file.
+    File(PathBuf),
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +60,7 @@ impl Image {
         Self {
             containers: Vec::new(),
             recipe,
-            kernel: None,
+            kernel: Kernel::OfAllTests,
             probe: false,
             skerry: false,
             agent: false,
@@ -82,7 +92,7 @@ impl Image {
         Self {
             containers,
             recipe: Recipe::File(file),
-            kernel: None,
+            kernel: Kernel::OfAllTests,
             probe: false,
             skerry: false,
             agent: false,
@@ -120,7 +130,12 @@ impl Image {
 
     /// Another kernel than the packaged one, with everything built in.
     pub fn kernel(self, file: PathBuf) -> Self {
-        Self { kernel: Some(file), ..self }
+        Self { kernel: Kernel::File(file), ..self }
+    }
+
+    /// The packaged kernel whatever `SKERRY_TEST_KERNEL` says, for a test that is about it.
+    pub fn packaged_kernel(self) -> Self {
+        Self { kernel: Kernel::Packaged, ..self }
     }
 
     /// With a PID 1 that panics on request, which no released image has.
@@ -185,8 +200,12 @@ impl Image {
 
     /// What the recipe says of the kernel.
     fn kernel_line(&self) -> Result<String> {
-        let chosen = self.kernel.clone().map_or_else(kernel::of_all_tests, |file| Ok(Some(file)));
-        Ok(chosen?.map_or(PACKAGED.to_owned(), |file| format!("image = {file:?}")))
+        let chosen = match &self.kernel {
+            Kernel::OfAllTests => kernel::of_all_tests()?,
+            Kernel::Packaged => None,
+            Kernel::File(file) => Some(file.clone()),
+        };
+        Ok(chosen.map_or(PACKAGED.to_owned(), |file| format!("image = {file:?}")))
     }
 
     /// The file's text with its relative paths made absolute, so that it may lie
