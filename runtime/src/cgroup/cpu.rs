@@ -39,7 +39,8 @@ fn no_realtime(cpu: &Cpu) -> Result<()> {
 /// one (EINVAL) and forgets the one before.
 fn priority(cpu: &Cpu) -> Result<Vec<Write>> {
     let idle = cpu.idle.map(|idle| within("cpu.idle", idle, 0..=1)).transpose()?;
-    let shares = set(cpu.shares).map(|shares| within("cpu.shares", shares, SHARES)).transpose()?;
+    // The nearest, as cgroup v1's kernel and runc take it.
+    let shares = set(cpu.shares).map(|shares| shares.clamp(*SHARES.start(), *SHARES.end()));
     let shares = shares.filter(|_| idle != Some(1));
     // Where there is no such file (before Linux 5.15) nothing is idle.
     let idle = idle.map(|idle| {

@@ -79,10 +79,19 @@ pub fn link(root: BorrowedFd<'_>, parent: &mut Parent, path: &str, target: &str)
 /// `/proc/sys`, which must be one (CVE-2025-52881).
 pub fn sysctl(key: &str, value: &str) -> Result<()> {
     let words = || format!("linux.sysctl[{key:?}]: write {value:?}");
-    // `net.ipv4.conf.eth0/1.x` has dots and slashes the other way round (sysctl(8)).
+    write_proc(&Path::new("/proc/sys").join(parameter(key)), value.as_bytes()).context(words)
+}
+
+/// A parameter's path. Which letter divides is the first of the two; with dots a slash stands for the dot of a name,
+/// as in `net.ipv4.conf.eth0/100.rp_filter` (sysctl(8)).
+fn parameter(key: &str) -> String {
     let slashes = key.find('/').is_some_and(|slash| key.find('.').is_none_or(|dot| slash < dot));
-    let path = if slashes { key.to_owned() } else { key.replace('.', "/") };
-    write_proc(&Path::new("/proc/sys").join(path), value.as_bytes()).context(words)
+    let swapped = |letter| match letter {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    if slashes { key.to_owned() } else { key.chars().map(swapped).collect() }
 }
 
 /// Where AppArmor's profile goes; before Linux 5.8 the module has no folder of its own.
@@ -141,6 +150,18 @@ mod tests {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
     use std::fs;
+
+    #[test]
+    fn a_parameter_is_named_with_dots_or_slashes() {
+        for (key, path) in [
+            ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("net.ipv4.conf.eth0/100.rp_filter", "net/ipv4/conf/eth0.100/rp_filter"),
+            ("net/ipv4/conf/eth0.100/rp_filter", "net/ipv4/conf/eth0.100/rp_filter"),
+        ] {
+            assert_eq!(parameter(key), path, "{key}");
+        }
+    }
 
     /// CVE-2025-52881: what was meant for a process's profile went to a file of the attacker's choice.
     #[test]

@@ -4,7 +4,7 @@
 use super::copy_up;
 use super::place::{self, Missing};
 use crate::error::{Cause, Context, Error, Result};
-use crate::plan::{Mount, Options, Source};
+use crate::plan::{Mount, Options, Source, resolved};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
@@ -213,7 +213,7 @@ fn at_once(root: BorrowedFd<'_>, mount: &Mount, kind: &str, device: &str) -> Res
 /// Whether something is still made in it: points of later mounts, devices, a copy.
 fn is_filled(mount: &Mount) -> bool {
     match &mount.source {
-        Source::New { kind, .. } => kind == "tmpfs" || mount.destination.trim_end_matches('/') == "/dev",
+        Source::New { kind, .. } => kind == "tmpfs" || resolved(&mount.destination) == Path::new("/dev"),
         Source::Copy { .. } => true,
         _ => false,
     }

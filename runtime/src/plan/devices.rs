@@ -3,9 +3,10 @@
 //! and `linux.devices`.
 
 use super::process::USUAL_UMASK;
-use super::{Step, refuse};
+use super::{Step, mounts, refuse};
 use crate::error::Result;
 use spec::bundle::{Config, Device, DeviceRule, Linux};
+use std::path::Path;
 
 /// Name below `/dev`, major and minor number.
 const NODES: [(&str, u64, u64); 6] =
@@ -95,7 +96,7 @@ pub fn steps(config: &Config, linux: &Linux, bound: bool) -> Result<Vec<Step>> {
 fn has_hosts_dev(config: &Config) -> bool {
     config.mounts.iter().any(|mount| {
         let options = super::Options::new(&mount.options);
-        mount.destination.trim_end_matches('/') == "/dev"
+        mounts::resolved(&mount.destination) == Path::new("/dev")
             && (options.bind.is_some() || mount.kind.as_deref() == Some("bind"))
     })
 }

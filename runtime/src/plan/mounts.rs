@@ -4,7 +4,7 @@ use super::options::{self, COPY_UP};
 use super::{Given, IdMap, Namespaces, Options, has, idmap, refuse, selinux};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn plan(
         return Err(refuse::at(&format!("{name}.destination"), "is empty"));
     }
     let mut options = Options::new(&mount.options);
-    if is_root(&mount.destination) && !options.remount {
+    if resolved(&mount.destination) == Path::new("/") && !options.remount {
         // What is resolved later is so in the root that it would cover.
         return Err(refuse::at(&format!("{name}.destination"), "is the root, which root.path is for"));
     }
@@ -200,18 +200,20 @@ const MAY_BE_BOUND: [&str; 11] = [
 /// Whether a bind mount would stand for a part of `/proc`, such as the file in which the
 /// runtime sets a security profile.
 fn covers_proc(destination: &str) -> bool {
-    let path: std::path::PathBuf = Path::new("/").join(destination).components().collect();
+    let path = resolved(destination);
     let below = path.strip_prefix("/proc").ok().filter(|below| !below.as_os_str().is_empty());
     below.is_some_and(|below| !MAY_BE_BOUND.iter().any(|known| below == Path::new(known)))
 }
 
-/// Whether a path leads to the root, symbolic links aside.
-fn is_root(destination: &str) -> bool {
-    use std::path::Component;
-    let step = |depth: usize, part: Component<'_>| match part {
-        Component::Normal(_) => depth + 1,
-        Component::ParentDir => depth.saturating_sub(1),
-        _ => depth,
-    };
-    Path::new(destination).components().fold(0, step) == 0
+/// Where a destination leads to from the root, symbolic links aside.
+pub fn resolved(destination: &str) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    for part in Path::new(destination).components() {
+        match part {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => drop(path.pop()),
+            _ => {}
+        }
+    }
+    path
 }

@@ -156,8 +156,8 @@ fn offsets(linux: &Linux) -> Result<String> {
     if linux.time_offsets.is_empty() {
         return Ok(String::new());
     }
-    let own = |kind: NamespaceKind| linux.namespaces.iter().any(|one| one.kind == kind && one.path.is_none());
-    if !own(NamespaceKind::Time) {
+    let is_new = |path: &Option<String>| path.as_deref().is_none_or(str::is_empty);
+    if !linux.namespaces.iter().any(|one| one.kind == NamespaceKind::Time && is_new(&one.path)) {
         return Err(refuse::at("linux.timeOffsets", "there is no new time namespace"));
     }
     let line = |(clock, offset): (&String, &spec::bundle::TimeOffset)| match clock.as_str() {

@@ -95,11 +95,6 @@ fn numbers_beyond_their_bounds_are_refused() {
             "linux.resources.memory.swap: -9223372036854775808: below -1, which is no limit",
         ),
         (
-            "/linux/resources",
-            json!({ "cpu": { "shares": u64::MAX } }),
-            "linux.resources.cpu.shares: 18446744073709551615: not from 2 to 262144",
-        ),
-        (
             "/linux/seccomp",
             json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": u32::MAX }),
             "linux.seccomp.defaultAction: error number 4294967295 is above 4095",

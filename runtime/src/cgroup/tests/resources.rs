@@ -59,6 +59,7 @@ fn memory() {
 #[test]
 fn shares_become_the_weight_of_the_same_rank() {
     let table = [
+        (1, 1),
         (2, 1),
         (3, 2),
         (10, 4),
@@ -74,6 +75,7 @@ fn shares_become_the_weight_of_the_same_rank() {
         (100_000, 4340),
         (262_143, 10_000),
         (262_144, 10_000),
+        (u64::MAX, 10_000),
     ];
     for (shares, weight) in table {
         let json = format!(r#"{{"cpu": {{"shares": {shares}}}}}"#);

@@ -1,7 +1,7 @@
 //! What a plan refuses, each by its JSON path.
 
 use super::{DOCKER, GIVEN, plan};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 
 fn refusal(from: &str, to: &str) -> String {
     assert!(DOCKER.contains(from), "{from} is not in docker.json");
@@ -169,6 +169,34 @@ fn a_version_is_semver_and_a_device_has_a_number_that_can_be() {
     let words = "linux.devices[0].minor: 1048576 is not from 0 to 1048575";
     assert_eq!(refused(r#""type": "c", "major": 4095, "minor": 1048576"#), words);
     with(r#""type": "p""#).unwrap();
+}
+
+#[test]
+fn a_destination_is_the_same_however_it_is_spelled() {
+    let with = |destination: &str, options: &str| {
+        let mount =
+            format!("{{\"destination\": \"{destination}\", \"source\": \"/dev\", \"options\": [{options}]}}");
+        plan(&DOCKER.replacen(
+            "{\"destination\": \"/proc\"",
+            &format!("{mount}, {{\"destination\": \"/proc\""),
+            1,
+        ))
+    };
+    for dev in ["/dev", "dev", "//dev/", "/./dev", "/a/../dev"] {
+        let plan = with(dev, "\"rbind\"").unwrap();
+        assert!(!plan.steps.iter().any(|step| matches!(step, Step::Device { .. })), "{dev}");
+    }
+    let error = with("a/../proc/./self", "\"bind\"").unwrap_err().0;
+    assert!(error.starts_with("mounts[0].destination: "), "{error}");
+    assert!(with("/proc/cpuinfo", "\"bind\"").is_ok());
+}
+
+#[test]
+fn an_empty_path_makes_a_time_namespace_with_offsets() {
+    let text = DOCKER.replacen("{\"type\": \"ipc\"}", "{\"type\": \"time\", \"path\": \"\"}", 1);
+    let offsets = "\"timeOffsets\": {\"boottime\": {\"secs\": 5}}, \"maskedPaths\"";
+    let plan = plan(&text.replacen("\"maskedPaths\"", offsets, 1)).unwrap();
+    assert_eq!(plan.namespaces.time_offsets, "boottime 5 0\n");
 }
 
 #[test]
