@@ -104,10 +104,10 @@ fn inspect_tells_what_docker_tells() {
     let image: serde_json::Value = serde_json::from_str(&says("inspect busybox")).unwrap();
     assert_eq!(image[0]["RepoTags"][0], "busybox:latest");
     assert_eq!(fails("inspect nothing", 1), "skerry: \"nothing\": there is no such container or image");
-    let said = skerry("inspect -f '{{.Name}}' nothing web none bridge");
+    let said = skerry("inspect -f '{{.Name}}' nothing web no-such bridge none");
     let told = "skerry: \"nothing\": there is no such container or image\n\
-                skerry: \"none\": there is no such container or image\n";
-    assert_eq!((said.out.as_str(), said.err.as_str(), said.status), ("/web\nbridge\n", told, 1));
+                skerry: \"no-such\": there is no such container or image\n";
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.status), ("/web\nbridge\nnone\n", told, 1));
     let config = says("inspect -f '{{json .Config}}' web");
     says("stop -t 0 web");
     assert_eq!(says("inspect -f '{{json .Config}}' web"), config, "it is the same when it does not run");
