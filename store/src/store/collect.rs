@@ -96,7 +96,11 @@ impl Store {
         }
         let mut collected = Collected::default();
         for path in ["layers", "blobs"].map(|folder| self.root.join(folder)) {
-            for path in files(&path)?.into_iter().filter(|path| !needed.contains(path)) {
+            let mut unneeded = files(&path)?;
+            unneeded.retain(|path| !needed.contains(path));
+            // A layer goes before its seal: who is killed in between must not leave one that nobody can compare.
+            unneeded.sort_by_key(|path| path.extension().is_some_and(|end| end == "verity"));
+            for path in unneeded {
                 collected.remove(&path)?;
             }
         }
