@@ -17,7 +17,8 @@ pub fn install_config(recipe: &Recipe, root: &mut Tree) -> Result<()> {
     let text = fs::read_to_string(&path).map_err(failed)?;
     let layer = Layer { origin: path.display().to_string(), text };
     load(std::slice::from_ref(&layer)).map_err(|error| Error::new(error.to_string()))?;
-    let node = Node::bytes(0o644, layer.text);
+    // A token or passwords of registries may be in it, and a container may be given /etc.
+    let node = Node::bytes(0o600, layer.text);
     root.insert(paths::IMAGE_CONFIG, node).map_err(|error| recipe.at(&config.span(), error))
 }
 

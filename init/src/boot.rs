@@ -9,13 +9,14 @@ use crate::command_line::CommandLine;
 use crate::config::Config;
 use crate::console::{self, now};
 use crate::control::Control;
+use crate::crash;
 use crate::data::{self, Data};
 use crate::early_mounts;
 use crate::error::{Context, Result};
 use crate::event_loop::Machine;
 use crate::exits::Exits;
 use crate::image;
-use crate::modules::Modules;
+use crate::modules::{Modules, release};
 use crate::poller::{Poller, Token};
 use crate::power::{self, Button};
 use crate::root::{self, Root};
@@ -104,6 +105,7 @@ fn read_command_line(boot: &mut Boot) -> Told {
     }
     boot.modules.blacklist = boot.line.blacklist.clone();
     boot.modules.options = std::mem::take(&mut boot.line.module_options);
+    crash::restart_kernel(boot.line.panic.is_some())?;
     Ok(None)
 }
 
@@ -127,14 +129,15 @@ fn enter_root(boot: &mut Boot) -> Told {
             boot.modules.open();
             Ok(Some(words))
         }
-        Err(error) => root::give_up(&error),
+        Err(error) => root::give_up(&boot.line, &error),
     }
 }
 
 fn read_manifest(boot: &mut Boot) -> Told {
     boot.manifest = image::manifest()?;
     let Some(manifest) = &boot.manifest else { return Ok(None) };
-    if let Some(warning) = image::too_little_memory(manifest, boot.root) {
+    let other = image::another_kernels(manifest, &release());
+    for warning in [image::too_little_memory(manifest, boot.root), other].iter().flatten() {
         say!("image: {warning}");
     }
     Ok(None)
@@ -193,8 +196,8 @@ fn settle_config(boot: &mut Boot) -> Told {
 }
 
 fn raise_clock(boot: &mut Boot) -> Told {
-    let behind = clock::raise(boot.manifest.map(|manifest| manifest.time))?;
-    Ok(behind.map(|seconds| format!("was {seconds} s behind; set to {}", clock::stamp())))
+    let behind = clock::raise(boot.manifest.as_ref().map(|manifest| manifest.time))?;
+    Ok(behind.map(|(seconds, whose)| format!("was {seconds} s behind {whose}; set to {}", clock::stamp())))
 }
 
 fn name_host(boot: &mut Boot) -> Told {

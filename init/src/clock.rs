@@ -18,8 +18,8 @@ pub fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Sets the clock when it is behind; returns by how much it was, in seconds.
-pub fn raise(image_time: Option<u64>) -> Result<Option<u64>> {
+/// Sets the clock when it is behind; returns by how much it was, in seconds, and behind what.
+pub fn raise(image_time: Option<u64>) -> Result<Option<(u64, &'static str)>> {
     let kept = fs::read_to_string(FILE).ok().and_then(|text| text.trim().parse().ok());
     let counts = kept.filter(|kept| *kept <= latest(image_time));
     if counts != kept {
@@ -32,7 +32,8 @@ pub fn raise(image_time: Option<u64>) -> Result<Option<u64>> {
     }
     let time = TimeSpec::from(Duration::from_secs(floor));
     clock_settime(ClockId::CLOCK_REALTIME, time).context(|| "set the clock")?;
-    Ok(Some(behind))
+    // One that was ahead at that shutdown is taken for right, so whose time it is matters.
+    Ok(Some((behind, if image_time == Some(floor) { "the image" } else { "the last shutdown" })))
 }
 
 /// The latest time that can be past; without an image's, the end of 32 bits.

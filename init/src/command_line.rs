@@ -67,6 +67,8 @@ pub struct CommandLine {
     pub blacklist: Vec<String>,
     /// `MODULE.OPTION=VALUE`, module and rest.
     pub module_options: Vec<(String, String)>,
+    /// The kernel's own `panic=`: whether one that panics restarts the machine.
+    pub panic: Option<bool>,
     /// What was not understood, a line each.
     pub warnings: Vec<String>,
 }
@@ -82,10 +84,14 @@ impl Default for CommandLine {
             status: None,
             blacklist: Vec::new(),
             module_options: Vec::new(),
+            panic: None,
             warnings: Vec::new(),
         }
     }
 }
+
+/// The kernel cuts what is longer than 2,047 bytes (COMMAND_LINE_SIZE), and some boot loaders one before.
+const LONGEST: usize = 2046;
 
 const KNOWN: [&str; 6] = ["root", "data", "config", "set", "timeout", "status"];
 
@@ -93,12 +99,17 @@ impl CommandLine {
     /// Reads `/proc/cmdline`. What is not UTF-8 harms its own word alone.
     pub fn parse(text: &[u8]) -> Self {
         let mut line = Self::default();
+        if text.trim_ascii_end().len() >= LONGEST {
+            line.warnings.push(format!("it has {LONGEST} bytes or more: its end may be cut off"));
+        }
         for word in words(&String::from_utf8_lossy(text)) {
             let (key, value) = word.split_once('=').unwrap_or((&word, ""));
             if let Some(key) = key.strip_prefix("skerry.") {
                 if let Err(warning) = line.take(key, value) {
                     line.warnings.push(warning);
                 }
+            } else if key == "panic" {
+                line.panic = Some(value != "0");
             } else if key == "modprobe.blacklist" || key == "module_blacklist" {
                 line.blacklist.extend(value.split(',').map(normal));
             } else if let Some((module, _)) = key.split_once('.') {
@@ -221,6 +232,22 @@ mod tests {
         let line = CommandLine::parse(b"skerry.timeout=5 note=\xff skerry.config=none");
         assert_eq!((line.timeout.as_secs(), line.drive), (5, Drive::None));
         assert!(line.warnings.is_empty(), "{:?}", line.warnings);
+    }
+
+    #[test]
+    fn the_last_word_says_whether_a_panic_restarts_the_machine() {
+        let panic = |text: &str| CommandLine::parse(text.as_bytes()).panic;
+        assert_eq!(panic("quiet panic_on_warn=1"), None);
+        assert_eq!(panic("panic=10 quiet"), Some(true));
+        assert_eq!(panic("panic=10 panic=0"), Some(false));
+        assert_eq!(panic("panic=0 panic=-1"), Some(true));
+    }
+
+    #[test]
+    fn a_line_that_may_be_cut_is_said() {
+        let line = |length: usize| CommandLine::parse(&[b"x".repeat(length), b"\n".to_vec()].concat());
+        assert!(line(2045).warnings.is_empty());
+        assert_eq!(line(2046).warnings, ["it has 2046 bytes or more: its end may be cut off"]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ use std::time::Duration;
 /// The greatest `node.toml`, in bytes.
 const LIMIT: u64 = 1 << 20;
 const DRIVE: &str = "/run/skerry/drive";
+/// The name of a drive's layer.
+const DRIVES: &str = "10-drive.toml";
 const NOT_A_SOURCE: &str = "the image's config.sources does not name it";
 /// What whoever starts a machine under QEMU says: `-fw_cfg name=opt/org.skerry/config,file=node.toml`
 /// (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
@@ -44,6 +46,8 @@ pub struct Config {
     layers: Vec<(String, Layer)>,
     /// Whether that is everything that the sources gave.
     whole: bool,
+    /// Whether a drive would have been taken and none is there.
+    driveless: bool,
 }
 
 impl Config {
@@ -56,7 +60,7 @@ impl Config {
         let taken = load(&own).unwrap_or_default().config.sources;
         let mut sources = vec![("00-image.toml", image)];
         if line.drive != Drive::None && taken.contains(&Source::Drive) {
-            sources.push(("10-drive.toml", from_drive(line, modules, socket)));
+            sources.push((DRIVES, from_drive(line, modules, socket)));
         }
         if line.drive != Drive::None && taken.contains(&Source::FwCfg) {
             sources.push(("15-fw-cfg.toml", read_firmware(modules)));
@@ -70,6 +74,7 @@ impl Config {
         if line.drive == Drive::Wait && !taken.contains(&Source::Drive) {
             say!("configuration: skerry.config=wait: no drive is looked for: {NOT_A_SOURCE}");
         }
+        let driveless = sources.iter().any(|(name, found)| *name == DRIVES && matches!(found, Ok(None)));
         let mut layers = Vec::new();
         let mut unreadable = false;
         for (name, source) in sources {
@@ -86,7 +91,7 @@ impl Config {
                 say!("configuration: config.sources: another layer than the image's own says something else");
                 Self::image_alone(layers)
             }
-            Ok(node) if !unreadable => Self { node, layers, whole: true },
+            Ok(node) if !unreadable => Self { node, layers, whole: true, driveless },
             result => {
                 if let Err(error) = result {
                     say!("configuration: {error}");
@@ -99,19 +104,22 @@ impl Config {
     fn image_alone(mut layers: Vec<(String, Layer)>) -> Self {
         layers.retain(|(name, _)| name.starts_with("00-"));
         match load_named(&layers) {
-            Ok(node) => Self { node, layers, whole: false },
+            Ok(node) => Self { node, layers, ..Self::default() },
             Err(_) => Self::default(),
         }
     }
 
     /// Once the data disk is there: takes the last good configuration in place
-    /// of a bad one. Says which is in force when it is not the one given.
+    /// of a bad one, and a drive's layer of it where no drive is there this time. Says which is in force.
     pub fn settle(&mut self) -> String {
+        let kept = read_layers(Path::new(paths::LAST_GOOD_CONFIG)).unwrap_or_default();
+        if self.whole && self.driveless {
+            self.take_drives(&kept);
+        }
         if self.whole {
             let origins: Vec<&str> = self.layers.iter().map(|(_, layer)| &*layer.origin).collect();
             return if origins.is_empty() { "defaults".to_owned() } else { origins.join(", ") };
         }
-        let kept = read_layers(Path::new(paths::LAST_GOOD_CONFIG)).unwrap_or_default();
         let taken = &self.node.config.sources;
         if !kept.is_empty()
             && let Ok(node) = load_named(&kept)
@@ -123,6 +131,26 @@ impl Config {
         match self.layers.is_empty() {
             true => "none is good: the defaults".to_owned(),
             false => "no last good one: the image's own alone".to_owned(),
+        }
+    }
+
+    /// A drive that was there at an earlier boot and may come late, or was taken out once it was read, as clouds do.
+    fn take_drives(&mut self, kept: &[(String, Layer)]) {
+        let Some(drives) = kept.iter().find(|(name, _)| name == DRIVES) else { return };
+        let place = self.layers.iter().take_while(|(name, _)| **name < *DRIVES).count();
+        self.layers.insert(place, drives.clone());
+        match load_named(&self.layers) {
+            Ok(node) if node.config.sources == self.node.config.sources => {
+                say!(
+                    "configuration: no drive is there; what an earlier one had stays in force (skerry.config=none ends that)"
+                );
+                self.node = node;
+            }
+            _ => {
+                // It fits no more, and is kept for when the drive comes.
+                self.layers.remove(place);
+                self.whole = false;
+            }
         }
     }
 
@@ -221,8 +249,8 @@ fn from_drive(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>
     let mut empty = Vec::new();
     loop {
         let left = end.saturating_sub(console::now());
-        let find = || next_drive(disks::list(), &empty);
-        let Some(drive) = disks::wait_for(find, Some(left), modules, socket) else { break };
+        let find = || next_drive(disks::list(), &empty).into_iter().collect();
+        let Some(drive) = disks::wait_for(find, Some(left), modules, socket).pop() else { break };
         match read_drive(&drive, modules)? {
             None => empty.push(drive),
             layer => return Ok(layer),
@@ -309,7 +337,7 @@ mod tests {
     fn an_empty_drive_leaves_the_next_its_turn() {
         let disk = |name: &str, kind: &'static str, label: &str| {
             let volume = Some(Volume { kind, label: label.to_owned() });
-            Disk { name: name.to_owned(), bytes: 1 << 20, volume }
+            Disk { name: name.to_owned(), bytes: 1 << 20, serial: None, volume }
         };
         let clouds = disk("vdb", "iso9660", "cidata");
         let own = disk("vdd", "vfat", "SKERRY");

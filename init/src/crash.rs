@@ -1,8 +1,9 @@
 //! When PID 1 itself is wrong: say why in the kernel log and on the console,
 //! save the disks, start again.
 
+use crate::error::{Context, Result};
 use nix::sys::reboot::{RebootMode, reboot};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
@@ -13,7 +14,7 @@ const SYNC: Duration = Duration::from_secs(10);
 
 /// From here on, a panic restarts the machine instead of leaving it without PID 1.
 /// (A fault that is no panic, such as a segmentation fault, is a panic of the
-/// kernel, whose `panic=` says what follows.)
+/// kernel; see [`restart_kernel`].)
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
@@ -30,6 +31,22 @@ pub fn install_hook() {
         save_disks();
         let _ = reboot(RebootMode::RB_AUTOBOOT);
     }));
+}
+
+/// After how many seconds a kernel that panics restarts the machine.
+const PANIC: &str = "/proc/sys/kernel/panic";
+/// How long the console shows why, in seconds, where `panic=` does not say.
+const SHOWN: &str = "10";
+
+/// From here on, a kernel that is wrong restarts the machine, too: half a kernel is no node, and nobody stands beside
+/// it (Documentation/admin-guide/sysctl/kernel.rst). Whoever starts the machine may say otherwise by `panic=`.
+pub fn restart_kernel(panic_is_given: bool) -> Result<()> {
+    fs::write("/proc/sys/kernel/panic_on_oops", "1").context(|| "write panic_on_oops")?;
+    let never = fs::read(PANIC).is_ok_and(|seconds| seconds == b"0\n");
+    if panic_is_given || !never {
+        return Ok(());
+    }
+    fs::write(PANIC, SHOWN).context(|| format!("write {PANIC}"))
 }
 
 /// A disk that does not answer holds up sync(2) for ever, so another process calls it.

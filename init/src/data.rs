@@ -4,6 +4,7 @@
 //! | the disk | what happens |
 //! |---|---|
 //! | is not there | said with the disks seen; memory |
+//! | is one of several of that label | said, all left alone; memory |
 //! | named by `data.disk`, blank, `format = "blank"` | formatted |
 //! | named by `data.disk`, `format = "always"` | formatted |
 //! | holds anything but ext4 | said, left alone; memory |
@@ -114,11 +115,12 @@ fn on_disk(
         true => disks::wait_for(|| disks::find(&want, &["ext4"]), Some(line.timeout), modules, socket),
         false => disks::find(&want, &["ext4"]),
     };
-    let Some(mut disk) = found else {
-        return match named {
-            true => Err(Error(format!("no {want} after {} s; {}", line.timeout.as_secs(), disks::seen()))),
-            false => Ok(None),
-        };
+    let mut disk = match found.len() {
+        0 if named => {
+            return Err(Error(format!("no {want} after {} s; {}", line.timeout.as_secs(), disks::seen())));
+        }
+        0 => return Ok(None),
+        _ => only(&want, found)?,
     };
     crate::console::flush();
     if !matches!(want, Want::Label(_)) && format::is_wanted(&disk, config.format)? {
@@ -126,7 +128,7 @@ fn on_disk(
         crate::console::flush();
         let label = config.label.as_deref().unwrap_or(paths::DATA_LABEL);
         format::write_template(&disk, label)?;
-        disk = disks::find(&Want::Path(disk.path()), &[]).unwrap_or(disk);
+        disk = disks::find(&Want::Path(disk.path()), &[]).pop().unwrap_or(disk);
     }
     match &disk.volume {
         Some(volume) if volume.kind == "ext4" => {}
@@ -136,18 +138,32 @@ fn on_disk(
     Ok(Some(disk.name))
 }
 
+/// Which of several is the node's nobody can tell, and another node's, or an old copy, must not be written to.
+fn only(want: &Want, mut found: Vec<Disk>) -> Result<Disk> {
+    match found.pop() {
+        Some(disk) if found.is_empty() => Ok(disk),
+        last => {
+            found.extend(last);
+            let (count, names) = (found.len(), disks::names(&found));
+            Err(Error(format!(
+                "not one {want} but {count}, and all are left alone: {names}; name one by its serial number or path"
+            )))
+        }
+    }
+}
+
 fn mount_disk(disk: &Disk, modules: &mut Modules) -> Result<()> {
     modules.load_for_file_system("ext4");
     let device = disk.path();
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
     let doing = || format!("mount ext4 on {device} at {}", paths::DATA);
-    match mount(Some(&*device), paths::DATA, Some("ext4"), flags, Some("errors=remount-ro")) {
-        // What the kernel says of a wrong checksum, structure or magic reads oddly.
-        Err(Errno::EBADMSG | Errno::EUCLEAN | Errno::EINVAL) => {
-            return Err(Error(format!("{}: the file system is damaged and is left alone", doing())));
-        }
-        other => other.context(doing)?,
+    let mounted = mount(Some(&*device), paths::DATA, Some("ext4"), flags, Some("errors=remount-ro"));
+    if let Err(errno) = mounted
+        && let Some(why) = refusal(errno, format::extent(&device).ok(), disk.bytes)
+    {
+        return Err(Error(format!("{}: {why}; it is left alone", doing())));
     }
+    mounted.context(doing)?;
     if let Err(error) = grow(disk) {
         say!("data: {error}");
     }
@@ -157,6 +173,21 @@ fn mount_disk(disk: &Disk, modules: &mut Modules) -> Result<()> {
         say!("data: {device} is full: logs and configurations are not kept until there is room");
     }
     Ok(())
+}
+
+/// What ext4 means by an error that reads oddly. `extent` is its own word on its size: bytes in a block, and blocks.
+fn refusal(errno: Errno, extent: Option<(u64, u64)>, bytes: u64) -> Option<String> {
+    let own = extent.map_or(0, |(block, blocks)| block.saturating_mul(blocks));
+    match errno {
+        // A wrong checksum or structure.
+        Errno::EBADMSG | Errno::EUCLEAN => Some("the file system is damaged".to_owned()),
+        Errno::EINVAL if own > bytes => {
+            Some(format!("the file system has {} MiB and the disk {} MiB", own >> 20, bytes >> 20))
+        }
+        // Such as a feature that this kernel lacks.
+        Errno::EINVAL => Some("the kernel cannot read this file system, and its log says why".to_owned()),
+        _ => None,
+    }
 }
 
 /// Lets the file system take the whole disk.
@@ -173,4 +204,40 @@ fn grow(disk: &Disk) -> Result<()> {
     sys::block::grow_ext4(folder.as_fd(), most).context(doing)?;
     status!("data: {} grown from {} to {} MiB", disk.name, (blocks * block) >> 20, (most * block) >> 20);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_disks_with_one_label_none_is_taken() {
+        let disk = |name: &str| Disk {
+            name: name.to_owned(),
+            bytes: 64 << 20,
+            serial: Some(format!("of-{name}")),
+            volume: None,
+        };
+        let want = Want::Label("skerry-data".to_owned());
+        assert_eq!(only(&want, vec![disk("vda")]).unwrap().name, "vda");
+        assert_eq!(
+            only(&want, vec![disk("vda"), disk("vdb")]).unwrap_err().0,
+            "not one disk labelled \"skerry-data\" but 2, and all are left alone: \
+             vda (64 MiB, serial number \"of-vda\"), vdb (64 MiB, serial number \"of-vdb\"); \
+             name one by its serial number or path"
+        );
+    }
+
+    #[test]
+    fn only_what_is_damaged_is_called_so() {
+        let says = |errno, blocks, mebibytes: u64| refusal(errno, Some((4096, blocks)), mebibytes << 20);
+        let damaged = Some("the file system is damaged".to_owned());
+        assert_eq!(says(Errno::EUCLEAN, 65_536, 256), damaged);
+        assert_eq!(says(Errno::EBADMSG, 131_072, 256), damaged);
+        let small = says(Errno::EINVAL, 131_072, 256).unwrap();
+        assert_eq!(small, "the file system has 512 MiB and the disk 256 MiB");
+        let other = says(Errno::EINVAL, 65_536, 256).unwrap();
+        assert!(!other.contains("damaged") && other.contains("log"), "{other}");
+        assert_eq!(says(Errno::EIO, 65_536, 256), None);
+    }
 }

@@ -7,7 +7,7 @@ use crate::volume::{HEAD, Volume, identify, label_in, root_directory};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Disk {
     pub name: String,
     /// Its length.
     pub bytes: u64,
+    /// The serial number that it reports, where it reports one.
+    pub serial: Option<String>,
     /// What lies on it, when that is known to us.
     pub volume: Option<Volume>,
 }
@@ -37,25 +39,21 @@ impl Disk {
     pub fn is(&self, want: &Want, kinds: &[&str]) -> bool {
         match want {
             Want::Path(path) => *path == self.path(),
-            Want::Serial(serial) => self.serial().is_some_and(|own| own == *serial),
+            Want::Serial(serial) => self.serial.as_ref() == Some(serial),
             Want::Label(label) => self
                 .volume
                 .as_ref()
                 .is_some_and(|volume| volume.label == *label && kinds.contains(&volume.kind)),
         }
     }
-
-    /// The serial number that it reports: as text (virtio, NVMe), or in a page of SCSI's, as do SATA and USB.
-    fn serial(&self) -> Option<String> {
-        let read = |name| fs::read(format!("/sys/class/block/{}/{name}", self.name)).ok();
-        let text = ["serial", "device/serial"].into_iter().find_map(read);
-        text.map(|text| text_of(&text)).or_else(|| serial_of_page(&read("device/vpd_pg80")?))
-    }
 }
 
 impl fmt::Display for Disk {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} ({} MiB", self.name, self.bytes >> 20)?;
+        if let Some(serial) = &self.serial {
+            write!(out, ", serial number {serial:?}")?;
+        }
         if let Some(Volume { kind, label }) = &self.volume {
             write!(out, ", {kind} {label:?}")?;
         }
@@ -76,14 +74,11 @@ impl fmt::Display for Want {
 /// Every disk and partition that has a size, by name. Devices of memory and
 /// files (`loop`, `ram`, `zram`) are not disks.
 pub fn list() -> Vec<Disk> {
-    let mut disks: Vec<Disk> = fs::read_dir("/sys/class/block")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| look(&entry.file_name().to_string_lossy()))
-        .collect();
-    disks.sort_by(|one, other| one.name.cmp(&other.name));
-    disks
+    let entries = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names.iter().filter_map(|name| look(name)).collect()
 }
 
 fn look(name: &str) -> Option<Disk> {
@@ -92,13 +87,23 @@ fn look(name: &str) -> Option<Disk> {
     }
     let sectors: u64 =
         fs::read_to_string(format!("/sys/class/block/{name}/size")).ok()?.trim().parse().ok()?;
-    // '/' in a device's name is '!' in its folder's.
-    let name = name.replace('!', "/");
-    (sectors > 0).then(|| Disk {
+    // '/' in a device's name is '!' in its folder's. What has no node, as each path to an NVMe disk, is none.
+    let file = File::open(format!("/dev/{}", name.replace('!', "/")));
+    let hidden = file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    (sectors > 0 && !hidden).then(|| Disk {
+        name: name.replace('!', "/"),
         bytes: sectors * 512,
-        volume: File::open(format!("/dev/{name}")).ok().and_then(read_volume),
-        name,
+        serial: serial_of(name),
+        volume: file.ok().and_then(read_volume),
     })
+}
+
+/// What a disk reports: as text (virtio, NVMe), or in a page of SCSI's, as do SATA and USB.
+fn serial_of(name: &str) -> Option<String> {
+    let read = |file| fs::read(format!("/sys/class/block/{name}/{file}")).ok();
+    let text = ["serial", "device/serial"].into_iter().find_map(read);
+    let serial = text.map(|text| text_of(&text)).or_else(|| serial_of_page(&read("device/vpd_pg80")?));
+    serial.filter(|serial| !serial.is_empty())
 }
 
 /// SCSI's page of the unit's serial number (SPC-4, page 80h): four bytes, the last two the length of what follows.
@@ -134,25 +139,28 @@ fn read_root_label(file: &File, head: &[u8]) -> Option<String> {
     label_in(&directory)
 }
 
-/// The wanted disk, if it is there.
-pub fn find(want: &Want, kinds: &[&str]) -> Option<Disk> {
-    list().into_iter().find(|disk| disk.is(want, kinds))
+/// The disks that are wanted, by name: several may have one label, as a disk and its copy.
+pub fn find(want: &Want, kinds: &[&str]) -> Vec<Disk> {
+    let mut disks = list();
+    disks.retain(|disk| disk.is(want, kinds));
+    disks
 }
 
-/// Waits until `find` finds a disk, loading modules for what comes meanwhile;
-/// `None` when the time is over.
+/// Waits until `find` finds something, loading modules for what comes meanwhile;
+/// nothing when the time is over.
 pub fn wait_for(
-    find: impl Fn() -> Option<Disk>,
+    find: impl Fn() -> Vec<Disk>,
     timeout: Option<Duration>,
     modules: &mut Modules,
     socket: Option<&Socket>,
-) -> Option<Disk> {
+) -> Vec<Disk> {
     let deadline = timeout.map(|timeout| crate::console::now().saturating_add(timeout));
     loop {
-        if let Some(disk) = find() {
-            return Some(disk);
+        let found = find();
+        if !found.is_empty() {
+            return found;
         }
-        let left = left(deadline, crate::console::now())?;
+        let Some(left) = left(deadline, crate::console::now()) else { return found };
         crate::console::flush();
         let mut polled: Vec<PollFd<'_>> =
             socket.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -174,12 +182,15 @@ fn left(deadline: Option<Duration>, now: Duration) -> Option<PollTimeout> {
 
 /// A line of what is there, for a message about what is not.
 pub fn seen() -> String {
-    let disks: Vec<String> = list().iter().map(Disk::to_string).collect();
-    if disks.is_empty() {
-        "no disk at all was seen".to_owned()
-    } else {
-        format!("disks seen: {}", disks.join(", "))
+    match &*list() {
+        [] => "no disk at all was seen".to_owned(),
+        disks => format!("disks seen: {}", names(disks)),
     }
+}
+
+/// All of them in one line.
+pub fn names(disks: &[Disk]) -> String {
+    disks.iter().map(Disk::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -22,6 +22,15 @@ pub fn too_little_memory(manifest: &Manifest, root: Root) -> Option<String> {
     })
 }
 
+/// A warning when kernel and root are of two builds: the root's modules fit another kernel, and what is a module there,
+/// such as the network card's driver, will be missing.
+pub fn another_kernels(manifest: &Manifest, running: &str) -> Option<String> {
+    let own = manifest.kernel.get("release").filter(|own| **own != running)?;
+    Some(format!(
+        "the root is for kernel {own} and this is {running}: take kernel, initramfs and root of one build"
+    ))
+}
+
 /// The machine's memory in MiB, as QEMU's `-m` gives it: what the kernel calls
 /// free (`MemTotal`) lacks its own share, `/proc/iomem` a few hundred KiB of the firmware's.
 fn machine_memory(iomem: &str) -> u64 {
@@ -68,6 +77,17 @@ mod tests {
         }
         assert_eq!(first_address(&folder).as_deref(), Some("52:00\n"));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_root_of_another_build_is_told_from_its_kernels_own() {
+        let text = |kernel| format!("time = 7\n{kernel}\n[least-memory]\ndisk = 96\nmemory = 128\n");
+        let says = |kernel| another_kernels(&manifest::read(&text(kernel)).unwrap(), "6.12.2");
+        let told = says("[kernel]\nrelease = \"6.12.1\"").unwrap();
+        assert!(told.starts_with("the root is for kernel 6.12.1 and this is 6.12.2"), "{told}");
+        assert_eq!(says("[kernel]\nrelease = \"6.12.2\""), None);
+        assert_eq!(says("[kernel]\nsha256 = \"a kernel that does not tell\""), None);
+        assert_eq!(says(""), None);
     }
 
     #[test]

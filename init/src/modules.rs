@@ -154,9 +154,13 @@ impl Modules {
     }
 }
 
+/// The running kernel's, as `uname -r` tells it.
+pub fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim_end().to_owned()
+}
+
 fn folder_of_kernel() -> String {
-    let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("/lib/modules/{}", version.trim_end())
+    format!("/lib/modules/{}", release())
 }
 
 /// What is built in and has no parameters is not in `/sys/module`; the image may list it.

@@ -48,9 +48,9 @@ pub fn is_elsewhere(line: &CommandLine) -> bool {
 
 /// Without a root there is nothing to go on with. The machine restarts if the
 /// kernel was told to (`panic=`), else it stands with the reason on the console.
-pub fn give_up(error: &Error) -> ! {
+pub fn give_up(line: &CommandLine, error: &Error) -> ! {
     say!("root: {error}");
-    restart_if_told();
+    restart_if_told(line);
     say!("root: the machine stands still; restart it with another root");
     console::flush();
     loop {
@@ -58,8 +58,9 @@ pub fn give_up(error: &Error) -> ! {
     }
 }
 
-fn restart_if_told() {
-    if fs::read_to_string("/proc/sys/kernel/panic").is_ok_and(|seconds| seconds.trim() != "0") {
+fn restart_if_told(line: &CommandLine) {
+    // A kernel may have been built with a number of its own, and then nobody has said that.
+    if line.panic == Some(true) {
         say!("root: restarting, as panic= on the kernel command line says");
         console::drain(Duration::from_secs(1));
         let _ = reboot(RebootMode::RB_AUTOBOOT);
@@ -70,42 +71,58 @@ fn restart_if_told() {
 pub fn enter(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Result<(Root, String)> {
     let here = |path| line.root.is_none() && Path::new(path).exists();
     let mut attached = None;
-    let (root, device) = if here(paths::MEMORY_ROOT) {
+    let (root, devices) = if here(paths::MEMORY_ROOT) {
         let (device, opened) = through_loop(paths::MEMORY_ROOT, modules)?;
         attached = Some(opened);
-        (Root::Memory, device)
+        (Root::Memory, vec![device])
     } else if here(paths::IMAGE_CONFIG) {
         return Ok((Root::Initramfs, "the initramfs".to_owned()));
     } else {
-        (Root::Disk, await_disk(line, modules, socket).path())
+        (Root::Disk, await_disks(line, modules, socket))
     };
     modules.load_for_file_system("erofs");
     console::flush();
     fs::create_dir_all(NEW_ROOT).context(|| format!("create {NEW_ROOT}"))?;
-    mount(Some(&*device), NEW_ROOT, Some("erofs"), MsFlags::MS_RDONLY, None::<&str>)
-        .context(|| format!("mount the root, erofs on {device}"))?;
+    let device = mount_one(devices)?;
     drop(attached);
     move_to(NEW_ROOT)?;
     Ok((root, if root == Root::Memory { "in memory".to_owned() } else { device }))
 }
 
-/// The root's disk. When it does not come in time, a message names what is
-/// there; then the machine restarts if the kernel was told to (`panic=`), else
-/// the wait goes on, since whoever reads the message may attach the disk.
-fn await_disk(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> disks::Disk {
-    let want = line.root.clone().unwrap_or_else(|| Want::Label(paths::ROOT_LABEL.to_owned()));
-    let find = || disks::find(&want, &["erofs"]);
-    if let Some(disk) = disks::wait_for(find, Some(line.timeout), modules, socket) {
-        return disk;
-    }
-    say!("root: no {want} after {} s; {}", line.timeout.as_secs(), disks::seen());
-    restart_if_told();
-    say!("root: waiting for it to be attached");
+/// Mounts the first of them that can be mounted; says of each before it why it cannot.
+fn mount_one(mut devices: Vec<String>) -> Result<String> {
     loop {
-        if let Some(disk) = disks::wait_for(find, None, modules, socket) {
-            return disk;
+        let device = devices.remove(0);
+        let mounted = mount(Some(&*device), NEW_ROOT, Some("erofs"), MsFlags::MS_RDONLY, None::<&str>);
+        match mounted.context(|| format!("mount the root, erofs on {device}")) {
+            Ok(()) => return Ok(device),
+            Err(error) if devices.is_empty() => return Err(error),
+            Err(error) => say!("root: {error}"),
         }
     }
+}
+
+/// The root's disk, or several of one label. When none comes in time, a message names what is
+/// there; then the machine restarts if the kernel was told to (`panic=`), else
+/// the wait goes on, since whoever reads the message may attach the disk.
+fn await_disks(line: &CommandLine, modules: &mut Modules, socket: Option<&Socket>) -> Vec<String> {
+    let want = line.root.clone().unwrap_or_else(|| Want::Label(paths::ROOT_LABEL.to_owned()));
+    let find = || disks::find(&want, &["erofs"]);
+    let mut found = disks::wait_for(find, Some(line.timeout), modules, socket);
+    if found.is_empty() {
+        say!("root: no {want} after {} s; {}", line.timeout.as_secs(), disks::seen());
+        restart_if_told(line);
+        say!("root: waiting for it to be attached");
+        found = disks::wait_for(find, None, modules, socket);
+    }
+    if found.len() > 1 {
+        say!(
+            "root: not one {want} but {}; the first that can be mounted is taken: {}",
+            found.len(),
+            disks::names(&found)
+        );
+    }
+    found.iter().map(disks::Disk::path).collect()
 }
 
 /// Puts a file behind a loop device. The kernel frees the device with its last

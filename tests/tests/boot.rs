@@ -1,6 +1,6 @@
 //! Power-on to a page: every way in which a node comes up.
 
-use tests::{Board, Failure, Image, Node, Result, repository};
+use tests::{Board, Disk, Failure, Image, Node, Result, Scratch, repository};
 
 const WEB: &str = "[containers.web]\nimage = \"nginx\"\n";
 
@@ -77,6 +77,27 @@ fn the_root_cannot_be_written() -> Result {
         assert!(output.text.contains("Read-only file system"), "{path}: {}", output.text);
     }
     assert_eq!(node.run("awk '$2 == \"/\" { print $3, substr($4, 1, 2) }' /proc/mounts")?, "erofs ro\n");
+    Ok(())
+}
+
+#[test]
+fn a_damaged_root_gives_way_to_another_of_its_label() -> Result {
+    let folder = Scratch::new()?;
+    let image = Image::empty().probe();
+    let good = image.build()?.join("root.erofs");
+    let mut bytes = std::fs::read(&good)?;
+    // The size of a block, in the superblock.
+    bytes[1024 + 12] = 99;
+    let bad = folder.path().join("bad.erofs");
+    std::fs::write(&bad, bytes)?;
+    let node = Node::new().image(image).from_memory().append("skerry.root=label:skerry-root");
+    let node = node.disk(Disk::new(bad).read_only()).disk(Disk::new(good).read_only()).boot()?;
+    node.console()
+        .wait_for("root: not one disk labelled \"skerry-root\" but 2; the first that can be mounted")?;
+    node.console().wait_for("root: mount the root, erofs on /dev/vda: ")?;
+    node.console().wait_for("] root: /dev/vdb (")?;
+    // And a kernel that is wrong restarts the node.
+    assert_eq!(node.run("cat /proc/sys/kernel/panic_on_oops")?, "1\n");
     Ok(())
 }
 

@@ -118,6 +118,7 @@ fn an_empty_one_changes_nothing() -> Result {
     let node = Node::new().image(image).config("").boot()?;
     assert_eq!(node.run("hostname")?, "from-the-image\n");
     node.console().wait_for("configuration in force: /etc/skerry/node.toml, /dev/vdb/node.toml")?;
+    assert_eq!(node.run("stat -c %a /etc/skerry/node.toml")?, "600\n", "passwords may be in it");
     Ok(())
 }
 
@@ -152,5 +153,14 @@ fn a_drive_that_is_awaited_in_vain_leaves_the_last_good_one_in_force() -> Result
         assert_eq!(node.run("hostname")?, "good\n");
         node.power_off()?;
     }
+    // One that is not awaited may have been taken out once it was read.
+    let node = Node::new().image(image.clone()).disk(data.clone()).boot()?;
+    node.console().wait_for("no drive is there; what an earlier one had stays in force")?;
+    node.console().wait_for("in force: /etc/skerry/node.toml, /var/lib/skerry/config/10-drive.toml")?;
+    assert_eq!(node.run("hostname")?, "good\n");
+    node.power_off()?;
+    let node = Node::new().image(image).disk(data).append("skerry.config=none").boot()?;
+    node.console().wait_for("configuration in force: /etc/skerry/node.toml (")?;
+    assert_eq!(node.run("ls /var/lib/skerry/config")?, "00-image.toml\n");
     Ok(())
 }

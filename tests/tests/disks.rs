@@ -51,6 +51,21 @@ fn a_disk_that_nobody_names_or_that_is_not_blank_is_left_alone() -> Result {
 }
 
 #[test]
+fn of_two_disks_with_the_nodes_label_none_is_taken() -> Result {
+    let folder = Scratch::new()?;
+    let drives = [folder.config_drive("skerry-data", None)?, folder.config_drive("skerry-data", None)?];
+    let before = [fs::read(&drives[0])?, fs::read(&drives[1])?];
+    let disk = |drive, serial| Disk::new(drive).serial(serial);
+    let node = Node::new().disk(disk(&drives[0], "own")).disk(disk(&drives[1], "clone")).boot()?;
+    let line = node.console().wait_for("] data: not one disk labelled \"skerry-data\" but 2")?;
+    assert!(line.contains("serial number \"own\"") && line.contains("serial number \"clone\""), "{line}");
+    assert_eq!(node.run("awk '$2 == \"/var\" { print $3 }' /proc/mounts")?, "tmpfs\n");
+    node.power_off()?;
+    assert!([fs::read(&drives[0])?, fs::read(&drives[1])?] == before, "a disk was written");
+    Ok(())
+}
+
+#[test]
 fn a_full_data_disk_is_said_and_containers_run_all_the_same() -> Result {
     let folder = Scratch::new()?;
     let file = folder.blank_disk(64)?;
