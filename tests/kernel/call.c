@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -208,6 +209,13 @@ static void erofs_file(char **argument)
 	must(mount(argument[0], argument[1], "erofs", MS_RDONLY, NULL), "mount");
 }
 
+/* As a time service says that the clock is right. */
+static void clock_is_right(char **argument)
+{
+	struct timex request = { .modes = ADJ_STATUS | ADJ_MAXERROR | ADJ_ESTERROR };
+	must(adjtimex(&request), "adjtimex");
+}
+
 static const struct {
 	const char *name;
 	void (*call)(char **);
@@ -220,7 +228,7 @@ static const struct {
 	{ "vsock", vsock }, { "packet", packet },
 	{ "tun", tun }, { "qdisc", qdisc },
 	{ "xattr", xattr }, { "fs-verity", fs_verity },
-	{ "mount-erofs-file", erofs_file },
+	{ "mount-erofs-file", erofs_file }, { "clock-is-right", clock_is_right },
 };
 
 int main(int count, char **words)

@@ -123,6 +123,31 @@ cd /sys/firmware/efi/efivars && echo firmware: $(busybox cat ../fw_platform_size
 busybox poweroff -f
 ";
 
+#[test]
+fn a_hardware_clock_that_is_wrong_is_set_right() -> Result {
+    let scratch = Scratch::new()?;
+    let initramfs = scratch.path().join("initramfs.cpio");
+    let archive = ["/bin", "/dev"].into_iter().fold(Archive::default(), Archive::folder);
+    let archive = archive.file("/bin/busybox", &busybox()?)?.file("/bin/call", &call(scratch.path())?)?;
+    fs::write(&initramfs, archive.text("/init", CLOCK).finish())?;
+    let machine = Machine::q35().option("-rtc", "base=2035-01-01T00:00:00");
+    let vm = machine.kernel(tuned_kernel("vmlinux")?, &initramfs, "console=ttyS0 quiet").start()?;
+    vm.console().wait_for("the year is 2035")?;
+    vm.console().wait_for("the year is 2027")?;
+    Ok(vm.wait_off()?)
+}
+
+/// PID 1 of a machine whose clock begins wrong: it sets the clock right until the hardware's is, too, which a reset shows.
+const CLOCK: &str = "#!/bin/busybox sh
+busybox mount -t devtmpfs devtmpfs /dev
+exec >/dev/console 2>&1
+echo the year is $(busybox date +%Y)
+[ $(busybox date +%Y) = 2035 ] || busybox poweroff -f
+busybox date -s '2027-06-01 00:00:00' && /bin/call clock-is-right
+busybox sleep 5
+busybox reboot -f
+";
+
 /// The bar of what a small node needs.
 #[test]
 fn a_node_of_56_mib_runs_a_container() -> Result {
@@ -179,12 +204,18 @@ fn machine_with_everything(scratch: &Path) -> Result<Machine> {
     Ok(machine)
 }
 
-/// busybox, Debian's `ip`, `nft`, `iptables-nft` and `dmsetup` with their libraries, and file systems to mount.
-fn archive(scratch: &Path, tree: &Path) -> Result<Vec<u8>> {
-    let tools = ["/sbin/ip", "/usr/sbin/nft", "/usr/sbin/iptables-nft", "/sbin/dmsetup"].map(PathBuf::from);
+/// What tests/kernel/call.c makes.
+fn call(scratch: &Path) -> Result<PathBuf> {
     let call = scratch.join("call");
     let source = repository().join("tests/kernel/call.c");
     said(Command::new("gcc").args(["-Wall", "-Os", "-static", "-o"]).arg(&call).arg(source))?;
+    Ok(call)
+}
+
+/// busybox, Debian's `ip`, `nft`, `iptables-nft` and `dmsetup` with their libraries, and file systems to mount.
+fn archive(scratch: &Path, tree: &Path) -> Result<Vec<u8>> {
+    let tools = ["/sbin/ip", "/usr/sbin/nft", "/usr/sbin/iptables-nft", "/sbin/dmsetup"].map(PathBuf::from);
+    let call = call(scratch)?;
     said(Command::new("sh").arg(repository().join("tests/kernel/disks")).arg(tree).arg(scratch))?;
     let folders = ["/bin", "/sbin", "/usr", "/usr/sbin", "/lib", "/lib64", "/lib/x86_64-linux-gnu", "/data"];
     let extensions = Path::new("/usr/lib/x86_64-linux-gnu/xtables");
