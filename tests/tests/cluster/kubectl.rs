@@ -98,6 +98,20 @@ fn a_command_in_a_pod_has_its_input_output_and_exit_status() -> Result {
 }
 
 #[test]
+fn a_terminal_in_a_pod_is_as_large_as_the_users() -> Result {
+    let place = Place::new("terminal")?;
+    let image = place.cluster.push("busybox")?;
+    place.apply(&pod("box", &image, "", "exec sleep 1000000"))?;
+    place.phase("box", "Running")?;
+    let typed = r#"tty; until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; exit 3"#;
+    let kubectl = "stty rows 33 cols 77; timeout 100 kubectl -n terminal exec -it box -- sh";
+    let line = format!("printf '%s\\n' '{typed}' | script -qec '{kubectl}' /dev/null; echo exit $?");
+    let said = place.cluster.run(&line)?;
+    assert!(said.contains("/dev/pts/") && said.ends_with("exit 3\n"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_container_that_ends_is_started_again_and_counted() -> Result {
     let place = Place::new("restarts")?;
     let image = place.cluster.push("busybox")?;

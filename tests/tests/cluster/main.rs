@@ -4,6 +4,7 @@ mod bad_pods;
 mod balancer;
 mod cni;
 mod control_plane;
+mod controllers;
 mod daemons;
 mod death;
 mod ends;
