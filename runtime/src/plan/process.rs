@@ -115,14 +115,16 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 const ANY_PATH: u64 = DAC_OVERRIDE | 1 << 2;
 
 /// Whether two execs do what one does: nothing that is entered by the first refuses the second, and no capability
-/// that the path takes ends between them.
+/// ends between them that the path takes or, with `no_new_privs`, the program's file can only keep (capabilities(7)).
 fn has_trampoline(process: &Process, seccomp: Option<&Seccomp>) -> bool {
     let profile = process.apparmor_profile.as_str();
     let is_entered = !process.selinux_label.is_empty()
         || !(profile.is_empty() || PERMISSIVE.iter().any(|known| profile.starts_with(known)));
     let passes = |profile| trampoline::CALLS.iter().all(|call| seccomp::lets_through(profile, call));
-    let lost = bits(process, |sets| &sets.effective) & !bits(process, |sets| &sets.ambient);
-    let keeps = process.user.uid == 0 || lost & ANY_PATH == 0;
+    let stays = bits(process, |sets| &sets.ambient);
+    let of_path = bits(process, |sets| &sets.effective) & ANY_PATH & !stays;
+    let of_file = bits(process, |sets| &sets.permitted) & !stays;
+    let keeps = process.user.uid == 0 || of_path == 0 && !(process.no_new_privileges && of_file != 0);
     !is_entered && keeps && seccomp.is_none_or(passes)
 }
 
@@ -258,6 +260,16 @@ mod tests {
         };
         assert!(user(&["CAP_CHOWN"], &[]) && user(&["CAP_DAC_OVERRIDE"], &["CAP_DAC_OVERRIDE"]));
         assert!(!user(&["CAP_DAC_OVERRIDE"], &[]));
+        let bound = |ambient: &[&str], no_new_privileges| {
+            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let permitted = own(&["CAP_NET_BIND_SERVICE"]);
+            let sets = Capabilities { permitted, ambient: own(ambient), ..Capabilities::default() };
+            let mut process = Process { capabilities: Some(sets), no_new_privileges, ..root.clone() };
+            process.user.uid = 1000;
+            has_trampoline(&process, None)
+        };
+        assert!(bound(&[], false) && bound(&["CAP_NET_BIND_SERVICE"], true));
+        assert!(!bound(&[], true), "the program's file would give it nothing");
         let refused = |call: &str| {
             let rule = serde_json::json!({ "names": [call], "action": "SCMP_ACT_NOTIFY" });
             let profile = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
