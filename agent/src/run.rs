@@ -11,7 +11,9 @@ use crate::node::{allocatable, facts, membership, oom, version};
 use crate::pod::cgroup;
 use crate::say::{Trouble, say};
 use crate::worker::Context;
-use crate::{cluster_network, config, evict, folder, healthz, join, pods, policies, serving, static_pods};
+use crate::{
+    cluster_network, config, evict, folder, healthz, join, pods, policies, sandbox, serving, static_pods,
+};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
@@ -116,6 +118,7 @@ struct Begun {
 async fn begin(node: config::Node) -> Result<Begun, String> {
     let cluster = node.cluster;
     let server = cluster.server.clone().ok_or("cluster.server: the configuration names no cluster")?;
+    sandbox::say_unfit(&cluster.allowed_sysctls);
     let identity = Identity::open(Path::new(spec::paths::AGENT))?;
     or_say(folder::make_all());
     let machine = facts::machine(&machine_id(&identity)?);

@@ -11,13 +11,14 @@ use crate::cni;
 use crate::node::report::Own;
 use crate::pod::observed::Sandbox;
 use crate::pod::{cgroup, container, names};
+use crate::say::say;
 use crate::volume::{self, make, place};
 use k8s_openapi::api::core::v1::Pod;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use spec::bundle::NamespaceKind;
 use spec::network::{Attach, Attached, Membership, PODS, Port};
-use spec::node::{By, Parameter};
+use spec::node::By;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
@@ -362,7 +363,7 @@ const USUAL: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// Why a pod's kernel parameters are refused (`SysctlForbidden`); the node may `allow` others beside the safe ones.
-pub fn forbidden(pod: &Pod, allow: &[Parameter]) -> Option<String> {
+pub fn forbidden(pod: &Pod, allow: &[String]) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let context = spec.security_context.as_ref()?;
     context.sysctls.iter().flatten().find_map(|own| {
@@ -373,12 +374,36 @@ pub fn forbidden(pod: &Pod, allow: &[Parameter]) -> Option<String> {
             _ => true,
         };
         let safe = SAFE.contains(&name.as_str()) || name.starts_with("net.ipv4.tcp_keepalive_");
-        let allowed = safe || allow.iter().any(|own| own.takes_in(&name));
+        let allowed = safe || allow.iter().any(|own| takes_in(own, &name));
         (shared || !allowed).then(|| format!("forbidden sysctl: \"{name}\" not allowlisted"))
     })
 }
 
-fn sysctls(pod: &Pod, allow: &[Parameter]) -> Result<Vec<(String, String)>, String> {
+/// A parameter of this name, or all that begin alike (`--allowed-unsafe-sysctls` of a kubelet).
+fn takes_in(own: &str, name: &str) -> bool {
+    match own.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == own,
+    }
+}
+
+/// Says which parameters of `cluster.allowed-sysctls` no pod may have all the same: those that are not a network's or an IPC
+/// namespace's are the node's.
+pub fn say_unfit(allow: &[String]) {
+    for own in allow.iter().filter(|own| !is_of_pods(own)) {
+        say(format_args!(
+            "cluster.allowed-sysctls: {own:?} is the node's: no parameter of a network or of IPC begins so"
+        ));
+    }
+}
+
+fn is_of_pods(own: &str) -> bool {
+    let kind = NamespaceKind::of_parameter(own.strip_suffix('*').unwrap_or(own));
+    ["kernel.msg*", "kernel.shm*"].contains(&own)
+        || matches!(kind, Some(NamespaceKind::Network | NamespaceKind::Ipc))
+}
+
+fn sysctls(pod: &Pod, allow: &[String]) -> Result<Vec<(String, String)>, String> {
     if let Some(reason) = forbidden(pod, allow) {
         return Err(reason);
     }
@@ -506,7 +531,7 @@ mod tests {
         let of = |name: &str, more: serde_json::Value| {
             let mut spec = json!({ "containers": [], "securityContext": { "sysctls": [{ "name": name, "value": "1" }] } });
             spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            forbidden(&pod(spec), &["net.core.somaxconn".parse().unwrap(), "kernel.msg*".parse().unwrap()])
+            forbidden(&pod(spec), &["net.core.somaxconn", "kernel.msg*"].map(str::to_owned))
         };
         assert_eq!(of("net.ipv4.tcp_syncookies", json!({})), None);
         assert_eq!(of("kernel.shm_rmid_forced", json!({})), None);
@@ -520,6 +545,16 @@ mod tests {
         assert!(of("net.core.somaxconn", json!({ "hostNetwork": true })).is_some());
         assert!(of("net.core.somaxconn_2", json!({})).is_some());
         assert!(of("vm.swappiness", json!({})).is_some());
+    }
+
+    #[test]
+    fn only_parameters_of_namespaces_can_be_allowed() {
+        for own in ["net.core.somaxconn", "net.*", "net.ipv4.*", "kernel.shm*", "kernel.sem", "fs.mqueue.*"] {
+            assert!(is_of_pods(own), "{own}");
+        }
+        for own in ["", "*", "net*", "kernel.*", "vm.swappiness", "kernel.hostname", "net/core/somaxconn"] {
+            assert!(!is_of_pods(own), "{own:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,6 @@ use crate::volume::payload::{self, Payload};
 use crate::{sources, volume};
 use k8s_openapi::api::core::v1::{AppArmorProfile, Node, PersistentVolume, Pod, Volume};
 use k8s_openapi::api::node::v1::RuntimeClass;
-use spec::node::Parameter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -358,7 +357,7 @@ fn wants_apparmor(pod: &Pod) -> bool {
 }
 
 /// What of a pod this node never runs: the reason and the words.
-fn unfit(pod: &Pod, sysctls: &[Parameter]) -> Option<(&'static str, String)> {
+fn unfit(pod: &Pod, sysctls: &[String]) -> Option<(&'static str, String)> {
     let spec = pod.spec.as_ref()?;
     if let Some(reason) = sandbox::forbidden(pod, sysctls) {
         return Some(("SysctlForbidden", reason));

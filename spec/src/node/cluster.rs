@@ -1,6 +1,5 @@
 //! `[cluster]`: the Kubernetes cluster whose worker this node is.
 
-use super::Parameter;
 use crate::quantity::{Bytes, Span};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -69,8 +68,9 @@ pub struct Cluster {
     pub pod_network: By,
     /// Which other nodes' pods are reached through the tunnel.
     pub tunnel: Tunnel,
-    /// Kernel parameters that pods may set for themselves beside the safe ones.
-    pub allowed_sysctls: Vec<Parameter>,
+    /// Kernel parameters that pods may set for themselves beside the safe ones, as sysctl(8) writes them with dots; one that
+    /// ends with `*` is all that begin alike.
+    pub allowed_sysctls: Vec<String>,
     /// Files of the node with a pod each.
     pub static_pods: Option<String>,
 }
@@ -227,7 +227,7 @@ mod tests {
         .unwrap();
         assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
         assert_eq!(own.tunnel, Tunnel::Always);
-        assert!(own.allowed_sysctls[0].takes_in("net.core.somaxconn"));
+        assert!(own.allowed_sysctls == ["net.core.somaxconn"]);
         assert_eq!(own.taints[0].value.as_deref(), Some("c"));
         assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
     }

@@ -26,7 +26,6 @@ mod cluster;
 mod container;
 mod layers;
 mod name;
-mod parameter;
 pub mod registry;
 mod sharing;
 
@@ -38,7 +37,6 @@ pub use container::{
 };
 pub use layers::{Error, Layer, load, load_part, position};
 pub use name::Name;
-pub use parameter::Parameter;
 pub use registry::Registry;
 pub use sharing::{Ipc, Pid, Sharing};
 
