@@ -146,8 +146,11 @@ impl Config {
                 );
                 self.node = node;
             }
-            _ => {
+            told => {
                 // It fits no more, and is kept for when the drive comes.
+                if let Err(error) = told {
+                    say!("configuration: {error}");
+                }
                 self.layers.remove(place);
                 self.whole = false;
             }

@@ -111,7 +111,7 @@ fn on_disk(
     socket: Option<&Socket>,
 ) -> Result<Option<String>> {
     let Some((want, named)) = wanted(line, config) else { return Ok(None) };
-    let found = match named {
+    let mut found = match named {
         true => disks::wait_for(|| disks::find(&want, &["ext4"]), Some(line.timeout), modules, socket),
         false => disks::find(&want, &["ext4"]),
     };
@@ -120,6 +120,8 @@ fn on_disk(
             return Err(Error(format!("no {want} after {} s; {}", line.timeout.as_secs(), disks::seen())));
         }
         0 => return Ok(None),
+        // Several of one serial number are parts of one disk.
+        _ if matches!(want, Want::Serial(_)) => found.swap_remove(0),
         _ => only(&want, found)?,
     };
     crate::console::flush();

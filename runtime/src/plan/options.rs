@@ -151,13 +151,15 @@ pub(super) fn each(options: &[String]) -> impl Iterator<Item = &str> {
     options.iter().flat_map(|option| parts(option)).filter(|option| !option.is_empty())
 }
 
-/// What stands between commas, but for those in quotes, as in SELinux's contexts, and behind a backslash, as in an
-/// overlay's folders.
+/// What stands between commas, but for those in quotes, as in SELinux's contexts, behind a backslash, as in an
+/// overlay's folders, and before a digit, as in tmpfs's `mpol=bind:0,2` (`shmem_parse_monolithic` of the kernel).
 fn parts(option: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
+    let mut after = option.chars().skip(1);
     option.split(move |letter| {
         quoted ^= letter == '"';
-        let is_end = letter == ',' && !quoted && !escaped;
+        let before_digit = after.next().is_some_and(|letter| letter.is_ascii_digit());
+        let is_end = letter == ',' && !quoted && !escaped && !before_digit;
         escaped = letter == '\\' && !escaped;
         is_end
     })
@@ -229,9 +231,16 @@ mod tests {
         let of = |options: &[&str]| {
             Options::new(&options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>())
         };
-        let options = of(&["ro,mode=755,size=64k", "", r#"context="a:s0:c1,c2",b"#, r"lowerdir=/x\,y:/z"]);
+        let options = of(&[
+            "ro,mode=755,size=64k",
+            "",
+            r#"context="a:s0:c1,c2",b"#,
+            r"lowerdir=/x\,y:/z",
+            "mpol=bind:0,2",
+        ]);
         assert_eq!(options.set, RDONLY);
-        let expected = ["mode=755", "size=64k", r#"context="a:s0:c1,c2""#, "b", r"lowerdir=/x\,y:/z"];
+        let expected =
+            ["mode=755", "size=64k", r#"context="a:s0:c1,c2""#, "b", r"lowerdir=/x\,y:/z", "mpol=bind:0,2"];
         assert_eq!(options.parameters, expected);
     }
 
