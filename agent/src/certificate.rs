@@ -103,12 +103,19 @@ pub fn validity(der: &[u8]) -> Result<(SystemTime, SystemTime), String> {
     Ok((validity.not_before.to_system_time(), validity.not_after.to_system_time()))
 }
 
-/// When a certificate is to be replaced: at a random point in 70 to 90 % of its life; of what is left of that when
-/// the point has passed, as it has at once in a short life that was dated back.
-pub fn rotation((from, until): (SystemTime, SystemTime), now: SystemTime, random: f64) -> SystemTime {
-    let share = 0.7 + 0.2 * random.clamp(0.0, 1.0);
-    let after = |from: SystemTime| from + until.duration_since(from).unwrap_or_default().mul_f64(share);
-    if after(from) > now { after(from) } else { after(now) }
+/// When a certificate is to be replaced: at a point in 70 to 90 % of its life, which `share`, from 0 to 1, chooses; in what is
+/// left of it when all of that has passed, as it has at once in a short life that was dated back.
+pub fn rotation((from, until): (SystemTime, SystemTime), now: SystemTime, share: f64) -> SystemTime {
+    let after = |from: SystemTime, share: f64| {
+        from + until.duration_since(from).unwrap_or_default().mul_f64(0.7 + 0.2 * share.clamp(0.0, 1.0))
+    };
+    if after(from, 1.0) > now { after(from, share).max(now) } else { after(now, share) }
+}
+
+/// From 0 to 1, another for each certificate, and the same whenever one is looked at.
+pub fn share(der: &[u8]) -> f64 {
+    let hash = Sha256::digest(der);
+    f64::from(u16::from_be_bytes([hash[0], hash[1]])) / f64::from(u16::MAX)
 }
 
 /// A number from 0 to 1 that is another each time.
@@ -153,7 +160,8 @@ mod tests {
             moment.duration_since(UNIX_EPOCH).unwrap().as_secs()
         };
         assert_eq!((at(0, 0.0), at(0, 1.0), at(0, 7.0)), (700, 900, 900));
-        assert_eq!((at(800, 0.0), at(800, 1.0), at(2000, 0.0)), (940, 900, 2000));
-        assert!((0.0..=1.0).contains(&random()));
+        assert_eq!((at(800, 0.0), at(800, 1.0), at(900, 0.0), at(2000, 0.0)), (800, 900, 970, 2000));
+        assert!((0.0..=1.0).contains(&random()) && (0.0..=1.0).contains(&share(b"a")));
+        assert_ne!(share(b"a"), share(b"b"));
     }
 }

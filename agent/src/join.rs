@@ -222,10 +222,13 @@ pub async fn rotate(identity: &Identity, cluster: &Cluster, server: &str, name: 
     let mut trouble = Trouble::default();
     loop {
         let text = identity.read("client.pem").ok().flatten().unwrap_or_default();
-        let life = certificate::from_pem(&text).and_then(|der| certificate::validity(&der[0]));
-        if let Ok(life) = life {
+        let moment = certificate::from_pem(&text).and_then(|der| {
+            let life = certificate::validity(&der[0])?;
+            Ok(certificate::rotation(life, SystemTime::now(), certificate::share(&der[0])))
+        });
+        if let Ok(moment) = moment {
             tokio::select! {
-                () = wait_until(certificate::rotation(life, SystemTime::now(), certificate::random())) => {}
+                () = wait_until(moment) => {}
                 () = api.doubted() => {
                     // New connections, and nothing else, unless this node is not known any more.
                     let client = again(identity, cluster, server, name).await;

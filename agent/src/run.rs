@@ -129,7 +129,7 @@ async fn begin(node: config::Node) -> Result<Begun, String> {
     let name = name(&identity, hostname.as_deref())?;
     let addresses = if cluster.node_ip.is_empty() { vec![address] } else { cluster.node_ip.clone() };
     let api = Api::new(join::join(&identity, &cluster, &server, &name).await);
-    version::look(&api).await;
+    version::first(&api).await;
     let own = Arc::new(Own { cluster, name, addresses, machine });
     Ok(Begun { identity, server, roads, address, api, own })
 }
@@ -232,10 +232,17 @@ fn name(identity: &Identity, configured: Option<&str>) -> Result<String, String>
 fn machine_id(identity: &Identity) -> Result<String, String> {
     let is_one = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let known = identity.read("machine-id")?.map(|id| id.trim().to_owned()).filter(|id| is_one(id));
+    let is_known = known.is_some();
     let id = known.unwrap_or_else(|| {
         fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default().trim().replace('-', "")
     });
-    identity.show("machine-id", &format!("{id}\n"))?;
+    let shown = identity.show("machine-id", &format!("{id}\n"));
+    // A full disk keeps nobody from what would free it.
+    if is_known {
+        or_say(shown)
+    } else {
+        shown?
+    };
     Ok(id)
 }
 

@@ -374,7 +374,7 @@ pub fn forbidden(pod: &Pod, allow: &[String]) -> Option<String> {
             _ => true,
         };
         let safe = SAFE.contains(&name.as_str()) || name.starts_with("net.ipv4.tcp_keepalive_");
-        let allowed = safe || allow.iter().any(|own| takes_in(own, &name));
+        let allowed = safe || allow.iter().any(|own| is_of_pods(own) && takes_in(own, &name));
         (shared || !allowed).then(|| format!("forbidden sysctl: \"{name}\" not allowlisted"))
     })
 }
@@ -531,7 +531,7 @@ mod tests {
         let of = |name: &str, more: serde_json::Value| {
             let mut spec = json!({ "containers": [], "securityContext": { "sysctls": [{ "name": name, "value": "1" }] } });
             spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            forbidden(&pod(spec), &["net.core.somaxconn", "kernel.msg*"].map(str::to_owned))
+            forbidden(&pod(spec), &["net.core.somaxconn", "kernel.msg*", "*", "kernel.s*"].map(str::to_owned))
         };
         assert_eq!(of("net.ipv4.tcp_syncookies", json!({})), None);
         assert_eq!(of("kernel.shm_rmid_forced", json!({})), None);

@@ -12,6 +12,9 @@ const MINORS: (u32, u32) = (31, 36);
 /// How often it is asked again: API servers are updated.
 const LOOK: Duration = Duration::from_secs(3600);
 
+/// The same of one that has not answered.
+const AGAIN: Duration = Duration::from_secs(10);
+
 static MINOR: AtomicU32 = AtomicU32::new(MINORS.1);
 
 /// The minor version.
@@ -24,19 +27,28 @@ pub fn version() -> String {
     format!("v1.{}.0+skerry-{}", minor(), env!("CARGO_PKG_VERSION"))
 }
 
-/// Asks the API server for its own; when it gives none, what was last known stands.
-pub async fn look(api: &Api) {
-    let Ok(info) = api.client().apiserver_version().await else { return };
+/// How long pods wait for the first answer: they go on while the API server is away.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Asks for the first time, so that the node's first word of itself is right where the API server is there.
+pub async fn first(api: &Api) {
+    let _ = timeout(FIRST, look(api)).await;
+}
+
+/// Asks the API server for its own; when it gives none, what was last known stands. Whether it has.
+async fn look(api: &Api) -> bool {
+    let Ok(info) = api.client().apiserver_version().await else { return false };
     if let Some(minor) = of(&info.minor) {
         MINOR.store(minor, Ordering::Relaxed);
     }
+    true
 }
 
-/// Asks now and then, for ever, and whenever there are new connections.
+/// Asks until there is an answer, then now and then, for ever, and whenever there are new connections.
 pub async fn keep(api: &Api) {
     loop {
-        let _ = timeout(LOOK, api.replaced()).await;
-        look(api).await;
+        let pause = if look(api).await { LOOK } else { AGAIN };
+        let _ = timeout(pause, api.replaced()).await;
     }
 }
 

@@ -27,8 +27,9 @@ pub struct Cluster {
 pub fn hosts(pod: &Pod, addresses: &[IpAddr], cluster: &Cluster, node: Option<&str>) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let mut text = if spec.host_network == Some(true) {
-        let plain = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-        format!("# Kubernetes-managed hosts file (host network).\n{}", node.unwrap_or(plain))
+        let plain = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback";
+        let own = node.unwrap_or(plain).trim_end_matches('\n');
+        format!("# Kubernetes-managed hosts file (host network).\n{own}\n")
     } else {
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"

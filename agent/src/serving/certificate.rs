@@ -147,12 +147,12 @@ fn pause(denials: u32) -> Duration {
     DENIED.0.saturating_mul(1 << denials.min(16)).min(DENIED.1)
 }
 
-/// Names and addresses that the server is reached by: the node's own, and what others have put into the Node object.
+/// Names and addresses that the server is reached by: the node's own, and what others have put into the Node object. What
+/// that has of the node's own may be of before.
 fn names(own: &Own, node: Option<&Node>) -> BTreeSet<String> {
     let told = node.and_then(|node| node.status.as_ref()?.addresses.as_deref()).unwrap_or_default();
-    let is_known = |one: &&NodeAddress| {
-        ["Hostname", "InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS"].contains(&one.type_.as_str())
-    };
+    let is_known =
+        |one: &&NodeAddress| ["ExternalIP", "InternalDNS", "ExternalDNS"].contains(&one.type_.as_str());
     let told = told.iter().filter(is_known).map(|one| match one.address.parse::<IpAddr>() {
         Ok(address) => address.to_string(),
         Err(_) => one.address.clone(),
@@ -191,7 +191,7 @@ fn due(text: &str, node: &str, names: &BTreeSet<String>, now: SystemTime) -> Opt
         && !is_self_signed(own).ok()?
         && common_name(own).ok()? == Some(user(node))
         && names.is_subset(&certificate::names(own).ok()?);
-    holds.then(|| certificate::rotation((from, until), now, certificate::random()))
+    holds.then(|| certificate::rotation((from, until), now, certificate::share(own)))
 }
 
 fn self_signed(node: &str, names: &BTreeSet<String>) -> Result<String, String> {
