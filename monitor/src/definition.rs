@@ -42,6 +42,9 @@ pub struct Definition {
     /// Its standard input ends with its first client's.
     #[serde(default)]
     pub stdin_once: bool,
+    /// Volumes that nobody named and that were made for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameless: Vec<Name>,
     /// In place of the usual filter of system calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Box<Profile>>,
@@ -213,6 +216,7 @@ mod tests {
             digest: "sha256:x".into(),
             remove: false,
             stdin_once: true,
+            nameless: vec!["0a".parse().unwrap()],
             seccomp: None,
             wanted: true,
             started: true,

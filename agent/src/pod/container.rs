@@ -102,6 +102,14 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
     let name = name(pod, &container.name, parts.attempt);
+    // A root that is seen with other owners would be copied with them.
+    let targets = if sandbox.users.is_none() { parts.image_volumes } else { &[] };
+    let volumes = image_volumes(&name, targets, &parts.mounts);
+    let nameless = volumes.iter().filter_map(|one| match one {
+        node::Mount::Volume { name, .. } => Some(name.clone()),
+        _ => None,
+    });
+    let nameless = nameless.collect();
     let made = node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),
@@ -131,7 +139,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         health: Some(no_check()),
         stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
         log_size: Bytes(10 << 20),
-        mounts: image_volumes(&name, parts.image_volumes, &parts.mounts),
+        mounts: volumes,
         cgroup: if privileged && sandbox.users.is_none() { Sharing::Host } else { Sharing::Private },
         env: parts.env,
         ..node::Container::of(container.image.clone().unwrap_or_default())
@@ -142,6 +150,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         image: parts.digest.to_owned(),
         remove: false,
         stdin_once: container.stdin_once == Some(true),
+        nameless,
         seccomp: None,
         sandbox: Some(Box::new(monitor::Sandbox {
             cgroup: cgroup(pod),

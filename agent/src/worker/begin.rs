@@ -86,7 +86,7 @@ impl Worker {
             let _ = self
                 .context
                 .monitor
-                .ask(&Request::Remove { name: one.id.clone(), force: false, volumes: false })
+                .ask(&Request::Remove { name: one.id.clone(), force: false, volumes: true })
                 .await;
         }
         let _ = self.context.table.refresh().await;

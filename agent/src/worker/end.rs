@@ -230,7 +230,7 @@ impl Worker {
             match self
                 .context
                 .monitor
-                .ask(&Request::Remove { name: one.id.clone(), force: true, volumes: false })
+                .ask(&Request::Remove { name: one.id.clone(), force: true, volumes: true })
                 .await
             {
                 Ok(_) => {}

@@ -297,7 +297,7 @@ pub struct Transfer {
     /// The digest of its image, if it is held to one
     #[arg(long)]
     pub digest: Option<String>,
-    /// SOURCE TARGET rw|ro: what of this machine it has at a place of its own
+    /// SOURCE TARGET rw|ro|new: what of this machine it has at a place of its own
     #[arg(long, num_args = 3, requires = "written", value_names = ["SOURCE", "TARGET", "MODE"])]
     pub lent: Vec<PathBuf>,
     /// Owners and groups as they are

@@ -17,7 +17,8 @@ pub fn stop(node: &Node<'_>, stop: &Stop) -> Result<()> {
 /// `skerry restart`
 pub fn restart(node: &Node<'_>, stop: &Stop) -> Result<()> {
     let (grace, signal) = (stop.time.map(grace), stop.signal.as_deref().map(signal).transpose()?);
-    change_all(node, &stop.containers, |name| Request::Restart { name, grace, signal })
+    // One after the other: one that is in the namespaces of another needs that to run.
+    each(&stop.containers, |name| node.done(&Request::Restart { name, grace, signal }))
 }
 
 /// `skerry kill`

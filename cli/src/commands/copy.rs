@@ -1,6 +1,6 @@
 //! `cp`: files between a container and this machine, as an archive in a pipe.
 
-use super::Node;
+use super::{Node, volumes};
 use crate::arguments::{Cp, Transfer};
 use crate::error::{Context, Error, Result};
 use crate::transfer::{self, Lent, Links};
@@ -11,8 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The mode of what cannot be written, between the two processes of a copy.
+/// Between the two processes of a copy: what cannot be written, and a volume that no container has had.
 const READ_ONLY: &str = "ro";
+const NEW: &str = "new";
 
 /// One side of a copy.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
                 source: words[0].clone(),
                 target: words[1].clone(),
                 read_only: words[2] == Path::new(READ_ONLY),
+                new: words[2] == Path::new(NEW),
             });
             transfer::enter_stopped(&image.layers, written, &mut lent.collect::<Vec<_>>())?;
         }
@@ -91,6 +93,12 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
         let why = "it does not run, and begins with its image when it is started";
         return Err(Error::new(format!("container {name:?}: {why}")));
     }
+    // What is copied into a volume is there when the container is gone.
+    for one in container.mounts.iter().filter(|_| verb == "unpack") {
+        if let Mount::Volume { name, .. } = one {
+            volumes::ensure(node, name)?;
+        }
+    }
     let program = std::env::current_exe().context(|| "find this program".into())?;
     let mut command = Command::new(program);
     command.arg("--store").arg(node.store).args(["transfer", verb]);
@@ -98,12 +106,13 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
         Some(pid) => command.args(["--pid", &pid.to_string()]),
         None => command.args(["--written", &written, "--image", &summary.image]),
     };
-    for one in container.mounts.iter().filter_map(lent).filter(|_| summary.status.pid.is_none()) {
-        command.arg("--lent").args([one.source, one.target]).arg(if one.read_only {
-            READ_ONLY
-        } else {
-            "rw"
-        });
+    for one in container.mounts.iter().filter(|_| summary.status.pid.is_none()).filter_map(lent) {
+        let mode = match (one.new, one.read_only) {
+            (true, _) => NEW,
+            (false, true) => READ_ONLY,
+            (false, false) => "rw",
+        };
+        command.arg("--lent").args([one.source, one.target]).arg(mode);
     }
     if let (None, Some(digest)) = (summary.status.pid, &summary.digest) {
         command.args(["--digest", digest]);
@@ -114,18 +123,19 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
     Ok(command)
 }
 
-/// What a container has of this machine. A volume that no container has had is not among it: what is copied to its place is
-/// in it once it is filled.
+/// What a container has of this machine. A volume that is not there yet has nothing.
 fn lent(mount: &Mount) -> Option<Lent> {
-    let (source, target, read_only) = match mount {
-        Mount::Bind { source, target, read_only, .. } => (source.into(), target, read_only),
-        Mount::Volume { name, target, read_only, .. } => {
-            let is_new = volume::folder(name).join(volume::UNUSED).exists();
-            (Some(volume::data(name)).filter(|_| !is_new)?, target, read_only)
+    let (source, target, read_only, new) = match mount {
+        Mount::Bind { source, target, read_only, .. } => (source.into(), target, read_only, false),
+        Mount::Volume { name, target, read_only, no_copy } => {
+            let (data, unused) = (volume::data(name), volume::folder(name).join(volume::UNUSED));
+            let is_empty = || data.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+            let new = !no_copy && unused.exists() && is_empty();
+            (data, target, read_only, new)
         }
         Mount::Tmpfs { .. } => return None,
     };
-    Some(Lent { source, target: target.into(), read_only: *read_only })
+    Some(Lent { source, target: target.into(), read_only: *read_only, new })
 }
 
 fn start(command: &mut Command) -> Result<Child> {

@@ -144,9 +144,10 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
     options.sources()?.iter().try_for_each(|source| make_folder(Path::new(source)))?;
     volumes::make_nameless(node, &nameless)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
-    let create = Create { name, container, image, remove: options.rm, stdin_once, seccomp, sandbox: None };
+    let (remove, made) = (options.rm, nameless.clone());
+    let create = Create { name, container, image, remove, stdin_once, nameless, seccomp, sandbox: None };
     let created = node.answer(&Request::Create(Box::new(create)));
-    match created.inspect_err(|_| volumes::take_back(node, &nameless))? {
+    match created.inspect_err(|_| volumes::take_back(node, &made))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));
             file.map_or(Ok(()), |file| file.write(&id))?;

@@ -15,10 +15,11 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use nix::unistd::{chdir, chroot};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use store::Layer;
@@ -45,10 +46,13 @@ pub struct Lent {
     pub target: PathBuf,
     /// It cannot be written.
     pub read_only: bool,
+    /// A volume that no container has had: where the root has something at its place it is filled with that later, and what
+    /// is copied there now is in it.
+    pub new: bool,
 }
 
-/// Enters the root of a container that does not run: its image, over it what it wrote, and what it is lent where that and
-/// its place are there. The mounts are in a namespace of this process's own, so nothing of them is left however it ends.
+/// Enters the root of a container that does not run: its image, over it what it wrote, and what it is lent, where that is
+/// there. The mounts are in a namespace of this process's own, so nothing of them is left however it ends.
 ///
 /// # Errors
 /// Which mount, and why.
@@ -70,7 +74,7 @@ pub fn enter_stopped(layers: &[Layer], written: &Path, lent: &mut [Lent]) -> Res
     let root = File::open(&target).context(words)?;
     for (one, tree) in lent.iter().zip(trees) {
         let at = |error: io::Error| Err(error).context(|| format!("mount {}", one.target.display()));
-        tree.map_or(Ok(()), |tree| put(&root, &one.target, &tree)).or_else(at)?;
+        tree.map_or(Ok(()), |tree| put(&root, one, &tree)).or_else(at)?;
     }
     chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
 }
@@ -88,13 +92,52 @@ fn tree(lent: &Lent) -> io::Result<Option<OwnedFd>> {
     Ok(Some(tree))
 }
 
-/// Mounts a tree at a path of this root, if there is one: whatever links the container has, they lead nowhere but within it.
-fn put(root: &File, path: &Path, tree: &OwnedFd) -> io::Result<()> {
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    match openat2(root, path, how) {
-        Err(Errno::ENOENT) => Ok(()),
-        place => mount_tree::attach(tree.as_fd(), place?.as_fd()),
+/// Mounts a tree at its place in this root, which is made if need be, as at the container's start: whatever links the
+/// container has, they lead nowhere but within it.
+fn put(root: &File, lent: &Lent, tree: &OwnedFd) -> io::Result<()> {
+    let open = || openat2(root, &lent.target, within_root());
+    let place = match open() {
+        Err(Errno::ENOENT) => {
+            make(root, &lent.target, File::from(tree.try_clone()?).metadata()?.is_dir())?;
+            open()?
+        }
+        place => {
+            let place = place?;
+            if lent.new && has_something(&place)? {
+                return Ok(());
+            }
+            place
+        }
+    };
+    mount_tree::attach(tree.as_fd(), place.as_fd())
+}
+
+fn within_root() -> OpenHow {
+    OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT)
+}
+
+fn has_something(folder: &OwnedFd) -> io::Result<bool> {
+    Ok(fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))?.next().is_some())
+}
+
+/// Makes the folders down to a place of this root, and there one more, or an empty file.
+fn make(root: &File, target: &Path, is_folder: bool) -> io::Result<()> {
+    let mut above: Vec<&Path> = target.ancestors().filter(|path| path.file_name().is_some()).collect();
+    above.reverse();
+    for path in above {
+        match openat2(root, path, within_root()) {
+            Ok(_) => continue,
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let folder = openat2(root, folder, within_root())?;
+        match is_folder || path != target {
+            true => mkdirat(&folder, name, Mode::from_bits_truncate(0o755))?,
+            false => mknodat(&folder, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0)?,
+        }
     }
+    Ok(())
 }
 
 fn text(path: &Path) -> String {

@@ -83,6 +83,26 @@ fn what_a_container_is_lent_is_there_when_it_does_not_run() {
 }
 
 #[test]
+fn a_volume_is_filled_by_a_container_that_never_runs() {
+    let _node = Node::boot();
+    fs::write("/run/new", "new\n").unwrap();
+    fs::create_dir("/run/given").unwrap();
+    let volume = |path: &str| fs::read_to_string(format!("/var/lib/skerry/volumes/{path}"));
+    says("create --name a -v data:/data/deep -v own:/bin:nocopy -v /run/given:/g/h busybox");
+    says("cp /run/new a:/data/deep");
+    says("cp /run/new a:/bin");
+    says("cp /run/new a:/g/h/");
+    says("rm a");
+    assert_eq!(volume("data/data/new").unwrap(), "new\n");
+    assert_eq!(volume("own/data/new").unwrap(), "new\n");
+    assert_eq!(fs::read_to_string("/run/given/new").unwrap(), "new\n");
+    says("create --name b -v data:/d busybox cat /d/new");
+    says("cp b:/d/new /run/back");
+    assert_eq!(fs::read_to_string("/run/back").unwrap(), "new\n");
+    assert_eq!(skerry("start -a b").out, "new\n");
+}
+
+#[test]
 fn what_node_toml_has_begins_with_its_image() {
     let _node = Node::with_config("[containers.own]\nimage = \"busybox\"\nargs = [\"sleep\", \"1000\"]\n");
     super::support::eventually("it runs", || says("ps -q").lines().count() == 1);

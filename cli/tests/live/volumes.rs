@@ -61,6 +61,11 @@ fn a_volume_without_a_name_goes_with_its_container() {
     says("create --name c -v /d -v own:/own busybox");
     says("rm -v c");
     assert_eq!(count(), 0, "one that was named is made when it is used");
+    // One that was named by its made-up name stays.
+    let name = says("volume create");
+    says(&format!("run --rm -v {name}:/d busybox touch /d/file"));
+    assert_eq!(says(&format!("run --rm -v {name}:/d busybox ls /d")), "file");
+    says(&format!("volume rm {name}"));
     fails("create -v /d --tmpfs /d busybox", 125);
     assert_eq!(count(), 0, "what was made for nothing is gone");
     super::support::eventually("what they held is gone", || {

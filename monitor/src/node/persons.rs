@@ -32,7 +32,8 @@ impl Monitor {
     /// Takes on a container; it is on disk when this returns.
     pub(super) fn define(&mut self, create: Create) -> Outcome {
         refuse(&create)?;
-        let Create { name, mut container, image: digest, remove, stdin_once, seccomp, sandbox } = create;
+        let Create { name, mut container, image: digest, remove, stdin_once, nameless, seccomp, sandbox } =
+            create;
         let image = self.images.find_digest(&container.image, &digest);
         let image = image.map_err(|reason| failure(Code::NotFound, reason))?;
         let id = definition::new_id()
@@ -60,6 +61,7 @@ impl Monitor {
             digest,
             remove,
             stdin_once,
+            nameless,
             seccomp,
             wanted: false,
             started: false,
@@ -347,7 +349,9 @@ impl Monitor {
         let (key, name) = (cell.key.clone(), cell.name.clone());
         let was_persons = cell.definition.is_some() || cell.damaged;
         if was_persons {
-            let gone = remove_logs(&key).and_then(|()| definition::remove(&key));
+            let gone = remove_logs(&key);
+            // Before its definition, without which nobody knows that they are its.
+            let gone = gone.map(|()| self.put_nameless_aside(index)).and_then(|()| definition::remove(&key));
             if let Err(reason) = gone {
                 self.console.say(&format!("{name}: not removed: {reason}"));
                 let cell = &mut self.cells[index];
@@ -357,7 +361,6 @@ impl Monitor {
             }
         }
         let _ = fs::remove_dir_all(place::folder(&key));
-        self.put_nameless_aside(index);
         if was_persons {
             self.answer_removed(index);
             self.publish(index, "destroy", BTreeMap::new());

@@ -8,7 +8,7 @@ use crate::{definition, image, place};
 use spec::bundle::Config;
 use spec::monitor::{Code, Happening, Object, Reply};
 use spec::node::{Mount, Name};
-use spec::volume::{self, Volume};
+use spec::volume;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,24 +36,23 @@ impl Monitor {
         }
     }
 
-    /// Puts aside the volumes that nobody named and this container alone is made with, if they are to go with it, as all
-    /// of a pod's container do: those are its image's. What they held goes as what it wrote does.
+    /// Puts aside the volumes that nobody named and this container alone is made with, if they are to go with it. What they
+    /// held goes as what it wrote does.
     pub(super) fn put_nameless_aside(&mut self, index: usize) {
         let cell = &self.cells[index];
-        let is_pods = cell.definition.as_ref().is_some_and(|own| own.sandbox.is_some());
-        let goes = is_pods || cell.with_volumes || cell.definition.as_ref().is_some_and(|own| own.remove);
-        let mounts = cell.container.as_ref().filter(|_| goes).map(|container| container.mounts.clone());
-        for mount in mounts.into_iter().flatten() {
-            let Mount::Volume { name, .. } = mount else { continue };
-            let is_shared = |users: Result<Vec<String>, String>| users.map_or(true, |users| users.len() > 1);
-            let about = fs::read(volume::file(&name)).unwrap_or_default();
-            let about: Volume = serde_json::from_slice(&about).unwrap_or_default();
-            if !(is_pods || about.anonymous) || is_shared(self.users_of(&name)) {
+        let own = cell.definition.as_ref().filter(|own| cell.with_volumes || own.remove);
+        for name in own.map(|own| own.nameless.clone()).unwrap_or_default() {
+            if !volume::folder(&name).exists() {
                 continue;
             }
-            match image::put_aside(&volume::folder(&name)) {
+            let put = match self.users_of(&name) {
+                Ok(users) if users.len() > 1 => continue,
+                Ok(_) => image::put_aside(&volume::folder(&name)).map_err(|error| cause(&error)),
+                Err(reason) => Err(reason),
+            };
+            match put {
                 Ok(()) => self.happened_to_volume(&name, "destroy"),
-                Err(error) => self.console.say(&format!("volume {name}: put it aside: {}", cause(&error))),
+                Err(reason) => self.console.say(&format!("volume {name}: not put aside: {reason}")),
             }
         }
     }

@@ -21,6 +21,7 @@ fn what_could_never_run_is_refused_when_it_is_created() {
             image,
             remove: false,
             stdin_once: false,
+            nameless: Vec::new(),
             seccomp: None,
             sandbox: None,
         };

@@ -171,6 +171,7 @@ fn a_port_that_is_taken_is_an_error_that_leaves_nothing() {
         image: node.digest.clone(),
         remove: false,
         stdin_once: false,
+        nameless: Vec::new(),
         seccomp: None,
         sandbox: None,
     };

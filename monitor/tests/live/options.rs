@@ -302,7 +302,16 @@ fn a_pods_users_are_its_own_and_files_theirs() {
         let (image, sandbox) = (node.digest.clone(), Some(Box::new(sandbox.clone())));
         let name = Some(name.parse().unwrap());
         let (container, remove, stdin_once) = (container.clone(), false, false);
-        let create = Create { name, container, image, remove, stdin_once, seccomp: None, sandbox };
+        let create = Create {
+            name,
+            container,
+            image,
+            remove,
+            stdin_once,
+            nameless: Vec::new(),
+            seccomp: None,
+            sandbox,
+        };
         assert!(matches!(node.ask(&Request::Create(Box::new(create))), Reply::Created { .. }));
     }
     // One whose users are the node's has the same layers.

@@ -94,8 +94,8 @@ pub enum Request {
         name: String,
         /// A running one too, which is killed.
         force: bool,
-        /// With it go the volumes that nobody named and no other container is made with, as they do with one that is
-        /// removed once it has ended.
+        /// With it go its volumes that nobody named ([`Create::nameless`]) and no other container is made with, as they do
+        /// with one that is removed once it has ended.
         #[serde(default)]
         volumes: bool,
     },
@@ -228,6 +228,9 @@ pub struct Create {
     /// the next one, whatever a client says of its own.
     #[serde(default)]
     pub stdin_once: bool,
+    /// Volumes of its mounts that nobody named: they go with it where [`Request::Remove`] says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameless: Vec<Name>,
     /// In place of the usual filter of system calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Box<Profile>>,

@@ -48,6 +48,7 @@ fn a_container_travels_as_node_toml_has_it() {
         image: "sha256:ab".into(),
         remove: true,
         stdin_once: true,
+        nameless: vec!["0a".parse().unwrap()],
         seccomp: None,
         sandbox: None,
     })));

@@ -81,6 +81,14 @@ pub fn make_nameless(node: &Node<'_>, names: &[Name]) -> Result<()> {
     made.inspect_err(|_| take_back(node, names))
 }
 
+/// Makes a volume that is not there yet.
+///
+/// # Errors
+/// It cannot be made.
+pub fn ensure(node: &Node<'_>, name: &Name) -> Result<()> {
+    make(node, name, &Volume { created: Some(time::now()), ..Volume::default() })
+}
+
 /// Removes those of these again that no container was made with.
 pub fn take_back(node: &Node<'_>, names: &[Name]) {
     for name in names {

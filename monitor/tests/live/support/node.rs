@@ -170,7 +170,8 @@ impl Node {
 
     fn of(&self, name: &str, container: Container) -> Create {
         let (name, image) = (Some(name.parse().unwrap()), self.digest.clone());
-        Create { name, container, image, remove: false, stdin_once: false, seccomp: None, sandbox: None }
+        let (remove, stdin_once, nameless) = (false, false, Vec::new());
+        Create { name, container, image, remove, stdin_once, nameless, seccomp: None, sandbox: None }
     }
 
     #[track_caller]
