@@ -1,4 +1,4 @@
-//! Our own server, [`crate::server`], with what it shows ([`certificate`]) and whom it believes: clients of the cluster's
+//! Our own server, [`crate::server`], with what it shows (`certificate`) and whom it believes: clients of the cluster's
 //! authorities.
 
 mod certificate;
