@@ -105,11 +105,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     // A root that is seen with other owners would be copied with them.
     let targets = if sandbox.users.is_none() { parts.image_volumes } else { &[] };
     let volumes = image_volumes(&name, targets, &parts.mounts);
-    let nameless = volumes.iter().filter_map(|one| match one {
-        node::Mount::Volume { name, .. } => Some(name.clone()),
-        _ => None,
-    });
-    let nameless = nameless.collect();
+    let nameless = volumes.iter().filter_map(node::Mount::volume).cloned().collect();
     let made = node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),

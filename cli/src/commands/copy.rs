@@ -94,10 +94,8 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
         return Err(Error::new(format!("container {name:?}: {why}")));
     }
     // What is copied into a volume is there when the container is gone.
-    for one in container.mounts.iter().filter(|_| verb == "unpack") {
-        if let Mount::Volume { name, .. } = one {
-            volumes::ensure(node, name)?;
-        }
+    for name in container.mounts.iter().filter_map(Mount::volume).filter(|_| verb == "unpack") {
+        volumes::ensure(node, name)?;
     }
     let program = std::env::current_exe().context(|| "find this program".into())?;
     let mut command = Command::new(program);

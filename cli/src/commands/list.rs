@@ -82,7 +82,7 @@ fn add_mounts(object: &mut Value, container: &Container, whole: bool) {
         Mount::Tmpfs { .. } => None,
     };
     let names: Vec<String> = container.mounts.iter().filter_map(name).collect();
-    let volumes = container.mounts.iter().filter(|mount| matches!(mount, Mount::Volume { .. })).count();
+    let volumes = container.mounts.iter().filter_map(Mount::volume).count();
     object["Mounts"] = names.join(",").into();
     object["LocalVolumes"] = volumes.to_string().into();
 }

@@ -59,12 +59,8 @@ impl Monitor {
 
     /// Those of these mounts' volumes that are not there yet are about to be.
     pub(super) fn tell_new_volumes(&mut self, mounts: &[Mount]) {
-        for mount in mounts {
-            if let Mount::Volume { name, .. } = mount
-                && !volume::folder(name).exists()
-            {
-                self.happened_to_volume(name, "create");
-            }
+        for name in mounts.iter().filter_map(Mount::volume).filter(|name| !volume::folder(name).exists()) {
+            self.happened_to_volume(name, "create");
         }
     }
 
@@ -105,7 +101,7 @@ impl Monitor {
 }
 
 fn uses(mounts: &[Mount], volume: &Name) -> bool {
-    mounts.iter().any(|mount| matches!(mount, Mount::Volume { name, .. } if name == volume))
+    mounts.iter().filter_map(Mount::volume).any(|name| name == volume)
 }
 
 /// What lies in this folder, if anything, was made with a volume.

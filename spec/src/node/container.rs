@@ -459,6 +459,11 @@ impl Mount {
     pub fn source(&self) -> Option<&str> {
         if let Self::Bind { source, .. } = self { Some(source) } else { None }
     }
+
+    /// The volume that it shows, by its name.
+    pub fn volume(&self) -> Option<&Name> {
+        if let Self::Volume { name, .. } = self { Some(name) } else { None }
+    }
 }
 
 /// `[containers.NAME.health]`: what of the image's check is to be different.
