@@ -247,6 +247,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the test whose hold this is fails.
+    pub fn has_failed(&self) -> bool {
+        thread::panicking() || self.failed.load(Ordering::Relaxed)
+    }
+
     /// The bootstrap token.
     pub fn token(&self) -> String {
         format!("{}.{}", TOKEN.0, TOKEN.1)
@@ -361,7 +366,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if thread::panicking() || self.failed.load(Ordering::Relaxed) {
+        if self.has_failed() {
             eprintln!("{}", self.parts.control_plane.tails());
         }
     }

@@ -6,7 +6,7 @@ use tests::{Cluster, Failure, Kubelet, Result, Running, repository};
 
 /// The node of this test program, which ends with it.
 enum Worker {
-    Ours { _node: Running },
+    Ours { node: Running },
     Reference { _node: Kubelet },
 }
 
@@ -16,9 +16,10 @@ struct Place {
     namespace: &'static str,
 }
 
+static WORKER: OnceLock<std::result::Result<Arc<Worker>, String>> = OnceLock::new();
+
 impl Place {
     fn new(namespace: &'static str) -> Result<Self> {
-        static WORKER: OnceLock<std::result::Result<Arc<Worker>, String>> = OnceLock::new();
         let cluster = Cluster::shared()?;
         let worker =
             WORKER.get_or_init(|| worker(&cluster).map(Arc::new).map_err(|failure| failure.to_string()));
@@ -47,6 +48,17 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// Shows what the node has said with a test that fails: the node itself outlives it.
+    fn drop(&mut self) {
+        if let (true, Some(Ok(worker))) = (self.cluster.has_failed(), WORKER.get())
+            && let Worker::Ours { node } = &**worker
+        {
+            eprintln!("--- serial console of worker ---\n{}", node.machine().console().text());
+        }
+    }
+}
+
 fn worker(cluster: &Cluster) -> Result<Worker> {
     if std::env::var("SKERRY_TEST_NODE").is_ok_and(|kind| kind == "kubelet") {
         return Ok(Worker::Reference { _node: cluster.kubelet("worker")? });
@@ -54,7 +66,7 @@ fn worker(cluster: &Cluster) -> Result<Worker> {
     let node = cluster.node("worker")?.memory(1024).boot()?;
     let ready = cluster.run_until("kubectl wait --for=condition=Ready node/worker --timeout=1s");
     node.machine().blame(ready)?;
-    Ok(Worker::Ours { _node: node })
+    Ok(Worker::Ours { node })
 }
 
 /// A pod of busybox that runs a line of shell.
@@ -104,7 +116,7 @@ fn a_terminal_in_a_pod_is_as_large_as_the_users() -> Result {
     place.apply(&pod("box", &image, "", "exec sleep 1000000"))?;
     place.phase("box", "Running")?;
     let typed = r#"tty; until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; exit 3"#;
-    let kubectl = "stty rows 33 cols 77; timeout 100 kubectl -n terminal exec -it box -- sh";
+    let kubectl = "stty rows 33 cols 77; timeout 100 kubectl -v=6 -n terminal exec -it box -- sh";
     let line = format!("printf '%s\\n' '{typed}' | script -qec '{kubectl}' /dev/null; echo exit $?");
     let said = place.cluster.run(&line)?;
     assert!(said.contains("/dev/pts/") && said.ends_with("exit 3\n"), "{said}");
