@@ -58,6 +58,14 @@ fn remove_unread(place: &Place, id: &str, unread: Error) -> Result<()> {
 /// Something does not end or could not be removed.
 pub fn remove(place: &Place, record: &Record, hooks: &Hooks) -> Result<Vec<Error>> {
     end_process(record)?;
+    remove_ended(place, record, hooks)
+}
+
+/// Removes all that is left of a container whose first process has ended; returns the failures of poststop hooks.
+///
+/// # Errors
+/// The same.
+pub fn remove_ended(place: &Place, record: &Record, hooks: &Hooks) -> Result<Vec<Error>> {
     record.clear_cgroup(place)?;
     record.stop_scope()?;
     record.unmount()?;

@@ -85,16 +85,21 @@ impl Foreground {
     }
 
     fn take_signals(&mut self, pid: i32, relay: Option<&Relay>) -> Result<Option<u8>> {
-        while let Some(signal) = self.signals.read_signal().context(|| "take signals".into())? {
-            match signal.ssi_signo as i32 {
-                SIGCHLD | SIGURG => {}
-                SIGWINCH => relay.into_iter().for_each(Relay::resize),
+        loop {
+            let signal = self.signals.read_signal().context(|| "take signals".into())?;
+            match signal.map(|signal| signal.ssi_signo as i32) {
+                no_more @ (None | Some(SIGCHLD)) => {
+                    let ended = sys::process::reap_if_ended(pid).context(|| "wait for the program".into())?;
+                    if ended.is_some() || no_more.is_none() {
+                        return Ok(ended.map(reaper::code));
+                    }
+                }
+                Some(SIGURG) => {}
+                Some(SIGWINCH) => relay.into_iter().for_each(Relay::resize),
                 // It may have ended just now.
-                number => drop(sys::process::kill(pid, number)),
+                Some(number) => drop(sys::process::kill(pid, number)),
             }
         }
-        let ended = sys::process::reap_if_ended(pid).context(|| "wait for the program".into())?;
-        Ok(ended.map(reaper::code))
     }
 }
 

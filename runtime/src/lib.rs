@@ -169,7 +169,10 @@ fn run_container(
     };
     if !keep || status.is_err() {
         let hooks = bundle.config.hooks.clone().unwrap_or_default();
-        warn(delete::remove(&created.place, &created.record, &hooks)?);
+        if status.is_err() {
+            delete::end_process(&created.record)?;
+        }
+        warn(delete::remove_ended(&created.place, &created.record, &hooks)?);
     }
     status
 }

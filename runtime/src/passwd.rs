@@ -19,7 +19,8 @@ pub fn home(uid: u32) -> Option<String> {
 
 fn field(uid: u32, place: usize) -> Option<String> {
     let mut text = Vec::new();
-    image_file::open("/etc/passwd".as_ref()).ok()?.take(LONGEST).read_to_end(&mut text).ok()?;
+    let (file, _) = image_file::open("/etc/passwd".as_ref()).ok()?;
+    file.take(LONGEST).read_to_end(&mut text).ok()?;
     field_in(&String::from_utf8_lossy(&text), uid, place)
 }
 

@@ -65,14 +65,12 @@ pub fn make(cgroup: &plan::Cgroup, first: &mut Option<PathBuf>) -> Result<Option
             lacking(cgroup, why).map(|()| None)
         }
         made => {
-            let is_new = made.context(words)?;
+            made.context(words)?;
             let folder = open(&cgroup.path)?;
             if folder.try_lock().is_err() {
                 return Err(taken(&cgroup.path, "another container is made in it"));
             }
-            if !is_new {
-                check_free(&cgroup.path)?;
-            }
+            check_free(&cgroup.path)?;
             limit(&cgroup.path, &folder, cgroup).map(|()| Some(folder))
         }
     }
@@ -90,7 +88,8 @@ fn taken(path: &str, why: &str) -> Error {
     Error(format!("linux.cgroupsPath: {}: {why}", of(path).display()))
 }
 
-/// One that was there before may be this container's, but for what others live in. In runc's words.
+/// One that was there before may be this container's, but for what others live in; one that was made just now, too: another
+/// may have locked it, come into it and let go of it before it was locked here. In runc's words.
 fn check_free(path: &str) -> Result<()> {
     match tells(path, "populated 1") {
         true => Err(taken(path, "container's cgroup is not empty")),
@@ -185,8 +184,8 @@ pub fn set(path: &str, writes: &[Write]) -> Result<()> {
 }
 
 /// Makes each folder down to the container's, and in each above it lets the next one
-/// have controllers. Whether the last one was not there before.
-fn delegate(path: &str, first: &mut Option<PathBuf>) -> io::Result<bool> {
+/// have controllers.
+fn delegate(path: &str, first: &mut Option<PathBuf>) -> io::Result<()> {
     match descend(path, first) {
         // Who failed to make another container took the folder away that was made for it, and was there for this one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => descend(path, first),
@@ -194,21 +193,18 @@ fn delegate(path: &str, first: &mut Option<PathBuf>) -> io::Result<bool> {
     }
 }
 
-fn descend(path: &str, first: &mut Option<PathBuf>) -> io::Result<bool> {
+fn descend(path: &str, first: &mut Option<PathBuf>) -> io::Result<()> {
     let mut folder = PathBuf::from(HIERARCHY);
-    let mut is_new = false;
     for name in Path::new(path) {
         enable(&folder);
         folder.push(name);
-        is_new = match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            made => made.map(|()| true)?,
-        };
-        if is_new && first.is_none() {
-            *first = Some(folder.clone());
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made?,
         }
+        first.get_or_insert_with(|| folder.clone());
     }
-    Ok(is_new)
+    Ok(())
 }
 
 /// Removes the folders above a cgroup, from the first that was made for it on, but for those that others are in.

@@ -2,7 +2,7 @@
 //! program or as a script's interpreter, would be the host's file (CVE-2019-5736).
 
 use crate::image_file;
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +27,13 @@ impl Identity {
     }
 
     fn of(path: &Path) -> Option<Self> {
-        let about = fs::metadata(path).ok()?;
-        Some(Self { device: about.dev(), inode: about.ino() })
+        fs::metadata(path).ok().as_ref().map(Self::from)
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(about: &Metadata) -> Self {
+        Self { device: about.dev(), inode: about.ino() }
     }
 }
 
@@ -41,10 +46,12 @@ pub fn is(own: Identity, path: &Path) -> bool {
 pub fn runs(own: Identity, path: &Path) -> bool {
     let mut path = path.to_owned();
     for _ in 0..DEEPEST {
-        if is(own, &path) {
+        // One that its user may run and not read has no interpreter that the kernel could read either.
+        let Ok((file, about)) = image_file::open(&path) else { return is(own, &path) };
+        if Identity::from(&about) == own {
             return true;
         }
-        match interpreter(&path) {
+        match interpreter(file) {
             Some(next) => path = next,
             None => return false,
         }
@@ -53,9 +60,9 @@ pub fn runs(own: Identity, path: &Path) -> bool {
     false
 }
 
-fn interpreter(path: &Path) -> Option<PathBuf> {
+fn interpreter(mut file: File) -> Option<PathBuf> {
     let mut line = [0; LINE];
-    let length = image_file::open(path).ok()?.read(&mut line).ok()?;
+    let length = file.read(&mut line).ok()?;
     let rest = line[..length].strip_prefix(b"#!")?;
     let rest = rest.split(|&byte| byte == b'\n').next()?;
     let name = rest.split(|&byte| byte == b' ' || byte == b'\t').find(|name| !name.is_empty())?;
