@@ -78,6 +78,8 @@ pub struct Node {
     pub cluster: Cluster,
     /// How registries are reached.
     pub registries: BTreeMap<registry::Host, Registry>,
+    /// Which proxies they are reached by.
+    pub proxies: registry::Proxies,
 }
 
 /// `[config]`

@@ -1,6 +1,7 @@
-//! `[registries."HOST"]`: how a registry is reached, for whoever pulls and pushes.
+//! `[registries."HOST"]` and `[proxies]`: how registries are reached, for whoever pulls and pushes.
 
 use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,6 +54,49 @@ impl FromStr for Mirror {
 impl fmt::Display for Mirror {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+/// `[proxies]`, in the words of Docker's `daemon.json`; nobody is shown them, for there may be passwords in them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies(BTreeMap<String, String>);
+
+impl Proxies {
+    /// What registries without TLS are reached by, `[http://|https://][USER:PASSWORD@]HOST[:PORT]`.
+    pub const HTTP: &str = "http-proxy";
+    /// The same for those with TLS.
+    pub const HTTPS: &str = "https-proxy";
+    /// Who is reached without one, commas between them.
+    pub const NONE: &str = "no-proxy";
+
+    /// What a key says.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+}
+
+/// As a table of strings, which there are others of: a structure of its own would be 5 kB of PID 1.
+impl<'de> Deserialize<'de> for Proxies {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let table = BTreeMap::<String, String>::deserialize(from)?;
+        for (key, text) in &table {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+            let host = rest.rsplit('@').next().unwrap_or_default().trim_end_matches('/');
+            let wrong = match key.as_str() {
+                Self::NONE => continue,
+                Self::HTTP | Self::HTTPS if host.parse::<Host>().is_ok() => continue,
+                Self::HTTP | Self::HTTPS => "is not HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+                _ => "is none of http-proxy, https-proxy, no-proxy",
+            };
+            return Err(de::Error::custom(format_args!("{key} {wrong}")));
+        }
+        Ok(Self(table))
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Proxies")
     }
 }
 
@@ -214,6 +258,40 @@ mod tests {
                 && "lab:0".parse::<Host>().is_err()
                 && "".parse::<Host>().is_err()
         );
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_or_a_url() {
+        let read = |text: &str| {
+            let layer = Layer { origin: "x".into(), text: format!("[proxies]\n{text}\n") };
+            load(&[layer]).map(|node| node.proxies).map_err(|error| error.to_string())
+        };
+        for good in
+            ["proxy:3128", "http://proxy.example:3128/", "https://me:p@ss@10.0.0.1:1", "proxy.example"]
+        {
+            let proxies =
+                read(&format!("https-proxy = {good:?}\nno-proxy = \".example,10.0.0.0/8\"")).unwrap();
+            let all = [Proxies::HTTP, Proxies::HTTPS, Proxies::NONE].map(|key| proxies.get(key));
+            assert_eq!(all, [None, Some(good), Some(".example,10.0.0.0/8")]);
+            assert!(!format!("{proxies:?}").contains("proxy.example"), "nobody is shown it");
+        }
+        for bad in [
+            "",
+            "http://",
+            "http://me:secret@",
+            "pro xy:1",
+            "proxy:0",
+            "http://proxy:3128/path",
+            "socks5://proxy:1",
+        ] {
+            let error = read(&format!("http-proxy = {bad:?}")).unwrap_err();
+            assert!(
+                error.starts_with("x:1:1: http-proxy is not HOST:PORT") && !error.contains("secret"),
+                "{bad}: {error}"
+            );
+        }
+        let error = read("proxy = \"a\"").unwrap_err();
+        assert!(error.starts_with("x:1:1: ") && error.contains("proxy is none of http-proxy"), "{error}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Settings {
         }
         let layers: Vec<Layer> = files.into_iter().map(Layer::from).collect();
         let node = load(&layers).map_err(|error| error.to_string())?;
-        Ok(Self::default().with_configuration(&node.registries))
+        Ok(Self::default().with_configuration(&node.registries).with_proxies(&node.proxies))
     }
 }
 

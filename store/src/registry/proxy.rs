@@ -1,5 +1,5 @@
-//! Which proxy a server is reached by: what the environment says, as programs in Go read it
-//! (golang.org/x/net/http/httpproxy), so that it holds for Docker, podman and this alike.
+//! Which proxy a server is reached by: what `[proxies]` of `node.toml` says, or else the environment, as programs in Go
+//! read it (golang.org/x/net/http/httpproxy), so that it holds for Docker, podman and this alike.
 //!
 //! | variable, or the same in small letters | means |
 //! |---|---|
@@ -83,7 +83,7 @@ fn read(text: &str) -> Result<Proxy, String> {
             Err(format!("a proxy of the kind {scheme:?} is not supported, only http and https"))
         }
         // Not the text: a password may be in it.
-        proxy => proxy.map_err(|_| "the proxy of the environment is no URL".to_owned()),
+        proxy => proxy.map_err(|_| "the proxy is no URL".to_owned()),
     }
 }
 

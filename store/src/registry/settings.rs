@@ -97,6 +97,17 @@ impl Settings {
 }
 
 impl Settings {
+    /// With the proxies of `node.toml`; where it names none, those of the environment stay.
+    #[must_use]
+    pub fn with_proxies(self, named: &registry::Proxies) -> Self {
+        if *named == registry::Proxies::default() {
+            return self;
+        }
+        let key = |variable: &str| variable.to_lowercase().replace('_', "-");
+        let proxies = Proxies::read(|variable| named.get(&key(variable)).map(str::to_owned));
+        Self { proxies, ..self }
+    }
+
     /// With what `node.toml` says of registries. A password that cannot be read is missed by its own registry alone.
     #[must_use]
     pub fn with_configuration(mut self, registries: &BTreeMap<registry::Host, Registry>) -> Self {
@@ -214,6 +225,24 @@ mod tests {
         assert_eq!(host.ca, Some(Pem::File("/ca".into())));
         let known = Credentials::Password { user: "me".into(), password: "pw".into() };
         assert_eq!(settings.credentials["lab:5000"], known);
+    }
+
+    #[test]
+    fn proxies_of_the_configuration_come_before_those_of_the_environment() {
+        let own = |name: &str| (name == "HTTP_PROXY").then(|| "own:1".to_owned());
+        let settings = || Settings { proxies: Proxies::read(own), ..Settings::default() };
+        let with = |text: &str| {
+            let layer = spec::node::Layer { origin: "x".into(), text: text.into() };
+            settings().with_proxies(&spec::node::load(&[layer]).unwrap().proxies).proxies
+        };
+        assert_eq!(with(""), Proxies::read(own));
+        let proxies = with("[proxies]\nhttps-proxy = \"theirs:2\"\nno-proxy = \"lab.example\"");
+        let by = |url: &str| {
+            let proxy = proxies.to(&Url::parse(url).unwrap()).unwrap();
+            proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port()))
+        };
+        assert_eq!(by("https://docker.io"), Some("theirs:2".to_owned()));
+        assert_eq!((by("http://docker.io"), by("https://a.lab.example")), (None, None));
     }
 
     #[test]
