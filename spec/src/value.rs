@@ -6,8 +6,8 @@
 //! struct, and there are no dates.
 
 use serde::Deserialize;
-use serde::de::value::CowStrDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess};
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess};
 use serde::de::{Unexpected, Visitor};
 use std::fmt;
 use std::ops::Range;
@@ -71,10 +71,18 @@ pub fn read<'a, T: Deserialize<'a>>(table: Spanned<DeTable<'a>>) -> Result<T, Fa
 struct Value<'a>(Spanned<DeValue<'a>>);
 
 impl<'a> Value<'a> {
-    fn scalar<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn text<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
         let span = self.0.span();
         let result = match self.0.into_inner() {
-            DeValue::String(text) => CowStrDeserializer::new(text).deserialize_str(visitor),
+            DeValue::String(text) => visitor.visit_str(&text),
+            other => Err(Fault::invalid_type(kind(&other), &visitor)),
+        };
+        result.map_err(|fault| fault.at(span))
+    }
+
+    fn number<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let span = self.0.span();
+        let result = match self.0.into_inner() {
             DeValue::Integer(digits) => {
                 let (text, radix) = (digits.as_str(), digits.radix());
                 match (i64::from_str_radix(text, radix), u64::from_str_radix(text, radix)) {
@@ -87,6 +95,14 @@ impl<'a> Value<'a> {
                 Ok(value) => visitor.visit_f64(value),
                 Err(_) => Err(Fault::custom(format!("{digits} is not a number"))),
             },
+            other => Err(Fault::invalid_type(kind(&other), &visitor)),
+        };
+        result.map_err(|fault| fault.at(span))
+    }
+
+    fn boolean<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let span = self.0.span();
+        let result = match self.0.into_inner() {
             DeValue::Boolean(value) => visitor.visit_bool(value),
             other => Err(Fault::invalid_type(kind(&other), &visitor)),
         };
@@ -140,9 +156,12 @@ macro_rules! alike {
 impl<'a> Deserializer<'a> for Value<'a> {
     type Error = Fault;
 
-    alike! { scalar:
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+    alike! { boolean: deserialize_bool }
+    alike! { number:
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64
+    }
+    alike! { text:
         deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
         deserialize_unit deserialize_identifier
     }
@@ -154,7 +173,9 @@ impl<'a> Deserializer<'a> for Value<'a> {
         match self.0.get_ref() {
             DeValue::Table(_) => self.table(visitor),
             DeValue::Array(_) => self.array(visitor),
-            _ => self.scalar(visitor),
+            DeValue::Boolean(_) => self.boolean(visitor),
+            DeValue::String(_) => self.text(visitor),
+            _ => self.number(visitor),
         }
     }
 
@@ -185,7 +206,7 @@ impl<'a> Deserializer<'a> for Value<'a> {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.scalar(visitor)
+        self.text(visitor)
     }
 
     /// What is there is there: TOML has nothing that means nothing.
@@ -210,7 +231,7 @@ impl<'a> Deserializer<'a> for Value<'a> {
     ) -> Result<V::Value, Fault> {
         let span = self.0.span();
         let result = match self.0.into_inner() {
-            DeValue::String(word) => visitor.visit_enum(CowStrDeserializer::new(word)),
+            DeValue::String(word) => visitor.visit_enum(StrDeserializer::new(&word)),
             other => Err(Fault::invalid_type(kind(&other), &visitor)),
         };
         result.map_err(|fault| fault.at(span))
@@ -234,8 +255,8 @@ impl<'a> MapAccess<'a> for Entries<'a> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
         let span = key.span();
-        let key: CowStrDeserializer<'a, Fault> = key.into_inner().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.at(span))
+        let key = key.into_inner();
+        seed.deserialize(StrDeserializer::new(&key)).map(Some).map_err(|fault: Fault| fault.at(span))
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Fault> {
