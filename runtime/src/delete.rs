@@ -9,8 +9,9 @@ use spec::bundle::{Hooks, Status};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// How long a killed process may take to end, in milliseconds.
-const PATIENCE: u16 = 10_000;
+/// How long a killed process may take to end, in milliseconds: hundreds of containers that end at once on a busy machine
+/// take long to take their namespaces down.
+const PATIENCE: u16 = 60_000;
 
 /// Removes a stopped container, or with `force` any, whatever state its creation
 /// is in. Returns the failures of poststop hooks, which are only for the log
