@@ -91,9 +91,10 @@ fn taken(path: &str, why: &str) -> Error {
 /// One that was there before may be this container's, but for what others live in; one that was made just now, too: another
 /// may have locked it, come into it and let go of it before it was locked here. In runc's words.
 fn check_free(path: &str) -> Result<()> {
-    match tells(path, "populated 1") {
+    let events = Events::of(path);
+    match events.tell("populated 1") {
         true => Err(taken(path, "container's cgroup is not empty")),
-        false => check_thawed(path),
+        false => thawed(path, &events),
     }
 }
 
@@ -102,7 +103,14 @@ fn check_free(path: &str) -> Result<()> {
 /// # Errors
 /// It is.
 pub fn check_thawed(path: &str) -> Result<()> {
-    if is_frozen(path) { Err(taken(path, "container's cgroup unexpectedly frozen")) } else { Ok(()) }
+    thawed(path, &Events::of(path))
+}
+
+fn thawed(path: &str, events: &Events) -> Result<()> {
+    match events.tell(FROZEN) {
+        true => Err(taken(path, "container's cgroup unexpectedly frozen")),
+        false => Ok(()),
+    }
 }
 
 fn is_denied(error: &io::Error) -> bool {
@@ -270,13 +278,22 @@ fn write_existing(path: &Path, value: &str) -> io::Result<()> {
 
 /// Whether the container is frozen.
 pub fn is_frozen(path: &str) -> bool {
-    tells(path, "frozen 1")
+    Events::of(path).tell(FROZEN)
 }
 
-/// Whether the cgroup's events have this line (cgroup-v2.rst, "Core Interface Files").
-fn tells(path: &str, event: &str) -> bool {
-    let events = kernel_file::read(of(path).join("cgroup.events")).unwrap_or_default();
-    events.lines().any(|line| line == event)
+const FROZEN: &str = "frozen 1";
+
+/// What a cgroup tells of itself (cgroup-v2.rst, "Core Interface Files").
+struct Events(String);
+
+impl Events {
+    fn of(path: &str) -> Self {
+        Self(kernel_file::read(of(path).join("cgroup.events")).unwrap_or_default())
+    }
+
+    fn tell(&self, line: &str) -> bool {
+        self.0.lines().any(|own| own == line)
+    }
 }
 
 /// Every process in the cgroup and those below it.
