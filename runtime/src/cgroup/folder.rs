@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Where the hierarchy is mounted.
 const HIERARCHY: &str = spec::paths::CGROUP;
 
+/// How a cgroup tells that it is frozen.
+const FROZEN: &str = "frozen 1";
+
 /// So long removing a cgroup that is busy is tried again without a pause, then with one.
 const AT_ONCE: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(2);
@@ -280,8 +283,6 @@ fn write_existing(path: &Path, value: &str) -> io::Result<()> {
 pub fn is_frozen(path: &str) -> bool {
     Events::of(path).tell(FROZEN)
 }
-
-const FROZEN: &str = "frozen 1";
 
 /// What a cgroup tells of itself (cgroup-v2.rst, "Core Interface Files").
 struct Events(String);
