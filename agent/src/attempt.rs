@@ -1,8 +1,8 @@
 //! One look at a container, or one word to it: what probes and lifecycle hooks do.
 
-mod anybody;
 mod grpc;
 mod http;
+mod tls;
 
 pub use grpc::grpc;
 pub use http::{call, http};

@@ -1,6 +1,6 @@
 //! Pages that are asked for, by probes and by lifecycle hooks.
 
-use super::anybody::anybody;
+use super::tls::anybody;
 use super::{MOST, Outcome, authority, dial, target};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Empty};
