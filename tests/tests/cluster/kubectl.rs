@@ -116,8 +116,10 @@ fn a_terminal_in_a_pod_is_as_large_as_the_users() -> Result {
     place.apply(&pod("box", &image, "", "exec sleep 1000000"))?;
     place.phase("box", "Running")?;
     let typed = r#"tty; until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; exit 3"#;
-    let kubectl = "stty rows 33 cols 77; timeout 100 kubectl -v=6 -n terminal exec -it box -- sh";
-    let line = format!("printf '%s\\n' '{typed}' | script -qec '{kubectl}' /dev/null; echo exit $?");
+    // In a process group of its own, as timeout(1) makes one, kubectl would be stopped for touching the terminal.
+    let kubectl = "stty rows 33 cols 77; timeout --foreground 100 kubectl -n terminal exec -it box -- sh";
+    let script = format!("SHELL=/bin/sh script -qec '{kubectl}' /dev/null");
+    let line = format!("printf '%s\\n' '{typed}' | {script}; echo exit $?");
     let said = place.cluster.run(&line)?;
     assert!(said.contains("/dev/pts/") && said.ends_with("exit 3\n"), "{said}");
     Ok(())
