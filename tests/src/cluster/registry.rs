@@ -20,6 +20,11 @@ pub(super) fn node_lines() -> String {
     format!("\n[registries.\"{GATEWAY}:{PORT}\"]\nplain-http = true\n")
 }
 
+/// How a node's configuration says that this registry has what is asked of another one.
+pub(super) fn mirror_lines(of: &str) -> String {
+    format!("\n[registries.{of:?}]\nmirrors = [\"http://{GATEWAY}:{PORT}\"]\n")
+}
+
 impl Cluster {
     /// Puts a container image of the tests, as [`container_archive`] names it, into the registry, which
     /// is started for it, and returns the name by which pods may ask for it.
@@ -28,12 +33,21 @@ impl Cluster {
     ///
     /// When the registry does not start, or what skopeo says.
     pub fn push(&self, name: &str) -> Result<String> {
+        self.push_as(name, &format!("{}:1", name.rsplit('/').next().unwrap_or(name)))
+    }
+
+    /// The same under a repository and a tag of one's own.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn push_as(&self, name: &str, tagged: &str) -> Result<String> {
         self.parts.registry.start(&self.parts)?;
         let archive = container_archive(name)?;
         let listed = said(Command::new("tar").arg("-tf").arg(&archive))?;
         let kind =
             if listed.lines().any(|line| line == "oci-layout") { "oci-archive" } else { "docker-archive" };
-        let image = format!("{GATEWAY}:{PORT}/{}:1", name.rsplit('/').next().unwrap_or(name));
+        let image = format!("{GATEWAY}:{PORT}/{tagged}");
         self.run_until(&format!(
             "skopeo --insecure-policy copy --quiet --dest-tls-verify=false {kind}:{} docker://{image}",
             archive.display()

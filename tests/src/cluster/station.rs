@@ -112,6 +112,11 @@ impl Cluster {
         Ok(self.station(name)?.image(Image::worker()).more_config(&join))
     }
 
+    /// Lines of a node's configuration: the cluster's registry is a mirror of this one.
+    pub fn mirror_of(&self, registry: &str) -> String {
+        registry::mirror_lines(registry)
+    }
+
     /// Lays a way from the wire to each node's pods, for who asks a pod from outside the nodes: the API
     /// server, for one that extends it, or a test.
     ///

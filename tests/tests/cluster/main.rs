@@ -3,6 +3,7 @@
 mod bad_pods;
 mod balancer;
 mod cni;
+mod conformance;
 mod control_plane;
 mod controllers;
 mod daemons;
