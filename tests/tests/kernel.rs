@@ -41,21 +41,44 @@ fn every_line_of_the_fragments_holds_in_what_was_built() -> Result {
 fn the_table_of_hardening_is_true_and_every_deviation_has_its_reason() -> Result {
     let page = fs::read_to_string(repository().join("docs/kernel.md"))?;
     let built = options(&fs::read_to_string(kernel_folder()?.join("config"))?);
-    let rows: Vec<Vec<&str>> = page
-        .lines()
-        .filter(|line| line.starts_with("| `CONFIG_") || line.starts_with("| **`CONFIG_"))
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
+    let rows = hardening(&page);
     assert!(rows.len() > 60, "{} rows are not the table", rows.len());
-    for row in rows {
-        let [name, recommended, ours, why] = row[..] else { panic!("not four columns: {row:?}") };
-        let deviates = name.starts_with("**");
-        let name = name.trim_matches(['*', '`']);
-        let real = built.get(name).map_or("n", String::as_str);
-        assert_eq!(ours, real, "{name}");
-        assert_eq!(deviates, ours != recommended, "{name}: {recommended} is recommended, {ours} is ours");
+    for Row { name, deviates, wanted, ours, why } in rows {
+        assert_eq!(ours, value(&built, name), "{name}");
+        assert_eq!(deviates, ours != wanted, "{name}: {wanted} is wanted, {ours} is ours");
         assert!(!deviates || why.len() > 10, "{name} deviates without a reason");
     }
+    Ok(())
+}
+
+/// What Debian's kernel has of hardening ours has, or the page has a row of it, or of what it belongs to.
+#[test]
+fn hardening_is_as_debian_has_it_or_the_page_says_why_not() -> Result {
+    let page = fs::read_to_string(repository().join("docs/kernel.md"))?;
+    let built = options(&fs::read_to_string(kernel_folder()?.join("config"))?);
+    let debian = options(&fs::read_to_string(debian_configuration()?)?);
+    let (recommendations, beside) = page.split_once("What Debian's cloud kernel has beside these").unwrap();
+    for Row { name, ours, why, .. } in hardening(recommendations) {
+        assert!(!why.starts_with("as Debian") || value(&debian, name) == ours, "{name}: not as Debian");
+    }
+    for Row { name, wanted, .. } in hardening(beside) {
+        assert_eq!(value(&debian, name), wanted, "{name}: Debian's");
+    }
+    let named: Vec<&str> = hardening(&page).iter().map(|row| row.name).collect();
+    let is_named = |name: &str| {
+        named
+            .iter()
+            .any(|row| name.strip_prefix(row).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    };
+    let about = |name: &str| {
+        let name = name.trim_start_matches("CONFIG_");
+        HARDENING.iter().any(|family| name.starts_with(family)) || name.contains("HARDENED")
+    };
+    let on: Vec<&String> =
+        debian.iter().filter(|(name, on)| *on != "n" && about(name)).map(|(name, _)| name).collect();
+    assert!(on.len() > 60, "{} options are not Debian's hardening", on.len());
+    let lost: Vec<_> = on.iter().filter(|name| value(&built, name) == "n" && !is_named(name)).collect();
+    assert!(lost.is_empty(), "Debian has and ours has not, without a word: {lost:?}");
     Ok(())
 }
 
@@ -159,6 +182,70 @@ fn a_node_of_56_mib_runs_a_container() -> Result {
 
 const CONTAINER: &str = "[containers.one]\nimage = \"busybox\"\nconsole = true\n\
                          args = [\"sh\", \"-c\", \"echo hello from a container; exec sleep 1000000\"]\nstop-grace = \"1s\"\n";
+
+/// How names of options that harden begin.
+const HARDENING: [&str; 27] = [
+    "BPF_LSM",
+    "BPF_UNPRIV",
+    "BUG",
+    "DEBUG_LIST",
+    "DEBUG_WX",
+    "DM_VERITY",
+    "EVM",
+    "FORTIFY",
+    "FS_VERITY",
+    "IMA",
+    "INIT_ON",
+    "INIT_STACK",
+    "INTEGRITY",
+    "KFENCE",
+    "LOCK_DOWN",
+    "MITIGATION",
+    "RANDOM",
+    "SECCOMP",
+    "SECURITY",
+    "SLAB",
+    "STACKPROTECTOR",
+    "STRICT",
+    "VMAP_STACK",
+    "X86_KERNEL_IBT",
+    "X86_SGX",
+    "X86_UMIP",
+    "X86_USER_SHADOW_STACK",
+];
+
+/// A row of docs/kernel.md about an option that hardens.
+struct Row<'a> {
+    name: &'a str,
+    /// It is in bold: ours is not what the second column says.
+    deviates: bool,
+    wanted: &'a str,
+    ours: &'a str,
+    why: &'a str,
+}
+
+fn hardening(page: &str) -> Vec<Row<'_>> {
+    let rows = page.lines().filter(|line| line.starts_with("| `CONFIG_") || line.starts_with("| **`CONFIG_"));
+    rows.map(|line| {
+        let columns: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, wanted, ours, why] = columns[..] else { panic!("not four columns: {line}") };
+        Row { name: name.trim_matches(['*', '`']), deviates: name.starts_with("**"), wanted, ours, why }
+    })
+    .collect()
+}
+
+/// The configuration of the packaged kernel, as `skerry-image` has unpacked it.
+fn debian_configuration() -> Result<PathBuf> {
+    Image::empty().packaged_kernel().build()?;
+    let found = said(
+        Command::new("sh").args(["-c", "ls -t ${SKERRY_CACHE:-~/.cache/skerry}/kernel/*/boot/config-*"]),
+    )?;
+    Ok(PathBuf::from(found.lines().next().unwrap_or_default()))
+}
+
+fn value<'a>(options: &'a Options, name: &str) -> &'a str {
+    options.get(name).map_or("n", String::as_str)
+}
 
 fn options(text: &str) -> Options {
     let option = |line: &str| {
