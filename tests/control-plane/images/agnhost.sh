@@ -10,6 +10,9 @@ layers() {
     cp "$("$here/../../tools/control-plane" agnhost)/agnhost" "$work/own"
     ln -s agnhost "$work/own/agnhost-2"
     mkdir "$work/own/uploads"
+    quietly openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost \
+        -keyout "$work/own/localhost.key" -out "$work/own/localhost.crt"
+    chmod 644 "$work/own/localhost.key"
     registry "$work/own/var/registry/pause"
     layer "$work/own" "$1/1.tar"
 }

@@ -7,11 +7,13 @@ use std::thread;
 use tests::{Cluster, Failure, Result, repository, said};
 
 /// The images that they ask for, and where.
-const IMAGES: [(&str, &str); 6] = [
+const IMAGES: [(&str, &str); 7] = [
     ("pause", "pause:3.10.2"),
     ("agnhost", "e2e-test-images/agnhost:2.63.0"),
     ("suite-busybox", "e2e-test-images/busybox:1.37.0-1"),
     ("suite-busybox", "e2e-test-images/glibc-dns-testing:2.0.0"),
+    // It is asked for its shell alone.
+    ("suite-busybox", "e2e-test-images/nginx:1.15-4"),
     ("suite-nonroot", "e2e-test-images/nonroot:1.5"),
     ("suite-nonewprivs", "e2e-test-images/nonewprivs:1.4"),
 ];
