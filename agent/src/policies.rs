@@ -50,6 +50,9 @@ pub struct Known {
 /// By namespace and name; this node's own pods by namespace and UID, since one may end here whose name is another's by now.
 type All<T> = BTreeMap<(String, String), T>;
 
+/// Policies by their names, with the addresses of the pods that they are about.
+type Resolved = BTreeMap<String, policies::Policy>;
+
 /// All that is looked at.
 #[derive(Clone, Default)]
 struct Seen {
@@ -149,21 +152,13 @@ async fn apply(
     isolation: &Isolation,
 ) {
     let held = Arc::new(Mutex::new(Policies::new()));
-    let mut before: BTreeMap<String, policies::Policy> = BTreeMap::new();
+    let mut before = Resolved::new();
     let (mut trouble, mut first) = (Trouble::default(), true);
     let mut own = isolation.own.subscribe();
     // Nothing is ever taken as seen by these: they tell whether the API server has listed what they are about.
     let listed = (namespaces.clone(), pods.clone());
-    // What the kernel holds from before stays until all is known. Meanwhile pods go on where there was no policy.
-    let there_were = note().exists();
-    loop {
-        if !there_were {
-            isolation.held.send_replace(Some(own.borrow_and_update().clone()));
-        }
-        tokio::select! {
-            one = policies.changed() => if one.is_err() { return } else { break },
-            one = own.changed() => if one.is_err() { return },
-        }
+    if first_policies(&mut policies, &mut own, isolation).await.is_err() {
+        return;
     }
     loop {
         let own_pods = own.borrow_and_update().clone();
@@ -173,24 +168,11 @@ async fn apply(
             pods: overlaid(pods.borrow_and_update().clone(), &own_pods),
         };
         let has = |changed: Result<bool, _>| changed.unwrap_or(true);
-        let whole = seen.policies.is_empty() || (has(listed.0.has_changed()) && has(listed.1.has_changed()));
-        if whole {
+        if seen.policies.is_empty() || (has(listed.0.has_changed()) && has(listed.1.has_changed())) {
             let now = resolve(&seen);
-            let mut changes: Vec<_> = now
-                .iter()
-                .filter(|(name, one)| before.get(*name) != Some(*one))
-                .map(|(name, one)| (name.clone(), Some(one.clone())))
-                .collect();
-            changes.extend(
-                before.keys().filter(|name| !now.contains_key(*name)).map(|name| (name.clone(), None)),
-            );
+            let changes = changes(&before, &now);
             if first || !changes.is_empty() {
-                let held = held.clone();
-                let done = tokio::task::spawn_blocking(move || {
-                    held.lock().unwrap_or_else(PoisonError::into_inner).apply(changes)
-                });
-                let done = done.await.unwrap_or_else(|error| Err(error.to_string()));
-                if trouble.of("apply network policies", done).is_none() {
+                if trouble.of("apply network policies", write(&held, changes).await).is_none() {
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -219,6 +201,43 @@ async fn apply(
             sleep(GATHER).await;
         }
     }
+}
+
+/// Returns once the API server has told of policies: what the kernel holds from before stays until then. Meanwhile pods go on
+/// where there was none.
+async fn first_policies(
+    policies: &mut watch::Receiver<Arc<All<Arc<NetworkPolicy>>>>,
+    own: &mut watch::Receiver<Arc<All<Arc<Known>>>>,
+    isolation: &Isolation,
+) -> Result<(), watch::error::RecvError> {
+    let there_were = note().exists();
+    loop {
+        if !there_were {
+            isolation.held.send_replace(Some(own.borrow_and_update().clone()));
+        }
+        tokio::select! {
+            one = policies.changed() => return one,
+            one = own.changed() => one?,
+        }
+    }
+}
+
+/// What is to be written in place of what was before; a policy that is gone is none.
+fn changes(before: &Resolved, now: &Resolved) -> Vec<(String, Option<policies::Policy>)> {
+    let written = now.iter().filter(|(name, one)| before.get(*name) != Some(*one));
+    let gone = before.keys().filter(|name| !now.contains_key(*name));
+    let written = written.map(|(name, one)| (name.clone(), Some(one.clone())));
+    written.chain(gone.map(|name| (name.clone(), None))).collect()
+}
+
+/// Writes changes on a thread that may wait for the kernel.
+async fn write(
+    held: &Arc<Mutex<Policies>>,
+    changes: Vec<(String, Option<policies::Policy>)>,
+) -> Result<(), String> {
+    let held = held.clone();
+    let apply = move || held.lock().unwrap_or_else(PoisonError::into_inner).apply(changes);
+    tokio::task::spawn_blocking(apply).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Looks for ever whether what was written is still there.
@@ -284,6 +303,20 @@ mod tests {
         }))
         .unwrap();
         ((namespace.to_owned(), name.to_owned()), Arc::new(known(&pod, "here").unwrap()))
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let policy =
+            |is_open: bool| policies::Policy { ingress: (!is_open).then(Vec::new), ..Default::default() };
+        let all = |own: &[(&str, bool)]| -> Resolved {
+            own.iter().map(|(name, is_open)| ((*name).to_owned(), policy(*is_open))).collect()
+        };
+        let before = all(&[("same", true), ("other", true), ("gone", true)]);
+        let now = all(&[("same", true), ("other", false), ("new", true)]);
+        let written = [("new", Some(policy(true))), ("other", Some(policy(false))), ("gone", None)];
+        assert_eq!(changes(&before, &now), written.map(|(name, own)| (name.to_owned(), own)));
+        assert!(changes(&now, &now).is_empty());
     }
 
     #[test]
