@@ -5,6 +5,7 @@ use crate::bundle;
 use crate::definition::{self, Definition};
 use crate::health::Check;
 use crate::life::{Observed, State, Time};
+use crate::volume::Until;
 use spec::network::Attached;
 use spec::node::{Container, Name};
 use spec::paths;
@@ -77,6 +78,12 @@ impl Cell {
     /// The first of the node's IDs that are its own users and groups, if it has some.
     pub fn users(&self) -> Option<u32> {
         self.definition.as_ref().and_then(|own| own.sandbox.as_ref()?.users)
+    }
+
+    /// How long the volumes are looked for that it makes: an agent makes a container of a pod anew in each boot.
+    pub fn volumes_until(&self) -> Until {
+        let sandbox = self.definition.as_ref().and_then(|own| own.sandbox.as_ref());
+        if sandbox.is_some() { Until::Reboot } else { Until::Removed }
     }
 
     /// One of which nothing is known.
@@ -222,7 +229,10 @@ impl IndexMut<usize> for Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::configured_id;
     use crate::life::Process;
+    use serde_json::json;
+    use spec::monitor::Sandbox;
 
     fn cell(name: &str) -> Cell {
         Cell::new(name.parse().unwrap())
@@ -241,6 +251,22 @@ mod tests {
         assert_eq!((cells.find_key("a"), cells.find("a"), cells.find_key("z")), (Some(a), None, None));
         assert_eq!(cells.indices(), [c, a]);
         assert_eq!(cells.insert(cell("d")), b, "a free number is given again");
+    }
+
+    #[test]
+    fn only_volumes_of_pods_end_with_the_boot() {
+        let mut own = cell("a");
+        assert_eq!(own.volumes_until(), Until::Removed, "it is of node.toml");
+        let of = |sandbox: Option<Sandbox>| {
+            let id = configured_id(&own.name);
+            let definition = json!({ "id": id, "name": "a", "created": 0, "digest": "", "remove": false,
+                "wanted": true, "started": false, "last": null, "sandbox": sandbox });
+            serde_json::from_value::<Definition>(definition).unwrap()
+        };
+        for (sandbox, until) in [(None, Until::Removed), (Some(Sandbox::default()), Until::Reboot)] {
+            own.definition = Some(Box::new(of(sandbox)));
+            assert_eq!(own.volumes_until(), until);
+        }
     }
 
     #[test]

@@ -102,9 +102,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
     security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
     let name = name(pod, &container.name, parts.attempt);
-    // A root that is seen with other owners would be copied with them.
-    let targets = if sandbox.users.is_none() { parts.image_volumes } else { &[] };
-    let volumes = image_volumes(&name, targets, &parts.mounts);
+    let volumes = image_volumes(&name, parts.image_volumes, &parts.mounts);
     let nameless = volumes.iter().filter_map(node::Mount::volume).cloned().collect();
     let made = node::Container {
         entrypoint: words(&container.command),

@@ -18,6 +18,7 @@ fn made(pod: serde_json::Value, container: serde_json::Value, image_user: &str) 
             id: "s".into(),
             network: Some("/net".into()),
             pid: Some("/pid".into()),
+            users: (pod.spec.as_ref().unwrap().host_users == Some(false)).then_some(65_536),
             ..Sandbox::default()
         },
         digest: "sha256:7",
@@ -143,8 +144,10 @@ fn volumes_of_the_image_are_where_the_pod_mounts_nothing() {
     assert_eq!(targets(&["/data/", "/cache/in"]), ["/cache"]);
     assert_eq!(volumes("c", &[]), volumes("c", &[]), "whoever asks again finds them");
     assert_ne!(volumes("c", &[]), volumes("d", &[]), "each instance has its own");
-    let own = made(json!({ "containers": [] }), json!({ "name": "m" }), "").unwrap().container;
-    assert_eq!(own.mounts.len(), 2);
+    for host_users in [true, false] {
+        let pod = json!({ "containers": [], "hostUsers": host_users });
+        assert_eq!(made(pod, json!({ "name": "m" }), "").unwrap().container.mounts.len(), 2, "{host_users}");
+    }
 }
 
 #[test]

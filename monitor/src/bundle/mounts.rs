@@ -83,10 +83,6 @@ pub fn mounts(container: &Container, around: &Surroundings) -> Result<Vec<Mount>
     for mount in own {
         nested.push(one(mount)?);
     }
-    if sandbox.as_ref().is_some_and(|sandbox| sandbox.users.is_some()) {
-        // Volumes of its image belong to the pod's own users, as they would to the node's.
-        nested.iter_mut().for_each(|mount| mount.options.push("idmap".to_owned()));
-    }
     nested.extend(of_pod.iter().cloned());
     // What is mounted on a folder hides what was mounted in it before.
     nested.sort_by_key(|mount| Path::new(&mount.destination).components().count());

@@ -63,7 +63,10 @@ impl Monitor {
     /// Begins to make the volumes that are not there; says whether there are any.
     fn fill(&mut self, index: usize, container: &Container) -> Result<bool, String> {
         self.tell_new_volumes(&container.mounts);
-        let Some(pid) = volume::begin(&self.cells[index].key, &container.mounts)? else { return Ok(false) };
+        let cell = &self.cells[index];
+        let Some(pid) = volume::begin(&cell.key, &container.mounts, cell.volumes_until())? else {
+            return Ok(false);
+        };
         self.work.insert(pid, Work::Fill(index));
         self.tell(index, &Event::Busy);
         Ok(true)

@@ -72,6 +72,13 @@ fn pods_that_are_not_root_have_their_ports_their_volumes_and_what_lies_in_them()
     node.run("pkill -KILL -f '^/capable/busybox httpd'")?;
     cluster.run_until(&exec("dns", "[ ! -e /data/new ] && cat /data/page"))?;
 
+    // Of a pod with users of its own it belongs to these.
+    let own = DNS.split("---").next().unwrap_or_default().replace("name: dns", "name: own");
+    cluster.apply(&own.replace("spec:\n", "spec:\n  hostUsers: false\n").replace("IMAGE", &image))?;
+    ready("own")?;
+    let owners = |pod: &str| cluster.run(&exec(pod, "stat -c %u:%g:%a /data /data/page"));
+    assert_eq!(owners("own")?, owners("dns")?);
+
     let mounts = r#""volumeMounts": [{ "name": "words", "mountPath": "/srv/conf" }, { "name": "data", "mountPath": "/srv" },
         { "name": "etc", "mountPath": "/etc" }],"#;
     let volumes = r#""volumes": [{ "name": "words", "configMap": { "name": "words" } }, { "name": "data", "emptyDir": {} },
