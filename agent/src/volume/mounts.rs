@@ -21,33 +21,44 @@ use std::path::{Component, Path, PathBuf};
 use sys::cause::cause;
 use sys::mount_tree;
 
+/// Why a container cannot have its volumes, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// What the pod or the node has to see to (`CreateContainerConfigError`).
+    Volume(String),
+    /// An image has not what is asked of it, which with a kubelet its container runtime finds out (`CreateContainerError`).
+    Image(String),
+}
+
 /// Mounts of a container's volumes, in order; `mapped` when its users are not the node's.
 ///
 /// # Errors
-/// What of it cannot be done, in words (`CreateContainerConfigError`).
+/// What of it cannot be done.
 pub fn of(
     uid: &str,
     container: &Container,
     volumes: &BTreeMap<String, Made>,
     env: &BTreeMap<String, String>,
     mapped: bool,
-) -> Result<Vec<Mount>, String> {
+) -> Result<Vec<Mount>, Wrong> {
     let mut mounts = Vec::new();
     for (number, own) in container.volume_mounts.iter().flatten().enumerate() {
-        let made = volumes.get(&own.name).ok_or_else(|| format!("volume \"{}\" is not there", own.name))?;
+        let missing = || Wrong::Volume(format!("volume \"{}\" is not there", own.name));
+        let made = volumes.get(&own.name).ok_or_else(missing)?;
+        let wrong = if made.is_image { Wrong::Image } else { Wrong::Volume };
         let part = match (&own.sub_path, &own.sub_path_expr) {
             (Some(path), _) if !path.is_empty() => Some(path.clone()),
             (_, Some(path)) if !path.is_empty() => {
                 let words = |reason| format!("subPathExpr of volume \"{}\": {reason}", own.name);
-                Some(expand_path(path, env).map_err(words)?)
+                Some(expand_path(path, env).map_err(|reason| Wrong::Volume(words(reason)))?)
             }
             _ => None,
         };
         let source = match part {
             None => made.path.clone(),
-            Some(part) => sub_path(uid, &container.name, own, &made.path, &part, number)?,
+            Some(part) => sub_path(uid, &container.name, own, made, &part, number).map_err(wrong)?,
         };
-        mounts.push(mount(own, &source, made, mapped)?);
+        mounts.push(mount(own, &source, made, mapped).map_err(Wrong::Volume)?);
     }
     Ok(mounts)
 }
@@ -87,7 +98,7 @@ fn sub_path(
     uid: &str,
     container: &str,
     own: &VolumeMount,
-    volume: &Path,
+    made: &Made,
     part: &str,
     number: usize,
 ) -> Result<PathBuf, String> {
@@ -97,7 +108,8 @@ fn sub_path(
         return Err(format!("subPath {part:?} of volume \"{}\": it leads out of the volume", own.name));
     }
     let place = place::subpath(uid, &own.name, container, number);
-    let opened = open(volume, Path::new(part), uid).map_err(words)?;
+    let maker = (!made.is_image).then_some(uid);
+    let opened = open(&made.path, Path::new(part), maker).map_err(words)?;
     let put = || -> io::Result<()> {
         let parent = place.parent().unwrap_or(&place);
         fs::create_dir_all(parent)?;
@@ -122,15 +134,15 @@ fn sub_path(
     Ok(place)
 }
 
-/// Opens what lies beneath a folder; a folder that is not there is made.
-fn open(folder: &Path, part: &Path, uid: &str) -> io::Result<OwnedFd> {
+/// Opens what lies beneath a folder; a folder that is not there is made, if some pod is its `maker`.
+fn open(folder: &Path, part: &Path, maker: Option<&str>) -> io::Result<OwnedFd> {
     let root = super::root(folder)?;
     let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(beneath);
-    match openat2(root.as_fd(), part, how) {
-        Err(Errno::ENOENT) => {}
-        result => return Ok(result?),
-    }
+    let uid = match (openat2(root.as_fd(), part, how), maker) {
+        (Err(Errno::ENOENT), Some(uid)) => uid,
+        (result, _) => return Ok(result?),
+    };
     let mut current: OwnedFd = root.into();
     for one in part.components() {
         let Component::Normal(name) = one else { continue };
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn nothing_is_opened_outside_a_volume() {
-        const UID: &str = "u";
+        const UID: Option<&str> = Some("u");
         let volume = std::env::temp_dir().join(format!("skerry-subpath-{}", std::process::id()));
         fs::create_dir_all(&volume).unwrap();
         std::os::unix::fs::symlink("/etc", volume.join("out")).unwrap();
@@ -209,6 +221,9 @@ mod tests {
         assert_eq!(of("a"), 0o700, "what was there stays as it was");
         assert_eq!(fs::read_dir(&volume).unwrap().count(), 4, "a, c, in and out");
         assert!(open(&volume, Path::new("in"), UID).is_ok());
+        assert!(open(&volume, Path::new("in"), None).is_ok());
+        let missing = open(&volume, Path::new("e"), None).unwrap_err();
+        assert!(missing.kind() == io::ErrorKind::NotFound && !volume.join("e").exists(), "nobody makes it");
         assert!(open(&volume, Path::new("out/passwd"), UID).is_err());
         assert!(open(&volume, Path::new("out/new/x"), UID).is_err());
         nix::unistd::mkfifo(&volume.join("pipe"), Mode::S_IRWXU).unwrap();
@@ -223,7 +238,7 @@ mod tests {
             fs::create_dir_all(&volume).unwrap();
             let part = PathBuf::from(format!("{round}/y"));
             let inode = |file: File| file.metadata().unwrap().ino();
-            let made = |pod: u32| File::from(open(&volume, &part, &format!("u{pod}")).unwrap());
+            let made = |pod: u32| File::from(open(&volume, &part, Some(&format!("u{pod}"))).unwrap());
             let made: Vec<u64> = std::thread::scope(|scope| {
                 let pods: Vec<_> = (0..4).map(|pod| scope.spawn(move || inode(made(pod)))).collect();
                 pods.into_iter().map(|pod| pod.join().unwrap()).collect()
@@ -261,11 +276,13 @@ mod tests {
             of(json!({ "name": "v", "mountPath": "/d", "mountPropagation": "Bidirectional" })).unwrap(),
             "rbind,rshared"
         );
-        assert!(
-            of(json!({ "name": "v", "mountPath": "/d", "subPath": "../x" }))
-                .unwrap_err()
-                .contains("leads out")
-        );
-        assert!(of(json!({ "name": "w", "mountPath": "/d" })).unwrap_err().contains("\"w\" is not there"));
+        let part =
+            |volume: &str, part: &str| of(json!({ "name": volume, "mountPath": "/d", "subPath": part }));
+        let out =
+            |volume: &str| format!("subPath \"../x\" of volume \"{volume}\": it leads out of the volume");
+        assert_eq!(part("v", "../x"), Err(Wrong::Volume(out("v"))));
+        assert_eq!(part("i", "../x"), Err(Wrong::Image(out("i"))), "as a container runtime says it");
+        let missing = Wrong::Volume("volume \"w\" is not there".to_owned());
+        assert_eq!(of(json!({ "name": "w", "mountPath": "/d" })), Err(missing));
     }
 }

@@ -12,7 +12,8 @@ use crate::pod::observed::{Containers, Sandbox, State};
 use crate::sandbox;
 use crate::server::stats::counts::Count;
 use crate::volume::make::Made;
-use crate::volume::{self, mounts, place};
+use crate::volume::mounts::{self, Wrong};
+use crate::volume::{self, place};
 use k8s_openapi::api::core::v1::{Container, ContainerUser, ImageVolumeSource, LinuxContainerUser, Pod};
 use spec::bundle::{Config, Mount, Namespace, NamespaceKind, Seccomp};
 use spec::monitor::{Code, Create, Reply, Request};
@@ -109,7 +110,11 @@ impl Worker {
         let name = container.image.as_deref().unwrap_or_default();
         let image = self.image(pod, container, name, container.image_pull_policy.as_deref()).await?;
         let env = self.environment(pod, sandbox, container).await.map_err(config)?;
-        let volumes = self.volume_mounts(container, &env, sandbox.users.is_some()).await.map_err(config)?;
+        let volumes = self.volume_mounts(container, &env, sandbox.users.is_some()).await;
+        let volumes = volumes.map_err(|wrong| match wrong {
+            Wrong::Volume(words) => config(words),
+            Wrong::Image(words) => error(words),
+        })?;
         let mounts = self.mounts(sandbox, container, volumes, order.attempt).map_err(config)?;
         let parts = Parts {
             pod,
@@ -243,13 +248,13 @@ impl Worker {
         container: &Container,
         env: &BTreeMap<String, String>,
         mapped: bool,
-    ) -> Result<Vec<Mount>, String> {
+    ) -> Result<Vec<Mount>, Wrong> {
         let volumes = self.volumes.clone().unwrap_or_default();
         let (uid, container, env) = (self.uid.clone(), container.clone(), env.clone());
         let made = spawn_blocking(move || mounts::of(&uid, &container, &volumes, &env, mapped));
         match timeout(PATIENCE, made).await {
-            Ok(made) => made.map_err(|error| error.to_string())?,
-            Err(_) => Err(format!("its volumes cannot be opened within {PATIENCE:?}")),
+            Ok(made) => made.map_err(|error| Wrong::Volume(error.to_string()))?,
+            Err(_) => Err(Wrong::Volume(format!("its volumes cannot be opened within {PATIENCE:?}"))),
         }
     }
 
