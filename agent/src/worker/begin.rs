@@ -58,6 +58,7 @@ impl Worker {
         order: &Order,
     ) {
         let Some((_, container)) = container(pod, &order.container) else { return };
+        self.context.stats.counts.add(Count::Started(kind_of(pod, &container.name)));
         let latest = containers.latest(&order.container);
         let existing = latest.filter(|one| one.state == State::Created && one.sandbox == sandbox.id);
         let made = match existing {
@@ -75,6 +76,7 @@ impl Worker {
                     _ => ("Failed", format!("Error: {message}")),
                 };
                 self.context.events.say(pod, Some(&order.container), false, event, words);
+                self.count_failure(pod, &order.container, order.attempt, reason);
                 self.postpone(&order.container, reason, message, first);
                 return;
             }
@@ -162,6 +164,15 @@ impl Worker {
         };
         self.context.events.say(pod, Some(&container.name), true, "Created", "Container created");
         Ok(id)
+    }
+
+    /// A container has not begun, for this reason. The first time it may be for its pod's users.
+    fn count_failure(&self, pod: &Pod, name: &str, attempt: u32, reason: &'static str) {
+        let counts = &self.context.stats.counts;
+        counts.add(Count::NotStarted(kind_of(pod, name), reason));
+        if attempt == 0 && !self.waiting.contains_key(name) && sandbox::users::are_own(pod) {
+            counts.add(Count::OwnUsersFailed);
+        }
     }
 
     async fn id_of(&self, name: &str) -> Option<String> {
@@ -347,12 +358,12 @@ impl Worker {
         let events = self.context.events.clone();
         let of = Some(container.name.as_str());
         match self.context.monitor.run(id).await {
-            Ok(true) => {
-                events.say(pod, of, true, "Started", "Container started");
-                self.context.stats.counts.add(Count::Started(kind_of(pod, &container.name)));
-            }
+            Ok(true) => events.say(pod, of, true, "Started", "Container started"),
             Ok(false) => return,
-            Err(error) => return events.say(pod, of, false, "Failed", format!("Error: {error}")),
+            Err(error) => {
+                self.count_failure(pod, &container.name, attempt, "RunContainerError");
+                return events.say(pod, of, false, "Failed", format!("Error: {error}"));
+            }
         }
         let Some(hook) = container.lifecycle.as_ref().and_then(|own| own.post_start.as_ref()) else { return };
         self.show_running(pod, sandbox).await;

@@ -60,16 +60,22 @@ impl Worker {
             // It does not wait for the cluster.
             names.servers.get_or_insert_default();
         }
-        let begun = Instant::now();
+        let (begun, counts) = (Instant::now(), &self.context.stats.counts);
+        let own_users = sandbox::users::are_own(pod);
+        counts.add(Count::Pod);
+        own_users.then(|| counts.add(Count::OwnUsers));
         let made = match self.runtime_class(pod).await {
             Ok(()) => sandbox::make(pod, &names, &self.context.own).await,
             Err(reason) => Err(reason),
         };
         DURATIONS.add_operation("run_podsandbox", begun.elapsed(), made.is_err());
+        if made.is_err() {
+            counts.add(Count::PodFailed);
+            own_users.then(|| counts.add(Count::OwnUsersFailed));
+        }
         match made {
             Ok((_, omitted)) => {
                 omitted.into_iter().for_each(|words| events.say(pod, None, false, "DNSConfigForming", words));
-                self.context.stats.counts.add(Count::Pod);
                 self.waiting.remove("");
                 if self.has_run() {
                     let words = "Pod sandbox changed, it will be killed and re-created.";

@@ -13,26 +13,50 @@ const MOST: usize = 4096;
 pub enum Count {
     /// A pod went for the node's sake: the kubelet's name of what was short.
     Eviction(&'static str),
-    /// A pod got its sandbox.
+    /// A pod was to get its sandbox.
     Pod,
-    /// A container began: the kubelet's name of its kind.
+    /// It did not.
+    PodFailed,
+    /// A pod with users of its own was to get its sandbox.
+    OwnUsers,
+    /// It did not, or a container of it did not begin.
+    OwnUsersFailed,
+    /// A container was to begin: the kubelet's name of its kind.
     Started(&'static str),
+    /// It did not: its kind, and the reason of its state.
+    NotStarted(&'static str, &'static str),
     /// One has ended: its kind, exit code and reason.
     Ended(&'static str, i32, String),
 }
 
 /// Families, in the order of [`Count`]: name, help, and names of labels.
-const FAMILIES: [(&str, &str, &[&str]); 4] = [
+const FAMILIES: [(&str, &str, &[&str]); 8] = [
     (
         "kubelet_evictions",
         "[ALPHA] Cumulative number of pod evictions by eviction signal",
         &["eviction_signal"],
     ),
     ("kubelet_started_pods_total", "[ALPHA] Cumulative number of pods started", &[]),
+    ("kubelet_started_pods_errors_total", "[ALPHA] Cumulative number of errors when starting pods", &[]),
+    (
+        "kubelet_started_user_namespaced_pods_total",
+        "[ALPHA] Cumulative number of pods with user namespaces started.",
+        &[],
+    ),
+    (
+        "kubelet_started_user_namespaced_pods_errors_total",
+        "[ALPHA] Cumulative number of errors when starting pods with user namespaces.",
+        &[],
+    ),
     (
         "kubelet_started_containers_total",
         "[ALPHA] Cumulative number of containers started",
         &["container_type"],
+    ),
+    (
+        "kubelet_started_containers_errors_total",
+        "[ALPHA] Cumulative number of errors when starting containers",
+        &["container_type", "code"],
     ),
     (
         "kubelet_terminated_containers_total",
@@ -47,9 +71,13 @@ impl Count {
         match self {
             Self::Eviction(signal) => (0, vec![(*signal).to_owned()]),
             Self::Pod => (1, Vec::new()),
-            Self::Started(kind) => (2, vec![(*kind).to_owned()]),
+            Self::PodFailed => (2, Vec::new()),
+            Self::OwnUsers => (3, Vec::new()),
+            Self::OwnUsersFailed => (4, Vec::new()),
+            Self::Started(kind) => (5, vec![(*kind).to_owned()]),
+            Self::NotStarted(kind, reason) => (6, vec![(*kind).to_owned(), (*reason).to_owned()]),
             Self::Ended(kind, code, reason) => {
-                (3, vec![(*kind).to_owned(), code.to_string(), reason.clone()])
+                (7, vec![(*kind).to_owned(), code.to_string(), reason.clone()])
             }
         }
     }
@@ -137,5 +165,26 @@ mod tests {
         assert!(text.lines().any(|line| line == ends), "{text}");
         assert!(text.contains("kubelet_evictions{eviction_signal=\"memory.available\"} 1\n"), "{text}");
         assert!(!text.contains("started_pods"), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_begin_is_counted_under_its_own_name() {
+        let table = [
+            (Count::Pod, "started_pods_total"),
+            (Count::PodFailed, "started_pods_errors_total"),
+            (Count::OwnUsers, "started_user_namespaced_pods_total"),
+            (Count::OwnUsersFailed, "started_user_namespaced_pods_errors_total"),
+            (Count::Started("container"), r#"started_containers_total{container_type="container"}"#),
+            (
+                Count::NotStarted("init_container", "ErrImagePull"),
+                r#"started_containers_errors_total{container_type="init_container",code="ErrImagePull"}"#,
+            ),
+        ];
+        for (one, line) in table {
+            let counts = Counts::default();
+            counts.add(one);
+            let text = counts.text();
+            assert!(text.contains(&format!("\nkubelet_{line} 1\n")), "{text}");
+        }
     }
 }
