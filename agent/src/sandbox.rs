@@ -75,7 +75,7 @@ pub async fn make(pod: &Pod, cluster: &names::Cluster, own: &Own) -> Result<(San
         return Err("resourceClaims: devices that are claimed are not supported on this node".to_owned());
     }
     let folder = place::run(&uid);
-    cgroup::make(pod)?;
+    cgroup::make(pod, own.cluster.pod_pids_limit)?;
     let on_node = spec.host_network == Some(true);
     let (network, addresses) = match on_node {
         true => (None, Vec::new()),

@@ -85,11 +85,17 @@ pub fn of_container(
     all.chain(huge::of_container(spec, container)).filter(|(file, _)| at.join(file).exists())
 }
 
-/// Makes the cgroup of a pod and gives it its limits.
+/// What a pod's cgroup is given when it is made, with at most so many `tasks` if there is a limit.
+fn first_limits(spec: &PodSpec, tasks: Option<u32>) -> impl Iterator<Item = (String, String)> {
+    let limits = limits(spec).into_iter().chain(tasks.map(|most| ("pids.max", most.to_string())));
+    limits.map(|(file, text)| (file.to_owned(), text)).chain(huge::of_pod(spec))
+}
+
+/// Makes the cgroup of a pod and gives it its limits; those of all pods' tasks are the node's to say.
 ///
 /// # Errors
 /// Which file, and why, in words. A controller that the kernel has not is none.
-pub fn make(pod: &Pod) -> Result<(), String> {
+pub fn make(pod: &Pod, tasks: Option<u32>) -> Result<(), String> {
     let cgroup = super::container::cgroup(pod);
     let mut at = PathBuf::from(spec::paths::CGROUP);
     for part in Path::new(&cgroup) {
@@ -99,8 +105,7 @@ pub fn make(pod: &Pod) -> Result<(), String> {
     }
     pass_on(&at);
     let Some(spec) = &pod.spec else { return Ok(()) };
-    limits(spec).iter().try_for_each(|(file, text)| put(&at, file, text))?;
-    huge::of_pod(spec).try_for_each(|(file, text)| put(&at, &file, &text))
+    first_limits(spec, tasks).try_for_each(|(file, text)| put(&at, &file, &text))
 }
 
 /// Makes the cgroups of all classes. Whoever asks for nothing weighs the least, however many there are.
@@ -201,6 +206,16 @@ mod tests {
         );
         assert_eq!(of(json!([limited, { "name": "b" }])).len(), 1);
         assert_eq!((weight(None), weight(Some(1000))), (1, 100));
+    }
+
+    #[test]
+    fn a_pod_has_no_more_tasks_than_the_node_allows_each() {
+        let spec = PodSpec::default();
+        let of = |tasks| {
+            let all = first_limits(&spec, tasks);
+            all.filter(|(file, _)| file == "pids.max").map(|(_, most)| most).collect::<Vec<_>>()
+        };
+        assert_eq!((of(None), of(Some(1024))), (Vec::new(), vec!["1024".to_owned()]));
     }
 
     #[test]

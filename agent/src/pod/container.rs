@@ -46,6 +46,8 @@ pub struct Parts<'a> {
     pub seccomp: Option<Seccomp>,
     /// The node's memory in bytes.
     pub memory: u64,
+    /// How long its log grows before it is rotated.
+    pub log_size: Bytes,
     /// Groups that the pod's persistent volumes belong to.
     pub volume_groups: &'a BTreeSet<u32>,
 }
@@ -132,7 +134,7 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         // What the image says is Docker's: here probes tell.
         health: Some(no_check()),
         stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
-        log_size: Bytes(10 << 20),
+        log_size: parts.log_size,
         mounts: volumes,
         cgroup: if privileged && sandbox.users.is_none() { Sharing::Host } else { Sharing::Private },
         env: parts.env,

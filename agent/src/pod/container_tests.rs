@@ -28,6 +28,7 @@ fn made(pod: serde_json::Value, container: serde_json::Value, image_user: &str) 
         mounts: Vec::new(),
         seccomp: None,
         memory: 1 << 30,
+        log_size: Bytes(7 << 20),
         volume_groups: &BTreeSet::from([1234]),
     })
 }
@@ -53,6 +54,7 @@ fn a_container_is_asked_for_in_the_monitors_words() {
         (own.user.as_deref(), &own.group_add[..]),
         (Some("7:8"), &["9".to_owned(), "1234".into()][..])
     );
+    assert_eq!(own.log_size, Bytes(7 << 20));
     assert_eq!((own.memory.unwrap().0, own.cpus, own.cpu_shares), (64 << 20, Some(0.5), Some(512)));
     assert!(
         own.security.contains(&Security::NoNewPrivileges)

@@ -132,6 +132,7 @@ impl Worker {
             mounts,
             seccomp: profile(pod, container).map_err(config)?,
             memory: self.context.own.machine.memory,
+            log_size: self.context.own.cluster.container_log_max_size,
             volume_groups: &self.volume_groups,
         };
         let mut create = words::create(parts).map_err(config)?;

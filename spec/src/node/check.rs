@@ -179,6 +179,8 @@ fn cluster(own: &Cluster, hostname: Option<&str>) -> Judged {
     demand(own.image_gc_low <= own.image_gc_high, &at("image-gc-low"), "above image-gc-high")?;
     let longer = own.image_gc_max_age.is_none_or(|most| most.0 > own.image_gc_age.0);
     demand(longer, &at("image-gc-max-age"), "not above image-gc-age")?;
+    let none = own.pod_pids_limit == Some(0);
+    demand(!none, &at("pod-pids-limit"), "no container could begin")?;
     let folder = own.static_pods.as_ref().is_none_or(|folder| folder.starts_with('/'));
     demand(folder, &at("static-pods"), "not an absolute path")?;
     let node = own.server.is_none() || hostname.is_none_or(is_node);
@@ -260,6 +262,7 @@ mod tests {
             ("[cluster]\n", "image-gc-high = 101", 17, "100 percent"),
             ("[cluster]\n", "image-gc-low = 86", 16, "above image-gc-high"),
             ("[cluster]\n", "image-gc-max-age = \"2m\"", 20, "not above image-gc-age"),
+            ("[cluster]\n", "pod-pids-limit = 0", 18, "no container could begin"),
             ("[cluster]\n", "static-pods = \"pods\"", 15, "absolute"),
         ] {
             let error = refusal(&[&format!("{before}{line}\n")]);

@@ -32,6 +32,10 @@ pub struct Cluster {
     pub node_ip: Vec<IpAddr>,
     /// Most pods.
     pub max_pods: u32,
+    /// Most tasks of one pod; none but what all pods have together without it.
+    pub pod_pids_limit: Option<u32>,
+    /// How long a container's log grows before it is rotated, in bytes.
+    pub container_log_max_size: Bytes,
     /// Memory that pods cannot have, in bytes.
     pub reserved_memory: Bytes,
     /// Processors that pods cannot have: 0.5 is half of one.
@@ -87,6 +91,8 @@ impl Default for Cluster {
             taints: Vec::new(),
             node_ip: Vec::new(),
             max_pods: 110,
+            pod_pids_limit: None,
+            container_log_max_size: Bytes(10 << 20),
             reserved_memory: Bytes(24 << 20),
             reserved_cpus: 0.0,
             eviction_memory: Bytes(8 << 20),
@@ -222,11 +228,12 @@ mod tests {
         let own = cluster(
             "server = \"https://10.0.0.1:6443\"\nca-cert-hash = \"sha256:ab\"\ntoken = \"a.b\"\n\
              taints = [\"a/b=c:NoSchedule\", \"d:NoExecute\"]\nreserved-memory = \"64M\"\nservices = \"cluster\"\n\
-             tunnel = \"always\"\nallowed-sysctls = [\"net.core.somaxconn\"]\n",
+             tunnel = \"always\"\npod-pids-limit = 1024\ncontainer-log-max-size = \"50M\"\nallowed-sysctls = [\"net.core.somaxconn\"]\n",
         )
         .unwrap();
         assert_eq!(own.server.as_deref(), Some("https://10.0.0.1:6443"));
         assert_eq!(own.tunnel, Tunnel::Always);
+        assert_eq!((own.pod_pids_limit, own.container_log_max_size), (Some(1024), Bytes(50 << 20)));
         assert!(own.allowed_sysctls == ["net.core.somaxconn"]);
         assert_eq!(own.taints[0].value.as_deref(), Some("c"));
         assert_eq!((own.taints[1].to_string().as_str(), own.services), ("d:NoExecute", By::Cluster));
