@@ -31,7 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tls.trust(CertificateDer::pem_file_iter(authority)?.collect::<Result<_, _>>()?)?;
     let gate = Gate::new(node);
     gate.use_client(kube::Client::try_default().await?);
-    let (pods, monitor, stats) = (Pods::default(), Monitor::new(socket.as_str()), Stats::new(node));
+    let (pods, monitor, stats) =
+        (Pods::default(), Monitor::new(socket.as_str()), Stats::new(node, &spec::node::Cluster::default()));
     let host = Host { tls, gate: Arc::new(gate), pods, monitor, stats };
     host.pods.replace(vec![pod(names, logs).ok_or("NS/POD/CONTAINER=INSTANCE")?]);
     serve(TcpListener::bind(address).await?, host).await?;

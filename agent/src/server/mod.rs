@@ -186,7 +186,7 @@ async fn handle(
         Route::Metrics => stats::metrics(&host.stats, &host.pods).await,
         Route::Configz => stats::configz(&host.stats),
         Route::Statusz => zpages::statusz(of(header::ACCEPT)),
-        Route::Flagz => zpages::flagz(of(header::ACCEPT), &host.stats.configuration()),
+        Route::Flagz => zpages::flagz(of(header::ACCEPT), &host.stats.configuration),
         Route::Files => node_files::files(request.uri().path(), of(header::RANGE)).await,
         Route::Exec(target) => remote::exec(host, request, &target),
         Route::Attach(target) => remote::attach(host, request, &target),

@@ -66,7 +66,8 @@ impl Context {
         events: Events,
         services: watch::Receiver<Arc<Services>>,
     ) -> Arc<Self> {
-        let (monitor, stats) = (Monitor::new(spec::paths::MONITOR_SOCKET), Stats::new(&own.name));
+        let monitor = Monitor::new(spec::paths::MONITOR_SOCKET);
+        let stats = Stats::new(&own.name, &own.cluster);
         Arc::new(Self {
             table: Table::new(monitor.clone(), stats.checks.clone()),
             monitor,

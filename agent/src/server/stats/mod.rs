@@ -13,6 +13,7 @@
 mod cadvisor;
 pub mod cgroup;
 mod checks;
+mod configz;
 pub mod counts;
 pub mod durations;
 mod exposition;
@@ -39,8 +40,9 @@ use exposition::TYPE;
 use http::StatusCode;
 use rates::Rates;
 use snapshot::Snapshot;
+use spec::node::Cluster;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use volumes::Volumes;
 
 /// What measuring needs, shared.
@@ -60,24 +62,17 @@ pub struct Stats {
     pub storage: Storage,
     volumes: Volumes,
     /// The configuration that `/configz` gives: a `KubeletConfiguration`.
-    configuration: RwLock<serde_json::Value>,
+    pub configuration: serde_json::Value,
 }
 
 impl Stats {
     /// Of the node of this name.
     #[must_use]
-    pub fn new(node: &str) -> Arc<Self> {
-        Self::at(node, spec::paths::CGROUP.into(), place::PODS.into())
+    pub fn new(node: &str, cluster: &Cluster) -> Arc<Self> {
+        Self::at(node, cluster, spec::paths::CGROUP.into(), place::PODS.into())
     }
 
-    fn at(node: &str, cgroups: PathBuf, pods: PathBuf) -> Arc<Self> {
-        let configuration = serde_json::json!({
-            "kind": "KubeletConfiguration",
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "port": 10250,
-            "authentication": { "anonymous": { "enabled": false }, "webhook": { "enabled": true } },
-            "authorization": { "mode": "Webhook" },
-        });
+    fn at(node: &str, cluster: &Cluster, cgroups: PathBuf, pods: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             node: node.to_owned(),
             cgroups,
@@ -87,18 +82,8 @@ impl Stats {
             counts: Counts::default(),
             storage: Storage::default(),
             volumes: Volumes::new(pods),
-            configuration: configuration.into(),
+            configuration: configz::configuration(cluster),
         })
-    }
-
-    /// Has `/configz` give this `KubeletConfiguration`.
-    pub fn configure(&self, configuration: serde_json::Value) {
-        *self.configuration.write().unwrap_or_else(PoisonError::into_inner) = configuration;
-    }
-
-    /// That one.
-    pub fn configuration(&self) -> serde_json::Value {
-        self.configuration.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -197,6 +182,6 @@ pub fn checks(stats: &Stats) -> Answer {
 
 /// Answers `/configz`.
 pub fn configz(stats: &Stats) -> Answer {
-    let value = serde_json::json!({ "kubeletconfig": stats.configuration() });
+    let value = serde_json::json!({ "kubeletconfig": stats.configuration });
     with_type(StatusCode::OK, "application/json", value.to_string())
 }

@@ -64,7 +64,7 @@ fn node(name: &str) -> (Arc<Stats>, Pods, PathBuf) {
         },
         done,
     ]);
-    (Stats::at("worker-1", root.clone(), root.join("pods")), pods, root)
+    (Stats::at("worker-1", &Cluster::default(), root.clone(), root.join("pods")), pods, root)
 }
 
 async fn body(answer: Answer) -> String {

@@ -77,7 +77,7 @@ impl Fixture {
             gate: Arc::new(gate),
             pods: Pods::default(),
             monitor: Monitor::new(monitor),
-            stats: Stats::new("worker-1"),
+            stats: Stats::new("worker-1", &spec::node::Cluster::default()),
         };
         let served = host.clone();
         tokio::spawn(async move { serve_in(&Places::new(known), listener, served).await });
