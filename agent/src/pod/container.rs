@@ -7,7 +7,7 @@ use super::resize::Amounts;
 use super::{qos, quantity};
 use crate::volume::place;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
+    Capabilities, Container, Pod, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext,
 };
 use sha2::{Digest, Sha256};
 use spec::bundle::{Mount, Namespace, NamespaceKind, Seccomp};
@@ -73,61 +73,87 @@ pub fn cgroup(pod: &Pod) -> String {
     format!("{}/pod{}", class.cgroup(), pod.metadata.uid.as_deref().unwrap_or_default())
 }
 
+/// What the pod and the container say, with nothing in place of what they do not.
+struct Said<'a> {
+    spec: &'a PodSpec,
+    own: &'a SecurityContext,
+    of_pod: &'a PodSecurityContext,
+}
+
+impl Said<'_> {
+    fn is_privileged(&self) -> bool {
+        self.own.privileged == Some(true)
+    }
+}
+
 /// The request.
 ///
 /// # Errors
 /// What of the container cannot be done, in words (`CreateContainerConfigError`).
-pub fn create(parts: Parts<'_>) -> Result<Create, String> {
-    let Parts { pod, container, sandbox, .. } = parts;
-    let labels = labels(&parts);
-    let empty = Default::default();
-    let spec = pod.spec.as_ref().unwrap_or(&empty);
-    let none = SecurityContext::default();
-    let own = container.security_context.as_ref().unwrap_or(&none);
-    let shared = PodSecurityContext::default();
-    let of_pod = spec.security_context.as_ref().unwrap_or(&shared);
-    let privileged = own.privileged == Some(true);
+pub fn create(mut parts: Parts<'_>) -> Result<Create, String> {
+    let Parts { pod, container, .. } = parts;
     if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
         return Err("volumeDevices: block volumes are not supported on this node".to_owned());
     }
-    let user = user(own, of_pod, parts.image_user)?;
+    let (empty, none, shared) =
+        (PodSpec::default(), SecurityContext::default(), PodSecurityContext::default());
+    let spec = pod.spec.as_ref().unwrap_or(&empty);
+    let own = container.security_context.as_ref().unwrap_or(&none);
+    let said = Said { spec, own, of_pod: spec.security_context.as_ref().unwrap_or(&shared) };
+    let profile = own.seccomp_profile.as_ref().or(said.of_pod.seccomp_profile.as_ref());
+    let (filter, unconfined) = seccomp(profile, parts.seccomp.take())?;
+    let mut security = Vec::new();
+    security.extend((unconfined || said.is_privileged()).then_some(Security::SeccompUnconfined));
+    security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
+    let name = name(pod, &container.name, parts.attempt);
+    let mounts = image_volumes(&name, parts.image_volumes, &parts.mounts);
+    let nameless = mounts.iter().filter_map(node::Mount::volume).cloned().collect();
+    Ok(Create {
+        name: Some(name),
+        container: node::Container { security, mounts, ..asked(&parts, &said)? },
+        image: parts.digest.to_owned(),
+        remove: false,
+        stdin_once: container.stdin_once == Some(true),
+        nameless,
+        seccomp: None,
+        sandbox: Some(Box::new(of_sandbox(parts, &said, filter))),
+    })
+}
+
+/// What it asks for itself.
+fn asked(parts: &Parts<'_>, said: &Said<'_>) -> Result<node::Container, String> {
+    let Parts { pod, container, sandbox, .. } = *parts;
+    let Said { spec, own, of_pod } = *said;
     let words = |list: &Option<Vec<String>>| {
         list.as_ref()
             .filter(|list| !list.is_empty())
             .map(|list| list.iter().map(|word| expand(word, &parts.env)).collect())
     };
-    let bytes = |millis: i128| Bytes(u64::try_from(millis / 1000).unwrap_or(u64::MAX));
-    let (filter, unconfined) =
-        seccomp(own.seccomp_profile.as_ref().or(of_pod.seccomp_profile.as_ref()), parts.seccomp)?;
-    let mut security = Vec::new();
-    security.extend((unconfined || privileged).then_some(Security::SeccompUnconfined));
-    security.extend((own.allow_privilege_escalation == Some(false)).then_some(Security::NoNewPrivileges));
+    let memory = qos::bound(spec, container, "memory");
+    let memory = memory.map(|millis| Bytes(u64::try_from(millis / 1000).unwrap_or(u64::MAX)));
     let (cap_add, cap_drop) = capabilities(own.capabilities.as_ref());
-    let name = name(pod, &container.name, parts.attempt);
-    let volumes = image_volumes(&name, parts.image_volumes, &parts.mounts);
-    let nameless = volumes.iter().filter_map(node::Mount::volume).cloned().collect();
-    let made = node::Container {
+    let sees_cgroups = said.is_privileged() && sandbox.users.is_none();
+    Ok(node::Container {
         entrypoint: words(&container.command),
         args: words(&container.args),
         working_dir: container.working_dir.clone().filter(|folder| !folder.is_empty()),
-        user,
+        user: user(own, of_pod, parts.image_user)?,
         group_add: groups(of_pod, parts.volume_groups),
         hostname: Some(hostname(pod)),
-        labels,
+        labels: labels(parts),
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         read_only: own.read_only_root_filesystem == Some(true),
         network: Some(ContainerNetwork::Host),
-        memory: qos::bound(spec, container, "memory").map(bytes),
+        memory,
         // No swap beside it.
-        memory_swap: qos::bound(spec, container, "memory").map(bytes),
+        memory_swap: memory,
         cpus: qos::bound(spec, container, "cpu").map(cpus),
         cpu_shares: Some(qos::shares(qos::request(container, "cpu").unwrap_or(0))),
         oom_score_adj: Some(qos::oom_score_adj(spec, container, parts.memory)),
         cap_add,
         cap_drop,
-        privileged,
-        security,
+        privileged: said.is_privileged(),
         pid: if spec.host_pid == Some(true) { Pid::Host } else { Pid::Private },
         ipc: if spec.host_ipc == Some(true) { Ipc::Host } else { Ipc::Private },
         restart: Restart::No,
@@ -135,32 +161,27 @@ pub fn create(parts: Parts<'_>) -> Result<Create, String> {
         health: Some(no_check()),
         stop_signal: container.lifecycle.as_ref().and_then(|own| own.stop_signal.clone()),
         log_size: parts.log_size,
-        mounts: volumes,
-        cgroup: if privileged && sandbox.users.is_none() { Sharing::Host } else { Sharing::Private },
-        env: parts.env,
+        cgroup: if sees_cgroups { Sharing::Host } else { Sharing::Private },
+        env: parts.env.clone(),
         ..node::Container::of(container.image.clone().unwrap_or_default())
-    };
-    Ok(Create {
-        name: Some(name),
-        container: made,
-        image: parts.digest.to_owned(),
-        remove: false,
-        stdin_once: container.stdin_once == Some(true),
-        nameless,
-        seccomp: None,
-        sandbox: Some(Box::new(monitor::Sandbox {
-            cgroup: cgroup(pod),
-            namespaces: namespaces(sandbox),
-            mounts: parts.mounts,
-            seccomp: filter,
-            unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
-            users: sandbox.users,
-            strict_groups: of_pod.supplemental_groups_policy.as_deref() == Some("Strict"),
-            unified: BTreeMap::new(),
-            log: Some(place::log(pod, &container.name, parts.attempt)),
-            images: Vec::new(),
-        })),
     })
+}
+
+/// What it has of its pod.
+fn of_sandbox(parts: Parts<'_>, said: &Said<'_>, seccomp: Option<Seccomp>) -> monitor::Sandbox {
+    let Parts { pod, container, sandbox, .. } = parts;
+    monitor::Sandbox {
+        cgroup: cgroup(pod),
+        namespaces: namespaces(sandbox),
+        mounts: parts.mounts,
+        seccomp,
+        unmasked: said.own.proc_mount.as_deref() == Some("Unmasked"),
+        users: sandbox.users,
+        strict_groups: said.of_pod.supplemental_groups_policy.as_deref() == Some("Strict"),
+        unified: BTreeMap::new(),
+        log: Some(place::log(pod, &container.name, parts.attempt)),
+        images: Vec::new(),
+    }
 }
 
 /// Volumes of the image where the pod mounts nothing: writable though the root may not be, filled from the image, and the
