@@ -61,14 +61,19 @@ impl Error {
         Self {
             origin: layer.map(|layer| layer.origin.clone()).unwrap_or_default(),
             position: found.map(|(layer, start)| position(&layer.text, start)),
-            message: wrong.to_string(),
+            message: line(&wrong.to_string()),
         }
     }
 
     /// Its place, if it has one, is in the text of some layer, nobody knows which.
     fn of_the_whole(layer: &Layer, fault: &Fault) -> Self {
-        Self { origin: layer.origin.clone(), position: None, message: fault.to_string() }
+        Self { origin: layer.origin.clone(), position: None, message: line(&fault.message) }
     }
+}
+
+/// What a console shows in one line: a quoted key may have anything in it.
+fn line(message: &str) -> String {
+    message.replace(char::is_control, "?")
 }
 
 /// The last layer that has a key, and where its value begins, or of a table its name.
@@ -205,6 +210,20 @@ mod tests {
         let error = refused(&[&noise]);
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.len() < 300, "{error}");
+    }
+
+    #[test]
+    fn errors_are_one_line_whatever_a_key_is() {
+        for (text, words) in [
+            ("\"a\\n\\u001b\" = 1", "l0:1:1: unknown field `a??`, expected"),
+            (
+                "[containers.a]\nimage = \"i\"\nulimits = { \"x\\n\" = \"1\" }",
+                "l0:3:21: containers.a.ulimits.x?: there is no such limit",
+            ),
+        ] {
+            let error = refused(&[text]);
+            assert!(error.starts_with(words), "{error:?}");
+        }
     }
 
     #[test]
