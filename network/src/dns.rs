@@ -98,14 +98,15 @@ fn read_record(bytes: &[u8], at: usize) -> Option<(String, u16, &[u8], usize)> {
 }
 
 /// The names of a list, one after the other (RFC 3397, RFC 8106 §5.2); nothing when one of
-/// them is malformed.
+/// them is malformed, or an address.
 pub fn names(bytes: &[u8]) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let (name, next) = read_name(bytes, at)?;
         if !name.is_empty() {
-            names.push(plain(&name).then_some(name)?);
+            let is_name = plain(&name) && name.parse::<Ipv4Addr>().is_err();
+            names.push(is_name.then_some(name)?);
         }
         at = next;
     }
@@ -120,6 +121,7 @@ pub fn read_name(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
     let mut name = String::new();
     let mut end = None;
     let mut before = at;
+    let mut on_the_wire = 1;
     loop {
         match *bytes.get(at)? {
             0 => return Some((name, end.unwrap_or(at + 1))),
@@ -129,7 +131,8 @@ pub fn read_name(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
                     name.push('.');
                 }
                 name.extend(label.iter().map(|&byte| char::from(byte)));
-                at += 1 + usize::from(length);
+                at += 1 + label.len();
+                on_the_wire += 1 + label.len();
             }
             high @ 0xc0.. => {
                 let target = usize::from(high & 0x3f) << 8 | usize::from(*bytes.get(at + 1)?);
@@ -141,7 +144,7 @@ pub fn read_name(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
             }
             _ => return None,
         }
-        if name.len() > LONGEST_NAME {
+        if on_the_wire > LONGEST_NAME {
             return None;
         }
     }
@@ -227,6 +230,23 @@ mod tests {
         let long: Vec<u8> =
             [63_u8].iter().chain(&[b'x'; 63]).copied().cycle().take(64 * 5).chain([0]).collect();
         assert_eq!(read_name(&long, 0), None, "longer than a name may be");
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_it_is_on_the_wire() {
+        let name = |lengths: [usize; 4], byte: u8| {
+            let label = |length: usize| [vec![length as u8], vec![byte; length]].concat();
+            [lengths.map(label).concat(), vec![0]].concat()
+        };
+        let longest = |byte| read_name(&name([63, 63, 63, 61], byte), 0).map(|(_, end)| end);
+        assert_eq!((longest(b'x'), longest(0xe4)), (Some(255), Some(255)));
+        assert_eq!(read_name(&name([63, 63, 63, 62], b'x'), 0), None);
+    }
+
+    #[test]
+    fn a_domain_that_is_an_address_is_none() {
+        assert_eq!(names(b"\x0210\x010\x010\x011\0"), None, "it would be read back as a name server");
+        assert_eq!(names(b"\x0210\x010\x010\0"), Some(vec!["10.0.0".into()]));
     }
 
     #[test]

@@ -115,17 +115,17 @@ pub fn usable(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
 
-/// Times that contradict each other are replaced by RFC 2131's own: half and
-/// seven eighths of the lease. A lease of no time at all is none.
+/// Times that contradict each other, and those that have come at once, are replaced by RFC 2131's own:
+/// half and seven eighths of the lease. A lease of no time at all is none.
 fn limits(ack: &Message) -> Option<Option<Limits>> {
     let seconds = ack.number(option::LEASE_TIME).filter(|&seconds| seconds > 0)?;
     if seconds == FOR_EVER {
         return Some(None);
     }
     let end = Duration::from_secs(seconds.into());
-    let time = |code| ack.number(code).map(|seconds| Duration::from_secs(seconds.into()));
+    let time = |code| ack.number(code).filter(|&seconds| seconds > 0).map(|s| Duration::from_secs(s.into()));
     let rebind = time(option::REBINDING_TIME).filter(|&time| time < end).unwrap_or(end * 7 / 8);
-    let renew = time(option::RENEWAL_TIME).filter(|&time| !time.is_zero() && time <= rebind);
+    let renew = time(option::RENEWAL_TIME).filter(|&time| time <= rebind);
     Some(Some(Limits { renew: renew.unwrap_or((end / 2).min(rebind)), rebind, end }))
 }
 
@@ -256,6 +256,8 @@ mod tests {
             "times after the end are not believed"
         );
         assert_eq!(seconds(&[(option::REBINDING_TIME, &number(60))]), [160, 160, 3700]);
+        let at_once = [(option::RENEWAL_TIME, &number(0)[..]), (option::REBINDING_TIME, &number(0))];
+        assert_eq!(seconds(&at_once), [1900, 3250, 3700], "it would be asked for without end");
         assert_eq!(seconds(&[(option::LEASE_TIME, &number(u32::MAX))]), [0, 0, 0]);
         assert!(lease(&[(option::LEASE_TIME, &number(u32::MAX))]).term.holds(Duration::MAX));
     }

@@ -97,7 +97,8 @@ impl Message {
         bytes[236..240].copy_from_slice(&COOKIE);
         bytes.extend([option::KIND, 1, self.kind as u8]);
         for (&code, value) in &self.options {
-            for part in value.chunks(255) {
+            let parts = value.chunks(255).chain(value.is_empty().then_some(&[][..]));
+            for part in parts {
                 bytes.extend([code, part.len() as u8]);
                 bytes.extend(part);
             }
@@ -226,6 +227,13 @@ mod tests {
         assert_eq!(read.addresses(option::DNS).len(), 2);
         assert_eq!(read.address(option::DNS), None);
         assert_eq!(read.text(option::DOMAIN).as_deref(), Some("example.org"));
+    }
+
+    #[test]
+    fn an_option_without_a_value_is_one() {
+        let mut message = offer();
+        message.options.insert(80, Vec::new()); // RFC 4039
+        assert_eq!(Message::parse(&message.encode(Side::Server)), Some(message));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! DNS messages as a server reads and writes them (RFC 1035 §4).
 
 use crate::dns::read_name;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const HEADER: usize = 12;
 /// What a client without EDNS takes by UDP.
@@ -51,11 +51,12 @@ pub enum Kind {
     Other,
 }
 
-/// Reads a query; nothing when it is none with one question.
+/// Reads a query; nothing when it is none with one question. There is nothing before its name to which that could point.
 pub fn read(query: &[u8]) -> Option<Question> {
     let header = query.get(..HEADER)?;
     let plain = header[2] & 0xf8 == 0 && header[4..6] == [0, 1];
-    let (name, at) = read_name(query, HEADER)?;
+    let (name, length) = read_name(&query[HEADER..], 0)?;
+    let at = HEADER + length;
     let number = |at: usize| Some(u16::from_be_bytes(query.get(at..at + 2)?.try_into().ok()?));
     let kind = match number(at)? {
         A => Kind::V4,
@@ -138,16 +139,34 @@ fn record(answer: &mut Vec<u8>, kind: u16, value: &[u8]) {
     answer.extend(value);
 }
 
-/// The address whose name `….in-addr.arpa` or `….ip6.arpa` stands for.
+/// The address that a name `….in-addr.arpa` or `….ip6.arpa` stands for.
 pub fn reversed(name: &str) -> Option<IpAddr> {
-    if let Some(digits) = name.strip_suffix(".in-addr.arpa") {
-        let bytes: Option<Vec<u8>> = digits.rsplit('.').map(|byte| byte.parse().ok()).collect();
-        return <[u8; 4]>::try_from(bytes?).ok().map(IpAddr::from);
+    let address = match name.strip_suffix(".in-addr.arpa") {
+        Some(digits) => {
+            let bytes: Option<Vec<u8>> = digits.rsplit('.').map(|byte| byte.parse().ok()).collect();
+            Ipv4Addr::from_octets(bytes?.try_into().ok()?).into()
+        }
+        None => {
+            let digits: String = name.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
+            Ipv6Addr::from_bits(u128::from_str_radix(&digits, 16).ok()?).into()
+        }
+    };
+    (arpa(address) == name).then_some(address)
+}
+
+/// The one name that stands for an address (RFC 1035 §3.5, RFC 3596 §2.5).
+pub fn arpa(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let digits = format!("{:032x}", v6.to_bits());
+            let digits: String = digits.chars().rev().flat_map(|digit| [digit, '.']).collect();
+            format!("{digits}ip6.arpa")
+        }
     }
-    let digits: String = name.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
-    let whole = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let number = u128::from_str_radix(&digits, 16).ok().filter(|_| whole)?;
-    Some(std::net::Ipv6Addr::from_bits(number).into())
 }
 
 #[cfg(test)]
@@ -190,9 +209,14 @@ mod tests {
         let zeros = "0.".repeat(23);
         let expected: IpAddr = "fd00::2".parse().unwrap();
         assert_eq!(reversed(&format!("2.{zeros}0.0.0.0.0.0.d.f.ip6.arpa")), Some(expected));
-        for name in
-            ["web", "1.2.3.in-addr.arpa", "1.2.3.4.5.in-addr.arpa", "x.2.3.4.in-addr.arpa", "1.ip6.arpa"]
-        {
+        for name in [
+            "web",
+            "1.2.3.in-addr.arpa",
+            "1.2.3.4.5.in-addr.arpa",
+            "x.2.3.4.in-addr.arpa",
+            "1.ip6.arpa",
+            "+1.02.3.4.in-addr.arpa",
+        ] {
             assert_eq!(reversed(name), None, "{name}");
         }
     }
@@ -204,6 +228,8 @@ mod tests {
         assert_eq!(read(&answer), None);
         assert_eq!(nothing(&answer, Code::Malformed), None, "two servers would never stop");
         assert_eq!(nothing(&[0; 5], Code::Malformed), None);
+        let to_its_head = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &[0xc0, 6, 0, 1, 0, 1]].concat();
+        assert_eq!(read(&to_its_head), None, "the answer's head is another");
         let mut random = Random::new(9);
         let whole = query("web.bridge");
         for _ in 0..20_000 {
