@@ -22,16 +22,21 @@ pub struct Reader(Vec<u8>);
 impl Reader {
     /// Takes in bytes and gives the last size in them. What is no size is skipped.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Size> {
-        self.0.extend_from_slice(bytes);
         let mut last = None;
-        while let Some(end) = self.0.iter().position(|&byte| byte == b'}') {
-            let object: Vec<u8> = self.0.drain(..=end).collect();
-            if let Ok(Object { width, height }) = serde_json::from_slice(&object) {
-                last = Some(Size { rows: height, columns: width });
+        for &byte in bytes {
+            // There is none in another, so what came before is nonsense.
+            if byte == b'{' {
+                self.0.clear();
             }
-        }
-        if self.0.len() > LONGEST {
-            self.0.clear();
+            if self.0.len() < LONGEST {
+                self.0.push(byte);
+            }
+            if byte == b'}' {
+                if let Ok(Object { width, height }) = serde_json::from_slice(&self.0) {
+                    last = Some(Size { rows: height, columns: width });
+                }
+                self.0.clear();
+            }
         }
         last
     }
@@ -51,5 +56,7 @@ mod tests {
         assert_eq!(reader.push(b"}{\"Width\":-1,\"Height\":70000}nonsense"), None);
         assert_eq!(reader.push(&[b'x'; 2000]), None);
         assert_eq!(reader.push(br#"{"Width":5,"Height":6}"#), size(5, 6), "nonsense is forgotten");
+        let long = [&[b'x'; 2000], &br#"{"Width":7,"Height":8}"#[..]].concat();
+        assert_eq!(reader.push(&long), size(7, 8), "wherever it is cut");
     }
 }

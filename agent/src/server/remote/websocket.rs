@@ -158,7 +158,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             (INPUT, []) => None,
             (INPUT, _) => Some(FromClient::Input(content)),
             (SIZES, sizes) => self.sizes.push(sizes).map(FromClient::Resize),
-            (CLOSE, [INPUT]) if self.protocol == PROTOCOLS[0] => Some(FromClient::InputEnded),
+            // One that is cut into pieces means no less.
+            (CLOSE, closed) if self.protocol == PROTOCOLS[0] && closed.contains(&INPUT) => {
+                Some(FromClient::InputEnded)
+            }
             _ => None,
         }
     }
@@ -295,6 +298,14 @@ mod tests {
             };
             assert!(tokio::join!(send, serve).1 == own, "{protocol}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_close_means_the_same_however_it_is_cut() {
+        let (mut socket, mut client) = pair(PROTOCOLS[0], "input=1").await;
+        client.send(Message::binary(vec![CLOSE, INPUT, 7])).await.unwrap();
+        assert_eq!(socket.next(true).await, FromClient::Room);
+        assert_eq!(socket.next(true).await, FromClient::InputEnded);
     }
 
     #[tokio::test]

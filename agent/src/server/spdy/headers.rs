@@ -44,6 +44,11 @@ fn dictionary() -> Vec<u8> {
 /// Names and values; names in lower case.
 pub type Headers = Vec<(String, String)>;
 
+/// Bytes of memory that they take.
+pub fn size(headers: &Headers) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + size_of::<(String, String)>()).sum()
+}
+
 /// Reads headers, in the order in which they come over a connection.
 #[derive(Debug)]
 pub struct Reader {
@@ -146,12 +151,13 @@ impl Writer {
     }
 }
 
-#[cfg(test)]
-pub(in crate::server) mod tests {
-    use super::*;
+/// What a client does: real compression.
+#[cfg(any(test, feature = "fuzz"))]
+pub mod client {
+    use super::{DICTIONARY, dictionary};
     use flate2::{Compress, Compression, FlushCompress};
 
-    /// What a client does: real compression.
+    /// Writes headers.
     pub struct Client(Compress);
 
     impl Default for Client {
@@ -163,6 +169,7 @@ pub(in crate::server) mod tests {
     }
 
     impl Client {
+        /// The next block: names and values.
         pub fn block(&mut self, headers: &[(&str, &str)]) -> Vec<u8> {
             let mut plain = (headers.len() as u32).to_be_bytes().to_vec();
             for text in headers.iter().flat_map(|(name, value)| [name, value]) {
@@ -172,12 +179,19 @@ pub(in crate::server) mod tests {
             self.plain(&plain)
         }
 
+        /// The next block, whatever it is.
         pub fn plain(&mut self, plain: &[u8]) -> Vec<u8> {
             let mut block = Vec::with_capacity(plain.len() + 100);
             self.0.compress_vec(plain, &mut block, FlushCompress::Sync).unwrap();
             block
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::client::Client;
+    use super::*;
 
     #[test]
     fn headers_are_read_one_block_after_another() {

@@ -16,6 +16,9 @@ const PIECE: usize = 16 * 1024;
 /// Most streams at a time.
 const STREAMS: usize = 512;
 
+/// At so many bytes of headers that wait to be served no more streams are taken.
+pub const MOST_HEADERS: usize = 256 * 1024;
+
 /// The window with which every stream begins [2.6.8].
 const WINDOW: i64 = 64 * 1024;
 
@@ -66,8 +69,12 @@ pub struct Session {
     streams: BTreeMap<u32, Stream>,
     events: VecDeque<Event>,
     backlog: usize,
+    /// Bytes of headers in them.
+    headers: usize,
     /// The last stream that a client opened.
     last: u32,
+    /// The last one over which bytes came though it was not opened.
+    unknown: u32,
     /// The window of streams that begin, of a peer that counts.
     counted: Option<i64>,
     /// Streams with something in their queues.
@@ -96,14 +103,22 @@ impl Session {
             self.backlog -= bytes.len();
             self.grant(*stream, bytes.len() as u32);
         }
-        event
+        self.served(event)
     }
 
     /// The next stream that the client has opened, or that it leaves. The rest stays where it is, and
     /// so counts as backlog.
     pub fn opening(&mut self) -> Option<Event> {
         let next = self.events.iter().position(|event| matches!(event, Event::Opened(..) | Event::Left))?;
-        self.events.remove(next)
+        let event = self.events.remove(next);
+        self.served(event)
+    }
+
+    fn served(&mut self, event: Option<Event>) -> Option<Event> {
+        if let Some(Event::Opened(_, headers)) = &event {
+            self.headers -= headers::size(headers);
+        }
+        event
     }
 
     /// Whether more may be read: not while answers, such as those to pings, wait for a client that does
@@ -145,7 +160,8 @@ impl Session {
         let receives = self.streams.get(&stream).is_some_and(|own| own.receives);
         if !receives {
             // One that has just been reset, perhaps: what was on its way counts for nothing.
-            if stream > self.last {
+            if stream > self.last && stream != self.unknown {
+                self.unknown = stream;
                 frame::reset(&mut self.out, stream, status::INVALID);
             }
             return;
@@ -168,13 +184,14 @@ impl Session {
             return frame::reset(&mut self.out, stream, status::INVALID);
         }
         self.last = stream;
-        if self.streams.len() >= STREAMS {
+        if self.streams.len() >= STREAMS || self.headers >= MOST_HEADERS {
             return frame::reset(&mut self.out, stream, status::REFUSED);
         }
         let window = self.counted.unwrap_or(WINDOW);
         let queue = VecDeque::new();
         let own = Stream { window, served: 0, receives: true, sends: true, queue, finishing: false };
         self.streams.insert(stream, own);
+        self.headers += headers::size(&headers);
         self.events.push_back(Event::Opened(stream, headers));
         self.ended(stream, fin);
     }

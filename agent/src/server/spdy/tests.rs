@@ -2,8 +2,9 @@
 
 use super::driver::{Driver, Happened};
 use super::frame::{Frame, Reader};
-use super::headers::tests::Client as Headers;
-use super::session::{Event, MOST_BACKLOG, MOST_WAITING, Session};
+use super::headers::client::Client as Headers;
+use super::headers::size;
+use super::session::{Event, MOST_BACKLOG, MOST_HEADERS, MOST_WAITING, Session};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
@@ -119,6 +120,31 @@ fn streams_that_cannot_be_are_reset() {
     client.open(&[]);
     client.tell(&mut again);
     assert_eq!(frames(&again.out), [Frame::Reset { stream: 5, status: 2 }], "numbers only grow");
+}
+
+#[test]
+fn bytes_of_no_stream_are_answered_once_however_they_come() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    client.data(9, false, b"of no stream");
+    std::mem::take(&mut client.bytes).chunks(1).for_each(|byte| session.receive(byte).unwrap());
+    assert_eq!(frames(&session.out), [Frame::Reset { stream: 9, status: 2 }]);
+}
+
+#[test]
+fn headers_that_wait_take_little_memory() {
+    let (mut client, mut session) = (Client::default(), Session::default());
+    // Two thousand headers without a letter, in a few bytes of zlib.
+    let many = vec![("", ""); 2000];
+    (0..200).for_each(|_| _ = client.open(&many));
+    assert!(client.bytes.len() < 16 * 1024, "{} bytes", client.bytes.len());
+    client.tell(&mut session);
+    let waiting = |event: Event| if let Event::Opened(_, headers) = event { size(&headers) } else { 0 };
+    let all: usize = events(&mut session).into_iter().map(waiting).sum();
+    assert!(all <= MOST_HEADERS + 2000 * 48, "{all} bytes");
+    assert!(frames(&session.out).contains(&Frame::Reset { stream: 399, status: 3 }));
+    client.open(&many);
+    client.tell(&mut session);
+    assert!(matches!(session.event(), Some(Event::Opened(401, _))), "they were served");
 }
 
 #[test]
