@@ -35,7 +35,7 @@ test: ## the tests, virtual machines included, but for those that take long; end
 test-full: ## what `make test` does, and what is longer; as root
 	@tools/run-tests --full
 
-fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names and messages: MINUTES=10 each, or TARGET=seccomp alone; KEEP=1 takes what leads to new places into the corpus
+fuzz: ## made-up config.json, seccomp profiles, mount options, layers, manifests, names, messages, node.toml, packets and streams: MINUTES=10 each, or TARGET=seccomp alone; KEEP=1 takes what leads to new places into the corpus
 	@tools/fuzz "$(or $(TARGET),all)" "$(or $(MINUTES),10)" $(if $(KEEP),--keep)
 
 torture: build ## a thousand runtimes killed, each at a step of its own, a thousand pulls and removals, a thousand monitors, a thousand pods while our programs are killed, 100 nodes each in mid-pull and mid-run, long races; ROUNDS=1000, CUTS=100 (nodes), SEED=… repeats; as root

@@ -34,6 +34,8 @@ pub mod duration;
 pub mod events;
 pub mod evict;
 pub mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod healthz;
 pub mod identity;
 pub mod image;

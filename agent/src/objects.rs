@@ -40,7 +40,7 @@ where
 }
 
 /// The event of an object of its kind; the error, in words, names the object.
-fn read<K>(event: Event<Text>) -> Result<Event<K>, String>
+pub(crate) fn read<K>(event: Event<Text>) -> Result<Event<K>, String>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -76,10 +76,10 @@ fn texts(
 /// An object as it came, and what kube's watcher wants to know of it. It is read where it stands, so an event has to have
 /// its type before its object, as API servers write it.
 #[derive(Clone, Debug)]
-struct Text {
+pub(crate) struct Text {
     /// Its `resourceVersion`, namespace and name alone.
-    metadata: ObjectMeta,
-    text: Box<RawValue>,
+    pub(crate) metadata: ObjectMeta,
+    pub(crate) text: Box<RawValue>,
 }
 
 impl<'de> Deserialize<'de> for Text {

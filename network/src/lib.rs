@@ -32,6 +32,8 @@ mod config;
 mod containers;
 mod dhcp;
 mod dns;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod interface;
 mod names;
 mod netlink;

@@ -78,13 +78,15 @@ impl State {
     }
 }
 
-fn encode_lease(start: Duration, ack: &Message) -> Vec<u8> {
+/// The text of a lease.
+pub fn encode_lease(start: Duration, ack: &Message) -> Vec<u8> {
     let mut bytes = (start.as_millis() as u64).to_be_bytes().to_vec();
     bytes.extend(ack.encode(Side::Server));
     bytes
 }
 
-fn decode_lease(bytes: &[u8]) -> Option<Lease> {
+/// The lease that it is; nothing for what is none.
+pub fn decode_lease(bytes: &[u8]) -> Option<Lease> {
     let (start, ack) = bytes.split_first_chunk::<8>()?;
     let start = Duration::from_millis(u64::from_be_bytes(*start));
     Lease::from_ack(&Message::parse(ack)?, start)

@@ -6,7 +6,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 use sys::netlink::wire::number;
 
-const NEW: u16 = 68; // RTM_NEWNDUSEROPT
+/// `RTM_NEWNDUSEROPT`, which a notice is.
+pub const NEW: u16 = 68;
 /// `struct nduseroptmsg`: family, pad, length of options (2), interface (4),
 /// ICMP type, code, pads (6).
 const BODY: usize = 16;

@@ -20,7 +20,7 @@
 mod answering;
 mod datagrams;
 mod directory;
-mod message;
+pub mod message;
 mod open;
 mod poller;
 mod questions;

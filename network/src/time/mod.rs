@@ -15,4 +15,4 @@
 pub mod client;
 pub mod clock;
 mod lookup;
-mod packet;
+pub mod packet;

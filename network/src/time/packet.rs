@@ -98,7 +98,7 @@ fn unix(stamp: u64, pivot: Duration) -> Option<i128> {
 }
 
 /// A server's answer to `request`, for tests: it came and left at these times.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub fn reply(request: &[u8], arrived: Duration, left: Duration) -> Vec<u8> {
     let stamp = |time: Duration| {
         let seconds = (time.as_secs() as i64 + TO_1970) as u64;

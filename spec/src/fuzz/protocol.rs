@@ -94,7 +94,7 @@ fn follow(request: &Request) {
 }
 
 /// A message that is understood; its text, written anew, means the same.
-fn told_again<T: DeserializeOwned + Serialize + Debug>(payload: &[u8]) -> Option<T> {
+pub(super) fn told_again<T: DeserializeOwned + Serialize + Debug>(payload: &[u8]) -> Option<T> {
     let message: T = match serde_json::from_slice(payload) {
         Ok(message) => message,
         Err(error) => {

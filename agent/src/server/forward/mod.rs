@@ -14,7 +14,7 @@ mod dial;
 mod pairs;
 #[cfg(test)]
 mod tests;
-mod tunnel;
+pub mod tunnel;
 
 use super::Host;
 use super::answer::{Answer, text};

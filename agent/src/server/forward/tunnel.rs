@@ -15,16 +15,16 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// The bytes of a WebSocket.
 #[derive(Debug)]
-pub struct Tunnel {
-    socket: WebSocketStream<Pieces<Io>>,
+pub struct Tunnel<T = Io> {
+    socket: WebSocketStream<Pieces<T>>,
     /// What is left of the last message.
     rest: Bytes,
     closing: bool,
 }
 
-impl Tunnel {
+impl<T: AsyncRead + AsyncWrite + Unpin> Tunnel<T> {
     /// The server's end, after the handshake.
-    pub async fn open(io: Io) -> Self {
+    pub async fn open(io: T) -> Self {
         let pieces = Pieces::new(io, Cuts::Anywhere);
         let socket = WebSocketStream::from_raw_socket(pieces, Role::Server, Some(bounds())).await;
         Self { socket, rest: Bytes::new(), closing: false }
@@ -38,7 +38,7 @@ fn words(error: Error) -> io::Error {
     }
 }
 
-impl AsyncRead for Tunnel {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
