@@ -20,8 +20,15 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::net::IpAddr;
 
-const COLUMNS: [(&str, &str); 4] =
-    [("NAME", "Name"), ("DRIVER", "Driver"), ("SUBNETS", "Subnets"), ("ORIGIN", "Origin")];
+/// Docker's, and two more. A network has no ID but its name.
+const COLUMNS: [(&str, &str); 6] = [
+    ("NETWORK ID", "ID"),
+    ("NAME", "Name"),
+    ("DRIVER", "Driver"),
+    ("SCOPE", "Scope"),
+    ("SUBNETS", "Subnets"),
+    ("ORIGIN", "Origin"),
+];
 
 /// `skerry network`
 pub fn network(node: &Node<'_>, asked: &Network) -> Result<()> {
@@ -355,6 +362,12 @@ mod tests {
         assert_eq!((&told["Labels"], &told["Scope"]), (&json!({ "team": "web" }), &json!("local")));
         let names = |object: Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(line(&network)), names(machine("host", "host")));
+        let table = format::show(&format::Format::Table, &COLUMNS, &[line(&network)]).unwrap();
+        assert_eq!(
+            table,
+            "NETWORK ID   NAME   DRIVER   SCOPE   SUBNETS       ORIGIN\n\
+             back         back   bridge   local   10.9.0.0/24   person\n"
+        );
         let member = member(&network, "db", &["10.9.0.7".parse().unwrap()]);
         assert_eq!((&member["IPv4Address"], &member["IPv6Address"]), (&json!("10.9.0.7/24"), &json!("")));
         for (words, takes) in [
