@@ -28,19 +28,17 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// `skerry stats`: processor time is of the second between two rounds.
 pub fn stats(node: &Node<'_>, asked: &Stats) -> Result<()> {
-    let all = if asked.containers.is_empty() && !asked.all { Vec::new() } else { list::all(node)? };
-    let names = match asked.all {
-        true => all.iter().map(|one| one.id.clone()).collect(),
-        false => asked.containers.clone(),
-    };
-    let asked_for = rows(&names, &all);
+    let names = asked.containers.clone();
+    let named = if names.is_empty() { Vec::new() } else { rows(&names, &list::all(node)?) };
     let mut client = Client::ask(node.socket, &Request::Stats { names, follow: true })?;
     let mut before = round(&mut client)?;
     loop {
         let now = round(&mut client)?;
-        let mut objects = match &asked_for[..] {
-            [] => now.values().map(|one| object(&one.id, before.get(&one.id), one)).collect(),
-            rows => rows.iter().map(|row| row.object(&before, &now)).collect::<Vec<Value>>(),
+        let mut objects: Vec<Value> = match (&named[..], asked.all) {
+            ([], false) => now.values().map(|one| object(&one.id, before.get(&one.id), one)).collect(),
+            // Others may have come, and gone.
+            ([], true) => every(&list::all(node)?).iter().map(|row| row.object(&before, &now)).collect(),
+            (rows, _) => rows.iter().map(|row| row.object(&before, &now)).collect(),
         };
         if !asked.no_trunc {
             objects.iter_mut().for_each(shorten);
@@ -72,6 +70,12 @@ fn rows(asked: &[String], all: &[Summary]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// All that there are.
+fn every(all: &[Summary]) -> Vec<Row> {
+    let row = |one: &Summary| Row { asked: one.id.clone(), id: one.id.clone(), name: one.name.to_string() };
+    all.iter().map(row).collect()
 }
 
 type Round = BTreeMap<String, monitor::Stats>;
@@ -181,7 +185,8 @@ mod tests {
         let web = container("exited");
         let db = Summary { id: "cd".repeat(32), name: "db".parse().unwrap(), ..container("running") };
         let asked = ["db", "0123", "web", "db"].map(str::to_owned);
-        let rows = rows(&asked, &[web, db]);
+        let both = [web, db];
+        let rows = rows(&asked, &both);
         let usage = monitor::Stats { id: "cd".repeat(32), name: "db".into(), ..monitor::Stats::default() };
         let round = Round::from([("cd".repeat(32), usage)]);
         let told: Vec<Value> = rows.iter().map(|row| row.object(&round, &round)).collect();
@@ -190,6 +195,8 @@ mod tests {
             (2, &json!("0.00%"), &json!("--"))
         );
         assert_eq!((&told[1]["Container"], &told[1]["Name"]), (&json!("0123"), &json!("web")));
+        let all: Vec<Value> = every(&both).iter().map(|row| row.object(&round, &round)).collect();
+        assert_eq!((all.len(), &all[0]["CPUPerc"], &all[1]["Name"]), (2, &json!("--"), &json!("db")));
         let mut short = told[0].clone();
         shorten(&mut short);
         assert_eq!((&told[0]["ID"], &short["ID"]), (&json!("cd".repeat(32)), &json!("cdcdcdcdcdcd")));

@@ -130,6 +130,7 @@ fn what_it_uses_and_its_processes_are_shown() {
     assert!(fails("top web", 1).contains("web"));
     assert_eq!(says("stats --no-stream").lines().count(), 1);
     assert_eq!(says("stats --no-stream --format '{{.Container}} {{.CPUPerc}}' web"), "web --");
+    assert_eq!(says("stats --all --no-stream --format '{{.Name}} {{.CPUPerc}}'"), "web --");
 }
 
 #[test]
