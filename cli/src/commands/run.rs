@@ -142,14 +142,14 @@ fn make(node: &Node<'_>, options: &Options, detached: bool) -> Result<String> {
         }
     }
     options.sources()?.iter().try_for_each(|source| make_folder(Path::new(source)))?;
-    volumes::make_nameless(node, &nameless)?;
     let (image, stdin_once) = (image.digest.to_string(), options.interactive && !detached);
-    let (remove, made) = (options.rm, nameless.clone());
+    let (remove, new) = (options.rm, nameless.clone());
     let create = Create { name, container, image, remove, stdin_once, nameless, seccomp, sandbox: None };
-    let created = node.answer(&Request::Create(Box::new(create)));
-    match created.inspect_err(|_| volumes::take_back(node, &made))? {
+    match node.answer(&Request::Create(Box::new(create)))? {
         Reply::Created { id, warnings, .. } => {
             warnings.iter().for_each(|warning| eprintln!("skerry: {warning}"));
+            // Not before there is a container that has them: others may be pruning.
+            volumes::make_nameless(node, &new).inspect_err(|_| _ = remove_unstarted(node, &id, true))?;
             file.map_or(Ok(()), |file| file.write(&id))?;
             Ok(id)
         }
@@ -213,8 +213,12 @@ fn refused(error: Error) -> Error {
 /// end is the monitor's to see to.
 fn if_unstarted(node: &Node<'_>, options: &Options, id: &str, error: &Error) {
     if options.rm && (error.unstarted || error.code.is_some()) {
-        let _ = node.done(&Request::Remove { name: id.to_owned(), force: error.unstarted, volumes: true });
+        let _ = remove_unstarted(node, id, error.unstarted);
     }
+}
+
+fn remove_unstarted(node: &Node<'_>, id: &str, force: bool) -> Result<()> {
+    node.done(&Request::Remove { name: id.to_owned(), force, volumes: true })
 }
 
 /// Docker's exit status for what is not the program's.

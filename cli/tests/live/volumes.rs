@@ -74,6 +74,21 @@ fn a_volume_without_a_name_goes_with_its_container() {
 }
 
 #[test]
+fn a_volume_without_a_name_is_not_there_before_its_container() {
+    // Whoever prunes in between would take it away.
+    let _node = Node::boot();
+    says("create -v /d busybox");
+    let told = says("events --since 1h --until 0s --format '{{.Type}} {{.Action}}'");
+    assert_eq!(told, "container create\nvolume create");
+    assert_eq!(says("volume prune -f"), "Total reclaimed space: 0B");
+    // One that cannot have its volume is not there either.
+    mount(Some("t"), "/var/lib/skerry/volumes", Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>).unwrap();
+    assert!(fails("run --rm -v /d busybox true", 125).contains("read-only file system"));
+    umount2("/var/lib/skerry/volumes", MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(says("ps -aq").lines().count(), 1);
+}
+
+#[test]
 fn an_image_has_volumes_where_nothing_else_is_mounted() {
     let _node = Node::boot();
     says("export busybox --format docker-archive -o /run/image.tar");

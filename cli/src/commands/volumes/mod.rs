@@ -74,11 +74,10 @@ fn create(node: &Node<'_>, asked: &VolumeCreate) -> Result<()> {
 /// Makes volumes that nobody named, of names that were [`made_up`].
 ///
 /// # Errors
-/// Which cannot be made; none is there then.
+/// Which cannot be made.
 pub fn make_nameless(node: &Node<'_>, names: &[Name]) -> Result<()> {
     let about = Volume { anonymous: true, created: Some(time::now()), ..Volume::default() };
-    let made = names.iter().try_for_each(|name| make(node, name, &about));
-    made.inspect_err(|_| take_back(node, names))
+    names.iter().try_for_each(|name| make(node, name, &about))
 }
 
 /// Makes a volume that is not there yet.
@@ -87,13 +86,6 @@ pub fn make_nameless(node: &Node<'_>, names: &[Name]) -> Result<()> {
 /// It cannot be made.
 pub fn ensure(node: &Node<'_>, name: &Name) -> Result<()> {
     make(node, name, &Volume { created: Some(time::now()), ..Volume::default() })
-}
-
-/// Removes those of these again that no container was made with.
-pub fn take_back(node: &Node<'_>, names: &[Name]) {
-    for name in names {
-        let _ = take_away(node, name);
-    }
 }
 
 /// What the image has comes with its first use, unless something is there by then. One that is there already stays as it is.
