@@ -25,11 +25,11 @@ mod zstd;
 
 pub use digest::Digest;
 pub use error::{Error, Result};
-pub use oci::{Config, Healthcheck, Platform, Reference};
+pub use oci::{Config, Healthcheck, History, Platform, Reference};
 pub use progress::{Progress, State, Update};
 pub use registry::Registries;
 pub use store::{
     Bad, Checked, Collected, Details, Form, Held, Image, Imported, Layer, Listed, Outcome, Pulled, Pushed,
-    Store,
+    Room, Store,
 };
 pub use stores::Stores;

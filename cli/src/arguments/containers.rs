@@ -306,8 +306,22 @@ pub struct Transfer {
     /// Follow a symbolic link
     #[arg(long)]
     pub follow_link: bool,
+    /// Without what is mounted in it
+    #[arg(long)]
+    pub alone: bool,
     /// In the container
     pub path: PathBuf,
+}
+
+/// `skerry diff`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A: a file that the image has not. C: changed, or a folder with something that is. D: deleted.\n\n\
+    Examples:\n  skerry diff web"
+)]
+pub struct Diff {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
 }
 
 /// `skerry inspect`

@@ -5,7 +5,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 /// Of those verbs that say nothing more about themselves.
-const EXAMPLES: [(&str, &[&str]); 27] = [
+const EXAMPLES: [(&str, &[&str]); 29] = [
     ("create", &["skerry create --name web -v pages:/usr/share/nginx/html nginx"]),
     ("start", &["skerry start web db", "skerry start -ai shell"]),
     ("stop", &["skerry stop web", "skerry stop -t 60 db", "skerry stop -s INT app"]),
@@ -32,6 +32,8 @@ const EXAMPLES: [(&str, &[&str]); 27] = [
     ("events", &["skerry events --filter event=die", "skerry events --since 1h --until 0s"]),
     ("port", &["skerry port web", "skerry port web 80"]),
     ("images", &["skerry images", "skerry images --format '{{.Repository}}:{{.Tag}}'"]),
+    ("save", &["skerry save app -o app.tar", "skerry save app db | docker load"]),
+    ("export", &["skerry export web -o web.tar", "skerry export web | tar t"]),
     ("push", &["skerry push registry.example:5000/app:1.2"]),
     ("tag", &["skerry tag app registry.example:5000/app:1.2"]),
     ("rmi", &["skerry rmi app:1.1"]),

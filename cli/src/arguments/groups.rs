@@ -1,11 +1,12 @@
 //! Docker's groups of verbs, each of which is another verb's other name: `skerry image ls` is `skerry images`.
 
 use super::{
-    Attach, Command, Cp, Events, Exec, Export, Images, Import, Info, Inspect, Kill, List, Logs, Names,
-    Options, Port, Prune, Pruned, Pull, Push, Remove, RemoveImage, Rename, Run, Start, Stats, Stop, Tag, Top,
-    Update, Wait,
+    Attach, Command, Cp, Diff, DiskUsage, Events, Exec, Export, History, Images, Import, Info, Inspect, Kill,
+    List, Logs, Names, Options, Port, Prune, Pruned, Pull, Push, Remove, RemoveImage, Rename, Run, Start,
+    Stats, Stop, Tag, Top, Update, Wait,
 };
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// `skerry image`
 #[derive(Debug, Args)]
@@ -32,6 +33,8 @@ pub enum ImageVerb {
     Rm(RemoveImage),
     /// Show all that is known of images
     Inspect(Inspect),
+    /// Show how an image was made
+    History(History),
     /// Take images from an archive or a folder
     Load(Import),
     /// Write images to an archive or a folder
@@ -109,8 +112,22 @@ pub enum ContainerVerb {
     Attach(Attach),
     /// Copy files between a container and this machine
     Cp(Cp),
+    /// List the files that a container has changed
+    Diff(Diff),
+    /// Write a container's files to a tar archive
+    Export(ContainerExport),
     /// Remove containers that do not run
     Prune(ContainerPrune),
+}
+
+/// `skerry container export`
+#[derive(Debug, Args)]
+pub struct ContainerExport {
+    /// Name, ID or the beginning of an ID
+    pub container: String,
+    /// Where to; standard output without
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
 }
 
 /// `skerry container prune`
@@ -141,6 +158,8 @@ pub enum SystemVerb {
     Info(Info),
     /// Show what happens
     Events(Events),
+    /// Show what takes how much of the disk
+    Df(DiskUsage),
 }
 
 impl From<ImageVerb> for Command {
@@ -153,7 +172,8 @@ impl From<ImageVerb> for Command {
             ImageVerb::Rm(asked) => Self::Rmi(asked),
             ImageVerb::Inspect(asked) => Self::Inspect(asked.of("image")),
             ImageVerb::Load(asked) => Self::Import(asked),
-            ImageVerb::Save(asked) => Self::Export(asked),
+            ImageVerb::Save(asked) => Self::Save(asked),
+            ImageVerb::History(asked) => Self::History(asked),
             ImageVerb::Prune(ImagePrune { force, all, filter }) => {
                 Self::Prune(Prune { force, all, filter, volumes: false, what: Pruned::Images })
             }
@@ -185,6 +205,8 @@ impl From<ContainerVerb> for Command {
             ContainerVerb::Exec(asked) => Self::Exec(asked),
             ContainerVerb::Attach(asked) => Self::Attach(asked),
             ContainerVerb::Cp(asked) => Self::Cp(asked),
+            ContainerVerb::Diff(asked) => Self::Diff(asked),
+            ContainerVerb::Export(asked) => Self::Export(asked.into()),
             ContainerVerb::Prune(ContainerPrune { force, filter }) => {
                 Self::Prune(Prune { force, all: false, filter, volumes: false, what: Pruned::Containers })
             }
@@ -198,7 +220,14 @@ impl From<SystemVerb> for Command {
             SystemVerb::Prune(asked) => Self::Prune(asked),
             SystemVerb::Info(asked) => Self::Info(asked),
             SystemVerb::Events(asked) => Self::Events(asked),
+            SystemVerb::Df(asked) => Self::Df(asked),
         }
+    }
+}
+
+impl From<ContainerExport> for Export {
+    fn from(ContainerExport { container, output }: ContainerExport) -> Self {
+        Self { names: vec![container], output, format: None, quiet: true, container: true }
     }
 }
 
@@ -238,9 +267,13 @@ mod tests {
             ("container inspect web", "inspect --type container web"),
             ("system prune -af", "prune -af"),
             ("system info", "info"),
+            ("container diff web", "diff web"),
+            ("image save -o x app", "save -o x app"),
+            ("image history -q app", "history -q app"),
         ] {
             assert_eq!(plain(grouped), plain(own), "{grouped}");
         }
+        assert!(plain("container export web").ends_with("container: true })"));
         assert!(plain("image prune -a").ends_with("what: Images })"));
         assert!(plain("container prune -f").ends_with("what: Containers })"));
         assert!(

@@ -1,7 +1,7 @@
 //! Options of the verbs for images.
 
 use crate::format::Format;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use store::registry::Settings;
 
@@ -26,6 +26,29 @@ pub struct Images {
     #[arg(long)]
     pub digests: bool,
     /// table, json, or a template such as '{{.Repository}}:{{.Tag}}'
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+}
+
+/// `skerry history`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry history nginx\n  skerry history --no-trunc --format '{{.CreatedBy}}' nginx"
+)]
+pub struct History {
+    /// An image that is here
+    pub image: String,
+    /// Only digests, one a line
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Digests and commands in full
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Sizes and times for people; --human=false: bytes and dates
+    #[arg(short = 'H', long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "true", default_missing_value = "true", hide_possible_values = true)]
+    pub human: bool,
+    /// table, json, or a template such as '{{.CreatedBy}}'
     #[arg(long, default_value = "table")]
     pub format: Format,
 }
@@ -72,25 +95,27 @@ pub struct Tag {
     pub name: String,
 }
 
-/// `skerry export`
+/// `skerry save`, `skerry export`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  skerry export app -o app.tar\n  skerry save app db | docker load")]
 pub struct Export {
-    /// Images that are here
-    #[arg(required = true)]
-    pub images: Vec<String>,
+    /// Images that are here; of export also one container
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
     /// Where to; standard output without
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// What is written
-    #[arg(long, default_value = "oci-archive")]
-    pub format: Written,
+    /// How images are written; oci-archive without
+    #[arg(long)]
+    pub format: Option<Written>,
     /// No progress
     #[arg(short, long)]
     pub quiet: bool,
+    /// As the group of verbs says it: a container's files, not an image
+    #[arg(skip)]
+    pub container: bool,
 }
 
-/// What `export` writes.
+/// How images are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Written {
     /// A folder in OCI's layout
@@ -195,6 +220,17 @@ pub struct Info {
     /// json, or a template
     #[arg(short, long)]
     pub format: Option<Format>,
+}
+
+/// `skerry system df`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  skerry system df\n  skerry system df --format '{{.Type}}: {{.Reclaimable}}'"
+)]
+pub struct DiskUsage {
+    /// table, json, or a template such as '{{.Type}} {{.Size}}'
+    #[arg(long, default_value = "table")]
+    pub format: Format,
 }
 
 /// `skerry completion`

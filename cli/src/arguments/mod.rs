@@ -9,13 +9,13 @@ mod options;
 mod volumes;
 
 pub use containers::{
-    Attach, Cp, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start, Stats,
-    Stop, Stream, Top, Transfer, Update, Wait,
+    Attach, Cp, Diff, Events, Exec, Inspect, Kill, List, Logs, Names, Port, Remove, Rename, Run, Start,
+    Stats, Stop, Stream, Top, Transfer, Update, Wait,
 };
 pub use examples::{command, command_with_values};
 pub use images::{
-    Check, Completion, Console, Export, Images, Import, Info, Login, Logout, Manual, Prune, Pruned, Pull,
-    Push, RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
+    Check, Completion, Console, DiskUsage, Export, History, Images, Import, Info, Login, Logout, Manual,
+    Prune, Pruned, Pull, Push, RemoveImage, StoreVerb, StoreVerbs, Tag, Written,
 };
 pub use options::{Nameless, Options, environment, grace, label, parse, swap_that_follows};
 
@@ -84,6 +84,8 @@ pub enum Command {
     Attach(Attach),
     /// Copy files between a container and this machine
     Cp(Cp),
+    /// List the files that a container has changed
+    Diff(Diff),
     /// The container's side of a copy
     #[command(hide = true)]
     Transfer(Transfer),
@@ -107,6 +109,8 @@ pub enum Command {
     Volume(VolumeVerbs),
     /// List images
     Images(Images),
+    /// Show how an image was made
+    History(History),
     /// Fetch an image from a registry
     Pull(Pull),
     /// Send an image to a registry
@@ -119,7 +123,8 @@ pub enum Command {
     #[command(visible_alias = "load")]
     Import(Import),
     /// Write images to an archive or a folder
-    #[command(visible_alias = "save")]
+    Save(Export),
+    /// Write a container's files to a tar archive, or images as save does
     Export(Export),
     /// Remember how to log in to a registry
     Login(Login),
@@ -133,6 +138,9 @@ pub enum Command {
     Container(groups::ContainerVerbs),
     /// Verbs for all that there is, as Docker groups them
     System(groups::SystemVerbs),
+    /// Show what takes how much of the disk
+    #[command(hide = true)]
+    Df(DiskUsage),
     /// Look after the image store itself
     Store(StoreVerbs),
     /// Show what there is of this machine and of Skerry

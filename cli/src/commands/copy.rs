@@ -28,25 +28,27 @@ enum Side {
 
 /// Copies.
 pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
+    let archive = cp.archive.then_some("--archive").into_iter();
+    let options: Vec<&str> = archive.chain(cp.follow_link.then_some("--follow-link")).collect();
     match (side(&cp.source), side(&cp.target)) {
         (Side::There(name, path), Side::Archive) => {
-            end(&mut start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::inherit()))?)
+            end(&mut start(inside(node, &name, "pack", &path, &options)?.stdout(Stdio::inherit()))?)
         }
         (Side::There(name, path), Side::Here(here)) => {
             let target = transfer::target(&here, Links::Nobodys)?;
-            let mut packer = start(inside(node, &name, "pack", &path, cp)?.stdout(Stdio::piped()))?;
+            let mut packer = start(inside(node, &name, "pack", &path, &options)?.stdout(Stdio::piped()))?;
             let archive = packer.stdout.take().ok_or_else(|| Error::new("there is no pipe"))?;
             let done = transfer::unpack(&target, cp.archive, archive);
             let ended = end(&mut packer);
             done.and(ended)
         }
         (Side::Archive, Side::There(name, path)) => {
-            end(&mut start(inside(node, &name, "unpack", &path, cp)?.stdin(Stdio::inherit()))?)
+            end(&mut start(inside(node, &name, "unpack", &path, &options)?.stdin(Stdio::inherit()))?)
         }
         (Side::Here(here), Side::There(name, path)) => {
             // What is wrong here is told before anything is there.
             std::fs::symlink_metadata(&here).context(|| format!("read {}", here.display()))?;
-            let mut unpacker = start(inside(node, &name, "unpack", &path, cp)?.stdin(Stdio::piped()))?;
+            let mut unpacker = start(inside(node, &name, "unpack", &path, &options)?.stdin(Stdio::piped()))?;
             let archive = unpacker.stdin.take().ok_or_else(|| Error::new("there is no pipe"))?;
             let done = transfer::pack(&here, cp.follow_link, archive);
             end(&mut unpacker).and(done)
@@ -55,16 +57,29 @@ pub fn copy(node: &Node<'_>, cp: &Cp) -> Result<()> {
     }
 }
 
+/// Writes all files of a container as an archive, without what is mounted in it.
+///
+/// # Errors
+/// There is no such container; what the other process cannot do, which has said it.
+pub fn files(node: &Node<'_>, name: &str, out: Stdio) -> Result<()> {
+    end(&mut start(inside(node, name, "pack", Path::new("/"), &["--alone"])?.stdout(out))?)
+}
+
 /// The container's side, in a process of its own: it has entered the container.
 pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
     match (asked.pid, &asked.written, &asked.image) {
-        (Some(pid), ..) => transfer::enter(pid)?,
+        (Some(pid), ..) => {
+            transfer::enter(pid)?;
+            if asked.alone {
+                transfer::leave_mounts()?;
+            }
+        }
         (None, Some(written), Some(image)) => {
             let image = match &asked.digest {
                 Some(digest) => node.stores().resolve_digest(image, &digest.parse().map_err(Error::new)?)?,
                 None => node.stores().resolve(image)?,
             };
-            let lent = asked.lent.chunks_exact(3).map(|words| Lent {
+            let lent = asked.lent.chunks_exact(3).filter(|_| !asked.alone).map(|words| Lent {
                 source: words[0].clone(),
                 target: words[1].clone(),
                 read_only: words[2] == Path::new(READ_ONLY),
@@ -83,7 +98,7 @@ pub fn transfer(node: &Node<'_>, asked: &Transfer) -> Result<()> {
     }
 }
 
-fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Result<Command> {
+fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, options: &[&str]) -> Result<Command> {
     let Reply::Container { summary, container, written, .. } =
         node.answer(&Request::Inspect { name: name.to_owned() })?
     else {
@@ -115,7 +130,7 @@ fn inside(node: &Node<'_>, name: &str, verb: &str, path: &Path, cp: &Cp) -> Resu
     if let (None, Some(digest)) = (summary.status.pid, &summary.digest) {
         command.args(["--digest", digest]);
     }
-    command.args(cp.archive.then_some("--archive")).args(cp.follow_link.then_some("--follow-link"));
+    command.args(options);
     // A path in a container begins at its root.
     command.arg("--").arg(Path::new("/").join(path));
     Ok(command)
@@ -144,7 +159,7 @@ fn start(command: &mut Command) -> Result<Child> {
 fn end(child: &mut Child) -> Result<()> {
     match child.wait().context(|| "wait for the container's side".into())?.success() {
         true => Ok(()),
-        false => Err(Error::new("cp: not everything was copied")),
+        false => Err(Error::new("not everything was copied")),
     }
 }
 

@@ -5,7 +5,7 @@ mod prune;
 
 use super::containers::{each_of, unless_missing};
 use super::{Node, list, print, print_all, registry};
-use crate::arguments::{Export, Images, Import, Options, RemoveImage, Tag, Written};
+use crate::arguments::{Images, Import, Options, RemoveImage, Tag};
 use crate::error::{Context, Error, Result};
 use crate::format;
 use crate::human::{self, decimal};
@@ -18,12 +18,9 @@ use serde_json::{Value, json};
 use spec::monitor::{Object, Summary};
 use spec::nearest::nearest;
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{ErrorKind, IsTerminal};
-use std::os::unix::fs::PermissionsExt;
+use std::io::IsTerminal;
 use std::path::Path;
-use store::{Details, Digest, Form, Held, Image, Listed, Reference, Store, Stores};
-use sys::file::New;
+use store::{Details, Digest, Held, Image, Listed, Reference, Store, Stores};
 
 const COLUMNS: [(&str, &str); 6] = [
     ("REPOSITORY", "Repository"),
@@ -35,7 +32,7 @@ const COLUMNS: [(&str, &str); 6] = [
 ];
 
 /// What Docker shows where it does not know.
-const UNKNOWN: &str = "N/A";
+pub const UNKNOWN: &str = "N/A";
 
 /// `skerry images`: those with names, then those that have lost theirs.
 pub fn list(node: &Node<'_>, asked: &Images) -> Result<()> {
@@ -239,52 +236,6 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     Ok(())
 }
 
-/// `skerry export`
-pub fn export(node: &Node<'_>, asked: &Export) -> Result<()> {
-    // What is written must not be removed meanwhile.
-    let store = Store::open(node.store)?;
-    let stores = node.stores_with(&store);
-    let name = |text: &String| {
-        let image = find(node, text)?;
-        let name = image.name.to_string();
-        // One without a name is known by its digest alone.
-        Ok(stores.digest(&name)?.map_or_else(|| image.digest.to_string(), |_| name))
-    };
-    let names = asked.images.iter().map(name).collect::<Result<Vec<_>>>()?;
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let shown = Shown::unless(asked.quiet, "Exporting");
-    let form = match (asked.format, &asked.output) {
-        (Written::Oci, Some(folder)) => return Ok(store.export_layout(&names, folder, &*shown)?),
-        (Written::Oci, None) => return Err(Error::new("export: a folder needs --output")),
-        (Written::OciArchive, _) => Form::Oci,
-        (Written::DockerArchive, _) => Form::Docker,
-    };
-    match &asked.output {
-        Some(path) => write_to(path, |file| Ok(store.export(&names, form, file, &*shown)?))?,
-        None if std::io::stdout().is_terminal() => {
-            return Err(Error::new("export: standard output is a terminal; --output names a file"));
-        }
-        None => store.export(&names, form, &mut std::io::stdout().lock(), &*shown)?,
-    }
-    Ok(())
-}
-
-/// Writes a file whole and for good, or leaves what is there. What is no file, as a device or a pipe, is written to as
-/// it is.
-fn write_to(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let context = || format!("write {}", path.display());
-    // A link stays what it is.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mode = match fs::symlink_metadata(&target) {
-        Ok(known) if known.is_file() => known.permissions().mode(),
-        Err(error) if error.kind() == ErrorKind::NotFound => 0o666,
-        _ => return write(&mut File::create(path).context(context)?),
-    };
-    let mut new = New::beside(&target, mode).context(context)?;
-    write(&mut new.file)?;
-    new.publish().context(context)
-}
-
 /// `skerry tag`
 pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
     let image = find(node, &asked.image)?;
@@ -301,11 +252,19 @@ pub fn tag(node: &Node<'_>, asked: &Tag) -> Result<()> {
 
 /// The images that containers need.
 fn kept(node: &Node<'_>) -> Result<BTreeSet<Digest>> {
-    let mut kept = BTreeSet::new();
-    for one in list::all(node)? {
-        kept.extend(images_of(node, &one)?);
+    used(node, &list::all(node)?)
+}
+
+/// The images that these containers need.
+///
+/// # Errors
+/// The monitor has told a digest that is none.
+pub fn used(node: &Node<'_>, containers: &[Summary]) -> Result<BTreeSet<Digest>> {
+    let mut used = BTreeSet::new();
+    for one in containers {
+        used.extend(images_of(node, one)?);
     }
-    Ok(kept)
+    Ok(used)
 }
 
 /// The image that a container is made of; one of `node.toml` is held to a name alone.
@@ -521,6 +480,7 @@ mod tests {
             size: 187_000_000,
             platform: store::Platform::host(),
             index: None,
+            history: Vec::new(),
         };
         let told = object(Some(&details("2024-05-06T07:08:09.5Z")));
         assert_eq!((&told["Repository"], &told["Tag"]), (&json!("nginx"), &json!("1")));

@@ -144,7 +144,8 @@ pub fn port(node: &Node<'_>, asked: &Port) -> Result<()> {
     Ok(())
 }
 
-fn is_alive(status: &Status) -> bool {
+/// It runs, if not at this moment.
+pub fn is_alive(status: &Status) -> bool {
     matches!(status.state.as_str(), "running" | "paused" | "restarting" | "stopping")
 }
 

@@ -4,8 +4,12 @@ mod cid_file;
 mod console;
 mod containers;
 mod copy;
+mod df;
+mod diff;
 mod events;
 mod exec;
+mod export;
+mod history;
 mod images;
 mod info;
 mod inspect;
@@ -54,6 +58,7 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::Ps(list) => list::list(node, &list)?,
         Command::Logs(logs) => logs::logs(node, &logs)?,
         Command::Cp(cp) => copy::copy(node, &cp)?,
+        Command::Diff(asked) => diff::diff(node, &asked)?,
         Command::Transfer(transfer) => copy::transfer(node, &transfer)?,
         Command::Inspect(inspect) => inspect::inspect(node, &inspect)?,
         Command::Stats(stats) => stats::stats(node, &stats)?,
@@ -66,7 +71,9 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::Images(images) => images::list(node, &images)?,
         Command::Rmi(remove) => images::remove(node, &remove)?,
         Command::Import(import) => images::import(node, &import)?,
-        Command::Export(export) => images::export(node, &export)?,
+        Command::Save(save) => export::save(node, &save)?,
+        Command::Export(asked) => export::export(node, &asked)?,
+        Command::History(asked) => history::history(node, &asked)?,
         Command::Tag(tag) => images::tag(node, &tag)?,
         Command::Pull(pull) => registry::pull(node, &pull)?,
         Command::Push(push) => registry::push(node, &push)?,
@@ -77,6 +84,7 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::Container(group) => return verb(node, group.verb.into()),
         Command::System(group) => return verb(node, group.verb.into()),
         Command::Store(StoreVerbs { verb: StoreVerb::Check(check) }) => return store::check(node, &check),
+        Command::Df(asked) => df::df(node, &asked)?,
         Command::Info(info) => info::info(node, &info)?,
         Command::Version(version) => info::version(node, &version)?,
         Command::Console(console) => console::console(node, &console)?,

@@ -1,11 +1,13 @@
-//! Files into a tar archive and out of it, on either side of `cp`.
+//! Files into a tar archive and out of it, on either side of `cp`; and what a container has changed of its image's.
 //!
 //! A container's side runs in a process of its own that has entered the container's mount
 //! namespace: whatever links the container has, they lead nowhere but within it.
 
+mod changes;
 mod pack;
 mod unpack;
 
+pub use changes::changes;
 pub use pack::pack;
 pub use unpack::{Links, target, unpack};
 
@@ -16,14 +18,14 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
-use nix::unistd::{chdir, chroot};
+use nix::unistd::{chdir, chroot, fchdir};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use store::Layer;
-use store::rootfs::Rootfs;
+use store::rootfs::{Rootfs, View};
 use sys::mount_tree;
 
 /// Enters the mount namespace, and so the root, of a process.
@@ -35,6 +37,16 @@ pub fn enter(pid: i32) -> Result<()> {
     let namespace =
         File::open(&path).context(|| "the container has ended: open its mount namespace".into())?;
     setns(namespace, CloneFlags::CLONE_NEWNS).context(|| format!("enter {path}"))
+}
+
+/// Enters the same root once more, with nothing mounted in it: what lies below a mount shows.
+///
+/// # Errors
+/// Those of open_tree(2) and chroot(2).
+pub fn leave_mounts() -> Result<()> {
+    let words = || "take the container's files by themselves".to_owned();
+    let root = File::open("/").and_then(|root| mount_tree::copy(root.as_fd(), c"", false)).context(words)?;
+    fchdir(&root).and_then(|()| chroot(".")).context(words)
 }
 
 /// What of this machine a container has at a place of its own.
@@ -57,26 +69,61 @@ pub struct Lent {
 /// # Errors
 /// Which mount, and why.
 pub fn enter_stopped(layers: &[Layer], written: &Path, lent: &mut [Lent]) -> Result<()> {
-    let words = || "make room for the container's files".to_owned();
-    unshare(CloneFlags::CLONE_NEWNS).context(words)?;
-    let nothing: Option<&str> = None;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).context(words)?;
+    own_mounts()?;
     // An outer one before what lies in it.
     lent.sort_by_key(|one| one.target.components().count());
     let trees = lent.iter().map(|one| tree(one).context(|| format!("mount {}", one.source.display())));
     let trees = trees.collect::<Result<Vec<_>>>()?;
-    // Nobody else sees what lies here, not even who mounts layers for running containers.
-    let place = Path::new(spec::paths::RUN);
-    mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).context(words)?;
-    // Paths at which nothing was mounted before: what lies below is still in the list of mounts.
-    let (mounts, target) = (place.join("copy/layers"), place.join("copy/root"));
+    let place = place()?;
+    let (mounts, target) = (place.join("layers"), place.join("root"));
     store::rootfs::mount(&Rootfs { layers, mounts: &mounts, dir: written, target: &target, users: None })?;
-    let root = File::open(&target).context(words)?;
+    let root = File::open(&target).context(|| format!("open {}", target.display()))?;
     for (one, tree) in lent.iter().zip(trees) {
         let at = |error: io::Error| Err(error).context(|| format!("mount {}", one.target.display()));
         tree.map_or(Ok(()), |tree| put(&root, one, &tree)).or_else(at)?;
     }
     chroot(&target).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
+}
+
+/// Where the two halves of a container's files are for who has entered them by [`enter_apart`].
+pub const IMAGE: &str = "/image";
+pub const WRITTEN: &str = "/written";
+
+/// Enters a folder that has a container's files in two: those of its image, and what it has written over them, in the
+/// kernel's form. Links of either lead nowhere but within the folder, and it ends with this process.
+///
+/// # Errors
+/// As [`enter_stopped`].
+pub fn enter_apart(layers: &[Layer], upper: &Path) -> Result<()> {
+    own_mounts()?;
+    let words = || format!("mount {}", upper.display());
+    let tree =
+        File::open(upper).and_then(|upper| mount_tree::copy(upper.as_fd(), c"", false)).context(words)?;
+    let (place, within) = (place()?, |place: &Path, path: &str| place.join(path.trim_start_matches('/')));
+    let (mounts, top) = (place.join("layers"), place.join("top"));
+    let (image, written) = (within(&place, IMAGE), within(&place, WRITTEN));
+    store::rootfs::view(&View { layers, mounts: &mounts, top: &top, target: &image, users: None })?;
+    let attach = || mount_tree::attach(tree.as_fd(), File::open(&written)?.as_fd());
+    fs::create_dir(&written).and_then(|()| attach()).context(words)?;
+    chroot(&place).and_then(|()| chdir("/")).context(|| "enter the container's files".into())
+}
+
+/// What this process mounts from now on is its own.
+fn own_mounts() -> Result<()> {
+    let words = || "make room for the container's files".to_owned();
+    unshare(CloneFlags::CLONE_NEWNS).context(words)?;
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).context(words)
+}
+
+/// An empty folder. Nobody else sees what lies in it, not even who mounts layers for running containers; and nothing was
+/// mounted in it before: what a mount hides is still in the list of mounts.
+fn place() -> Result<PathBuf> {
+    let (run, place) = (Path::new(spec::paths::RUN), Path::new(spec::paths::RUN).join("copy"));
+    mount(Some("tmpfs"), run, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .context(|| "make room for the container's files".into())?;
+    fs::create_dir(&place).context(|| format!("make {}", place.display()))?;
+    Ok(place)
 }
 
 /// A copy of the mount, with all that is mounted in it; none of what is not there.

@@ -3,6 +3,7 @@
 
 mod cold;
 mod copy;
+mod files;
 mod images;
 mod lives;
 mod looking;

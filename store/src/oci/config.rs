@@ -51,6 +51,25 @@ pub(crate) struct ConfigFile {
     pub rootfs: RootFs,
     #[serde(default)]
     pub created: Option<String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub history: Vec<History>,
+}
+
+/// A step by which an image was made, as its configuration tells it: the first one first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// When (RFC 3339).
+    pub created: Option<String>,
+    /// By what command.
+    #[serde(deserialize_with = "null_is_default")]
+    pub created_by: String,
+    /// What its maker says.
+    #[serde(deserialize_with = "null_is_default")]
+    pub comment: String,
+    /// It has made no layer.
+    #[serde(deserialize_with = "null_is_default")]
+    pub empty_layer: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +114,12 @@ mod tests {
         assert_eq!(file.platform.to_string(), "linux/amd64");
         let bare = r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]},"config":null}"#;
         assert_eq!(serde_json::from_str::<ConfigFile>(bare).unwrap().config, Config::default());
+        assert!(serde_json::from_str::<ConfigFile>(bare).unwrap().history.is_empty());
+        let told = r#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]},"history":[
+            {"created":null,"created_by":"ADD x","comment":null},{"created_by":"CMD y","empty_layer":true}]}"#;
+        let told = serde_json::from_str::<ConfigFile>(told).unwrap().history;
+        let steps = told.iter().map(|step| (&*step.created_by, step.empty_layer));
+        assert_eq!(steps.collect::<Vec<_>>(), [("ADD x", false), ("CMD y", true)]);
         let scratch = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":null}}"#;
         assert!(serde_json::from_str::<ConfigFile>(scratch).unwrap().rootfs.diff_ids.is_empty());
     }

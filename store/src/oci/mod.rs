@@ -7,7 +7,7 @@ mod manifest;
 mod platform;
 mod reference;
 
-pub use config::Config;
+pub use config::{Config, History};
 pub(crate) use config::{ConfigFile, null_is_default};
 pub use health::Healthcheck;
 pub(crate) use index::{choose, follow};

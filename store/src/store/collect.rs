@@ -23,6 +23,15 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// The space that a store takes on disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Layers and blobs.
+    pub taken: u64,
+    /// Those of them that no image in use needs.
+    pub unneeded: u64,
+}
+
 /// An image that no collection takes as long as this lives.
 pub struct Held {
     _session: Session,
@@ -57,6 +66,25 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
         self.collect_but(|| Ok(in_use.clone()))
+    }
+
+    /// The space that layers and blobs take, and how much of it would be free if no image were here but those in use, by
+    /// the digests of their manifests.
+    ///
+    /// # Errors
+    /// The store, or an image in use, cannot be read.
+    pub fn room(&self, in_use: &BTreeSet<Digest>) -> Result<Room> {
+        let mut needed = BTreeSet::new();
+        for digest in in_use {
+            needed.extend(self.files_by_digest(digest)?);
+        }
+        let mut room = Room::default();
+        for path in [files(&self.root.join("layers"))?, files(&self.root.join("blobs"))?].concat() {
+            let bytes = metadata(&path)?.map_or(0, |metadata| metadata.blocks() * 512);
+            room.taken += bytes;
+            room.unneeded += if needed.contains(&path) { 0 } else { bytes };
+        }
+        Ok(room)
     }
 
     /// Holds an image, by the digest of its manifest: no collection takes its files as long as what this gives lives.

@@ -50,7 +50,7 @@ mod push_tests;
 mod tests;
 
 pub use check::{Bad, Checked};
-pub use collect::{Collected, Held};
+pub use collect::{Collected, Held, Room};
 pub use export::Form;
 pub use import::Imported;
 pub use mend::Outcome;

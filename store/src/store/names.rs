@@ -5,7 +5,7 @@ use super::session::Gate;
 use super::{Store, publish, read};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
-use crate::oci::{Platform, Reference};
+use crate::oci::{History, Platform, Reference};
 use std::fs;
 use std::io::ErrorKind;
 
@@ -22,6 +22,8 @@ pub struct Details {
     pub platform: Platform,
     /// The digest of the index that the registry has by its name, where it is one of several images of it.
     pub index: Option<Digest>,
+    /// The steps by which it was made, the first one first; none where it tells none.
+    pub history: Vec<History>,
 }
 
 impl Store {
@@ -114,5 +116,6 @@ fn details_of(stores: &[Store], documents: Documents) -> Result<Details> {
         size,
         platform: documents.platform,
         index: documents.index,
+        history: documents.history,
     })
 }

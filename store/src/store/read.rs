@@ -4,7 +4,7 @@ use super::{Bad, Store, check};
 use crate::digest::Digest;
 use crate::error::{Error, Result, io_error};
 use crate::oci::{
-    self, CONFIG_MAX, Config, ConfigFile, Document, MANIFEST_MAX, Manifest, Platform, Reference,
+    self, CONFIG_MAX, Config, ConfigFile, Document, History, MANIFEST_MAX, Manifest, Platform, Reference,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -94,6 +94,8 @@ pub(crate) struct Documents {
     pub platform: Platform,
     /// The digest of the index that the registry has by the name.
     pub index: Option<Digest>,
+    /// The steps by which the image was made.
+    pub history: Vec<History>,
 }
 
 impl Store {
@@ -259,6 +261,7 @@ impl Store {
             media_type,
             platform: file.platform,
             index: found.index,
+            history: file.history,
         })
     }
 

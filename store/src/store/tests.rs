@@ -324,8 +324,13 @@ fn collection_spares_what_a_name_or_a_container_needs() {
     assert_eq!(store.collect(&BTreeSet::from([digest.clone(), elsewhere])).unwrap().files, 0);
     store.remove("app").unwrap();
     assert!(matches!(store.remove("app"), Err(Error::NoImage(_))));
+    // What would be free is what a collection frees, and all where nothing is in use.
+    let room = |in_use: &[&Digest]| store.room(&in_use.iter().copied().cloned().collect()).unwrap();
+    let (before, all) = (room(&[&digest]), room(&[]));
+    assert!(all.taken == all.unneeded && all.taken == before.taken && before.unneeded < all.unneeded);
     // Manifest, configuration, the layer that is its own: that with its seal, and as it came.
-    assert_eq!(store.collect(&BTreeSet::from([digest.clone()])).unwrap().files, 5);
+    let collected = store.collect(&BTreeSet::from([digest.clone()])).unwrap();
+    assert_eq!((collected.files, collected.bytes), (5, before.unneeded));
     let stores = Stores::new(vec![store.clone()]);
     assert!(stores.resolve_digest("app", &digest).unwrap().layers.iter().all(|layer| layer.path.is_file()));
     fs::write(store.blob_path(&digest), b"{}").unwrap();

@@ -79,6 +79,7 @@ mod tests {
                 variant: Some("v8".into()),
             },
             index: None,
+            history: Vec::new(),
         };
         let told = object(&image, &details);
         assert_eq!(told["Config"]["ExposedPorts"], json!({ "80/tcp": {} }));

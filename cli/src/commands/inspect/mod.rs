@@ -66,11 +66,12 @@ fn other(node: &Node<'_>, name: &str) -> Result<Value> {
 }
 
 /// There is no such container, or nobody to have one.
-fn is_missing(error: &Error) -> bool {
+pub fn is_missing(error: &Error) -> bool {
     error.message.starts_with(NOBODY) || error.code == Some(Code::NotFound)
 }
 
-fn neither(name: &str) -> Error {
+/// The error of a name that nothing has.
+pub fn neither(name: &str) -> Error {
     Error::new(format!("{name:?}: there is no such container or image"))
 }
 

@@ -205,7 +205,10 @@ fn about(name: &Name) -> Volume {
 }
 
 /// Volumes that are here.
-fn names() -> Result<Vec<Name>> {
+///
+/// # Errors
+/// As readdir(3).
+pub fn names() -> Result<Vec<Name>> {
     let entries = match fs::read_dir(VOLUMES) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.context(|| format!("list {VOLUMES}"))?,
