@@ -176,5 +176,7 @@ fn a_record_that_cannot_be_read_goes_with_its_container() {
     scene.detach("db");
     scene.attach("more", PLAIN);
     scene.detach("more");
-    assert!(!scene.run("ip -br link; ls /run/skerry/netns /run/skerry/network/containers").contains("db"));
+    // Hardware addresses are random, and "db" may stand in one.
+    let left = scene.run("ip -br link | cut -d' ' -f1; ls /run/skerry/netns /run/skerry/network/containers");
+    assert!(!left.contains("db"), "{left}");
 }
