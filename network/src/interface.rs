@@ -35,6 +35,8 @@ pub struct Interface {
     pub progress: Progress,
     /// Addresses that the kernel made, as far as they were reported.
     pub autoconfigured: BTreeSet<IpAddr>,
+    /// It was up, and somebody has switched it off.
+    off: bool,
 }
 
 impl Interface {
@@ -49,7 +51,16 @@ impl Interface {
             patience: Some(now + CARRIER_PATIENCE),
             progress,
             autoconfigured: BTreeSet::new(),
+            off: false,
         }
+    }
+
+    /// Takes note of whether it is up; says whether it is so again, after somebody has switched it off.
+    pub fn switched(&mut self, up: bool) -> bool {
+        let was_off = self.off;
+        // A word of before it was switched on first may come late.
+        self.off = !up && (was_off || self.link.up);
+        up && was_off
     }
 
     /// Takes note of the carrier; says whether it has changed.
@@ -177,6 +188,19 @@ mod tests {
             port: false,
             mtu: 1500,
         }
+    }
+
+    #[test]
+    fn only_one_that_was_up_comes_back() {
+        let mut interface =
+            Interface::new(link("eth0"), plan("eth0", &Network::default()), None, Duration::ZERO);
+        let mut told = |up| {
+            let again = interface.switched(up);
+            interface.link.up = up;
+            again
+        };
+        assert_eq!([false, false, true, true].map(&mut told), [false; 4], "by this program");
+        assert_eq!([false, false, true, true].map(&mut told), [false, false, true, false]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::dhcp::client::Client;
 use crate::dhcp::lease::{self, Lease};
 use crate::dhcp::message::{Message, Side};
 use crate::dhcp::socket::Socket;
-use crate::interface::{self, Interface, Progress};
+use crate::interface::{self, Interface, Plan, Progress};
 use crate::names::{NameServer, Names};
 use crate::netlink::address::Autoconfigured;
 use crate::netlink::advertisement::Advertisement;
@@ -111,7 +111,7 @@ impl Service {
         self.names.add(index, &name, self.state.advertised(&name));
         let carrier = link.carrier;
         let interface = Interface::new(link, plan, client, now);
-        self.set_up(&interface);
+        self.set_up(index, &interface.link.name, &interface.plan);
         self.interfaces.insert(index, interface);
         self.carrier(index, carrier, now);
     }
@@ -124,20 +124,19 @@ impl Service {
 
     /// Switches an interface on and gives it what is configured. The kernel reads
     /// its settings for router advertisements when the link comes up.
-    fn set_up(&mut self, interface: &Interface) {
-        let Interface { link: Link { index, name, .. }, plan, .. } = interface;
+    fn set_up(&mut self, index: u32, name: &str, plan: &Plan) {
         accept_advertisements(name, plan.slaac);
         if let Some(mtu) = plan.mtu {
-            attempt(format_args!("{name}: set mtu {mtu}"), self.kernel.change(link::mtu(*index, mtu)));
+            attempt(format_args!("{name}: set mtu {mtu}"), self.kernel.change(link::mtu(index, mtu)));
         }
-        attempt(format_args!("{name}: switch on"), self.kernel.change(link::up(*index)));
+        attempt(format_args!("{name}: switch on"), self.kernel.change(link::up(index)));
         let mut set = plan.addresses.clone();
         set.retain(|cidr| {
-            let request = address::replace(*index, cidr.address, cidr.prefix, None);
+            let request = address::replace(index, cidr.address, cidr.prefix, None);
             let what = format_args!("{name}: set address {}/{}", cidr.address, cidr.prefix);
             attempt(what, self.kernel.change(request))
         });
-        plan.routes.iter().for_each(|route| self.route(*index, name, route));
+        plan.routes.iter().for_each(|route| self.route(index, name, route));
         for cidr in set {
             say(format_args!("{name}: {}/{} from the configuration", cidr.address, cidr.prefix));
         }
@@ -151,7 +150,13 @@ impl Service {
     fn changed(&mut self, link: Link, now: Duration) {
         let Some(interface) = self.interfaces.get_mut(&link.index) else { return };
         let (index, carrier) = (link.index, link.carrier);
+        let returns = interface.switched(link.up);
         interface.link = Link { carrier: interface.link.carrier, ..link };
+        if returns {
+            let (name, plan) = (interface.link.name.clone(), interface.plan.clone());
+            // When somebody switched it off the kernel took its routes, and its addresses of IPv6.
+            self.set_up(index, &name, &plan);
+        }
         self.carrier(index, carrier, now);
     }
 

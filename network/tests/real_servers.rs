@@ -141,6 +141,18 @@ fn an_address_that_is_refused_here_is_given_up_for_another() {
 }
 
 #[test]
+fn an_interface_that_somebody_switched_off_and_on_has_its_addresses_and_routes_again() {
+    let addresses = r#"addresses = ["10.9.0.7/24", "2001:db8:9::7/64"]"#;
+    let place = Place::new(&format!("{NAMED}\n{addresses}\ngateways = [\"10.9.0.1\", \"2001:db8:9::1\"]"));
+    let mut node = place.node();
+    node.says("eth9: 2001:db8:9::7/64 from the configuration");
+    place.run("ip link set eth9 down && ip link set eth9 up");
+    place.wait_for("ip -4 route", "default via 10.9.0.1 dev eth9");
+    place.wait_for("ip -6 route", "default via 2001:db8:9::1 dev eth9");
+    place.wait_for(ADDRESSES, "2001:db8:9::7/64");
+}
+
+#[test]
 fn without_a_server_that_is_said_once_and_asked_on() {
     let place = Place::new(NAMED);
     let mut node = place.node();
