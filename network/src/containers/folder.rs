@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use spec::network::Network;
 use spec::paths;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
@@ -40,12 +40,26 @@ pub fn records() -> Folder {
 /// # Errors
 /// It cannot be opened.
 pub fn lock() -> Result<File, String> {
+    locked(|file| file.lock().map(|()| file))
+}
+
+/// The same without waiting; none while a verb is at work.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn lock_if_free() -> Result<Option<File>, String> {
+    locked(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    })
+}
+
+fn locked<T>(lock: impl FnOnce(File) -> io::Result<T>) -> Result<T, String> {
     let path = Path::new(paths::NETWORK_LOCK);
-    let open = || -> io::Result<File> {
+    let open = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        let file = File::create(path)?;
-        file.lock()?;
-        Ok(file)
+        lock(File::create(path)?)
     };
     open().map_err(|error| format!("lock {}: {}", path.display(), cause(&error)))
 }

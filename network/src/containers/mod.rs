@@ -20,7 +20,8 @@
 //!                      ├─ forwarding the kernel's switches
 //!                      ├─ occupied   who has a port already
 //!                      ├─ modules    what the kernel needs loaded
-//!                      └─ told       the service is told
+//!                      ├─ told       the service is told
+//!                      └─ upkeep     what somebody has taken away
 //! ```
 
 mod attach;
@@ -42,6 +43,7 @@ pub mod ruleset;
 pub mod sources;
 pub mod subnet;
 mod told;
+pub mod upkeep;
 
 #[cfg(test)]
 pub mod tests {

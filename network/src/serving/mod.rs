@@ -29,6 +29,8 @@ mod stream;
 mod wanted;
 
 use crate::containers::folder;
+use crate::containers::upkeep::Upkeep;
+use crate::now::Now;
 use crate::random::Random;
 use crate::say::say;
 use answering::Asker;
@@ -134,6 +136,7 @@ pub struct Serving {
     descriptors: u64,
     /// One of them, that gives way when there are no others.
     spare: Spare,
+    upkeep: Upkeep,
 }
 
 impl Serving {
@@ -165,6 +168,7 @@ impl Serving {
             buffer: vec![0; LARGEST],
             descriptors,
             spare: Spare::default(),
+            upkeep: Upkeep::default(),
         };
         serving.follow_records().iter().for_each(|line| say(format_args!("network: {line}")));
         Ok(serving)
@@ -184,6 +188,7 @@ impl Serving {
         let mut faults: Vec<String> =
             networks.faults.into_values().chain(records.faults.into_values()).collect();
         self.directory = Directory { networks: networks.there, records: records.there };
+        self.upkeep.begin(Now::read().boot);
         let wanted = wanted(&self.directory.networks, &self.directory.records);
         let stale: Vec<Place> = self
             .listeners
@@ -238,6 +243,7 @@ impl Serving {
             .chain(askers)
             .chain(streams)
             .chain(self.listeners.values().filter_map(|listener| listener.flows.deadline()))
+            .chain(self.upkeep.due())
             .min()
     }
 
@@ -261,6 +267,7 @@ impl Serving {
                 self.poller.forget(Source::Flow(place, client));
             }
         }
+        self.upkeep.time_out(&self.directory.networks, &self.directory.records, now);
     }
 
     /// Handles what has come.

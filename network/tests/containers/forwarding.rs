@@ -76,6 +76,25 @@ fn another_programs_tables_are_left_as_they_are() {
 }
 
 #[test]
+fn what_somebody_takes_away_of_containers_networks_comes_back() {
+    let scene = Scene::new();
+    let mut service = scene.service();
+    scene.publish("web", "\"8080:80\"");
+    let (_world, _server) = (scene.serve_in_the_world(7), scene.serve("web", 80));
+    for command in ["nft flush ruleset", "nft flush table inet skerry", "ip link delete skerry0"] {
+        scene.run(command);
+        service.says("network: somebody has taken nftables rules or bridges of containers away");
+        assert_eq!(scene.ask("web", "192.0.2.1", 7, "tcp"), "world to 192.0.2.2", "after {command}");
+        assert_eq!(scene.ask("world", "192.0.2.2", 8080, "tcp"), "web to 192.0.2.1", "after {command}");
+        // It is said again when it happens again.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+    }
+    scene.detach("web");
+    let left = scene.run("nft list ruleset; ip -br link");
+    assert!(!left.contains("skerry"), "nothing is kept that nobody needs: {left}");
+}
+
+#[test]
 fn a_node_that_listens_to_routers_goes_on_to() {
     let scene = Scene::new();
     assert_eq!(scene.run("cat /proc/sys/net/ipv6/conf/up0/accept_ra"), "1\n");

@@ -4,6 +4,7 @@ use super::difference::difference;
 use super::message::{
     Element, Hook, Shape, batch, chain, delete_table, list_elements, list_tables, rule, set, table,
 };
+use super::standing::Standing;
 use super::{Table, answer, standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -41,6 +42,14 @@ impl Design {
                 result.map_err(|error| format!("change table {} of nftables: {}", self.table, cause(&error)))
             }
         }
+    }
+
+    /// Whether the kernel's table has all its rules, as far as is known of it by now.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn stands(&self, known: &mut Standing) -> io::Result<bool> {
+        known.is_whole(self.table, || standing::asked(&self.rules()))
     }
 
     fn try_to_settle(&self, wanted: &Elements) -> io::Result<()> {
