@@ -20,6 +20,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use sys::cause::cause;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -52,6 +53,10 @@ const FEATURES: [&str; 4] = [
 /// What the agent cannot do without; and that the node has another address by now, which all that it says of itself
 /// follows from. Who starts it again has it begin with that one.
 pub async fn run(node: config::Node) -> Result<(), String> {
+    // Two would make and remove the same pods.
+    let folder = Path::new(spec::paths::AGENT);
+    let _alone =
+        sys::file::alone(folder).map_err(|error| format!("{}: {}", folder.display(), cause(&error)))?;
     let mirrors = node.mirrors();
     let Begun { identity, server, roads, address, api, own } = begin(node).await?;
     let unready = Some("the pod network is not ready".to_owned());

@@ -22,6 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use spec::node::{Bridge, Name};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -57,6 +58,7 @@ struct Loop {
 /// # Errors
 /// What the program cannot work without, in one line.
 pub fn run() -> Result<(), String> {
+    let _alone = alone()?;
     let mut the_loop = start()?;
     loop {
         the_loop.outputs.follow(&the_loop.service);
@@ -82,6 +84,7 @@ pub fn run() -> Result<(), String> {
 /// # Errors
 /// What the program cannot work without, in one line.
 pub fn serve() -> Result<(), String> {
+    let _alone = alone()?;
     let signals = signals().map_err(|error| failed("take signals")(error.into()))?;
     let random = Random::from_kernel(Now::read().boot.as_nanos() as u64);
     let mut serving = Serving::open(random).map_err(failed("serve containers"))?;
@@ -103,6 +106,12 @@ pub fn serve() -> Result<(), String> {
         }
         serving.time_out(now);
     }
+}
+
+/// Two would ask for the same leases and listen in each other's place.
+fn alone() -> Result<File, String> {
+    let folder = spec::paths::NETWORK_ROOT;
+    sys::file::alone(Path::new(folder)).map_err(failed(folder))
 }
 
 /// Makes the networks that the configuration wants; what is wrong with one is said.

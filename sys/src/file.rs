@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all, whoever is killed meanwhile.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -124,6 +124,21 @@ pub fn make_private(folder: &Path, but: Option<u32>) -> io::Result<()> {
     }
 }
 
+/// Makes a folder, if need be, and sees to it that of those who ask for it in this way nobody else goes on, as long as what
+/// it gives is open (`flock(2)`).
+///
+/// # Errors
+/// As mkdir(2) and open(2) have them; that another process has it is one, in words.
+pub fn alone(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let held = File::open(folder)?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another one runs")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Brings the listing that names `path` to disk: that it is there, or that it is not.
 ///
 /// # Errors
@@ -136,6 +151,16 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_one_process_alone() {
+        let folder = std::env::temp_dir().join(format!("skerry-alone-{}", std::process::id()));
+        let held = alone(&folder).unwrap();
+        assert_eq!(alone(&folder).unwrap_err().to_string(), "another one runs");
+        drop(held);
+        alone(&folder).unwrap();
+        fs::remove_dir(&folder).unwrap();
+    }
 
     #[test]
     fn a_file_is_replaced_and_removed() {

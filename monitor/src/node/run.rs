@@ -33,6 +33,9 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 /// What the monitor cannot do without.
 pub fn run() -> Result<(), String> {
     let signals = signals().map_err(|error| format!("watch signals: {}", cause(&error)))?;
+    // Two would start, log and remove the same containers.
+    let root = Path::new(paths::MONITOR_ROOT);
+    let _alone = sys::file::alone(root).map_err(|error| format!("{}: {}", root.display(), cause(&error)))?;
     set_child_subreaper(true).map_err(|error| format!("become a subreaper: {}", cause(&error.into())))?;
     // Some descriptors for each container.
     sys::process::may_open(MOST_OPEN);

@@ -1,6 +1,6 @@
 //! Files that the disk has spoiled, and a disk that takes nothing.
 
-use super::support::{Node, busybox, eventually};
+use super::support::{Node, busybox, eventually, programs};
 use spec::monitor::Request;
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -136,6 +136,22 @@ fn who_looks_into_a_layer_keeps_no_container() {
     node.run("next", "true");
     node.done(&Request::Remove { name: "next".into(), force: true, volumes: false });
     assert_eq!(layers(), [""; 0].map(std::path::PathBuf::from), "it goes with the next one");
+}
+
+#[test]
+fn a_second_monitor_is_refused() {
+    let node = Node::boot();
+    node.create("web", busybox("exec sleep 1000"));
+    node.start("web");
+    node.becomes("web", "running");
+    let before = node.summary("web").status;
+    let mut second = Command::new("timeout");
+    let second = second.arg("10").arg(programs().join("skerry-monitor")).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(said, "skerry-monitor: /run/skerry/monitor: another one runs\n");
+    assert_eq!(node.summary("web").status, before);
+    node.kill_monitor();
+    assert_eq!(node.summary("web").status, before, "the next one is let in");
 }
 
 #[test]

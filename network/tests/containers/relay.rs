@@ -86,6 +86,19 @@ fn a_service_killed_with_sigkill_comes_back_and_serves_on() {
     assert_eq!(scene.ask("node", "127.0.0.1", 8081, "tcp"), "other to 10.210.0.1", "attached meanwhile");
 }
 
+#[test]
+fn a_second_service_is_refused_and_the_first_goes_on() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    for command in ["", "serve"] {
+        let said = scene.fails(&format!("timeout 10 {PROGRAM} {command}"));
+        assert_eq!(said, "skerry-network: /run/skerry/network: another one runs\n");
+    }
+    assert!(scene.publish("web", "\"8080:80\"").contains("\"ports\""));
+    let _server = scene.serve("web", 80);
+    assert_eq!(scene.ask("node", "127.0.0.1", 8080, "tcp"), "web to 10.210.0.1");
+}
+
 /// As Docker's and ufw's tables do, and as nft(8) writes it.
 #[test]
 fn where_another_table_drops_forwarded_packets_the_relay_serves_all_addresses() {
