@@ -8,14 +8,19 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often, and how long in between, a monitor that went away is looked for.
-const TRIES: u32 = 100;
+/// How long, and how often, a monitor that went away is looked for.
+const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a monitor may take to greet: it does so at once, unless it stands still.
+const GREETING: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 /// How long a monitor that is told something is waited for.
 const TOLD: Duration = Duration::from_secs(2);
+
+const SET_UP: &str = "set up the monitor's socket";
 
 /// A connection.
 #[derive(Debug)]
@@ -30,20 +35,18 @@ impl Client {
     /// # Errors
     /// There is no monitor; it speaks another version.
     pub fn ask(socket: &Path, request: &Request) -> Result<Self> {
-        Self::over(keeper::connect(socket)?, request)
+        Self::over(keeper::connect(socket)?, request, GREETING)
     }
 
     /// Tells a monitor that is there, if it wants to know, what was done without it.
     pub fn tell(socket: &Path, what: Happening) {
         let told = |stream: UnixStream| {
             // What was done is done, whatever keeps the monitor from hearing of it.
-            let limits =
-                stream.set_read_timeout(Some(TOLD)).and_then(|()| stream.set_write_timeout(Some(TOLD)));
-            limits.context(|| "set up the monitor's socket".into())?;
-            Self::over(stream, &Request::Tell(Box::new(what)))?.reply()
+            stream.set_write_timeout(Some(TOLD)).context(|| SET_UP.into())?;
+            Self::over(stream, &Request::Tell(Box::new(what)), TOLD)?.next_within(TOLD)
         };
         // Nobody follows events where there is none, and an older one knows of containers alone.
-        let _ = UnixStream::connect(socket).map(told);
+        let _ = keeper::reach(socket).map(told);
     }
 
     /// Connects, and asks for nothing yet.
@@ -53,17 +56,15 @@ impl Client {
     pub fn connect(socket: &Path) -> Result<Self> {
         let mut client = Self { stream: keeper::connect(socket)?, reader: Reader::default() };
         let sent = client.send(&Self::hello());
-        client.greeting()?;
+        client.greeting(GREETING)?;
         sent.map(|()| client)
     }
 
     /// What a monitor that is there calls itself, `skerry-monitor 1.2.3`; none: there is none.
     pub fn program(socket: &Path) -> Option<String> {
-        let stream = UnixStream::connect(socket).ok()?;
-        stream.set_read_timeout(Some(TOLD)).ok()?;
-        let mut client = Self { stream, reader: Reader::default() };
+        let mut client = Self { stream: keeper::reach(socket).ok()?, reader: Reader::default() };
         client.send(&Self::hello()).ok()?;
-        let hello: Hello = serde_json::from_slice(&client.next().ok()??.payload).ok()?;
+        let hello: Hello = serde_json::from_slice(&client.next_within(TOLD).ok()??.payload).ok()?;
         Some(hello.program)
     }
 
@@ -71,11 +72,11 @@ impl Client {
         Hello { version: VERSION, program: concat!("skerry ", env!("CARGO_PKG_VERSION")).to_owned() }
     }
 
-    fn over(stream: UnixStream, request: &Request) -> Result<Self> {
+    fn over(stream: UnixStream, request: &Request, greeting: Duration) -> Result<Self> {
         let mut client = Self { stream, reader: Reader::default() };
         let sent = client.send(&Self::hello()).and_then(|()| client.send(request));
         // One that refuses us says why before it closes.
-        client.greeting()?;
+        client.greeting(greeting)?;
         sent?;
         Ok(client)
     }
@@ -91,18 +92,17 @@ impl Client {
     /// Asks a monitor that was killed a moment ago, and may be once more, until one answers.
     ///
     /// # Errors
-    /// What the monitor says; none answers in [`TRIES`] times [`PAUSE`].
+    /// What the monitor says; none answers within [`PATIENCE`].
     pub fn insist(socket: &Path, request: &Request) -> Result<(Self, Reply)> {
-        let mut tries = 1;
+        let end = Instant::now() + PATIENCE;
         loop {
             let asked = Self::ask(socket, request).and_then(|mut client| Ok((client.next()?, client)));
             match asked {
                 Ok((Some(Frame { payload, .. }), client)) => return Ok((client, reply(&payload)?)),
-                Ok((None, _)) if tries == TRIES => return Err(gone()),
-                Err(error) if tries == TRIES => return Err(error),
+                Ok((None, _)) if Instant::now() >= end => return Err(gone()),
+                Err(error) if Instant::now() >= end => return Err(error),
                 _ => std::thread::sleep(PAUSE),
             }
-            tries += 1;
         }
     }
 
@@ -121,7 +121,7 @@ impl Client {
     /// # Errors
     /// Those of fcntl(2).
     pub fn nonblocking(&self) -> Result<()> {
-        self.stream.set_nonblocking(true).context(|| "set up the monitor's socket".into())
+        self.stream.set_nonblocking(true).context(|| SET_UP.into())
     }
 
     /// Writes of some bytes as many as there is room for.
@@ -208,6 +208,24 @@ impl Client {
         }
     }
 
+    /// The same of a monitor that has it at hand.
+    fn next_within(&mut self, limit: Duration) -> Result<Option<Frame>> {
+        let end = Instant::now() + limit;
+        self.stream.set_read_timeout(Some(limit)).context(|| SET_UP.into())?;
+        let mut open = true;
+        let frame = loop {
+            match self.buffered()? {
+                None if open && Instant::now() < end => open = self.fill()?,
+                None if open => {
+                    return Err(Error::new(format!("the monitor does not answer within {limit:?}")));
+                }
+                frame => break frame,
+            }
+        };
+        self.stream.set_read_timeout(None).context(|| SET_UP.into())?;
+        Ok(frame)
+    }
+
     /// A frame that has come already.
     ///
     /// # Errors
@@ -234,8 +252,8 @@ impl Client {
         }
     }
 
-    fn greeting(&mut self) -> Result<()> {
-        let Some(Frame { payload, .. }) = self.next()? else { return Err(gone()) };
+    fn greeting(&mut self, limit: Duration) -> Result<()> {
+        let Some(Frame { payload, .. }) = self.next_within(limit)? else { return Err(gone()) };
         if serde_json::from_slice::<Hello>(&payload).is_ok_and(|hello| hello.version == VERSION) {
             return Ok(());
         }
@@ -320,6 +338,26 @@ mod tests {
         let error =
             with_monitor(&[&[HELLO, failed]], |socket| Client::answer(socket, &Request::List)).unwrap_err();
         assert_eq!((error.message.as_str(), error.status), ("container \"web\": no such program", 127));
+    }
+
+    #[test]
+    fn a_monitor_that_stands_still_is_not_waited_for() {
+        let socket = std::env::temp_dir().join(format!("skerry-still-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = Client::answer(&socket, &Request::List).unwrap_err();
+        assert_eq!(error.message, "the monitor does not answer within 1s");
+        let begun = Instant::now();
+        let what = Happening {
+            object: spec::monitor::Object::Image,
+            id: "a".to_owned(),
+            action: "pull".to_owned(),
+            attributes: Default::default(),
+        };
+        Client::tell(&socket, what);
+        assert_eq!(Client::program(&socket), None);
+        assert!(begun.elapsed() < 5 * TOLD, "{:?}", begun.elapsed());
+        std::fs::remove_file(&socket).unwrap();
+        drop(listener);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 //! monitor that was killed and comes back.
 
 use crate::error::{Context, Error, Result};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_to, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
 use spec::paths;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,7 +31,7 @@ pub const NOBODY: &str = "no monitor runs here";
 /// # Errors
 /// There is no monitor and none can be started.
 pub fn connect(socket: &Path) -> Result<UnixStream> {
-    let refused = match UnixStream::connect(socket) {
+    let refused = match reach(socket) {
         Ok(stream) => return Ok(stream),
         Err(error) => error,
     };
@@ -42,12 +46,29 @@ pub fn connect(socket: &Path) -> Result<UnixStream> {
     Err(Error::new(unreached(&refused, socket, usual && !root)))
 }
 
+/// Connects to who listens there. One that stands still takes so many connections and no more, and is waited for no longer
+/// than [`PATIENCE`].
+///
+/// # Errors
+/// As connect(2) has them.
+pub fn reach(path: &Path) -> io::Result<UnixStream> {
+    let own = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&own, sockopt::SendTimeout, &TimeVal::new(PATIENCE.as_secs().cast_signed(), 0))?;
+    connect_to(own.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = UnixStream::from(own);
+    stream.set_write_timeout(None)?;
+    Ok(stream)
+}
+
 /// Why the monitor was not reached; whether there is one, nobody but root is told. `denied`: who asks is not root.
 fn unreached(refused: &io::Error, socket: &Path, denied: bool) -> String {
     let why = format!("connect to {}: {}", socket.display(), cause(refused));
-    match denied || refused.kind() == io::ErrorKind::PermissionDenied {
-        true => format!("skerry needs root here, as sudo skerry has it: {why}"),
-        false => format!("{NOBODY}: {why}"),
+    match refused.kind() {
+        io::ErrorKind::WouldBlock => format!("the monitor does not answer: {why}"),
+        kind if denied || kind == io::ErrorKind::PermissionDenied => {
+            format!("skerry needs root here, as sudo skerry has it: {why}")
+        }
+        _ => format!("{NOBODY}: {why}"),
     }
 }
 
@@ -88,7 +109,7 @@ fn start(program: &Path, socket: &Path) -> Result<UnixStream> {
 fn wait(socket: &Path, is_well: impl Fn() -> Result<()>) -> Result<UnixStream> {
     let begun = Instant::now();
     loop {
-        if let Ok(stream) = UnixStream::connect(socket) {
+        if let Ok(stream) = reach(socket) {
             return Ok(stream);
         }
         is_well()?;
@@ -138,5 +159,6 @@ mod tests {
             );
         }
         assert!(told(io::ErrorKind::NotFound, false).starts_with(NOBODY));
+        assert!(told(io::ErrorKind::WouldBlock, false).starts_with("the monitor does not answer"));
     }
 }

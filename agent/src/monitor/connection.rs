@@ -6,12 +6,17 @@ use serde::Serialize;
 use spec::monitor::{Frame, Hello, Kind, Reader, Request, VERSION};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 use sys::cause::cause;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
+
+/// How long a monitor may take to greet: it does so at once, unless it stands still.
+const GREETING: Duration = Duration::from_secs(30);
 
 /// A connection.
 #[derive(Debug)]
@@ -37,6 +42,14 @@ pub enum Happened {
 impl Connection {
     /// Connects, exchanges greetings and sends a request.
     pub async fn open(socket: &Path, request: &Request) -> Result<Self> {
+        let silent = |_| Error::Away(format!("{}: no greeting within {GREETING:?}", socket.display()));
+        let mut connection = timeout(GREETING, Self::greet(socket)).await.map_err(silent)??;
+        // Whether a request that was cut off here arrived is not known: the next read says so.
+        connection.closed = connection.stream.write_all(&message(request)?).await.is_err();
+        Ok(connection)
+    }
+
+    async fn greet(socket: &Path) -> Result<Self> {
         let away = |error: io::Error| Error::Away(format!("{}: {}", socket.display(), cause(&error)));
         let mut stream = UnixStream::connect(socket).await.map_err(away)?;
         let program = concat!("skerry-agent ", env!("CARGO_PKG_VERSION")).to_owned();
@@ -49,8 +62,6 @@ impl Connection {
             let other = super::reply(&frame)?;
             return Err(Error::Language(format!("{other:?} as a greeting")));
         }
-        // Whether a request that was cut off here arrived is not known: the next read says so.
-        connection.closed = connection.stream.write_all(&message(request)?).await.is_err();
         Ok(connection)
     }
 

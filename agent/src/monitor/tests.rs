@@ -72,6 +72,15 @@ fn exec() -> Request {
     Request::Exec(Box::new(Exec { name: "a".into(), input: true, ..Exec::default() }))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_monitor_that_stands_still_is_named_in_time() {
+    let begun = Instant::now();
+    let answer = with_monitor(vec![vec![]], async |monitor| monitor.ask(&Request::List).await).await;
+    let words = answer.unwrap_err().to_string();
+    assert!(words.starts_with("ask the monitor: /") && words.ends_with("no greeting within 30s"), "{words}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn an_answer_comes_after_the_greeting() {
     let script = vec![Say(HELLO), Hear(r#""request":"start""#), Say(r#"{"reply":"done"}"#)];
