@@ -27,6 +27,7 @@ const PATH: &str = "PATH=/sbin:/bin:/usr/sbin:/usr/bin";
 const READY_FD: &str = "SKERRY_READY_FD=3";
 const TERM: i32 = nix::libc::SIGTERM;
 const KILL: i32 = nix::libc::SIGKILL;
+const CONT: i32 = nix::libc::SIGCONT;
 
 /// A service of PID 1's own, started when its program is in the root. One of the
 /// same name in `node.toml` takes its place.
@@ -167,7 +168,8 @@ impl Supervisor {
                 let event = if result.is_ok() { Event::Started } else { Event::NotStarted };
                 return self.tell(index, event, poller);
             }
-            Some(Action::Terminate) => unit.signal(TERM),
+            // One that stands still (SIGSTOP) goes on, to hear it.
+            Some(Action::Terminate) => [TERM, CONT].into_iter().for_each(|signal| unit.signal(signal)),
             Some(Action::Kill) => {
                 say!("{}: did not end in time and is killed", unit.name);
                 unit.kill_all();

@@ -5,6 +5,7 @@ use spec::monitor::Request;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The file of a container's definition, and the container's key.
 fn definition(node: &Node, name: &str) -> (String, String) {
@@ -152,6 +153,21 @@ fn a_second_monitor_is_refused() {
     assert_eq!(node.summary("web").status, before);
     node.kill_monitor();
     assert_eq!(node.summary("web").status, before, "the next one is let in");
+}
+
+#[test]
+fn services_that_stand_still_are_ended_as_others_are() {
+    let mut node = Node::boot();
+    node.create("web", busybox("trap 'echo asked; exit 0' TERM; while :; do sleep 0.1; done"));
+    node.start("web");
+    node.becomes("web", "running");
+    let stopped = format!("kill -STOP {}", node.monitor().unwrap());
+    assert!(Command::new("sh").args(["-c", &stopped]).status().unwrap().success());
+    let begun = Instant::now();
+    node.end();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let log = Command::new("sh").args(["-c", "cat /var/log/skerry/containers/*.log"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&log.stdout).contains("asked"), "its containers are asked to end");
 }
 
 #[test]

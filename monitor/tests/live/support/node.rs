@@ -110,12 +110,17 @@ impl Node {
     /// Ends all, as a reboot does: whatever runs, whatever lies in `/run`. Then starts anew.
     pub fn reboot(&mut self) {
         let config = fs::read(format!("{}/00-test.toml", paths::CONFIG_LAYERS)).unwrap();
-        super::client::signal(self.keeper.id(), nix::libc::SIGTERM);
-        self.keeper.wait().unwrap();
+        self.end();
         fs::remove_dir_all(paths::RUN).unwrap();
         fs::create_dir_all(paths::CONFIG_LAYERS).unwrap();
         fs::write(format!("{}/00-test.toml", paths::CONFIG_LAYERS), config).unwrap();
         self.keeper = start_keeper();
+    }
+
+    /// Asks the keeper to end all, and waits until it has.
+    pub fn end(&mut self) {
+        super::client::signal(self.keeper.id(), nix::libc::SIGTERM);
+        self.keeper.wait().unwrap();
     }
 
     /// The monitor's process ID, as the processes here see it, by the keeper's word: what a monitor
