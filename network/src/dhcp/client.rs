@@ -182,7 +182,7 @@ impl Client {
                 _ => self.expire(lease, now),
             };
         }
-        if state.due().is_some_and(|due| now < due) {
+        if state.due().is_none_or(|due| now < due) {
             return self.stay(state);
         }
         match state {

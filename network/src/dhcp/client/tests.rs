@@ -306,6 +306,8 @@ fn a_lease_without_end_is_never_renewed() {
     scene.answer_with(Kind::Ack, |ack| _ = ack.options.insert(option::LEASE_TIME, vec![0xff; 4]));
     assert_eq!(scene.client.deadline(), None);
     assert_eq!(scene.did().last().unwrap(), "10.0.2.15/24 from DHCP server 10.0.2.2, lease without end");
+    scene.give(Event::Timeout);
+    assert_eq!(scene.did(), [""; 0], "nothing is due");
 }
 
 #[test]
