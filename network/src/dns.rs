@@ -72,7 +72,7 @@ fn records(question: &[u8], bytes: &[u8], count: u16) -> Vec<IpAddr> {
             if kind == CNAME {
                 owner = read_name(bytes, next - value.len()).map(|(name, _)| name).unwrap_or_default();
             } else if kind == wanted {
-                addresses.extend(address(value));
+                addresses.extend(address(kind, value));
             }
         }
         at = next;
@@ -80,11 +80,11 @@ fn records(question: &[u8], bytes: &[u8], count: u16) -> Vec<IpAddr> {
     addresses
 }
 
-fn address(value: &[u8]) -> Option<IpAddr> {
-    match value.len() {
-        4 => Some(Ipv4Addr::from_octets(value.try_into().ok()?).into()),
-        16 => Some(Ipv6Addr::from_octets(value.try_into().ok()?).into()),
-        _ => None,
+fn address(kind: u16, value: &[u8]) -> Option<IpAddr> {
+    if kind == Record::A as u16 {
+        Some(Ipv4Addr::from_octets(value.try_into().ok()?).into())
+    } else {
+        Some(Ipv6Addr::from_octets(value.try_into().ok()?).into())
     }
 }
 
@@ -193,6 +193,13 @@ mod tests {
             ],
         );
         assert_eq!(answer(&question, &bytes), Some(vec![[192, 0, 2, 1].into()]));
+    }
+
+    #[test]
+    fn an_address_of_another_length_is_none() {
+        let question = question(7, "a.org", Record::Aaaa).unwrap();
+        let bytes = reply(&question, &[(ASKED, 28, &[6, 6, 6, 6]), (ASKED, 28, &[1; 16])]);
+        assert_eq!(answer(&question, &bytes), Some(vec![Ipv6Addr::from_octets([1; 16]).into()]));
     }
 
     #[test]
