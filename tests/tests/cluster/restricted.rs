@@ -73,7 +73,7 @@ fn pods_that_are_not_root_have_their_ports_their_volumes_and_what_lies_in_them()
     cluster.run_until(&exec("dns", "[ ! -e /data/new ] && cat /data/page"))?;
 
     // Of a pod with users of its own it belongs to these.
-    let own = DNS.split("---").next().unwrap_or_default().replace("name: dns", "name: own");
+    let own = DNS.split("---").nth(1).unwrap_or_default().replace("name: plain", "name: own");
     cluster.apply(&own.replace("spec:\n", "spec:\n  hostUsers: false\n").replace("IMAGE", &image))?;
     ready("own")?;
     let owners = |pod: &str| cluster.run(&exec(pod, "stat -c %u:%g:%a /data /data/page"));
