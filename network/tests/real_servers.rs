@@ -114,8 +114,9 @@ fn a_service_killed_at_any_moment_finds_its_way() {
     let _server = dnsmasq(&place, "--dhcp-range=10.9.0.20,10.9.0.20,2m --dhcp-authoritative");
     let program = env!("CARGO_BIN_EXE_skerry-network");
     let moments: Vec<String> = (0..40).map(|moment| format!("0.{:03}", moment * 3)).collect();
+    // As PID 1 does, which starts one again once it is gone.
     place.run(&format!(
-        "for moment in {}; do {program} & sleep $moment; kill -KILL $!; done",
+        "for moment in {}; do {program} & sleep $moment; kill -KILL $!; wait $!; done; true",
         moments.join(" ")
     ));
     let mut node = place.node();
