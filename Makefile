@@ -24,6 +24,8 @@ check: ## format, lints, unit tests, docs, licences: no root, no VM
 	@tools/need-cargo-deny
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@# Those of them that need more than this.
+	cargo clippy --workspace --test '*' -- -D warnings
 	cargo test --workspace --exclude tests --quiet
 	cargo test -p tests --lib --bins --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
@@ -42,14 +44,14 @@ torture: build ## a thousand runtimes killed, each at a step of its own, a thous
 	@tools/need gcc libc6-dev busybox-static util-linux openssl qemu-system-x86 mmdebstrap umoci skopeo
 	@tools/need-unpacked docker-registry
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
-	    cargo test -p runtime --features root-tests --test containers -- --nocapture torture:: advisories::
+	    cargo test -p runtime --test containers -- --nocapture torture:: advisories::
 	cargo build -p store --examples
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
-	    cargo test -p store --features registry-tests --test registries killed -- --nocapture
+	    cargo test -p store --test registries killed -- --nocapture
 	SKERRY_TORTURE_ROUNDS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
-	    cargo test -p monitor --features root-tests --test live kills:: -- --nocapture
+	    cargo test -p monitor --test live kills:: -- --nocapture
 	SKERRY_TORTURE_PODS=$(or $(ROUNDS),1000) $(if $(SEED),SKERRY_TORTURE_SEED=$(SEED)) \
-	    cargo test -p tests --features cluster-tests --test cluster torture:: -- --nocapture
+	    cargo test -p tests --test cluster torture:: -- --nocapture
 	SKERRY_TORTURE_CUTS=$(or $(CUTS),100) cargo test -p tests --test store --test persons power_cut -- --nocapture
 
 kernel: ## the tuned kernel, from Debian's source, in target/kernel: half an hour, once; KEEP=1 keeps its objects, VERIFY=1 compares a second build

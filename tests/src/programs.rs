@@ -35,7 +35,7 @@ pub fn programs() -> PathBuf {
 pub fn container_tests() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["test", "--quiet", "--locked", "-p", "runtime", "--features", "root-tests"]);
+    build.args(["test", "--quiet", "--locked", "-p", "runtime"]);
     build.args(["--test", "containers", "--no-run", "--message-format=json"]);
     let messages = said(build.current_dir(repository()))?;
     let program = messages.lines().find_map(executable_of_tests);

@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -58,6 +59,12 @@ pub struct Place {
     pid: u32,
 }
 
+/// Where `cargo build -p network --examples` has put them: beside the tests.
+fn examples() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().and_then(Path::parent).unwrap().join("examples")
+}
+
 impl Place {
     /// Makes the namespaces; the node's configuration there is `node_toml`.
     pub fn new(node_toml: &str) -> Self {
@@ -97,8 +104,10 @@ impl Place {
         place
     }
 
+    /// A script in the place, which finds the room's examples by name.
     fn command(&self, script: &str) -> Command {
         let mut command = Command::new("nsenter");
+        command.env("PATH", format!("{}:{}", examples().display(), std::env::var("PATH").unwrap()));
         command.args(["--target", &self.pid.to_string(), "--user", "--preserve-credentials"]);
         command.args(["--net", "--mount", "--uts", "--pid", "sh", "-c", script]);
         command

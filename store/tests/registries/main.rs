@@ -4,7 +4,7 @@
 //! Needs openssl, skopeo, umoci and `tools/need-unpacked docker-registry`:
 //!
 //!     cargo build -p store --examples
-//!     cargo test -p store --features registry-tests --test registries
+//!     cargo test -p store --test registries
 //!
 //! `SKERRY_TORTURE_ROUNDS=1000` kills so many programs in place of twenty.
 

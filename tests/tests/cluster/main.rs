@@ -22,7 +22,6 @@ mod pressure;
 mod resize;
 mod restricted;
 mod scarce;
-#[cfg(feature = "kernel-tests")]
 mod small;
 mod storage;
 mod surroundings;
