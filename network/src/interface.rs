@@ -145,6 +145,14 @@ fn default_route(gateway: IpAddr) -> Route {
     Route { network, prefix: 0, gateway: Some(gateway), source: None, origin: Origin::Static }
 }
 
+/// What is said of interfaces that are configured and not there.
+pub fn absent(network: &Network, there: &BTreeSet<&str>) -> Vec<String> {
+    let absent = network.interfaces.keys().filter(|name| !there.contains(&***name));
+    let names: Vec<&str> = there.iter().copied().collect();
+    let others = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+    absent.map(|name| format!("network.interfaces.{name}: no such interface yet: {others}")).collect()
+}
+
 /// The node's name: the configured one is set by PID 1 and left alone; else a
 /// DHCP server's, else one made of the first network card's address.
 pub fn host_name(configured: bool, leased: Option<&str>, first: Option<Mac>) -> Option<String> {
@@ -188,6 +196,15 @@ mod tests {
             port: false,
             mtu: 1500,
         }
+    }
+
+    #[test]
+    fn what_is_configured_and_not_there_is_named() {
+        let network = network("[network.interfaces.ens3]\n[network.interfaces.eth0]\n");
+        let lines = |there: &[&str]| absent(&network, &there.iter().copied().collect());
+        assert_eq!(lines(&["eth0", "eth1"]), ["network.interfaces.ens3: no such interface yet: eth0, eth1"]);
+        assert_eq!(lines(&[])[1], "network.interfaces.eth0: no such interface yet: there is none");
+        assert!(lines(&["ens3", "eth0"]).is_empty());
     }
 
     #[test]

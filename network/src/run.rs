@@ -136,7 +136,7 @@ fn start() -> Result<Loop, String> {
     let mut random = Random::from_kernel(now.boot.as_nanos() as u64);
     let clock = Clock::new(random.fork(), config::clock_floor(Path::new(spec::paths::IMAGE_MANIFEST)));
     let networks = Some(node.networks.clone());
-    let mut service = Service::new(node, kernel, state, random.fork());
+    let mut service = Service::new(node, kernel, state, random.fork(), now.boot);
     service.look(now.boot).map_err(failed("list interfaces"))?;
     if !service.has_interfaces() {
         say(format_args!("network: no interface yet"));

@@ -21,7 +21,7 @@ use crate::random::Random;
 use crate::say::{attempt, say};
 use crate::state::State;
 use crate::time::client::Sources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -38,13 +38,16 @@ pub struct Service {
     /// Whom to ask for names and the time.
     pub names: Names,
     interfaces: BTreeMap<u32, Interface>,
+    /// When it is said which of those that are configured have not come.
+    patience: Option<Duration>,
 }
 
 impl Service {
     /// A service that knows no interface yet.
-    pub fn new(node: Node, kernel: Netlink, state: State, random: Random) -> Self {
+    pub fn new(node: Node, kernel: Netlink, state: State, random: Random, now: Duration) -> Self {
         let names = Names::new(node.network.clone());
-        Self { node, kernel, state, random, names, interfaces: BTreeMap::new() }
+        let patience = Some(now + interface::CARRIER_PATIENCE);
+        Self { node, kernel, state, random, names, interfaces: BTreeMap::new(), patience }
     }
 
     /// Looks at every interface there is: at the start, and when notices were lost.
@@ -76,6 +79,10 @@ impl Service {
     /// Takes a notice about an address that the kernel made.
     pub fn autoconfigured(&mut self, notice: Autoconfigured) {
         let Some(interface) = self.interfaces.get_mut(&notice.index) else { return };
+        if !notice.there {
+            interface.autoconfigured.remove(&notice.address);
+            return;
+        }
         interface.progress = Progress::Configured;
         if interface.autoconfigured.insert(notice.address) {
             let name = &interface.link.name;
@@ -294,6 +301,13 @@ impl Service {
                 say(format_args!("{}: no carrier", interface.link.name));
             }
         }
+        if self.patience.is_some_and(|until| until <= now) {
+            self.patience = None;
+            let there: BTreeSet<&str> = self.interfaces.values().map(|one| one.link.name.as_str()).collect();
+            for line in interface::absent(&self.node.network, &there) {
+                say(format_args!("{line}"));
+            }
+        }
         let due = |interface: &Interface| {
             interface.client.as_ref().and_then(Client::deadline).is_some_and(|deadline| deadline <= now)
         };
@@ -305,7 +319,7 @@ impl Service {
     /// When [`Self::time_out`] is due.
     pub fn deadline(&self) -> Option<Duration> {
         let interfaces = self.interfaces.values().filter_map(Interface::deadline);
-        interfaces.chain(self.names.deadline()).min()
+        interfaces.chain(self.names.deadline()).chain(self.patience).min()
     }
 
     /// The sockets on which answers are awaited, by interface.

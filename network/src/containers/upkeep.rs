@@ -21,8 +21,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Upkeep {
     due: Option<Duration>,
     tables: [Standing; 2],
-    /// What was said of the last look.
-    said: Option<String>,
+    /// What the last look failed with, which is said once.
+    failed: Option<String>,
 }
 
 impl Upkeep {
@@ -42,32 +42,35 @@ impl Upkeep {
             return;
         }
         self.due = in_use(networks, records).next().map(|_| now + LOOK);
-        let line = match self.keep(networks, records) {
-            Ok(false) => None,
-            Ok(true) => Some(
-                "somebody has taken nftables rules or bridges of containers away: they are made anew"
-                    .to_owned(),
-            ),
-            Err(reason) => Some(reason),
-        };
-        if let Some(line) = line.as_ref().filter(|line| self.said.as_ref() != Some(line)) {
-            say(format_args!("network: {line}"));
+        match self.keep(networks, records) {
+            Ok(was_whole) => {
+                self.failed = None;
+                if !was_whole {
+                    say(format_args!(
+                        "network: somebody has taken nftables rules or bridges of containers away: they are made anew"
+                    ));
+                }
+            }
+            Err(reason) if self.failed.as_ref() == Some(&reason) => {}
+            Err(reason) => {
+                say(format_args!("network: {reason}"));
+                self.failed = Some(reason);
+            }
         }
-        self.said = line;
     }
 
-    /// Makes anew what is not there; says whether something was not.
+    /// Makes anew what is not there; says whether all was.
     fn keep(&mut self, networks: &[Network], records: &[Record]) -> Result<bool, String> {
         if self.is_whole(networks, records)? {
-            return Ok(false);
+            return Ok(true);
         }
         // A verb at work makes it whole, or has changed what is wanted.
-        let Some(_lock) = lock_if_free()? else { return Ok(false) };
+        let Some(_lock) = lock_if_free()? else { return Ok(true) };
         let (networks, records) = (all_networks()?, all_records()?);
         if self.is_whole(&networks.there, &records.there)? {
-            return Ok(false);
+            return Ok(true);
         }
-        make(&networks, &records).map(|()| true)
+        make(&networks, &records).map(|()| false)
     }
 
     fn is_whole(&mut self, networks: &[Network], records: &[Record]) -> Result<bool, String> {

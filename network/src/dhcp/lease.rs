@@ -200,10 +200,11 @@ fn host_name(name: &str) -> Option<String> {
         .then(|| label.to_owned())
 }
 
-/// Below 576 (RFC 791's least) a value is a mistake of the server's.
+/// Below 576 (RFC 791's least) a value is a mistake of the server's; below IPv6's least (RFC 8200), with which the
+/// kernel would switch IPv6 off on the interface, it is that.
 fn mtu(ack: &Message) -> Option<u32> {
     let value: [u8; 2] = ack.options.get(&option::MTU)?.as_slice().try_into().ok()?;
-    Some(u32::from(u16::from_be_bytes(value))).filter(|&mtu| mtu >= 576)
+    Some(u32::from(u16::from_be_bytes(value))).filter(|&mtu| mtu >= 576).map(|mtu| mtu.max(1280))
 }
 
 #[cfg(test)]
@@ -323,6 +324,7 @@ mod tests {
     #[test]
     fn an_mtu_below_the_least_is_a_mistake() {
         assert_eq!(lease(&[(option::MTU, &[5, 0xdc])]).mtu, Some(1500));
+        assert_eq!(lease(&[(option::MTU, &[2, 0x40])]).mtu, Some(1280));
         assert_eq!(lease(&[(option::MTU, &[0, 68])]).mtu, None);
         assert_eq!(lease(&[(option::MTU, &[68])]).mtu, None);
     }

@@ -92,7 +92,7 @@ fn body(family: u8, prefix: u8, index: u32) -> [u8; BODY] {
     body
 }
 
-/// An address that the kernel made from a router advertisement.
+/// An address that the kernel has made from a router advertisement, or has taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Autoconfigured {
     /// The interface.
@@ -101,14 +101,17 @@ pub struct Autoconfigured {
     pub address: IpAddr,
     /// Length of its prefix.
     pub prefix: u8,
+    /// It can be used; else it is gone.
+    pub there: bool,
 }
 
-/// Reads a notice of an IPv6 address that can be used and was not given by hand.
+/// Reads a notice of an IPv6 address that can be used and was not given by hand, or is gone.
 /// Those of `fec0::/10` are no longer made (RFC 3879) but by QEMU's own router.
 pub fn parse(kind: u16, body: &[u8]) -> Option<Autoconfigured> {
     let &[family, prefix, _, scope, ..] = body else { return None };
     let reaches_far = matches!(scope, libc::RT_SCOPE_UNIVERSE | libc::RT_SCOPE_SITE);
-    let wanted = kind == libc::RTM_NEWADDR && i32::from(family) == libc::AF_INET6 && reaches_far;
+    let there = kind == libc::RTM_NEWADDR;
+    let wanted = (there || kind == libc::RTM_DELADDR) && i32::from(family) == libc::AF_INET6 && reaches_far;
     let mut address = None;
     let mut flags = u32::from(body[2]);
     for (kind, value) in attributes(body.get(BODY..)?) {
@@ -119,11 +122,8 @@ pub fn parse(kind: u16, body: &[u8]) -> Option<Autoconfigured> {
         }
     }
     let unusable = libc::IFA_F_PERMANENT | libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
-    (wanted && flags & unusable == 0).then_some(Autoconfigured {
-        index: number(body, 4)?,
-        address: address?,
-        prefix,
-    })
+    let usable = flags & unusable == 0 || !there;
+    (wanted && usable).then_some(Autoconfigured { index: number(body, 4)?, address: address?, prefix, there })
 }
 
 #[cfg(test)]
@@ -163,17 +163,22 @@ mod tests {
     fn only_usable_autoconfigured_addresses_are_noticed() {
         let address: IpAddr = "2001:db8::7".parse().unwrap();
         let (family, bytes) = octets(address);
-        let notice = |flags: u32, scope: u8| {
+        let word = |kind: u16, flags: u32, scope: u8| {
             let mut body = body(family, 64, 3);
             body[3] = scope;
-            let request = Request::new(libc::RTM_NEWADDR, 0, &body)
+            let request = Request::new(kind, 0, &body)
                 .with(libc::IFA_ADDRESS, &bytes)
                 .with(libc::IFA_FLAGS, &flags.to_ne_bytes());
             check(request, |message| parse(message.kind, message.body))
         };
+        let notice = |flags, scope| word(libc::RTM_NEWADDR, flags, scope);
         for far in [libc::RT_SCOPE_UNIVERSE, libc::RT_SCOPE_SITE] {
-            assert_eq!(notice(0, far), Some(Autoconfigured { index: 3, address, prefix: 64 }));
+            assert_eq!(notice(0, far), Some(Autoconfigured { index: 3, address, prefix: 64, there: true }));
         }
+        // It goes in whatever state it was.
+        let gone = Some(Autoconfigured { index: 3, address, prefix: 64, there: false });
+        assert_eq!(word(libc::RTM_DELADDR, libc::IFA_F_DADFAILED, libc::RT_SCOPE_UNIVERSE), gone);
+        assert_eq!(word(libc::RTM_DELADDR, 0, libc::RT_SCOPE_LINK), None);
         assert_eq!(notice(libc::IFA_F_TENTATIVE, 0), None);
         assert_eq!(notice(libc::IFA_F_PERMANENT, 0), None);
         assert_eq!(notice(0, libc::RT_SCOPE_LINK), None);

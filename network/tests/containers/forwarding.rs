@@ -86,8 +86,6 @@ fn what_somebody_takes_away_of_containers_networks_comes_back() {
         service.says("network: somebody has taken nftables rules or bridges of containers away");
         assert_eq!(scene.ask("web", "192.0.2.1", 7, "tcp"), "world to 192.0.2.2", "after {command}");
         assert_eq!(scene.ask("world", "192.0.2.2", 8080, "tcp"), "web to 192.0.2.1", "after {command}");
-        // It is said again when it happens again.
-        std::thread::sleep(std::time::Duration::from_secs(3));
     }
     scene.detach("web");
     let left = scene.run("nft list ruleset; ip -br link");
