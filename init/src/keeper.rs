@@ -108,8 +108,11 @@ struct Keeper {
 
 impl Keeper {
     fn start() -> Result<Self> {
+        // Who reads what it says may go before it does (SIGPIPE).
         let mask: SigSet =
-            [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+            [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE]
+                .into_iter()
+                .collect();
         mask.thread_block().context(|| "block signals")?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .context(|| "open a signal descriptor")?;

@@ -301,8 +301,12 @@ impl Unit {
     fn built_in(own: &BuiltIn) -> Self {
         let words = [&*own.program].into_iter().chain(own.arguments.iter().copied());
         let argv = words.filter_map(|word| CString::new(word).ok()).collect();
-        let life = Service::new(Restart::Always, false, own.stop_grace).missed();
-        Self { prefixed: false, ..Self::new(own.name, argv, life) }
+        // The keeper's is about containers alone, and has no address to wait for.
+        let asks_ready = own.name == NETWORK && own.arguments.is_empty();
+        let life = Service::new(Restart::Always, asks_ready, own.stop_grace).missed();
+        let mut unit = Self { prefixed: false, ..Self::new(own.name, argv, life) };
+        unit.ask_ready(asks_ready);
+        unit
     }
 
     fn configured(name: &str, service: &spec::node::Service) -> Result<Self> {
@@ -315,15 +319,19 @@ impl Unit {
         let mut unit = Self::new(name, argv.map_err(|_| no_zero())?, life);
         unit.after = service.after.iter().map(ToString::to_string).collect();
         unit.console = service.console;
-        unit.asks_ready = service.ready;
         if !service.env.contains_key("PATH") {
             unit.env.extend(CString::new(PATH));
         }
         unit.env.extend(env.map_err(|_| no_zero())?);
-        if service.ready {
-            unit.env.extend(CString::new(READY_FD));
-        }
+        unit.ask_ready(service.ready);
         Ok(unit)
+    }
+
+    fn ask_ready(&mut self, asks: bool) {
+        self.asks_ready = asks;
+        if asks {
+            self.env.extend(CString::new(READY_FD));
+        }
     }
 
     fn new(name: &str, argv: Vec<CString>, life: Service) -> Self {
@@ -494,6 +502,15 @@ mod tests {
         assert!(!system.join("a+1").exists());
         fs::remove_dir_all(&system).unwrap();
         assert_eq!(named("a"), None);
+    }
+
+    #[test]
+    fn the_nodes_network_says_when_it_is_ready_and_the_keepers_does_not() {
+        let own = Unit::built_in(&BUILT_IN[0]);
+        assert_eq!((own.asks_ready, own.env.last().unwrap().to_str()), (true, Ok(READY_FD)));
+        let serve = BuiltIn { arguments: &["serve"], program: "/bin/x".into(), ..BUILT_IN[0] };
+        let keepers = Unit::built_in(&serve);
+        assert!(!keepers.asks_ready && keepers.env.is_empty() && !Unit::built_in(&BUILT_IN[1]).asks_ready);
     }
 
     #[test]

@@ -30,7 +30,12 @@ fn boots_without_a_dhcp_server_and_says_so() -> Result {
 
 #[test]
 fn dhcp_and_a_router_give_addresses_and_a_name_server() -> Result {
-    let node = Node::new().boot()?;
+    // A service that comes after the network begins with an address.
+    let look = "busybox=/usr/libexec/probe/busybox; $busybox ip -o addr show dev eth0 | $busybox grep -v 'scope link' | \
+                $busybox grep -q inet && echo late has an address; exec $busybox sleep 1000000";
+    let command = format!("command = [\"/usr/libexec/probe/busybox\", \"sh\", \"-c\", \"{look}\"]");
+    let node = Node::new().config(format!("[services.late]\n{command}\nafter = [\"network\"]\n")).boot()?;
+    node.console().wait_for("late: late has an address")?;
     node.console().wait_for("eth0: 10.0.2.15/24 from DHCP server 10.0.2.2")?;
     let line = node.console().wait_for("/64 from a router's advertisement")?;
     assert!(line.contains("eth0: fec0:"), "{line}");
