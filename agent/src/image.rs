@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Layer, Reference, Store, Stores};
+use store::{Digest, Layer, Reference, Store, Stores};
 use sys::cause::cause;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -37,6 +37,8 @@ const MOST: usize = 50;
 pub struct Found {
     /// Digest of its manifest.
     pub digest: String,
+    /// Its name without a tag, and the digest that the registry has for it.
+    pub id: String,
     /// `User` of its configuration.
     pub user: String,
     /// `Volumes` of its configuration.
@@ -125,21 +127,21 @@ impl Images {
 
     /// Images that are known, the largest first: their names, that of the digest too, and the bytes that their layers take.
     pub fn list(&self) -> Vec<(Vec<String>, u64)> {
-        let mut by_digest: BTreeMap<String, (Vec<String>, u64)> = BTreeMap::new();
+        let mut images: BTreeMap<String, (Vec<String>, u64)> = BTreeMap::new();
         for listed in self.stores.list().unwrap_or_default() {
-            let entry = by_digest.entry(listed.digest.to_string()).or_insert_with(|| {
+            let entry = images.entry(listed.digest.to_string()).or_insert_with(|| {
                 let image = self.stores.resolve_digest(&listed.name.to_string(), &listed.digest).ok();
                 (Vec::new(), image.map_or(0, |image| size(&image.layers)))
             });
-            let Reference { registry, repository, .. } = &listed.name;
-            let by_digest = format!("{registry}/{repository}@{}", listed.digest);
-            for name in [by_digest, listed.name.to_string()] {
+            let own =
+                listed.index.iter().chain([&listed.digest]).map(|digest| by_digest(&listed.name, digest));
+            for name in own.chain([listed.name.to_string()]) {
                 if !entry.0.contains(&name) {
                     entry.0.push(name);
                 }
             }
         }
-        let mut images: Vec<_> = by_digest.into_values().collect();
+        let mut images: Vec<_> = images.into_values().collect();
         images.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
         images.truncate(MOST);
         images
@@ -260,7 +262,14 @@ impl Fetch {
 fn find(stores: &Stores, name: &str) -> Option<Found> {
     let image = stores.resolve(name).ok()?;
     let store::Config { user, volumes, .. } = image.config;
-    Some(Found { digest: image.digest.to_string(), user, volumes })
+    let id = by_digest(&image.name, image.index.as_ref().unwrap_or(&image.digest));
+    Some(Found { digest: image.digest.to_string(), id, user, volumes })
+}
+
+/// `docker.io/library/busybox@sha256:…`
+fn by_digest(name: &Reference, digest: &Digest) -> String {
+    let Reference { registry, repository, .. } = name;
+    format!("{registry}/{repository}@{digest}")
 }
 
 /// Bytes that layers take.

@@ -67,7 +67,11 @@ pub async fn make_folders(pod: &Arc<Pod>) -> Result<(), String> {
 ///
 /// # Errors
 /// What cannot be done, in words (`FailedCreatePodSandBox`).
-pub async fn make(pod: &Pod, cluster: &names::Cluster, own: &Own) -> Result<(Sandbox, Vec<String>), String> {
+pub async fn make(
+    pod: &Pod,
+    cluster: &names::Cluster,
+    own: &Own,
+) -> Result<(Sandbox, Vec<(&'static str, String)>), String> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let empty = Default::default();
     let spec = pod.spec.as_ref().unwrap_or(&empty);
@@ -233,13 +237,13 @@ fn unmount_below(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// The files of its `/etc` that a pod's containers share; tells what had no room in them.
+/// The files of its `/etc` that a pod's containers share; tells what is not in them, as events.
 fn write_etc(
     pod: &Pod,
     uid: &str,
     addresses: &[IpAddr],
     cluster: &names::Cluster,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<(&'static str, String)>, String> {
     let folder = place::pod(uid);
     fs::create_dir_all(&folder).map_err(|error| words("make", &folder, &error))?;
     let node = fs::read_to_string(spec::paths::RESOLV_CONF).unwrap_or_default();

@@ -112,6 +112,8 @@ struct Worker {
     before: Option<Pod>,
     /// What was told of it last, once it has run and is over.
     over: Option<PodStatus>,
+    /// It was said that `activeDeadlineSeconds` are over.
+    is_overdue: bool,
     /// What was wanted at the last turn.
     seen: Option<Arc<Pod>>,
     /// What the record says.
@@ -136,6 +138,7 @@ pub async fn run(context: Arc<Context>, uid: String, wanted: watch::Receiver<Wan
     let mut worker = Worker {
         table: context.table.subscribe(),
         before: pod.status.is_some().then(|| Pod::clone(&pod)),
+        is_overdue: false,
         over: pod.status.clone().filter(|own| status::is_over(own) && status::has_run(own)),
         resources: resize::Resources::of(&pod),
         freed: context.allocations.freed(),
@@ -340,9 +343,13 @@ impl Worker {
             return wanted.ending.clone();
         }
         let over = self.deadline(&wanted.pod).is_some_and(|deadline| deadline <= now());
+        const WORDS: &str = "Pod was active on the node longer than the specified deadline";
+        if over && !std::mem::replace(&mut self.is_overdue, true) && !status::is_terminal(&wanted.pod) {
+            self.context.events.say(&wanted.pod, None, true, "DeadlineExceeded", WORDS);
+        }
         over.then(|| Ending::Failed {
             reason: "DeadlineExceeded".to_owned(),
-            message: "Pod was active on the node longer than the specified deadline".to_owned(),
+            message: WORDS.to_owned(),
             grace: of_spec(&wanted.pod),
             disrupted: false,
         })

@@ -318,6 +318,7 @@ mod tests {
         let image = |name: &str, digit: char| Listed {
             name: name.parse().unwrap(),
             digest: format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap(),
+            index: None,
             read_only: digit == 'f',
         };
         let listed = [image("a", '1'), image("a-too", '1'), image("b", '2'), image("root", 'f')];

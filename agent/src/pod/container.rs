@@ -34,6 +34,8 @@ pub struct Parts<'a> {
     pub sandbox: &'a Sandbox,
     /// Digest of its image's manifest.
     pub digest: &'a str,
+    /// Its image as the status tells it.
+    pub image_id: &'a str,
     /// `User` of its image.
     pub image_user: &'a str,
     /// `Volumes` of its image.
@@ -149,7 +151,7 @@ fn asked(parts: &Parts<'_>, said: &Said<'_>) -> Result<node::Container, String> 
         // No swap beside it.
         memory_swap: memory,
         cpus: qos::bound(spec, container, "cpu").map(cpus),
-        cpu_shares: Some(qos::shares(qos::request(container, "cpu").unwrap_or(0))),
+        cpu_shares: Some(qos::shares(qos::share(spec, container))),
         oom_score_adj: Some(qos::oom_score_adj(spec, container, parts.memory)),
         cap_add,
         cap_drop,
@@ -223,6 +225,7 @@ fn labels(parts: &Parts<'_>) -> BTreeMap<String, String> {
         (label::STREAK, parts.streak.to_string()),
         (label::SANDBOX, parts.sandbox.id.clone()),
         (label::IMAGE, text(&parts.container.image)),
+        (label::IMAGE_ID, parts.image_id.to_owned()),
         (label::RESOURCES, resources.to_string()),
     ];
     labels.map(|(key, value)| (key.to_owned(), value)).into()

@@ -22,6 +22,7 @@ fn made(pod: serde_json::Value, container: serde_json::Value, image_user: &str) 
             ..Sandbox::default()
         },
         digest: "sha256:7",
+        image_id: "docker.io/library/web@sha256:8",
         image_user,
         image_volumes: &["/data".to_owned(), "/cache/".to_owned(), "/".to_owned()],
         env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),

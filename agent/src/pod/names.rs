@@ -68,14 +68,27 @@ pub fn fqdn(pod: &Pod, cluster: &Cluster) -> Option<String> {
 pub struct Resolver {
     /// Its text.
     pub text: String,
-    /// What had no room in it, in a kubelet's words.
-    pub omitted: Vec<String>,
+    /// What is not in it, in a kubelet's words: an event's reason and message each.
+    pub omitted: Vec<(&'static str, String)>,
 }
 
 /// The pod's `/etc/resolv.conf`, from the node's own; none when it is to have name servers of the cluster that nobody
 /// has told of yet.
 pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Resolver> {
     let (mut servers, mut search, mut options) = by_policy(pod, cluster, node)?;
+    let mut omitted = Vec::new();
+    if asks_cluster(pod) && cluster.servers.as_ref().is_some_and(Vec::is_empty) {
+        let metadata = &pod.metadata;
+        let text = |own: &Option<String>| own.clone().unwrap_or_default();
+        let words = format!(
+            "pod: \"{}_{}({})\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \
+             \"ClusterFirst\" policy. Falling back to \"Default\" policy.",
+            text(&metadata.name),
+            text(&metadata.namespace),
+            text(&metadata.uid)
+        );
+        omitted.push(("MissingClusterDNS", words));
+    }
     if let Some(more) = pod.spec.as_ref().and_then(|spec| spec.dns_config.as_ref()) {
         servers.extend(more.nameservers.clone().unwrap_or_default());
         search.extend(more.searches.clone().unwrap_or_default());
@@ -90,12 +103,12 @@ pub fn resolver(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Resolver> {
         let mut seen = BTreeSet::new();
         list.retain(|own| seen.insert(own.clone()));
     }
-    let mut omitted = Vec::new();
     let mut tell = |what: &str, which: &str, line: &str, applied: &[String]| {
-        omitted.push(format!(
+        let words = format!(
             "{what} limits were exceeded, some {which} have been omitted, the applied {line} line is: {}",
             applied.join(" ")
-        ));
+        );
+        omitted.push(("DNSConfigForming", words));
     };
     if servers.len() > SERVERS {
         servers.truncate(SERVERS);
@@ -136,13 +149,9 @@ fn by_policy(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Lines> {
         let lines = node.lines().filter_map(|line| line.strip_prefix(key));
         lines.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>()
     };
-    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
-    let of_cluster = match (policy, spec.host_network) {
-        ("ClusterFirst", Some(true)) | ("Default" | "None", _) => &[][..],
-        _ => cluster.servers.as_deref()?,
-    };
-    Some(match policy {
-        "None" => Lines::default(),
+    let of_cluster = if asks_cluster(pod) { cluster.servers.as_deref()? } else { &[] };
+    Some(match spec.dns_policy.as_deref() {
+        Some("None") => Lines::default(),
         // Without a name server of the cluster, the node's are better than none.
         _ if of_cluster.is_empty() => (own("nameserver "), own("search "), own("options ")),
         _ => {
@@ -154,6 +163,14 @@ fn by_policy(pod: &Pod, cluster: &Cluster, node: &str) -> Option<Lines> {
             (of_cluster.iter().map(ToString::to_string).collect(), search, vec!["ndots:5".to_owned()])
         }
     })
+}
+
+/// Its `dnsPolicy` is for the cluster's name servers.
+fn asks_cluster(pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref();
+    let policy = spec.and_then(|spec| spec.dns_policy.as_deref()).unwrap_or("ClusterFirst");
+    let is_on_node = spec.and_then(|spec| spec.host_network) == Some(true);
+    !matches!((policy, is_on_node), ("ClusterFirst", true) | ("Default" | "None", _))
 }
 
 /// Variables that tell of a namespace's Services, and of `default/kubernetes`.
@@ -268,7 +285,12 @@ mod tests {
         let own = json!({ "containers": [], "dnsPolicy": "Default" });
         assert_eq!(resolver(&pod(own), &unknown).as_deref(), Some(NODE));
         let none = Cluster { servers: Some(Vec::new()), ..cluster() };
-        assert_eq!(resolver(&pod(json!({ "containers": [] })), &none).as_deref(), Some(NODE));
+        let own = super::resolver(&pod(json!({ "containers": [] })), &none, NODE).unwrap();
+        assert_eq!((own.text.as_str(), own.omitted[0].0), (NODE, "MissingClusterDNS"));
+        assert_eq!(
+            resolver(&pod(json!({ "containers": [], "hostNetwork": true })), &none).as_deref(),
+            Some(NODE)
+        );
     }
 
     #[test]
@@ -281,12 +303,13 @@ mod tests {
         let twice = of(&["1.1.1.1", "1.1.1.1", "1.1.1.2", "1.1.1.3"], &[]);
         assert_eq!(twice.text, "nameserver 1.1.1.1\nnameserver 1.1.1.2\nnameserver 1.1.1.3\n");
         assert!(twice.omitted.is_empty(), "nothing is lost");
+        let told = |words: &str| [("DNSConfigForming", words.to_owned())];
         let words = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1 2 3";
-        assert_eq!(of(&["1", "2", "3", "4"], &[]).omitted, [words]);
+        assert_eq!(of(&["1", "2", "3", "4"], &[]).omitted, told(words));
         let words = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: a";
-        assert_eq!(of(&[], &["x".repeat(254), "a".to_owned()]).omitted, [words]);
+        assert_eq!(of(&[], &["x".repeat(254), "a".to_owned()]).omitted, told(words));
         let many: Vec<String> = (0..40).map(|number| format!("d{number}")).collect();
-        assert!(of(&[], &many).omitted[0].ends_with(" d31"));
+        assert!(of(&[], &many).omitted[0].1.ends_with(" d31"));
         let long: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(249))).collect();
         let told = of(&[], &long);
         assert_eq!((told.text.len(), told.omitted.len()), ("search \n".len() + 8 * 251 - 1, 1));

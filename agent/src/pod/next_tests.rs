@@ -18,7 +18,7 @@ fn instance(container: &str, attempt: u32, streak: u32, state: State) -> Instanc
         streak,
         sandbox: "s".into(),
         image: "i".into(),
-        digest: String::new(),
+        image_id: String::new(),
         resources: None,
         state,
     }

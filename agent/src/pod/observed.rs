@@ -25,6 +25,8 @@ pub mod label {
     pub const SANDBOX: &str = "io.skerry.pod.sandbox";
     /// The image as the pod asked for it.
     pub const IMAGE: &str = "io.skerry.pod.image";
+    /// The image as the status tells it.
+    pub const IMAGE_ID: &str = "io.skerry.pod.image-id";
     /// The resources that it began with.
     pub const RESOURCES: &str = "io.skerry.pod.resources";
 }
@@ -102,8 +104,9 @@ pub struct Instance {
     pub sandbox: String,
     /// The image as the pod asked for it.
     pub image: String,
-    /// Digest of the image's manifest.
-    pub digest: String,
+    /// The image by its whole name without a tag, and the digest that the registry has for that name:
+    /// `docker.io/library/busybox@sha256:…`, of the index where there is one.
+    pub image_id: String,
     /// The resources that it began with, where that is known.
     pub resources: Option<Amounts>,
     /// Where it is.
@@ -124,7 +127,7 @@ impl Instance {
             streak: number(label::STREAK),
             sandbox: label(label::SANDBOX).unwrap_or_default(),
             image: label(label::IMAGE).unwrap_or_default(),
-            digest: summary.digest.clone().unwrap_or_default(),
+            image_id: label(label::IMAGE_ID).unwrap_or_default(),
             resources: label(label::RESOURCES).and_then(|text| text.parse().ok()),
             state: state(summary),
         })

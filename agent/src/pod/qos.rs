@@ -45,9 +45,14 @@ fn amount(resources: Option<&ResourceRequirements>, limits: bool, key: &str) -> 
     own.filter(|amount| *amount != 0)
 }
 
-/// The request, which is the limit where only that is given.
+/// The request, which is the limit where only that is given; one of zero asks for nothing, whatever the limit.
 fn asked(resources: Option<&ResourceRequirements>, key: &str) -> Option<i128> {
-    amount(resources, false, key).or_else(|| amount(resources, true, key))
+    amount(resources, !is_said(resources, key), key)
+}
+
+/// It says what it asks for.
+fn is_said(resources: Option<&ResourceRequirements>, key: &str) -> bool {
+    resources.and_then(|own| own.requests.as_ref()).is_some_and(|requests| requests.contains_key(key))
 }
 
 /// A container's request.
@@ -63,6 +68,13 @@ pub fn limit(container: &Container, key: &str) -> Option<i128> {
 /// The limit that holds for a container: its own, else its pod's.
 pub fn bound(spec: &PodSpec, container: &Container, key: &str) -> Option<i128> {
     limit(container, key).or_else(|| amount(spec.resources.as_ref(), true, key))
+}
+
+/// What a container's share of the processors goes by: its request, or the limit that holds for it.
+pub fn share(spec: &PodSpec, container: &Container) -> i128 {
+    let own = request(container, "cpu");
+    let is_said = is_said(container.resources.as_ref(), "cpu");
+    own.or_else(|| bound(spec, container, "cpu").filter(|_| !is_said)).unwrap_or(0)
 }
 
 /// What a pod asks for: by its own word (`spec.resources`), else all its containers together; and its overhead.
@@ -106,7 +118,8 @@ fn with_overhead(spec: &PodSpec, key: &str, own: Option<i128>) -> Option<i128> {
 pub fn class(spec: &PodSpec) -> Class {
     const KEYS: [&str; 2] = ["cpu", "memory"];
     type Own<'a> = Option<&'a ResourceRequirements>;
-    let asks = |own: &Own<'_>| KEYS.iter().any(|key| asked(*own, key).is_some());
+    let asks =
+        |own: &Own<'_>| KEYS.iter().any(|key| asked(*own, key).or_else(|| amount(*own, true, key)).is_some());
     let is_full = |own: &Own<'_>| {
         KEYS.iter()
             .all(|key| amount(*own, true, key).is_some() && amount(*own, true, key) == asked(*own, key))
@@ -206,6 +219,31 @@ mod tests {
         assert_eq!(class(&resources(full, json!({ "cpu": "500m" }))), Class::Burstable);
         assert_eq!(class(&resources(json!({}), json!({ "memory": "1" }))), Class::Burstable);
         assert_eq!(class(&resources(json!({}), json!({}))), Class::BestEffort);
+    }
+
+    #[test]
+    fn a_request_of_zero_asks_for_nothing_whatever_the_limit() {
+        let none = json!({ "cpu": "0", "memory": "0" });
+        let spec = resources(json!({ "cpu": "1", "memory": "1Gi" }), none);
+        assert_eq!(class(&spec), Class::Burstable);
+        assert_eq!((pod_request(&spec, "cpu"), pod_limit(&spec, "cpu")), (None, Some(1000)));
+        assert_eq!((share(&spec, &spec.containers[0]), share(&spec, &Container::default())), (0, 0));
+        assert_eq!(oom_score_adj(&spec, &spec.containers[0], 1 << 30), 999);
+    }
+
+    #[test]
+    fn who_does_not_ask_has_a_share_by_the_pods_limit() {
+        let spec = spec(json!({
+            "resources": { "limits": { "cpu": "2" } },
+            "containers": [
+                { "name": "a", "resources": { "requests": { "cpu": "1" } } },
+                { "name": "b" },
+                { "name": "c", "resources": { "requests": { "cpu": "0" } } },
+            ],
+        }));
+        let shares = [0, 1, 2].map(|which| share(&spec, &spec.containers[which]));
+        assert_eq!(shares, [1000, 2000, 0]);
+        assert_eq!(request(&spec.containers[1], "cpu"), None, "it is not told as its request");
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn container_status(
         status.container_id = Some(format!("{SCHEME}{}", latest.id));
         // What it was made of, whatever the specification says by now.
         status.image.clone_from(&latest.image);
-        status.image_id = image_id(latest);
+        status.image_id = latest.image_id.clone();
         status.restart_count = latest.attempt.try_into().unwrap_or(i32::MAX);
     }
     if let Some(one) = latest.filter(|_| kind != Kind::Ephemeral) {
@@ -255,14 +255,6 @@ fn user(known: &Known<'_>, before: &PodStatus, id: &str) -> Option<ContainerUser
     now.or_else(|| told.find(|own| own.container_id.as_deref() == Some(id))?.user.clone())
 }
 
-/// `docker.io/library/busybox@sha256:…`
-fn image_id(instance: &Instance) -> String {
-    let name = instance.image.split('@').next().unwrap_or_default();
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let tag = last.split_once(':').map_or(0, |(_, tag)| tag.len() + 1);
-    format!("{}@{}", &name[..name.len() - tag], instance.digest)
-}
-
 /// Why a container neither runs nor has ended, if so.
 fn waiting(
     view: &View<'_>,
@@ -289,11 +281,15 @@ fn waiting(
         Some(one) => {
             let anew = view.restarting.contains(&one.id);
             let at = restart::restart_at(spec, kind, one, anew).filter(|_| view.ending.is_none())?;
+            let State::Exited { finished, error, .. } = &one.state else { return None };
             if at <= view.now {
-                // An end that was not its own is never told as one: of an end with 0 no API server takes it back.
-                return if anew { say("ContainerCreating", None) } else { None };
+                return match error {
+                    // An end that was not its own is never told as one: of an end with 0 no API server takes it back.
+                    _ if anew => say("ContainerCreating", None),
+                    Some(error) => say("RunContainerError", Some(error.clone())),
+                    None => None,
+                };
             }
-            let State::Exited { finished, .. } = one.state else { return None };
             let metadata = &view.pod.metadata;
             let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",

@@ -28,7 +28,7 @@ fn instance(container: &str, attempt: u32, state: State) -> Instance {
         streak: attempt,
         sandbox: "s".into(),
         image: "registry:5000/web:1".into(),
-        digest: "sha256:7".into(),
+        image_id: "registry:5000/web@sha256:7".into(),
         resources: None,
         state,
     }
@@ -313,6 +313,23 @@ fn a_crash_loop_shows_the_last_end() {
     let last = own.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!((last.reason.as_deref(), last.message.as_deref()), (Some("OOMKilled"), Some("no more")));
     assert_eq!((own.restart_count, status.phase.as_deref()), (1, Some("Running")));
+}
+
+#[test]
+fn who_could_not_be_started_and_is_due_says_so() {
+    let state = State::Exited {
+        code: 127,
+        out_of_memory: false,
+        started: 1,
+        finished: 2,
+        error: Some("exec: \"/nope\": no such file".into()),
+    };
+    let status = Given::of("Always", [instance("i", 0, exited(0)), instance("m", 0, state.clone())]).told();
+    let waiting = main_state(&status).waiting.clone().unwrap();
+    assert_eq!(waiting.reason.as_deref(), Some("RunContainerError"));
+    assert!(waiting.message.unwrap().contains("/nope"));
+    let status = Given::of("Never", [instance("i", 0, exited(0)), instance("m", 0, state)]).told();
+    assert_eq!(main_state(&status).terminated.as_ref().unwrap().reason.as_deref(), Some("StartError"));
 }
 
 #[test]

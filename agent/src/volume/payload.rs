@@ -96,7 +96,12 @@ pub fn payload(pod: &Pod, volume: &Volume, from: &Sources<'_>, tokens: &Tokens) 
             downward(&mut files, pod, own.items.as_deref(), mode, from)?;
         } else if let Some(own) = &source.service_account_token {
             let token = tokens.get(&TokenKey::of(own)).ok_or("no token of the service account")?;
-            put(&mut files, &own.path, token.clone().into_bytes(), Some(token_mode(pod)))?;
+            put(
+                &mut files,
+                &own.path,
+                token.clone().into_bytes(),
+                Some(token_mode(pod).unwrap_or(mode.unwrap_or(MODE))),
+            )?;
         } else {
             return Err("a projected source of a kind that this node does not know".to_owned());
         }
@@ -104,12 +109,12 @@ pub fn payload(pod: &Pod, volume: &Volume, from: &Sources<'_>, tokens: &Tokens) 
     Ok(files)
 }
 
-/// A token is for its owner alone, unless the containers are somebody else.
-fn token_mode(pod: &Pod) -> i32 {
+/// A token is for its owner alone where that is the containers' group or user; else it is as other files of the volume.
+fn token_mode(pod: &Pod) -> Option<i32> {
     let spec = pod.spec.as_ref();
     let context = spec.and_then(|spec| spec.security_context.as_ref());
     if context.is_some_and(|context| context.fs_group.is_some()) {
-        return 0o600;
+        return Some(0o600);
     }
     let shared = context.and_then(|context| context.run_as_user);
     let users = spec
@@ -119,7 +124,7 @@ fn token_mode(pod: &Pod) -> i32 {
     let mut users: Vec<_> = users.collect();
     users.dedup();
     // One user for all: the files are that user's (see `owner`).
-    if let [Some(_)] = users[..] { 0o600 } else { MODE }
+    matches!(users[..], [Some(_)]).then_some(0o600)
 }
 
 /// The user whom a pod's tokens belong to: the one that all its containers run as.
@@ -267,6 +272,9 @@ mod tests {
         ] } });
         let own = made(volume.clone()).unwrap();
         assert_eq!(paths(&own), [("ca.crt", 0o644), ("labels", 0o644), ("token", 0o644)]);
+        let mut private = volume.clone();
+        private["projected"]["defaultMode"] = json!(0o400);
+        assert_eq!(made(private).unwrap()["token"].1, 0o400, "a token is as the others");
         assert_eq!((&own["token"].0[..], &own["labels"].0[..]), (&b"t"[..], &b"a=\"b\""[..]));
         let volume: Volume = serde_json::from_value(volume).unwrap();
         assert_eq!((needed(&volume).len(), tokens(&volume).len(), is_payload(&volume)), (2, 1, true));

@@ -126,6 +126,7 @@ impl Worker {
             streak: order.streak,
             sandbox,
             digest: &image.digest,
+            image_id: &image.id,
             image_user: &image.user,
             image_volumes: &image.volumes,
             env,

@@ -75,7 +75,7 @@ impl Worker {
         }
         match made {
             Ok((_, omitted)) => {
-                omitted.into_iter().for_each(|words| events.say(pod, None, false, "DNSConfigForming", words));
+                omitted.into_iter().for_each(|(reason, words)| events.say(pod, None, false, reason, words));
                 self.waiting.remove("");
                 if self.has_run() {
                     let words = "Pod sandbox changed, it will be killed and re-created.";

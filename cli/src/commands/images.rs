@@ -525,8 +525,12 @@ mod tests {
     #[test]
     fn a_name_is_needed_when_it_is_the_last_or_what_node_toml_says() {
         let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-        let image =
-            |name: &str| Listed { name: name.parse().unwrap(), digest: digest.clone(), read_only: false };
+        let image = |name: &str| Listed {
+            name: name.parse().unwrap(),
+            digest: digest.clone(),
+            index: None,
+            read_only: false,
+        };
         let summary = |digest: Option<&Digest>| -> Summary {
             let status = spec::monitor::Status::default();
             let said = json!({ "id": "ab12", "name": "web", "image": "app", "digest": digest.map(ToString::to_string),

@@ -18,6 +18,8 @@ pub struct Image {
     pub name: Reference,
     /// Digest of its manifest.
     pub digest: Digest,
+    /// The digest of the index that the registry has by its name, where it is one of several images of it.
+    pub index: Option<Digest>,
     /// How its containers are run.
     pub config: Config,
     /// What it is for.
@@ -42,6 +44,8 @@ pub struct Listed {
     pub name: Reference,
     /// Digest of its manifest.
     pub digest: Digest,
+    /// The digest of the index that the registry has by its name, where it is one of several images of it.
+    pub index: Option<Digest>,
     /// It comes with the node and cannot be removed.
     pub read_only: bool,
 }
@@ -144,9 +148,9 @@ impl Store {
             Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return None,
             found => found.map_err(|error| bad(error.to_string())),
         };
-        Some(found.and_then(|Name { digest, long, .. }| {
+        Some(found.and_then(|Name { digest, index, long, .. }| {
             let name = long.as_ref().unwrap_or(&name).parse().map_err(bad)?;
-            Ok(Listed { name, digest, read_only: !self.writable })
+            Ok(Listed { name, digest, index, read_only: !self.writable })
         }))
     }
 
@@ -335,14 +339,14 @@ pub(crate) fn resolve_digest_in(stores: &[Store], name: &str, digest: &Digest) -
 }
 
 fn with_layers(stores: &[Store], documents: Documents) -> Result<Image> {
-    let Documents { name, digest, config, platform, diff_ids, .. } = documents;
+    let Documents { name, digest, index, config, platform, diff_ids, .. } = documents;
     let find = |diff_id: &Digest| stores.iter().find_map(|store| store.layer(diff_id));
     let layers = diff_ids.into_iter().map(|diff_id| match find(&diff_id) {
         Some(path) => Ok(Layer { diff_id, path }),
         None => Err(no_layer(&name, &diff_id)),
     });
     let layers = layers.collect::<Result<_>>()?;
-    Ok(Image { name, digest, config, platform, layers })
+    Ok(Image { name, digest, index, config, platform, layers })
 }
 
 pub(super) fn no_layer(name: &Reference, diff_id: &Digest) -> Error {

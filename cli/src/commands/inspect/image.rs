@@ -68,7 +68,8 @@ mod tests {
         let config = Config { exposed_ports: vec!["80/tcp".into()], ..Config::default() };
         let name = "nginx".parse().unwrap();
         let platform = Platform::host();
-        let image = Image { name, digest: Digest::sha256(b""), config, platform, layers: Vec::new() };
+        let image =
+            Image { name, digest: Digest::sha256(b""), index: None, config, platform, layers: Vec::new() };
         let details = Details {
             created: Some("2024-05-06T07:08:09Z".into()),
             layers: 0,
