@@ -253,7 +253,7 @@ fn the_third_signal_ends_the_client_alone() {
     // From then on it takes signals.
     client.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let pid = nix::unistd::Pid::from_raw(client.id().cast_signed());
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in [Signal::SIGALRM, Signal::SIGPWR, Signal::SIGINT, Signal::SIGTERM] {
         kill(pid, signal).unwrap();
         let request = connection.hear::<Value>();
         assert_eq!((&request["request"], &request["signal"]), (&"signal".into(), &(signal as i32).into()));

@@ -26,6 +26,8 @@ pub struct Turn {
     pub logged: usize,
     /// Lines for the console.
     pub lines: Vec<String>,
+    /// What is said of the log, to those who are attached, too.
+    pub notes: Vec<String>,
 }
 
 /// An instance whose output is to be logged.
@@ -179,7 +181,9 @@ impl Outputs {
                 Outcome::Batch(note) => {
                     channel.unfinished.remove(&stream);
                     turn.logged += self.desk.batch().len();
-                    turn.lines.extend(note.map(|note| format!("{name}: {}", note_line(&note))));
+                    let note = note.map(|note| note_line(&note));
+                    turn.lines.extend(note.iter().map(|note| format!("{name}: {note}")));
+                    turn.notes.extend(note);
                     if channel.console {
                         turn.lines.extend(console_lines(name, self.desk.batch()));
                     }

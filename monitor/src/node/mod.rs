@@ -303,6 +303,7 @@ impl Monitor {
         match self.outputs.turn(index, stream, kernel::now()) {
             Ok(turn) => {
                 turn.lines.iter().for_each(|line| self.console.say(line));
+                turn.notes.iter().for_each(|note| self.warn(index, note));
                 if turn.logged > 0 {
                     self.grown.insert(index);
                 }

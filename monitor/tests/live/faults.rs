@@ -1,7 +1,7 @@
 //! Files that the disk has spoiled, and a disk that takes nothing.
 
-use super::support::{Node, busybox, eventually, programs};
-use spec::monitor::Request;
+use super::support::{Client, Node, busybox, eventually, programs};
+use spec::monitor::{Reply, Request};
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -99,6 +99,18 @@ fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
     fs::remove_dir(&in_its_way).unwrap();
     node.done(&remove);
     assert!(node.list().is_empty());
+}
+
+#[test]
+fn who_is_attached_is_told_that_what_is_written_is_lost() {
+    let node = Node::boot();
+    node.create("web", busybox("echo lost; exec sleep 1000"));
+    let (_, key) = definition(&node, "web");
+    fs::create_dir_all(format!("/var/log/skerry/containers/{key}.log")).unwrap();
+    let attach = Request::Attach { name: "web".into(), input: false, size: None, start: true };
+    let said = Client::ask(&attach).unwrap().follow();
+    let Some(Reply::Warning { text }) = said.end else { panic!("{said:?}") };
+    assert!(text.starts_with("output is being dropped: "), "{text}");
 }
 
 #[test]
