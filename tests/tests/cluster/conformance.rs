@@ -18,10 +18,11 @@ const IMAGES: [(&str, &str); 7] = [
     ("suite-nonewprivs", "e2e-test-images/nonewprivs:1.4"),
 ];
 
-/// What is chosen of them, and left out of that, in runs beside each other: the slow ones wait five minutes each, and
-/// one half an hour, for the longest back-off.
-const RUNS: [(&str, &str); 2] = [
-    (r"\[NodeConformance\]", r"\[Slow\]"),
+/// What is chosen of them, and left out of that, in runs beside each other: those of probes and the slow ones wait for
+/// minutes each, and one half an hour, for the longest back-off.
+const RUNS: [(&str, &str); 3] = [
+    (r"\[NodeConformance\]", r"\[Slow\]|Probing"),
+    (r"Probing.*\[NodeConformance\]", r"\[Slow\]"),
     (r"\[Slow\] \[NodeConformance\]", "should cap back-off at MaxContainerBackOff"),
 ];
 
