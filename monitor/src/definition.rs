@@ -76,6 +76,9 @@ pub struct Ended {
     /// Since when its program ran, in seconds since 1970, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ran: Option<u64>,
+    /// The kernel has killed a process of it for lack of memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
 }
 
 /// What lies on disk.
@@ -220,7 +223,7 @@ mod tests {
             seccomp: None,
             wanted: true,
             started: true,
-            last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8) }),
+            last: Some(Ended { end: End::Exited(3), at: 9, ran: Some(8), out_of_memory: true }),
             sandbox: None,
             command: vec!["nginx".into()],
             exposed: vec!["80".parse().unwrap()],

@@ -49,6 +49,26 @@ fn a_persons_container_outlives_monitor_and_boot_with_what_it_wrote() -> Result 
     Ok(())
 }
 
+#[test]
+fn a_process_that_is_killed_for_lack_of_memory_is_told_of_however_its_container_ends() -> Result {
+    let folder = Scratch::new()?;
+    let file = folder.blank_disk(256)?;
+    let node = || Node::new().image(image()?).config(NAMED).disk(Disk::new(&file).serial("data")).boot();
+    let first = node()?;
+    skerry(&first, "run -d --name lacks --memory 32m busybox sh -c 'tail /dev/zero; exit 3'")?;
+    assert_eq!(skerry(&first, "wait lacks")?, "3\n");
+    let told = |node: &Running| skerry(node, "inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' lacks");
+    assert_eq!(told(&first)?, "true 3\n");
+    let events = "events --since 0 --until 0s --filter container=lacks --format '{{.Action}}'";
+    assert_eq!(skerry(&first, events)?, "create\nstart\noom\ndie\n");
+    first.end_service("skerry-monitor", "KILL")?;
+    assert_eq!(told(&first)?, "true 3\n");
+    first.power_off()?;
+    let second = node()?;
+    assert_eq!(told(&second)?, "true 3\n");
+    second.power_off()
+}
+
 /// What the kernel holds a container to.
 fn limits(node: &Running) -> Result<String> {
     let files = ["memory.max", "memory.swap.max", "memory.low", "cpu.max", "cpu.weight", "pids.max"];

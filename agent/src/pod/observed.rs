@@ -76,7 +76,7 @@ pub enum State {
     Exited {
         /// Exit status, 128 and the signal when it was killed.
         code: i32,
-        /// The kernel killed it for lack of memory.
+        /// The kernel killed a process of it for lack of memory.
         out_of_memory: bool,
         /// When it was started, in seconds since 1970.
         started: i64,

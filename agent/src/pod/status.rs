@@ -308,6 +308,7 @@ fn terminated(one: &Instance, message: Option<&String>, most: usize) -> Option<C
     let State::Exited { code, out_of_memory, started, finished, error } = &one.state else { return None };
     let (exit_code, reason) = match (error, code) {
         (Some(_), _) => (128, "StartError"),
+        // However the first process ended: containerd makes this the reason once its cgroup has killed any.
         (None, _) if *out_of_memory => (*code, "OOMKilled"),
         (None, 0) => (0, "Completed"),
         (None, _) => (*code, "Error"),

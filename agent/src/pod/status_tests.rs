@@ -333,6 +333,15 @@ fn who_could_not_be_started_and_is_due_says_so() {
 }
 
 #[test]
+fn a_lack_of_memory_is_the_reason_however_the_first_process_ended() {
+    let end = State::Exited { code: 0, out_of_memory: true, started: 1, finished: 2, error: None };
+    let status = Given::of("Never", [instance("i", 0, exited(0)), instance("m", 0, end)]).told();
+    let told = main_state(&status).terminated.as_ref().unwrap();
+    assert_eq!((told.reason.as_deref(), told.exit_code), (Some("OOMKilled"), 0));
+    assert_eq!(status.phase.as_deref(), Some("Succeeded"));
+}
+
+#[test]
 fn no_end_is_told_that_would_have_to_be_taken_back() {
     let mut given = Given::of("OnFailure", [instance("i", 0, exited(0)), instance("m", 0, exited(0))]);
     given.restarting.insert("m0".into());

@@ -44,6 +44,8 @@ pub enum Event {
     Asked,
     /// It was killed.
     Killed,
+    /// The kernel has killed a process of it for lack of memory; told before its end.
+    OutOfMemory,
     /// Its first process has ended.
     Ended(End),
     /// Nothing is left of it; or why something is.
@@ -76,6 +78,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.generation += 1;
             observed.stop = *stop;
             observed.signal = None;
+            observed.out_of_memory = false;
             observed.state = State::Creating;
         }
         (Event::Created(Ok(process)), _) => observed.state = State::Created(*process),
@@ -97,6 +100,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             observed.state = State::Stopping { process, since, deadline: now + AGAIN };
             observed.kills += 1;
         }
+        (Event::OutOfMemory, _) => observed.out_of_memory = observed.state.process().is_some(),
         (Event::Ended(end), State::Running { since, .. } | State::Stopping { since, .. }) => {
             end_of(observed, end.clone(), now.saturating_sub(since), now);
         }
@@ -153,6 +157,8 @@ fn wanted(observed: &mut Observed, up: bool, how: How, now: Time) {
 
 fn end_of(observed: &mut Observed, end: End, ran: Duration, now: Time) {
     observed.renew = false;
+    // What was never an instance lacked nothing.
+    observed.out_of_memory &= observed.state.process().is_some();
     if std::mem::take(&mut observed.dismissed) {
         (observed.wanted, observed.asked) = (Some(false), false);
     }
@@ -195,6 +201,18 @@ mod tests {
             (to, Event::Ended(end)),
             (to, Event::Deleted(Ok(()))),
         ]
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_known_until_the_next_instance() {
+        let mut events = a_run(0, 1, End::Exited(0)).to_vec();
+        events.insert(3, (1, Event::OutOfMemory));
+        assert!(after(&events).out_of_memory);
+        events.push((2, Event::Pulled(Err("gone".into()))));
+        assert!(!after(&events).out_of_memory, "what never ran lacked nothing");
+        events.pop();
+        events.push((2, Event::Creating(STOP)));
+        assert!(!after(&events).out_of_memory);
     }
 
     #[test]

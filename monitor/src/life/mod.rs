@@ -156,6 +156,8 @@ pub struct Observed {
     pub streak: u32,
     /// The end of the newest instance.
     pub last: Option<Last>,
+    /// The kernel has killed a process of that instance for lack of memory, its first one or another.
+    pub out_of_memory: bool,
     /// Since when the program of that instance ran, if it did.
     pub ran: Option<Time>,
     /// How the newest instance is stopped.
@@ -192,6 +194,7 @@ impl Default for Observed {
             starts: 0,
             streak: 0,
             last: None,
+            out_of_memory: false,
             ran: None,
             stop: Stop { signal: 15, grace: Duration::from_secs(10) },
             wanted: None,

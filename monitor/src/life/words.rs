@@ -41,7 +41,9 @@ pub fn line(
         Event::Killed => Some("did not stop in time, killed".to_owned()),
         Event::Ended(_) | Event::Created(Err(_)) | Event::Started(Err(_)) | Event::Pulled(Err(_)) => {
             let end = &observed.last.as_ref()?.end;
-            Some(format!("{end}{}", sequel(observed, restart, up)))
+            let other = observed.out_of_memory && *end != End::OutOfMemory;
+            let killed = if other { " (a process was out of memory)" } else { "" };
+            Some(format!("{end}{killed}{}", sequel(observed, restart, up)))
         }
         Event::Deleted(Err(reason)) => Some(format!("not removed: {reason}")),
         Event::Creating(_)
@@ -52,7 +54,8 @@ pub fn line(
         | Event::Deleted(Ok(()))
         | Event::Wanted(..)
         | Event::Renewed(_)
-        | Event::Dismissed => None,
+        | Event::Dismissed
+        | Event::OutOfMemory => None,
     }
 }
 
@@ -186,6 +189,16 @@ mod tests {
                 "killed by the kernel: out of memory, not restarted after 2 times in a row",
             ]
         );
+    }
+
+    #[test]
+    fn an_end_tells_that_another_process_was_out_of_memory() {
+        let mut events = a_run(End::Exited(0)).to_vec();
+        events.insert(3, Event::OutOfMemory);
+        events.extend(a_run(End::Exited(0)));
+        let lines = told(&events, Restart::No, true);
+        assert_eq!(lines[1], "exited 0 (a process was out of memory), not restarted");
+        assert_eq!(lines[3], "exited 0, not restarted");
     }
 
     #[test]

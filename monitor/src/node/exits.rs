@@ -100,13 +100,7 @@ impl Monitor {
     }
 
     fn ended(&mut self, index: usize, status: i32) {
-        let end = match of(status) {
-            End::Signalled(libc::SIGKILL) if kernel::was_out_of_memory(&self.cells[index].cgroup()) => {
-                End::OutOfMemory
-            }
-            end => end,
-        };
-        self.end(index, end);
+        self.end(index, of(status));
     }
 
     /// An instance has ended: what it has written until now, then its record. Whoever looks on reads up to here.
@@ -120,7 +114,12 @@ impl Monitor {
         self.grown.insert(index);
         self.limit_followers(index, follow::end(&place::log(&self.cells[index].key)));
         self.forget_adopted(index);
-        self.tell(index, &Event::Ended(end));
+        // As with Docker, whichever of its processes it was. The cgroup stays until the instance is deleted.
+        let lacked = kernel::was_out_of_memory(&self.cells[index].cgroup());
+        if lacked {
+            self.tell(index, &Event::OutOfMemory);
+        }
+        self.tell(index, &Event::Ended(by(end, lacked)));
     }
 
     fn verb_ended(&mut self, index: usize, verb: Verb, status: i32) {
@@ -151,11 +150,29 @@ impl Monitor {
     }
 }
 
+/// Who is killed while memory lacks is killed for that.
+fn by(end: End, out_of_memory: bool) -> End {
+    if out_of_memory && end == End::Signalled(libc::SIGKILL) { End::OutOfMemory } else { end }
+}
+
 /// What a wait status says.
 pub(super) fn of(status: i32) -> End {
     if libc::WIFSIGNALED(status) {
         End::Signalled(libc::WTERMSIG(status))
     } else {
         End::Exited(libc::WEXITSTATUS(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_was_killed_ended_for_lack_of_memory() {
+        assert_eq!(by(of(libc::SIGKILL), true), End::OutOfMemory);
+        assert_eq!(by(of(libc::SIGKILL), false), End::Signalled(libc::SIGKILL));
+        assert_eq!(by(of(3 << 8), true), End::Exited(3));
+        assert_eq!(by(End::Unknown, true), End::Unknown);
     }
 }

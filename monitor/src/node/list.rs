@@ -162,7 +162,7 @@ impl Monitor {
             ran: last.as_ref().and_then(|(_, _, ran)| *ran),
             finished: last.as_ref().map(|(_, at, _)| *at),
             exit: last.as_ref().map(|(end, ..)| end.code()),
-            out_of_memory: last.as_ref().is_some_and(|(end, ..)| *end == End::OutOfMemory),
+            out_of_memory: self.was_out_of_memory(index),
             restarts: observed.restarts(),
             error,
             health,

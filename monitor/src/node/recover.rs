@@ -291,7 +291,8 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
         Some(_) => known,
         None => {
             let last = own.last.as_ref().map(|last| Last { end: last.end.clone(), at: Time::ZERO });
-            Observed { wanted: Some(own.wanted), last, ..known }
+            let out_of_memory = own.last.as_ref().is_some_and(|last| last.out_of_memory);
+            Observed { wanted: Some(own.wanted), last, out_of_memory, ..known }
         }
     });
     cell.observed = known.unwrap_or_else(|| {
@@ -303,6 +304,7 @@ fn persons(key: Name, own: Definition, container: Container) -> Cell {
             // It ended with the boot before at the latest; how, nobody saw when the power went.
             let end = own.last.as_ref().map_or(End::Unknown, |last| last.end.clone());
             observed.last = Some(Last { end, at: Time::ZERO });
+            observed.out_of_memory = own.last.as_ref().is_some_and(|last| last.out_of_memory);
         }
         observed
     });

@@ -125,7 +125,9 @@ impl Monitor {
                 definition.started |= matches!(event, Event::Ended(_));
                 let last = cell.observed.last.as_ref();
                 let ran = cell.observed.ran.map(kernel::wall);
-                definition.last = last.map(|last| Ended { end: last.end.clone(), at: now, ran });
+                let out_of_memory = cell.observed.out_of_memory;
+                definition.last =
+                    last.map(|last| Ended { end: last.end.clone(), at: now, ran, out_of_memory });
             }
             _ => return,
         }
@@ -191,10 +193,8 @@ impl Monitor {
             Event::Killed if observed.kills.is_power_of_two() => {
                 self.publish(index, "kill", number("signal", nix::libc::SIGKILL));
             }
+            Event::OutOfMemory => self.publish(index, "oom", BTreeMap::new()),
             Event::Ended(end) => {
-                if *end == End::OutOfMemory {
-                    self.publish(index, "oom", BTreeMap::new());
-                }
                 self.publish(index, "die", number("exitCode", end.code().into()));
                 if !up || self.cells[index].renewed {
                     self.publish(index, "stop", BTreeMap::new());

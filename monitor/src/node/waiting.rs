@@ -132,7 +132,17 @@ impl Monitor {
         let cell = &self.cells[index];
         let before = || cell.definition.as_ref().and_then(|own| Some(own.last.as_ref()?.end.clone()));
         let end = cell.observed.last.as_ref().map(|last| last.end.clone()).or_else(before);
-        exited(end.as_ref())
+        exited(end.as_ref(), self.was_out_of_memory(index))
+    }
+
+    /// The kernel killed a process of the instance that ended last.
+    pub(super) fn was_out_of_memory(&self, index: usize) -> bool {
+        let cell = &self.cells[index];
+        let before = cell.definition.as_ref().and_then(|own| own.last.as_ref());
+        match &cell.observed.last {
+            Some(_) => cell.observed.out_of_memory,
+            None => before.is_some_and(|last| last.out_of_memory),
+        }
     }
 
     /// A container is about to be forgotten: whoever waits for that is told how it ended.
@@ -179,12 +189,11 @@ fn unkillable(name: &Name, observed: &Observed) -> Option<Reply> {
 }
 
 /// An end as clients are told.
-pub(super) fn exited(end: Option<&End>) -> Reply {
+pub(super) fn exited(end: Option<&End>, out_of_memory: bool) -> Reply {
     let error = match end {
         Some(end @ (End::NotStarted(_) | End::Missing(_))) => Some(end.to_string()),
         _ => None,
     };
-    let out_of_memory = end == Some(&End::OutOfMemory);
     Reply::Exited { status: end.map_or(0, End::code), out_of_memory, error }
 }
 

@@ -78,7 +78,7 @@ pub enum Reply {
     Exited {
         /// 0 to 255; 128 and the signal when it was killed.
         status: u8,
-        /// The kernel killed it for lack of memory.
+        /// The kernel killed a process of it for lack of memory.
         out_of_memory: bool,
         /// Why it could not be run at all.
         error: Option<String>,
@@ -220,7 +220,7 @@ pub struct Status {
     pub finished: Option<u64>,
     /// How it last ended: 0 to 255.
     pub exit: Option<u8>,
-    /// The kernel killed it for lack of memory.
+    /// The kernel killed a process of it for lack of memory.
     pub out_of_memory: bool,
     /// Starts after the first.
     pub restarts: u32,

@@ -262,7 +262,7 @@ impl Monitor {
             return;
         }
         if let Progress::Ended(end) = &session.record.progress {
-            let reply = exited(Some(end));
+            let reply = exited(Some(end), false);
             peer.finish(&reply);
             self.drop_session(number);
         }
