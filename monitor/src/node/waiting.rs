@@ -2,7 +2,7 @@
 
 use super::Monitor;
 use super::talk::{Talk, failure};
-use crate::life::{End, Observed, State, is_missing_program, is_not_executable};
+use crate::life::{End, Observed, State, comes_back, is_missing_program, is_not_executable};
 use spec::monitor::{Code, Failure, Reply, Wait};
 use spec::node::Name;
 
@@ -24,8 +24,10 @@ pub enum What {
     Start(u32, u64),
     /// Its program has ended.
     Stop,
-    /// It ended once more than so often; whenever it does not run without a number.
-    Exit(Option<u64>),
+    /// It does not run; or it ended once more than so often, and comes back.
+    NotRunning(u64),
+    /// It ended once more than so often.
+    Exit(u64),
     /// More changes of its networks than so many have come to their end.
     Mended(u64),
     /// Nothing is left of it; whether its exit status is told.
@@ -40,11 +42,12 @@ impl Monitor {
 
     /// What a `wait` waits for.
     pub(super) fn wait_for(&self, index: usize, condition: Wait) -> Waiting {
+        let ends = self.cells[index].ends;
         self.waiting(
             index,
             match condition {
-                Wait::NotRunning => What::Exit(None),
-                Wait::NextExit => What::Exit(Some(self.cells[index].ends)),
+                Wait::NotRunning => What::NotRunning(ends),
+                Wait::NextExit => What::Exit(ends),
                 Wait::Removed => What::Removed(true),
             },
         )
@@ -108,8 +111,14 @@ impl Monitor {
             }),
             What::Stop if !runs => Some(Reply::Done),
             What::Start(..) | What::Stop | What::Removed(false) => unkillable(&cell.name, &cell.observed),
-            What::Exit(None) if !self.goes_on(waiting.index) => Some(self.exited(waiting.index)),
-            What::Exit(Some(ends)) if cell.ends > ends => Some(self.exited(waiting.index)),
+            What::NotRunning(_) if !self.goes_on(waiting.index) => Some(self.exited(waiting.index)),
+            // As with Docker its first end is told though it is restarted. Of one that is not, all is gone by then.
+            What::NotRunning(ends)
+                if cell.ends > ends && comes_back(&self.desired(waiting.index), &cell.observed) =>
+            {
+                Some(self.exited(waiting.index))
+            }
+            What::Exit(ends) if cell.ends > ends => Some(self.exited(waiting.index)),
             _ => None,
         }
     }
@@ -151,7 +160,7 @@ impl Monitor {
         for (client, talk) in self.clients.values_mut() {
             match talk {
                 Talk::Waiting(waiting) if waiting.index == index && !client.ending => match waiting.what {
-                    What::Removed(true) | What::Exit(_) => client.finish(&reply),
+                    What::Removed(true) | What::NotRunning(_) | What::Exit(_) => client.finish(&reply),
                     What::Removed(false) | What::Stop => client.finish(&Reply::Done),
                     // Whatever is seen first of it.
                     What::Start(..) => client.fail(Code::State, "the container was removed"),

@@ -211,6 +211,32 @@ fn a_person_stops_restarts_pauses_and_kills() {
 }
 
 #[test]
+fn who_waits_for_one_that_is_restarted_is_told_its_first_end() {
+    let node = Node::boot();
+    let line = "while [ ! -e /enough ]; do sleep 0.05; done; rm /enough; exit 4";
+    node.create("a", spec::node::Container { restart: Restart::Always, ..busybox(line) });
+    node.start("a");
+    let wait = Request::Wait { name: named("a"), condition: Wait::NotRunning };
+    let ended = Reply::Exited { status: 4, out_of_memory: false, error: None };
+    let mut waits = Client::ask(&wait).unwrap();
+    eventually("nobody is answered before", || node.state("a") == "running");
+    node.enough("a");
+    assert_eq!(waits.reply(), Some(ended.clone()));
+    node.becomes("a", "running");
+    assert_eq!(node.summary("a").status.restarts, 1);
+    // Asked again when the monitor has died.
+    let mut cut_off = Client::ask(&wait).unwrap();
+    node.kill_monitor();
+    assert_eq!(cut_off.reply(), None);
+    let mut waits = Client::ask(&wait).unwrap();
+    node.enough("a");
+    assert_eq!(waits.reply(), Some(ended));
+    node.becomes("a", "running");
+    node.done(&Request::Stop { name: named("a"), grace: Some(0), signal: None });
+    assert_eq!(node.wait("a"), 137);
+}
+
+#[test]
 fn who_was_sent_its_stop_signal_does_not_come_back() {
     let mut node = Node::boot();
     let mut container =

@@ -334,7 +334,7 @@ pub struct Size {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// It does not run; it may have ended long ago.
+    /// It does not run, and may have ended long ago; or it ends, and is restarted.
     #[default]
     NotRunning,
     /// It ends the next time.
