@@ -20,7 +20,7 @@ pub fn line(name: &Name, observed: &Observed, image: Option<&str>) -> String {
     let pid = observed.state.process().map_or("-".to_owned(), |process| process.pid.to_string());
     let exit = observed.last.as_ref().map_or("-".to_owned(), |last| exit(&last.end));
     let state = observed.state.name();
-    let restarts = observed.restarts();
+    let restarts = observed.restarts;
     format!("{name} {state} {pid} {restarts} {exit} {}\n", image.unwrap_or("-"))
 }
 
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(line(&name, &observed, Some("nginx")), "web absent - 0 - nginx\n");
         let process = Process { pid: 71, start_time: 1 };
         observed.state = State::Running { process, since: Time::ZERO };
-        observed.starts = 3;
+        observed.restarts = 2;
         observed.last = Some(Last { end: End::Signalled(9), at: Time::ZERO });
         assert_eq!(line(&name, &observed, None), "web running 71 2 137 -\n");
     }

@@ -84,7 +84,7 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
         (Event::Created(Ok(process)), _) => observed.state = State::Created(*process),
         (Event::Created(Err(end)), _) => end_of(observed, end.clone(), Duration::ZERO, now),
         (Event::Started(Ok(())), State::Created(process)) => {
-            observed.starts += 1;
+            count_start(observed);
             observed.asked = false;
             observed.state = State::Running { process, since: now };
         }
@@ -105,7 +105,9 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             end_of(observed, end.clone(), now.saturating_sub(since), now);
         }
         (Event::Ended(end), State::Created(_)) => {
-            observed.starts += u32::from(observed.busy);
+            if observed.busy {
+                count_start(observed);
+            }
             end_of(observed, end.clone(), Duration::ZERO, now);
         }
         (Event::Deleted(Ok(())), _) => {
@@ -135,6 +137,13 @@ pub fn apply(observed: &mut Observed, event: &Event, now: Time) {
             _,
         ) => {}
     }
+}
+
+/// One start more; as with Docker a person's begins the count of restarts anew.
+fn count_start(observed: &mut Observed) {
+    let again = observed.starts > 0 && !observed.asked;
+    observed.restarts = if again { observed.restarts.saturating_add(1) } else { 0 };
+    observed.starts += 1;
 }
 
 fn wanted(observed: &mut Observed, up: bool, how: How, now: Time) {
@@ -291,11 +300,29 @@ mod tests {
         let mut events = a_run(0, 1, End::Exited(1)).to_vec();
         events.extend(a_run(2, 3, End::Exited(1)));
         let observed = after(&events);
-        assert_eq!((observed.generation, observed.restarts(), observed.streak), (2, 1, 2));
+        assert_eq!((observed.generation, observed.restarts, observed.streak), (2, 1, 2));
         events.extend(a_run(4, 14, End::Exited(1)));
         let observed = after(&events);
-        assert_eq!((observed.generation, observed.restarts(), observed.streak), (3, 2, 1));
+        assert_eq!((observed.generation, observed.restarts, observed.streak), (3, 2, 1));
         assert_eq!(observed.state, State::Absent);
+    }
+
+    #[test]
+    fn a_person_begins_the_count_of_restarts_anew() {
+        let mut events = vec![(0, Event::Wanted(true, How::ITS_OWN))];
+        let mut counted = Vec::new();
+        for word in [None, None, Some(Event::Wanted(true, How::ITS_OWN)), None] {
+            events.extend(word.map(|word| (2, word)));
+            events.extend(a_run(2, 3, End::Exited(1)));
+            counted.push(after(&events).restarts);
+        }
+        assert_eq!(counted, [0, 1, 0, 1]);
+        events.extend(a_run(4, 5, End::Exited(1)).into_iter().take(3));
+        events.push((5, Event::Renewed(How::ITS_OWN)));
+        assert_eq!(after(&events).restarts, 2);
+        events.push((6, Event::Ended(End::Signalled(15))));
+        events.extend(a_run(7, 8, End::Exited(1)));
+        assert_eq!((after(&events).restarts, after(&events).starts), (0, 6));
     }
 
     #[test]

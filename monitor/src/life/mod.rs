@@ -152,6 +152,8 @@ pub struct Observed {
     pub generation: u64,
     /// How often its program was started.
     pub starts: u32,
+    /// How often of these it was started again by its policy, since a person last started it.
+    pub restarts: u32,
     /// Ends and failures in a row, none of them after a stable run.
     pub streak: u32,
     /// The end of the newest instance.
@@ -192,6 +194,7 @@ impl Default for Observed {
             state: State::Absent,
             generation: 0,
             starts: 0,
+            restarts: 0,
             streak: 0,
             last: None,
             out_of_memory: false,
@@ -211,11 +214,6 @@ impl Default for Observed {
 }
 
 impl Observed {
-    /// Starts after the first one.
-    pub fn restarts(&self) -> u32 {
-        self.starts.saturating_sub(1)
-    }
-
     /// The signal that asks it to end.
     pub fn stop_signal(&self) -> i32 {
         self.signal.unwrap_or(self.stop.signal)

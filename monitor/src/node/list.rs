@@ -163,7 +163,7 @@ impl Monitor {
             finished: last.as_ref().map(|(_, at, _)| *at),
             exit: last.as_ref().map(|(end, ..)| end.code()),
             out_of_memory: self.was_out_of_memory(index),
-            restarts: observed.restarts(),
+            restarts: observed.restarts,
             error,
             health,
         }

@@ -222,7 +222,7 @@ pub struct Status {
     pub exit: Option<u8>,
     /// The kernel killed a process of it for lack of memory.
     pub out_of_memory: bool,
-    /// Starts after the first.
+    /// Starts by its policy since a person last started it.
     pub restarts: u32,
     /// Why it could not be started.
     pub error: Option<String>,
