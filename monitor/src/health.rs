@@ -10,9 +10,30 @@
 //! | one fails otherwise | a failure more; with the last of `retries` it is `unhealthy` |
 
 use crate::life::Time;
-use spec::monitor::Health;
+use serde::{Deserialize, Serialize};
+use spec::monitor::{CHECKS, Checked, Checks, Health};
 use spec::node::HealthCheck;
 use std::time::Duration;
+
+/// What its checks have said of an instance: `health` in the container's folder. It is there for the next monitor,
+/// and so that what programs write is in no monitor's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// What they say together.
+    pub health: Health,
+    /// What each said.
+    #[serde(flatten)]
+    pub checks: Checks,
+}
+
+impl Known {
+    /// One check more.
+    pub fn add(&mut self, checked: Checked) {
+        let log = &mut self.checks.log;
+        log.push(checked);
+        log.drain(..log.len().saturating_sub(CHECKS));
+    }
+}
 
 /// A container's check.
 #[derive(Clone, Debug)]
@@ -21,7 +42,8 @@ pub struct Check {
     pub how: HealthCheck,
     /// What it says.
     pub health: Health,
-    failures: u32,
+    /// Failures in a row, as far as they count.
+    pub failures: u32,
     started: Option<Time>,
     next: Option<Time>,
     /// The session of the check under way, and when it has taken too long.
@@ -35,10 +57,10 @@ impl Check {
     }
 
     /// The container runs since then; with what was known of it when the monitor came back.
-    pub fn start(&mut self, since: Time, now: Time, known: Option<Health>) {
+    pub fn start(&mut self, since: Time, now: Time, known: Option<&Known>) {
         self.started = Some(since);
-        self.failures = 0;
-        self.health = known.unwrap_or(Health::Starting);
+        self.failures = known.map_or(0, |known| known.checks.failures);
+        self.health = known.map_or(Health::Starting, |known| known.health);
         self.running = None;
         self.put_off(now);
     }
@@ -57,6 +79,11 @@ impl Check {
     /// When something is to be done: a check made, or ended.
     pub fn due(&self) -> Option<Time> {
         self.running.map(|(_, limit)| limit).or(self.next)
+    }
+
+    /// When the check under way has begun.
+    pub fn began(&self) -> Option<Time> {
+        self.running.map(|(_, limit)| limit.saturating_sub(self.how.timeout.0))
     }
 
     /// The next check is made in an interval.
@@ -169,7 +196,22 @@ mod tests {
     #[test]
     fn what_was_known_before_a_restart_of_the_monitor_stays() {
         let mut check = check();
-        check.start(at(100), at(500), Some(Health::Healthy));
+        let checks = Checks { failures: 2, log: Vec::new() };
+        check.start(at(100), at(500), Some(&Known { health: Health::Healthy, checks }));
         assert_eq!((check.health, check.due()), (Health::Healthy, Some(at(510))));
+        check.begun(7, at(510));
+        assert_eq!(check.began(), Some(at(510)));
+        assert!(check.ended(false, at(511)), "it is the third failure in a row");
+        assert_eq!((check.health, check.failures), (Health::Unhealthy, 3));
+    }
+
+    #[test]
+    fn the_last_checks_are_told_of() {
+        let mut known = Known { health: Health::Starting, checks: Checks::default() };
+        (0..7).for_each(|start| known.add(Checked { start, output: "well\n".into(), ..Checked::default() }));
+        let starts: Vec<u64> = known.checks.log.iter().map(|checked| checked.start).collect();
+        assert_eq!(starts, [2, 3, 4, 5, 6]);
+        let text = serde_json::to_vec(&known).unwrap();
+        assert_eq!(serde_json::from_slice::<Known>(&text).unwrap(), known);
     }
 }

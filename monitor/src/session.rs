@@ -9,7 +9,10 @@
 //! └── runtime.log     why it could not be run
 //! ```
 //!
-//! Its output takes no part in the container's log. It goes from its pipes to its client's socket
+//! A health check's program has one pipe for its output and its errors; the monitor keeps the first of what comes, and
+//! it ends with the monitor.
+//!
+//! Of all others the output takes no part in the container's log. It goes from their pipes to their client's socket
 //! by splice(2), so that no byte is ever with the monitor: a monitor that is killed leaves
 //! each where the program has put it or where the client reads it. Between each and the socket is a
 //! *tray*, one more pipe: a terminal cannot be spliced to a socket, and a program may read its own
@@ -25,6 +28,8 @@ use crate::cells::Adopted;
 use crate::life::{End, Process, Time};
 use crate::log::{Stream, pipe};
 use crate::place;
+use nix::errno::Errno;
+use nix::unistd::read;
 use serde::{Deserialize, Serialize};
 use spec::monitor::Kind;
 use spec::node::Name;
@@ -39,6 +44,48 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Most bytes of one frame: a socket that polls writable has room for several.
 pub const PIECE: usize = 16 * 1024;
+
+/// Bytes that are told of what a health check writes, as with Docker.
+const TOLD: usize = 4096;
+
+/// What a health check writes: as much as is told of it.
+#[derive(Debug)]
+pub struct Said {
+    /// Its output and its errors, read without waiting.
+    pub pipe: OwnedFd,
+    bytes: Vec<u8>,
+    more: bool,
+}
+
+impl Said {
+    /// Nothing yet.
+    pub fn new(pipe: OwnedFd) -> Self {
+        Self { pipe, bytes: Vec::new(), more: false }
+    }
+
+    /// Takes a good part of what the pipe holds, for the program is not to wait; says whether anything may come yet.
+    pub fn listen(&mut self) -> bool {
+        let mut bytes = [0; PIECE];
+        match read(&self.pipe, &mut bytes) {
+            Ok(0) => false,
+            Ok(length) => {
+                let kept = length.min(TOLD - self.bytes.len());
+                self.bytes.extend_from_slice(&bytes[..kept]);
+                self.more |= kept < length;
+                true
+            }
+            Err(error) => matches!(error, Errno::EAGAIN | Errno::EINTR),
+        }
+    }
+
+    /// The text of what has come until now.
+    pub fn text(&mut self) -> String {
+        let held = |pipe: &OwnedFd| sys::socket::pending(pipe.as_fd()).unwrap_or(0);
+        while !self.more && held(&self.pipe) > 0 && self.listen() {}
+        let end = if self.more { "..." } else { "" };
+        format!("{}{end}", String::from_utf8_lossy(&self.bytes))
+    }
+}
 
 /// Where its bytes come from.
 #[derive(Debug)]
@@ -99,6 +146,8 @@ pub struct Session {
     pub due: Option<Time>,
     /// It is a health check.
     pub check: bool,
+    /// What that has written.
+    pub said: Option<Said>,
 }
 
 /// A session's folder.
@@ -192,6 +241,7 @@ pub fn read_all() -> Vec<(String, Option<Record>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     fn record(tty: bool, input: bool) -> Record {
         let progress = Progress::Running(Process { pid: 7, start_time: 9 });
@@ -214,6 +264,25 @@ mod tests {
         }
         // Its input was closed meanwhile.
         assert!(Pipes::of(&record(false, true), descriptors(6)).unwrap().sink.is_none());
+    }
+
+    #[test]
+    fn of_what_a_check_writes_the_first_is_kept_and_the_rest_taken() {
+        let said = |text: &[u8]| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            let mut said = Said::new(reader.into());
+            writer.write_all(text).unwrap();
+            said.text()
+        };
+        assert_eq!((said(b""), said(b"not \xff well\n")), (String::new(), "not \u{fffd} well\n".into()));
+        assert_eq!(said(&[b'x'; TOLD]), "x".repeat(TOLD));
+        assert_eq!(said(&[b'x'; TOLD + 1]), "x".repeat(TOLD) + "...");
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut said = Said::new(reader.into());
+        writer.write_all(&[b'x'; 3 * PIECE]).unwrap();
+        drop(writer);
+        let pieces = std::iter::repeat_with(|| said.listen()).take_while(|more| *more).count();
+        assert_eq!((pieces, said.text().len()), (3, TOLD + 3));
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! Health checks: made when they are due, and what they say (see [`crate::health`]).
 
 use super::{Monitor, Work};
-use crate::health::Check;
+use crate::health::{Check, Known};
 use crate::image::Image;
 use crate::life::{Event, State, Time};
 use crate::{kernel, place};
 use nix::libc;
-use spec::monitor::{Exec, Health};
-use spec::node::Container;
+use spec::monitor::{Checked, Checks, Exec, Health};
+use spec::node::{Container, Name};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use store::Healthcheck;
+
+/// The exit status of a check that has none, as with Docker.
+pub(super) const NO_STATUS: i32 = -1;
 
 impl Monitor {
     /// A new instance: its check is the container's own or the image's.
     pub(super) fn arrange_check(&mut self, index: usize, container: &Container, image: &Image) {
         let own = Healthcheck::of(image.defaults.health.as_ref(), container.health.as_ref());
         let how = own.and_then(|own| own.check());
-        let path = place::folder(&self.cells[index].key).join("health");
+        let path = path(&self.cells[index].key);
         let _ = fs::remove_file(&path);
         if let Some(how) = &how {
             // What a monitor that comes back must know.
@@ -34,11 +38,10 @@ impl Monitor {
         let folder = place::folder(&self.cells[index].key);
         let how = fs::read(folder.join("check")).ok().and_then(|text| serde_json::from_slice(&text).ok());
         self.cells[index].check = how.map(|how| Box::new(Check::new(how)));
-        let known = fs::read(folder.join("health")).ok();
-        let known = known.and_then(|text| serde_json::from_slice::<Health>(&text).ok());
         let State::Running { since, .. } = self.cells[index].observed.state else { return };
+        let known = known(&self.cells[index].key);
         if let Some(check) = &mut self.cells[index].check {
-            check.start(since, kernel::now(), known);
+            check.start(since, kernel::now(), known.as_ref());
         }
     }
 
@@ -66,7 +69,8 @@ impl Monitor {
                     self.signal_session(session, libc::SIGKILL);
                     self.end_exec(session);
                     // Whatever becomes of it, it took too long.
-                    self.check_ended(index, false);
+                    let output = self.out_of_time(index, session);
+                    self.check_ended(index, NO_STATUS, output);
                 }
                 None => self.begin_check(index),
             }
@@ -87,7 +91,7 @@ impl Monitor {
         let Some(check) = &self.cells[index].check else { return };
         if self.sessions.values().any(|session| session.check && session.container == index) {
             // What cannot be ended hangs: there is not one more of it each time.
-            return self.check_ended(index, false);
+            return self.check_ended(index, NO_STATUS, "the one before it cannot be ended".to_owned());
         }
         let exec = Exec { command: check.how.command.clone(), detach: true, ..Exec::default() };
         if kernel::is_frozen(&self.cells[index].cgroup()) {
@@ -100,7 +104,7 @@ impl Monitor {
                     check.begun(session, kernel::now());
                 }
             }
-            Err(_) => self.check_ended(index, false),
+            Err(failure) => self.check_ended(index, NO_STATUS, failure.message),
         }
     }
 
@@ -110,8 +114,23 @@ impl Monitor {
         }
     }
 
-    /// Whether a session was a check, which is over then.
-    pub(super) fn end_check(&mut self, session: usize, well: bool) -> bool {
+    /// What is told of a check that took too long, with what it has written until now.
+    fn out_of_time(&mut self, index: usize, session: usize) -> String {
+        let Some(check) = &self.cells[index].check else { return String::new() };
+        let words = format!("Health check exceeded timeout ({})", check.how.timeout);
+        match self.check_said(session) {
+            said if said.is_empty() => words,
+            said => format!("{words}: {said}"),
+        }
+    }
+
+    fn check_said(&mut self, session: usize) -> String {
+        let said = self.sessions.get_mut(&session).and_then(|session| session.said.as_mut());
+        said.map(|said| said.text()).unwrap_or_default()
+    }
+
+    /// Whether a session was a check, which is over then: with its status, or without, and why.
+    pub(super) fn end_check(&mut self, session: usize, exit: i32, why: Option<String>) -> bool {
         let is_check = self.sessions.get(&session).is_some_and(|session| session.check);
         let mine = self.cells.iter().find(|(_, cell)| {
             cell.check
@@ -119,19 +138,27 @@ impl Monitor {
                 .is_some_and(|check| check.running.is_some_and(|(number, _)| number == session))
         });
         if let Some((index, _)) = mine {
-            self.check_ended(index, well);
+            let output = why.unwrap_or_else(|| self.check_said(session));
+            self.check_ended(index, exit, output);
         }
         is_check
     }
 
-    fn check_ended(&mut self, index: usize, well: bool) {
+    fn check_ended(&mut self, index: usize, exit: i32, output: String) {
+        let (now, end) = (kernel::now(), kernel::nanoseconds());
         let Some(check) = &mut self.cells[index].check else { return };
-        if !check.ended(well, kernel::now()) {
+        let lasted = now.saturating_sub(check.began().unwrap_or(now));
+        let start = end.saturating_sub(u64::try_from(lasted.as_nanos()).unwrap_or(0));
+        let changed = check.ended(exit == 0, now);
+        let (health, failures) = (check.health, check.failures);
+        let key = &self.cells[index].key;
+        let log = known(key).map(|known| known.checks.log).unwrap_or_default();
+        let mut known = Known { health, checks: Checks { failures, log } };
+        known.add(Checked { start, end, exit, output });
+        let _ = sys::file::replace(&path(key), &serde_json::to_vec(&known).unwrap_or_default());
+        if !changed {
             return;
         }
-        let health = check.health;
-        let text = serde_json::to_vec(&health).unwrap_or_default();
-        let _ = sys::file::replace(&place::folder(&self.cells[index].key).join("health"), &text);
         let word = match health {
             Health::Healthy => "health_status: healthy",
             Health::Unhealthy => "health_status: unhealthy",
@@ -142,4 +169,13 @@ impl Monitor {
         }
         self.publish(index, word, BTreeMap::new());
     }
+}
+
+fn path(key: &Name) -> PathBuf {
+    place::folder(key).join("health")
+}
+
+/// What is known of the instance that a container has now.
+pub(super) fn known(key: &Name) -> Option<Known> {
+    serde_json::from_slice(&fs::read(path(key)).ok()?).ok()
 }

@@ -311,6 +311,15 @@ pub(super) fn pipes((uid, gid): (u32, u32), with_input: bool) -> io::Result<(Str
     Ok((streams, ends))
 }
 
+/// What a program gets that writes its output and its errors into one pipe, and where these are read.
+pub(super) fn one_pipe((uid, gid): (u32, u32)) -> io::Result<(Streams, OwnedFd)> {
+    let (reader, out) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    fchown(&out, Some(uid), Some(gid))?;
+    let err = out.try_clone()?;
+    Ok((Streams { input: None, out, err }, reader))
+}
+
 /// The terminal's master that waits in a console socket.
 pub(super) fn take_master(console: &OwnedFd) -> io::Result<OwnedFd> {
     let connection = sys::socket::accept(console.as_fd())?;

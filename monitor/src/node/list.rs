@@ -1,11 +1,12 @@
 //! What is told of a container.
 
 use super::Monitor;
+use super::checks::known;
 use super::talk::Then;
 use crate::cells::Cell;
 use crate::life::{End, State, comes_back};
 use crate::{bundle, kernel, place};
-use spec::monitor::{self, COMMAND, Kind, MAX_FRAME, Reply, Status, Summary};
+use spec::monitor::{self, COMMAND, Checks, Kind, MAX_FRAME, Reply, Status, Summary};
 use spec::network::{self, Attached};
 use spec::node::{Container, ContainerNetwork, Mount, Name};
 use std::collections::BTreeMap;
@@ -73,7 +74,13 @@ impl Monitor {
             remove: cell.definition.as_ref().is_some_and(|own| own.remove),
             stdin_once: cell.definition.as_ref().is_some_and(|own| own.stdin_once),
             seccomp: cell.definition.as_ref().and_then(|own| own.seccomp.clone()),
+            checks: self.checks(index),
         }
+    }
+
+    fn checks(&self, index: usize) -> Option<Box<Checks>> {
+        self.status(index).health?;
+        Some(Box::new(known(&self.cells[index].key).map(|known| known.checks).unwrap_or_default()))
     }
 
     /// With the image's words in its command, if that is there.
@@ -248,10 +255,11 @@ fn fitting(mut reply: Reply) -> (Reply, Option<String>) {
     let rest = config.take();
     *config_follows = rest.is_some();
     if is_long(&reply)
-        && let Reply::Container { summary, .. } = &mut reply
+        && let Reply::Container { summary, checks, .. } = &mut reply
     {
         summary.labels.clear();
         shorten(&mut summary.command, COMMAND);
+        checks.iter_mut().for_each(|checks| checks.log.clear());
     }
     (reply, rest)
 }
@@ -284,6 +292,7 @@ fn command(container: &spec::node::Container) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spec::monitor::{CHECKS, Checked};
     use spec::node::Container;
 
     fn summary(number: usize, label: &str) -> Summary {
@@ -336,6 +345,8 @@ mod tests {
     fn what_is_long_of_a_container_follows_it() {
         let told = |label: &str, text: &str| {
             let container = Container { labels: summary(1, label).labels, ..Container::of("i") };
+            let checked = Checked { output: "\0".repeat(4096), ..Checked::default() };
+            let checks = Checks { failures: 1, log: vec![checked; CHECKS] };
             let reply = Reply::Container {
                 summary: Box::new(summary(1, label)),
                 container: Box::new(container),
@@ -348,13 +359,17 @@ mod tests {
                 remove: false,
                 stdin_once: false,
                 seccomp: None,
+                checks: Some(Box::new(checks)),
             };
             let (reply, rest) = fitting(reply);
             assert!(serde_json::to_vec(&reply).unwrap().len() < MAX_FRAME);
-            let Reply::Container { summary, container, config, config_follows, .. } = reply else { panic!() };
+            let Reply::Container { summary, container, config, config_follows, checks, .. } = reply else {
+                panic!()
+            };
             assert_eq!((config.is_none(), config_follows), (rest.is_some(), rest.is_some()));
             assert_eq!(container.labels["label"], label);
             assert!(config.or(rest).is_some_and(|config| config == text));
+            assert_eq!(checks.unwrap().log.is_empty(), summary.labels.is_empty());
             (config_follows, summary.labels.is_empty())
         };
         let long = "x".repeat(MAX_FRAME * 6 / 10);

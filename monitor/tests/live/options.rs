@@ -2,7 +2,7 @@
 
 use super::support::{Client, Node, busybox, eventually};
 use spec::bundle;
-use spec::monitor::{Create, Exec, Health, IDS, Reply, Request, Sandbox};
+use spec::monitor::{CHECKS, Create, Exec, Health, IDS, Reply, Request, Sandbox};
 use spec::node::{Container, ContainerNetwork, HealthOptions, Ipc, Mount, Pid, Security, Sharing};
 use spec::quantity::{Bytes, Span};
 
@@ -241,7 +241,7 @@ fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
     let node = Node::boot();
     let mut container = busybox("touch /well; exec sleep 1000");
     container.health = Some(HealthOptions {
-        command: Some(["test", "-e", "/well"].map(str::to_owned).into()),
+        command: Some(["sh", "-c", "echo looked; ls /well >&2"].map(str::to_owned).into()),
         interval: Some("100ms".parse().unwrap()),
         timeout: Some(Span::seconds(10)),
         retries: Some(2),
@@ -256,10 +256,49 @@ fn a_health_check_tells_whether_it_is_well_also_after_the_monitor_died() {
         std::path::Path::new("/run/skerry/monitor/containers").join(&node.summary("a").id[..12]).join("root");
     std::fs::remove_file(root.join("well")).unwrap();
     is(Health::Unhealthy);
+    let checks = || match node.ask(&Request::Inspect { name: "a".into() }) {
+        Reply::Container { checks, .. } => *checks.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    eventually("all that is told of is of now", || {
+        let checks = checks();
+        checks.failures >= 5 && checks.log.len() == CHECKS && checks.log.iter().all(|one| one.exit == 1)
+    });
+    let before = checks();
+    assert_eq!(before.log[0].output, "looked\nls: /well: No such file or directory\n");
+    assert!(before.log.iter().all(|one| one.start < one.end));
+    assert!(before.log.windows(2).all(|pair| pair[0].end < pair[1].start));
     node.kill_monitor();
     assert_eq!(node.summary("a").status.health, Some(Health::Unhealthy));
+    let after = checks();
+    assert!(after.failures >= before.failures && after.log.len() == CHECKS);
+    assert!(after.log[0].start >= before.log[0].start);
     std::fs::write(root.join("well"), "").unwrap();
     is(Health::Healthy);
+}
+
+#[test]
+fn a_check_may_write_without_end_and_take_too_long() {
+    let node = Node::boot();
+    let mut container = busybox("exec sleep 1000");
+    container.health = Some(HealthOptions {
+        command: Some(["sh", "-c", "yes"].map(str::to_owned).into()),
+        interval: Some("100ms".parse().unwrap()),
+        timeout: Some("300ms".parse().unwrap()),
+        retries: Some(2),
+        ..HealthOptions::default()
+    });
+    node.create("a", container);
+    node.start("a");
+    eventually("its health", || node.summary("a").status.health == Some(Health::Unhealthy));
+    let Reply::Container { checks: Some(checks), .. } = node.ask(&Request::Inspect { name: "a".into() })
+    else {
+        panic!("no checks")
+    };
+    let one = &checks.log[0];
+    assert_eq!(one.exit, -1);
+    let expected = format!("Health check exceeded timeout (300ms): {}...", "y\n".repeat(2048));
+    assert!(one.output == expected, "{:?}", one.output);
 }
 
 #[test]

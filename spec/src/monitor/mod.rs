@@ -47,7 +47,9 @@ mod request;
 mod tests;
 
 pub use frame::{Frame, Kind, MAX_FRAME, Reader, Wrong};
-pub use reply::{COMMAND, Code, Failure, Health, Port, Reply, Stats, Status, Summary};
+pub use reply::{
+    CHECKS, COMMAND, Checked, Checks, Code, Failure, Health, Port, Reply, Stats, Status, Summary,
+};
 pub use request::{Create, Exec, Happening, IDS, Logs, Object, Request, Sandbox, Size, Update, Wait};
 
 use serde::{Deserialize, Serialize};

@@ -57,6 +57,9 @@ pub enum Reply {
         /// In place of the usual filter of system calls, as `create` had it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seccomp: Option<Box<Profile>>,
+        /// What its health check has said, while it runs and has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checks: Option<Box<Checks>>,
     },
     /// To `create`.
     Created {
@@ -240,6 +243,33 @@ pub enum Health {
     Healthy,
     /// It has failed several times in a row.
     Unhealthy,
+}
+
+/// How many health checks of an instance are told of, as with Docker.
+pub const CHECKS: usize = 5;
+
+/// What health checks have said of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Checks {
+    /// Failures in a row, as far as they count.
+    pub failures: u32,
+    /// The last [`CHECKS`], the latest at the end.
+    pub log: Vec<Checked>,
+}
+
+/// One health check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Checked {
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// Nanoseconds since 1970.
+    pub end: u64,
+    /// How its program ended, 0 to 255; −1 when it could not be run, or took too long.
+    pub exit: i32,
+    /// The first of what it wrote, and `...` where that is not all; or why there is nothing.
+    pub output: String,
 }
 
 /// A published port.

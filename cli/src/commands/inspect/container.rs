@@ -7,7 +7,7 @@ use crate::commands::{Node, list, network, unexpected};
 use crate::error::Result;
 use crate::time;
 use serde_json::{Map, Value, json};
-use spec::monitor::{Reply, Request, Summary};
+use spec::monitor::{Checks, Health, Reply, Request, Summary};
 use spec::network::Attached;
 use spec::node::Container;
 use spec::timestamp::{rfc3339, rfc3339_seconds};
@@ -35,7 +35,7 @@ pub fn container(node: &Node<'_>, name: &str, size: bool) -> Result<Value> {
             remove,
             stdin_once,
             seccomp,
-            ..
+            checks,
         } => {
             let config = if config_follows { Some(client.rest()?) } else { config };
             let bundle = config.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -44,6 +44,9 @@ pub fn container(node: &Node<'_>, name: &str, size: bool) -> Result<Value> {
             let mut object = object(&summary, &container, &image, attached.as_deref(), &places);
             object["HostConfig"]["AutoRemove"] = remove.into();
             object["Config"]["StdinOnce"] = stdin_once.into();
+            if let Some(health) = summary.status.health {
+                object["State"]["Health"] = checked(health, checks.as_deref());
+            }
             if size {
                 let (own, all) = list::sizes(node, &summary, &written);
                 (object["SizeRw"], object["SizeRootFs"]) = (own.into(), all.into());
@@ -182,7 +185,7 @@ fn state(summary: &Summary) -> Value {
     let running = matches!(word, "running" | "paused");
     let ended = |said: &str| if running { String::new() } else { said.to_owned() };
     let moment = |at: Option<u64>| at.map_or_else(|| NEVER.to_owned(), rfc3339_seconds);
-    let mut state = json!({
+    json!({
         "Status": word,
         "Running": running,
         "Paused": word == "paused",
@@ -194,17 +197,31 @@ fn state(summary: &Summary) -> Value {
         "Error": ended(status.error.as_deref().unwrap_or_default()),
         "StartedAt": moment(status.started.or(status.ran)),
         "FinishedAt": moment(status.finished),
+    })
+}
+
+/// What its health check says, and what it has said.
+fn checked(health: Health, checks: Option<&Checks>) -> Value {
+    let moment = |at| rfc3339(time::system(at));
+    let log = checks.map_or(&[][..], |checks| &checks.log).iter().map(|one| {
+        json!({
+            "Start": moment(one.start),
+            "End": moment(one.end),
+            "ExitCode": one.exit,
+            "Output": one.output,
+        })
     });
-    if let Some(health) = status.health {
-        state["Health"] = json!({ "Status": health });
-    }
-    state
+    json!({
+        "Status": health,
+        "FailingStreak": checks.map_or(0, |checks| checks.failures),
+        "Log": log.collect::<Vec<_>>(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spec::monitor::Status;
+    use spec::monitor::{Checked, Status};
 
     fn words(list: &[&str]) -> Vec<String> {
         list.iter().map(|&word| word.to_owned()).collect()
@@ -305,6 +322,16 @@ mod tests {
         let none = spec::node::HealthOptions { command: Some(Vec::new()), ..Default::default() };
         let object = shown(&Container { health: Some(none), ..Container::of("nginx") });
         assert_eq!(object["Config"]["Healthcheck"]["Test"], json!(["NONE"]));
+    }
+
+    #[test]
+    fn health_is_told_with_the_last_checks() {
+        let one = Checked { start: 1_500_000_000, end: 2_000_000_000, exit: -1, output: "no\n".into() };
+        let told = checked(Health::Unhealthy, Some(&Checks { failures: 3, log: vec![one] }));
+        assert_eq!((&told["Status"], &told["FailingStreak"]), (&json!("unhealthy"), &json!(3)));
+        assert_eq!(told["Log"][0]["Start"], "1970-01-01T00:00:01.500000000Z");
+        assert_eq!((&told["Log"][0]["ExitCode"], &told["Log"][0]["Output"]), (&json!(-1), &json!("no\n")));
+        assert_eq!(checked(Health::Starting, None)["Log"], json!([]));
     }
 
     #[test]

@@ -119,6 +119,7 @@ mod tests {
             adopted: None,
             due: None,
             check: false,
+            said: None,
         };
         for _ in 0..PACKETS {
             write(&out, &PACKET).unwrap();

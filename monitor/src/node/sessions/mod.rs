@@ -4,14 +4,16 @@
 mod flow;
 mod recover;
 
-use super::create::{on_node, pipes, read_inside, take_master};
+use super::checks::NO_STATUS;
+use super::create::{on_node, one_pipe, pipes, read_inside, take_master};
 use super::list::shorten;
 use super::talk::{Outcome, Talk, Then, failure};
 use super::waiting::exited;
 use super::{Monitor, Work, listen};
 use crate::life::{End, Process, State, is_missing_program, is_not_executable};
+use crate::log::Stream;
 use crate::poller::Token;
-use crate::session::{self, Pipes, Progress, Record, Session, kept};
+use crate::session::{self, Pipes, Progress, Record, Said, Session, kept};
 use crate::verb::{self, Streams};
 use crate::{bundle, definition, kernel, place};
 use flow::flow;
@@ -75,6 +77,7 @@ impl Monitor {
             adopted: None,
             due: None,
             check,
+            said: None,
         };
         let streams = self.open_streams(&mut session, &process, followed);
         let begun = streams.map_err(|error| cause(&error)).and_then(|streams| {
@@ -92,7 +95,7 @@ impl Monitor {
     }
 
     /// Writes what the runtime reads, and opens what the program's streams lead to: nothing, a
-    /// terminal that the runtime will send, or pipes.
+    /// terminal that the runtime will send, or pipes; of a check one that the monitor reads.
     fn open_streams(
         &self,
         session: &mut Session,
@@ -102,6 +105,12 @@ impl Monitor {
         session.write()?;
         let folder = session::folder(&session.id);
         fs::write(folder.join("process.json"), serde_json::to_vec(process)?)?;
+        let owner = on_node(&process.user, self.cells[session.container].users());
+        if session.check {
+            let (streams, pipe) = one_pipe(owner)?;
+            session.said = Some(Said::new(pipe));
+            return Ok(Some(streams));
+        }
         if !followed {
             return Ok(None);
         }
@@ -109,7 +118,6 @@ impl Monitor {
             session.console = Some(listen(&folder.join("console"))?);
             return Ok(None);
         }
-        let owner = on_node(&process.user, self.cells[session.container].users());
         let (streams, mut ends) = pipes(owner, session.record.input)?;
         let sink = ends.pop_if(|_| session.record.input);
         session.pipes = Some(Pipes::new(ends, sink)?);
@@ -131,6 +139,9 @@ impl Monitor {
         }
         if let Some(sink) = session.pipes.as_ref().and_then(|pipes| pipes.sink.as_ref()) {
             let _ = self.poller.remove(sink.as_fd());
+        }
+        if let Some(said) = &session.said {
+            let _ = self.poller.remove(said.pipe.as_fd());
         }
         if let Some(keeper) = &self.keeper {
             let _ = keeper.drop(&kept(&session.id));
@@ -168,7 +179,7 @@ impl Monitor {
                 if let Some(client) = client.and_then(|client| self.client(client)) {
                     client.fail(code, format!("exec: {reason}"));
                 }
-                self.end_check(number, false);
+                self.end_check(number, NO_STATUS, Some(reason));
                 return self.drop_session(number);
             }
         }
@@ -192,6 +203,10 @@ impl Monitor {
             self.poller
                 .add_edge(source, Token::SessionOutput(number, stream))
                 .map_err(|error| cause(&error))?;
+        }
+        if let Some(said) = &session.said {
+            let token = Token::SessionOutput(number, Stream::Out);
+            self.poller.add(said.pipe.as_fd(), token).map_err(|error| cause(&error))?;
         }
         // It may have ended already, and been seen.
         if session.record.progress == Progress::Starting {
@@ -226,10 +241,9 @@ impl Monitor {
 
     /// A session's program has ended.
     pub(super) fn session_ended(&mut self, number: usize, end: End) {
-        let well = end == End::Exited(0);
         let code = i32::from(end.code());
         self.progress(number, Progress::Ended(end));
-        if self.end_check(number, well) {
+        if self.end_check(number, code, None) {
             return self.drop_session(number);
         }
         let Some(session) = self.sessions.get_mut(&number) else { return };
@@ -245,6 +259,12 @@ impl Monitor {
     /// Gives a session's client what its program has written; once it has ended, how.
     pub(super) fn pump(&mut self, number: usize) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
+        if let Some(said) = &mut session.said {
+            if !said.listen() {
+                let _ = self.poller.remove(said.pipe.as_fd());
+            }
+            return;
+        }
         let Some(client) = session.client else {
             if session.pipes.is_none() && matches!(session.record.progress, Progress::Ended(_)) {
                 self.drop_session(number);

@@ -91,6 +91,7 @@ impl Monitor {
             adopted,
             due,
             check: false,
+            said: None,
         }))
     }
 
