@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
+/// By what every `prune` chooses.
+pub const LABELS: [&str; 2] = ["label", "label!"];
+
 /// What was given, in its order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given(pub Vec<(String, String)>);
@@ -41,12 +44,25 @@ impl Given {
         values.peek().is_none() || values.any(fits)
     }
 
-    /// All values of `label`, each `KEY` or `KEY=VALUE`, are among these.
+    /// All values of `label`, each `KEY` or `KEY=VALUE`, are among these, and none of those of `label!`.
     pub fn labels(&self, own: &BTreeMap<String, String>) -> bool {
-        self.of("label").all(|word| match word.split_once('=') {
+        let has = |word: &str| match word.split_once('=') {
             Some((key, value)) => own.get(key).is_some_and(|is| is == value),
             None => own.contains_key(word),
-        })
+        };
+        self.of("label").all(has) && !self.of("label!").any(has)
+    }
+}
+
+/// What is said of a value that is none of [`boolean`]'s.
+pub const NO_BOOLEAN: &str = "neither true nor false";
+
+/// A value in Docker's words.
+pub fn boolean(value: &str) -> Option<bool> {
+    match value {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
     }
 }
 
@@ -66,6 +82,11 @@ mod tests {
         assert!(given.labels(&labels(&[("tier", "front"), ("old", "")])));
         assert!(!given.labels(&labels(&[("tier", "back"), ("old", "")])));
         assert!(!given.labels(&labels(&[("tier", "front")])));
+        let words = ["label!=tier=back", "label!=new"].map(str::to_owned);
+        let others = Given::read(&words, &LABELS, |_, _| Ok(())).unwrap();
+        assert!(others.labels(&labels(&[("tier", "front")])) && others.labels(&labels(&[])));
+        assert!(!others.labels(&labels(&[("tier", "back")])) && !others.labels(&labels(&[("new", "")])));
+        let words = ["name=a"].map(str::to_owned);
         let why = Given::read(&words, &["name"], |_, value| Err(format!("no {value}"))).unwrap_err();
         assert_eq!(why.message, "--filter \"name=a\": no a");
     }

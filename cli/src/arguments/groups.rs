@@ -52,7 +52,7 @@ pub struct ImagePrune {
     /// Images that no container is made of as well
     #[arg(short, long)]
     all: bool,
-    /// Only these: until=TIME (made before), label=, label!=
+    /// Only these: until=TIME (made before), label=, label!=, dangling=true|false
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 }

@@ -145,7 +145,7 @@ pub struct Disconnect {
 /// `skerry network prune`
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// Only these: label=
+    /// Only these: label=, label!=
     #[arg(long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// Without asking first

@@ -87,7 +87,7 @@ pub struct VolumePrune {
     /// Those with a name, too
     #[arg(short, long)]
     pub all: bool,
-    /// Only these: label=
+    /// Only these: label=, label!=
     #[arg(long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// Without asking first

@@ -3,7 +3,7 @@
 use super::{familiar, find, split};
 use crate::commands::Node;
 use crate::error::Result;
-use crate::filter::Given;
+use crate::filter::{Given, NO_BOOLEAN, boolean};
 use std::collections::BTreeMap;
 use store::{Digest, Reference, Stores};
 
@@ -24,9 +24,8 @@ impl Filters {
     /// # Errors
     /// There is no such key, or it has no such value; an image is not here.
     pub fn new(node: &Node<'_>, words: &[String]) -> Result<Self> {
-        let given = Given::read(words, &KEYS, |key, value| match (key, value) {
-            ("dangling", "true" | "1" | "false" | "0") => Ok(()),
-            ("dangling", _) => Err("neither true nor false".to_owned()),
+        let given = Given::read(words, &KEYS, |key, value| match key {
+            "dangling" => boolean(value).map(drop).ok_or_else(|| NO_BOOLEAN.to_owned()),
             _ => Ok(()),
         })?;
         let stores = node.stores();
@@ -38,7 +37,7 @@ impl Filters {
 
     /// Those that have names, or those that have lost them, may be among what is asked for.
     pub fn takes_kind(&self, nameless: bool) -> bool {
-        self.given.one("dangling", |value| matches!(value, "true" | "1") == nameless)
+        self.given.one("dangling", |value| boolean(value) == Some(nameless))
             && !(nameless && self.given.of("reference").next().is_some())
     }
 

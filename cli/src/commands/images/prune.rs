@@ -6,37 +6,38 @@ use crate::arguments::{Prune, Pruned};
 use crate::commands::containers::{each_of, each_told};
 use crate::commands::{Node, list, print, volumes};
 use crate::error::{Error, Result};
-use crate::filter::Given;
+use crate::filter::{Given, LABELS, NO_BOOLEAN, boolean};
 use crate::human::decimal;
 use crate::time;
 use spec::monitor::{Request, Summary};
 use std::collections::BTreeMap;
 use store::{Digest, Listed, Store, Stores};
 
-/// `--filter`: what was made before `until`, and has all of these labels, and none of those.
+/// `--filter`: what was made before `until`, and has all of these labels, and none of those; of images those without a
+/// name alone, or others, too.
 struct Filters {
     until: Option<u64>,
-    labels: Given,
+    dangling: Option<bool>,
+    given: Given,
 }
 
 impl Filters {
-    fn new(words: &[String]) -> Result<Self> {
-        let labels = Given::read(words, &["until", "label", "label!"], |_, _| Ok(()))?;
-        let until = labels
-            .of("until")
-            .map(|text| time::moment("--filter until", text))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self { until: until.into_iter().min(), labels })
+    fn new(words: &[String], what: Pruned) -> Result<Self> {
+        let dangling = (what == Pruned::Images).then_some("dangling");
+        let keys: Vec<&str> = LABELS.into_iter().chain(["until"]).chain(dangling).collect();
+        let given = Given::read(words, &keys, |key, value| match key {
+            "dangling" => boolean(value).map(drop).ok_or_else(|| NO_BOOLEAN.to_owned()),
+            _ => Ok(()),
+        })?;
+        let until =
+            given.of("until").map(|text| time::moment("--filter until", text)).collect::<Result<Vec<_>>>()?;
+        let dangling = given.of("dangling").filter_map(boolean).last();
+        Ok(Self { until: until.into_iter().min(), dangling, given })
     }
 
     /// Something that was made then, in nanoseconds since 1970.
     fn take(&self, made: u64, own: &BTreeMap<String, String>) -> bool {
-        self.until.is_none_or(|until| made < until) && self.take_labels(own)
-    }
-
-    fn take_labels(&self, own: &BTreeMap<String, String>) -> bool {
-        let one = |word: &str| Given(vec![("label".to_owned(), word.to_owned())]).labels(own);
-        self.labels.labels(own) && !self.labels.of("label!").any(one)
+        self.until.is_none_or(|until| made < until) && self.given.labels(own)
     }
 
     /// Who asks for nothing takes one that is damaged, too; of such a one nobody knows whether it fits.
@@ -45,20 +46,21 @@ impl Filters {
             let image = stores.resolve_digest("none", digest).ok()?;
             Some(self.take(created(stores, digest).unwrap_or(0), &image.config.labels))
         };
-        self.labels.0.is_empty() || fits().unwrap_or(false)
+        self.given.0.iter().all(|(key, _)| key == "dangling") || fits().unwrap_or(false)
     }
 }
 
 /// `skerry prune`, of containers, of images or of both.
 pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
-    let filters = Filters::new(&asked.filter)?;
+    let filters = Filters::new(&asked.filter, asked.what)?;
+    let all = filters.dangling.map_or(asked.all, |dangling| !dangling);
     if asked.volumes && filters.until.is_some() {
         return Err(Error::new("the \"until\" filter is not supported with \"--volumes\""));
     }
     let is_over = |one: &&Summary| is_over(one) && filters.take(one.created, &one.labels);
     let ended = list::all(node)?.iter().filter(is_over).count();
     let containers = format!("{ended} containers that do not run");
-    let images = if asked.all {
+    let images = if all {
         "every image that no container is made of"
     } else {
         "images without a name, and layers that no image has"
@@ -73,9 +75,8 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         return Ok(());
     }
     let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node, &filters) };
-    let untagged =
-        if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, asked.all, &filters) };
-    let fits = |labels: &_| filters.take_labels(labels);
+    let untagged = if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, all, &filters) };
+    let fits = |labels: &_| filters.given.labels(labels);
     let volumes = if asked.volumes { volumes::prune_nameless(node, fits) } else { Ok(()) };
     each_of([removed, untagged, volumes].into_iter(), |()| ())
 }
@@ -148,9 +149,20 @@ mod tests {
             (&["label!=tier=back", "label!=app"], true),
         ] {
             let words: Vec<String> = words.iter().map(|&word: &&str| word.to_owned()).collect();
-            assert_eq!(Filters::new(&words).unwrap().take(time::now() - hour, &own), takes, "{words:?}");
+            let filters = Filters::new(&words, Pruned::Everything).unwrap();
+            assert_eq!(filters.take(time::now() - hour, &own), takes, "{words:?}");
         }
-        assert!(Filters::new(&["until=soon".to_owned()]).is_err());
-        assert!(Filters::new(&["name=x".to_owned()]).is_err());
+        let dangling =
+            |word: &str, what| Filters::new(&[word.to_owned()], what).map(|filters| filters.dangling);
+        assert!(matches!(dangling("dangling=0", Pruned::Images), Ok(Some(false))));
+        assert!(matches!(dangling("dangling=true", Pruned::Images), Ok(Some(true))));
+        for (word, what) in [
+            ("dangling=maybe", Pruned::Images),
+            ("dangling=true", Pruned::Containers),
+            ("until=soon", Pruned::Images),
+            ("name=x", Pruned::Everything),
+        ] {
+            assert!(dangling(word, what).is_err(), "{word}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::containers::{each, each_of, unless_missing};
 use super::{Node, inspect::show_each, list, print, print_all};
 use crate::arguments::networks::{Connect, Create, Disconnect, Inspect, List, Names, Network, Prune, Verb};
 use crate::error::{Context, Error, Result};
-use crate::filter::Given;
+use crate::filter::{Given, LABELS};
 use crate::format;
 use files::subnet;
 use serde_json::{Map, Value, json};
@@ -301,7 +301,7 @@ fn disconnect(node: &Node<'_>, asked: &Disconnect) -> Result<()> {
 }
 
 fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
-    let filters = Filters::new(&asked.filter, &["label"])?;
+    let filters = Filters::new(&asked.filter, &LABELS)?;
     let containers = list::all(node)?;
     let mut networks = files::all()?;
     networks.retain(|network| origin(network) == "person" && users(&network.name, &containers).is_empty());
@@ -374,16 +374,18 @@ mod tests {
             (&["label=team", "label=team=web"][..], true),
             (&["label=team", "label=none"], false),
             (&["name=none", "name=ac"], true),
+            (&["label!=team=db"], true),
+            (&["label!=team"], false),
             (&["driver=host"], false),
             (&["type=custom", "scope=local", "id=b"], true),
             (&["type=builtin"], false),
             (&["scope=swarm"], false),
         ] {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            let filters = Filters::new(&words, &KEYS).unwrap();
+            let filters = Filters::new(&words, &[&KEYS[..], &LABELS].concat()).unwrap();
             assert_eq!(filters.take(&network.name, "bridge", &network.labels), takes, "{words:?}");
         }
-        assert!(Filters::new(&["name=x".to_owned()], &["label"]).is_err());
+        assert!(Filters::new(&["name=x".to_owned()], &LABELS).is_err());
         assert!(Filters::new(&["type=mine".to_owned()], &KEYS).is_err());
         let machines = Filters::new(&["type=builtin".to_owned()], &KEYS).unwrap();
         assert!(machines.take("host", "host", &BTreeMap::new()));

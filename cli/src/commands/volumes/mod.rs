@@ -11,7 +11,7 @@ use crate::arguments::{
     VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove, VolumeVerb, label,
 };
 use crate::error::{Cause, Context, Error, Result};
-use crate::filter::Given;
+use crate::filter::{Given, LABELS};
 use crate::format;
 use crate::human::decimal;
 use crate::time;
@@ -130,13 +130,13 @@ pub fn known(node: &Node<'_>, name: &str) -> Result<Value> {
 }
 
 fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
-    let filters = Filters::of_labels(&asked.filter)?;
+    let filters = Given::read(&asked.filter, &LABELS, |_, _| Ok(()))?;
     let which = if asked.all { "volume" } else { "volume without a name of its own" };
     if !asked.force && !images::confirmed(&format!("This removes every {which} that no container uses."))? {
         return Ok(());
     }
     let mut names = names()?;
-    names.retain(|name| filters.take(name, &about(name), &Users::new()));
+    names.retain(|name| filters.labels(&about(name).labels));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
         names.iter().partition(|name| asked.all || about(name).anonymous);
     take_all(node, &chosen)?;
@@ -284,14 +284,6 @@ impl Filters {
         words.iter().map(pair).collect::<Result<_>>().map(Given).map(Self)
     }
 
-    /// Of labels alone.
-    fn of_labels(words: &[String]) -> Result<Self> {
-        match words.iter().find(|word| !word.starts_with("label=")) {
-            Some(word) => Err(Error::new(format!("--filter {word:?}: not label=KEY[=VALUE]"))),
-            None => Self::new(words),
-        }
-    }
-
     fn take(&self, name: &Name, about: &Volume, users: &Users) -> bool {
         self.0.one("name", |value| name.contains(value))
             && self.0.one("driver", |value| value == DRIVER)
@@ -343,7 +335,6 @@ mod tests {
         assert!(
             !takes(&["label=tier=back"]) && !takes(&["label=tier", "label=stage"]) && !takes(&["name=x"])
         );
-        assert!(Filters::of_labels(&["name=x".to_owned()]).is_err());
         assert!(Filters::new(&["colour=red".to_owned()]).is_err());
     }
 
