@@ -142,9 +142,12 @@ fn has_device_rules(config: &Config) -> bool {
     resources.any(|resources| !resources.devices.is_empty())
 }
 
-/// What a service manager hands over for the program (sd_listen_fds(3)).
+/// What a service manager hands over for the program, if it is meant for this process and not for one that it comes from
+/// (sd_listen_fds(3)).
 fn listen_fds() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id()));
+    count.unwrap_or(0)
 }
 
 /// A terminal needs somebody who takes it, and the reverse is a mistake too.

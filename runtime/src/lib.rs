@@ -57,6 +57,8 @@ const EXEC_FAILED: u8 = 255;
 
 /// The whole program: it ends here.
 pub fn run() {
+    // A caller that ignores it would have its children reaped unseen: nobody could wait for them.
+    sys::process::default_signal(libc::SIGCHLD);
     if let Some(status) = reaper::run_if_called() {
         std::process::exit(status.into());
     }

@@ -30,8 +30,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use sys::file;
 
-/// What a container's folder holds.
-const FILES: [&str; 4] = ["state.json", "config.json", "start.sock", "created"];
+/// What a container's folder holds, beside the socket for `start`.
+const FILES: [&str; 3] = ["state.json", "config.json", "created"];
+const SOCKET: &str = "start.sock";
 
 /// A container's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,8 +194,12 @@ impl Place {
         for name in FILES {
             let _ = fs::remove_file(self.file(name));
         }
-        // Where a command was killed there may be more.
-        match fs::remove_dir(&self.0).or_else(|_| fs::remove_dir_all(&self.0)) {
+        let with_socket = || {
+            let _ = fs::remove_file(self.file(SOCKET));
+            fs::remove_dir(&self.0)
+        };
+        // That of `run` has none. Where a command was killed there may be more.
+        match fs::remove_dir(&self.0).or_else(|_| with_socket()).or_else(|_| fs::remove_dir_all(&self.0)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.context(|| format!("remove {}", self.0.display())),
         }
@@ -220,7 +225,7 @@ impl Place {
     /// By a path that fits into an address, whatever `--root` is.
     fn at_socket<T>(&self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         let folder = File::open(&self.0)?;
-        act(Path::new(&format!("/proc/self/fd/{}/start.sock", folder.as_raw_fd())))
+        act(Path::new(&format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd())))
     }
 
     fn waits_for_start(&self) -> bool {

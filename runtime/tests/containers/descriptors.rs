@@ -58,3 +58,15 @@ fn sockets_of_listen_fds_are_handed_over() {
     let pid = if fails(Peer::Crun, "1.8.1 leaves LISTEN_PID out") { "" } else { " 1" };
     assert_eq!(said, format!("three\n1{pid}\n"));
 }
+
+#[test]
+fn those_that_are_meant_for_another_process_are_not() {
+    if fails(Peer::Crun, "1.8.1 does not look whom they are for") {
+        return;
+    }
+    let bundle = Bundle::new().sh("[ -e /proc/self/fd/3 ] && echo open; echo ${LISTEN_FDS-none}");
+    for whose in ["LISTEN_PID=1", "LISTEN_PID=x", "NOBODY=$$"] {
+        let open = format!("exec 3< /etc/passwd; export LISTEN_FDS=1 {whose}");
+        assert_eq!(after(&open, &bundle, &[]).ok().stdout, "none\n", "{whose}");
+    }
+}

@@ -10,6 +10,29 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
+/// A signal that is ignored stays so over an exec.
+#[test]
+fn a_caller_may_ignore_the_end_of_its_children() {
+    if fails(Peer::Crun, "1.8.1 waits for ever") {
+        return;
+    }
+    let deaf = |inner: Command| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+        finish(command)
+    };
+    let ignores = Bundle::new().sh("grep SigIgn /proc/self/status; exit 3");
+    let bundle = ignores.hook_sh("createRuntime", "true").hook_sh("startContainer", "true");
+    let ran = deaf(bundle.command("run", &[]));
+    assert_eq!((ran.code, &*ran.stdout), (3, "SigIgn:\t0000000000000000\n"), "{ran:?}");
+    let container = Bundle::new().long().start();
+    let mut exec = container.command("exec", &[]);
+    exec.args(["sh", "-c", "exit 4"]);
+    assert_eq!(deaf(exec).code, 4);
+    container.delete_force().ok();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
 /// "REQUIRED when start is called" (config.md, Process).
 #[test]
 fn who_has_no_process_is_created_and_cannot_be_started() {
