@@ -3,14 +3,14 @@
 
 use crate::bundle;
 use crate::cgroup::scope::{Scope, properties};
-use crate::cgroup::{folder, freezer, resources, stats, systemd};
+use crate::cgroup::{Write, before, folder, freezer, resources, stats, systemd};
 use crate::error::{Cause, Context, Error, Result};
 use crate::output;
 use crate::record::Place;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use spec::bundle::{Resources, Status};
+use spec::bundle::{Memory, Resources, Status};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, stdin};
@@ -149,19 +149,31 @@ pub fn update(root: &Path, id: &str, file: Option<&Path>, given: &Resources) -> 
     // Devices stay as they were created, as with runc: engines hand the old ones over again.
     given.devices.clear();
     let warnings = resources::warnings(&given);
+    let is_checked = given.memory.as_ref().is_some_and(|memory| memory.check_before_update);
     let kept = member(&mut config, "linux").and_then(|linux| member(linux, "resources"));
     let kept = kept.ok_or_else(|| Error(format!("{}: linux: not an object", words())))?;
     let merged = merged(kept, given)?;
-    check_memory(&group, &merged)?;
-    let writes = resources::writes(&merged)?;
-    match scope {
-        Some(scope) => systemd::set(&scope, &properties(&writes))?,
-        None => folder::enable_all(&group),
+    if is_checked {
+        check_memory(&group, &merged)?;
     }
-    folder::set(&group, &writes)?;
+    let writes = resources::writes(&merged)?;
     let text = serde_json::to_vec(&config).context(words)?;
-    replace(&path, &text).context(|| format!("write {}", path.display()))?;
+    if scope.is_none() {
+        folder::enable_all(&group);
+    }
+    let before = before::read(&group, &writes);
+    let keep = |()| replace(&path, &text).context(|| format!("write {}", path.display()));
+    set(&group, scope.as_ref(), &writes).and_then(keep).inspect_err(|_| {
+        // What is kept still says so. One by one: a limit that was never there cannot be had back either.
+        before.chunks(1).rev().for_each(|one| drop(folder::set(&group, one)));
+        scope.iter().for_each(|scope| drop(systemd::set(scope, &properties(&before))));
+    })?;
     Ok(warnings)
+}
+
+fn set(group: &str, scope: Option<&Scope>, writes: &[Write]) -> Result<()> {
+    scope.map_or(Ok(()), |scope| systemd::set(scope, &properties(writes)))?;
+    folder::set(group, writes)
 }
 
 /// Changes lines of the container's class of resctrl.
@@ -200,7 +212,12 @@ fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Value> {
 /// that is given now tells.
 fn merged(kept: &mut Value, mut given: Resources) -> Result<Resources> {
     let words = || "linux.resources".to_owned();
-    let read = |kept: &Value| serde_json::from_value::<Resources>(kept.clone()).context(words);
+    let read = |kept: &Value| {
+        let kept = Some(kept).filter(|kept| !kept.is_null());
+        kept.map_or_else(|| Ok(Resources::default()), |kept| Resources::deserialize(kept).context(words))
+    };
+    // In the letters that are merged with.
+    *kept = serde_json::to_value(read(kept)?).context(words)?;
     // Without a limit of memory there is none of swap, unless it is given, too.
     if let Some(memory) = given.memory.as_mut().filter(|memory| memory.limit == Some(-1)) {
         memory.swap.get_or_insert(0);
@@ -235,17 +252,21 @@ fn merge(kept: &mut Value, given: Value) {
 
 /// `checkBeforeUpdate`: a limit below what is in use would have the kernel kill.
 fn check_memory(group: &str, resources: &Resources) -> Result<()> {
-    let Some(memory) = resources.memory.as_ref().filter(|memory| memory.check_before_update) else {
-        return Ok(());
-    };
     let current = fs::read_to_string(folder::of(group).join("memory.current")).unwrap_or_default();
-    let current: i64 = current.trim().parse().unwrap_or(0);
-    match memory.limit {
-        Some(limit) if (1..current).contains(&limit) => Err(Error(format!(
-            "linux.resources.memory.limit: rejecting memory limit {limit}, below the {current} bytes in use"
-        ))),
-        _ => Ok(()),
-    }
+    let memory = resources.memory.clone().unwrap_or_default();
+    is_enough(&memory, current.trim().parse().unwrap_or(0))
+}
+
+/// In runc's words and order.
+fn is_enough(memory: &Memory, current: i64) -> Result<()> {
+    let limits = [("swap", "memory+swap", memory.swap), ("limit", "memory", memory.limit)];
+    let low = limits.into_iter().find_map(|(key, what, limit)| {
+        Some((key, what, limit.filter(|limit| (1..=current).contains(limit))?))
+    });
+    low.map_or(Ok(()), |(key, what, limit)| {
+        let words = format!("rejecting {what} limit {limit}, below the {current} bytes in use");
+        Err(Error(format!("linux.resources.memory.{key}: {words}")))
+    })
 }
 
 #[cfg(test)]
@@ -280,6 +301,32 @@ mod tests {
         assert_eq!(update(given), ["pids.max 3", "memory.swap.max 10", "memory.max 70", "cpu.max max"]);
         let given = json!({ "memory": { "limit": -1 } });
         assert_eq!(update(given), ["pids.max 3", "memory.swap.max max", "memory.max max", "cpu.max max"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_is_rejected_by_its_name() {
+        let of = |limit, swap| {
+            let memory = Memory { limit: Some(limit), swap: Some(swap), ..Memory::default() };
+            is_enough(&memory, 100).map_err(|error| error.0)
+        };
+        assert!(of(101, 0).is_ok() && of(-1, -1).is_ok() && of(0, 101).is_ok());
+        let path = "linux.resources.memory";
+        let end = "limit 100, below the 100 bytes in use";
+        assert_eq!(of(100, 0), Err(format!("{path}.limit: rejecting memory {end}")));
+        assert_eq!(of(100, 100), Err(format!("{path}.swap: rejecting memory+swap {end}")));
+    }
+
+    #[test]
+    fn names_in_other_letters_are_the_same_ones() {
+        let mut kept =
+            json!({ "CPU": { "Cpus": "0" }, "hugepageLimits": [{ "pagesize": "2MB", "limit": 1 }] });
+        let given = serde_json::from_value(json!({ "cpu": { "cpus": "1" } })).unwrap();
+        let cpu = merged(&mut kept, given).unwrap().cpu.unwrap();
+        assert_eq!(cpu.cpus, "1");
+        assert_eq!(
+            kept,
+            json!({ "cpu": { "cpus": "1" }, "hugepageLimits": [{ "pageSize": "2MB", "limit": 1 }] })
+        );
     }
 
     #[test]

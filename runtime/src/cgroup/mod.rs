@@ -16,6 +16,7 @@
 //! and the devices that every container may use.
 
 pub mod annotation;
+pub mod before;
 mod block_io;
 mod cpu;
 pub mod devices;

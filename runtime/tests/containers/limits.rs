@@ -118,9 +118,54 @@ fn an_update_holds_at_once_and_for_what_it_names() {
     finish(container.command("update", &["--resources", "/run/limits.json"])).ok();
     assert_eq!(holds(&container, &files), ["33554432", "50", "20000 50000", "0"]);
     // No machine has so many processors.
-    let error = finish(container.command("update", &["--cpuset-cpus", "40000"])).error();
+    let some = fails(Peer::Runc, "leaves what it has set") || fails(Peer::Crun, "leaves what it has set");
+    let pids = if some { "50" } else { "60" };
+    let wrong = ["--pids-limit", pids, "--memory", "33554432", "--cpuset-cpus", "40000"];
+    let error = finish(container.command("update", &wrong)).error();
     assert!(error.contains("cpuset.cpus"), "{error}");
     assert_eq!(holds(&container, &files), ["33554432", "50", "20000 50000", "0"]);
+}
+
+#[test]
+fn of_an_update_that_fails_nothing_stays() {
+    let words = "leaves what it has set";
+    if fails(Peer::Crun, words) || fails(Peer::Runc, words) {
+        return;
+    }
+    let before = json!({ "unified": { "cgroup.max.depth": "9" } });
+    let container = limited(before).long().start();
+    let update = |files: Value| {
+        std::fs::write("/run/files.json", json!({ "unified": files }).to_string()).unwrap();
+        finish(container.command("update", &["--resources", "/run/files.json"]))
+    };
+    let holds = || holds(&container, &["cgroup.max.depth", "cgroup.max.descendants"]);
+    let wrong = json!({ "cgroup.max.depth": "5", "cgroup.max.descendants": "6", "cgroups.nosuch": "1" });
+    assert!(update(wrong).error().contains("cgroups.nosuch"));
+    assert_eq!(holds(), ["9", "max"]);
+    update(json!({ "cgroup.max.descendants": "7" })).ok();
+    assert_eq!(holds(), ["9", "7"]);
+}
+
+#[test]
+fn what_is_used_is_looked_at_where_an_update_asks_for_it() {
+    if lacks(&["memory"]) {
+        return;
+    }
+    let container = Bundle::new().long().start();
+    container.says("ready");
+    let update = |limit: i64| {
+        let memory = json!({ "limit": limit, "swap": 2 * limit, "checkBeforeUpdate": true });
+        std::fs::write("/run/memory.json", json!({ "memory": memory }).to_string()).unwrap();
+        finish(container.command("update", &["--resources", "/run/memory.json"]))
+    };
+    update(64 << 20).ok();
+    if fails(Peer::Runc, "1.1.5 does not look") || fails(Peer::Crun, "1.8.1 does not look") {
+        return;
+    }
+    assert!(update(1).error().contains("rejecting memory+swap limit 2, "));
+    // Its program may be killed for it.
+    let ran = finish(container.command("update", &["--memory", "4096"]));
+    assert!(!ran.stderr.contains("rejecting"), "{ran:?}");
 }
 
 #[test]

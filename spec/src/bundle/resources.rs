@@ -1,5 +1,7 @@
 //! `linux.resources`: limits of the container's cgroup, worded for cgroup v1;
 //! `config-linux.md` gives the conversions to v2.
+//!
+//! Names that runc's users write in other letters, which Go takes for the same, are read, too.
 
 use super::{is_false, or_default};
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ pub struct Resources {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// Processor time and processors.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "CPU", skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
     /// Processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,10 +117,10 @@ pub struct Cpu {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime_period: Option<u64>,
     /// Processors, such as `0-3,7`.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(alias = "Cpus", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub cpus: String,
     /// Memory nodes, such as `0-1`.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(alias = "Mems", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub mems: String,
     /// 1: run only when nothing else does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,6 +203,7 @@ pub struct ThrottleDevice {
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
     /// `2MB` and the like.
+    #[serde(alias = "pagesize")]
     pub page_size: String,
     /// Bytes.
     pub limit: u64,

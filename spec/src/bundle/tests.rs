@@ -89,3 +89,13 @@ fn a_value_outside_a_closed_set_is_refused_by_name() {
         assert!(error.contains("unknown variant"), "{error}");
     }
 }
+
+#[test]
+fn names_in_other_letters_that_runcs_users_write_are_read() {
+    let text = r#"{"CPU": {"Cpus": "0", "Mems": "1"}, "hugepageLimits": [{"pagesize": "2MB", "limit": 3}]}"#;
+    let resources: Resources = serde_json::from_str(text).unwrap();
+    let written = serde_json::json!({
+        "cpu": {"cpus": "0", "mems": "1"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 3}]
+    });
+    assert_eq!(serde_json::to_value(resources).unwrap(), written);
+}
