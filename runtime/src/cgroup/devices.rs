@@ -131,13 +131,27 @@ fn number(path: &str, number: Option<i64>) -> Result<Option<u32>> {
     }
 }
 
+/// As runc and crun it goes by the letters that are known.
 fn access(path: &str, letters: &str) -> Result<u32> {
-    let bit = |letter| ACCESS.iter().find(|(known, _)| *known == letter).map(|(_, bit)| bit);
-    let wrong = || refused(path, format!("{letters:?}"), "not some of r, w and m");
-    let bits = letters
-        .chars()
-        .try_fold(0, |bits, letter| Ok::<u32, Error>(bits | bit(letter).ok_or_else(wrong)?))?;
-    if bits == 0 { Err(wrong()) } else { Ok(bits) }
+    match letters.chars().filter_map(bit).fold(0, |bits, bit| bits | bit) {
+        0 => Err(refused(path, format!("{letters:?}"), "not some of r, w and m")),
+        bits => Ok(bits),
+    }
+}
+
+fn bit(letter: char) -> Option<u32> {
+    ACCESS.iter().find(|(known, _)| *known == letter).map(|(_, bit)| *bit)
+}
+
+/// Letters that are left out.
+pub fn warnings(rules: &[DeviceRule]) -> Vec<Error> {
+    let one = |(place, rule): (usize, &DeviceRule)| {
+        let letters = rule.access.as_deref()?;
+        let other = letters.chars().find(|letter| bit(*letter).is_none())?;
+        let why = format!("{other:?} is none of r, w and m, left out");
+        Some(refused(&format!("devices[{place}].access"), format!("{letters:?}"), why))
+    };
+    rules.iter().enumerate().filter_map(one).collect()
 }
 
 /// Reads the request: type in the low half and access in the high half of the

@@ -1,6 +1,6 @@
 //! `linux.resources` from its beginning to its end, and the smaller parts of it.
 
-use super::{Absent, Write, block_io, cpu, limit, memory, refused, set};
+use super::{Absent, Write, block_io, cpu, devices, limit, memory, refused, set};
 use crate::error::{Error, Result};
 use spec::bundle::{HugepageLimit, NetworkClass, Pids, Rdma, Resources};
 use std::collections::BTreeMap;
@@ -26,7 +26,8 @@ pub fn writes(resources: &Resources) -> Result<Vec<Write>> {
 
 /// What is asked for and left out.
 pub fn warnings(resources: &Resources) -> Vec<Error> {
-    resources.memory.as_ref().map(memory::warnings).unwrap_or_default()
+    let of_memory = resources.memory.iter().flat_map(memory::warnings);
+    of_memory.chain(devices::warnings(&resources.devices)).collect()
 }
 
 /// Processes and threads. A container of none could not be started with

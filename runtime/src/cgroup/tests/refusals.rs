@@ -104,7 +104,7 @@ fn the_rest() {
 fn devices() {
     check(&[
         (r#"{"devices": [{}, {"type": "u"}]}"#, r#".devices[1].type: "u": not a, b or c"#),
-        (r#"{"devices": [{"access": "rx"}]}"#, r#".devices[0].access: "rx": not some of r, w and m"#),
+        (r#"{"devices": [{"access": "ax"}]}"#, r#".devices[0].access: "ax": not some of r, w and m"#),
         (r#"{"devices": [{"access": ""}]}"#, r#".devices[0].access: "": not some of r, w and m"#),
         (
             r#"{"devices": [{"type": "c", "major": -2}]}"#,

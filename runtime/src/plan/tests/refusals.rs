@@ -210,6 +210,22 @@ fn a_hint_that_the_kernel_has_not_is_left_out_with_a_warning() {
 }
 
 #[test]
+fn letters_of_a_devices_access_that_are_none_are_left_out_with_a_warning() {
+    let of = |access: &str| {
+        let mut config: spec::bundle::Config = serde_json::from_str(DOCKER).unwrap();
+        let rule = serde_json::json!({ "type": "c", "major": 1, "minor": 11, "access": access });
+        let resources = config.linux.as_mut().and_then(|linux| linux.resources.as_mut()).unwrap();
+        resources.devices = vec![serde_json::from_value(rule).unwrap()];
+        plan(&serde_json::to_string(&config).unwrap()).unwrap()
+    };
+    let (odd, plain) = (of("rwa"), of("rw"));
+    assert_eq!(odd.cgroup, plain.cgroup);
+    let words = odd.warnings.last().unwrap().0.as_str();
+    let expected = "linux.resources.devices[0].access: \"rwa\": 'a' is none of r, w and m, left out";
+    assert_eq!((words, plain.warnings.len()), (expected, 0));
+}
+
+#[test]
 fn mappings_of_a_mount_are_whole_and_of_a_bind_mount() {
     let with = |kind: &str, options: &str, mappings: &str| {
         let mount = format!(
