@@ -99,8 +99,7 @@ pub(super) fn before(process: &Process, seccomp: Option<&Seccomp>, listen_fds: u
     if listen_fds > 0 {
         env.extend([format!("LISTEN_FDS={listen_fds}"), "LISTEN_PID=1".to_owned()]);
     }
-    let overrides =
-        bits(process, |sets| &sets.effective) & bits(process, |sets| &sets.permitted) & DAC_OVERRIDE != 0;
+    let overrides = Granted::of(process).effective & DAC_OVERRIDE != 0;
     steps.push(Step::Find(Program { args: process.args.clone(), env, overrides }));
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
@@ -121,9 +120,9 @@ fn has_trampoline(process: &Process, seccomp: Option<&Seccomp>) -> bool {
     let is_entered = !process.selinux_label.is_empty()
         || !(profile.is_empty() || PERMISSIVE.iter().any(|known| profile.starts_with(known)));
     let passes = |profile| trampoline::CALLS.iter().all(|call| seccomp::lets_through(profile, call));
-    let stays = bits(process, |sets| &sets.ambient);
-    let of_path = bits(process, |sets| &sets.effective) & ANY_PATH & !stays;
-    let of_file = bits(process, |sets| &sets.permitted) & !stays;
+    let granted = Granted::of(process);
+    let of_path = granted.effective & ANY_PATH & !granted.ambient;
+    let of_file = granted.permitted & !granted.ambient;
     let keeps = process.user.uid == 0 || of_path == 0 && !(process.no_new_privileges && of_file != 0);
     !is_entered && keeps && seccomp.is_none_or(passes)
 }
@@ -139,7 +138,8 @@ fn environment(all: &[String]) -> Vec<String> {
 
 /// What bounds the program, and hooks of the image's.
 pub(super) fn after(process: &Process, seccomp: Option<&Seccomp>) -> Result<Vec<Step>> {
-    let mut steps = vec![capabilities(process)];
+    let Granted { effective, permitted, inheritable, ambient } = Granted::of(process);
+    let mut steps = vec![Step::Capabilities { effective, permitted, inheritable, ambient }];
     if let Some(profile) = seccomp {
         let filter = Step::Seccomp(seccomp::compile(profile)?);
         steps.insert(usize::from(process.no_new_privileges), filter);
@@ -147,12 +147,22 @@ pub(super) fn after(process: &Process, seccomp: Option<&Seccomp>) -> Result<Vec<
     Ok(steps)
 }
 
-fn capabilities(process: &Process) -> Step {
-    let permitted = bits(process, |sets| &sets.permitted);
-    let effective = bits(process, |sets| &sets.effective) & permitted;
-    let inheritable = bits(process, |sets| &sets.inheritable);
-    let ambient = bits(process, |sets| &sets.ambient) & permitted & inheritable;
-    Step::Capabilities { effective, permitted, inheritable, ambient }
+/// What of the sets can be, as bits (capset(2), `PR_CAP_AMBIENT`).
+struct Granted {
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+    ambient: u64,
+}
+
+impl Granted {
+    fn of(process: &Process) -> Self {
+        let permitted = bits(process, |sets| &sets.permitted);
+        let effective = bits(process, |sets| &sets.effective) & permitted;
+        let inheritable = bits(process, |sets| &sets.inheritable) & bits(process, |sets| &sets.bounding);
+        let ambient = bits(process, |sets| &sets.ambient) & permitted & inheritable;
+        Self { effective, permitted, inheritable, ambient }
+    }
 }
 
 fn bits(process: &Process, set: impl Fn(&Capabilities) -> &Vec<String>) -> u64 {
@@ -169,18 +179,27 @@ fn capability(name: &str) -> Option<usize> {
     CAPABILITIES.iter().position(|known| *known == short)
 }
 
-/// What is left out and the caller should know: capabilities that Linux does not have
-/// (`config.md`, Linux Process: such a container should not fail).
+/// What is left out and the caller should know: capabilities that Linux does not have, and those that another set rules
+/// out (`config.md`, Linux Process: such a container should not fail).
 pub fn warnings(process: &Process) -> Vec<Error> {
     let mut all = left_out(process, "is not a capability", |name| capability(name).is_none());
     let Some(sets) = &process.capabilities else { return all };
-    // As capabilities(7) has it, in runc's words.
-    let can = |name: &String| sets.permitted.contains(name) && sets.inheritable.contains(name);
-    let cannot = sets.ambient.iter().filter(|name| capability(name).is_some() && !can(name));
-    all.extend(cannot.map(|name| {
-        let path = "process.capabilities.ambient";
-        Error(format!("{path}: can't raise ambient capability {name}: it is not permitted and inheritable"))
-    }));
+    let granted = Granted::of(process);
+    // As capset(2) and capabilities(7) have it; the last in runc's words.
+    let cannot = [
+        ("effective", &sets.effective, granted.effective, "is not permitted, left out"),
+        ("inheritable", &sets.inheritable, granted.inheritable, "is not in the bounding set, left out"),
+        ("ambient", &sets.ambient, granted.ambient, "is not permitted and inheritable"),
+    ];
+    for (set, names, granted, why) in cannot {
+        let is_out = |name: &&String| capability(name).is_some_and(|number| granted >> number & 1 == 0);
+        all.extend(names.iter().filter(is_out).map(|name| match set {
+            "ambient" => {
+                Error(format!("process.capabilities.{set}: can't raise ambient capability {name}: it {why}"))
+            }
+            _ => Error(format!("process.capabilities.{set}: {name:?} {why}")),
+        }));
+    }
     all
 }
 
@@ -250,10 +269,13 @@ mod tests {
         assert!(!with(|process| process.apparmor_profile = "own".into()));
         assert!(!with(|process| process.selinux_label = "label".into()));
         assert!(with(|process| process.user.uid = 1000));
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let sets = |ambient: &[&str]| {
+            let (bounding, inheritable) = (own(ambient), own(ambient));
+            Capabilities { bounding, inheritable, ambient: own(ambient), ..Capabilities::default() }
+        };
         let user = |names: &[&str], ambient: &[&str]| {
-            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-            let sets =
-                Capabilities { effective: own(names), ambient: own(ambient), ..Capabilities::default() };
+            let sets = Capabilities { effective: own(names), permitted: own(names), ..sets(ambient) };
             let mut process = Process { capabilities: Some(sets), ..root.clone() };
             process.user.uid = 1000;
             has_trampoline(&process, None)
@@ -261,9 +283,7 @@ mod tests {
         assert!(user(&["CAP_CHOWN"], &[]) && user(&["CAP_DAC_OVERRIDE"], &["CAP_DAC_OVERRIDE"]));
         assert!(!user(&["CAP_DAC_OVERRIDE"], &[]));
         let bound = |ambient: &[&str], no_new_privileges| {
-            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-            let permitted = own(&["CAP_NET_BIND_SERVICE"]);
-            let sets = Capabilities { permitted, ambient: own(ambient), ..Capabilities::default() };
+            let sets = Capabilities { permitted: own(&["CAP_NET_BIND_SERVICE"]), ..sets(ambient) };
             let mut process = Process { capabilities: Some(sets), no_new_privileges, ..root.clone() };
             process.user.uid = 1000;
             has_trampoline(&process, None)
@@ -305,11 +325,33 @@ mod tests {
         );
         assert!(words(warnings(&process))[0].contains("CAP_TEST"));
         assert!(withheld(&process, u64::MAX).is_empty());
-        let both = ["CAP_KILL", "CAP_CHOWN"].map(str::to_owned);
-        let (permitted, ambient, inheritable) = (both.to_vec(), both.to_vec(), both[..1].to_vec());
-        let sets = Capabilities { permitted, inheritable, ambient, ..Capabilities::default() };
+    }
+
+    #[test]
+    fn capabilities_that_another_set_rules_out_are_told_and_left_out() {
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let both = own(&["CAP_KILL", "CAP_CHOWN"]);
+        let sets = Capabilities {
+            bounding: own(&["CAP_KILL"]),
+            permitted: own(&["CAP_KILL"]),
+            effective: both.clone(),
+            inheritable: both.clone(),
+            ambient: both,
+        };
         let process = Process { capabilities: Some(sets), ..Process::default() };
-        let [only] = &words(warnings(&process))[..] else { panic!("one warning") };
-        assert!(only.contains("can't raise ambient capability CAP_CHOWN: "), "{only}");
+        let words: Vec<String> = warnings(&process).into_iter().map(|error| error.0).collect();
+        let path = "process.capabilities";
+        assert_eq!(
+            words,
+            [
+                format!("{path}.effective: \"CAP_CHOWN\" is not permitted, left out"),
+                format!("{path}.inheritable: \"CAP_CHOWN\" is not in the bounding set, left out"),
+                format!(
+                    "{path}.ambient: can't raise ambient capability CAP_CHOWN: it is not permitted and inheritable"
+                ),
+            ]
+        );
+        let Granted { effective, inheritable, ambient, .. } = Granted::of(&process);
+        assert_eq!((effective, inheritable, ambient), (1 << 5, 1 << 5, 1 << 5));
     }
 }

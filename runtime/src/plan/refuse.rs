@@ -93,12 +93,6 @@ pub fn check_process(process: &Process) -> Result<()> {
     if let Some((path, number)) = numbers.into_iter().find(|(_, number)| *number == u32::MAX) {
         return Err(at(path, &format!("{number} is nobody's number")));
     }
-    // As capset(2) has it; the program would start to fail.
-    let sets = process.capabilities.clone().unwrap_or_default();
-    if let Some(name) = sets.inheritable.iter().find(|name| !sets.bounding.contains(name)) {
-        let words = format!("{name} is not in the bounding set");
-        return Err(at("process.capabilities.inheritable", &words));
-    }
     // What only `exec` uses is wrong already in the container's config.json.
     super::affinity(process).map(drop)
 }

@@ -67,6 +67,31 @@ fn without_capabilities_there_are_none() {
 }
 
 #[test]
+fn a_capability_that_another_set_rules_out_is_left_out_with_a_warning() {
+    let words = "is refused by capset(2)";
+    if fails(Peer::Runc, words) || fails(Peer::Crun, words) {
+        return;
+    }
+    let bounding = ["CAP_CHOWN", "CAP_KILL"];
+    let wide = ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"];
+    let mut sets = capabilities(&bounding, &["CAP_CHOWN"], &wide, &wide);
+    sets["effective"] = json!(bounding);
+    let bundle = Bundle::new()
+        .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))
+        .set("/process/capabilities", sets)
+        .sh("grep -E 'CapInh|CapEff' /proc/self/status");
+    let ran = bundle.run().ok();
+    assert_eq!(ran.stdout, "CapInh:\t0000000000000001\nCapEff:\t0000000000000001\n");
+    for words in [
+        "effective: \"CAP_KILL\" is not permitted",
+        "inheritable: \"CAP_NET_BIND_SERVICE\" is not in the bounding set",
+        "can't raise ambient capability CAP_NET_BIND_SERVICE",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+}
+
+#[test]
 fn an_unknown_capability_is_left_out() {
     // runtime should WARN / ignore capabilities that cannot be granted (config.md since 1.1).
     let names = ["CAP_CHOWN", "CAP_COLOUR"];
