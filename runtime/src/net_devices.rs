@@ -20,15 +20,36 @@ const LINK: usize = 16;
 const ADDRESS: usize = 8;
 const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const UP: u32 = libc::IFF_UP as u32;
+const LOOPBACK: u32 = libc::IFF_LOOPBACK as u32;
 
 /// An interface of a namespace.
+#[derive(Clone, Debug)]
 struct Link {
     index: u32,
     name: String,
-    is_up: bool,
+    flags: u32,
 }
 
-/// Moves them to the namespace that a process is in, and switches them on.
+impl Link {
+    fn is_up(&self) -> bool {
+        self.flags & UP != 0
+    }
+}
+
+/// An interface as it was found, and what of its addresses moves along.
+struct Found<'a> {
+    device: &'a NetDevice,
+    link: Link,
+    addresses: Vec<Vec<u8>>,
+}
+
+/// A network namespace, and a socket that was opened in it.
+struct Side {
+    namespace: File,
+    socket: Netlink,
+}
+
+/// Moves them to the namespace that a process is in, and switches them on: all, or none when one cannot.
 ///
 /// # Errors
 /// One that is not there or cannot move, a name that is taken.
@@ -36,52 +57,102 @@ pub fn move_to(pid: i32, devices: &[NetDevice]) -> Result<()> {
     if devices.is_empty() {
         return Ok(());
     }
-    let words = || "linux.netDevices: enter the container's network".to_owned();
-    let namespace = File::open(format!("/proc/{pid}/ns/net")).context(words)?;
-    let mut here = Netlink::route().context(words)?;
-    let mut there = opened_in(&namespace).context(words)?;
-    devices.iter().try_for_each(|device| {
-        let words =
-            || format!("linux.netDevices[{:?}]: move it to the container as {}", device.name, device.inside);
-        move_one(device, &mut here, &mut there, &namespace).context(words)
-    })
+    let (mut here, mut there) =
+        sides(pid).context(|| "linux.netDevices: enter the container's network".into())?;
+    let found = look(devices, &mut here, &mut there)?;
+    let mut moved = Vec::new();
+    let done = found.iter().try_for_each(|one| {
+        let words = || words(one.device);
+        let index = hand_over(one, &mut here, &mut there).context(words)?;
+        moved.push((one, index));
+        furnish(one, index, true, &mut there).context(words)
+    });
+    if done.is_err() {
+        moved.into_iter().rev().for_each(|(one, index)| give_back(one, index, &mut here, &mut there));
+    }
+    done
+}
+
+fn words(device: &NetDevice) -> String {
+    format!("linux.netDevices[{:?}]: move it to the container as {}", device.name, device.inside)
 }
 
 /// A socket belongs to the namespace in which it was opened.
-fn opened_in(namespace: &File) -> io::Result<Netlink> {
-    let own = File::open("/proc/self/ns/net")?;
-    setns(namespace, CloneFlags::CLONE_NEWNET)?;
+fn sides(pid: i32) -> io::Result<(Side, Side)> {
+    let here = Side { namespace: File::open("/proc/self/ns/net")?, socket: Netlink::route()? };
+    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
+    setns(&namespace, CloneFlags::CLONE_NEWNET)?;
     let socket = Netlink::route();
-    setns(own, CloneFlags::CLONE_NEWNET)?;
-    socket
+    setns(&here.namespace, CloneFlags::CLONE_NEWNET)?;
+    Ok((here, Side { namespace, socket: socket? }))
 }
 
-fn move_one(device: &NetDevice, here: &mut Netlink, there: &mut Netlink, namespace: &File) -> Result<()> {
-    let link = links(here)?.into_iter().find(|link| link.name == device.name);
-    let link = link.ok_or_else(|| Error::new("there is no such interface"))?;
-    // Before it is switched off, which takes IPv6 addresses away.
-    let addresses = addresses(here, link.index).context(|| "read its addresses".into())?;
-    let before = links(there)?;
-    // The kernel would move it first and then fail to name it.
-    if before.iter().any(|link| link.name == device.inside) {
-        return Err(Error::new("there is one of this name already"));
+/// Whether each can move, before the first does (`config-linux.md`, Network Devices). The kernel would move one first and
+/// then fail to name it.
+fn look<'a>(devices: &'a [NetDevice], here: &mut Side, there: &mut Side) -> Result<Vec<Found<'a>>> {
+    let (links, taken) = (links(&mut here.socket)?, links(&mut there.socket)?);
+    let mut one = |device: &'a NetDevice| {
+        let link = links.iter().find(|link| link.name == device.name).cloned();
+        let link = link.ok_or_else(|| Error::new("there is no such interface"))?;
+        if link.flags & LOOPBACK != 0 {
+            return Err(Error::new("a loopback interface stays where it is"));
+        }
+        if taken.iter().any(|link| link.name == device.inside) {
+            return Err(Error::new("there is one of this name already"));
+        }
+        // Before it is switched off, which takes IPv6 addresses away.
+        let addresses = addresses(&mut here.socket, link.index).context(|| "read its addresses".into())?;
+        Ok(Found { device, link, addresses })
+    };
+    devices.iter().map(|device| one(device).context(|| words(device))).collect()
+}
+
+/// Moves it to the container; gives its number there. One that cannot move is as it was found.
+fn hand_over(found: &Found<'_>, here: &mut Side, there: &mut Side) -> Result<u32> {
+    match send(found.link.index, &found.device.inside, here, there)? {
+        (Ok(()), Some(index)) => Ok(index),
+        (Ok(()), None) => Err(Error::new("it did not arrive")),
+        (Err(error), arrived) => {
+            match arrived {
+                // It could move, and not have the name.
+                Some(index) => give_back(found, index, here, there),
+                None => drop(furnish(found, found.link.index, found.link.is_up(), here)),
+            }
+            Err(error).context(|| "hand it over".into())
+        }
     }
-    switch(here, link.index, false).context(|| "switch it off".into())?;
-    let request = Request::new(libc::RTM_NEWLINK, 0, &link_body(link.index, 0, 0))
-        .with(libc::IFLA_IFNAME, format!("{}\0", device.inside).as_bytes())
-        .with(libc::IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
-    if let Err(error) = here.change(request) {
-        // As it was found.
-        let _ = switch(here, link.index, link.is_up);
-        return Err(error).context(|| "hand it over".into());
+}
+
+/// Moves one, switched off, and says under which number it has arrived, if it has.
+fn send(index: u32, name: &str, from: &mut Side, to: &mut Side) -> Result<(io::Result<()>, Option<u32>)> {
+    let before = links(&mut to.socket)?;
+    switch(&mut from.socket, index, false).context(|| "switch it off".into())?;
+    let request = Request::new(libc::RTM_NEWLINK, 0, &link_body(index, 0, 0))
+        .with(libc::IFLA_IFNAME, format!("{name}\0").as_bytes())
+        .with(libc::IFLA_NET_NS_FD, &to.namespace.as_raw_fd().to_ne_bytes());
+    let sent = from.socket.change(request);
+    let mut after = links(&mut to.socket)?.into_iter();
+    let arrived = after.find(|link| !before.iter().any(|known| known.index == link.index));
+    Ok((sent, arrived.map(|link| link.index)))
+}
+
+/// Gives it the addresses that it had, and switches it on.
+fn furnish(found: &Found<'_>, index: u32, on: bool, at: &mut Side) -> Result<()> {
+    for address in &found.addresses {
+        match give(&mut at.socket, index, address) {
+            // It has not lost this one.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            given => given.context(|| "give it its addresses".into())?,
+        }
     }
-    let arrived =
-        links(there)?.into_iter().find(|link| !before.iter().any(|known| known.index == link.index));
-    let index = arrived.ok_or_else(|| Error::new("it did not arrive"))?.index;
-    for address in addresses {
-        give(there, index, &address).context(|| "give it its addresses".into())?;
+    switch(&mut at.socket, index, on).context(|| "switch it on".into())
+}
+
+/// As it was found, as far as that can be.
+fn give_back(found: &Found<'_>, index: u32, here: &mut Side, there: &mut Side) {
+    if let Ok((_, Some(index))) = send(index, &found.link.name, there, here) {
+        let _ = furnish(found, index, found.link.is_up(), here);
     }
-    switch(there, index, true).context(|| "switch it on".into())
 }
 
 fn links(socket: &mut Netlink) -> Result<Vec<Link>> {
@@ -94,7 +165,7 @@ fn link(body: &[u8]) -> Option<Link> {
     let (index, flags) = (number(body, 4)?, number(body, 8)?);
     let name = attributes(body.get(LINK..)?).find(|(kind, _)| *kind == libc::IFLA_IFNAME)?.1;
     let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
-    Some(Link { index, name, is_up: flags & UP != 0 })
+    Some(Link { index, name, flags })
 }
 
 fn switch(socket: &mut Netlink, index: u32, on: bool) -> io::Result<()> {

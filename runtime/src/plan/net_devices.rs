@@ -3,6 +3,7 @@
 use super::{has, refuse};
 use crate::error::Result;
 use spec::bundle::{Linux, NamespaceKind};
+use std::collections::BTreeSet;
 
 /// An interface that moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,15 @@ pub(super) fn devices(linux: &Linux) -> Result<Vec<NetDevice>> {
         }
         Ok(NetDevice { name: name.clone(), inside: inside.clone() })
     };
-    linux.net_devices.iter().map(one).collect()
+    let devices = linux.net_devices.iter().map(one).collect::<Result<Vec<_>>>()?;
+    // Of a pattern each has a name of its own.
+    let mut named = devices.iter().filter(|device| !device.inside.contains('%'));
+    let mut names = BTreeSet::new();
+    if let Some(second) = named.find(|device| !names.insert(&device.inside)) {
+        let path = format!("linux.netDevices[{:?}].name", second.name);
+        return Err(refuse::at(&path, &format!("{:?} is another's name, too", second.inside)));
+    }
+    Ok(devices)
 }
 
 /// As the kernel's `dev_valid_name`.
@@ -66,6 +75,9 @@ mod tests {
             let error = of(&format!("{{{name:?}: {{}}}}")).unwrap_err().0;
             assert_eq!(error, format!("linux.netDevices[{name:?}]: no interface can have this name"));
         }
+        let error = of(r#"{"eth0": {"name": "a"}, "eth1": {"name": "a"}}"#).unwrap_err().0;
+        assert_eq!(error, "linux.netDevices[\"eth1\"].name: \"a\" is another's name, too");
+        assert_eq!(of(r#"{"eth0": {"name": "a%d"}, "eth1": {"name": "a%d"}}"#).unwrap().len(), 2);
         let error = of(r#"{"eth0": {"name": "a/b"}}"#).unwrap_err().0;
         assert_eq!(error, "linux.netDevices[\"eth0\"].name: no interface can be called \"a/b\"");
     }

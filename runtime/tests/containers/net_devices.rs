@@ -74,3 +74,36 @@ fn one_that_cannot_move_is_named_and_left_as_it_was() {
     assert!(sh("ip addr show dev out0 up").contains("10.1.2.3/24"));
     assert_eq!(leftovers(), [""; 0]);
 }
+
+#[test]
+fn all_move_or_none() {
+    if peers_do_not_know_them() {
+        return;
+    }
+    let devices = json!({ "out0": { "name": "a" }, "peer0": { "name": "b" }, "zero0": {} });
+    let bundle = with_devices(devices);
+    let links = || sh("ip -o addr show dev out0; ip -o addr show dev peer0; ip -o link show up");
+    let before = links();
+    let error = bundle.try_create().error();
+    assert!(error.contains("linux.netDevices[\"zero0\"]") && error.contains("no such interface"), "{error}");
+    assert_eq!(links(), before, "nothing has moved");
+    let error =
+        bundle.clone().set("/linux/netDevices", json!({ "lo": { "name": "a" } })).try_create().error();
+    assert!(error.contains("linux.netDevices[\"lo\"]") && error.contains("loopback"), "{error}");
+    // The second pattern gives the name that the third asks for, which only the kernel finds out.
+    sh("ip link add other0 type veth peer name other1");
+    let before = sh("ip -br link | sort; ip -o -4 addr show dev out0");
+    let devices =
+        json!({ "out0": { "name": "n%d" }, "other0": { "name": "n%d" }, "peer0": { "name": "n1" } });
+    let error = bundle.set("/linux/netDevices", devices).try_create().error();
+    assert!(error.contains("linux.netDevices[\"peer0\"]"), "{error}");
+    let lasting = |text: &str| {
+        text.lines()
+            .filter(|line| !line.contains("169.254") && !line.contains("10.9.9.9"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let after = sh("ip -br link | sort; ip -o -4 addr show dev out0");
+    assert_eq!(lasting(&after), lasting(&before), "what has moved is back");
+    assert_eq!(leftovers(), [""; 0]);
+}
