@@ -382,7 +382,13 @@ fn gone() -> Error {
 }
 
 fn undo(place: &Place, record: &Record) {
-    let _ = record.clear_cgroup(place);
+    match &record.cgroup {
+        // It was there before, and stays.
+        Some(path) if record.made.is_none() && record.scope.is_none() => {
+            let _ = record.has_own_cgroup(place).then(|| folder::kill(path));
+        }
+        _ => drop(record.clear_cgroup(place)),
+    }
     if let (Some(path), Some(made)) = (&record.cgroup, &record.made) {
         folder::remove_above(path, made);
     }

@@ -461,6 +461,27 @@ fn a_cgroup_that_is_empty_is_taken() {
 }
 
 #[test]
+fn a_cgroup_that_is_empty_outlives_a_creation_that_fails() {
+    if fails(Peer::Crun, "1.8.1 removes it") || fails(Peer::Runc, "1.1.5 removes it") {
+        return;
+    }
+    let bundle = Bundle::new();
+    let folder = format!("/sys/fs/cgroup/{}", bundle.id);
+    std::fs::create_dir(&folder).unwrap();
+    bundle.clone().set("/linux/resources", json!({ "unified": { "no.such": "1" } })).try_create().error();
+    bundle.clone().args(["nosuch"]).try_create().error();
+    bundle
+        .clone()
+        .hook_sh("createContainer", "sleep 1000 & exit 1")
+        .namespace("pid", None)
+        .try_create()
+        .error();
+    assert_eq!(read(format!("{folder}/cgroup.events")).lines().next(), Some("populated 0"));
+    std::fs::remove_dir(&folder).unwrap();
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn a_cgroup_that_is_frozen_is_refused() {
     if fails(Peer::Crun, "1.8.1 waits in it for ever") {
         return;
