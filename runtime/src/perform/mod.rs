@@ -8,6 +8,7 @@ mod files;
 mod guard;
 mod hooks;
 mod mount;
+mod over_proc;
 mod parents_mounts;
 mod place;
 mod program;

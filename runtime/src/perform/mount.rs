@@ -2,6 +2,7 @@
 //! move_mount(2), fsopen(2)).
 
 use super::copy_up;
+use super::over_proc;
 use super::place::{self, Missing};
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Mount, Options, Source, resolved};
@@ -155,7 +156,8 @@ fn by_descriptor(
         Source::Bind { .. } | Source::Mapped { .. } if !is_folder(&tree).context(words)? => Missing::File,
         _ => Missing::Folder,
     };
-    let target = target(root, mount, missing).context(|| mount.name.clone())?;
+    let (target, by_link) = target(root, mount, missing).context(|| mount.name.clone())?;
+    over_proc::check(root, mount, (&target, by_link), Some(&tree)).context(words)?;
     if matches!(mount.source, Source::Copy { .. }) {
         copy_up::fill(target.as_fd(), tree.as_fd(), &mount.options).context(words)?;
     }
@@ -163,10 +165,11 @@ fn by_descriptor(
     Ok((tree, target))
 }
 
-fn target(root: BorrowedFd<'_>, mount: &Mount, missing: Missing) -> Result<OwnedFd> {
+/// And whether a symbolic link may have led there.
+fn target(root: BorrowedFd<'_>, mount: &Mount, missing: Missing) -> Result<(OwnedFd, bool)> {
     match mount.plain {
-        true => place::open_plain(root, &mount.destination),
-        false => place::open_or_make(root, &mount.destination, missing),
+        true => place::open_plain(root, &mount.destination).map(|opened| (opened, false)),
+        false => place::reach_or_make(root, &mount.destination, missing),
     }
 }
 
@@ -200,7 +203,8 @@ fn at_once(root: BorrowedFd<'_>, mount: &Mount, kind: &str, device: &str) -> Res
     if data.len() > LONGEST_DATA {
         return Err(Error::new("the options are longer than a page"));
     }
-    let target = target(root, mount, Missing::Folder)?;
+    let (target, by_link) = target(root, mount, Missing::Folder)?;
+    over_proc::check(root, mount, (&target, by_link), None)?;
     // The first four attributes have the same bits there; in force from the first moment.
     let flags = MsFlags::from_bits_truncate((options.set | options.set_recursive) & 0xf);
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());

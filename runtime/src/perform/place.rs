@@ -66,10 +66,28 @@ pub fn open_or_make(root: BorrowedFd<'_>, path: &str, missing: Missing) -> Resul
     match open(root, path) {
         Err(Errno::ENOENT) => {
             // Mostly the last name alone is missing.
-            let made = make_last(root, Path::new(path), missing);
+            let made = make_last(root, Path::new(path), missing, ResolveFlag::empty());
             made.map_or_else(|| make(root, path, missing), Ok)
         }
         opened => opened.context(|| format!("open {path} in the container")),
+    }
+}
+
+/// The same, and whether a symbolic link may have led there.
+///
+/// # Errors
+/// As [`open_or_make`].
+pub fn reach_or_make(root: BorrowedFd<'_>, path: &str, missing: Missing) -> Result<(OwnedFd, bool)> {
+    // Mostly there is none, and no other call is needed.
+    match open_as(root, Path::new(path), OFlag::O_PATH, ResolveFlag::RESOLVE_NO_SYMLINKS) {
+        Ok(opened) => Ok((opened, false)),
+        Err(Errno::ENOENT) => {
+            match make_last(root, Path::new(path), missing, ResolveFlag::RESOLVE_NO_SYMLINKS) {
+                Some(made) => Ok((made, false)),
+                None => make(root, path, missing).map(|made| (made, true)),
+            }
+        }
+        Err(_) => open_or_make(root, path, missing).map(|opened| (opened, true)),
     }
 }
 
@@ -129,11 +147,11 @@ pub fn open_as(
 }
 
 /// Makes the last name of a path where the folder above is there and has nothing of that name.
-fn make_last(root: BorrowedFd<'_>, path: &Path, missing: Missing) -> Option<OwnedFd> {
+fn make_last(root: BorrowedFd<'_>, path: &Path, missing: Missing, resolve: ResolveFlag) -> Option<OwnedFd> {
     let (parent, name) = (path.parent()?, path.file_name()?);
-    let folder = open_as(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY, ResolveFlag::empty()).ok()?;
+    let folder = open_as(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY, resolve).ok()?;
     make_one(folder.as_fd(), name, missing).ok()?;
-    open_as(root, path, OFlag::O_PATH, ResolveFlag::empty()).ok()
+    open_as(root, path, OFlag::O_PATH, resolve).ok()
 }
 
 /// Makes what no other name, be it a link's, stands for.

@@ -37,7 +37,7 @@ mod tests;
 pub use devices::Node;
 pub use idmap::{IdMap, Users};
 pub use memory_policy::{flags as memory_policy_flags, modes as memory_policy_modes};
-pub use mounts::{Mount, Source, resolved};
+pub use mounts::{Covers, INSIDE_PROC, Mount, NOT_PROC, Source, resolved};
 pub use namespaces::{Birth, Namespaces, flag, flags};
 pub use net_devices::NetDevice;
 pub use options::{Options, PROPAGATIONS, names as mount_option_names};

@@ -4,6 +4,7 @@ use super::options::{self, COPY_UP};
 use super::{Given, IdMap, Namespaces, Options, has, idmap, refuse, selinux};
 use crate::error::Result;
 use spec::bundle::{self, Linux, NamespaceKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// One mount.
@@ -111,10 +112,9 @@ fn plan(
         (Source::Bind { path, recursive }, Some(ids)) => Source::Mapped { path, recursive, ids },
         _ => return Err(refuse::at(&format!("{name}.type"), "an idmapped mount is a bind mount")),
     };
-    if matches!(source, Source::Bind { .. } | Source::Mapped { .. }) && covers_proc(&mount.destination) {
-        let words = format!("{}: nothing may be bound there", mount.destination);
-        return Err(refuse::at(&format!("{name}.destination"), &words));
-    }
+    check_proc(&mount.destination, &source).map_err(|why| {
+        refuse::at(&format!("{name}.destination"), &format!("{}: {why}", mount.destination))
+    })?;
     if let Source::New { kind, .. } = &source {
         options.parameters.extend(selinux::context(kind, &linux.mount_label));
     }
@@ -197,12 +197,52 @@ const MAY_BE_BOUND: [&str; 11] = [
     "sys/crypto/fips_enabled",
 ];
 
-/// Whether a bind mount would stand for a part of `/proc`, such as the file in which the
-/// runtime sets a security profile.
-fn covers_proc(destination: &str) -> bool {
-    let path = resolved(destination);
-    let below = path.strip_prefix("/proc").ok().filter(|below| !below.as_os_str().is_empty());
-    below.is_some_and(|below| !MAY_BE_BOUND.iter().any(|known| below == Path::new(known)))
+/// Why nothing is mounted on a part of `/proc`, in runc's words.
+pub const INSIDE_PROC: &str = "cannot be mounted because it is inside /proc";
+/// The same of what is no procfs on the whole.
+pub const NOT_PROC: &str = "cannot be mounted because it is not of type proc";
+
+/// What of `/proc` a mount at a path of the container stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covers {
+    /// Nothing, or what may be bound.
+    Nothing,
+    /// A part, such as the file in which the runtime sets a security profile.
+    Part,
+    /// All of it.
+    All,
+}
+
+impl Covers {
+    /// Of a path in which no symbolic link is followed any more.
+    pub fn of(destination: &str) -> Self {
+        let path = resolved(destination);
+        let Ok(below) = path.strip_prefix("/proc") else { return Self::Nothing };
+        // `net` is a link to a process's own.
+        let own = below
+            .components()
+            .next()
+            .filter(|first| first.as_os_str().as_bytes().iter().all(u8::is_ascii_digit));
+        let network =
+            own.and_then(|number| below.strip_prefix(number).ok()).filter(|rest| rest.starts_with("net"));
+        let below = network.unwrap_or(below);
+        match below.to_str() {
+            Some("") => Self::All,
+            Some(known) if MAY_BE_BOUND.contains(&known) => Self::Nothing,
+            _ => Self::Part,
+        }
+    }
+}
+
+/// As the destination is written. What links make of it is seen once it is open; so is what a bind mount on the whole is.
+fn check_proc(destination: &str, source: &Source) -> std::result::Result<(), &'static str> {
+    match (Covers::of(destination), source) {
+        (_, Source::There { .. }) | (Covers::Nothing, _) => Ok(()),
+        (Covers::Part, _) => Err(INSIDE_PROC),
+        (Covers::All, Source::New { kind, .. }) if kind == "proc" => Ok(()),
+        (Covers::All, Source::Bind { .. } | Source::Mapped { .. }) => Ok(()),
+        (Covers::All, _) => Err(NOT_PROC),
+    }
 }
 
 /// Where a destination leads to from the root, symbolic links aside.
@@ -216,4 +256,30 @@ pub fn resolved(destination: &str) -> PathBuf {
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_proc_what_tells_of_resources_may_be_covered() {
+        let of = |paths: &[&str], covers| paths.iter().all(|path| Covers::of(path) == covers);
+        assert!(of(&["/proc", "proc/", "/a/../proc", "/proc/self/.."], Covers::All));
+        assert!(of(
+            &["/", "/process", "/p/proc", "/proc/../p", "/proc/stat", "/proc/9/net/dev"],
+            Covers::Nothing
+        ));
+        assert!(of(&["/proc/tty", "/proc/9", "/proc/9/net", "/proc/9/stat", "/proc/stat/a"], Covers::Part));
+    }
+
+    #[test]
+    fn a_new_file_system_on_proc_is_a_procfs() {
+        let new = |kind: &str| Source::New { kind: kind.into(), device: kind.into() };
+        assert_eq!(check_proc("/proc", &new("proc")), Ok(()));
+        assert_eq!(check_proc("/proc", &new("tmpfs")), Err(NOT_PROC));
+        assert_eq!(check_proc("/proc", &Source::Copy { device: "tmpfs".into() }), Err(NOT_PROC));
+        assert_eq!(check_proc("/proc/tty", &new("tmpfs")), Err(INSIDE_PROC));
+        assert_eq!(check_proc("/proc/tty", &Source::There { whole: false }), Ok(()));
+    }
 }

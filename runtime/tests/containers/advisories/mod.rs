@@ -5,7 +5,7 @@ mod naive;
 
 use crate::descriptors::after;
 use crate::security::which;
-use crate::support::{Bundle, Peer, Running, begin, eventually, fails, finish, read, runtime, sh};
+use crate::support::{Bundle, Peer, Running, begin, eventually, fails, finish, leftovers, read, runtime, sh};
 use naive::{act_says, begin_act, command, this_program};
 use serde_json::{Value, json};
 use std::fs;
@@ -124,6 +124,36 @@ fn a_link_in_place_of_proc_is_refused() {
     symlink("elsewhere", root.join("proc")).unwrap();
     let root = root.display().to_string();
     assert_eq!(act_says(&["bind", &root, "/etc/group", "/proc/mark"]), "root:x:0:", "a path followed it");
+}
+
+#[test]
+fn a_volume_on_a_link_to_proc_is_refused() {
+    // CVE-2019-16884: what is mounted on the image's link stands for what the runtime writes to.
+    let linked = |to: &str| Bundle::new().link("p", to);
+    sh("mkdir -p /run/volume/attr; echo volume > /run/volume/file");
+    let inside = "is inside /proc";
+    let cases = [
+        ("/proc", "not of type proc", linked("/proc").bind("/run/volume", "/p", &["bind"])),
+        ("proc/self", inside, linked("proc/self").bind("/run/volume/attr", "/p/attr", &["bind"])),
+        ("/proc", inside, linked("/proc").mount("/p/tty", "tmpfs", "tmpfs", &[])),
+        ("/proc/version", inside, linked("/proc/version").bind("/run/volume/file", "/p", &["bind"])),
+        ("..", inside, linked("..").bind("/run/volume", "/p/proc/tty", &["bind"])),
+    ];
+    let followed = fails(Peer::Crun, "1.8.1 mounts it");
+    for (to, words, bundle) in cases {
+        let ran = bundle.try_create();
+        assert!(followed || ran.stderr.contains(words), "{to}: {ran:?}");
+    }
+    let whole = Bundle::new().bind("/run/volume", "/proc", &["bind"]).try_create();
+    assert!(followed || whole.error().contains("not of type proc"));
+    assert_eq!(leftovers(), [""; 0]);
+    let may_be = linked("/proc/meminfo").bind("/run/volume/file", "/p", &["bind"]);
+    assert_eq!(may_be.sh("cat /proc/meminfo").says(), "volume\n");
+    let elsewhere = linked("/tmp").bind("/run/volume", "/p/new/folder", &["bind"]);
+    assert_eq!(elsewhere.sh("cat /tmp/new/folder/file").says(), "volume\n");
+    // The kernel forgets it at once, since it makes the name up anew.
+    Bundle::new().bind("/run/volume/file", "/proc/net/dev", &["bind"]).run().ok();
+    Bundle::new().bind("/proc", "/proc", &["rbind"]).run().ok();
 }
 
 #[test]
