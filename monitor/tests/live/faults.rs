@@ -105,8 +105,10 @@ fn who_waits_for_a_removal_that_fails_is_told_why_and_may_ask_again() {
 fn who_is_attached_is_told_that_what_is_written_is_lost() {
     let node = Node::boot();
     node.create("web", busybox("echo lost; exec sleep 1000"));
-    let (_, key) = definition(&node, "web");
-    fs::create_dir_all(format!("/var/log/skerry/containers/{key}.log")).unwrap();
+    let logs = "/var/log/skerry/containers";
+    fs::create_dir_all(logs).unwrap();
+    mount(&["-t", "tmpfs", "-o", "size=4k", "tmpfs", logs]);
+    fs::write(format!("{logs}/full"), [0; 4096]).unwrap();
     let attach = Request::Attach { name: "web".into(), input: false, size: None, start: true };
     let said = Client::ask(&attach).unwrap().follow();
     let Some(Reply::Warning { text }) = said.end else { panic!("{said:?}") };
