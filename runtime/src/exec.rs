@@ -177,7 +177,10 @@ fn join_and_fork(
     if scope.is_some() {
         forked = sys::fork::fork(0, None);
     }
-    match forked.context(|| "make a process in the container's cgroup".into())? {
+    // Callers of runc look for these words.
+    match forked
+        .context(|| "error adding pid of a new process to cgroups: make it in the container's".into())?
+    {
         Some(between) => {
             drop((performer, there));
             if let Some(scope) = scope {

@@ -133,10 +133,42 @@ fn ends_before(process: BorrowedFd<'_>, end: Instant) -> bool {
     }
 }
 
+/// What Go calls the signals 1 to 15.
+const SIGNALS: [&str; 15] = [
+    "hangup",
+    "interrupt",
+    "quit",
+    "illegal instruction",
+    "trace/breakpoint trap",
+    "aborted",
+    "bus error",
+    "floating point exception",
+    "killed",
+    "user defined signal 1",
+    "segmentation fault",
+    "user defined signal 2",
+    "broken pipe",
+    "alarm clock",
+    "terminated",
+];
+/// And those that the kernel sends beside.
+const OTHERS: [(i32, &str); 3] = [
+    (libc::SIGXCPU, "CPU time limit exceeded"),
+    (libc::SIGXFSZ, "file size limit exceeded"),
+    (libc::SIGSYS, "bad system call"),
+];
+
+/// In the words of Go, and so of runc.
 fn became(status: ExitStatus) -> String {
+    let name = |signal: i32| {
+        let first = usize::try_from(signal - 1).ok().and_then(|place| SIGNALS.get(place));
+        let other = || OTHERS.iter().find(|(known, _)| *known == signal).map(|(_, name)| name);
+        first.or_else(other).map_or_else(|| format!("signal {signal}"), |name| (*name).to_owned())
+    };
+    let core = if status.core_dumped() { " (core dumped)" } else { "" };
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("it was killed by signal {signal}"),
+        (None, Some(signal)) => format!("signal: {}{core}", name(signal)),
         (None, None) => "it failed".to_owned(),
     }
 }
@@ -148,5 +180,23 @@ fn said(output: &mut File) -> String {
     match (read, text.trim()) {
         (Ok(_), text) if !text.is_empty() => format!(": {}", text.replace('\n', "; ")),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_has_gos_words() {
+        let words = |status| became(ExitStatus::from_raw(status));
+        assert_eq!(words(3 << 8), "exit status 3");
+        assert_eq!(
+            (words(9), words(1), words(15)),
+            ("signal: killed".into(), "signal: hangup".into(), "signal: terminated".into())
+        );
+        assert_eq!(words(31), "signal: bad system call");
+        assert_eq!(words(31 | 128), "signal: bad system call (core dumped)");
+        assert_eq!(words(40), "signal: signal 40");
     }
 }

@@ -1,13 +1,22 @@
 //! When this process gets processors and disks, and where memory.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
+use std::io;
 use sys::scheduling::{self, Attributes};
 
 /// By sched_setattr(2).
 pub fn scheduler(attributes: &Attributes) -> Result<()> {
-    scheduling::set(attributes).context(|| format!("process.scheduler: set {attributes:?}"))
+    let words = || format!("process.scheduler: set {attributes:?}");
+    match scheduling::set(attributes) {
+        // Who has a deadline has every processor. In runc's words.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && attributes.deadline > 0 => {
+            let why = "operation not permitted: process scheduler can't be used together with AllowedCPUs";
+            Err(Error(format!("{}: {why}, nor without CAP_SYS_NICE", words())))
+        }
+        set => set.context(words),
+    }
 }
 
 /// By ioprio_set(2).

@@ -1,6 +1,8 @@
 //! A program more in a running container.
 
-use crate::support::{Bundle, Peer, begin, capabilities, eventually, fails, finish, read, runtime, sh};
+use crate::support::{
+    Bundle, Peer, begin, capabilities, eventually, fails, finish, lacks, read, runtime, sh,
+};
 use serde_json::json;
 use std::fs::write;
 
@@ -74,7 +76,7 @@ fn user_directory_and_environment_are_options() {
 
 #[test]
 fn a_cgroup_below_the_containers_is_an_option() {
-    let container = Bundle::new().long().start();
+    let container = Bundle::new().args(["sleep", "1000"]).start();
     std::fs::create_dir(format!("/sys/fs/cgroup/{}/below", container.id)).unwrap();
     let said = container.exec_with(&["--cgroup", "/below"], ["cat", "/proc/self/cgroup"]).ok().stdout;
     assert!(said.ends_with("0::/below\n"), "{said}");
@@ -85,6 +87,16 @@ fn a_cgroup_below_the_containers_is_an_option() {
         let old = || fails(Peer::Runc, "1.1.5 has other words") || fails(Peer::Crun, "1.8.1 has other words");
         assert!(words || old(), "{error}");
     }
+    if lacks(&["hugetlb"]) {
+        return;
+    }
+    // One that has given a controller on to those below it takes no process.
+    let script =
+        format!("echo {} > below/cgroup.procs; echo +hugetlb > cgroup.subtree_control", container.pid);
+    sh(&format!("cd /sys/fs/cgroup/{}; {script}", container.id));
+    let error = container.exec_with(&["--cgroup", "/"], ["true"]).error();
+    let is_runcs = error.contains(" adding pid ") && error.contains(" to cgroups") && error.contains("busy");
+    assert!(is_runcs || fails(Peer::Crun, "1.8.1 has other words"), "{error}");
 }
 
 #[test]

@@ -34,6 +34,24 @@ fn one_that_fails_before_the_program_ends_the_creation() {
 }
 
 #[test]
+fn one_that_is_killed_is_told_in_the_words_of_gos() {
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL" }],
+    });
+    let bundle = Bundle::new()
+        .set("/linux/seccomp", profile)
+        .hook("startContainer", json!({ "path": "/bin/mkdir", "args": ["mkdir", "/dev/shm/new"] }));
+    let ran = bundle.run();
+    assert!(ran.code != 0, "{ran:?}");
+    let words = ["error running startContainer hook", "signal: bad system call"];
+    let old =
+        fails(Peer::Runc, "1.1.5 does not name every kind") || fails(Peer::Crun, "1.8.1 has other words");
+    assert!(old || words.iter().all(|words| ran.stderr.contains(words)), "{ran:?}");
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn poststop_hooks_run_after_a_creation_that_failed() {
     if fails(Peer::Crun, "1.8.1 leaves them out") {
         return;

@@ -146,6 +146,23 @@ fn of_an_update_that_fails_nothing_stays() {
     assert_eq!(holds(), ["9", "7"]);
 }
 
+/// As runc's users may write it.
+#[test]
+fn a_page_size_may_be_in_other_letters() {
+    if lacks(&["hugetlb"]) || fails(Peer::Crun, "1.8.1 does not know it") {
+        return;
+    }
+    let sizes = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
+    if !sizes.map(|entry| entry.file_name()).any(|name| name == "hugepages-2048kB") {
+        return;
+    }
+    let limits = json!({ "hugepageLimits": [{ "pagesize": "2MB", "limit": 4_194_304 }] });
+    let container = limited(limits).long().start();
+    assert_eq!(holds(&container, &["hugetlb.2MB.max"]), ["4194304"]);
+    finish(container.command("update", &["--pids-limit", "-1"]));
+    assert_eq!(holds(&container, &["hugetlb.2MB.max"]), ["4194304"]);
+}
+
 #[test]
 fn what_is_used_is_looked_at_where_an_update_asks_for_it() {
     if lacks(&["memory"]) {

@@ -240,6 +240,17 @@ fn memory_policy_is_set_in_exec_too() {
 }
 
 #[test]
+fn a_deadline_that_cannot_be_is_told_with_what_stands_against_it() {
+    if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 has other words") {
+        return;
+    }
+    let deadline =
+        json!({ "policy": "SCHED_DEADLINE", "runtime": 42_000, "deadline": 1_000_000, "period": 1_000_000 });
+    let error = Bundle::new().user_namespace().set("/process/scheduler", deadline).try_create().error();
+    assert!(error.contains("process scheduler can't be used together with AllowedCPUs"), "{error}");
+}
+
+#[test]
 fn scheduler_and_io_priority_are_set() {
     // config.md 1.1 brought both; the peers here follow 1.0.
     if fails(Peer::Runc, "1.1.5 follows 1.0") || fails(Peer::Crun, "1.8.1 follows 1.0 but for the scheduler")
