@@ -33,10 +33,10 @@ pub fn install(
         let imported = store.import(&recipe.resolve(source.get_ref()), name);
         let imported = imported.map_err(|error| at(error.to_string()))?;
         imported.notes.iter().for_each(|note| Progress::say(note));
-        progress.step("image", &format!("{name} is {}, {}", imported.name, imported.digest));
+        progress.step("image", &format!("{name} is {}, {}", imported.called(), imported.digest));
         let image = Image { digest: imported.digest.to_string() };
-        if images.insert(imported.name.to_string(), image).is_some() {
-            return Err(at(format!("image {name}: {} is named twice", imported.name)));
+        if images.insert(imported.called(), image).is_some() {
+            return Err(at(format!("image {name}: {} is named twice", imported.called())));
         }
     }
     for part in FOLDERS {

@@ -206,7 +206,12 @@ fn free(node: &Node<'_>, store: &Store, mut gone: BTreeSet<Digest>, must: bool) 
     };
     gone.retain(|digest| !kept.contains(digest));
     if !gone.is_empty() {
-        store.collect_but(|| self::kept(node))?;
+        // Others that have no name stay until somebody prunes, as with Docker.
+        let spared = || {
+            let others = store.nameless()?.into_iter().filter(|digest| !gone.contains(digest));
+            Ok::<_, Error>(others.chain(self::kept(node)?).collect())
+        };
+        store.collect_but(spared)?;
         // Who has come to need one meanwhile has kept it.
         gone.retain(|digest| !store.has_manifest(digest));
         gone.iter().for_each(|digest| deleted(node, digest));
@@ -228,9 +233,12 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
         None => store.import_all(source, &*shown)?,
     };
     for image in imported {
-        image.notes.iter().for_each(|note| eprintln!("skerry: {}: {note}", image.name));
-        let name = image.name.to_string();
-        print(&format!("Loaded image: {}", familiar(&name)));
+        let name = image.called();
+        image.notes.iter().for_each(|note| eprintln!("skerry: {name}: {note}"));
+        match image.name {
+            Some(_) => print(&format!("Loaded image: {}", familiar(&name))),
+            None => print(&format!("Loaded image ID: {name}")),
+        }
         tell(node, Some(&image.digest), "load", &name);
     }
     Ok(())

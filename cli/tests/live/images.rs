@@ -79,7 +79,7 @@ fn an_image_that_lost_its_name_is_shown_and_pruned_as_one_without() {
     assert!(!says("image prune -f").contains("Deleted"));
     assert_eq!(says(&format!("run --rm {id} echo runs")), "runs");
     says(&format!("save -o /run/nameless.tar {id}"));
-    assert!(fails("import /run/nameless.tar", 1).ends_with("no image in it has a name"));
+    assert!(says("load -i /run/nameless.tar").starts_with(&format!("Loaded image ID: sha256:{id}")));
     assert_eq!(says("import /run/nameless.tar --name again:1"), "Loaded image: again:1");
     assert_eq!(shown(""), format!("again:1 {id}"));
     says("rmi -f again:1");
@@ -106,6 +106,28 @@ fn an_image_that_lost_its_name_is_shown_and_pruned_as_one_without() {
     says("rmi -f busybox");
     says("rm -f b");
     assert!(says(&format!("rmi {id}")).starts_with(&format!("Deleted: sha256:{id}")));
+}
+
+#[test]
+fn images_without_a_name_are_loaded_by_their_ids_and_stay_until_somebody_prunes() {
+    let (_node, busybox) = without_images();
+    says(&format!("import {}", busybox.display()));
+    says("run -d --name a busybox sleep 1000");
+    says("rmi -f busybox");
+    let id = says("images -q --no-trunc");
+    says(&format!("save -o /run/nameless.tar {id}"));
+    says("rm -f a");
+    says("prune -f");
+    assert_eq!(says("images -aq"), "");
+    assert_eq!(says("load -i /run/nameless.tar"), format!("Loaded image ID: {id}"));
+    // Another goes, made of the same layers; that its archive says so of it makes it another.
+    let other = format!("LC_ALL=C sed 's/umoci raw/umoci row/' {} >/run/other.tar", busybox.display());
+    assert!(Command::new("sh").args(["-c", &other]).status().unwrap().success());
+    assert_eq!(says("load -i /run/other.tar"), "Loaded image: busybox:latest");
+    assert!(says("rmi busybox").contains("Deleted: "));
+    assert_eq!(says("images -q --no-trunc"), id);
+    assert_eq!(says(&format!("run --rm {id} echo runs")), "runs");
+    assert_eq!(says("image prune -f").lines().next(), Some(&*format!("Deleted: {id}")));
 }
 
 #[test]

@@ -35,6 +35,12 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// Under which names it is taken when all images are: it may be without one, but for its digest.
+    pub fn wanted(&self) -> impl Iterator<Item = Option<&Reference>> {
+        let nameless = self.names.is_empty() && self.tags.is_empty();
+        self.names.iter().map(Some).chain(nameless.then_some(None))
+    }
+
     fn words(&self) -> impl Iterator<Item = String> + '_ {
         self.names.iter().map(Reference::to_string).chain(self.tags.iter().map(|tag| format!("tag {tag}")))
     }
@@ -98,10 +104,10 @@ impl Source {
         }
     }
 
-    /// Why no image can be had without a name.
-    pub fn nameless(&self) -> String {
+    /// Why no image can be had unless somebody names it.
+    pub fn none(&self) -> String {
         match self.images.iter().flat_map(Candidate::words).collect::<Vec<_>>() {
-            words if words.is_empty() => "no image in it has a name".into(),
+            words if words.is_empty() => "holds no image".into(),
             tags => format!("no image in it has a name, only {}", tags.join(", ")),
         }
     }

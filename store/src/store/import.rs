@@ -18,14 +18,21 @@ use sys::cause::cause;
 /// What an import brought.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// The name that the image now has.
-    pub name: Reference,
+    /// The name that the image now has; an image that has none in the source has none here either.
+    pub name: Option<Reference>,
     /// Digest of its manifest.
     pub digest: Digest,
     /// Layers written; those that were there already do not count.
     pub new_layers: usize,
     /// What was left out of layers, a sentence each.
     pub notes: Vec<String>,
+}
+
+impl Imported {
+    /// What it is called: by its name, or by its digest.
+    pub fn called(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.digest.to_string(), Reference::to_string)
+    }
 }
 
 impl Store {
@@ -49,22 +56,23 @@ impl Store {
         let session = self.session(&name)?;
         let opened = Source::open(source, || session.scratch())?;
         let image = opened.choose(&name).map_err(|why| Error::wrong(source.display(), why))?;
-        self.take(&session, &opened, image, &name, progress)
+        self.take(&session, &opened, image, Some(&name), progress)
     }
 
-    /// Takes every image that has a name in the source, under its own names. Those for other platforms alone are passed
-    /// over, with a note to the last one taken.
+    /// Takes every image of the source under its own names, and one that has none under its digest, as [`Self::nameless`]
+    /// has it; one that has a tag alone is passed over. So are those for other platforms alone, with a note to the last one
+    /// taken.
     ///
     /// # Errors
-    /// As [`Self::import`]; no image that runs here has a name. Images before a wrong one stay.
+    /// As [`Self::import`]; no image in it runs here, or has more than a tag. Images before a wrong one stay.
     pub fn import_all(&self, source: &Path, progress: &dyn Progress) -> Result<Vec<Imported>> {
         let session = self.session(&source.display())?;
         let opened = Source::open(source, || session.scratch())?;
         let (mut imported, mut passed) = (Vec::new(), Vec::new());
         for image in &opened.images {
-            for name in &image.names {
+            for name in image.wanted() {
                 match Source::is_foreign(image, &self.platform) {
-                    Some(why) => passed.push(format!("image {name}: {why}")),
+                    Some(why) => passed.push(format!("{}: {why}", whole(name))),
                     None => imported.push(self.take(&session, &opened, image, name, progress)?),
                 }
             }
@@ -72,7 +80,7 @@ impl Store {
         match imported.last_mut() {
             Some(Imported { notes, .. }) => notes.extend(passed),
             None if passed.is_empty() => {
-                return Err(Error::wrong(source.display(), opened.nameless()));
+                return Err(Error::wrong(source.display(), opened.none()));
             }
             None => return Err(Error::wrong(source.display(), passed.join("; "))),
         }
@@ -92,14 +100,15 @@ impl Store {
         session: &Session,
         source: &Source,
         image: &Candidate,
-        name: &Reference,
+        name: Option<&Reference>,
         progress: &dyn Progress,
     ) -> Result<Imported> {
-        let whole = format!("image {name}");
+        let whole = whole(name);
         let within = |why: String| Error::wrong(&whole, why);
         let picked = source.pick(image, &self.platform).map_err(within)?;
         let file = self.check_documents(&picked, name).map_err(within)?;
-        let own = name.digest.clone().filter(|digest| picked.index.as_ref() != Some(digest));
+        let own =
+            name.and_then(|name| name.digest.clone()).filter(|digest| picked.index.as_ref() != Some(digest));
         let digest = own.unwrap_or_else(|| Digest::sha256(&picked.manifest));
         let config_digest = read::config_digest(&picked.manifest).map_err(within)?;
         let layers = picked.layers.iter().zip(&file.rootfs.diff_ids);
@@ -125,14 +134,21 @@ impl Store {
         let (own, config_digest) = (&digest, &config_digest);
         let index = picked.index.as_ref().filter(|_| self.platform == Platform::host());
         let documented = Documented { media_type, manifest, digest: own, config, config_digest, index };
-        self.publish(session, &documented, name)?;
-        Ok(Imported { name: name.clone(), digest, new_layers, notes })
+        match name {
+            Some(name) => self.publish(session, &documented, name)?,
+            None => self.publish_documents(session, &documented)?,
+        }
+        Ok(Imported { name: name.cloned(), digest, new_layers, notes })
     }
 
     /// Checks an image's documents against each other and against what was asked for.
-    fn check_documents(&self, picked: &Picked, name: &Reference) -> std::result::Result<ConfigFile, String> {
+    fn check_documents(
+        &self,
+        picked: &Picked,
+        name: Option<&Reference>,
+    ) -> std::result::Result<ConfigFile, String> {
         let file = self.check_config(&picked.config, picked.layers.len())?;
-        match &name.digest {
+        match name.and_then(|name| name.digest.as_ref()) {
             Some(digest) if picked.index.as_ref() != Some(digest) && !digest.matches(&picked.manifest) => {
                 Err(format!("its manifest is not {digest}"))
             }
@@ -193,6 +209,10 @@ impl Store {
         session.write(picked.config, &self.blob_path(picked.config_digest))?;
         session.write(picked.manifest, &self.blob_path(picked.digest))
     }
+}
+
+fn whole(name: Option<&Reference>) -> String {
+    name.map_or_else(|| "the image without a name".to_owned(), |name| format!("image {name}"))
 }
 
 /// An image's documents as they are published.

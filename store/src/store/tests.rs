@@ -172,8 +172,7 @@ fn docker_archives_with_several_images_are_read_even_compressed() {
     let files = [("c.json", config.as_bytes()), ("l/layer.tar", &tar), ("manifest.json", items.as_bytes())];
     let path = scratch.0.join("archive.tar.gz");
     fs::write(&path, gzip(&archive(&files))).unwrap();
-    let names: Vec<_> =
-        store.import_all(&path, &()).unwrap().iter().map(|image| image.name.to_string()).collect();
+    let names: Vec<_> = store.import_all(&path, &()).unwrap().iter().map(Imported::called).collect();
     assert_eq!(names, ["one:1", "one:2", "two:1"].map(|name| format!("docker.io/library/{name}")));
     assert!(
         refusal(&Store::open(&scratch.0.join("other")).unwrap(), &path)
@@ -542,9 +541,22 @@ fn an_image_that_lost_its_name_is_found_by_its_digest_and_given_another() {
         let archive = scratch.0.join(file);
         own.export(&[&first.to_string()], form, &mut fs::File::create(&archive).unwrap(), &()).unwrap();
         let to = Store::open(&scratch.0.join(format!("to-{file}"))).unwrap();
-        assert!(to.import_all(&archive, &()).unwrap_err().to_string().ends_with("no image in it has a name"));
-        assert_eq!(to.import(&archive, "back").unwrap().digest == first, form == Form::Oci);
+        let imported = to.import_all(&archive, &()).unwrap();
+        let digest = &imported[0].digest;
+        assert_eq!((imported.len(), &imported[0].name, *digest == first), (1, &None, form == Form::Oci));
+        assert_eq!((to.list().unwrap().len(), to.nameless().unwrap()), (0, vec![digest.clone()]));
+        assert_eq!(to.import(&archive, "back").unwrap().digest, *digest);
     }
+    // Two of them.
+    own.remove("app").unwrap();
+    let both = [&first, &second].map(Digest::to_string);
+    let archive = scratch.0.join("both.tar");
+    let mut file = fs::File::create(&archive).unwrap();
+    own.export(&both.each_ref().map(String::as_str), Form::Oci, &mut file, &()).unwrap();
+    let to = Store::open(&scratch.0.join("both")).unwrap();
+    let called: Vec<String> = to.import_all(&archive, &()).unwrap().iter().map(Imported::called).collect();
+    assert_eq!(called, both);
+    own.tag_digest(&second, "app").unwrap();
     let missing = Digest::sha256(b"").to_string();
     assert!(matches!(own.export(&[&missing], Form::Oci, &mut Vec::new(), &()), Err(Error::NoImage(_))));
     own.tag_digest(&first, "old:1").unwrap();
@@ -611,7 +623,7 @@ fn what_is_exported_is_imported_again_as_it_was() {
         fs::write(&archive, &bytes).unwrap();
         let to = Store::open(&scratch.0.join(format!("to{number}"))).unwrap();
         let imported = to.import_all(&archive, &()).unwrap();
-        let found: Vec<_> = imported.iter().map(|image| image.name.to_string()).collect();
+        let found: Vec<_> = imported.iter().map(Imported::called).collect();
         assert_eq!(found, ["docker.io/library/app:latest", "example.com/other:1"]);
         assert_eq!(imported.iter().all(|image| image.digest == digest), form == Form::Oci);
         let ids = |store: &Store| store.resolve("app").unwrap().layers.into_iter().map(|layer| layer.diff_id);
