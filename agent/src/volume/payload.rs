@@ -96,12 +96,7 @@ pub fn payload(pod: &Pod, volume: &Volume, from: &Sources<'_>, tokens: &Tokens) 
             downward(&mut files, pod, own.items.as_deref(), mode, from)?;
         } else if let Some(own) = &source.service_account_token {
             let token = tokens.get(&TokenKey::of(own)).ok_or("no token of the service account")?;
-            put(
-                &mut files,
-                &own.path,
-                token.clone().into_bytes(),
-                Some(token_mode(pod).unwrap_or(mode.unwrap_or(MODE))),
-            )?;
+            put(&mut files, &own.path, token.clone().into_bytes(), token_mode(pod).or(mode))?;
         } else {
             return Err("a projected source of a kind that this node does not know".to_owned());
         }
