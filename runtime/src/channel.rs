@@ -6,6 +6,8 @@
 //! (IDs are mapped?)              ← G
 //! N  interfaces!                   moves them
 //!                                ← G
+//! M… a mount, by its JSON path!    makes it (`perform::parents_mount`)
+//!                                ← G, with its descriptor
 //! H  prestart, createRuntime!      runs them
 //!                                ← G
 //! R  all is set up                 records it
@@ -17,7 +19,7 @@
 //! ```
 //!
 //! A process between that makes the first one (`between`) says on a socket of its own `B`
-//! and the ID, or `E` and an error.
+//! and the ID, or `E` and an error; one that makes a mount for the parent says `T`, with its descriptor, or `E`.
 //!
 //! The other side's end of the socket closing is an answer too: a parent that is gone
 //! ends the process, and a connection of `start` that closes without a word means
@@ -28,6 +30,7 @@ use crate::seccomp::Program;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::dup3;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::descriptors;
 
@@ -43,6 +46,10 @@ pub struct Channel(OwnedFd);
 pub enum Message {
     /// Move interfaces into its network namespace.
     NetDevices,
+    /// Make the mount of this JSON path, in the mount namespace whose descriptor comes along.
+    Mount(String),
+    /// A detached mount's descriptor comes along.
+    Tree,
     /// Run the hooks of the caller's namespaces.
     Hooks,
     /// All is set up.
@@ -120,17 +127,40 @@ impl Channel {
         self.wait_for_go()
     }
 
+    /// Has the parent make a mount in this process's mount namespace: detached, or none if it cannot either.
+    ///
+    /// # Errors
+    /// The parent is gone, as it is when a mount that nobody else makes has failed.
+    pub fn ask_for_mount(&self, name: &str) -> Result<Option<OwnedFd>> {
+        let own = File::open("/proc/self/ns/mnt").context(|| "open the mount namespace".into())?;
+        self.send_with(format!("M{name}").as_bytes(), Some(own.as_fd()))?;
+        match self.receive()? {
+            (word, mut descriptors) if word == b"G" => Ok(descriptors.pop()),
+            _ => Err(parent_gone()),
+        }
+    }
+
+    /// Gives the parent a mount that was made for it; nothing more can be done when nobody listens.
+    pub fn hand_over(&self, tree: BorrowedFd<'_>) {
+        let _ = self.send_with(b"T", Some(tree));
+    }
+
     /// Waits for the parent's word.
     pub fn wait_for_go(&self) -> Result<()> {
         match self.receive()?.0.as_slice() {
             b"G" => Ok(()),
-            _ => Err(Error::new("the runtime went away")),
+            _ => Err(parent_gone()),
         }
     }
 
     /// The parent's word.
     pub fn go(&self) -> Result<()> {
         self.send(b"G")
+    }
+
+    /// The parent's word, with what was asked for.
+    pub fn go_with(&self, made: Option<OwnedFd>) -> Result<()> {
+        self.send_with(b"G", made.as_ref().map(AsFd::as_fd))
     }
 
     /// What the first process says next.
@@ -145,7 +175,12 @@ impl Channel {
     }
 
     fn send(&self, message: &[u8]) -> Result<()> {
-        descriptors::send(self.0.as_fd(), message, &[]).context(|| "tell the other process".into())
+        self.send_with(message, None)
+    }
+
+    fn send_with(&self, message: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
+        descriptors::send(self.0.as_fd(), message, descriptor.as_slice())
+            .context(|| "tell the other process".into())
     }
 
     fn receive(&self) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
@@ -164,15 +199,21 @@ impl Message {
             b"H" => Self::Hooks,
             b"N" => Self::NetDevices,
             b"R" => Self::Ready,
+            b"T" => Self::Tree,
             b"L" => Self::Listener,
             [number, 0, 0, 0] => Self::NotRun(i32::from(*number)),
             [b'E', text @ ..] => Self::Failed(Error(String::from_utf8_lossy(text).into_owned())),
+            [b'M', name @ ..] => Self::Mount(String::from_utf8_lossy(name).into_owned()),
             [b'B', digits @ ..] => {
                 str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).map_or(Self::Gone, Self::Born)
             }
             _ => Self::Gone,
         }
     }
+}
+
+fn parent_gone() -> Error {
+    Error::new("the runtime went away")
 }
 
 #[cfg(test)]
@@ -192,6 +233,21 @@ mod tests {
         assert_eq!(Message::read(&libc::EACCES.to_le_bytes()), Message::NotRun(libc::EACCES));
         drop(child);
         assert_eq!(parent.next().unwrap(), Message::Gone);
+    }
+
+    #[test]
+    fn a_mount_is_asked_for_by_name_and_comes_as_a_descriptor() {
+        let (parent, child) = Channel::pair().unwrap();
+        let asked =
+            std::thread::spawn(move || (child.ask_for_mount("mounts[3]"), child.ask_for_mount("mounts[4]")));
+        for (name, made) in [("mounts[3]", Some(File::open("/").unwrap().into())), ("mounts[4]", None)] {
+            let (message, namespace) = parent.next_with_descriptor().unwrap();
+            assert_eq!(message, Message::Mount(name.into()));
+            assert!(namespace.is_some());
+            parent.go_with(made).unwrap();
+        }
+        let (one, none) = asked.join().unwrap();
+        assert!(one.unwrap().is_some() && none.unwrap().is_none());
     }
 
     #[test]

@@ -238,7 +238,6 @@ fn build(
     let (parent, child) = Channel::pair()?;
     let mut performer = Performer::new(child, record.state(TOLD));
     performer.joined = between::open(plan.namespaces.joined_by_child(), &plan.steps)?;
-    performer.made = perform::parents_mounts(&plan.steps, plan.namespaces.has_users_and_mounts())?;
     performer.console = console;
     performer.listener = (starter == Starter::Other).then(|| place.listen()).transpose()?;
     performer.hooks = plan.hooks.clone();
@@ -341,7 +340,12 @@ fn lead(
     }
     loop {
         let (message, descriptor) = channel.next_with_descriptor()?;
+        let mut made = None;
         match message {
+            Message::Mount(name) => {
+                let namespace = descriptor.ok_or_else(gone)?;
+                made = perform::parents_mount(plan, &name, &namespace)?;
+            }
             Message::Hooks => run_hooks(record, plan)?,
             Message::NetDevices => net_devices::move_to(pid, &plan.net_devices)?,
             Message::Ready => break,
@@ -350,9 +354,9 @@ fn lead(
                 let (Some(agent), Some(listener)) = (agent.take(), descriptor) else { return Err(gone()) };
                 agent.tell(&listener, pid, record.state(Status::Creating))?;
             }
-            Message::Gone | Message::NotRun(_) | Message::Born(_) => return Err(gone()),
+            Message::Gone | Message::NotRun(_) | Message::Born(_) | Message::Tree => return Err(gone()),
         }
-        channel.go()?;
+        channel.go_with(made)?;
     }
     record.complete = true;
     place.write(record)?;

@@ -18,7 +18,7 @@ mod selinux;
 pub use console::Console;
 pub use hooks::{Around, run as run_hooks, run_all as run_all_hooks};
 pub use mount::{change_root, let_go as let_go_of_root, number as mount_number};
-pub use parents_mounts::trees as parents_mounts;
+pub use parents_mounts::parents_mount;
 pub use program::cannot_run;
 pub use scheduling::affinity as set_affinity;
 pub use selinux::check as check_selinux;
@@ -50,8 +50,6 @@ pub struct Performer {
     pub channel: Channel,
     /// Namespaces to join, by kind and path.
     pub joined: Vec<(CloneFlags, String, File)>,
-    /// Bind mounts that the parent has made, by their JSON path.
-    pub made: Vec<(String, OwnedFd)>,
     /// The container's root; paths are resolved in it.
     pub root: Option<OwnedFd>,
     /// Where the terminal is sent.
@@ -79,7 +77,6 @@ impl Performer {
         Self {
             channel,
             joined: Vec::new(),
-            made: Vec::new(),
             root: None,
             console: None,
             listener: None,
@@ -118,7 +115,7 @@ impl Performer {
             Step::Root(path) => mount::root(path, false).map(|root| self.root = Some(root)),
             Step::SharedRoot(path) => mount::root(path, true).map(|root| self.root = Some(root)),
             Step::Mount(mount) => {
-                mount::mount(&mut self.mounts, root(self.root.as_ref())?, mount, &self.made)
+                mount::mount(&mut self.mounts, root(self.root.as_ref())?, mount, &self.channel)
             }
             Step::Device { node, bound } => {
                 files::device(root(self.root.as_ref())?, &mut self.parent, node, *bound)
@@ -203,7 +200,6 @@ impl Performer {
         let mut own = self.mounts.end()?;
         own.extend(mem::take(&mut self.parent).end());
         own.extend(self.joined.drain(..).map(|(.., namespace)| namespace.into()));
-        own.extend(self.made.drain(..).map(|(_, tree)| tree));
         let (above, below) = own.into_iter().partition(|one| one.as_raw_fd().cast_unsigned() >= first);
         sys::descriptors::close_all(below);
         Vec::<OwnedFd>::into_iter(above).for_each(mem::forget);

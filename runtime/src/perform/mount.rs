@@ -4,6 +4,7 @@
 use super::copy_up;
 use super::over_proc;
 use super::place::{self, Missing};
+use crate::channel::Channel;
 use crate::error::{Cause, Context, Error, Result};
 use crate::plan::{Mount, Options, Source, resolved};
 use nix::errno::Errno;
@@ -98,13 +99,8 @@ impl Mounts {
     }
 }
 
-/// Mounts one element of `mounts`; those that the parent has made are there already.
-pub fn mount(
-    mounts: &mut Mounts,
-    root: BorrowedFd<'_>,
-    mount: &Mount,
-    made: &[(String, OwnedFd)],
-) -> Result<()> {
+/// Mounts one element of `mounts`; some are made by the parent.
+pub fn mount(mounts: &mut Mounts, root: BorrowedFd<'_>, mount: &Mount, parent: &Channel) -> Result<()> {
     let words = || words(mount);
     let (tree, target) = match &mount.source {
         Source::There { whole } => {
@@ -116,7 +112,7 @@ pub fn mount(
         Source::New { kind, device } if is_long(device, &mount.options) => {
             at_once(root, mount, kind, device).context(words)?
         }
-        _ => by_descriptor(mounts, root, mount, made)?,
+        _ => by_descriptor(mounts, root, mount, parent)?,
     };
     if let Some((flag, recursive)) = mount.options.propagation {
         mount_tree::set_attributes(tree.as_fd(), recursive, 0, 0, flag).context(words)?;
@@ -138,15 +134,19 @@ fn by_descriptor(
     mounts: &mut Mounts,
     root: BorrowedFd<'_>,
     mount: &Mount,
-    made: &[(String, OwnedFd)],
+    parent: &Channel,
 ) -> Result<(OwnedFd, OwnedFd)> {
     let words = || words(mount);
     let tree = match &mount.source {
-        Source::Bind { path, recursive } => {
-            already(&mount.name, made).unwrap_or_else(|| bind(path, *recursive, &mount.options))
-        }
+        Source::Bind { path, recursive } => match copy(path, *recursive) {
+            // The parent may go where this process may not.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                parent.ask_for_mount(&mount.name)?.ok_or_else(|| plain(error))
+            }
+            copied => attributed(copied, &mount.options),
+        },
         Source::Mapped { .. } | Source::There { .. } => {
-            already(&mount.name, made).unwrap_or_else(|| Err(Error::new("it was not made")))
+            parent.ask_for_mount(&mount.name)?.ok_or_else(|| Error::new("it was not made"))
         }
         Source::New { kind, device } => new(mounts, kind, device, &at_first(root, mount, kind)),
         Source::Copy { device } => new(mounts, "tmpfs", device, &writable(&mount.options)),
@@ -247,12 +247,6 @@ fn writable(options: &Options) -> Options {
     Options { set, set_recursive, ..options.clone() }
 }
 
-/// What the parent has made for a mount of this JSON path.
-fn already(name: &str, made: &[(String, OwnedFd)]) -> Option<Result<OwnedFd>> {
-    let (_, tree) = made.iter().find(|(known, _)| known == name)?;
-    Some(tree.try_clone().map_err(plain))
-}
-
 /// Changes a mount that is there, and the file system itself when `whole`. What the options do not name stays.
 fn change(target: BorrowedFd<'_>, whole: bool, options: &Options) -> Result<()> {
     if whole {
@@ -280,8 +274,15 @@ fn set_attributes(tree: BorrowedFd<'_>, options: &Options) -> Result<()> {
 
 /// A detached bind mount.
 pub fn bind(path: &str, recursive: bool, options: &Options) -> Result<OwnedFd> {
-    let path = CString::new(path).map_err(|_| Error::new("the path has a zero byte"))?;
-    let tree = mount_tree::copy(AT_FDCWD, &path, recursive).map_err(plain)?;
+    attributed(copy(path, recursive), options)
+}
+
+fn copy(path: &str, recursive: bool) -> io::Result<OwnedFd> {
+    mount_tree::copy(AT_FDCWD, &CString::new(path)?, recursive)
+}
+
+fn attributed(copied: io::Result<OwnedFd>, options: &Options) -> Result<OwnedFd> {
+    let tree = copied.map_err(plain)?;
     set_attributes(tree.as_fd(), options)?;
     Ok(tree)
 }
@@ -322,7 +323,8 @@ fn said(context: &FsContext, error: io::Error) -> Error {
     }
 }
 
-fn plain(error: impl Cause) -> Error {
+/// The cause alone, which is given its words later.
+pub fn plain(error: impl Cause) -> Error {
     Error(error.cause())
 }
 

@@ -81,11 +81,6 @@ impl Namespaces {
         self.maps_users() || self.joins_users()
     }
 
-    /// Whether it is not while the mounts are the caller's, copied.
-    pub fn has_users_and_mounts(&self) -> bool {
-        self.has_users() && self.new.contains(&NamespaceKind::Mount)
-    }
-
     /// Whether the container has a new user namespace, whose IDs the parent maps.
     pub fn maps_users(&self) -> bool {
         self.new.contains(&NamespaceKind::User)

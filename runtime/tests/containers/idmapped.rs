@@ -79,6 +79,28 @@ fn a_container_in_anothers_user_namespace_maps_by_that() {
 }
 
 #[test]
+fn a_source_may_be_what_an_earlier_mount_has_put_there() {
+    if fails(Peer::Runc, "1.1.5 does not know it")
+        || fails(Peer::Crun, "1.8.1 opens it before anything is mounted")
+    {
+        return;
+    }
+    for (bundle, first) in [(Bundle::new(), 100_000), (Bundle::new().user_namespace(), 0)] {
+        let bundle = bundle.bind("/run/source", "/data", &["rbind"]);
+        let source = bundle.rootfs().join("data");
+        let mut mount = json!({ "destination": "/bound", "type": "bind", "source": source, "options": ["rbind", "ridmap"] });
+        if first > 0 {
+            let map = json!([{ "containerID": 0, "hostID": first, "size": 65_536 }]);
+            (mount["uidMappings"], mount["gidMappings"]) = (map.clone(), map);
+        }
+        let bundle =
+            with_source(bundle).add("/mounts", mount).sh("cd /bound && stat -c '%n %u' root user sub/root");
+        assert_eq!(bundle.says(), format!("root {first}\nuser {}\nsub/root {first}\n", first + 1000));
+    }
+    assert_eq!(leftovers(), [""; 0]);
+}
+
+#[test]
 fn what_cannot_be_idmapped_is_named() {
     if fails(Peer::Runc, "1.1.5 mounts it as it is") {
         return;
