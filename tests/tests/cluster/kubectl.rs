@@ -2,7 +2,7 @@
 //! Kubernetes' own kubelet in place of ours, to prove the tests on that.
 
 use std::sync::{Arc, OnceLock};
-use tests::{Cluster, Failure, Kubelet, Result, Running, repository};
+use tests::{Cluster, Failure, Kubelet, Result, Running};
 
 /// The node of this test program, which ends with it.
 enum Worker {
@@ -126,6 +126,52 @@ fn a_terminal_in_a_pod_is_as_large_as_the_users() -> Result {
 }
 
 #[test]
+fn a_person_attaches_copies_forwards_and_looks_into_a_pod_and_its_node() -> Result {
+    let place = Place::new("person")?;
+    let image = place.cluster.push("busybox")?;
+    let line = "echo page >/tmp/page; httpd -p 8080 -h /tmp; exec cat";
+    place.apply(&pod("box", &image, "    stdin: true\n", line))?;
+    place.phase("box", "Running")?;
+
+    let said = place.cluster.scratch_file("said", "")?.display().to_string();
+    // Its input may come to an end, it stays attached: the container has not ended.
+    let attached = place.cluster.run(&format!(
+        "echo typed | kubectl -n person attach -qi box >{said} & p=$!; \
+         until grep -qx typed {said}; do kill -0 $p || exit 1; sleep 0.1; done; kill $p; cat {said}"
+    ))?;
+    assert_eq!(attached, "typed\n");
+
+    let sent = place.cluster.scratch_file("sent", "there and back\n")?;
+    let (sent, back) = (sent.display(), format!("{}.back", sent.display()));
+    place.kubectl(&format!("cp {sent} box:/tmp/sent"))?;
+    place.kubectl(&format!("cp box:/tmp/sent {back}"))?;
+    assert_eq!(place.cluster.run(&format!("cat {back}"))?, "there and back\n");
+
+    let forwarded = place.cluster.run(&format!(
+        "kubectl -n person port-forward pod/box :8080 >{said} 2>&1 & p=$!; \
+         until port=$(grep -om 1 '127.0.0.1:[0-9]*' {said}); do kill -0 $p || exit 1; sleep 0.1; done; \
+         curl -s -m 10 http://$port/page http://$port/sent; kill $p"
+    ))?;
+    assert_eq!(forwarded, "page\nthere and back\n");
+
+    // Beside the program, whose processes it sees; and on the node, whose files it sees.
+    place.kubectl(&format!(
+        "debug box --image={image} --target=main -c beside -- sh -c 'cat /proc/1/comm; echo end'"
+    ))?;
+    assert_eq!(
+        place.until("logs box -c beside", "end").and_then(|_| place.kubectl("logs box -c beside"))?,
+        "cat\nend\n"
+    );
+    place.kubectl(&format!(
+        "debug node/worker --image={image} -- sh -c 'hostname; ls -d /host/var/lib/kubelet'"
+    ))?;
+    let debugger = "logs -l app.kubernetes.io/managed-by=kubectl-debug";
+    place.until(debugger, "/host/var/lib/kubelet")?;
+    assert!(place.kubectl(debugger)?.starts_with("worker\n"));
+    Ok(())
+}
+
+#[test]
 fn a_container_that_ends_is_started_again_and_counted() -> Result {
     let place = Place::new("restarts")?;
     let image = place.cluster.push("busybox")?;
@@ -219,28 +265,6 @@ fn a_pod_that_is_deleted_is_asked_to_end_first() -> Result {
     );
     assert_eq!(place.cluster.run(&follower)?, "up\nasked\n");
     assert_eq!(place.kubectl("get pods -o name")?, "");
-    Ok(())
-}
-
-/// By an unmodified metrics-server, which asks the node's agent and extends the API server.
-#[test]
-#[ignore = "long"]
-fn kubectl_top_tells_what_nodes_and_pods_use() -> Result {
-    let place = Place::new("top")?;
-    let image = place.cluster.push("busybox")?;
-    let server = place.cluster.push("tests/control-plane/images/metrics-server")?;
-    let objects = std::fs::read_to_string(repository().join("tests/control-plane/metrics-server.yaml"))?;
-    place.cluster.apply(&objects.replace("METRICS_SERVER", &server))?;
-    // Other tests' nodes come and go.
-    let here = r#"{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"worker"}}}}}"#;
-    place.cluster.kubectl(&format!("-n kube-system patch deployment metrics-server -p '{here}'"))?;
-    place.apply(&pod("busy", &image, "", "while :; do sleep 0.01; done"))?;
-    place
-        .cluster
-        .run_until("kubectl -n kube-system rollout status deployment metrics-server --timeout=1s")?;
-    place.cluster.route_to_pods()?;
-    place.cluster.run_until("kubectl top node worker --no-headers | grep -E '^worker +[1-9]'")?;
-    place.until("top pod busy --no-headers", "busy")?;
     Ok(())
 }
 

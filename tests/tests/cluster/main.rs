@@ -2,6 +2,7 @@
 
 mod bad_pods;
 mod balancer;
+mod charts;
 mod cni;
 mod conformance;
 mod control_plane;
