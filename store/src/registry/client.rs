@@ -9,7 +9,7 @@ use super::{Failure, Registries, Stop, challenge, failure, retry};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ureq::http::{self, Method};
@@ -20,6 +20,9 @@ const REDIRECTS_MAX: usize = 5;
 
 /// Tries of a request to a mirror, one when it asks for time: the registry itself has the same.
 const MIRROR_ATTEMPTS: u32 = 2;
+
+/// Silences of a server that has not answered yet: who is there says something by then.
+const SILENCES_MAX: u32 = 2;
 
 /// How often one request may be refused for want of proof.
 const REFUSALS_MAX: usize = 3;
@@ -38,6 +41,10 @@ pub(crate) struct Client<'r> {
     away: AtomicBool,
     /// Nobody was there at the last try.
     absent: AtomicBool,
+    /// A request has come to its end, well or badly.
+    answered: AtomicBool,
+    /// Tries that ended without a byte before that, also at its token server.
+    silences: AtomicU32,
 }
 
 /// What the server accepted, and the user's credentials once they were looked up: those before `current` were refused.
@@ -102,8 +109,10 @@ impl<'r> Client<'r> {
         let mut session = Session::default();
         session.auth.scopes.extend(scopes.iter().cloned());
         let repository = repository.to_owned();
-        let (session, away, absent) = (Mutex::new(session), AtomicBool::new(false), AtomicBool::new(false));
-        let mut client = Self { registries, endpoint, repository, session, stop, away, absent };
+        let [away, absent, answered] = [const { AtomicBool::new(false) }; 3];
+        let (session, silences) = (Mutex::new(session), AtomicU32::new(0));
+        let mut client =
+            Self { registries, endpoint, repository, session, stop, away, absent, answered, silences };
         if client.endpoint.either && !client.speaks_tls()? {
             client.endpoint.url.secure = false;
         }
@@ -115,9 +124,9 @@ impl<'r> Client<'r> {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// True when nobody was there at the last try.
+    /// True when nobody was there at the last try, or nobody who gives a token.
     pub fn is_absent(&self) -> bool {
-        self.absent.load(Ordering::Relaxed)
+        self.absent.load(Ordering::Relaxed) || self.is_silent()
     }
 
     /// The server's name as settings have it.
@@ -164,7 +173,10 @@ impl<'r> Client<'r> {
                     failures += 1;
                     self.pause(failures, words, asked)?;
                 }
-                done => return done.map_err(|failure| failure.of(&format!("registry {}", self.host()))),
+                done => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return done.map_err(|failure| failure.of(&format!("registry {}", self.host())));
+                }
             }
         }
     }
@@ -173,12 +185,18 @@ impl<'r> Client<'r> {
     pub fn pause(&self, failures: u32, words: String, asked: Option<Duration>) -> Result<(), Failure> {
         let settings = &self.registries.settings;
         let enough = self.endpoint.is_mirror && (failures >= MIRROR_ATTEMPTS || asked.is_some());
+        let enough = enough || self.is_silent();
         match retry::pause(settings, failures, asked).filter(|_| !enough) {
             _ if self.stop.is_set() => Err(Failure::Stopped),
             Some(pause) if self.stop.wait(pause) => Err(Failure::Stopped),
             Some(_) => Ok(()),
             None => Err(Failure::Lasting(format!("registry {}: {words}", self.host()))),
         }
+    }
+
+    /// True of a server that has answered nothing, and was waited for long enough.
+    fn is_silent(&self) -> bool {
+        !self.answered.load(Ordering::Relaxed) && self.silences.load(Ordering::Relaxed) >= SILENCES_MAX
     }
 
     /// One try: with proof where it is wanted, and to where redirects lead.
@@ -242,6 +260,9 @@ impl<'r> Client<'r> {
         };
         let is_absent = ours && answer.as_ref().err().is_some_and(failure::is_absence);
         self.absent.store(is_absent, Ordering::Relaxed);
+        if answer.as_ref().err().is_some_and(failure::is_silence) {
+            self.silences.fetch_add(1, Ordering::Relaxed);
+        }
         let inner = answer.map_err(|error| match failure::connection(&error, patience) {
             Failure::Passing(words, _) | Failure::Lasting(words) if is_absent && self.endpoint.is_mirror => {
                 self.away.store(true, Ordering::Relaxed);

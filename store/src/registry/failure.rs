@@ -126,6 +126,16 @@ pub(super) fn is_absence(error: &ureq::Error) -> bool {
     }
 }
 
+/// True when a time has run out without an answer.
+pub(super) fn is_silence(error: &ureq::Error) -> bool {
+    use ErrorKind::{TimedOut, WouldBlock};
+    match error {
+        ureq::Error::Timeout(_) => true,
+        ureq::Error::Io(error) => matches!(error.kind(), TimedOut | WouldBlock),
+        _ => false,
+    }
+}
+
 /// What std says of a name that getaddrinfo(3) has no address for.
 const UNRESOLVED: &str = "failed to lookup address information: ";
 

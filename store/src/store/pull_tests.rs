@@ -289,6 +289,50 @@ fn a_registry_that_never_answers_is_given_up() {
 }
 
 #[test]
+fn a_registry_that_has_never_answered_is_asked_twice() {
+    let scratch = Scratch::new("mute");
+    let fake = Fake::new(|_| Answer { silent: true, ..Answer::default() });
+    let mut settings = Settings { patience: Duration::from_millis(100), ..settings() };
+    settings.hosts.insert(fake.host(), Host { plain_http: true, ..Host::default() });
+    let pulled =
+        store(&scratch, "store").pull(&Registries::new(settings), &format!("{}/app", fake.host()), &());
+    let words = pulled.unwrap_err().to_string();
+    assert!(words.ends_with(": no answer for 0.1 s"), "{words}");
+    // At most twice: on a busy machine a request may not have come to be read in time.
+    assert!(fake.count("HEAD", "/latest") <= 2, "{:?}", fake.asked());
+}
+
+#[test]
+fn a_token_server_that_never_answers_is_asked_twice() {
+    let scratch = Scratch::new("mute-token");
+    let tokens = Fake::new(|_| Answer { silent: true, ..Answer::default() });
+    let challenge = format!("Bearer realm=\"http://{}/token\"", tokens.host());
+    let fake = Fake::new(move |_| Answer::status(401).with("www-authenticate", challenge.clone()));
+    let mut settings = Settings { patience: Duration::from_millis(500), ..settings() };
+    settings.hosts.insert(fake.host(), Host { plain_http: true, ..Host::default() });
+    let pulled =
+        store(&scratch, "store").pull(&Registries::new(settings), &format!("{}/app", fake.host()), &());
+    let words = pulled.unwrap_err().to_string();
+    assert!(words.ends_with(": no answer for 0.5 s"), "{words}");
+    assert!(fake.asked().len() <= 2, "{:?}", fake.asked());
+}
+
+#[test]
+fn a_registry_that_has_answered_may_be_silent_for_longer() {
+    let scratch = Scratch::new("hesitating");
+    let (folder, entry) = image(&scratch, 1000);
+    let (own, silences) = (registry(folder, entry), AtomicUsize::new(0));
+    let fake = Fake::new(move |asked| {
+        let silent = asked.method == "GET" && silences.fetch_add(1, Ordering::SeqCst) < 3;
+        Answer { silent, ..own(asked) }
+    });
+    let mut settings = Settings { patience: Duration::from_millis(500), ..settings() };
+    settings.hosts.insert(fake.host(), Host { plain_http: true, ..Host::default() });
+    let store = store(&scratch, "store");
+    store.pull(&Registries::new(settings), &format!("{}/app", fake.host()), &()).unwrap();
+}
+
+#[test]
 fn a_registry_of_this_machine_may_be_about_to_start() {
     let scratch = Scratch::new("starting");
     let (folder, entry) = image(&scratch, 1000);
