@@ -10,7 +10,7 @@ mod reference;
 pub use config::{Config, History};
 pub(crate) use config::{ConfigFile, null_is_default};
 pub use health::Healthcheck;
-pub(crate) use index::{choose, follow};
+pub(crate) use index::{Wanted, among, choose, follow};
 pub(crate) use manifest::{Descriptor, Document, Manifest, media_type, read};
 pub use platform::Platform;
 pub use reference::Reference;

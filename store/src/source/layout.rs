@@ -2,7 +2,7 @@
 
 use super::{Candidate, Files, Kind, LayerFile, Picked};
 use crate::digest::Digest;
-use crate::oci::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, media};
+use crate::oci::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest, Platform, Wanted, media};
 use std::collections::BTreeMap;
 
 /// The images that `index.json` lists: entries of one digest are one image, and so are those of one name, which are for
@@ -60,10 +60,12 @@ impl Candidate {
     }
 }
 
-/// Follows an entry to the manifest that fits the platform, and reads it.
-pub(super) fn pick(files: &Files, entry: &Descriptor, platform: &Platform) -> Result<Picked, String> {
-    let (descriptor, bytes, manifest) =
-        oci::follow(entry, platform, |descriptor| document(files, descriptor, MANIFEST_MAX))?;
+/// Follows the entries to the manifest that fits the platform, and reads it.
+pub(super) fn pick(files: &Files, entries: &[Descriptor], platform: &Platform) -> Result<Picked, String> {
+    let (entry, (descriptor, bytes, manifest)) = oci::among(entries, platform, |wanted| match wanted {
+        Wanted::Manifest(descriptor) => document(files, descriptor, MANIFEST_MAX),
+        Wanted::Config(descriptor) => document(files, descriptor, CONFIG_MAX),
+    })?;
     let index = Some(&entry.digest).filter(|digest| **digest != descriptor.digest).cloned();
     Ok(Picked { index, ..read(files, &descriptor, bytes, manifest)? })
 }

@@ -115,7 +115,7 @@ impl Source {
     /// Reads an image's documents, for a platform where there are several.
     pub fn pick(&self, image: &Candidate, platform: &Platform) -> std::result::Result<Picked, String> {
         match &image.kind {
-            Kind::Oci(entries) => layout::pick(&self.files, oci::choose(entries, platform)?, platform),
+            Kind::Oci(entries) => layout::pick(&self.files, entries, platform),
             Kind::Docker(item) => docker::pick(&self.files, item),
         }
     }

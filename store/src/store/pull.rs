@@ -11,7 +11,7 @@ use super::read::parse;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::layer::Limits;
-use crate::oci::{self, ConfigFile, Descriptor, Platform, Reference};
+use crate::oci::{self, ConfigFile, Descriptor, Platform, Reference, Wanted};
 use crate::progress::Progress;
 use crate::registry::{Failure, Origins, Registries, Stop};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,10 +143,16 @@ impl Store {
         let digest = digest.unwrap_or_else(|| Digest::sha256(&top.bytes));
         let entry = Descriptor::new(&top.media_type, digest.clone(), top.bytes.len() as u64);
         let mut top = Some(top.bytes);
-        let (found, manifest, parsed) = oci::follow(&entry, &self.platform, |wanted| match top.take() {
-            Some(bytes) => Ok(bytes),
-            None => fetch_listed(origins, wanted).map_err(|why| format!("{}: {why}", wanted.digest)),
-        })?;
+        let (found, manifest, parsed) =
+            oci::follow(&entry, &self.platform, |wanted| match (wanted, top.take()) {
+                (Wanted::Manifest(_), Some(bytes)) => Ok(bytes),
+                (Wanted::Manifest(listed), None) => {
+                    fetch_listed(origins, listed).map_err(|why| format!("{}: {why}", listed.digest))
+                }
+                (Wanted::Config(config), _) => {
+                    origins.config(config).map_err(|why| format!("{}: {why}", config.digest))
+                }
+            })?;
         let config = origins.config(&parsed.config);
         let config = config.map_err(|why| format!("configuration {}: {why}", parsed.config.digest))?;
         let ConfigFile { rootfs, .. } = self.check_config(&config, parsed.layers.len())?;

@@ -289,6 +289,18 @@ fn a_registry_that_never_answers_is_given_up() {
 }
 
 #[test]
+fn of_images_that_an_index_says_nothing_of_the_one_for_this_platform_is_pulled() {
+    let scratch = Scratch::new("untold");
+    let layout = Layout::new(scratch.0.join("layout"));
+    let [other, ours] = ["arm64", "amd64"].map(|name| layout.image(name, &[layer(name, name.as_bytes())]));
+    let index = json!({ "schemaVersion": 2, "manifests": [other, ours] });
+    let entry = layout.document("application/vnd.oci.image.index.v1+json", &index);
+    let fake = Fake::new(registry(layout.0, entry));
+    let pulled = store(&scratch, "store").pull(&registries(), &format!("{}/app", fake.host()), &()).unwrap();
+    assert_eq!(pulled.digest.to_string(), ours["digest"]);
+}
+
+#[test]
 fn a_registry_that_has_never_answered_is_asked_twice() {
     let scratch = Scratch::new("mute");
     let fake = Fake::new(|_| Answer { silent: true, ..Answer::default() });
