@@ -13,7 +13,7 @@ use crate::place;
 use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use spec::network::Attached;
-use spec::node::{Container, ContainerNetwork, HOST_GATEWAY, Name};
+use spec::node::{Container, ContainerNetwork, HOST_GATEWAY, Name, Sharing};
 use spec::paths;
 use std::fmt;
 use std::fs::{self, File};
@@ -81,6 +81,18 @@ pub fn check(container: &Container, connection: &Connection) -> Result<(), Strin
     }
 }
 
+/// The host name of a container that is not on another's network.
+pub fn hostname(key: &Name, container: &Container) -> String {
+    match (&container.hostname, container.uts) {
+        (Some(own), _) => own.clone(),
+        (None, Sharing::Private) => key.to_string(),
+        (None, Sharing::Host) => {
+            let node = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            node.trim_end().to_owned()
+        }
+    }
+}
+
 /// Writes the container's own files and says where all of them are.
 pub fn write(
     key: &Name,
@@ -96,7 +108,11 @@ pub fn write(
         Connection::Other { key, .. } => place::etc(key),
         Connection::None | Connection::Own(_) => {
             let attached = connection.attached();
-            put(&folder.join("hosts"), hosts(hostname, connection, &container.add_hosts).as_bytes())?;
+            let named = match &container.domainname {
+                Some(domain) => format!("{hostname}.{domain} {hostname}"),
+                None => hostname.to_owned(),
+            };
+            put(&folder.join("hosts"), hosts(&named, connection, &container.add_hosts).as_bytes())?;
             put(&folder.join("resolv.conf"), resolver(container, attached, &of_the_node()).as_bytes())?;
             folder.clone()
         }
@@ -227,16 +243,16 @@ fn resolver(container: &Container, attached: Option<&Attached>, node: &str) -> S
     text
 }
 
-fn hosts(hostname: &str, connection: &Connection, more: &[String]) -> String {
+fn hosts(named: &str, connection: &Connection, more: &[String]) -> String {
     let mut hosts =
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n"
             .to_owned();
     match connection.attached() {
         Some(attached) => {
-            network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{hostname}\n")));
+            network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{named}\n")));
         }
-        None => hosts.push_str(&format!("127.0.1.1\t{hostname}\n")),
+        None => hosts.push_str(&format!("127.0.1.1\t{named}\n")),
     }
     for (name, address) in more.iter().filter_map(|line| line.split_once(':')) {
         match address {

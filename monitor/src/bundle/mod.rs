@@ -153,6 +153,8 @@ pub fn config(
         process: Some(process::process(name, container, image, around, &capabilities)?),
         root: Some(Root { path: around.root.clone(), readonly: container.read_only }),
         hostname: hostname(name, container, &namespaces),
+        domainname: container.domainname.clone().unwrap_or_default(),
+        annotations: container.annotations.clone(),
         mounts,
         linux: Some(Linux {
             resources: Some(resources),
@@ -190,7 +192,7 @@ fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
         (NamespaceKind::Network, container.network() != ContainerNetwork::Host),
         (NamespaceKind::Mount, true),
         (NamespaceKind::Ipc, container.ipc != Ipc::Host),
-        (NamespaceKind::Uts, true),
+        (NamespaceKind::Uts, container.uts == Sharing::Private),
         (NamespaceKind::Cgroup, container.cgroup == Sharing::Private),
     ];
     let joined = |kind| around.joined.iter().find(|one| one.kind == kind).and_then(|one| one.path.clone());

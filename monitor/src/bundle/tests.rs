@@ -184,14 +184,20 @@ fn on_a_network_of_its_own_ports_and_pings_are_for_every_user() {
 
 #[test]
 fn what_is_shared_with_the_node_is_no_namespace_of_its_own() {
-    let text = "pid = \"host\"\nipc = \"host\"\ncgroup = \"host\"\nnetwork = \"none\"\nhostname = \"h\"";
+    let text = "pid = \"host\"\nipc = \"host\"\ncgroup = \"host\"\nnetwork = \"none\"\nhostname = \"h\"\ndomainname = \"d.example\"\n\
+                annotations = { a = \"b\" }";
     let config = made(text, &image()).unwrap();
+    assert_eq!((config.domainname.as_str(), config.annotations["a"].as_str()), ("d.example", "b"));
     assert_eq!(config.hostname, "h");
     assert!(config.process.as_ref().unwrap().env.contains(&"HOSTNAME=h".to_owned()));
     assert_eq!(options(&config, "/dev/shm").source.as_deref(), Some("/dev/shm"));
     let linux = config.linux.unwrap();
     let kinds: Vec<&str> = linux.namespaces.iter().map(|namespace| namespace.kind.name()).collect();
     assert_eq!(kinds, ["network", "mount", "uts"]);
+    let config = made("uts = \"host\"", &image()).unwrap();
+    let kinds: Vec<&str> =
+        config.linux.as_ref().unwrap().namespaces.iter().map(|one| one.kind.name()).collect();
+    assert_eq!((config.hostname.as_str(), &kinds[..]), ("", &["pid", "mount", "ipc", "cgroup"][..]));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 use spec::bundle::{ConsoleSize, Namespace, NamespaceKind, User};
 use spec::mountinfo::mount_of;
-use spec::node::{Container, Ipc, Mount, Name, Propagation, Pull};
+use spec::node::{Container, Ipc, Mount, Name, Propagation, Pull, Sharing};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -206,6 +206,9 @@ impl Monitor {
         let container = &match &connection {
             Connection::Other { hostname, .. } => {
                 Container { hostname: Some(hostname.clone()), ..container.clone() }
+            }
+            _ if container.uts == Sharing::Host => {
+                Container { hostname: Some(etc::hostname(key, container)), ..container.clone() }
             }
             _ => container.clone(),
         };

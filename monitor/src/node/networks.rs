@@ -126,7 +126,7 @@ impl Monitor {
     /// The network of another container, which must run.
     fn shared(&self, other: &Name) -> Result<Connection, String> {
         let (cell, process) = self.that_runs("network", other)?;
-        let its = cell.container.as_ref().and_then(|container| container.hostname.clone());
+        let its = cell.container.as_ref().map(|container| etc::hostname(&cell.key, container));
         let hostname = its.unwrap_or_else(|| cell.key.to_string());
         Ok(Connection::Other {
             key: cell.key.clone(),
@@ -231,8 +231,7 @@ impl Monitor {
         self.take_attached(index, &key)?;
         let cell = &self.cells[index];
         let (Some(container), Some(attached)) = (&cell.container, &cell.attached) else { return Ok(()) };
-        let hostname = container.hostname.as_deref().unwrap_or(&key);
-        etc::write(&key, hostname, container, &Connection::Own(attached.clone()))
+        etc::write(&key, &etc::hostname(&key, container), container, &Connection::Own(attached.clone()))
             .map(drop)
             .map_err(|error| format!("write its hosts and resolv.conf: {}", cause(&error)))
     }

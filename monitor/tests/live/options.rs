@@ -89,6 +89,21 @@ fn namespaces_are_its_own_or_the_nodes() {
 }
 
 #[test]
+fn a_host_name_may_have_a_domain_or_be_the_nodes() {
+    let node = Node::boot();
+    let line = "hostname; cat /proc/sys/kernel/domainname /etc/hostname; grep 127.0.1.1 /etc/hosts";
+    let own = says(&node, "own", line, |own| {
+        (own.hostname, own.domainname) = (Some("web".into()), Some("lab.example".into()));
+    });
+    assert_eq!(own, "web\nlab.example\nweb\n127.0.1.1\tweb.lab.example web\n");
+    let nodes = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let nodes = nodes.trim();
+    let shared =
+        says(&node, "shared", "hostname; cat /etc/hostname; echo $HOSTNAME", |own| own.uts = Sharing::Host);
+    assert_eq!(shared, format!("{nodes}\n{nodes}\n{nodes}\n"));
+}
+
+#[test]
 fn a_privileged_one_sees_the_nodes_devices_and_others_those_that_they_were_given() {
     let node = Node::boot();
     let line = "ls /dev/loop-control 2>&1; grep Seccomp: /proc/self/status; mkdir /m; mount -t tmpfs x /m && echo mounted";

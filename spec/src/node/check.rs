@@ -121,6 +121,7 @@ fn of_container(name: &str, own: &Container) -> Judged {
         |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
     demand(own.dns_search.iter().all(word), &at("dns-search"), "one is empty or has blanks in it")?;
     demand(own.dns_options.iter().all(word), &at("dns-options"), "one is empty or has blanks in it")?;
+    host_names(own, &at)?;
     limits(own, &at)?;
     for key in own.ulimits.keys() {
         let known = RLIMITS.iter().any(|known| known.eq_ignore_ascii_case(key));
@@ -130,6 +131,22 @@ fn of_container(name: &str, own: &Container) -> Judged {
     capabilities(&own.cap_drop, &at("cap-drop"))?;
     let signal = own.stop_signal.as_deref().filter(|signal| !signal.is_empty());
     demand(signal.is_none_or(|signal| signal::number(signal).is_ok()), &at("stop-signal"), "not a signal")
+}
+
+/// Most bytes of a NIS domain name (`__NEW_UTS_LEN`).
+const DOMAIN_NAME_MAX: usize = 64;
+
+fn host_names<'a>(own: &Container, at: &impl Fn(&'static str) -> [&'a str; 3]) -> Judged {
+    let plain = |name: &String| {
+        let blank = name.contains(|c: char| c.is_whitespace() || c.is_control());
+        (1..=DOMAIN_NAME_MAX).contains(&name.len()) && !blank
+    };
+    demand(own.domainname.as_ref().is_none_or(plain), &at("domainname"), "not 1 to 64 bytes without blanks")?;
+    let hosts = own.uts == super::Sharing::Host;
+    for (key, said) in [("hostname", own.hostname.is_some()), ("domainname", own.domainname.is_some())] {
+        demand(!(hosts && said), &at(key), "it is the node's, with uts = \"host\"")?;
+    }
+    demand(!own.annotations.contains_key(""), &at("annotations"), "one has no name")
 }
 
 fn limits<'a>(own: &Container, at: &impl Fn(&'static str) -> [&'a str; 3]) -> Judged {
@@ -249,6 +266,9 @@ mod tests {
             (container, "add-hosts = [\"db:10\"]", 13, "NAME:ADDRESS"),
             (container, "dns-search = [\"a b\"]", 14, "has blanks"),
             (container, "dns-options = [\"\"]", 15, "is empty"),
+            (container, "domainname = \"a b\"", 14, "without blanks"),
+            ("[containers.a]\nimage = \"i\"\nuts = \"host\"\n", "hostname = \"h\"", 12, "it is the node's"),
+            (container, "annotations = { \"\" = \"\" }", 1, "one has no name"),
             (container, "env = { \"\" = \"\" }", 1, "containers.a.env"),
             ("[cluster]\n", "server = \"api:6443\"", 10, "https://HOST:PORT"),
             ("[cluster]\n", "server = \"http://api\"", 10, "https://HOST:PORT"),

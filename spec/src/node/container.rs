@@ -35,6 +35,12 @@ pub struct Container {
     pub group_add: Vec<String>,
     /// Its host name; its own name without it.
     pub hostname: Option<String>,
+    /// Its NIS domain name (domainname(1)), and the domain of its host name in its `/etc/hosts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domainname: Option<String>,
+    /// Free words for the runtime and its hooks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Free words, for people and programs.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -121,6 +127,9 @@ pub struct Container {
     /// Whose cgroups it sees.
     #[serde(default)]
     pub cgroup: Sharing,
+    /// Whose host name it has.
+    #[serde(default, skip_serializing_if = "Sharing::is_usual")]
+    pub uts: Sharing,
     /// Whose processes it sees.
     #[serde(default)]
     pub pid: Pid,
@@ -201,6 +210,8 @@ impl Container {
             user: None,
             group_add: Vec::new(),
             hostname: None,
+            domainname: None,
+            annotations: BTreeMap::new(),
             labels: BTreeMap::new(),
             tty: false,
             stdin: false,
@@ -233,6 +244,7 @@ impl Container {
             privileged: false,
             security: Vec::new(),
             cgroup: Sharing::default(),
+            uts: Sharing::default(),
             pid: Pid::default(),
             ipc: Ipc::default(),
             health: None,

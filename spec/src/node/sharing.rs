@@ -1,4 +1,4 @@
-//! `containers.NAME.cgroup`, `pid` and `ipc`: whose namespaces a container has.
+//! `containers.NAME.cgroup`, `uts`, `pid` and `ipc`: whose namespaces a container has.
 
 use super::Name;
 use super::attachment::another;
@@ -15,6 +15,13 @@ pub enum Sharing {
     Private,
     /// The node's.
     Host,
+}
+
+impl Sharing {
+    /// It is the container's own.
+    pub(super) fn is_usual(&self) -> bool {
+        *self == Self::Private
+    }
 }
 
 /// Whose processes it sees: `"private"`, `"host"` or `"container:NAME"`.

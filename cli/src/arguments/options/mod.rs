@@ -77,6 +77,12 @@ pub struct Options {
     /// Its host name
     #[arg(short = 'h', short_alias = 'H', long)]
     pub hostname: Option<String>,
+    /// Its domain name, also in its /etc/hosts
+    #[arg(long, value_name = "DOMAIN")]
+    pub domainname: Option<String>,
+    /// NAME=VALUE, for the runtime
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub annotation: Vec<String>,
     /// NAME:ADDRESS or NAME=ADDRESS, a line of /etc/hosts; the address host-gateway is this machine's
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub add_host: Vec<String>,
@@ -148,6 +154,8 @@ impl Options {
             user: self.user.clone(),
             group_add: self.group_add.clone(),
             hostname: self.hostname.clone(),
+            domainname: self.domainname.clone().filter(|name| !name.is_empty()),
+            annotations: self.annotation.iter().map(|word| label(word)).collect(),
             labels: labels(&self.label_file, &self.label)?,
             tty: self.tty,
             stdin: self.interactive,

@@ -29,6 +29,9 @@ pub struct Rights {
     /// private or host: whose cgroups it sees
     #[arg(long, default_value = "private")]
     cgroupns: String,
+    /// host: this machine's host name; its own without it
+    #[arg(long, value_name = "WHOSE", value_parser = ["host", ""])]
+    uts: Option<String>,
     /// private, host or container:NAME: whose processes it sees
     #[arg(long, default_value = "private")]
     pid: String,
@@ -54,6 +57,7 @@ impl Rights {
             devices: self.device.clone(),
             sysctls: self.sysctl.iter().map(|text| sysctl(text)).collect::<Result<_>>()?,
             cgroup: parse::<Words<Sharing>>("--cgroupns", &self.cgroupns)?.0,
+            uts: if self.uts.as_deref() == Some("host") { Sharing::Host } else { Sharing::Private },
             pid: parse("--pid", &self.pid)?,
             ipc: parse("--ipc", &self.ipc)?,
             ..container

@@ -72,7 +72,7 @@ fn a_wrong_option_is_named() {
 
 #[test]
 fn every_key_of_node_toml_has_an_option() {
-    let words = "-it --label a=b --hostname h --network back --network-alias b -p 80:80 -P --expose 81 --init --add-host x:1.2.3.4 --dns 1.1.1.1 --dns-search a.b --dns-opt rotate --group-add 7 \
+    let words = "-it --label a=b --hostname h --domainname d --annotation a=b --uts host --network back --network-alias b -p 80:80 -P --expose 81 --init --add-host x:1.2.3.4 --dns 1.1.1.1 --dns-search a.b --dns-opt rotate --group-add 7 \
         --shm-size 1m --device /dev/fuse --memory-swap 128m --memory-reservation 32m --cpu-shares 512 \
         --cpuset-cpus 0-1 --ulimit nofile=5:6 --oom-score-adj 9 --sysctl net.a=1 --privileged \
         --security-opt no-new-privileges --cgroupns host --pid host --ipc host -v data:/d \

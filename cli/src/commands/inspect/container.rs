@@ -123,6 +123,7 @@ fn config(summary: &Summary, container: &Container, image: &Config, exposed: Map
     let usual = if summary.configured { &*summary.name } else { summary.id.get(..12).unwrap_or(&summary.id) };
     let mut config = json!({
         "Hostname": own(&container.hostname, usual),
+        "Domainname": container.domainname.as_deref().unwrap_or_default(),
         "User": own(&container.user, &image.user),
         "Tty": container.tty,
         "OpenStdin": container.stdin,
@@ -308,6 +309,9 @@ mod tests {
             entrypoint: Some(words(&["sh"])),
             user: Some("0".into()),
             hostname: Some("h".into()),
+            domainname: Some("d".into()),
+            annotations: [("a".to_owned(), "b".to_owned())].into(),
+            uts: spec::node::Sharing::Host,
             health: Some(spec::node::HealthOptions { retries: Some(7), ..Default::default() }),
             ..Container::of("nginx")
         };
@@ -316,6 +320,9 @@ mod tests {
         let config = &object["Config"];
         assert_eq!((&config["Entrypoint"], &config["Cmd"]), (&json!(["sh"]), &Value::Null));
         assert_eq!((&config["User"], &config["Hostname"]), (&json!("0"), &json!("h")));
+        assert_eq!(config["Domainname"], "d");
+        let host = &object["HostConfig"];
+        assert_eq!((&host["UTSMode"], &host["Annotations"]), (&json!("host"), &json!({ "a": "b" })));
         let check = &config["Healthcheck"];
         assert_eq!((&check["Retries"], &check["Interval"]), (&json!(7), &json!(5_000_000_000_u64)));
         assert_eq!(check["Test"][0], "CMD-SHELL");

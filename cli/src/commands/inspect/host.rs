@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use spec::network::Port;
-use spec::node::{Container, ContainerNetwork, Mount, Pid, Propagation, Restart, Ulimit};
+use spec::node::{Container, ContainerNetwork, Mount, Pid, Propagation, Restart, Sharing, Ulimit};
 use spec::paths::VOLUMES;
 use spec::quantity::Bytes;
 use std::path::Path;
@@ -71,7 +71,9 @@ pub fn config(container: &Container) -> Value {
         "GroupAdd": container.group_add,
         "IpcMode": container.ipc.to_string(),
         "PidMode": if container.pid == Pid::Private { String::new() } else { container.pid.to_string() },
+        "UTSMode": if container.uts == Sharing::Host { "host" } else { "" },
         "CgroupnsMode": container.cgroup,
+        "Annotations": container.annotations,
         "ShmSize": container.shm_size.map_or(64 << 20, |Bytes(size)| size),
         "Sysctls": container.sysctls,
         "Memory": bytes(container.memory),
