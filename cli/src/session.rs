@@ -7,14 +7,14 @@ use crate::error::{Context, Error, Result, written};
 use crate::terminal::{self, Raw};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 use nix::unistd::read;
 use spec::monitor::{Frame, Kind, Reply, Request};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use sys::signals::{self, Source};
 
 /// How streams are followed.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Ended {
     }
 }
 
-/// All that would end us or are a program's to use, but what tells of our own faults (SIGSEGV and the like) and children.
+/// All that would end us or are a program's to use, beside the real-time ones, but what tells of our own faults (SIGSEGV and the like) and children.
 const FORWARDED: [Signal; 14] = [
     Signal::SIGINT,
     Signal::SIGTERM,
@@ -118,20 +118,16 @@ pub fn follow(client: Client, mut signals: Signals, following: Following) -> Res
 /// # Errors
 /// Those of signalfd(2).
 pub fn watch(all: bool) -> Result<Signals> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGWINCH);
-    if all {
-        FORWARDED.into_iter().for_each(|signal| set.add(signal));
-    }
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).context(|| "watch signals".into())?;
-    let source = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+    let forwarded = FORWARDED.map(|signal| signal as i32).into_iter().chain(signals::real_time());
+    let forwarded = forwarded.filter(|_| all);
+    let source = Source::of([Signal::SIGWINCH as i32].into_iter().chain(forwarded));
     Ok(Signals { source: source.context(|| "watch signals".into())?, early: VecDeque::new() })
 }
 
 /// Signals that wait to be taken.
 #[derive(Debug)]
 pub struct Signals {
-    source: SignalFd,
+    source: Source,
     /// Those that have come before the streams.
     early: VecDeque<i32>,
 }
@@ -145,8 +141,7 @@ impl Signals {
     }
 
     fn read(&mut self) -> Result<Option<i32>> {
-        let signal = self.source.read_signal().context(|| "take signals".into())?;
-        Ok(signal.map(|signal| signal.ssi_signo.cast_signed()))
+        self.source.take().context(|| "take signals".into())
     }
 
     /// Awaits the monitor's answer. What comes meanwhile is for the program, but the third signal that asks us to end does

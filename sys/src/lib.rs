@@ -32,6 +32,7 @@ pub mod random;
 pub mod regular;
 pub mod scheduling;
 pub mod seccomp;
+pub mod signals;
 pub mod socket;
 pub mod terminal;
 pub mod texts;

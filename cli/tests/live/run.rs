@@ -122,6 +122,25 @@ fn signals_go_on_to_the_program() {
 }
 
 #[test]
+fn real_time_signals_are_sent_on_and_known_by_name() {
+    let _node = Node::boot();
+    let program = "trap \"echo three; exit 3\" 37; echo ready; while :; do sleep 0.05; done";
+    let mut child = begin(&format!("run --name a busybox sh -c '{program}'"));
+    assert_eq!(child.line(), "ready\n");
+    child.signal_number(37);
+    let said = child.end();
+    assert_eq!((said.out.as_str(), said.status), ("three\n", 3), "{said:?}");
+    says(&format!("run -d --name b --stop-signal SIGRTMIN+3 busybox sh -c '{program}'"));
+    eventually("it is ready", || says("logs b") == "ready");
+    says("stop b");
+    assert_eq!(says("wait b"), "3");
+    says("start b");
+    eventually("it is ready", || says("logs b").ends_with("three\nready"));
+    says("kill -s RTMIN+3 b");
+    assert_eq!(says("wait b"), "3");
+}
+
+#[test]
 fn it_goes_on_when_the_monitor_is_killed() {
     let node = Node::boot();
     let mut terminal = Terminal::of("run -it --rm --name a busybox sh");

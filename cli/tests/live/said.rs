@@ -116,6 +116,13 @@ impl Begun {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
+    /// Sends it a signal that timeout(1) does not pass on.
+    pub fn signal_number(&self, number: i32) {
+        let timeout = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children")).unwrap();
+        sys::process::kill(children.trim().parse().unwrap(), number).unwrap();
+    }
+
     /// Waits for its end; gives what it said since.
     pub fn end(mut self) -> Said {
         let (mut out, mut err) = (String::new(), String::new());
