@@ -2,7 +2,6 @@
 
 use super::support::{COUNT, Client, Die, Node, Said, busybox, eventually, is_counted};
 use spec::monitor::{Kind, Reply, Request, Size};
-use std::time::Duration;
 
 fn attach(name: &str, start: bool) -> Request {
     let size = Some(Size { rows: 30, columns: 90 });
@@ -36,7 +35,12 @@ fn who_reads_slowly_misses_nothing_for_the_program_waits() {
     let mut said = Said::default();
     let mut client = Client::ask(&attach("much", true)).unwrap();
     assert!(client.take(&mut said));
-    std::thread::sleep(Duration::from_secs(2));
+    // One that begins later and is read by nobody is done first.
+    let mut other = busybox("seq 1 500000");
+    other.log_size = spec::quantity::Bytes(1 << 20);
+    node.create("other", other);
+    node.start("other");
+    assert_eq!(node.wait("other"), 0);
     assert_eq!(node.state("much"), "running");
     while client.take(&mut said) {}
     let expected: String = (1..=500_000).map(|number| format!("{number}\n")).collect();
