@@ -248,12 +248,9 @@ fn hosts(named: &str, connection: &Connection, more: &[String]) -> String {
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n"
             .to_owned();
-    match connection.attached() {
-        Some(attached) => {
-            network::addresses(attached).for_each(|own| hosts.push_str(&format!("{own}\t{named}\n")));
-        }
-        None => hosts.push_str(&format!("127.0.1.1\t{named}\n")),
-    }
+    let own: Vec<IpAddr> = connection.attached().into_iter().flat_map(network::addresses).collect();
+    let own = if own.is_empty() { vec![IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1))] } else { own };
+    own.iter().for_each(|own| hosts.push_str(&format!("{own}\t{named}\n")));
     for (name, address) in more.iter().filter_map(|line| line.split_once(':')) {
         match address {
             HOST_GATEWAY => connection

@@ -96,8 +96,9 @@ pub fn way(
         ContainerNetwork::Container(other) => Way::Other(other),
         ContainerNetwork::On(networks) => Way::Own(Attach {
             name: (name != key).then(|| name.clone()),
+            // Of one that was taken off its last network nothing can be published.
+            ports: if networks.is_empty() { Vec::new() } else { ports(container, exposed)? },
             networks: networks.into_iter().map(|one| membership(one, container, before)).collect(),
-            ports: ports(container, exposed)?,
             dns: container.dns.clone(),
         }),
     })

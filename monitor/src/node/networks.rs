@@ -152,10 +152,9 @@ impl Monitor {
         self.change_networks(index, "disconnect", |on| {
             let before = on.len();
             on.retain(|one| one.network != *network);
-            match on.len() {
-                0 => Err(format!("{:?} is its only network", &**network)),
-                after if after == before => Err(format!("it is not on network {:?}", &**network)),
-                _ => Ok(()),
+            match on.len() == before {
+                true => Err(format!("it is not on network {:?}", &**network)),
+                false => Ok(()),
             }
         })
     }

@@ -312,8 +312,17 @@ fn a_running_container_is_put_on_a_network_and_taken_off_and_renamed() {
     node.kill_monitor();
     node.done(&off("back"));
     eventually("its interface is gone", || node.output("new") == "on\noff\n");
-    assert!(node.failed(&off("bridge")).message.contains("\"bridge\" is its only network"));
     assert!(node.failed(&off("back")).message.contains("is not on network \"back\""));
+    node.done(&off("bridge"));
+    assert!(node.summary("new").networks.is_empty());
+    assert!(node.failed(&off("bridge")).message.contains("is not on network \"bridge\""));
+    // It can begin without one, and be put on one again.
+    node.kill_monitor();
+    node.done(&Request::Stop { name: request("new"), grace: Some(0), signal: None });
+    node.start("new");
+    let again = Request::Connect { name: request("new"), network: network("back:ip=10.9.0.78") };
+    node.done(&again);
+    assert_eq!(addresses(&node.summary("new"), "back"), ["10.9.0.78".parse::<IpAddr>().unwrap()]);
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub enum Network {
     None,
     /// Another container's, which must run: its name, or the first digits of its ID.
     Container(Name),
-    /// Networks of containers, in the order of the interfaces.
+    /// Networks of containers, in the order of the interfaces; none of one that was taken off its last, and may be put on
+    /// others.
     On(Vec<Membership>),
 }
 
@@ -134,7 +135,7 @@ impl<'de> Visitor<'de> for Words {
         while let Some(text) = list.next_element::<String>()? {
             networks.push(text.parse().map_err(de::Error::custom)?);
         }
-        Ok(if networks.is_empty() { Network::None } else { Network::On(networks) })
+        Ok(Network::On(networks))
     }
 }
 
@@ -155,11 +156,11 @@ mod tests {
             r#""back""#,
             r#""back:ip=10.9.0.7,ip=fd00::7,alias=db,alias=store""#,
             r#"["front","back:alias=db"]"#,
+            "[]",
         ] {
             assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
         }
         assert_eq!(read(r#""default""#).unwrap(), Network::usual());
-        assert_eq!(read("[]").unwrap(), Network::None);
         let id = format!("\"container:{}\"", "0123456789abcdef".repeat(4));
         assert_eq!(read(&id).unwrap(), Network::Container("0123456789ab".parse().unwrap()));
     }
