@@ -69,6 +69,20 @@ fn a_container_is_stopped_and_started_again() {
 }
 
 #[test]
+fn names_may_be_longer_than_a_hosts() {
+    let _node = Node::boot();
+    let (name, volume) = ("n".repeat(100), "v".repeat(200));
+    says(&format!("run -d --name {name} -v {volume}:/v busybox sleep 1000"));
+    assert_eq!(says("ps --format '{{.Names}} {{.Mounts}}' --no-trunc"), format!("{name} {volume}"));
+    let longer = "m".repeat(150);
+    says(&format!("rename {name} {longer}"));
+    says(&format!("exec {longer} touch /v/x"));
+    says(&format!("rm -f {longer}"));
+    says(&format!("volume rm {volume}"));
+    assert!(fails(&format!("run --name {} busybox true", "n".repeat(201)), 125).contains("is not a name"));
+}
+
+#[test]
 fn a_container_is_frozen_renamed_and_removed() {
     let _node = Node::boot();
     says("run -d --name a busybox sleep 1000");

@@ -4,6 +4,7 @@
 use super::message::{Kind, Question, reversed};
 use crate::containers::record::Record;
 use crate::containers::subnet::contains;
+use crate::dns;
 use spec::network::{Interface, Network};
 use spec::node::Name;
 use std::net::IpAddr;
@@ -94,7 +95,9 @@ impl Directory {
         let mut subnets = self.networks.iter().flat_map(|network| &network.subnets);
         match found {
             Some((record, interface)) if kind == Kind::Pointer => {
-                Known::Name(format!("{}.{}", record.name(), interface.network))
+                let name = format!("{}.{}", record.name(), interface.network);
+                // One that is longer than a label is asked for by nobody.
+                if dns::plain(&name) { Known::Name(name) } else { Known::Addresses(Vec::new()) }
             }
             Some(_) => Known::Addresses(Vec::new()),
             None if subnets.any(|&subnet| contains(subnet, address)) => Known::NoName,
@@ -217,6 +220,11 @@ mod tests {
         };
         assert_eq!(ask(WEB, "3.0.210.10.in-addr.arpa"), Known::Name("both.bridge".into()));
         assert_eq!(ask(WEB, "2.4.210.10.in-addr.arpa"), Known::NoName, "of a network of others");
+        let mut long = directory();
+        long.records.iter_mut().for_each(|record| record.asked.name = "a".repeat(64).parse().ok());
+        let mut question = read(&dns::question(1, "3.0.210.10.in-addr.arpa", Type::A).unwrap()).unwrap();
+        question.kind = Kind::Pointer;
+        assert_eq!(long.look_up(WEB.parse().unwrap(), &question, 0), Known::Addresses(Vec::new()));
         assert_eq!(ask(WEB, "1.2.0.192.in-addr.arpa"), Known::AskOthers);
     }
 }

@@ -38,7 +38,14 @@ pub(super) fn check(node: &Node) -> Judged {
     node.services.iter().try_for_each(|(name, own)| service(name, own))?;
     node.networks.iter().try_for_each(|(name, own)| network(name, own))?;
     node.containers.iter().try_for_each(|(name, own)| container(name, own))?;
+    node.hostname.iter().try_for_each(|name| of_host(name, &["hostname"]))?;
     cluster(&node.cluster, node.hostname.as_deref())
+}
+
+/// A host's name, which that of a container of `node.toml` is, too.
+fn of_host(name: &Name, keys: &[&str]) -> Judged {
+    let most = Name::LONGEST_OF_HOST;
+    demand(name.len() <= most, keys, &format!("a name of more than {most} letters"))
 }
 
 fn interface(name: &Name, own: &Interface) -> Judged {
@@ -61,6 +68,7 @@ fn packet(mtu: Option<u32>, keys: &[&str]) -> Judged {
 fn service(name: &Name, own: &Service) -> Judged {
     let at = |key| ["services", &**name, key];
     cgroup(name, &at("")[..2])?;
+    of_host(name, &at("")[..2])?;
     let program = own.command.first().is_some_and(|program| program.starts_with('/'));
     demand(program, &at("command"), "does not begin with an absolute path")?;
     demand(!own.command.iter().any(|word| word.contains('\0')), &at("command"), "has a zero byte")?;
@@ -94,6 +102,7 @@ impl Container {
 
 fn container(name: &Name, own: &Container) -> Judged {
     cgroup(name, &["containers", &**name])?;
+    of_host(name, &["containers", &**name])?;
     of_container(name, own)
 }
 
@@ -288,6 +297,20 @@ mod tests {
             let error = refusal(&[&format!("{before}{line}\n")]);
             let place = format!("l0:{}:{column}: ", before.lines().count() + 1);
             assert!(error.starts_with(&place) && error.contains(words), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_hosts_names_are_no_longer_than_those() {
+        let (most, long) = ("a".repeat(63), "a".repeat(64));
+        for (text, name) in [
+            (format!("hostname = \"{long}\""), "hostname"),
+            (format!("[containers.{long}]\nimage = \"i\""), "containers.aaa"),
+            (format!("[services.{long}]\ncommand = [\"/a\"]"), "services.aaa"),
+        ] {
+            let error = refusal(&[&text]);
+            assert!(error.contains(name) && error.contains("more than 63 letters"), "{error}");
+            assert_eq!(refusal(&[&text.replace(&long, &most)]), "");
         }
     }
 
