@@ -62,6 +62,10 @@ fn an_image_is_found_by_every_form_of_its_name() {
     assert!(store.root().join("names/docker.io%2Flibrary%2Fnginx:latest").is_file());
     let error = store.remove(&format!("nginx@{digest}")).unwrap_err().to_string();
     assert!(error.ends_with("has the name docker.io/library/nginx:latest here; remove that"), "{error}");
+    // A name of its own is what a pull by digest gives it: that goes alone.
+    store.tag("nginx", &format!("nginx@{digest}")).unwrap();
+    store.remove(&format!("nginx@{digest}")).unwrap();
+    assert_eq!(store.list().unwrap()[0].name.to_string(), "docker.io/library/nginx:latest");
 }
 
 #[test]
