@@ -116,11 +116,13 @@ impl Begun {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    /// Sends it a signal that timeout(1) does not pass on.
+    /// Sends every `skerry` of this place a signal, by its number: one that timeout(1) does not pass on. IDs of processes
+    /// mean something to those alone that are started here.
     pub fn signal_number(&self, number: i32) {
-        let timeout = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children")).unwrap();
-        sys::process::kill(children.trim().parse().unwrap(), number).unwrap();
+        let script = format!(
+            "for own in /proc/[0-9]*; do [ \"$(cat $own/comm)\" != skerry ] || kill -{number} ${{own#/proc/}}; done"
+        );
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
     /// Waits for its end; gives what it said since.
