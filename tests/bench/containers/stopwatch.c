@@ -1,5 +1,6 @@
-/* stopwatch [PATIENCE]: runs commands and tells what they cost. A line on standard input asks for one
- * measurement: words divided by tabs, of which the first is
+/* stopwatch [PATIENCE [end]]: runs commands and tells what they cost. With `end` it kills all that is left in its PID
+ * namespace afterwards, so that should be its own. A line on standard input asks for one measurement: words divided by
+ * tabs, of which the first is
  *
  *     measure   until everything that the commands started has ended, ahead of what else runs
  *     work      the same at ordinary priority, for commands whose work others do
@@ -129,8 +130,10 @@ int main(int count_of_words, char **own)
 		while (waitpid(-1, 0, WNOHANG) > 0)
 			;
 	}
-	kill(-1, SIGKILL);
-	while (wait(0) > 0)
-		;
+	if (count_of_words > 2 && strcmp(own[2], "end") == 0) {
+		kill(-1, SIGKILL);
+		while (wait(0) > 0)
+			;
+	}
 	return 0;
 }

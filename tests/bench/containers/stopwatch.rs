@@ -33,7 +33,7 @@ impl Stopwatch {
         let mut command = Command::new(if is_root { "unshare" } else { "sudo" });
         command.args((!is_root).then_some("unshare"));
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
-        command.args(["--mount-proc", "sh", "-c", PLACE, "sh"]).arg(program);
+        command.args(["--mount-proc", "sh", "-c", PLACE, "sh"]).arg(program).args(["20", "end"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Failure::new("the stopwatch has no input and output"));

@@ -81,9 +81,12 @@ fn pull(debian: &Debian, puller: &Puller) -> Result<Cost> {
     read(&said).ok_or_else(|| Failure::new(format!("{}: {said}", puller.pull.join(" "))))
 }
 
-/// Reads the stopwatch's line, the processors' ticks and the service's KiB.
+/// Reads the stopwatch's line, the processors' ticks and the service's KiB: the last three lines, after what the
+/// command itself said.
 fn read(said: &str) -> Option<Cost> {
-    let numbers: Option<Vec<u64>> = said.split_whitespace().map(|word| word.parse().ok()).collect();
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines.get(lines.len().checked_sub(3)?..)?.join(" ");
+    let numbers: Option<Vec<u64>> = last.split_whitespace().map(|word| word.parse().ok()).collect();
     match numbers?[..] {
         [0, wall, _, own, ticks, service] => {
             Some(Cost { wall, cpu: ticks * TICK, memory: (own + service) << 10 })
@@ -119,6 +122,7 @@ mod tests {
     fn a_pull_costs_what_its_command_and_its_service_cost() {
         let cost = Cost { wall: 5, cpu: 30_000_000, memory: 3072 };
         assert_eq!(read("0 5 4 1\n3\n2\n"), Some(cost));
+        assert_eq!(read("a warning 7\n0 5 4 1\n3\n2\n"), Some(cost));
         assert_eq!(read("1 5 4 1\n3\n2\n"), None);
         assert_eq!(read("0 5 4 1\n3\n"), None);
     }
