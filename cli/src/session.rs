@@ -68,7 +68,8 @@ impl Ended {
     }
 }
 
-/// All that would end us or are a program's to use, beside the real-time ones, but what tells of our own faults (SIGSEGV and the like) and children.
+/// All that would end us or are a program's to use, beside the real-time ones, but what tells of our own faults (SIGSEGV
+/// and the like) and children.
 const FORWARDED: [Signal; 14] = [
     Signal::SIGINT,
     Signal::SIGTERM,
