@@ -2,16 +2,13 @@
 
 use super::format::{self, EXTENDED, Superblock};
 use super::layout::{self, Layout, Placed};
-use super::output::Output;
+use super::output::{CHUNK, Output};
 use super::tails::{Tail, Tails};
 use super::tree::{self, Content, Device, Id, Kind, Meta, Time, Tree};
 use super::{BLOCK, Error, compressed, directory, xattr};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-
-/// How much is read from a file at a time; also the unit in which holes are found.
-const CHUNK: usize = 64 << 10;
 
 /// Longest target of a symbolic link (`PATH_MAX` without its zero byte).
 const TARGET_MAX: usize = 4095;
@@ -52,7 +49,6 @@ pub struct Writer<W> {
     tails: Tails,
     /// Some file is.
     compressed: bool,
-    buffer: Vec<u8>,
 }
 
 impl<W: Write + Seek> Writer<W> {
@@ -74,7 +70,6 @@ impl<W: Write + Seek> Writer<W> {
             body_index: BTreeMap::new(),
             tails: Tails::default(),
             compressed: false,
-            buffer: vec![0; CHUNK],
         })
     }
 
@@ -124,13 +119,16 @@ impl<W: Write + Seek> Writer<W> {
         let start = self.output.block()?;
         let mut size = 0;
         let tail = loop {
-            let filled = fill(&mut reader, &mut self.buffer)
-                .map_err(|error| Error::Read { path: path.to_vec(), error })?;
-            size += filled as u64;
-            if filled < CHUNK {
-                break self.last_chunk(filled, xattrs)?;
+            let copied = self.output.copy(&mut reader)?;
+            let copied = copied.map_err(|error| Error::Read { path: path.to_vec(), error })?;
+            size += copied as u64;
+            if copied < CHUNK {
+                break self.end_file(copied, xattrs)?;
             }
-            self.whole_chunk()?;
+            if self.output.last(CHUNK).iter().all(|&byte| byte == 0) {
+                self.output.cut(CHUNK);
+                self.output.zeros(CHUNK as u64)?;
+            }
         };
         self.link_new(path, tree::node(meta, xattrs, Content::File { start, size, tail }))?;
         Ok(size)
@@ -335,24 +333,15 @@ impl<W: Write + Seek> Writer<W> {
         Ok(index)
     }
 
-    /// Writes the full buffer, as a hole when it is all zeros.
-    fn whole_chunk(&mut self) -> Result<(), Error> {
-        if self.buffer.iter().all(|&byte| byte == 0) {
-            self.output.zeros(CHUNK as u64)
-        } else {
-            self.output.write(&self.buffer)
-        }
-    }
-
-    /// Writes a file's last chunk, all but its tail where that may follow the inode.
-    fn last_chunk(&mut self, filled: usize, xattrs: u32) -> Result<Option<Tail>, Error> {
-        let tail = filled % BLOCK;
+    /// Ends a file whose last chunk has so many bytes: takes its tail back where that may follow the inode.
+    fn end_file(&mut self, last: usize, xattrs: u32) -> Result<Option<Tail>, Error> {
+        let tail = last % BLOCK;
         let head = EXTENDED + self.bodies[xattrs as usize].len();
         let fits = tail > 0 && head + tail <= BLOCK;
-        let last = &self.buffer[filled - tail..filled];
-        let kept = if fits { self.tails.keep(last).map_err(Error::Write)? } else { None };
-        let behind = if kept.is_some() { tail } else { 0 };
-        self.output.write(&self.buffer[..filled - behind])?;
+        let kept = if fits { self.tails.keep(self.output.last(tail)).map_err(Error::Write)? } else { None };
+        if kept.is_some() {
+            self.output.cut(tail);
+        }
         self.output.pad()?;
         Ok(kept)
     }
@@ -378,18 +367,4 @@ fn content<'t>(tree: &'t Tree, layout: &Layout, id: Id) -> std::borrow::Cow<'t, 
 /// How much of a content lies in blocks of its own.
 fn whole_part(content: &[u8], placed: &Placed) -> usize {
     if placed.inline { content.len() - content.len() % BLOCK } else { content.len() }
-}
-
-/// Reads until the buffer is full or the reader ends.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

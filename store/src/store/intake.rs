@@ -10,8 +10,10 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use sys::cause::cause;
 
-/// Bytes that are read at a time.
-const BUFFER: usize = 1 << 16;
+/// Bytes of the stored form that are read at a time.
+const PACKED: usize = 64 << 10;
+/// Bytes that are unpacked at a time: after each time flate2 keeps a copy of the last 32 KiB.
+const UNPACKED: usize = 256 << 10;
 
 /// A layer that is about to come.
 pub(super) struct Incoming<'l> {
@@ -70,10 +72,10 @@ impl Store {
         diff_id: &Digest,
     ) -> std::result::Result<(Digest, layer::Report), Fault> {
         let content = |error: io::Error| Fault::Content(cause(&error));
-        let input = BufReader::with_capacity(BUFFER, packed);
+        let input = BufReader::with_capacity(PACKED, packed);
         let unpacked = compression::unpack(input).map_err(content)?;
         let mut archive = Hashed::new(unpacked, diff_id);
-        let input = BufReader::with_capacity(BUFFER, &mut archive);
+        let input = BufReader::with_capacity(UNPACKED, &mut archive);
         let converted = layer::convert_by(input, output, scratch, diff_id.prefix(), &Limits::default());
         let (_, report) = converted.map_err(|error| match error {
             layer::Error::Image(crate::erofs::Error::Write(error)) => {
