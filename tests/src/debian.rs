@@ -56,6 +56,15 @@ struct Booted {
     _scratch: Scratch,
 }
 
+/// How the machine's two processors work.
+#[derive(Clone, Copy)]
+enum Processors {
+    /// On one thread of the workstation.
+    InTurns,
+    /// Each on its own.
+    AtOnce,
+}
+
 /// Machines that tests have left, and that no test has just now.
 static LEFT: Mutex<Vec<Booted>> = Mutex::new(Vec::new());
 
@@ -73,7 +82,7 @@ impl Debian {
             (Some(machine), _) => Ok(machine),
             (None, Some(words)) => Err(words.clone()),
             (None, None) => container_tests()
-                .and_then(|tests| Booted::start(Some(&tests)))
+                .and_then(|tests| Booted::start(Some(&tests), Processors::InTurns))
                 .map_err(|failure| BROKEN.get_or_init(|| failure.to_string()).clone()),
         };
         booted
@@ -87,16 +96,17 @@ impl Debian {
     ///
     /// When its disk cannot be built, or it does not come up in time.
     pub fn boot() -> Result<Self> {
-        Booted::start(None).map(|machine| Self::of(machine, false))
+        Booted::start(None, Processors::InTurns).map(|machine| Self::of(machine, false))
     }
 
-    /// As [`Debian::boot`], with a folder's files at `/given/more`.
+    /// As [`Debian::boot`], with a folder's files at `/given/more` and processors that work at the same time, so that
+    /// work divided between them is done sooner. No cgroup in it may have a limit ([`Machine::one_thread`]).
     ///
     /// # Errors
     ///
     /// The same, or when the folder cannot be read.
     pub fn boot_with(more: &Path) -> Result<Self> {
-        Booted::start(Some(more)).map(|machine| Self::of(machine, false))
+        Booted::start(Some(more), Processors::AtOnce).map(|machine| Self::of(machine, false))
     }
 
     fn of(machine: Booted, lent: bool) -> Self {
@@ -161,14 +171,16 @@ impl Drop for Held {
 }
 
 impl Booted {
-    fn start(more: Option<&Path>) -> Result<Self> {
+    fn start(more: Option<&Path>, processors: Processors) -> Result<Self> {
         let folder = said(&mut Command::new(repository().join("tests/debian/build")))?;
         let folder = PathBuf::from(folder.trim());
         let scratch = Scratch::new()?;
-        let vm = Machine::q35()
-            .memory(2048)
-            .cpus(2)
-            .one_thread()
+        let machine = Machine::q35().memory(2048).cpus(2);
+        let machine = match processors {
+            Processors::InTurns => machine.one_thread(),
+            Processors::AtOnce => machine,
+        };
+        let vm = machine
             .kernel(folder.join("vmlinuz"), folder.join("initramfs.cpio"), WORDS)
             .network(Network::user().restricted())
             .disk(Disk::new(folder.join("root.ext4")).snapshot())

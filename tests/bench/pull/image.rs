@@ -88,7 +88,7 @@ impl Random {
         self.0
     }
 
-    /// Bytes of which gzip leaves something less than a half, as it does of programs.
+    /// Bytes of which gzip leaves two thirds.
     fn text(&mut self, size: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size + 8);
         while bytes.len() < size {
