@@ -37,7 +37,6 @@ pub fn programs() -> &'static Path {
                 "build", "--quiet", "-p", "init", "-p", "runtime", "-p", "network", "-p", "monitor", "-p",
                 "cli", "--bins",
             ])
-            .env_remove("CARGO_TARGET_DIR")
             .status();
         assert!(built.unwrap().success(), "the programs of a node are built");
         // A test's program lies in a folder below theirs.
