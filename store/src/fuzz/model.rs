@@ -84,9 +84,10 @@ fn content<'a>(header: &[u8], after: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((after.get(..size)?, after.get(size.next_multiple_of(BLOCK)..)?))
 }
 
-/// An entry's path, when it is written in the one simple way.
+/// An entry's path, when it is written in the one simple way. What is no file, link or folder may be no entry at all, but tell
+/// of others.
 fn path(header: &[u8]) -> Option<Vec<u8>> {
-    if &header[257..265] != b"ustar\x0000" || header[345] != 0 {
+    if &header[257..265] != b"ustar\x0000" || header[345] != 0 || !matches!(header[156], b'0' | b'2' | b'5') {
         return None;
     }
     let name = text(&header[..100])?;
