@@ -15,8 +15,11 @@ const PREFIXES: [(&[u8], u8); 6] = [
 ];
 
 /// Splits a name into its namespace's number and the rest. None: erofs, and so
-/// the kernel, has no such namespace.
+/// the kernel, has no such namespace; or a zero byte would end the name when it is read.
 fn split(name: &[u8]) -> Option<(u8, &[u8])> {
+    if name.contains(&0) {
+        return None;
+    }
     PREFIXES.iter().find_map(|&(prefix, index)| {
         let rest = name.strip_prefix(prefix)?;
         (prefix.ends_with(b".") != rest.is_empty()).then_some((index, rest))
@@ -44,7 +47,7 @@ pub(super) fn encode(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<u8>, String> {
     }
     for (name, value) in sorted {
         let (index, rest) = split(name)
-            .ok_or_else(|| format!("extended attribute {} of no known namespace", name.escape_ascii()))?;
+            .ok_or_else(|| format!("extended attribute {} has no known name", name.escape_ascii()))?;
         if name.len() > NAME_MAX || value.len() > VALUE_MAX {
             return Err(format!("extended attribute {} is too long", name.escape_ascii()));
         }
@@ -103,8 +106,9 @@ mod tests {
     #[test]
     fn what_erofs_cannot_hold_is_refused() {
         let one = |name: &str, length| encode(&[(name.as_bytes().to_vec(), vec![0; length])]);
-        for name in ["com.apple.x", "user.", "system.posix_acl_accessory", "system.nfs4_acl", ""] {
-            assert!(one(name, 1).unwrap_err().contains("no known namespace"), "{name}");
+        for name in ["com.apple.x", "user.", "user.a\0b", "system.posix_acl_accessory", "system.nfs4_acl", ""]
+        {
+            assert!(one(name, 1).unwrap_err().contains("no known name"), "{name}");
         }
         assert!(one("user.x", 65_536).unwrap_err().contains("too long"));
         assert!(one(&format!("user.{}", "x".repeat(251)), 1).unwrap_err().contains("too long"));
