@@ -57,11 +57,11 @@ struct Booted {
 }
 
 /// How the machine's two processors work.
-#[derive(Clone, Copy)]
-enum Processors {
-    /// On one thread of the workstation.
+#[derive(Clone, Copy, Debug)]
+pub enum Processors {
+    /// On one thread of the workstation: work divided between them is done no sooner.
     InTurns,
-    /// Each on its own.
+    /// Each on a thread of its own. No cgroup in the machine may have a limit ([`Machine::one_thread`]).
     AtOnce,
 }
 
@@ -99,14 +99,13 @@ impl Debian {
         Booted::start(None, Processors::InTurns).map(|machine| Self::of(machine, false))
     }
 
-    /// As [`Debian::boot`], with a folder's files at `/given/more` and processors that work at the same time, so that
-    /// work divided between them is done sooner. No cgroup in it may have a limit ([`Machine::one_thread`]).
+    /// As [`Debian::boot`], with a folder's files at `/given/more`; the processors of the others take turns.
     ///
     /// # Errors
     ///
     /// The same, or when the folder cannot be read.
-    pub fn boot_with(more: &Path) -> Result<Self> {
-        Booted::start(Some(more), Processors::AtOnce).map(|machine| Self::of(machine, false))
+    pub fn boot_with(more: &Path, processors: Processors) -> Result<Self> {
+        Booted::start(Some(more), processors).map(|machine| Self::of(machine, false))
     }
 
     fn of(machine: Booted, lent: bool) -> Self {

@@ -36,7 +36,7 @@ mod web;
 pub use archive::Archive;
 pub use checkout::Checkout;
 pub use cluster::{Asked, Bare, Cluster, Fault, FileServer, Kubelet, Proxy, control_plane};
-pub use debian::Debian;
+pub use debian::{Debian, Processors};
 pub use disk::Scratch;
 pub use failure::{Failure, Result};
 pub use given::given;

@@ -7,7 +7,7 @@ mod puller;
 use crate::guest::compile;
 use crate::measurement::{Measurement, Table, Unit};
 use crate::series::{BUSY, Cost, Series, TICK};
-use ::tests::{Debian, Failure, Result, Scratch, repository, said, unpacked};
+use ::tests::{Debian, Failure, Processors, Result, Scratch, repository, said, unpacked};
 use puller::{ALL, CONTAINERD, OURS, Puller};
 use std::fs;
 use std::process::Command;
@@ -42,7 +42,8 @@ pub fn measure() -> Result<Table> {
     let containerd = containerd.lines().last().unwrap_or_default().to_owned();
     said(Command::new("cp").args(["-r", &containerd]).arg(more.join("containerd")))?;
 
-    let debian = Debian::boot_with(&more)?;
+    // Layers are fetched and unpacked beside each other.
+    let debian = Debian::boot_with(&more, Processors::AtOnce)?;
     println!("{}", debian.run("dpkg-query -W -f '${Package} ${Version}  ' podman containerd")?);
     println!("{}", debian.run("/given/more/containerd/containerd --version")?);
     for puller in &ALL {
