@@ -11,6 +11,7 @@
 use crate::bundle::{self, Defaults};
 use crate::kernel;
 use crate::place;
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use spec::monitor::IDS;
 use spec::node::{Container, Name};
@@ -93,8 +94,8 @@ impl Images {
     }
 
     /// Mounts a new instance's root at [`place::root`], over what the one before it wrote if that is to be
-    /// `kept`. On a full data disk, what it writes lies in a little memory: true then. `users` is the first of the
-    /// node's IDs that are those of its user namespace, if it has one.
+    /// `kept`. On a data disk that takes nothing, what it writes lies in a little memory: true then. `users` is the first
+    /// of the node's IDs that are those of its user namespace, if it has one.
     ///
     /// # Errors
     /// Which folder or mount, and why, in words.
@@ -198,9 +199,11 @@ fn fresh(name: &Name) -> io::Result<PathBuf> {
     folders(name)
 }
 
-/// The data disk is full, or can only be read.
+/// The data disk is full, can only be read, or is broken.
 fn takes_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem)
+    use Errno::{EDQUOT, EIO, ENOSPC, EROFS, EUCLEAN};
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(ENOSPC | EDQUOT | EROFS | EIO | EUCLEAN))
 }
 
 /// The folder of what a container writes, with what an overlay needs in it.

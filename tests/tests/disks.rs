@@ -86,6 +86,38 @@ fn a_full_data_disk_is_said_and_containers_run_all_the_same() -> Result {
     second.power_off()
 }
 
+/// What QEMU's `blkdebug` (`docs/devel/blkdebug.rst`) makes of a disk: so many writes are taken, and none after them.
+fn dies_after(writes: u32) -> String {
+    let taken = |n| format!("[set-state]\nevent = \"write_aio\"\nstate = \"{n}\"\nnew_state = \"{}\"\n", n + 1);
+    let dead = format!("[inject-error]\nevent = \"write_aio\"\nstate = \"{writes}\"\nerrno = \"5\"\nonce = \"off\"\n");
+    (1..writes).map(taken).collect::<String>() + &dead
+}
+
+#[test]
+fn a_data_disk_that_dies_takes_no_container_along() -> Result {
+    let folder = Scratch::new()?;
+    let (file, rules) = (folder.blank_disk(64)?, folder.path().join("rules"));
+    fs::write(&rules, dies_after(2000))?;
+    let disk = format!("if=none,id=dying,format=raw,file=blkdebug:{}:{}", rules.display(), file.display());
+    let web = format!("{NAMED}[containers.web]\nimage = \"nginx\"\n");
+    let node = Node::with_images().config(&web).option("-drive", &disk);
+    let node = node.option("-device", "virtio-blk-pci,drive=dying,serial=data").boot()?;
+    assert!(node.page("/")?.contains("Skerry"));
+    let before = node.life_of("web")?;
+    node.run("while dd if=/dev/zero of=/var/file bs=4k count=1 conv=fsync 2>/dev/null; do :; done")?;
+    node.console().wait_for("Remounting filesystem read-only")?;
+    assert!(node.page("/")?.contains("Skerry"));
+    node.run("pkill -KILL skerry-monitor")?;
+    node.console().from_now().wait_for("monitor: ready")?;
+    assert_eq!(node.life_of("web")?, before);
+    // One that ends begins again, with what it writes in memory.
+    let first = node.container("web")?.pid;
+    node.run(&format!("kill -9 {first}"))?;
+    node.run_until("grep -q '^web running .* 1 ' /run/skerry/monitor/status")?;
+    assert!(node.page("/")?.contains("Skerry"));
+    node.power_off()
+}
+
 #[test]
 fn a_disk_that_is_larger_than_its_file_system_is_taken_whole() -> Result {
     let folder = Scratch::new()?;

@@ -191,6 +191,11 @@ spec:
 #[ignore = "long"]
 fn all_containers_begin_anew_in_the_same_pod() -> Result {
     let cluster = Cluster::shared()?;
+    let gate = "kubectl get --raw /metrics | grep '^kubernetes_feature_enabled{name=\"RestartAllContainersOnContainerExits\".* [01]$'";
+    if cluster.run(gate)?.trim_end().ends_with('0') {
+        println!("left out: this API server knows no restart of all containers");
+        return Ok(());
+    }
     let node = cluster.bare("renews", cluster.server())?;
     cluster.run_until("kubectl wait --for=condition=Ready node/renews --timeout=1s")?;
     namespace(&cluster, "renewals")?;

@@ -70,10 +70,10 @@ fn who_takes_more_than_was_asked_for_is_evicted() -> Result {
         of("late", ".status.phase} {.status.message")
     ))?;
     assert_eq!(cluster.run(&of("modest", ".status.phase"))?, "Running");
-    // The kernel's own way out, as when no memory is left at all (SysRq, `Documentation/admin-guide/sysrq.rst`).
-    node.run("echo f >/proc/sysrq-trigger")?;
+    // The kernel's own way out, when no memory is left at all.
+    node.run("! (echo 1000 >/proc/self/oom_score_adj; exec tail /dev/zero)")?;
     let told = "kubectl get events --field-selector involvedObject.name=short,reason=SystemOOM";
     cluster
-        .run_until(&format!("{told} | grep 'System OOM encountered, victim process: sleep, pid: [0-9]'"))?;
+        .run_until(&format!("{told} | grep 'System OOM encountered, victim process: tail, pid: [0-9]'"))?;
     node.power_off()
 }
