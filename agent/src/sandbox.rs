@@ -22,6 +22,7 @@ use spec::node::By;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -80,12 +81,17 @@ pub async fn make(
     }
     let folder = place::run(&uid);
     cgroup::make(pod, own.cluster.pod_pids_limit)?;
+    let users = users::first(pod)?;
+    let user = users.map(|first| users::make(first, &folder.join("user")).map(|()| folder.join("user")));
+    let user = user.transpose()?;
     let on_node = spec.host_network == Some(true);
     let (network, addresses) = match on_node {
         true => (None, Vec::new()),
-        false => connect(pod, own.cluster.pod_network)
-            .await
-            .map(|(network, addresses)| (Some(network), addresses))?,
+        false => {
+            let path = own_network(user.as_deref(), folder.join("net")).await?;
+            let (network, addresses) = connect(pod, own.cluster.pod_network, path.as_deref()).await?;
+            (Some(network), addresses)
+        }
     };
     let own_ipc = spec.host_ipc != Some(true);
     if own_ipc && !make::is_mounted(&folder.join("shm")) {
@@ -94,27 +100,21 @@ pub async fn make(
     }
     let pid = processes::are_shared(pod).then(|| folder.join("pid"));
     if let Some(path) = &pid {
-        processes::make(pod, path).await?;
-    }
-    let users = users::first(pod)?;
-    if users.is_some() && pid.is_some() {
-        return Err("shareProcessNamespace with hostUsers: false is not supported on this node".to_owned());
+        processes::make(pod, user.as_deref(), path).await?;
     }
     let (ipc, uts) = (own_ipc.then(|| folder.join("ipc")), (!on_node).then(|| folder.join("uts")));
     let named = Namespaces {
+        user: user.clone(),
         ipc: ipc.clone(),
         uts: uts.clone(),
         hostname: hostname(pod, cluster)?,
         network: network.clone(),
         sysctls: sysctls(pod, &own.cluster.allowed_sysctls)?,
-        // Only the owner of an IPC namespace may mount its queues.
-        queues: users.map(|_| folder.join("mqueue")),
     };
-    // Only a thread's own namespaces are changed, and it ends.
-    spawn_blocking(move || named.make()).await.map_err(|error| error.to_string())??;
+    in_thread(move || named.make()).await?;
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
-    let (ipc, uts, pid) = (text(ipc), text(uts), text(pid));
-    let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, renewed: false };
+    let (user, ipc, uts, pid) = (text(user), text(ipc), text(uts), text(pid));
+    let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, user, renewed: false };
     let omitted = write_etc(pod, &uid, if on_node { &own.addresses } else { &sandbox.addresses }, cluster)?;
     record(pod, &sandbox)?;
     Ok((sandbox, omitted))
@@ -304,36 +304,57 @@ fn ports(pod: &Pod) -> Result<Vec<Port>, String> {
         .collect()
 }
 
-/// Makes a pod's network namespace and connects it: its path, and the pod's addresses.
-async fn connect(pod: &Pod, by: By) -> Result<(String, Vec<IpAddr>), String> {
+/// Makes the network namespace of a pod with a user namespace of its own, to which it belongs, at `path`, or finds it there;
+/// none for another pod, whose network makes one.
+async fn own_network(user: Option<&Path>, path: PathBuf) -> Result<Option<PathBuf>, String> {
+    let Some(user) = user.map(Path::to_owned) else { return Ok(None) };
+    if !make::is_mounted(&path) {
+        let held = path.clone();
+        in_thread(move || {
+            unshare_for(Some(&user), CloneFlags::CLONE_NEWNET)?;
+            hold(&held, "net")
+        })
+        .await?;
+    }
+    Ok(Some(path))
+}
+
+/// Connects a pod's network namespace, the one at `netns` or one that is made: its path, and the pod's addresses.
+async fn connect(pod: &Pod, by: By, netns: Option<&Path>) -> Result<(String, Vec<IpAddr>), String> {
     let (key, ports) = (pod.metadata.uid.as_deref().unwrap_or_default(), ports(pod)?);
     if by == By::Cluster {
-        let namespace = attach(key, Vec::new(), &[]).await?.netns;
+        let namespace = attach(key, netns, Vec::new(), &[]).await?.netns;
         let addresses = cni::attach(pod, &namespace, &ports).await?;
         return Ok((namespace, addresses));
     }
-    let attached = attach(key, vec![Membership::of(PODS.parse()?)], &ports).await?;
+    let attached = attach(key, netns, vec![Membership::of(PODS.parse()?)], &ports).await?;
     let addresses = attached.interfaces.iter().flat_map(|own| own.addresses.iter().map(|cidr| cidr.address));
     let addresses = addresses.collect();
     Ok((attached.netns, addresses))
 }
 
-async fn attach(key: &str, networks: Vec<Membership>, ports: &[Port]) -> Result<Attached, String> {
+async fn attach(
+    key: &str,
+    netns: Option<&Path>,
+    networks: Vec<Membership>,
+    ports: &[Port],
+) -> Result<Attached, String> {
     let asked = Attach { networks, ports: ports.to_vec(), ..Attach::default() };
     let input = serde_json::to_vec(&asked).map_err(|error| error.to_string())?;
-    let answer = run("attach", key, &input).await?;
+    let netns: Vec<_> = netns.into_iter().flat_map(|path| [Path::new("--netns"), path]).collect();
+    let answer = run("attach", key, &netns, &input).await?;
     serde_json::from_slice(&answer).map_err(|error| format!("read the answer of skerry-network: {error}"))
 }
 
 async fn detach(key: &str) -> Result<(), String> {
-    run("detach", key, b"").await.map(drop)
+    run("detach", key, &[], b"").await.map(drop)
 }
 
 /// A verb of the network, a short-lived process.
-async fn run(verb: &str, key: &str, input: &[u8]) -> Result<Vec<u8>, String> {
+async fn run(verb: &str, key: &str, more: &[&Path], input: &[u8]) -> Result<Vec<u8>, String> {
     let named = |error: io::Error| format!("start {NETWORK}: {}", cause(&error));
     let mut command = Command::new(NETWORK);
-    command.args([verb, "--container", key]);
+    command.args([verb, "--container", key]).args(more);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(named)?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -422,61 +443,71 @@ fn sysctls(pod: &Pod, allow: &[String]) -> Result<Vec<(String, String)>, String>
 
 /// Namespaces to be made and held.
 struct Namespaces {
+    /// To which they belong.
+    user: Option<PathBuf>,
     ipc: Option<PathBuf>,
     uts: Option<PathBuf>,
     hostname: String,
     network: Option<String>,
     sysctls: Vec<(String, String)>,
-    /// Where message queues are mounted.
-    queues: Option<PathBuf>,
 }
 
 impl Namespaces {
-    /// In a thread of its own, whose namespaces nobody else has.
-    fn make(self) -> Result<(), String> {
-        std::thread::spawn(move || self.enter()).join().unwrap_or_else(|_| Err("make namespaces".to_owned()))
-    }
-
-    fn enter(&self) -> Result<(), String> {
+    fn make(&self) -> Result<(), String> {
         let mut flags = CloneFlags::empty();
         flags.set(CloneFlags::CLONE_NEWIPC, self.ipc.is_some());
         flags.set(CloneFlags::CLONE_NEWUTS, self.uts.is_some());
-        unshare(flags).map_err(|error| format!("make namespaces: {}", cause(&error.into())))?;
+        unshare_for(self.user.as_deref(), flags)?;
         if self.uts.is_some() {
             nix::unistd::sethostname(&self.hostname)
                 .map_err(|error| format!("set the host name: {}", cause(&error.into())))?;
         }
         if let Some(path) = self.network.as_ref().filter(|_| !self.sysctls.is_empty()) {
-            let file = File::open(path).map_err(|error| words("open", Path::new(path), &error))?;
-            setns(file, CloneFlags::CLONE_NEWNET)
-                .map_err(|error| words("enter", Path::new(path), &error.into()))?;
+            let path = Path::new(path);
+            setns(open(path)?, CloneFlags::CLONE_NEWNET)
+                .map_err(|error| words("enter", path, &error.into()))?;
         }
         for (name, value) in &self.sysctls {
             let path = Path::new("/proc/sys").join(name.replace('.', "/"));
             fs::write(&path, value).map_err(|error| words("write", &path, &error))?;
         }
-        if let Some(path) = &self.queues {
-            let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
-            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-            fs::create_dir_all(path)
-                .and_then(|()| Ok(mount(Some("mqueue"), path, Some("mqueue"), flags, None::<&str>)?))
-                .map_err(|error| words("mount message queues on", path, &error))?;
-        }
         for (path, kind) in [(&self.ipc, "ipc"), (&self.uts, "uts")] {
-            if let Some(path) = path {
-                hold(path, kind).map_err(|error| words("mount", path, &error))?;
-            }
+            path.as_ref().map_or(Ok(()), |path| hold(path, kind))?;
         }
         Ok(())
     }
 }
 
+/// Runs what changes its thread's namespaces in one of its own, which ends with it.
+async fn in_thread(action: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
+    let joined = spawn_blocking(|| std::thread::spawn(action).join()).await;
+    joined.map_err(|error| error.to_string())?.unwrap_or_else(|_| Err("make namespaces".to_owned()))
+}
+
+/// New namespaces for this thread, which belong to the user namespace at `user`, or to the node's.
+fn unshare_for(user: Option<&Path>, flags: CloneFlags) -> Result<(), String> {
+    let made = match user {
+        Some(path) => sys::user_namespace::unshare(open(path)?.as_fd(), flags.bits()),
+        None => unshare(flags).map_err(io::Error::from),
+    };
+    made.map_err(|error| format!("make namespaces: {}", cause(&error)))
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| words("open", path, &error))
+}
+
 /// Keeps a namespace of this thread by a mount, in place of any that was kept there.
-fn hold(path: &Path, kind: &str) -> io::Result<()> {
+fn hold(path: &Path, kind: &str) -> Result<(), String> {
     let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
-    File::create(path)?;
-    let own = format!("/proc/thread-self/ns/{kind}");
-    Ok(mount(Some(own.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+    keep(&format!("/proc/thread-self/ns/{kind}"), path)
+}
+
+/// Keeps a namespace by a mount.
+fn keep(namespace: &str, path: &Path) -> Result<(), String> {
+    let kept = File::create(path)
+        .and_then(|_| Ok(mount(Some(namespace), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?));
+    kept.map_err(|error| words("keep a namespace at", path, &error))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use crate::elf;
 use crate::process::{CloneArgs, clone3, reap};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -28,35 +28,79 @@ fn in_memory() -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// What the child reads, in the memory it shares with its stopped parent.
+/// What the children read and write, in the memory they share with their stopped parent.
 struct Child {
     program: RawFd,
     oom_score_adj: *const c_char,
+    /// The user namespace that is joined first, with what is made in it then; none of the parent's.
+    users: RawFd,
+    args: *const CloneArgs,
+    pid: c_long,
     error: c_int,
 }
 
 /// Starts it in new namespaces (`CLONE_NEW*`), in a cgroup v2 folder if one is given, and gives its ID
-/// (`clone3(2)`, `execveat(2)`). `oom_score_adj` is written to its file of that name
-/// (proc(5)); best effort. It is this process's child: who starts it reaps it.
+/// (`clone3(2)`, `execveat(2)`). The namespaces belong to `users`, a user namespace, whose root it is; to the caller's
+/// without one. `oom_score_adj` is written to its file of that name (proc(5)); best effort. It is this process's child:
+/// who starts it reaps it.
 ///
 /// # Errors
-/// Those of clone3, `EPERM` and `ENOSPC` among them, and of execveat.
-pub fn start(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>, oom_score_adj: &CStr) -> io::Result<i32> {
+/// Those of clone3, `EPERM` and `ENOSPC` among them, of setns and setresuid, and of execveat.
+pub fn start(
+    users: Option<BorrowedFd<'_>>,
+    namespaces: c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+    oom_score_adj: &CStr,
+) -> io::Result<i32> {
     let program = in_memory()?;
-    let mut child = Child { program: program.as_raw_fd(), oom_score_adj: oom_score_adj.as_ptr(), error: 0 };
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | namespaces;
-    let mut args = CloneArgs::process(flags, &mut stack);
+    let mut args = CloneArgs::process(libc::CLONE_VM | libc::CLONE_VFORK | namespaces, &mut stack);
+    let mut child = Child {
+        program: program.as_raw_fd(),
+        oom_score_adj: oom_score_adj.as_ptr(),
+        users: -1,
+        args: ptr::null(),
+        pid: 0,
+        error: 0,
+    };
+    let Some(users) = users else {
+        if let Some(cgroup) = cgroup {
+            args.enter(cgroup);
+        }
+        return begin(&args, run_child, &mut child);
+    };
+    args.be_sibling();
+    (child.users, child.args) = (users.as_raw_fd(), &raw const args);
+    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let mut args = CloneArgs::process(libc::CLONE_VM | libc::CLONE_VFORK, &mut stack);
     if let Some(cgroup) = cgroup {
         args.enter(cgroup);
     }
-    let child_at = &raw mut child;
-    // SAFETY: `args` names a stack that is this call's own and 16-byte aligned;
+    let between = begin(&args, run_between, &mut child);
+    let pid = i32::try_from(child.pid).unwrap_or(-1);
+    match between {
+        Ok(between) => {
+            reap(between);
+            Ok(pid)
+        }
+        Err(error) => {
+            if pid > 0 {
+                reap(pid);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Makes a child that runs `side`; it is reaped when that tells an error.
+fn begin(args: &CloneArgs, side: extern "C" fn(*mut c_void) -> !, child: &mut Child) -> io::Result<i32> {
+    let child = ptr::from_mut(child);
+    // SAFETY: `args` names a stack that is the caller's own and 16-byte aligned;
     // CLONE_VFORK stops this thread until the child has left our memory, so all
     // that `child` points to outlives its use.
-    let pid = unsafe { clone3(&args, run_child, child_at.cast()) };
+    let pid = unsafe { clone3(args, side, child.cast()) };
     // SAFETY: the child is gone from our memory; it wrote through this pointer.
-    let error = unsafe { ptr::read_volatile(&raw const (*child_at).error) };
+    let error = unsafe { ptr::read_volatile(&raw const (*child).error) };
     match (i32::try_from(pid), error) {
         (Ok(pid), 0) if pid > 0 => Ok(pid),
         (Ok(pid), error) if pid > 0 => {
@@ -64,6 +108,47 @@ pub fn start(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>, oom_score_adj: &
             Err(io::Error::from_raw_os_error(error))
         }
         _ => Err(io::Error::from_raw_os_error(-pid as i32)),
+    }
+}
+
+/// The side of the child that joins a user namespace and makes the process there, as its parent's child: a process of
+/// several threads cannot join one.
+extern "C" fn run_between(child: *mut c_void) -> ! {
+    // SAFETY: `start` gives pointers that live until this child has ended, and nobody else runs in this memory meanwhile.
+    // Plain system calls: libc's functions would change the IDs of the parent's threads, too.
+    unsafe {
+        let own = &mut *child.cast::<Child>();
+        adjust_oom_score(own);
+        let dumpable = libc::prctl(libc::PR_GET_DUMPABLE);
+        let joined = libc::setns(own.users, libc::CLONE_NEWUSER) == 0
+            && libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) == 0
+            && libc::syscall(libc::SYS_setresgid, 0, 0, 0) == 0
+            && libc::syscall(libc::SYS_setresuid, 0, 0, 0) == 0;
+        if !joined {
+            own.error = *libc::__errno_location();
+        }
+        // It says so of this memory, which is the parent's (prctl(2), PR_SET_DUMPABLE).
+        libc::prctl(libc::PR_SET_DUMPABLE, dumpable);
+        if joined {
+            own.pid = clone3(&*own.args, run_child, child);
+            if own.pid < 0 {
+                own.error = -own.pid as c_int;
+            }
+        }
+        libc::_exit(0)
+    }
+}
+
+/// Writes the value for the process that calls.
+///
+/// # Safety
+/// As [`start`] has it: its pointer is valid.
+unsafe fn adjust_oom_score(child: &Child) {
+    // SAFETY: system calls; the pointer is valid by this function's contract.
+    unsafe {
+        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        libc::write(file, child.oom_score_adj.cast::<c_void>(), libc::strlen(child.oom_score_adj));
+        libc::close(file);
     }
 }
 
@@ -76,8 +161,7 @@ extern "C" fn run_child(child: *mut c_void) -> ! {
         let child = &mut *child.cast::<Child>();
         libc::setsid();
         libc::chdir(c"/".as_ptr());
-        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        libc::write(file, child.oom_score_adj.cast::<c_void>(), libc::strlen(child.oom_score_adj));
+        adjust_oom_score(child);
         // Kept by an exec, as no handler is.
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
         libc::syscall(libc::SYS_close_range, 0, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
@@ -98,7 +182,40 @@ extern "C" fn run_child(child: *mut c_void) -> ! {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
+
+    #[test]
+    #[ignore = "needs root"]
+    fn its_namespaces_are_those_of_a_user_namespace_whose_root_it_is() {
+        let map = "0 65536 65536";
+        let users = crate::user_namespace::with_maps(map, map).unwrap();
+        let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        let pid = start(Some(users.as_fd()), flags, None, c"7").unwrap();
+        let of = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+        let inode = |own: std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(&own);
+        let joined = inode(std::fs::metadata(format!("/proc/{pid}/ns/user")).unwrap());
+        assert_eq!(joined, inode(users.metadata().unwrap()));
+        let status = of("status");
+        for line in ["Uid:\t65536\t65536", "Gid:\t65536\t65536", "Groups:\t \n", "NSpid:\t"] {
+            assert!(status.contains(line), "{line}: {status}");
+        }
+        assert!(status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")), "{status}");
+        assert_eq!(of("oom_score_adj"), "7\n");
+        // SAFETY: asks for a number.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 1, "the caller is as it was");
+        let process = crate::pidfd::open(pid).unwrap();
+        crate::pidfd::signal(process.as_fd(), libc::SIGKILL).unwrap();
+        reap(pid);
+        // What cannot be joined is told, and leaves no process.
+        let other = File::open("/dev/null").unwrap();
+        assert_eq!(
+            start(Some(other.as_fd()), flags, None, c"0").unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        assert_eq!(children, "");
+    }
 
     #[test]
     fn the_program_waits_until_it_is_killed() {

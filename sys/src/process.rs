@@ -52,6 +52,12 @@ impl CloneArgs {
         Self { exit_signal: libc::SIGCHLD as u64, ..Self::thread(flags, stack) }
     }
 
+    /// It is the child of the caller's parent, and its end is told as the caller's is.
+    pub(crate) fn be_sibling(&mut self) {
+        self.flags |= libc::CLONE_PARENT as u64;
+        self.exit_signal = 0;
+    }
+
     /// It begins in this cgroup v2 folder.
     pub(crate) fn enter(&mut self, cgroup: BorrowedFd<'_>) {
         self.flags |= CLONE_INTO_CGROUP;

@@ -88,8 +88,11 @@ fn a_full_data_disk_is_said_and_containers_run_all_the_same() -> Result {
 
 /// What QEMU's `blkdebug` (`docs/devel/blkdebug.rst`) makes of a disk: so many writes are taken, and none after them.
 fn dies_after(writes: u32) -> String {
-    let taken = |n| format!("[set-state]\nevent = \"write_aio\"\nstate = \"{n}\"\nnew_state = \"{}\"\n", n + 1);
-    let dead = format!("[inject-error]\nevent = \"write_aio\"\nstate = \"{writes}\"\nerrno = \"5\"\nonce = \"off\"\n");
+    let taken =
+        |n| format!("[set-state]\nevent = \"write_aio\"\nstate = \"{n}\"\nnew_state = \"{}\"\n", n + 1);
+    let dead = format!(
+        "[inject-error]\nevent = \"write_aio\"\nstate = \"{writes}\"\nerrno = \"5\"\nonce = \"off\"\n"
+    );
     (1..writes).map(taken).collect::<String>() + &dead
 }
 

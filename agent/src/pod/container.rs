@@ -251,9 +251,10 @@ fn namespaces(sandbox: &Sandbox) -> Vec<Namespace> {
         (NamespaceKind::Ipc, &sandbox.ipc),
         (NamespaceKind::Uts, &sandbox.uts),
     ];
-    // Without a path it would be the node's.
-    let pid = sandbox.pid.iter().map(|path| Namespace { kind: NamespaceKind::Pid, path: Some(path.clone()) });
-    joined.map(|(kind, path)| Namespace { kind, path: path.clone() }).into_iter().chain(pid).collect()
+    // Without a path the processes would be the node's.
+    let more = [(NamespaceKind::Pid, &sandbox.pid), (NamespaceKind::User, &sandbox.user)];
+    let more = more.into_iter().filter(|(_, path)| path.is_some());
+    joined.into_iter().chain(more).map(|(kind, path)| Namespace { kind, path: path.clone() }).collect()
 }
 
 /// `UID:GID`; none when the image says it.

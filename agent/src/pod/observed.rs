@@ -49,6 +49,8 @@ pub struct Sandbox {
     pub pid: Option<String>,
     /// The first of the node's users that are its own; none with the node's.
     pub users: Option<u32>,
+    /// Path of its user namespace; none with the node's users.
+    pub user: Option<String>,
     /// A container has ended in a way that has all of them begin anew in it, however they had ended: those that stand in
     /// one of another ID are of the time before.
     #[serde(default)]

@@ -2,11 +2,11 @@
 //! is one that only waits ([`sys::pause`]). It stands in the pod's cgroup, outlives agent and monitor, and ends
 //! with the pod. Should it be killed the kernel ends the pod's containers, and the pod gets a new sandbox.
 
-use super::words;
+use super::{keep, words};
 use crate::pod::{cgroup, container};
 use crate::volume::make;
 use k8s_openapi::api::core::v1::Pod;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -39,11 +39,11 @@ pub fn is_held(pod: &Pod) -> bool {
     events.lines().any(|line| line == "populated 1")
 }
 
-/// Makes the namespace and keeps it at `path`, or finds it there.
+/// Makes the namespace, of the user namespace at `users` if the pod has one, and keeps it at `path`, or finds it there.
 ///
 /// # Errors
 /// What cannot be done, in words.
-pub async fn make(pod: &Pod, path: &Path) -> Result<(), String> {
+pub async fn make(pod: &Pod, users: Option<&Path>, path: &Path) -> Result<(), String> {
     if make::is_mounted(path) {
         if is_held(pod) {
             return Ok(());
@@ -55,13 +55,12 @@ pub async fn make(pod: &Pod, path: &Path) -> Result<(), String> {
     let group = own_cgroup(pod);
     fs::create_dir_all(&group).map_err(|error| words("make", &group, &error))?;
     let folder = File::open(&group).map_err(|error| words("open", &group, &error))?;
-    let pid = sys::pause::start(nix::libc::CLONE_NEWPID, Some(folder.as_fd()), OOM_SCORE_ADJ)
+    let users = users.map(super::open).transpose()?;
+    let users = users.as_ref().map(AsFd::as_fd);
+    let pid = sys::pause::start(users, nix::libc::CLONE_NEWPID, Some(folder.as_fd()), OOM_SCORE_ADJ)
         .map_err(|error| format!("make a PID namespace: {}", cause(&error)))?;
     reap_at_its_end(pid).map_err(|error| format!("watch process {pid}: {}", cause(&error)))?;
-    File::create(path).map_err(|error| words("make", path, &error))?;
-    let namespace = format!("/proc/{pid}/ns/pid");
-    mount(Some(namespace.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|error| words("keep a PID namespace at", path, &error.into()))
+    keep(&format!("/proc/{pid}/ns/pid"), path)
 }
 
 /// Ends the first process, and with it all others of the namespace.

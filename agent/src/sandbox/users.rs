@@ -2,18 +2,20 @@
 //! other pod has. Which they are stands in a file of the pod's, `users`: that is all that is remembered of them. Files of
 //! volumes and of images belong to whom they would belong without: mounts show them mapped.
 //!
-//! The pod's network is the node's to make, so rights over a network that a container is given mean nothing in it;
-//! ports below 1024 are for everybody there.
+//! The pod has one user namespace, to which its other namespaces belong: a container that is given rights has them over the
+//! pod's network, and over no other.
 
-use super::words;
-use crate::volume::place;
+use super::{keep, words};
+use crate::volume::{make, place};
 use k8s_openapi::api::core::v1::Pod;
 use spec::monitor::IDS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use sys::cause::cause;
 
 /// A pod has users of its own.
 pub fn are_own(pod: &Pod) -> bool {
@@ -29,6 +31,20 @@ pub fn first(pod: &Pod) -> Result<Option<u32>, String> {
         return Ok(None);
     }
     of(Path::new(place::PODS), pod.metadata.uid.as_deref().unwrap_or_default()).map(Some)
+}
+
+/// Makes the user namespace of a pod whose users begin with `first` and keeps it at `path`, or finds it there.
+///
+/// # Errors
+/// What cannot be done, in words.
+pub fn make(first: u32, path: &Path) -> Result<(), String> {
+    if make::is_mounted(path) {
+        return Ok(());
+    }
+    let map = format!("0 {first} {IDS}");
+    let made = sys::user_namespace::with_maps(&map, &map);
+    let made = made.map_err(|error| format!("make a user namespace: {}", cause(&error)))?;
+    keep(&format!("/proc/self/fd/{}", made.as_raw_fd()), path)
 }
 
 /// The first of the users that a file names; none when it is not there.

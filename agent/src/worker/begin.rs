@@ -310,9 +310,6 @@ impl Worker {
             all.iter_mut().for_each(|one| one.options.push("idmap".to_owned()));
         }
         all.extend(volumes);
-        if mapped {
-            all.push(mounts::bind("/dev/mqueue", &place::run(&self.uid).join("mqueue"), options()));
-        }
         Ok(all)
     }
 

@@ -200,9 +200,7 @@ fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
     let is_pods = |kind| of_pod.iter().any(|one| one.kind == kind);
     let own = own.into_iter().filter(|(kind, own)| *own && !is_pods(*kind));
     let own = own.map(|(kind, _)| Namespace { kind, path: joined(kind) });
-    let users = around.sandbox.as_ref().and_then(|sandbox| sandbox.users);
-    let users = users.map(|_| Namespace { kind: NamespaceKind::User, path: None });
-    own.chain(of_pod.iter().filter(|one| one.path.is_some()).cloned()).chain(users).collect()
+    own.chain(of_pod.iter().filter(|one| one.path.is_some()).cloned()).collect()
 }
 
 /// Users and groups of the user namespace of a pod that has one.

@@ -357,6 +357,7 @@ fn a_pods_container_stands_in_its_pod() {
         namespaces: vec![
             joined(own, "/ns/net"),
             joined(NamespaceKind::Uts, "/ns/uts"),
+            joined(NamespaceKind::User, "/ns/user"),
             Namespace { kind: NamespaceKind::Pid, path: None },
         ],
         mounts: vec![hosts.clone(), Mount { options: vec!["rshared".into()], ..Mount::default() }],
@@ -380,7 +381,7 @@ fn a_pods_container_stands_in_its_pod() {
     let path = |kind| linux.namespaces.iter().find(|one| one.kind == kind).map(|one| one.path.as_deref());
     assert_eq!(path(own), Some(Some("/ns/net")));
     assert_eq!((path(NamespaceKind::Pid), path(NamespaceKind::Ipc)), (None, Some(None)));
-    assert_eq!(path(NamespaceKind::User), Some(None));
+    assert_eq!(path(NamespaceKind::User), Some(Some("/ns/user")));
     let ids = [IdMapping { container_id: 0, host_id: 3 * IDS, size: IDS }];
     assert_eq!((&linux.uid_mappings[..], &linux.gid_mappings[..]), (&ids[..], &ids[..]));
     assert_eq!(made.hostname, "", "the pod has named it");

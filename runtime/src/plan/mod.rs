@@ -50,7 +50,7 @@ pub use steps::{Moment, Step};
 use crate::cgroup::scope::{self, NewScope};
 use crate::cgroup::{Write, annotation, devices::program, resources};
 use crate::error::{Error, Result};
-use spec::bundle::{Config, Hooks, Linux, NamespaceKind, Resources};
+use spec::bundle::{Config, Hooks, IdMapping, Linux, NamespaceKind, Resources};
 use std::path::Path;
 
 /// Longest path of a cgroup, which leaves room in `PATH_MAX` for what is in it: one that
@@ -183,14 +183,14 @@ fn owner(config: &Config, linux: &Linux, namespaces: &Namespaces) -> Option<u32>
         return None;
     }
     let uid = config.process.as_ref().map_or(0, |process| process.user.uid);
-    let owner = match (namespaces.has_users(), namespaces.maps_users()) {
-        (false, _) => Some(uid),
-        (_, true) => linux.uid_mappings.iter().find_map(|map| {
-            let offset = uid.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
-            map.host_id.checked_add(offset)
-        }),
-        // What they are in a namespace that is joined is not known here.
-        _ => None,
+    let mapped = |map: &IdMapping| {
+        let offset = uid.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+        map.host_id.checked_add(offset)
+    };
+    // Of a namespace that is joined, too, as runc: what it maps is the caller's to say.
+    let owner = match namespaces.has_users() {
+        true => linux.uid_mappings.iter().find_map(mapped),
+        false => Some(uid),
     };
     owner.filter(|uid| *uid != 0)
 }

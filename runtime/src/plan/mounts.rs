@@ -96,7 +96,7 @@ fn plan(
     let is_cgroup = matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
     // The host's, in which root of the user namespace is nobody special (CVE-2023-25809).
     let is_hosts = is_cgroup && !has(linux, NamespaceKind::Cgroup);
-    if is_hosts && (namespaces.maps_users() || (given.is_rootless)()) {
+    if is_hosts && (namespaces.has_users() || (given.is_rootless)()) {
         options.read_only();
     }
     if let Some(refused) = options.refused.first() {

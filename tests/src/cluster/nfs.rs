@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -30,15 +31,18 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// A running server; what was written to it goes with it.
 pub struct FileServer {
     _program: Program,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
-    /// Starts nfs-ganesha as Debian has it, at the gateway's address.
+    /// Starts nfs-ganesha as Debian has it, at the gateway's address, once nobody else has it there.
     ///
     /// # Errors
     ///
     /// When it is not there and cannot be installed, or does not answer in time; the end of its log.
     pub fn file_server(&self) -> Result<FileServer> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         said(Command::new(repository().join("tools/need")).args(["libgssapi-krb5-2", "libbsd0"]))?;
         let unpacked = PACKAGES.map(crate::image::unpacked).into_iter().collect::<Result<Vec<_>>>()?;
         let folders = unpacked.iter().flat_map(|one| [one.join(LIBRARIES), one.join("usr/lib/ganesha")]);
@@ -74,6 +78,6 @@ impl Cluster {
             }
             sleep(Duration::from_millis(100));
         }
-        Ok(FileServer { _program: program })
+        Ok(FileServer { _program: program, _turn: turn })
     }
 }

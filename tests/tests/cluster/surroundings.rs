@@ -38,6 +38,7 @@ spec:
   nodeName: sees
   terminationGracePeriodSeconds: 1
   hostUsers: false
+  shareProcessNamespace: true
   securityContext: { fsGroup: 77 }
   containers:
   - name: main
@@ -46,6 +47,11 @@ spec:
     command: [sh, -c, 'echo mine >/data/page; exec httpd -f -h /data']
     volumeMounts: [{ name: words, mountPath: /words }, { name: data, mountPath: /data }]
     readinessProbe: { httpGet: { path: /page, port: 80 } }
+  - name: rules
+    image: busybox
+    imagePullPolicy: Never
+    command: [sleep, "44444"]
+    securityContext: { capabilities: { add: [NET_ADMIN] } }
   volumes: [{ name: words, configMap: { name: words } }, { name: data, emptyDir: {} }]
 "#;
 
@@ -129,6 +135,23 @@ fn containers_of_a_pod_see_each_other_and_files_that_change() -> Result {
     assert_eq!(inside, " 0 65536 65536\n0\n0:0\n0:77\n0:77\nsecond");
     let nodes = "cat /proc/$(pidof httpd)/status | grep ^Uid; stat -c %u:%g /var/lib/kubelet/pods/*/volumes/*/data/page";
     assert_eq!(node.run(nodes)?, "Uid:\t65536\t65536\t65536\t65536\n0:77\n");
+    // Its namespaces belong to its users: what it may there it may do, to its own network, and nothing else.
+    let of_own = |container: &str, line: &str| {
+        cluster.run(&format!("kubectl -n seen exec own -c {container} -- sh -c '{line}' 2>&1"))
+    };
+    let rules =
+        "ip link set lo mtu 1400 && ip link show lo | grep -o \"mtu 1400\"; ip link show eth0 | grep -c mtu";
+    assert_eq!(of_own("rules", rules)?, "mtu 1400\n1\n");
+    assert!(of_own("main", "ip link set lo mtu 1500; :")?.contains("not permitted"));
+    assert_eq!(node.run("ip link show lo | grep -o 'mtu [0-9]*'")?, "mtu 65536\n");
+    let processes = of_own(
+        "rules",
+        "tr \"\\0\" \" \" </proc/1/cmdline; echo; ps -o user,args; grep -c /dev/mqueue /proc/mounts",
+    )?;
+    assert!(processes.starts_with("/pause") && processes.ends_with("\n1\n"), "{processes}");
+    assert!(processes.contains("root     httpd -f -h /data"), "{processes}");
+    let users = "ls -Li /run/skerry/agent/pods/*/user /proc/$(pidof httpd)/ns/user | awk '{ print $1 }' | sort -u | grep -c .";
+    assert_eq!(node.run(users)?, "1\n", "its containers share one user namespace");
 
     node.run("mkdir -p /var/between/part/deep && mount -t tmpfs deep /var/between/part/deep && echo >/var/between/part/deep/file")?;
     cluster.apply(MOUNTS)?;
