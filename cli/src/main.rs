@@ -39,8 +39,12 @@ fn parse() -> error::Result<Arguments> {
         _ => Err(wrong),
     });
     parsed.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|wrong| {
-        if !wrong.use_stderr() || wrong.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if !wrong.use_stderr() {
             wrong.exit();
+        }
+        if wrong.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            commands::print_all(&wrong.render().to_string());
+            std::process::exit(0);
         }
         let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         usage::wrong(&wrong, &arguments::command(), &words)

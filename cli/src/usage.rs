@@ -115,7 +115,7 @@ mod tests {
                 "run: --memroy: there is no such option (did you mean --memory?); skerry run --help lists them",
                 125,
             ),
-            ("skerry run", "run: <IMAGE>: is missing; skerry run --help tells more", 1),
+            ("skerry run", "run: <IMAGE> [COMMAND]...: is missing; skerry run --help tells more", 1),
             ("skerry ps extra", "ps: \"extra\": is one word too many; skerry ps --help tells more", 1),
             (
                 "skerry stop -t soon web",

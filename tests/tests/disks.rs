@@ -110,7 +110,7 @@ fn a_data_disk_that_dies_takes_no_container_along() -> Result {
     node.run("while dd if=/dev/zero of=/var/file bs=4k count=1 conv=fsync 2>/dev/null; do :; done")?;
     node.console().wait_for("Remounting filesystem read-only")?;
     assert!(node.page("/")?.contains("Skerry"));
-    node.run("pkill -KILL skerry-monitor")?;
+    node.run("kill -KILL $(pidof skerry-monitor)")?;
     node.console().from_now().wait_for("monitor: ready")?;
     assert_eq!(node.life_of("web")?, before);
     // One that ends begins again, with what it writes in memory.

@@ -231,11 +231,21 @@ pub struct Exec {
     /// Keys that leave the terminal
     #[arg(long, value_name = "KEYS", default_value = detach::USUAL)]
     pub detach_keys: String,
-    /// Name, ID or the beginning of an ID
-    pub container: String,
-    /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// Name, ID or the beginning of an ID; then the program and its arguments, none of which is an option of this verb
+    #[arg(num_args = 2.., required = true, trailing_var_arg = true, value_names = ["CONTAINER", "COMMAND"])]
+    words: Vec<String>,
+}
+
+impl Exec {
+    /// Name, ID or the beginning of an ID.
+    pub fn container(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// The program and its arguments.
+    pub fn command(&self) -> &[String] {
+        &self.words[1..]
+    }
 }
 
 /// `skerry attach`

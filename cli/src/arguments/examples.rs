@@ -108,7 +108,7 @@ mod tests {
         let told = run("skerry run -it --rm=true --init=false --detach=1 --sig-proxy=false x y --rm=no");
         let options = &told.options;
         assert!(options.rm && options.interactive && options.tty && told.detach && !told.sig_proxy);
-        assert_eq!(options.command, ["y", "--rm=no"]);
+        assert_eq!(options.command(), ["y", "--rm=no"]);
         assert!(command_with_values().try_get_matches_from(words("skerry run --rm=maybe x")).is_err());
     }
 

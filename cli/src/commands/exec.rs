@@ -7,7 +7,7 @@ use crate::detach::Detach;
 use crate::error::{Error, Result};
 use crate::session::{self, Following, Forward};
 use crate::terminal;
-use spec::monitor::{self, Reply, Request};
+use spec::monitor::{self, Code, Reply, Request};
 
 /// Runs it; gives its exit status.
 pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
@@ -20,7 +20,12 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
     let mut client = Client::connect(node.socket)?;
     let mut signals = session::watch(true)?;
     client.send(&request)?;
-    let session = match signals.answer(&mut client).map_err(|error| advised(error, &exec.container))? {
+    let refused = |error: Error| match error.code {
+        // It could not begin, in the container that there is.
+        Some(Code::Internal) => error.with_status(126),
+        _ => advised(error, exec.container()),
+    };
+    let session = match signals.answer(&mut client).map_err(refused)? {
         Reply::Streams { session, .. } => session.map(|session| (node.socket.to_owned(), session)),
         Reply::Done => return Ok(0),
         Reply::Exited { error: Some(message), status, .. } => {
@@ -37,8 +42,8 @@ pub fn exec(node: &Node<'_>, exec: &Exec) -> Result<u8> {
 fn request(exec: &Exec) -> Result<monitor::Exec> {
     let here = |name: &str| std::env::var(name).ok();
     Ok(monitor::Exec {
-        name: exec.container.clone(),
-        command: exec.command.clone(),
+        name: exec.container().to_owned(),
+        command: exec.command().to_vec(),
         env: arguments::environment(&exec.env_file, &exec.env, here)?,
         user: exec.user.clone(),
         working_dir: exec.workdir.clone(),

@@ -342,7 +342,7 @@ fn hold(node: &Node<'_>, image: &Image) -> Result<Option<Held>> {
 }
 
 fn obtain(node: &Node<'_>, options: &Options) -> Result<Image> {
-    let (name, platform) = (&options.image, options.platform.as_deref());
+    let (name, platform) = (options.image(), options.platform.as_deref());
     let wanted = platform.map(registry::platform).transpose()?;
     let here = match options.pull.as_str() {
         "always" if !is_id(name) => None,

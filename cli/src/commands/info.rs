@@ -106,7 +106,9 @@ pub fn completion(asked: &Completion) {
     let whole = arguments::command();
     let verbs = whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
     let mut shown = clap::Command::new("skerry").disable_help_subcommand(true).version("").subcommands(verbs);
-    clap_complete::generate(asked.shell, &mut shown, "skerry", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(asked.shell, &mut shown, "skerry", &mut script);
+    super::print_all(&String::from_utf8_lossy(&script));
 }
 
 #[cfg(test)]

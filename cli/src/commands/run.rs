@@ -72,7 +72,9 @@ pub fn start(node: &Node<'_>, start: &arguments::Start) -> Result<u8> {
 }
 
 fn start_each(node: &Node<'_>, names: &[String]) -> Result<u8> {
-    super::containers::each(names, |name| node.done(&Request::Start { name })).map(|()| 0)
+    // Why it does not run has a status of its own where a program was asked for, with `run` and `exec`.
+    let start = |name| node.done(&Request::Start { name }).map_err(|error| error.with_status(1));
+    super::containers::each(names, start).map(|()| 0)
 }
 
 /// `skerry attach`

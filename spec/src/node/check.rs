@@ -165,8 +165,10 @@ fn limits<'a>(own: &Container, at: &impl Fn(&'static str) -> [&'a str; 3]) -> Ju
     demand(shares, &at("cpu-shares"), "not between 2 and 262144")?;
     let score = own.oom_score_adj.is_none_or(|score| (-1000..=1000).contains(&score));
     demand(score, &at("oom-score-adj"), "not between -1000 and 1000")?;
-    let swap = own.memory_swap.is_none_or(|swap| own.memory.is_some_and(|memory| memory <= swap));
-    demand(swap, &at("memory-swap"), "below memory, which is a part of it, or without that")?;
+    let without = own.memory_swap.is_some() && own.memory.is_none();
+    demand(!without, &at("memory-swap"), "without memory, which is a part of it")?;
+    let swap = own.memory_swap.zip(own.memory).is_none_or(|(swap, memory)| memory <= swap);
+    demand(swap, &at("memory-swap"), "below memory, which is a part of it")?;
     let spared = own.memory_reservation.zip(own.memory).is_none_or(|(spared, memory)| spared <= memory);
     demand(spared, &at("memory-reservation"), "above memory")
 }
@@ -257,7 +259,7 @@ mod tests {
             (container, "cpus = inf", 8, "not between 0.01"),
             (container, "cpu-shares = 1", 14, "not between 2"),
             (container, "oom-score-adj = 1001", 17, "not between -1000"),
-            (container, "memory-swap = 1", 15, "below memory"),
+            (container, "memory-swap = 1", 15, "without memory"),
             (container, "ulimits = { nofiles = \"1\" }", 23, "containers.a.ulimits.nofiles: there"),
             (container, "cap-add = [\"NET_ADMN\"]", 11, "\"NET_ADMN\" is not a capability"),
             (container, "cap-drop = [\"net_raw\"]", 12, "\"net_raw\" is not a capability"),

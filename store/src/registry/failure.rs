@@ -126,12 +126,12 @@ pub(super) fn is_absence(error: &ureq::Error) -> bool {
     }
 }
 
-/// True when a time has run out without an answer.
+/// True when a time has run out without an answer, or nobody is there who could give one.
 pub(super) fn is_silence(error: &ureq::Error) -> bool {
-    use ErrorKind::{TimedOut, WouldBlock};
+    use ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
     match error {
         ureq::Error::Timeout(_) => true,
-        ureq::Error::Io(error) => matches!(error.kind(), TimedOut | WouldBlock),
+        ureq::Error::Io(error) => matches!(error.kind(), ConnectionRefused | TimedOut | WouldBlock),
         _ => false,
     }
 }

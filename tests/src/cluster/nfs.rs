@@ -30,8 +30,15 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// A running server; what was written to it goes with it.
 pub struct FileServer {
-    _program: Program,
+    program: Option<Program>,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl FileServer {
+    /// Ends it. Nobody else's takes its place yet, where its clients would write on.
+    pub fn end(&mut self) {
+        self.program = None;
+    }
 }
 
 impl Cluster {
@@ -78,6 +85,6 @@ impl Cluster {
             }
             sleep(Duration::from_millis(100));
         }
-        Ok(FileServer { _program: program, _turn: turn })
+        Ok(FileServer { program: Some(program), _turn: turn })
     }
 }

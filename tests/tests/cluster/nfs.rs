@@ -39,7 +39,7 @@ fn pod(name: &str, volume: &str) -> String {
 #[ignore = "long"]
 fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
     let cluster = Cluster::shared()?;
-    let server = cluster.file_server()?;
+    let mut server = cluster.file_server()?;
     let node = cluster.node("clerk")?.boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/clerk --timeout=1s")?;
     cluster.kubectl("create namespace files")?;
@@ -76,7 +76,7 @@ fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
     cluster.run_until("kubectl -n files get events | grep 'pod/old' | grep -q 'mount 10.30.0.99:/data: '")?;
     cluster.kubectl("-n files delete pod old reads --timeout=300s")?;
     // A server that is gone holds up nobody but its pod, and that one not for ever.
-    drop(server);
+    server.end();
     cluster.kubectl("-n files delete pod claims --wait=false")?;
     cluster.apply(&pod("other", r#""emptyDir": {}"#))?;
     cluster.run_until("kubectl -n files wait --for=condition=Ready pod/other --timeout=1s")?;
@@ -97,7 +97,7 @@ fn volumes_on_a_file_server_are_shared_and_outlive_pod_and_node() -> Result {
 #[ignore = "long"]
 fn a_file_server_that_is_gone_does_not_hold_a_nodes_own_disk_at_its_end() -> Result {
     let cluster = Cluster::shared()?;
-    let server = cluster.file_server()?;
+    let mut server = cluster.file_server()?;
     let node = cluster.node("archivist")?.boot()?;
     cluster.run_until("kubectl wait --for=condition=Ready node/archivist --timeout=1s")?;
     cluster.kubectl("create namespace archive")?;
@@ -109,7 +109,7 @@ fn a_file_server_that_is_gone_does_not_hold_a_nodes_own_disk_at_its_end() -> Res
         .replace("\"files\"", "\"archive\"");
     cluster.apply(&writes)?;
     cluster.run_until("kubectl -n archive wait --for=condition=Ready pod/writes --timeout=1s")?;
-    drop(server);
+    server.end();
     node.machine().power_button()?;
     node.console().wait_for("skerry: all file systems unmounted; power off")?;
     node.machine().wait_off()?;

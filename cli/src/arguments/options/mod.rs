@@ -132,14 +132,22 @@ pub struct Options {
     /// Docker's drivers that keep logs on this machine are all one here
     #[arg(long = "log-driver", value_name = "NAME", value_parser = ["json-file", "local", "k8s-file"])]
     _log_driver: Option<String>,
-    /// The image
-    pub image: String,
-    /// In place of the image's arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// The image, and what is in place of its arguments: none of it is an option of this verb
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    words: Vec<String>,
 }
 
 impl Options {
+    /// The image.
+    pub fn image(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// In place of the image's arguments.
+    pub fn command(&self) -> &[String] {
+        &self.words[1..]
+    }
+
     /// What `node.toml` would say; `here` is the caller's environment.
     ///
     /// # Errors
@@ -148,7 +156,7 @@ impl Options {
         let container = Container {
             // An empty one takes the image's away.
             entrypoint: self.entrypoint.iter().map(|word| program(word)).next(),
-            args: (!self.command.is_empty()).then(|| self.command.clone()),
+            args: (!self.command().is_empty()).then(|| self.command().to_vec()),
             env: environment(&self.env_file, &self.env, here)?,
             working_dir: self.workdir.clone(),
             user: self.user.clone(),
@@ -166,7 +174,7 @@ impl Options {
             restart: parse::<Restart>("--restart", &self.restart)?,
             stop_signal: self.stop_signal.clone(),
             stop_grace: Span::seconds(grace(self.stop_timeout.unwrap_or(10))),
-            ..Container::of(&self.image)
+            ..Container::of(self.image())
         };
         let container =
             self.log_opt.iter().try_fold(container, |container, text| log_option(container, text))?;

@@ -62,6 +62,9 @@ impl Limits {
     }
 }
 
+/// As much swap as there is.
+const UNLIMITED: Bytes = Bytes(i64::MAX as u64);
+
 impl Resources {
     /// Adds what was said.
     ///
@@ -69,6 +72,10 @@ impl Resources {
     /// Which option says what it must not.
     pub fn add(&self, container: Container) -> Result<Container> {
         let mut container = self.said(container)?;
+        if container.memory.is_none() {
+            // As much as there is: so it is without a limit of memory.
+            container.memory_swap = container.memory_swap.filter(|swap| *swap != UNLIMITED);
+        }
         let swap = container.memory.filter(|_| knows_swap()).map(with_swap);
         container.memory_swap = container.memory_swap.or(swap);
         Ok(container)
@@ -83,7 +90,7 @@ impl Resources {
         Ok(Container {
             memory: amount("--memory", &self.memory)?,
             memory_swap: match self.memory_swap.as_deref() {
-                Some("-1") => Some(Bytes(i64::MAX as u64)),
+                Some("-1") => Some(UNLIMITED),
                 _ => amount("--memory-swap", &self.memory_swap)?,
             },
             memory_reservation: amount("--memory-reservation", &self.memory_reservation)?,

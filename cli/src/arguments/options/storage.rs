@@ -152,12 +152,16 @@ fn absolute(target: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// A path is a bind mount, any other name a volume.
+/// A path, which begins with `/` or `.`, is a bind mount; anything else is a volume's name.
 fn made(source: &str, target: &str, said: Said) -> std::result::Result<Mount, String> {
     absolute(target)?;
     let (target, Said { read_only, no_copy, propagation }) = (target.to_owned(), said);
-    if !source.contains('/') && !source.starts_with('.') {
-        let name: Name = source.parse()?;
+    if !source.starts_with(['/', '.']) {
+        let path = |why| match source.contains('/') {
+            true => format!("{source:?} is no name of a volume; of a folder that is meant write ./{source}"),
+            false => why,
+        };
+        let name: Name = source.parse().map_err(path)?;
         return match propagation {
             None => Ok(Mount::Volume { name, target, read_only, no_copy }),
             Some(other) => Err(format!("{:?} is for folders of this machine", other.name())),

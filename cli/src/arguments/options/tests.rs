@@ -21,7 +21,23 @@ fn container(words: &str) -> Result<Container> {
 fn what_follows_the_image_is_the_programs() {
     let options = run("-it --rm -e A=1 busybox ls -l --rm");
     assert!(options.interactive && options.tty && options.rm);
-    assert_eq!((options.image.as_str(), options.command.join(" ")), ("busybox", "ls -l --rm".into()));
+    assert_eq!((options.image(), options.command().join(" ")), ("busybox", "ls -l --rm".into()));
+    for words in ["-c echo", "-v /a:/b", "--help", "-- x", "-la --privileged", "-d --rm --nosuch"] {
+        let options = run(&format!("--entrypoint sh busybox {words}"));
+        assert_eq!((options.image(), options.command().join(" ")), ("busybox", words.into()));
+        assert!(!options.rm && options.label.is_empty());
+    }
+    let exec = "skerry exec -t web -- ls --user -c";
+    match Arguments::try_parse_from(exec.split(' ')).unwrap().command {
+        Command::Exec(exec) => {
+            assert_eq!((exec.container(), exec.command().join(" ")), ("web", "-- ls --user -c".into()))
+        }
+        other => panic!("{other:?}"),
+    }
+    for words in ["run --nosuch busybox", "run", "exec web", "exec --nosuch web ls"] {
+        let words = ["skerry"].into_iter().chain(words.split(' '));
+        assert!(Arguments::try_parse_from(words).is_err());
+    }
 }
 
 #[test]
@@ -134,6 +150,7 @@ fn memory_alone_brings_as_much_swap() {
     }
     assert_eq!(swap("-m 64m --memory-swap 64m x"), Some(Bytes(64 << 20)));
     assert_eq!(swap("-m 64m --memory-swap -1 x"), Some(Bytes(i64::MAX as u64)));
+    assert_eq!(swap("--memory-swap -1 x"), None, "as it is without");
     let none = container("-m 0 --memory-reservation 0 --cpu-shares 0 x").unwrap();
     assert_eq!((none.memory, none.memory_swap, none.memory_reservation), (None, None, None));
     assert_eq!(none.cpu_shares, None);
