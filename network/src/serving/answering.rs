@@ -170,7 +170,7 @@ impl Serving {
                 self.poller.release(asker.socket.as_fd());
                 if let Some(&server) = self.servers(asker.client).first() {
                     let account = Account::Asker(asker.client);
-                    self.hand_on(asker.socket.into(), server, &asker.read, account, now);
+                    self.hand_on(asker.socket.into(), (server, None), &asker.read, account, now);
                 }
                 return;
             }

@@ -111,6 +111,8 @@ struct Listener {
 #[derive(Debug)]
 struct HandedOn {
     stream: Stream,
+    /// Where it goes when it is refused.
+    other: Option<SocketAddr>,
     account: Account,
     /// When it is over, if nothing moves until then.
     until: Option<Duration>,
@@ -323,11 +325,11 @@ impl Serving {
     fn accept(&mut self, place: Place, now: Duration) {
         let Some(listener) = self.listeners.get(&place) else { return };
         match (listener.role, place.protocol) {
-            (Role::Relay { to, .. }, Protocol::Tcp) => {
+            (Role::Relay { to, other, .. }, Protocol::Tcp) => {
                 let Ok(client) = self.spare.accept(listener.socket.as_fd()) else { return };
                 // Who has no room is let go, and hears so at once.
                 if self.has_room(Account::Port(place)) {
-                    self.hand_on(client, to, &[], Account::Port(place), now);
+                    self.hand_on(client, (to, other), &[], Account::Port(place), now);
                 }
             }
             (Role::Relay { to, .. }, Protocol::Udp) => self.forth(place, to, now),
@@ -343,14 +345,21 @@ impl Serving {
         room::is_left(streams.chain(askers), new, self.descriptors)
     }
 
-    /// Hands a connection on; without a container there it is let go.
-    fn hand_on(&mut self, client: OwnedFd, to: SocketAddr, first: &[u8], account: Account, now: Duration) {
+    /// Hands a connection on, to the other address when it is refused; without a container there it is let go.
+    fn hand_on(
+        &mut self,
+        client: OwnedFd,
+        (to, other): (SocketAddr, Option<SocketAddr>),
+        first: &[u8],
+        account: Account,
+        now: Duration,
+    ) {
         let Ok(stream) = Stream::new(client, to, first) else { return };
         let number = self.poller.number();
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         let mut add = |socket| self.poller.add(Source::Stream(number), socket, flags);
         if stream.sockets().into_iter().all(|socket| add(socket).is_ok()) {
-            self.streams.insert(number, HandedOn { stream, account, until: None });
+            self.streams.insert(number, HandedOn { stream, other, account, until: None });
             self.advance(number, now);
         } else {
             self.poller.forget(Source::Stream(number));
@@ -358,7 +367,7 @@ impl Serving {
     }
 
     fn advance(&mut self, number: u64, now: Duration) {
-        let Some(HandedOn { stream, account, until }) = self.streams.get_mut(&number) else { return };
+        let Some(HandedOn { stream, account, until, .. }) = self.streams.get_mut(&number) else { return };
         let asks = matches!(account, Account::Asker(_));
         *until = asks.then_some(now + IDLE);
         match stream.advance() {
@@ -366,7 +375,19 @@ impl Serving {
             Outcome::Waits | Outcome::Busy if asks && stream.is_answered() => self.let_stream_go(number),
             Outcome::Waits => {}
             Outcome::Busy => _ = self.busy.insert(number),
+            Outcome::Refused => self.hand_on_elsewhere(number, now),
             Outcome::Ended => self.let_stream_go(number),
+        }
+    }
+
+    /// Nobody listens where a connection was handed on to.
+    fn hand_on_elsewhere(&mut self, number: u64, now: Duration) {
+        let Some(HandedOn { stream, other, account, .. }) = self.streams.remove(&number) else { return };
+        self.poller.forget(Source::Stream(number));
+        if let Some(to) = other {
+            let client = stream.into_client();
+            self.poller.release(client.as_fd());
+            self.hand_on(client, (to, None), &[], account, now);
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Outcome {
     Waits,
     /// More could move at once.
     Busy,
+    /// Nobody listens there: nothing has moved.
+    Refused,
     /// Both sides have ended, or one has broken off.
     Ended,
 }
@@ -69,6 +71,11 @@ impl Stream {
         [self.client.as_fd(), self.server.as_fd()]
     }
 
+    /// The client's connection alone.
+    pub fn into_client(self) -> OwnedFd {
+        self.client
+    }
+
     /// The server has said its last, and the client has been given all of it.
     pub fn is_answered(&self) -> bool {
         self.down.done
@@ -87,6 +94,7 @@ impl Stream {
             match getsockopt(&self.server, sockopt::SocketError)? {
                 0 if connected(&self.server) => self.connected = true,
                 0 => return Ok(Outcome::Waits),
+                libc::ECONNREFUSED => return Ok(Outcome::Refused),
                 error => return Err(Errno::from_raw(error)),
             }
         }
@@ -239,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_ends_it() {
+    fn nobody_there_is_told() {
         // It has its port, and does not listen.
         let held = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
         bind(held.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
@@ -252,6 +260,6 @@ mod tests {
             Ok(stream) => stream,
             Err(error) => return assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED)),
         };
-        while settle(&mut stream) != Outcome::Ended {}
+        while settle(&mut stream) != Outcome::Refused {}
     }
 }

@@ -24,6 +24,8 @@ pub enum Role {
     Relay {
         /// The container's address and port.
         to: SocketAddr,
+        /// Its address of the other family, for a program that listens there alone.
+        other: Option<SocketAddr>,
         /// The container asked for this very address: not to have it is worth a word.
         named: bool,
     },
@@ -51,10 +53,11 @@ fn relays(record: &Record, port: Port) -> Vec<(Place, Role)> {
     let each = port.pairs().flat_map(|(outside, inside)| {
         addresses(port.address, record.relayed).into_iter().filter_map(move |address| {
             // The container may have no address of this family, and the relay does not mind.
-            let target = record.published_at(address.is_ipv4()).or(record.published_at(address.is_ipv6()))?;
+            let targets = [address.is_ipv4(), address.is_ipv6()].map(|v4| record.published_at(v4));
+            let mut targets = targets.into_iter().flatten().map(|target| SocketAddr::new(target, inside));
+            let (to, other) = (targets.next()?, targets.next());
             let place = Place { protocol: port.protocol, address: SocketAddr::new(address, outside) };
-            let to = SocketAddr::new(target, inside);
-            Some((place, Role::Relay { to, named: port.address.is_some() }))
+            Some((place, Role::Relay { to, other, named: port.address.is_some() }))
         })
     });
     each.collect()

@@ -29,6 +29,29 @@ fn a_published_port_is_reached_from_the_nodes_loopback() {
 }
 
 #[test]
+fn a_program_that_listens_by_ipv4_alone_answers_at_both_loopbacks() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.run("echo here > /run/word");
+    for (container, port, bind) in [("web", 8080, "0.0.0.0"), ("other", 8081, "::")] {
+        scene.publish(container, &format!("\"{port}:80\""));
+        // What Python binds to `::` hears IPv4 too, unless it is told.
+        let serve = "python3 -u -m http.server 80 --directory /run --bind ";
+        let only = "sysctl -qw net.ipv6.bindv6only=1;";
+        let _server = scene.inside(container, &format!("sh -c '{only} exec {serve}{bind}'"));
+        scene
+            .wait_for(&format!("nsenter --net=/run/skerry/netns/{container} ss -Hltn sport = :80"), "LISTEN");
+        for loopback in ["127.0.0.1", "[::1]"] {
+            let fetch = format!(
+                "import urllib.request; print(urllib.request.urlopen('http://{loopback}:{port}/word').read())"
+            );
+            assert_eq!(scene.run(&format!("python3 -c \"{fetch}\"")), "b'here\\n'\n", "{loopback} {bind}");
+        }
+        scene.detach(container);
+    }
+}
+
+#[test]
 fn a_large_transfer_through_the_relay_is_whole() {
     let scene = Scene::new();
     let _service = scene.service();

@@ -21,7 +21,7 @@ const REDIRECTS_MAX: usize = 5;
 /// Tries of a request to a mirror, one when it asks for time: the registry itself has the same.
 const MIRROR_ATTEMPTS: u32 = 2;
 
-/// Silences and refusals of a server that has not answered yet: who is there says something by then.
+/// Silences of a server that has not answered yet: who is there says something by then.
 const SILENCES_MAX: u32 = 2;
 
 /// How often one request may be refused for want of proof.

@@ -126,12 +126,12 @@ pub(super) fn is_absence(error: &ureq::Error) -> bool {
     }
 }
 
-/// True when a time has run out without an answer, or nobody is there who could give one.
+/// True when a time has run out without an answer.
 pub(super) fn is_silence(error: &ureq::Error) -> bool {
-    use ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
+    use ErrorKind::{TimedOut, WouldBlock};
     match error {
         ureq::Error::Timeout(_) => true,
-        ureq::Error::Io(error) => matches!(error.kind(), ConnectionRefused | TimedOut | WouldBlock),
+        ureq::Error::Io(error) => matches!(error.kind(), TimedOut | WouldBlock),
         _ => false,
     }
 }
