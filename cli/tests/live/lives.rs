@@ -145,7 +145,7 @@ fn other_programs_run_in_it() {
         ("exec a no-such-program", 127, "executable file not found"),
         ("exec a /etc", 126, "/etc"),
         ("exec none true", 1, "there is none"),
-        ("exec -w /none a true", 1, "/none"),
+        ("exec -w /none a true", 126, "/none"),
     ] {
         let said = fails(line, status);
         assert!(said.contains(told) && said.lines().count() == 1, "{line}: {said}");
