@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 /// Its name in lists of processes, as other kubelets' first process of a pod has it.
 const NAME: &CStr = c"/pause";
@@ -69,6 +70,12 @@ pub fn start(
         }
         return begin(&args, run_child, &mut child);
     };
+    // Who joins it has our memory, and its root might trace whoever is in it: not where memory may not be dumped
+    // (ptrace(2), Ptrace access mode checking), which the child sees to first. It is taken back here, by one at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: asks for a number.
+    let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
     args.be_sibling();
     (child.users, child.args) = (users.as_raw_fd(), &raw const args);
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
@@ -77,6 +84,8 @@ pub fn start(
         args.enter(cgroup);
     }
     let between = begin(&args, run_between, &mut child);
+    // SAFETY: changes a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, dumpable) };
     let pid = i32::try_from(child.pid).unwrap_or(-1);
     match between {
         Ok(between) => {
@@ -119,21 +128,18 @@ extern "C" fn run_between(child: *mut c_void) -> ! {
     unsafe {
         let own = &mut *child.cast::<Child>();
         adjust_oom_score(own);
-        let dumpable = libc::prctl(libc::PR_GET_DUMPABLE);
-        let joined = libc::setns(own.users, libc::CLONE_NEWUSER) == 0
+        let joined = libc::prctl(libc::PR_SET_DUMPABLE, 0) == 0
+            && libc::setns(own.users, libc::CLONE_NEWUSER) == 0
             && libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) == 0
             && libc::syscall(libc::SYS_setresgid, 0, 0, 0) == 0
             && libc::syscall(libc::SYS_setresuid, 0, 0, 0) == 0;
-        if !joined {
-            own.error = *libc::__errno_location();
-        }
-        // It says so of this memory, which is the parent's (prctl(2), PR_SET_DUMPABLE).
-        libc::prctl(libc::PR_SET_DUMPABLE, dumpable);
         if joined {
             own.pid = clone3(&*own.args, run_child, child);
             if own.pid < 0 {
                 own.error = -own.pid as c_int;
             }
+        } else {
+            own.error = *libc::__errno_location();
         }
         libc::_exit(0)
     }

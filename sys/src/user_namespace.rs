@@ -5,7 +5,7 @@ use crate::process::reap;
 use crate::{pause, pidfd};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A new one with these maps (`uid_map` and `gid_map` of user_namespaces(7)), which nobody is in.
 ///
@@ -13,12 +13,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 /// `EPERM`, `ENOSPC` for too many of them; `EINVAL` for what is no map.
 pub fn with_maps(uid_map: &str, gid_map: &str) -> io::Result<File> {
     let pid = pause::start(None, libc::CLONE_NEWUSER, None, c"0")?;
-    let process = pidfd::open(pid);
-    let made = fs::write(format!("/proc/{pid}/uid_map"), uid_map)
-        .and_then(|()| fs::write(format!("/proc/{pid}/gid_map"), gid_map))
-        .and_then(|()| File::open(format!("/proc/{pid}/ns/user")));
-    let ended = process.and_then(|process| pidfd::signal(process.as_fd(), libc::SIGKILL));
-    ended.map(|()| reap(pid)).and(made)
+    of(pid, |_| {
+        fs::write(format!("/proc/{pid}/uid_map"), uid_map)?;
+        fs::write(format!("/proc/{pid}/gid_map"), gid_map)?;
+        File::open(format!("/proc/{pid}/ns/user"))
+    })
 }
 
 /// Gives this thread new namespaces (`CLONE_NEW*`) that belong to `users`, which it does not join: a thread beside others
@@ -28,16 +27,22 @@ pub fn with_maps(uid_map: &str, gid_map: &str) -> io::Result<File> {
 /// As clone3(2) and setns(2) have them, `EPERM` and `ENOSPC` among them.
 pub fn unshare(users: BorrowedFd<'_>, namespaces: libc::c_int) -> io::Result<()> {
     let pid = pause::start(Some(users), namespaces, None, c"0")?;
-    let process = pidfd::open(pid);
-    let joined = process.as_ref().map_or(Ok(()), |process| {
+    of(pid, |process| {
         // SAFETY: the descriptor is open as long as `process` is.
         match unsafe { libc::setns(process.as_raw_fd(), namespaces) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
-    });
-    let ended = process.and_then(|process| pidfd::signal(process.as_fd(), libc::SIGKILL));
-    ended.map(|()| reap(pid)).and(joined)
+    })
+}
+
+/// What is made of the namespaces of a process that only waits, and ends then.
+fn of<T>(pid: i32, make: impl FnOnce(&OwnedFd) -> io::Result<T>) -> io::Result<T> {
+    let process = pidfd::open(pid)?;
+    let made = make(&process);
+    pidfd::signal(process.as_fd(), libc::SIGKILL)?;
+    reap(pid);
+    made
 }
 
 #[cfg(test)]
