@@ -4,6 +4,7 @@
 //! It is made when `sandbox.json` is there, which is written last; half a one is made again, and what takes
 //! it away takes away half a one, too.
 
+mod namespaces;
 pub mod processes;
 pub mod users;
 
@@ -14,15 +15,14 @@ use crate::pod::{cgroup, container, names};
 use crate::say::say;
 use crate::volume::{self, make, place};
 use k8s_openapi::api::core::v1::Pod;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use namespaces::Namespaces;
+use nix::mount::{MntFlags, umount2};
 use spec::bundle::NamespaceKind;
 use spec::network::{Attach, Attached, Membership, PODS, Port};
 use spec::node::By;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ pub async fn make(
     let (network, addresses) = match on_node {
         true => (None, Vec::new()),
         false => {
-            let path = own_network(user.as_deref(), folder.join("net")).await?;
+            let path = namespaces::own_network(user.as_deref(), folder.join("net")).await?;
             let (network, addresses) = connect(pod, own.cluster.pod_network, path.as_deref()).await?;
             (Some(network), addresses)
         }
@@ -111,7 +111,7 @@ pub async fn make(
         network: network.clone(),
         sysctls: sysctls(pod, &own.cluster.allowed_sysctls)?,
     };
-    in_thread(move || named.make()).await?;
+    named.make().await?;
     let text = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let (user, ipc, uts, pid) = (text(user), text(ipc), text(uts), text(pid));
     let sandbox = Sandbox { id: new_id(), addresses, network, ipc, uts, pid, users, user, renewed: false };
@@ -304,21 +304,6 @@ fn ports(pod: &Pod) -> Result<Vec<Port>, String> {
         .collect()
 }
 
-/// Makes the network namespace of a pod with a user namespace of its own, to which it belongs, at `path`, or finds it there;
-/// none for another pod, whose network makes one.
-async fn own_network(user: Option<&Path>, path: PathBuf) -> Result<Option<PathBuf>, String> {
-    let Some(user) = user.map(Path::to_owned) else { return Ok(None) };
-    if !make::is_mounted(&path) {
-        let held = path.clone();
-        in_thread(move || {
-            unshare_for(Some(&user), CloneFlags::CLONE_NEWNET)?;
-            hold(&held, "net")
-        })
-        .await?;
-    }
-    Ok(Some(path))
-}
-
 /// Connects a pod's network namespace, the one at `netns` or one that is made: its path, and the pod's addresses.
 async fn connect(pod: &Pod, by: By, netns: Option<&Path>) -> Result<(String, Vec<IpAddr>), String> {
     let (key, ports) = (pod.metadata.uid.as_deref().unwrap_or_default(), ports(pod)?);
@@ -439,75 +424,6 @@ fn sysctls(pod: &Pod, allow: &[String]) -> Result<Vec<(String, String)>, String>
     let own = USUAL.iter().filter(|_| !on_node);
     // What was asked for has the last word.
     Ok(own.map(|&(name, value)| (name.to_owned(), value.to_owned())).chain(asked).collect())
-}
-
-/// Namespaces to be made and held.
-struct Namespaces {
-    /// To which they belong.
-    user: Option<PathBuf>,
-    ipc: Option<PathBuf>,
-    uts: Option<PathBuf>,
-    hostname: String,
-    network: Option<String>,
-    sysctls: Vec<(String, String)>,
-}
-
-impl Namespaces {
-    fn make(&self) -> Result<(), String> {
-        let mut flags = CloneFlags::empty();
-        flags.set(CloneFlags::CLONE_NEWIPC, self.ipc.is_some());
-        flags.set(CloneFlags::CLONE_NEWUTS, self.uts.is_some());
-        unshare_for(self.user.as_deref(), flags)?;
-        if self.uts.is_some() {
-            nix::unistd::sethostname(&self.hostname)
-                .map_err(|error| format!("set the host name: {}", cause(&error.into())))?;
-        }
-        if let Some(path) = self.network.as_ref().filter(|_| !self.sysctls.is_empty()) {
-            let path = Path::new(path);
-            setns(open(path)?, CloneFlags::CLONE_NEWNET)
-                .map_err(|error| words("enter", path, &error.into()))?;
-        }
-        for (name, value) in &self.sysctls {
-            let path = Path::new("/proc/sys").join(name.replace('.', "/"));
-            fs::write(&path, value).map_err(|error| words("write", &path, &error))?;
-        }
-        for (path, kind) in [(&self.ipc, "ipc"), (&self.uts, "uts")] {
-            path.as_ref().map_or(Ok(()), |path| hold(path, kind))?;
-        }
-        Ok(())
-    }
-}
-
-/// Runs what changes its thread's namespaces in one of its own, which ends with it.
-async fn in_thread(action: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
-    let joined = spawn_blocking(|| std::thread::spawn(action).join()).await;
-    joined.map_err(|error| error.to_string())?.unwrap_or_else(|_| Err("make namespaces".to_owned()))
-}
-
-/// New namespaces for this thread, which belong to the user namespace at `user`, or to the node's.
-fn unshare_for(user: Option<&Path>, flags: CloneFlags) -> Result<(), String> {
-    let made = match user {
-        Some(path) => sys::user_namespace::unshare(open(path)?.as_fd(), flags.bits()),
-        None => unshare(flags).map_err(io::Error::from),
-    };
-    made.map_err(|error| format!("make namespaces: {}", cause(&error)))
-}
-
-fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|error| words("open", path, &error))
-}
-
-/// Keeps a namespace of this thread by a mount, in place of any that was kept there.
-fn hold(path: &Path, kind: &str) -> Result<(), String> {
-    let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
-    keep(&format!("/proc/thread-self/ns/{kind}"), path)
-}
-
-/// Keeps a namespace by a mount.
-fn keep(namespace: &str, path: &Path) -> Result<(), String> {
-    let kept = File::create(path)
-        .and_then(|_| Ok(mount(Some(namespace), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?));
-    kept.map_err(|error| words("keep a namespace at", path, &error))
 }
 
 #[cfg(test)]

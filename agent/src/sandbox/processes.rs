@@ -2,7 +2,8 @@
 //! is one that only waits ([`sys::pause`]). It stands in the pod's cgroup, outlives agent and monitor, and ends
 //! with the pod. Should it be killed the kernel ends the pod's containers, and the pod gets a new sandbox.
 
-use super::{keep, words};
+use super::namespaces::{keep, open};
+use super::words;
 use crate::pod::{cgroup, container};
 use crate::volume::make;
 use k8s_openapi::api::core::v1::Pod;
@@ -55,7 +56,7 @@ pub async fn make(pod: &Pod, users: Option<&Path>, path: &Path) -> Result<(), St
     let group = own_cgroup(pod);
     fs::create_dir_all(&group).map_err(|error| words("make", &group, &error))?;
     let folder = File::open(&group).map_err(|error| words("open", &group, &error))?;
-    let users = users.map(super::open).transpose()?;
+    let users = users.map(open).transpose()?;
     let users = users.as_ref().map(AsFd::as_fd);
     let pid = sys::pause::start(users, nix::libc::CLONE_NEWPID, Some(folder.as_fd()), OOM_SCORE_ADJ)
         .map_err(|error| format!("make a PID namespace: {}", cause(&error)))?;

@@ -5,7 +5,8 @@
 //! The pod has one user namespace, to which its other namespaces belong: a container that is given rights has them over the
 //! pod's network, and over no other.
 
-use super::{keep, words};
+use super::namespaces::keep;
+use super::words;
 use crate::volume::{make, place};
 use k8s_openapi::api::core::v1::Pod;
 use spec::monitor::IDS;

@@ -107,6 +107,7 @@ pub fn completion(asked: &Completion) {
     let verbs = whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
     let mut shown = clap::Command::new("skerry").disable_help_subcommand(true).version("").subcommands(verbs);
     let mut script = Vec::new();
+    // It panics where it cannot write.
     clap_complete::generate(asked.shell, &mut shown, "skerry", &mut script);
     super::print_all(&String::from_utf8_lossy(&script));
 }
