@@ -187,7 +187,9 @@ fn filter(sandbox: Option<&Sandbox>, capabilities: &BTreeSet<String>) -> Seccomp
 
 /// Namespaces of the container's own, or of its pod: what it shares with the node is not among them.
 fn namespaces(container: &Container, around: &Surroundings) -> Vec<Namespace> {
+    let has_users = around.sandbox.as_ref().is_some_and(|sandbox| sandbox.users.is_some());
     let own = [
+        (NamespaceKind::User, has_users),
         (NamespaceKind::Pid, container.pid != Pid::Host),
         (NamespaceKind::Network, container.network() != ContainerNetwork::Host),
         (NamespaceKind::Mount, true),

@@ -254,8 +254,8 @@ pub struct Sandbox {
     pub seccomp: Option<Seccomp>,
     /// Nothing below `/proc` is hidden or read-only.
     pub unmasked: bool,
-    /// The first of the node's [`IDS`] users and groups that are its own 0, 1, … in the user namespace that it joins;
-    /// the node's own without.
+    /// The first of the node's [`IDS`] users and groups that are its own 0, 1, … in the user namespace that it joins,
+    /// or in one of its own; the node's own without.
     pub users: Option<u32>,
     /// The program is in no group for the image's `/etc/group` alone.
     pub strict_groups: bool,
