@@ -40,6 +40,9 @@ struct Child {
     error: c_int,
 }
 
+/// Whoever changes whether this process' memory may be dumped.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// Starts it in new namespaces (`CLONE_NEW*`), in a cgroup v2 folder if one is given, and gives its ID
 /// (`clone3(2)`, `execveat(2)`). The namespaces belong to `users`, a user namespace, whose root it is; to the caller's
 /// without one. `oom_score_adj` is written to its file of that name (proc(5)); best effort. It is this process's child:
@@ -72,7 +75,6 @@ pub fn start(
     };
     // Who joins it has our memory, and its root might trace whoever is in it: not where memory may not be dumped
     // (ptrace(2), Ptrace access mode checking), which the child sees to first. It is taken back here, by one at a time.
-    static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: asks for a number.
     let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
@@ -208,8 +210,12 @@ mod tests {
         }
         assert!(status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")), "{status}");
         assert_eq!(of("oom_score_adj"), "7\n");
-        // SAFETY: asks for a number.
-        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 1, "the caller is as it was");
+        {
+            // Another test may be about to change it.
+            let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: asks for a number.
+            assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 1, "the caller is as it was");
+        }
         let process = crate::pidfd::open(pid).unwrap();
         crate::pidfd::signal(process.as_fd(), libc::SIGKILL).unwrap();
         reap(pid);
