@@ -64,12 +64,9 @@ pub struct Create {
     /// The gateway's address in a subnet; its first one without
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Vec<String>,
-    /// With an IPv6 subnet, which is chosen unless it is given
-    #[arg(long, conflicts_with = "no_ipv6")]
-    pub ipv6: bool,
-    /// Without IPv6
+    /// With an IPv6 subnet, too, which is chosen unless it is given
     #[arg(long)]
-    pub no_ipv6: bool,
+    pub ipv6: bool,
     /// No way out and none in
     #[arg(long)]
     pub internal: bool,

@@ -17,7 +17,7 @@ usage: skerry-network                                   look after the node's ne
        skerry-network serve                             relay ports, answer names
        skerry-network attach --container NAME [--netns PATH] < REQUEST.json
        skerry-network detach --container NAME
-       skerry-network networks create NAME [--subnet CIDR]... [--ipv6 true|false] [--internal] [--mtu BYTES]
+       skerry-network networks create NAME [--subnet CIDR]... [--ipv6] [--internal] [--mtu BYTES]
                                        [--label KEY[=VALUE]]...
        skerry-network networks remove NAME
        skerry-network networks inspect NAME
@@ -94,7 +94,7 @@ fn networks_verb(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         match word {
             Value(word) => words.push(word.string()?),
             Long("subnet") => wish.subnets.push(parser.value()?.parse()?),
-            Long("ipv6") => wish.ipv6 = Some(parser.value()?.parse()?),
+            Long("ipv6") => wish.ipv6 = true,
             Long("internal") => wish.internal = true,
             Long("mtu") => wish.mtu = Some(parser.value()?.parse()?),
             Long("label") => {
@@ -169,7 +169,7 @@ mod tests {
     fn every_verb_is_read() {
         let wish = Bridge {
             subnets: vec!["10.9.0.0/24".parse().unwrap()],
-            ipv6: Some(false),
+            ipv6: true,
             internal: true,
             mtu: Some(1400),
             labels: [("a", "b=c"), ("d", "")].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
@@ -186,7 +186,7 @@ mod tests {
             ),
             ("detach --container web", Some(Command::Detach(name("web")))),
             (
-                "networks create back --subnet 10.9.0.0/24 --ipv6 false --internal --mtu 1400 --label a=b=c --label d",
+                "networks create back --subnet 10.9.0.0/24 --ipv6 --internal --mtu 1400 --label a=b=c --label d",
                 Some(Command::Create(name("back"), wish)),
             ),
             ("networks remove back", Some(Command::Remove(name("back")))),

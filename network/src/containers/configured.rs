@@ -99,14 +99,14 @@ fn make(
 /// Whether a network is what the configuration wants; what it leaves open may be anything.
 fn agrees(network: &Network, wish: &Bridge) -> bool {
     let has_v6 = network.subnets.iter().any(|subnet| subnet.address.is_ipv6());
+    let wants_v6 = wish.ipv6 || wish.subnets.iter().any(|subnet| subnet.address.is_ipv6());
     let there = |one| subnet::given(one, &[]).is_ok_and(|subnet| network.subnets.contains(&subnet));
     network.configured
         && network.internal == wish.internal
         && network.mtu == wish.mtu
         && network.labels == wish.labels
         && wish.subnets.iter().all(|&one| there(one))
-        && (wish.subnets.is_empty() || wish.ipv6.is_some() || wish.subnets.len() == network.subnets.len())
-        && wish.ipv6.is_none_or(|wanted| wanted == has_v6)
+        && has_v6 == wants_v6
 }
 
 #[cfg(test)]
@@ -123,18 +123,21 @@ mod tests {
         };
         let both = ["10.210.0.0/22", "fd00::/64"];
         for (wish, expected) in [
-            (wish(&[]), true),
             (wish(&both), true),
+            (Bridge { ipv6: true, ..wish(&[]) }, true),
+            (Bridge { ipv6: true, ..wish(&both[..1]) }, true),
+            (wish(&[]), false),
             (wish(&both[..1]), false),
-            (Bridge { ipv6: Some(true), ..wish(&both[..1]) }, true),
-            (Bridge { ipv6: Some(false), ..wish(&[]) }, false),
             (wish(&["10.210.0.254/22", "fd00::/64"]), false),
-            (Bridge { internal: true, ..wish(&[]) }, false),
-            (Bridge { mtu: Some(1400), ..wish(&[]) }, false),
-            (Bridge { labels: [("a".to_owned(), "b".to_owned())].into(), ..wish(&[]) }, false),
+            (Bridge { internal: true, ..wish(&both) }, false),
+            (Bridge { mtu: Some(1400), ..wish(&both) }, false),
+            (Bridge { labels: [("a".to_owned(), "b".to_owned())].into(), ..wish(&both) }, false),
         ] {
             assert_eq!(agrees(&there, &wish), expected, "{wish:?}");
         }
-        assert!(!agrees(&network("bridge", "skerry0"), &wish(&[])), "a person's is not the configuration's");
+        assert!(
+            !agrees(&network("bridge", "skerry0"), &wish(&both)),
+            "a person's is not the configuration's"
+        );
     }
 }

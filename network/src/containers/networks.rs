@@ -59,10 +59,7 @@ fn design(
     let mut subnets =
         wish.subnets.iter().map(|&one| subnet::given(one, taken)).collect::<Result<Vec<_>, _>>()?;
     let has_v6 = subnets.iter().any(|subnet| subnet.address.is_ipv6());
-    if let (Some(false), true) = (wish.ipv6, has_v6) {
-        return Err("a network without IPv6 has no IPv6 subnet".to_owned());
-    }
-    if wish.ipv6.unwrap_or(subnets.is_empty()) && !has_v6 {
+    if wish.ipv6 && !has_v6 {
         subnets.extend(random.map(subnet::unique_local));
     }
     if wish.subnets.is_empty() {
@@ -159,21 +156,19 @@ mod tests {
 
     #[test]
     fn a_network_gets_the_first_free_bridge_and_subnets() {
-        let network = new(&Bridge::default()).unwrap();
+        let network = new(&Bridge { ipv6: true, ..wish(&[]) }).unwrap();
         assert_eq!(network.bridge, "skerry1");
         let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
         assert_eq!(subnets, ["10.210.8.1/22", "fd00:0:7::1/64"]);
     }
 
     #[test]
-    fn ipv6_is_there_or_not_as_it_was_asked_for() {
-        let count =
-            |ipv6, subnets: &[&str]| new(&Bridge { ipv6, ..wish(subnets) }).map(|new| new.subnets.len());
-        assert_eq!(count(Some(false), &[]), Ok(1));
-        assert_eq!(count(None, &["10.9.0.0/24"]), Ok(1));
-        assert_eq!(count(Some(true), &["10.9.0.0/24"]), Ok(2));
-        assert_eq!(count(Some(true), &["10.9.0.0/24", "fd01::/64"]), Ok(2));
-        assert!(count(Some(false), &["fd01::/64"]).unwrap_err().contains("without IPv6"));
+    fn ipv6_is_there_when_it_was_asked_for() {
+        let count = |ipv6, subnets: &[&str]| new(&Bridge { ipv6, ..wish(subnets) }).unwrap().subnets.len();
+        assert_eq!([count(false, &[]), count(true, &[])], [1, 2]);
+        assert_eq!([count(false, &["10.9.0.0/24"]), count(true, &["10.9.0.0/24"])], [1, 2]);
+        assert_eq!([count(false, &["fd01::/64"]), count(true, &["fd01::/64"])], [1, 1]);
+        assert_eq!(count(true, &["10.9.0.0/24", "fd01::/64"]), 2);
     }
 
     #[test]

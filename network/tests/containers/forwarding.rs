@@ -17,7 +17,7 @@ fn a_container_reaches_the_world_under_the_nodes_address() {
 #[test]
 fn containers_of_one_network_reach_each_other_and_those_of_another_do_not() {
     let scene = Scene::new();
-    scene.run(&format!("{PROGRAM} networks create other"));
+    scene.run(&format!("{PROGRAM} networks create other --ipv6"));
     scene.publish("web", "");
     scene.publish("client", "");
     scene.attach("stranger", r#"{"networks": [{"network": "other"}]}"#);
@@ -48,7 +48,7 @@ fn a_neighbour_of_the_node_reaches_no_container_by_its_address() {
 #[test]
 fn an_internal_network_has_no_way_out_and_none_in() {
     let scene = Scene::new();
-    scene.run(&format!("{PROGRAM} networks create back --internal"));
+    scene.run(&format!("{PROGRAM} networks create back --internal --ipv6"));
     for name in ["a", "b"] {
         scene.attach(name, r#"{"networks": [{"network": "back"}]}"#);
     }

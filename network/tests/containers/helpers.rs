@@ -55,6 +55,8 @@ const NODE: &str = "
     addresses = [\"192.0.2.2/24\", \"2001:db8::2/64\"]
     gateways = [\"192.0.2.1\", \"2001:db8::1\"]
     mtu = 1400
+    [networks.bridge]
+    ipv6 = true
 ";
 
 /// A place with containers.

@@ -27,7 +27,7 @@ fn a_container_reaches_a_published_port_of_its_own_and_of_its_neighbours() {
     let scene = Scene::new();
     scene.publish("web", r#""8080:80""#);
     scene.publish("client", "");
-    scene.run(&format!("{PROGRAM} networks create other"));
+    scene.run(&format!("{PROGRAM} networks create other --ipv6"));
     scene.attach("stranger", r#"{"networks": [{"network": "other"}]}"#);
     let _server = scene.serve("web", 80);
     // With packets within a bridge passing through nftables, as where Docker is, and without.

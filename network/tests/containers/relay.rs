@@ -52,6 +52,23 @@ fn a_program_that_listens_by_ipv4_alone_answers_at_both_loopbacks() {
 }
 
 #[test]
+fn a_container_without_ipv6_is_reached_by_it_all_the_same() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.run(&format!("{PROGRAM} networks create back"));
+    let said =
+        scene.attach("web", r#"{"networks": [{"network": "back"}], "ports": ["8080:80", "5353:80/udp"]}"#);
+    assert!(said.contains(r#""10.210."#) && !said.contains("fd") && !said.contains("warnings"), "{said}");
+    let _server = scene.serve("web", 80);
+    for (kind, port) in [("tcp", 8080), ("udp", 5353)] {
+        assert_eq!(scene.ask("world", "192.0.2.2", port, kind), "web to 192.0.2.1");
+        for (who, address) in [("world", "2001:db8::2"), ("node", "2001:db8::2"), ("node", "::1")] {
+            assert_eq!(scene.ask(who, address, port, kind), "web to 10.210.4.1", "{who} {address} {kind}");
+        }
+    }
+}
+
+#[test]
 fn a_large_transfer_through_the_relay_is_whole() {
     let scene = Scene::new();
     let _service = scene.service();

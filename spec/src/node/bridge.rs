@@ -13,8 +13,8 @@ pub struct Bridge {
     /// Chosen without any.
     #[serde(deserialize_with = "subnets")]
     pub subnets: Vec<Cidr>,
-    /// Whether it has an IPv6 subnet when none is given; without it, when no subnet is given at all.
-    pub ipv6: Option<bool>,
+    /// An IPv6 subnet is chosen when none is given.
+    pub ipv6: bool,
     /// No way out and none in.
     pub internal: bool,
     /// Greatest packet in bytes; the one of the interface with the default route without it.

@@ -144,8 +144,7 @@ fn create(node: &Node<'_>, asked: &Create) -> Result<()> {
     for subnet in subnets(&asked.subnet, &asked.gateway)? {
         words.extend(["--subnet".to_owned(), subnet]);
     }
-    let ipv6 = if asked.no_ipv6 { Some("false") } else { asked.ipv6.then_some("true") };
-    words.extend(ipv6.into_iter().flat_map(|word| ["--ipv6".to_owned(), word.to_owned()]));
+    words.extend(asked.ipv6.then(|| "--ipv6".to_owned()));
     words.extend(asked.internal.then(|| "--internal".to_owned()));
     words.extend(asked.mtu.into_iter().flat_map(|mtu| ["--mtu".to_owned(), mtu.to_string()]));
     words.extend(asked.label.iter().map(|label| format!("--label={label}")));
