@@ -92,7 +92,7 @@ fn flip(path: &Path) {
 #[test]
 fn what_is_damaged_is_found_and_brought_back() {
     let place = Place::new("check");
-    let good = ("1 whole images, 4 good files, 0 bad\n".to_owned(), Some(0));
+    let good = ("1 whole image, 4 good files, 0 bad\n".to_owned(), Some(0));
     assert_eq!(place.says(&["store", "check"]), good);
     let layer = place.layer();
     let whole = fs::read(&layer).unwrap();

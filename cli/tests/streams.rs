@@ -4,7 +4,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use spec::monitor::{Frame, Hello, Kind, Reader, Reply, VERSION};
+use spec::monitor::{Frame, Happening, Hello, Kind, Object, Reader, Reply, VERSION};
 use std::io::{PipeReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -213,9 +213,9 @@ fn what_goes_on_ends_when_its_reader_has_gone() {
     for words in ["events", "events --format json"] {
         let client = unread(&monitor, words);
         let (mut connection, _) = monitor.greet();
-        let (name, action) = ("a".parse().unwrap(), "start".to_owned());
-        let event = Reply::Event { time: 1, name, id: "ab12".into(), action, attributes: Default::default() };
-        connection.say(&event);
+        let (id, action) = ("a".to_owned(), "create".to_owned());
+        let what = Happening { object: Object::Volume, id, action, attributes: Default::default() };
+        connection.say(&Reply::Happened { time: 1, what: Box::new(what) });
         ends_as_by_sigpipe(client);
     }
     let client = unread(&monitor, "stats");

@@ -23,15 +23,15 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
     loop {
         let event = match client.reply()? {
             Reply::Done => return Ok(()),
-            Reply::Event { time, name, id, action, attributes } => {
+            Reply::Event { time, name, id, action, attributes: more } => {
+                let mut attributes = labels.of(node, &id)?.clone();
+                attributes.extend(more);
                 Event { time, kind: CONTAINER, name: name.to_string(), id, action, attributes }
             }
             Reply::Happened { time, what } => Event::of(time, *what),
             other => return Err(unexpected(&other)),
         };
-        let of_container = filters.asks_for_labels() && event.kind == CONTAINER;
-        let of = if of_container { labels.of(node, &event.id)? } else { None };
-        if !filters.take(&event, of) {
+        if !filters.take(&event) {
             continue;
         }
         match &events.format {
@@ -85,7 +85,7 @@ impl Event {
             "timeNano": self.time,
             "status": self.action,
             "id": self.id,
-            "from": self.attributes.get("image"),
+            "from": self.attributes.get("image").map_or("", String::as_str),
             "ID": self.id,
             "Name": self.name,
             "Attributes": self.attributes,
@@ -106,13 +106,12 @@ struct Labels(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Labels {
     /// Those of a container; none of one that was gone before it could be asked for.
-    fn of(&mut self, node: &Node<'_>, id: &str) -> Result<Option<&BTreeMap<String, String>>> {
+    fn of(&mut self, node: &Node<'_>, id: &str) -> Result<&BTreeMap<String, String>> {
         if !self.0.contains_key(id) {
             self.0.extend(list::all(node)?.into_iter().map(|one| (one.id, one.labels)));
-            // It is not asked for again.
-            self.0.entry(id.to_owned()).or_default();
         }
-        Ok(self.0.get(id))
+        // One that is gone is not asked for again.
+        Ok(self.0.entry(id.to_owned()).or_default())
     }
 }
 
@@ -132,11 +131,7 @@ impl Filters {
         .map(Self)
     }
 
-    fn asks_for_labels(&self) -> bool {
-        self.0.of("label").next().is_some()
-    }
-
-    fn take(&self, event: &Event, labels: Option<&BTreeMap<String, String>>) -> bool {
+    fn take(&self, event: &Event) -> bool {
         // `health_status: healthy` is a health_status, too.
         let word = event.action.split(':').next().unwrap_or_default();
         let of_kind = |kind: &str, value: &str| {
@@ -149,7 +144,7 @@ impl Filters {
                 .into_iter()
                 .all(|kind| self.0.one(kind, |value| of_kind(kind, value)))
             && self.0.one("image", |value| event.is_of_image(value))
-            && labels.map_or(self.0.of("label").next().is_none(), |own| self.0.labels(own))
+            && self.0.labels(&event.attributes)
     }
 }
 
@@ -179,7 +174,8 @@ mod tests {
             name: name.into(),
             id: "ab12".into(),
             action: action.into(),
-            attributes: [("image".to_owned(), "nginx:1".to_owned()), ("exitCode".to_owned(), "3".to_owned())]
+            attributes: [("image", "nginx:1"), ("exitCode", "3"), ("tier", "front")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
         }
     }
@@ -190,7 +186,6 @@ mod tests {
 
     #[test]
     fn filters_of_one_kind_are_alternatives() {
-        let front = BTreeMap::from([("tier".to_owned(), "front".to_owned())]);
         for (words, takes) in [
             (&["container=web", "event=die", "event=health_status"][..], true),
             (&["container=ab"], true),
@@ -210,9 +205,8 @@ mod tests {
         ] {
             let filters = filters(words).unwrap();
             let event = event("web", "health_status: healthy");
-            assert_eq!(filters.take(&event, Some(&front)), takes, "{words:?}");
+            assert_eq!(filters.take(&event), takes, "{words:?}");
         }
-        assert!(!filters(&["label=tier"]).unwrap().take(&event("web", "die"), None));
         for word in ["colour=red", "type=plugin", "die"] {
             assert!(filters(&[word]).is_err(), "{word}");
         }
@@ -239,21 +233,17 @@ mod tests {
             ("label=a", false, false),
         ] {
             let filters = filters(&[word]).unwrap();
-            assert_eq!(
-                (filters.take(&image, None), filters.take(&network, None)),
-                (of_image, of_network),
-                "{word}"
-            );
+            assert_eq!((filters.take(&image), filters.take(&network)), (of_image, of_network), "{word}");
         }
     }
 
     #[test]
     fn an_event_is_told_in_dockers_words() {
         let event = event("web", "die");
-        let line = "1970-01-01T00:00:01.500000000Z container die ab12 (exitCode=3, image=nginx:1, name=web)";
+        let line = "1970-01-01T00:00:01.500000000Z container die ab12 (exitCode=3, image=nginx:1, name=web, tier=front)";
         assert_eq!(event.line(), line);
         let object = event.object();
-        let attributes = json!({ "exitCode": "3", "image": "nginx:1", "name": "web" });
+        let attributes = json!({ "exitCode": "3", "image": "nginx:1", "name": "web", "tier": "front" });
         assert_eq!(object["Actor"], json!({ "ID": "ab12", "Attributes": attributes }));
         assert_eq!((&object["scope"], &object["from"]), (&json!("local"), &json!("nginx:1")));
         assert_eq!((&object["time"], &object["timeNano"]), (&json!(1), &json!(1_500_000_000)));

@@ -69,12 +69,13 @@ fn section<'a>(page: &mut String, title: &str, arguments: impl Iterator<Item = &
     let _ = writeln!(page, ".SH {title}");
     for argument in arguments {
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(page, ".TP\n{}\n{}", term(argument), text(&help));
+        let _ = write!(page, ".TP\n{}\n{}", term(argument), text(&help));
         let usual = argument.get_default_values().iter().map(|value| value.to_string_lossy());
         let usual: Vec<_> = usual.filter(|value| !value.is_empty()).collect();
         if argument.get_action().takes_values() && !usual.is_empty() {
-            let _ = writeln!(page, "Without it: {}.", escape(&usual.join(", ")));
+            let _ = write!(page, ". Without it: {}.", escape(&usual.join(", ")));
         }
+        page.push('\n');
     }
 }
 

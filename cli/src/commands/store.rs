@@ -65,11 +65,12 @@ fn object(bad: &Bad, outcome: &Outcome) -> Value {
 
 fn summary(own: &Checked, came: &Checked) -> String {
     let (images, files) = (own.images + came.images, own.files + came.files);
-    let mut text =
-        format!("{images} whole images, {files} good files, {} bad", own.bad.len() + came.bad.len());
+    let count = |number, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let bad = own.bad.len() + came.bad.len();
+    let mut text = format!("{}, {}, {bad} bad", count(images, "whole image"), count(files, "good file"));
     match own.unknown + came.unknown {
         0 => {}
-        unknown => text += &format!(", {unknown} layers without a digest"),
+        unknown => text += &format!(", {} without a digest", count(unknown, "layer")),
     }
     text
 }

@@ -199,10 +199,13 @@ fn elements(value: Value) -> Result<Vec<(Value, Value)>, String> {
 
 static NOTHING: Value = Value::Null;
 
+/// A field by its name. Docker's own templates and what it prints as JSON write some differently, as `.ID` and `Id`:
+/// one that differs in that alone is it.
 fn find<'v>(object: &'v Value, path: &[String], fields: Fields) -> Result<&'v Value, String> {
     let mut value = object;
     for name in path {
-        value = match value.get(name) {
+        let alike = || value.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        value = match value.get(name).or_else(|| alike().map(|(_, value)| value)) {
             Some(value) => value,
             None if fields == Fields::Wanted => return Ok(&NOTHING),
             None => return Err(missing(value, name)),
@@ -279,6 +282,7 @@ mod tests {
             ),
             ("{{slice .Name 1}}{{ .Name | len }}", "web4"),
             ("{{.Config.Labels \"a.b\"}}", "c"),
+            ("{{.state.PID}}", "7"),
         ] {
             assert_eq!(shown(template).as_deref(), Ok(expected), "{template}");
         }

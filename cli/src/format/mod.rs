@@ -200,8 +200,8 @@ mod tests {
         assert!(shown("{{.ID").unwrap_err().contains("without"));
         assert!(shown("{{range .Mounts}}").unwrap_err().contains("there is no {{end}}"));
         assert_eq!(
-            shown("{{.Id}}").unwrap_err(),
-            "--format: there is no field \"Id\"; there are ID, Label, Size, State"
+            shown("{{.Name}}").unwrap_err(),
+            "--format: there is no field \"Name\"; there are ID, Label, Size, State"
         );
     }
 }

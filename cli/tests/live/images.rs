@@ -141,7 +141,7 @@ fn an_image_that_came_with_the_node_is_given_a_name_of_ones_own() {
     assert_eq!(origins, "busybox node\nmine store");
     umount2("/usr/share", MntFlags::MNT_DETACH).unwrap();
     assert_eq!(says("run --rm mine:1 echo works"), "works");
-    assert!(says("store check").starts_with("1 whole images, "));
+    assert!(says("store check").starts_with("1 whole image, "));
 }
 
 #[test]

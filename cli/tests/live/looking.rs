@@ -189,7 +189,7 @@ fn events_tell_of_programs_and_restarts() {
 #[test]
 fn events_are_told_and_waits_end() {
     let _node = Node::boot();
-    says("run -d -i --name a busybox sh -c 'read word; exit 3'");
+    says("run -d -i --name a --label tier=front busybox sh -c 'read word; exit 3'");
     let waits = begin("wait a");
     let line =
         "events --since 1h --filter event=die --format '{{.Action}} {{.Name}} {{.Attributes.exitCode}}'";
@@ -202,7 +202,9 @@ fn events_are_told_and_waits_end() {
     assert!(says("events --since 1h --until 0s").contains(" container die "), "in words too");
     let ends =
         "events --since 1h --until 0s --filter image=busybox --filter event=die --filter type=container";
-    assert_eq!(says(&format!("{ends} --format '{{{{.Actor.Attributes.name}}}}'")), "a");
+    let words = "{{.Actor.Attributes.name}} {{.Attributes.tier}} {{.From}} {{.Scope}}";
+    let told = says(&format!("{ends} --filter label=tier=front --format '{words}'"));
+    assert_eq!(told, "a front busybox local");
     assert_eq!(says(&format!("{ends} --filter label=none")), "");
     assert_eq!(says("wait a"), "3");
     let said = skerry("wait none a");

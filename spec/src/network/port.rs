@@ -94,10 +94,8 @@ impl FromStr for Port {
         };
         let (container, inside) = range(container).ok_or_else(wrong)?;
         let (host, count) = match host {
-            // An empty word before a colon is a mistake, unless an address stands before it.
-            "" if address.is_some() || !ports.contains(':') => (0, inside),
             // As with Docker and bind(2), any that is free.
-            "0" => (0, inside),
+            "" | "0" => (0, inside),
             host => range(host).ok_or_else(wrong)?,
         };
         let among = match (count, inside) {
@@ -223,6 +221,7 @@ mod tests {
             assert_eq!(port.may_become(text.parse().unwrap()), fits, "{text}");
         }
         let any: Port = "80".parse().unwrap();
+        assert_eq!([":80", "0:80", "::80"].map(str::parse), [Ok(any), Ok(any), Ok(any)]);
         assert!(any.may_become("49152:80".parse().unwrap()));
     }
 
@@ -231,14 +230,12 @@ mod tests {
         for text in [
             "",
             "0",
-            ":80",
             "80:",
             "80:0",
             "x:80",
             "80:65536",
             "8002-8000:1-3",
             "1::80",
-            "::80",
             "::1:80:80",
             "[127.0.0.1]:1:1",
             "80:80/dccp",

@@ -18,7 +18,7 @@ pub struct Resources {
     #[arg(long, value_name = "SIZE")]
     memory_reservation: Option<String>,
     /// Most processor time, in processors: 0.5; 0 is no limit
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     cpus: Option<f64>,
     /// Microseconds of processor time in each period: another way to say --cpus
     #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true, conflicts_with = "cpus")]

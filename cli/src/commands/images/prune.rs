@@ -75,9 +75,14 @@ pub fn prune(node: &Node<'_>, asked: &Prune) -> Result<()> {
         return Ok(());
     }
     let removed = if asked.what == Pruned::Images { Ok(()) } else { prune_containers(node, &filters) };
-    let untagged = if asked.what == Pruned::Containers { Ok(()) } else { prune_images(node, all, &filters) };
+    if asked.what == Pruned::Containers {
+        return removed;
+    }
+    let mut bytes = 0;
+    let untagged = prune_images(node, all, &filters, &mut bytes);
     let fits = |labels: &_| filters.given.labels(labels);
-    let volumes = if asked.volumes { volumes::prune_nameless(node, fits) } else { Ok(()) };
+    let volumes = if asked.volumes { volumes::prune_nameless(node, fits, &mut bytes) } else { Ok(()) };
+    print(&format!("Total reclaimed space: {}", decimal(bytes)));
     each_of([removed, untagged, volumes].into_iter(), |()| ())
 }
 
@@ -93,7 +98,8 @@ fn prune_containers(node: &Node<'_>, filters: &Filters) -> Result<()> {
     })
 }
 
-fn prune_images(node: &Node<'_>, all: bool, filters: &Filters) -> Result<()> {
+/// `bytes` counts the room that is free by it.
+fn prune_images(node: &Node<'_>, all: bool, filters: &Filters, bytes: &mut u64) -> Result<()> {
     let store = Store::open(node.store)?;
     let untagged = if all { prune_names(node, &store, filters) } else { Ok(()) };
     // Once more: a container that was made of a name that has just gone is to start again.
@@ -105,7 +111,7 @@ fn prune_images(node: &Node<'_>, all: bool, filters: &Filters) -> Result<()> {
         store.collect_but(|| kept(node).map(|kept| kept.into_iter().chain(spared.clone()).collect()))?;
     nameless.retain(|digest| !store.has_manifest(digest));
     nameless.iter().for_each(|digest| deleted(node, digest));
-    print(&format!("Total reclaimed space: {}", decimal(collected.bytes)));
+    *bytes += collected.bytes;
     untagged
 }
 

@@ -139,7 +139,10 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
     names.retain(|name| filters.labels(&about(name).labels));
     let (chosen, others): (Vec<&Name>, Vec<&Name>) =
         names.iter().partition(|name| asked.all || about(name).anonymous);
-    take_all(node, &chosen)?;
+    let mut bytes = 0;
+    let taken = take_all(node, &chosen, &mut bytes);
+    print(&format!("Total reclaimed space: {}", decimal(bytes)));
+    taken?;
     let users = users(node)?;
     if others.iter().any(|name| !users.contains_key(*name)) {
         eprintln!(
@@ -149,35 +152,37 @@ fn prune(node: &Node<'_>, asked: &VolumePrune) -> Result<()> {
     Ok(())
 }
 
-/// Removes every volume that nobody named and no container uses.
+/// Removes every volume that nobody named and no container uses; `bytes` counts the room that is free by it.
 ///
 /// # Errors
 /// One cannot be removed.
-pub fn prune_nameless(node: &Node<'_>, fits: impl Fn(&BTreeMap<String, String>) -> bool) -> Result<()> {
+pub fn prune_nameless(
+    node: &Node<'_>,
+    fits: impl Fn(&BTreeMap<String, String>) -> bool,
+    bytes: &mut u64,
+) -> Result<()> {
     let names = names()?;
     let is_meant = |name: &&Name| {
         let about = about(name);
         about.anonymous && fits(&about.labels)
     };
-    take_all(node, &names.iter().filter(is_meant).collect::<Vec<_>>())
+    take_all(node, &names.iter().filter(is_meant).collect::<Vec<_>>(), bytes)
 }
 
-/// Removes those of these that no container uses, and tells each, and the room that is free now.
-fn take_all(node: &Node<'_>, names: &[&Name]) -> Result<()> {
-    let mut bytes = sweep();
+/// Removes those of these that no container uses, and tells each.
+fn take_all(node: &Node<'_>, names: &[&Name], bytes: &mut u64) -> Result<()> {
+    *bytes += sweep();
     // Who uses one has kept it; or another has removed it.
     let removed = names.iter().map(|name| match take_away(node, name) {
         Err(error) if matches!(error.code, Some(Code::State | Code::NotFound)) => Ok(None),
         removed => removed.map(|size| Some((name, size))),
     });
-    let all = each_of(removed, |removed| {
+    each_of(removed, |removed| {
         if let Some((name, size)) = removed {
-            bytes += size;
+            *bytes += size;
             print(&format!("Deleted: {name}"));
         }
-    });
-    print(&format!("Total reclaimed space: {}", decimal(bytes)));
-    all
+    })
 }
 
 /// Out of the way at once, whole, unless a container is made with it, which the monitor tells; and then for good. Gives
