@@ -2,9 +2,11 @@
 
 use super::Monitor;
 use super::talk::{Talk, failure};
+use crate::kernel;
 use crate::life::{End, Observed, State, comes_back, is_missing_program, is_not_executable};
 use spec::monitor::{Code, Failure, Reply, Wait};
 use spec::node::Name;
+use std::time::Duration;
 
 /// What a client waits for. The ID tells a container from a later one of the same number.
 #[derive(Debug)]
@@ -40,9 +42,14 @@ impl Monitor {
         Waiting { index, id: self.cells[index].id(), what }
     }
 
-    /// What a `wait` waits for.
-    pub(super) fn wait_for(&self, index: usize, condition: Wait) -> Waiting {
-        let ends = self.cells[index].ends;
+    /// What a `wait` waits for. Who waits until nothing is left has come back from a monitor that was killed, and so
+    /// have others by and by: it need not stay for all of its time.
+    pub(super) fn wait_for(&mut self, index: usize, condition: Wait) -> Waiting {
+        let cell = &mut self.cells[index];
+        if condition == Wait::Removed {
+            cell.keep_until = cell.keep_until.min(kernel::now() + OTHERS);
+        }
+        let ends = cell.ends;
         self.waiting(
             index,
             match condition {
@@ -183,6 +190,9 @@ impl Monitor {
         }
     }
 }
+
+/// How long those who wait for an end have, after the first of them has asked anew, to ask, too.
+const OTHERS: Duration = Duration::from_secs(1);
 
 /// How often, each second, a container is killed before those who wait for its end are told that it does not come.
 const KILLS: u32 = 10;
