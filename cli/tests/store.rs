@@ -244,6 +244,47 @@ fn standard_input_is_imported_whatever_it_is() {
 }
 
 #[test]
+fn files_of_a_root_are_made_an_image_when_it_has_a_name() {
+    let place = Place::new("files");
+    let archive = place.0.join("root.tar");
+    let mut builder = tar::Builder::new(fs::File::create(&archive).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    header.set_mode(0o755);
+    builder.append_data(&mut header, "a/b/c/d/program", &b"#!x"[..]).unwrap();
+    builder.finish().unwrap();
+    let archive = archive.to_str().unwrap();
+    let output = place.skerry(&["import", archive]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("neither an OCI layout (index.json) nor a docker-archive (manifest.json)"),
+        "{told}"
+    );
+    let words = ["import", "-c", "USER 7", "-c", "cmd [\"/a/b/c/d/program\"]", archive, "flat:1"];
+    let (digest, status) = place.says(&words);
+    let format = "{{.Id}} {{.Config.User}} {{.Config.Cmd}} {{len .RootFS.Layers}}";
+    let (id, _) = place.says(&["inspect", "--format", format, "flat:1"]);
+    assert_eq!(id, format!("{} 7 [/a/b/c/d/program] 1\n", digest.trim_end()));
+    assert_eq!(status, Some(0));
+    let image = Store::open_read_only(&place.store()).resolve("flat:1").unwrap();
+    assert_eq!(fs::metadata(&image.layers[0].path).unwrap().len() % 4096, 0);
+    let comment = place.says(&["history", "--format", "{{.Comment}}", "flat:1"]).0;
+    assert_eq!(comment, format!("Imported from {archive}\n"));
+    // What it is written out as is an image, and comes back as what it was, whatever it is to be called.
+    let saved = place.0.join("saved.tar");
+    let saved = saved.to_str().unwrap();
+    assert_eq!(place.says(&["save", "-o", saved, "flat:1"]).1, Some(0));
+    assert_eq!(place.says(&["import", saved, "again"]).0, digest);
+    for (input, why) in [("", "an empty file"), ("no archive", "the archive is cut within a header")] {
+        fs::write(place.0.join("bad"), input).unwrap();
+        let output = place.skerry(&["import", place.0.join("bad").to_str().unwrap(), "bad"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(why) && output.status.code() == Some(1), "{told}");
+    }
+    assert_eq!(fs::read_dir(place.store().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_image_for_another_platform_is_not_the_one_that_is_asked_for() {
     let place = Place::new("platform");
     let create = |words: &[&str]| {

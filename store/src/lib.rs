@@ -28,6 +28,7 @@ pub use error::{Error, Result};
 pub use oci::{Config, Healthcheck, History, Platform, Reference};
 pub use progress::{Progress, State, Update};
 pub use registry::Registries;
+pub use source::Root;
 pub use store::{
     Bad, Checked, Collected, Details, Form, Held, Image, Imported, Layer, Listed, Outcome, Pulled, Pushed,
     Room, Store,

@@ -198,11 +198,20 @@ pub struct RemoveImage {
 /// `skerry import`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  skerry import app.tar\n  docker save app | skerry import\n  skerry import layout/ --name app:1"
+    after_help = "Examples:\n  skerry import app.tar\n  docker save app | skerry import\n  skerry import layout/ --name app:1\n  skerry export web | skerry import -c 'CMD [\"httpd\", \"-f\"]' - web:flat"
 )]
 pub struct Import {
     /// An archive or OCI layout folder; standard input without, or with -
     pub source: Option<PathBuf>,
+    /// As `docker import` has it, a name for an image of the files in the archive, if no image is in it
+    #[arg(value_name = "IMAGE", conflicts_with = "name")]
+    pub files: Option<String>,
+    /// What an image of files says of itself: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR
+    #[arg(short, long, value_name = "INSTRUCTION", requires = "files")]
+    pub change: Vec<String>,
+    /// What its history says
+    #[arg(short, long, value_name = "TEXT", requires = "files")]
+    pub message: Option<String>,
     /// As `docker load` has it: the archive
     #[arg(short, long, value_name = "FILE", conflicts_with = "source")]
     pub input: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! Images: files, which this program reads and writes itself.
 
+mod changes;
 mod filters;
 mod prune;
 
@@ -17,10 +18,11 @@ pub use prune::prune;
 use serde_json::{Value, json};
 use spec::monitor::{Object, Summary};
 use spec::nearest::nearest;
+use spec::timestamp::rfc3339;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
-use store::{Details, Digest, Held, Image, Listed, Reference, Store, Stores};
+use store::{Details, Digest, Held, Image, Listed, Reference, Root, Store, Stores};
 
 const COLUMNS: [(&str, &str); 6] = [
     ("REPOSITORY", "Repository"),
@@ -228,20 +230,31 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
         return Err(Error::new("import: standard input is a terminal; name an archive or a folder"));
     }
     let shown = Shown::unless(asked.quiet, "Importing");
-    let imported = match &asked.name {
-        Some(name) => vec![store.import_as(source, name, &*shown)?],
-        None => store.import_all(source, &*shown)?,
+    let imported = match (&asked.files, &asked.name) {
+        (Some(name), _) => vec![store.import_as(source, name, Some(&files(asked)?), &*shown)?],
+        (None, Some(name)) => vec![store.import_as(source, name, None, &*shown)?],
+        (None, None) => store.import_all(source, &*shown)?,
     };
     for image in imported {
         let name = image.called();
         image.notes.iter().for_each(|note| eprintln!("skerry: {name}: {note}"));
         match image.name {
+            _ if asked.files.is_some() => print(&image.digest.to_string()),
             Some(_) => print(&format!("Loaded image: {}", familiar(&name))),
             None => print(&format!("Loaded image ID: {name}")),
         }
-        tell(node, Some(&image.digest), "load", &name);
+        let action = if asked.files.is_some() { "import" } else { "load" };
+        tell(node, Some(&image.digest), action, &name);
     }
     Ok(())
+}
+
+/// What an image of an archive's files says of itself.
+fn files(asked: &Import) -> Result<Root> {
+    let created = rfc3339(std::time::SystemTime::now());
+    let from = asked.source.as_deref().unwrap_or(Path::new("-")).display();
+    let comment = asked.message.clone().unwrap_or_else(|| format!("Imported from {from}"));
+    Ok(Root { config: changes::config(&asked.change)?, created, comment })
 }
 
 /// `skerry tag`

@@ -54,6 +54,11 @@ fn a_container_s_files_are_one_archive() {
         !fs::read_to_string("/proc/1/mountinfo").unwrap().contains("overlay")
     });
     says("export a -o /run/stopped.tar");
+    let made = says("import -c 'CMD [\"cat\", \"/etc/new\"]' -c 'ENV A=1' -m flat /run/stopped.tar flat:1");
+    assert!(made.starts_with("sha256:"), "{made}");
+    assert_eq!(says("run --rm flat:1"), "new");
+    assert_eq!(says("run --rm flat:1 sh -c 'echo $A'"), "1");
+    assert_eq!(says("history --format '{{.Comment}}' flat:1"), "flat");
     assert_eq!(tar("/run/stopped.tar", &["t"]), tar("/run/a.tar", &["t"]));
     // What is an image, too, is asked about.
     says("rename a busybox");

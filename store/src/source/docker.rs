@@ -46,6 +46,11 @@ pub(super) fn pick(files: &Files, item: &Item) -> Result<Picked, String> {
     let layers: Vec<_> = (file.rootfs.diff_ids.iter().zip(&names))
         .map(|(diff_id, name)| layer(files, diff_id, name))
         .collect::<Result<_, String>>()?;
+    Ok(made(config, layers))
+}
+
+/// An image of a configuration and layers that have no manifest yet; of each layer its media type, too.
+pub(super) fn made(config: Vec<u8>, layers: Vec<(String, LayerFile)>) -> Picked {
     let described: Vec<Value> = layers.iter().map(|(media_type, LayerFile { blob: (digest, size), .. })| {
         json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size })
     }).collect();
@@ -60,13 +65,13 @@ pub(super) fn pick(files: &Files, item: &Item) -> Result<Picked, String> {
         "layers": described,
     });
     let layers = layers.into_iter().map(|(_, layer)| layer).collect();
-    Ok(Picked {
+    Picked {
         media_type: media::MANIFEST.into(),
         index: None,
         manifest: manifest.to_string().into_bytes(),
         config,
         layers,
-    })
+    }
 }
 
 /// A layer's media type, and the layer: one that is packed has a digest of its own, else it is what its diff ID says.

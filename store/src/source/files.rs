@@ -13,8 +13,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
-/// Most entries of an archive of images.
+/// Most files of an archive of images, and how deep they lie in it: `blobs/sha256/HEX`.
 const ENTRIES_MAX: usize = 100_000;
+const DEPTH: usize = 3;
 
 /// Of the disk where an archive is unpacked one part in so many stays free.
 const RESERVE: u64 = 20;
@@ -47,6 +48,15 @@ impl Files {
         let file = plain(file, seekable, path, scratch)?;
         let places = scan(&file).map_err(|error| Error::wrong(path.display(), error))?;
         Ok(Self::Archive { file, places })
+    }
+
+    /// The name under which the whole archive is one of its own files; none of a folder.
+    pub fn whole(&mut self) -> Option<String> {
+        let Self::Archive { file, places } = self else { return None };
+        let length = file.metadata().ok()?.len();
+        // No entry is called so.
+        places.insert(String::new(), Place::File(0, length));
+        Some(String::new())
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -149,6 +159,9 @@ fn scan(file: &File) -> std::result::Result<BTreeMap<String, Place>, tar::Error>
             Kind::HardLink => Place::Link(String::from_utf8_lossy(&entry.link).into_owned()),
             _ => continue,
         };
+        if name.split('/').count() > DEPTH {
+            continue;
+        }
         places.insert(name, place);
         if places.len() > ENTRIES_MAX {
             let why = format!("more than {ENTRIES_MAX} files");

@@ -1,16 +1,20 @@
-//! Where images come from: an OCI layout folder, the same as an archive, or
-//! what `docker save` writes.
+//! Where images come from: an OCI layout folder, the same as an archive, what `docker save` writes, or the
+//! files of a root alone.
 //!
 //! ```text
 //! oci-layout  index.json  blobs/ALGORITHM/HEX     OCI (image-spec, image-layout.md)
 //! manifest.json  CONFIG.json  …/layer.tar         docker-archive
 //! ```
 //!
-//! An archive that has both, as Docker writes since version 25, is read as OCI.
+//! An archive that has both, as Docker writes since version 25, is read as OCI; one that has neither is a root's
+//! files, where such are asked for.
 
 mod docker;
 mod files;
 mod layout;
+mod root;
+
+pub use root::Root;
 
 pub(crate) use files::Files;
 
@@ -50,9 +54,12 @@ enum Kind {
     /// One for each platform, as an index would have them.
     Oci(Vec<Descriptor>),
     Docker(docker::Item),
+    /// Made of a root's files.
+    Root(Box<Picked>),
 }
 
 /// An image's documents, verified, and where its layers are.
+#[derive(Clone)]
 pub(crate) struct Picked {
     pub media_type: String,
     /// Of the index that the manifest was chosen from.
@@ -63,6 +70,7 @@ pub(crate) struct Picked {
 }
 
 /// Where a layer lies in its source.
+#[derive(Clone)]
 pub(crate) struct LayerFile {
     pub name: String,
     /// Digest and length of the file as it lies there.
@@ -71,13 +79,20 @@ pub(crate) struct LayerFile {
 
 impl Source {
     /// Opens a folder or an archive. An archive that is compressed or cannot be
-    /// read twice is unpacked into a file that `scratch` makes.
-    pub fn open(path: &Path, scratch: impl FnOnce() -> Result<std::fs::File>) -> Result<Self> {
-        let files = Files::open(path, scratch)?;
+    /// read twice is unpacked into a file that `scratch` makes. With `root` an archive without
+    /// images is an image's files, for that platform.
+    pub fn open(
+        path: &Path,
+        root: Option<(&Root, &Platform)>,
+        scratch: impl FnOnce() -> Result<std::fs::File>,
+    ) -> Result<Self> {
+        let mut files = Files::open(path, scratch)?;
         let images = if files.has("index.json") {
             layout::candidates(&files)
         } else if files.has("manifest.json") {
             docker::candidates(&files)
+        } else if let Some((root, platform)) = root {
+            root::candidate(&mut files, root, platform).map(|image| vec![image])
         } else {
             Err("neither an OCI layout (index.json) nor a docker-archive (manifest.json)".into())
         };
@@ -117,6 +132,7 @@ impl Source {
         match &image.kind {
             Kind::Oci(entries) => layout::pick(&self.files, entries, platform),
             Kind::Docker(item) => docker::pick(&self.files, item),
+            Kind::Root(picked) => Ok((**picked).clone()),
         }
     }
 
@@ -124,7 +140,7 @@ impl Source {
     pub fn is_foreign(image: &Candidate, platform: &Platform) -> Option<String> {
         match &image.kind {
             Kind::Oci(entries) => oci::choose(entries, platform).err(),
-            Kind::Docker(_) => None,
+            Kind::Docker(_) | Kind::Root(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::layer;
 use crate::oci::{ConfigFile, Platform, Reference};
 use crate::progress::{Progress, State, Told};
-use crate::source::{Candidate, LayerFile, Picked, Source};
+use crate::source::{Candidate, LayerFile, Picked, Root, Source};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -44,17 +44,25 @@ impl Store {
     /// The source or the image is wrong: the message names it, down to the
     /// layer and the entry. The store is unchanged then.
     pub fn import(&self, source: &Path, name: &str) -> Result<Imported> {
-        self.import_as(source, name, &())
+        self.import_as(source, name, None, &())
     }
 
-    /// As [`Self::import`], and tells how far it is.
+    /// As [`Self::import`], and tells how far it is. With `root` an archive without images is taken for the files of a root,
+    /// as `docker export` writes them: an image is made of it.
     ///
     /// # Errors
     /// As [`Self::import`].
-    pub fn import_as(&self, source: &Path, name: &str, progress: &dyn Progress) -> Result<Imported> {
+    pub fn import_as(
+        &self,
+        source: &Path,
+        name: &str,
+        root: Option<&Root>,
+        progress: &dyn Progress,
+    ) -> Result<Imported> {
         let name = parse(name)?;
         let session = self.session(&name)?;
-        let opened = Source::open(source, || session.scratch())?;
+        let root = root.map(|root| (root, &self.platform));
+        let opened = Source::open(source, root, || session.scratch())?;
         let image = opened.choose(&name).map_err(|why| Error::wrong(source.display(), why))?;
         self.take(&session, &opened, image, Some(&name), progress)
     }
@@ -67,7 +75,7 @@ impl Store {
     /// As [`Self::import`]; no image in it runs here, or has more than a tag. Images before a wrong one stay.
     pub fn import_all(&self, source: &Path, progress: &dyn Progress) -> Result<Vec<Imported>> {
         let session = self.session(&source.display())?;
-        let opened = Source::open(source, || session.scratch())?;
+        let opened = Source::open(source, None, || session.scratch())?;
         let (mut imported, mut passed) = (Vec::new(), Vec::new());
         for image in &opened.images {
             for name in image.wanted() {
