@@ -59,7 +59,7 @@ impl Run {
 #[derive(Debug, Args)]
 pub struct Names {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub struct Names {
 #[derive(Debug, Args)]
 pub struct Start {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// Join its output, and end with its exit status
     #[arg(short, long)]
@@ -84,7 +84,7 @@ pub struct Start {
 #[derive(Debug, Args)]
 pub struct Stop {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// Seconds before it is killed; -1: it is not
     #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", allow_negative_numbers = true)]
@@ -98,7 +98,7 @@ pub struct Stop {
 #[derive(Debug, Args)]
 pub struct Kill {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// Its name or number
     #[arg(short, long, default_value = "KILL")]
@@ -121,7 +121,7 @@ pub struct Rename {
 )]
 pub struct Update {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// What it may use
     #[command(flatten)]
@@ -135,7 +135,7 @@ pub struct Update {
 #[derive(Debug, Args)]
 pub struct Remove {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// Running ones too, which are killed; one that there is none of is no failure
     #[arg(short, long)]
@@ -337,8 +337,8 @@ pub struct Diff {
 /// `skerry inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// Containers or images
-    #[arg(required = true)]
+    /// Names or IDs
+    #[arg(required = true, value_name = "CONTAINER|IMAGE|VOLUME|NETWORK")]
     pub names: Vec<String>,
     /// json, or a template such as '{{.State.Status}}'
     #[arg(short, long)]
@@ -355,6 +355,7 @@ pub struct Inspect {
 #[derive(Debug, Args)]
 pub struct Stats {
     /// Which; all that run without
+    #[arg(value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// All that there are, those that do not run, too
     #[arg(short, long, conflicts_with = "containers")]
@@ -381,7 +382,7 @@ pub struct Top {
 #[derive(Debug, Args)]
 pub struct Wait {
     /// Names, IDs or beginnings of IDs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
     /// For what
     #[arg(long, default_value = "not-running", value_parser = ["not-running", "next-exit", "removed"])]

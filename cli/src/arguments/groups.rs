@@ -32,6 +32,7 @@ pub enum ImageVerb {
     #[command(visible_alias = "remove")]
     Rm(RemoveImage),
     /// Show all that is known of images
+    #[command(mut_arg("names", |names| names.value_name("IMAGE")))]
     Inspect(Inspect),
     /// Show how an image was made
     History(History),
@@ -95,6 +96,7 @@ pub enum ContainerVerb {
     #[command(visible_aliases = ["list", "ps"])]
     Ls(List),
     /// Show all that is known of containers
+    #[command(mut_arg("names", |names| names.value_name("CONTAINER")))]
     Inspect(Inspect),
     /// List a container's published ports
     Port(Port),

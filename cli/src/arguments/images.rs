@@ -60,7 +60,7 @@ pub struct History {
 )]
 pub struct Pull {
     /// NAME[:TAG][@DIGEST]
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
     /// Only the digest is printed, no progress
     #[arg(short, long)]
@@ -99,7 +99,7 @@ pub struct Tag {
 #[derive(Debug, Args)]
 pub struct Export {
     /// Images that are here; of export also one container
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "IMAGE")]
     pub names: Vec<String>,
     /// Where to; standard output without
     #[arg(short, long, value_name = "PATH")]
@@ -185,7 +185,7 @@ pub enum Pruned {
 #[derive(Debug, Args)]
 pub struct RemoveImage {
     /// Names or digests
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
     /// Also when a container needs it; one that there is none of is no failure
     #[arg(short, long)]

@@ -125,6 +125,7 @@ pub enum Command {
     /// Write images to an archive or a folder
     Save(Export),
     /// Write a container's files to a tar archive, or images as save does
+    #[command(mut_arg("names", |names| names.value_name("CONTAINER|IMAGE")))]
     Export(Export),
     /// Remember how to log in to a registry
     Login(Login),

@@ -91,7 +91,7 @@ pub struct Create {
 #[derive(Debug, Args)]
 pub struct Names {
     /// Which
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "NETWORK")]
     pub networks: Vec<String>,
     /// One that there is none of is no failure
     #[arg(short, long)]
@@ -102,7 +102,7 @@ pub struct Names {
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// Which
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "NETWORK")]
     pub networks: Vec<String>,
     /// json, or a template such as '{{.Internal}}'
     #[arg(short, long)]

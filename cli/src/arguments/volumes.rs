@@ -63,7 +63,7 @@ pub struct VolumeCreate {
 #[derive(Debug, Args)]
 pub struct VolumeRemove {
     /// Which
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "VOLUME")]
     pub volumes: Vec<String>,
     /// One that is not there is no error
     #[arg(short, long)]
@@ -74,7 +74,7 @@ pub struct VolumeRemove {
 #[derive(Debug, Args)]
 pub struct VolumeInspect {
     /// Which
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "VOLUME")]
     pub volumes: Vec<String>,
     /// json, or a template such as '{{.Mountpoint}}'
     #[arg(short, long)]

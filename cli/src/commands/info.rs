@@ -1,7 +1,7 @@
-//! `info`, `version` and `completion`.
+//! `info` and `version`.
 
 use super::{Node, list, print, print_all};
-use crate::arguments::{self, Completion, Info};
+use crate::arguments::Info;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::format;
@@ -98,18 +98,6 @@ fn show(asked: &Info, mut object: Value, dockers: impl FnOnce() -> Value) -> Res
         }
     }
     Ok(())
-}
-
-/// `skerry completion`
-pub fn completion(asked: &Completion) {
-    // Words that nobody types are not offered.
-    let whole = arguments::command();
-    let verbs = whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
-    let mut shown = clap::Command::new("skerry").disable_help_subcommand(true).version("").subcommands(verbs);
-    let mut script = Vec::new();
-    // It panics where it cannot write.
-    clap_complete::generate(asked.shell, &mut shown, "skerry", &mut script);
-    super::print_all(&String::from_utf8_lossy(&script));
 }
 
 #[cfg(test)]

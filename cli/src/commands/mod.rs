@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod cid_file;
+mod completion;
 mod console;
 mod containers;
 mod copy;
@@ -88,7 +89,7 @@ fn verb(node: &Node<'_>, command: Command) -> Result<u8> {
         Command::Info(info) => info::info(node, &info)?,
         Command::Version(version) => info::version(node, &version)?,
         Command::Console(console) => console::console(node, &console)?,
-        Command::Completion(completion) => info::completion(&completion),
+        Command::Completion(completion) => completion::completion(&completion),
         Command::Manual(manual) => manual::manual(&manual)?,
     }
     Ok(0)

@@ -10,7 +10,7 @@ use std::path::Path;
 pub struct Storage {
     /// TARGET or SOURCE:TARGET[:ro,…]; SOURCE is a path of this machine, for which rslave, rshared and the like count, or the name of
     /// a volume, which begins empty with nocopy; without one the volume has no name and goes with rm -v
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "MOUNT")]
     volume: Vec<String>,
     /// type=bind|volume|tmpfs,[source=SOURCE,]target=TARGET[,readonly][,tmpfs-size=SIZE][,tmpfs-mode=MODE][,volume-nocopy][,bind-propagation=HOW]
     #[arg(long)]
