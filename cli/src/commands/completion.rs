@@ -88,7 +88,17 @@ fn zsh(shown: Command) -> String {
             false => format!("{argument}: _skerry_offer {takes}' \\"),
         })
     }
+    // In a value name a colon would be the end.
+    let of_options: BTreeSet<String> = each(&shown)
+        .into_iter()
+        .flat_map(|(_, verb)| verb.get_opts())
+        .flat_map(value_names)
+        .map(str::to_owned)
+        .collect();
     let script = script(Shell::Zsh, &mut with_value_names(shown));
+    let script = of_options.iter().filter(|name| name.contains(':')).fold(script, |script, name| {
+        script.replace(&format!(":{name}:"), &format!(":{}:", name.replace(':', "\\:")))
+    });
     let lines = script.lines().map(|line| offering(line).unwrap_or_else(|| line.to_owned()));
     let (first, lines) = ("#compdef skerry", lines.skip(1).collect::<Vec<_>>().join("\n"));
     format!("{first}\n\n{}\n{}\n{lines}\n", names(), include_str!("completion/offer.zsh"))
@@ -251,6 +261,14 @@ mod tests {
                 let says = value_names(arg).iter().any(|name| kind(name) != OTHER);
                 assert!(says || !is_named, "{words:?} {}", arg.get_id());
             }
+        }
+    }
+
+    #[test]
+    fn a_value_name_with_a_colon_is_whole_in_zsh() {
+        let script = zsh(arguments::command());
+        for name in [":NAME\\:ADDRESS:_default'", ":NAME=SOFT[\\:HARD]:_default'"] {
+            assert!(script.contains(name), "{name}: {script}");
         }
     }
 
