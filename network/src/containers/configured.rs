@@ -129,12 +129,16 @@ mod tests {
             (wish(&[]), false),
             (wish(&both[..1]), false),
             (wish(&["10.210.0.254/22", "fd00::/64"]), false),
+            (Bridge { ipv6: true, ..wish(&["10.9.0.0/24"]) }, false),
             (Bridge { internal: true, ..wish(&both) }, false),
             (Bridge { mtu: Some(1400), ..wish(&both) }, false),
             (Bridge { labels: [("a".to_owned(), "b".to_owned())].into(), ..wish(&both) }, false),
         ] {
             assert_eq!(agrees(&there, &wish), expected, "{wish:?}");
         }
+        let mut usual = there;
+        usual.subnets.truncate(1);
+        assert!(agrees(&usual, &wish(&[])) && !agrees(&usual, &Bridge { ipv6: true, ..wish(&[]) }));
         assert!(
             !agrees(&network("bridge", "skerry0"), &wish(&both)),
             "a person's is not the configuration's"

@@ -60,7 +60,8 @@ fn design(
         wish.subnets.iter().map(|&one| subnet::given(one, taken)).collect::<Result<Vec<_>, _>>()?;
     let has_v6 = subnets.iter().any(|subnet| subnet.address.is_ipv6());
     if wish.ipv6 && !has_v6 {
-        subnets.extend(random.map(subnet::unique_local));
+        let random = random.ok_or("IPv6 is asked for, and this kernel has none")?;
+        subnets.push(subnet::unique_local(random));
     }
     if wish.subnets.is_empty() {
         subnets.push(subnet::choose(taken)?);

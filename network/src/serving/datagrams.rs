@@ -24,11 +24,12 @@ struct Flow {
 pub struct Flows(BTreeMap<SocketAddr, Flow>);
 
 impl Flows {
-    /// Hands on what came from clients; gives those that are new, and those that have given way to them.
+    /// Hands on what came from clients that are `taken`; gives those that are new, and those that have given way to them.
     pub fn forth(
         &mut self,
         outside: &UdpSocket,
         to: SocketAddr,
+        taken: impl Fn(SocketAddr) -> bool,
         buffer: &mut [u8],
         now: Duration,
     ) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
@@ -36,6 +37,9 @@ impl Flows {
         for _ in 0..TURNS {
             let Ok((length, client)) = outside.recv_from(buffer) else { break };
             if !self.0.contains_key(&client) {
+                if !taken(client) {
+                    continue;
+                }
                 let Ok(socket) = open::datagrams(to) else { continue };
                 gone.extend(self.make_room());
                 self.0.insert(client, Flow { socket, last: now });
@@ -119,7 +123,7 @@ mod tests {
         for (number, client) in clients.iter().enumerate() {
             client.send_to(&[number as u8], port).unwrap();
             await_one(&outside);
-            let (new, gone) = flows.forth(&outside, to, &mut buffer, NOW);
+            let (new, gone) = flows.forth(&outside, to, |_| true, &mut buffer, NOW);
             assert_eq!((new.len(), gone.len(), flows.clients().count()), (1, 0, number + 1));
         }
         for _ in &clients {
@@ -152,7 +156,7 @@ mod tests {
             client.send_to(b"?", port).unwrap();
             await_one(&outside);
             let now = NOW + Duration::from_millis(number as u64);
-            let (new, gone) = flows.forth(&outside, to, &mut [0; 64], now);
+            let (new, gone) = flows.forth(&outside, to, |_| true, &mut [0; 64], now);
             assert_eq!(new.len(), 1, "{number}");
             let first = *first.get_or_insert(new[0]);
             assert_eq!(gone, if number < MOST { vec![] } else { vec![first] }, "{number}");

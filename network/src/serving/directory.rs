@@ -5,9 +5,10 @@ use super::message::{Kind, Question, reversed};
 use crate::containers::record::Record;
 use crate::containers::subnet::contains;
 use crate::dns;
+use nix::net::if_::if_nametoindex;
 use spec::network::{Interface, Network};
 use spec::node::Name;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What is known of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,20 @@ impl Directory {
         let middle = usize::from(turn) % list.len().max(1);
         list.rotate_left(middle);
         Known::Addresses(list)
+    }
+
+    /// Whether a client is on an internal network, from which nothing is handed on: by its address, or by the bridge that
+    /// a link-local one is behind.
+    pub fn is_closed(&self, client: SocketAddr) -> bool {
+        let scope = match client {
+            SocketAddr::V6(client) => Some(client.scope_id()).filter(|scope| *scope != 0),
+            SocketAddr::V4(_) => None,
+        };
+        let behind = |bridge: &str| scope.is_some() && if_nametoindex(bridge).ok() == scope;
+        self.networks.iter().filter(|network| network.internal).any(|network| {
+            let holds = |&subnet| contains(subnet, client.ip());
+            network.subnets.iter().any(holds) || behind(&network.bridge)
+        })
     }
 
     /// The container that a client is. A pod is none: a policy may keep it from the world's names, and from others'.

@@ -47,7 +47,7 @@ use spec::paths;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -327,8 +327,11 @@ impl Serving {
         match (listener.role, place.protocol) {
             (Role::Relay { to, other, .. }, Protocol::Tcp) => {
                 let Ok(client) = self.spare.accept(listener.socket.as_fd()) else { return };
+                let client = TcpStream::from(client);
+                let is_closed = client.peer_addr().is_ok_and(|address| self.directory.is_closed(address));
                 // Who has no room is let go, and hears so at once.
-                if self.has_room(Account::Port(place)) {
+                if !is_closed && self.has_room(Account::Port(place)) {
+                    let client = client.into();
                     self.hand_on(client, (to, other), &[], Account::Port(place), now);
                 }
             }
@@ -402,7 +405,9 @@ impl Serving {
         else {
             return;
         };
-        let (new, gone) = flows.forth(socket, to, &mut self.buffer, now);
+        let directory = &self.directory;
+        let taken = |client| !directory.is_closed(client);
+        let (new, gone) = flows.forth(socket, to, taken, &mut self.buffer, now);
         gone.into_iter().for_each(|client| self.poller.forget(Source::Flow(place, client)));
         for client in new {
             if let Some(flow) = flows.socket(client) {

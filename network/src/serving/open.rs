@@ -1,6 +1,6 @@
 //! Sockets: listening ones and those that reach out, none of which blocks.
 
-use super::wanted::Place;
+use super::wanted::{DNS, Place};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, listen, setsockopt, socket,
@@ -33,6 +33,10 @@ pub fn listener(place: Place) -> io::Result<OwnedFd> {
     }
     if place.protocol == Protocol::Tcp {
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    if place.address.port() == DNS {
+        // A container's published port at every address, and names at the gateways, which are heard there.
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
     setsockopt(&socket, sockopt::IpFreebind, &true)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(place.address))?;

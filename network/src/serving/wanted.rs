@@ -7,7 +7,8 @@ use spec::node::Name;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-const DNS: u16 = 53;
+/// The port of names (RFC 1035, 4.2).
+pub const DNS: u16 = 53;
 
 /// Where a socket listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -40,7 +40,7 @@ family = socket.AF_INET6 if ":" in host else socket.AF_INET
 client = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 client.settimeout(float(sys.argv[4]))
 try:
-    client.connect((host, port))
+    client.connect(socket.getaddrinfo(host, port, family)[0][4])
     if kind == "udp": client.send(b"?")
     print(client.recv(100).decode() or "closed")
 except OSError as error:

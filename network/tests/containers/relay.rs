@@ -69,6 +69,73 @@ fn a_container_without_ipv6_is_reached_by_it_all_the_same() {
 }
 
 #[test]
+fn port_53_of_a_container_without_ipv6_leaves_others_their_names() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.run(&format!("{PROGRAM} networks create back"));
+    // In either order: names at a gateway with IPv6 before the port at every address, and after.
+    for around in [false, true] {
+        let server = || {
+            let wish = r#"{"networks": [{"network": "back"}], "ports": ["53:53/udp", "53:53"]}"#;
+            let said = scene.attach("server", wish);
+            assert!(!said.contains("warnings"), "{said}");
+        };
+        let client = || {
+            let said = scene.publish("client", "");
+            assert!(!said.contains("warnings"), "{said}");
+        };
+        if around { [&server as &dyn Fn(), &client] } else { [&client as &dyn Fn(), &server] }
+            .map(|begin| begin());
+        let _server = scene.serve("server", 53);
+        for kind in ["tcp", "udp"] {
+            assert_eq!(
+                scene.ask("world", "2001:db8::2", 53, kind),
+                "server to 10.210.4.1",
+                "{kind} {around}"
+            );
+        }
+        let [v4, v6] = scene.addresses("client");
+        let gateway6 = v6.rsplit_once("::").unwrap().0.to_owned() + "::1";
+        for gateway in ["10.210.0.1", &gateway6] {
+            let asked = format!("nsenter --net=/run/skerry/netns/client busybox nslookup {v4} {gateway}");
+            assert!(scene.run(&asked).contains("name = client.bridge"), "{gateway} {around}");
+        }
+        ["client", "server"].map(|container| scene.detach(container));
+    }
+}
+
+#[test]
+fn an_internal_network_reaches_nobody_by_the_relay() {
+    let scene = Scene::new();
+    let _service = scene.service();
+    scene.run(&format!("{PROGRAM} networks create back; {PROGRAM} networks create closed --internal --ipv6"));
+    scene.attach("web", r#"{"networks": [{"network": "back"}], "ports": ["8080:80", "5353:80/udp"]}"#);
+    for (name, network) in [("inside", "closed"), ("other", "bridge")] {
+        scene.attach(name, &format!(r#"{{"networks": [{{"network": "{network}"}}]}}"#));
+    }
+    let _server = scene.serve("web", 80);
+    for (who, reaches) in [("inside", false), ("other", true)] {
+        let [_, v6] = scene.addresses(who);
+        let gateway = v6.rsplit_once("::").unwrap().0.to_owned() + "::1";
+        let bridge = scene.run(&format!("ip -o -6 route show {gateway}/64 | grep -o 'dev [^ ]*' | cut -c5-"));
+        let local = scene.run(&format!("ip -o -6 address show dev {} scope link", bridge.trim()));
+        let local = local.split_whitespace().nth(3).unwrap().trim_end_matches("/64").to_owned() + "%eth0";
+        for address in [gateway, local] {
+            let asked = ["tcp", "udp"].map(|kind| {
+                let port = if kind == "tcp" { 8080 } else { 5353 };
+                let seconds = if reaches { 10 } else { 1 };
+                let place = format!("nsenter --net=/run/skerry/netns/{who}");
+                scene.run(&format!("{place} python3 /run/ask {address} {port} {kind} {seconds}"))
+            });
+            for said in asked {
+                assert_eq!(said.starts_with("web to "), reaches, "{who} {address}: {said}");
+                assert!(reaches || said.starts_with("closed") || said.contains("timed out"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_large_transfer_through_the_relay_is_whole() {
     let scene = Scene::new();
     let _service = scene.service();
