@@ -31,7 +31,7 @@ pub fn settle(wanted: &BTreeMap<Name, Bridge>) -> Result<Vec<String>, String> {
     }
     let host = Host::look()?;
     for (name, wish) in wanted {
-        if let Err(reason) = ensure(name, wish, &mut all, &records.there, &host) {
+        if let Err(reason) = ensure(name, wish, &mut all, &records.there, &host, true) {
             faults.push(format!("networks.{name}: {reason}"));
         }
     }
@@ -48,12 +48,9 @@ pub fn networks_for(host: &Host, asked: &Attach, records: &All<Record>) -> Resul
     let mut all = all_networks()?;
     for name in asked.networks.iter().map(|membership| &membership.network) {
         match wanted.get(name) {
-            Some(wish) => ensure(name, wish, &mut all, &records.there, host)?,
+            Some(wish) => ensure(name, wish, &mut all, &records.there, host, true)?,
             None if &**name == DEFAULT_NETWORK => {
-                let there = all.there.iter().any(|network| network.name == *name);
-                if !there {
-                    make(name, &Bridge::default(), &mut all, &records.there, host, false)?;
-                }
+                ensure(name, &Bridge::default(), &mut all, &records.there, host, false)?;
             }
             None => all.faults.get(&**name).map_or(Ok(()), |fault| Err(fault.clone()))?,
         }
@@ -61,25 +58,8 @@ pub fn networks_for(host: &Host, asked: &Attach, records: &All<Record>) -> Resul
     Ok(all)
 }
 
+/// Makes one that is not there, or is another than is wanted while no container is on it.
 fn ensure(
-    name: &Name,
-    wish: &Bridge,
-    all: &mut All<Network>,
-    records: &[Record],
-    host: &Host,
-) -> Result<(), String> {
-    let position = all.there.iter().position(|network| network.name == *name);
-    if let Some(position) = position {
-        if agrees(&all.there[position], wish) || !members(name, records).is_empty() {
-            return Ok(());
-        }
-        all.there.remove(position);
-    }
-    make(name, wish, all, records, host, true)
-}
-
-/// Makes one, also in place of a file that cannot be read, unless containers are on what that was.
-fn make(
     name: &Name,
     wish: &Bridge,
     all: &mut All<Network>,
@@ -87,6 +67,15 @@ fn make(
     host: &Host,
     configured: bool,
 ) -> Result<(), String> {
+    let position = all.there.iter().position(|network| network.name == *name);
+    if let Some(position) = position {
+        let there = &all.there[position];
+        if (there.configured == configured && agrees(there, wish)) || !members(name, records).is_empty() {
+            return Ok(());
+        }
+        all.there.remove(position);
+    }
+    // Also in place of a file that cannot be read, unless containers are on what that was.
     if let Some(fault) = all.faults.get(&**name).filter(|_| !members(name, records).is_empty()) {
         return Err(fault.clone());
     }
@@ -96,13 +85,12 @@ fn make(
     Ok(())
 }
 
-/// Whether a network is what the configuration wants; what it leaves open may be anything.
+/// Whether a network is what is wanted; what that leaves open may be anything.
 fn agrees(network: &Network, wish: &Bridge) -> bool {
     let has_v6 = network.subnets.iter().any(|subnet| subnet.address.is_ipv6());
     let wants_v6 = wish.ipv6 || wish.subnets.iter().any(|subnet| subnet.address.is_ipv6());
     let there = |one| subnet::given(one, &[]).is_ok_and(|subnet| network.subnets.contains(&subnet));
-    network.configured
-        && network.internal == wish.internal
+    network.internal == wish.internal
         && network.mtu == wish.mtu
         && network.labels == wish.labels
         && wish.subnets.iter().all(|&one| there(one))
@@ -116,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_network_agrees_with_what_the_configuration_leaves_open() {
-        let there = Network { configured: true, ..network("bridge", "skerry0") };
+        let there = network("bridge", "skerry0");
         let wish = |subnets: &[&str]| Bridge {
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             ..Bridge::default()
@@ -139,9 +127,5 @@ mod tests {
         let mut usual = there;
         usual.subnets.truncate(1);
         assert!(agrees(&usual, &wish(&[])) && !agrees(&usual, &Bridge { ipv6: true, ..wish(&[]) }));
-        assert!(
-            !agrees(&network("bridge", "skerry0"), &wish(&both)),
-            "a person's is not the configuration's"
-        );
     }
 }
