@@ -38,6 +38,15 @@ impl Client {
         Self::over(keeper::connect(socket)?, request, GREETING)
     }
 
+    /// Asks a monitor that is there.
+    ///
+    /// # Errors
+    /// There is none; it speaks another version.
+    pub fn ask_there(socket: &Path, request: &Request) -> Result<Self> {
+        let stream = keeper::reach(socket).context(|| format!("connect to {}", socket.display()))?;
+        Self::over(stream, request, GREETING)
+    }
+
     /// Tells a monitor that is there, if it wants to know, what was done without it.
     pub fn tell(socket: &Path, what: Happening) {
         let told = |stream: UnixStream| {

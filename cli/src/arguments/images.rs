@@ -203,7 +203,7 @@ pub struct RemoveImage {
 pub struct Import {
     /// An archive or OCI layout folder; standard input without, or with -
     pub source: Option<PathBuf>,
-    /// As `docker import` has it, a name for an image of the files in the archive, if no image is in it
+    /// As `docker import` has it: the archive holds a root's files, and this names the image that is made of them
     #[arg(value_name = "IMAGE", conflicts_with = "name")]
     pub files: Option<String>,
     /// What an image of files says of itself: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR

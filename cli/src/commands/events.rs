@@ -24,7 +24,7 @@ pub fn events(node: &Node<'_>, events: &Events) -> Result<()> {
         let event = match client.reply()? {
             Reply::Done => return Ok(()),
             Reply::Event { time, name, id, action, attributes: more } => {
-                let mut attributes = labels.of(node, &id)?.clone();
+                let mut attributes = labels.of(node, &id).clone();
                 attributes.extend(more);
                 Event { time, kind: CONTAINER, name: name.to_string(), id, action, attributes }
             }
@@ -106,12 +106,14 @@ struct Labels(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Labels {
     /// Those of a container; none of one that was gone before it could be asked for.
-    fn of(&mut self, node: &Node<'_>, id: &str) -> Result<&BTreeMap<String, String>> {
+    fn of(&mut self, node: &Node<'_>, id: &str) -> &BTreeMap<String, String> {
         if !self.0.contains_key(id) {
-            self.0.extend(list::all(node)?.into_iter().map(|one| (one.id, one.labels)));
+            // An event is told without, rather than not at all.
+            let all = list::all_there(node).unwrap_or_default();
+            self.0.extend(all.into_iter().map(|one| (one.id, one.labels)));
         }
         // One that is gone is not asked for again.
-        Ok(self.0.entry(id.to_owned()).or_default())
+        self.0.entry(id.to_owned()).or_default()
     }
 }
 

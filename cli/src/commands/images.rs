@@ -231,8 +231,8 @@ pub fn import(node: &Node<'_>, asked: &Import) -> Result<()> {
     }
     let shown = Shown::unless(asked.quiet, "Importing");
     let imported = match (&asked.files, &asked.name) {
-        (Some(name), _) => vec![store.import_as(source, name, Some(&files(asked)?), &*shown)?],
-        (None, Some(name)) => vec![store.import_as(source, name, None, &*shown)?],
+        (Some(name), _) => vec![store.import_root(source, name, &files(asked)?, &*shown)?],
+        (None, Some(name)) => vec![store.import_as(source, name, &*shown)?],
         (None, None) => store.import_all(source, &*shown)?,
     };
     for image in imported {

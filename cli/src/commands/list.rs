@@ -105,7 +105,19 @@ pub fn sizes(node: &Node<'_>, container: &Summary, written: &str) -> (u64, u64) 
 
 /// Every container of the machine.
 pub fn all(node: &Node<'_>) -> Result<Vec<Summary>> {
-    let (mut client, mut all) = (Client::ask(node.socket, &Request::List)?, Vec::new());
+    listed(Client::ask(node.socket, &Request::List)?)
+}
+
+/// The same of a monitor that is there; none is started for it.
+///
+/// # Errors
+/// There is none, or what it says.
+pub fn all_there(node: &Node<'_>) -> Result<Vec<Summary>> {
+    listed(Client::ask_there(node.socket, &Request::List)?)
+}
+
+fn listed(mut client: Client) -> Result<Vec<Summary>> {
+    let mut all = Vec::new();
     loop {
         let (containers, more) = match client.reply()? {
             Reply::Containers { containers, more } => (containers, more),

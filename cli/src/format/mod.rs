@@ -129,7 +129,7 @@ fn heading(columns: &Columns, nodes: &[Node]) -> String {
 fn named(columns: &Columns, command: &[Operand]) -> Option<String> {
     let known = |path: &[String]| {
         let name = path.last()?;
-        let known = columns.iter().find(|(_, field)| *field == name);
+        let known = columns.iter().find(|(_, field)| field.eq_ignore_ascii_case(name));
         Some(known.map_or_else(|| name.to_uppercase(), |(heading, _)| (*heading).to_owned()))
     };
     match command {
@@ -189,6 +189,7 @@ mod tests {
             ("{{if .ID}}{{json .}}{{end}}", true),
             ("{{with $x := .}}{{$x.ID}}{{end}}", true),
             ("{{range .Ports}}{{json .}}{{end}}", false),
+            ("{{.mounts}}", true),
             ("{{.ID}}", false),
         ] {
             assert_eq!(format.parse::<Format>().unwrap().shows("Mounts"), shows, "{format}");

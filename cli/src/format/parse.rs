@@ -114,7 +114,7 @@ fn any_takes_all(commands: &[Command], is_dot: bool) -> bool {
 }
 
 fn any_names(commands: &[Command], field: &str) -> bool {
-    let has = |path: &[String]| path.iter().any(|name| name == field);
+    let has = |path: &[String]| path.iter().any(|name| name.eq_ignore_ascii_case(field));
     commands.iter().flatten().any(|operand| match operand {
         Operand::Field(path) | Operand::Variable(_, path) => has(path),
         Operand::Group(commands, path) => has(path) || any_names(commands, field),

@@ -13,9 +13,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use sys::cause::cause;
 
-/// Most files of an archive of images, and how deep they lie in it: `blobs/sha256/HEX`.
+/// Most entries of an archive of images.
 const ENTRIES_MAX: usize = 100_000;
-const DEPTH: usize = 3;
 
 /// Of the disk where an archive is unpacked one part in so many stays free.
 const RESERVE: u64 = 20;
@@ -37,7 +36,8 @@ pub(crate) enum Place {
 }
 
 impl Files {
-    pub fn open(path: &Path, scratch: impl FnOnce() -> Result<File>) -> Result<Self> {
+    /// Of an archive's files those are known that lie so deep in its folders, or less.
+    pub fn open(path: &Path, depth: usize, scratch: impl FnOnce() -> Result<File>) -> Result<Self> {
         let mut file = open(path).map_err(io_error("open", path))?;
         let metadata = file.metadata().map_err(io_error("read", path))?;
         if metadata.is_dir() {
@@ -46,7 +46,7 @@ impl Files {
         // What is read already of a file that was opened by others is no part of it.
         let seekable = metadata.is_file() && file.stream_position().is_ok_and(|at| at == 0);
         let file = plain(file, seekable, path, scratch)?;
-        let places = scan(&file).map_err(|error| Error::wrong(path.display(), error))?;
+        let places = scan(&file, depth).map_err(|error| Error::wrong(path.display(), error))?;
         Ok(Self::Archive { file, places })
     }
 
@@ -143,7 +143,7 @@ fn copy(unpacked: impl Read, to: &mut File, limit: u64) -> io::Result<()> {
     }
 }
 
-fn scan(file: &File) -> std::result::Result<BTreeMap<String, Place>, tar::Error> {
+fn scan(file: &File, depth: usize) -> std::result::Result<BTreeMap<String, Place>, tar::Error> {
     let length = file.metadata().map_err(tar::Error::Read)?.len();
     let position = Cell::new(0);
     let mut reader = tar::Reader::new(Counted {
@@ -159,7 +159,7 @@ fn scan(file: &File) -> std::result::Result<BTreeMap<String, Place>, tar::Error>
             Kind::HardLink => Place::Link(String::from_utf8_lossy(&entry.link).into_owned()),
             _ => continue,
         };
-        if name.split('/').count() > DEPTH {
+        if name.split('/').count() > depth {
             continue;
         }
         places.insert(name, place);

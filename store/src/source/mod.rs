@@ -6,8 +6,7 @@
 //! manifest.json  CONFIG.json  …/layer.tar         docker-archive
 //! ```
 //!
-//! An archive that has both, as Docker writes since version 25, is read as OCI; one that has neither is a root's
-//! files, where such are asked for.
+//! An archive that has both, as Docker writes since version 25, is read as OCI.
 
 mod docker;
 mod files;
@@ -79,25 +78,31 @@ pub(crate) struct LayerFile {
 
 impl Source {
     /// Opens a folder or an archive. An archive that is compressed or cannot be
-    /// read twice is unpacked into a file that `scratch` makes. With `root` an archive without
-    /// images is an image's files, for that platform.
-    pub fn open(
-        path: &Path,
-        root: Option<(&Root, &Platform)>,
-        scratch: impl FnOnce() -> Result<std::fs::File>,
-    ) -> Result<Self> {
-        let mut files = Files::open(path, scratch)?;
+    /// read twice is unpacked into a file that `scratch` makes.
+    pub fn open(path: &Path, scratch: impl FnOnce() -> Result<std::fs::File>) -> Result<Self> {
+        let files = Files::open(path, usize::MAX, scratch)?;
         let images = if files.has("index.json") {
             layout::candidates(&files)
         } else if files.has("manifest.json") {
             docker::candidates(&files)
-        } else if let Some((root, platform)) = root {
-            root::candidate(&mut files, root, platform).map(|image| vec![image])
         } else {
             Err("neither an OCI layout (index.json) nor a docker-archive (manifest.json)".into())
         };
         let images = images.map_err(|why| Error::wrong(path.display(), why))?;
         Ok(Self { files, images })
+    }
+
+    /// The same with an archive of a root's files, of which an image for this platform is made.
+    pub fn of_root(
+        path: &Path,
+        root: &Root,
+        platform: &Platform,
+        scratch: impl FnOnce() -> Result<std::fs::File>,
+    ) -> Result<Self> {
+        let mut files = Files::open(path, 1, scratch)?;
+        let image = root::candidate(&mut files, root, platform);
+        let image = image.map_err(|why| Error::wrong(path.display(), why))?;
+        Ok(Self { files, images: vec![image] })
     }
 
     /// The one image that `name` means: the one with this name, else the one with its tag, or the only one.

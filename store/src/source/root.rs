@@ -20,6 +20,11 @@ pub struct Root {
 
 /// The one image of an archive that is a root's files.
 pub(super) fn candidate(files: &mut Files, root: &Root, platform: &Platform) -> Result<Candidate, String> {
+    let has_images = files.has("oci-layout") && files.has("index.json")
+        || files.has("manifest.json") && docker::candidates(files).is_ok_and(|images| !images.is_empty());
+    if has_images {
+        return Err("holds images, not the files of a root".into());
+    }
     let name = files.whole().ok_or("a folder of files; give an archive of them")?;
     let unread = |error: io::Error| format!("read it: {}", cause(&error));
     let size = files.length(&name).unwrap_or(0);

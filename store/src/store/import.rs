@@ -44,27 +44,47 @@ impl Store {
     /// The source or the image is wrong: the message names it, down to the
     /// layer and the entry. The store is unchanged then.
     pub fn import(&self, source: &Path, name: &str) -> Result<Imported> {
-        self.import_as(source, name, None, &())
+        self.import_as(source, name, &())
     }
 
-    /// As [`Self::import`], and tells how far it is. With `root` an archive without images is taken for the files of a root,
-    /// as `docker export` writes them: an image is made of it.
+    /// As [`Self::import`], and tells how far it is.
     ///
     /// # Errors
     /// As [`Self::import`].
-    pub fn import_as(
+    pub fn import_as(&self, source: &Path, name: &str, progress: &dyn Progress) -> Result<Imported> {
+        let name = parse(name)?;
+        let session = self.session(&name)?;
+        let opened = Source::open(source, || session.scratch())?;
+        self.take_named(&session, source, &opened, &name, progress)
+    }
+
+    /// Makes an image of an archive with the files of a root, as `docker export` writes it.
+    ///
+    /// # Errors
+    /// As [`Self::import`]; images are in it.
+    pub fn import_root(
         &self,
         source: &Path,
         name: &str,
-        root: Option<&Root>,
+        root: &Root,
         progress: &dyn Progress,
     ) -> Result<Imported> {
         let name = parse(name)?;
         let session = self.session(&name)?;
-        let root = root.map(|root| (root, &self.platform));
-        let opened = Source::open(source, root, || session.scratch())?;
-        let image = opened.choose(&name).map_err(|why| Error::wrong(source.display(), why))?;
-        self.take(&session, &opened, image, Some(&name), progress)
+        let opened = Source::of_root(source, root, &self.platform, || session.scratch())?;
+        self.take_named(&session, source, &opened, &name, progress)
+    }
+
+    fn take_named(
+        &self,
+        session: &Session,
+        source: &Path,
+        opened: &Source,
+        name: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<Imported> {
+        let image = opened.choose(name).map_err(|why| Error::wrong(source.display(), why))?;
+        self.take(session, opened, image, Some(name), progress)
     }
 
     /// Takes every image of the source under its own names, and one that has none under its digest, as [`Self::nameless`]
@@ -75,7 +95,7 @@ impl Store {
     /// As [`Self::import`]; no image in it runs here, or has more than a tag. Images before a wrong one stay.
     pub fn import_all(&self, source: &Path, progress: &dyn Progress) -> Result<Vec<Imported>> {
         let session = self.session(&source.display())?;
-        let opened = Source::open(source, None, || session.scratch())?;
+        let opened = Source::open(source, || session.scratch())?;
         let (mut imported, mut passed) = (Vec::new(), Vec::new());
         for image in &opened.images {
             for name in image.wanted() {

@@ -199,7 +199,7 @@ fn a_collection_takes_nothing_of_an_import_under_way() {
     let path = scratch.0.join("archive.tar");
     fs::write(&path, archive(&files)).unwrap();
     let collect = |_: &Update<'_>| assert_eq!(store.collect(&BTreeSet::new()).unwrap().files, 0);
-    store.import_as(&path, "app:1", None, &collect).unwrap();
+    store.import_as(&path, "app:1", &collect).unwrap();
     store.export(&["app:1"], Form::Docker, &mut std::io::sink(), &()).unwrap();
 }
 

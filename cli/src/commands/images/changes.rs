@@ -32,8 +32,7 @@ fn change(config: &mut Map<String, Value>, text: &str) -> Result<(), String> {
         "ENTRYPOINT" => set(config, "Entrypoint", command(rest)),
         "STOPSIGNAL" => set(config, "StopSignal", rest.into()),
         "USER" => set(config, "User", rest.into()),
-        "WORKDIR" if rest.starts_with('/') => set(config, "WorkingDir", rest.into()),
-        "WORKDIR" => return Err("a folder begins with /".to_owned()),
+        "WORKDIR" => set(config, "WorkingDir", format!("/{}", rest.trim_start_matches('/')).into()),
         "ENV" => pairs(rest)?.into_iter().for_each(|(name, value)| env(config, &name, &value)),
         "LABEL" => {
             pairs(rest)?.into_iter().for_each(|(name, value)| add(config, "Labels", name, value.into()));
@@ -85,16 +84,18 @@ fn command(text: &str) -> Value {
 
 /// `NAME=VALUE NAME="A VALUE"`, or `NAME A VALUE`, which is one.
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    if let Some((name, value)) = text.split_once(char::is_whitespace)
+    let words = line::split(text)?;
+    if let [name, value @ ..] = &words[..]
         && !name.contains('=')
+        && !value.is_empty()
     {
-        return Ok(vec![(name.to_owned(), value.trim().to_owned())]);
+        return Ok(vec![(name.clone(), value.join(" "))]);
     }
     let pair = |word: String| match word.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{word:?} is not NAME=VALUE")),
     };
-    line::split(text)?.into_iter().map(pair).collect()
+    words.into_iter().map(pair).collect()
 }
 
 #[cfg(test)]
@@ -114,19 +115,20 @@ mod tests {
             "ENV C three words",
             "ENV A=4",
             "EXPOSE 80 53/udp",
-            "LABEL tier=front",
+            "LABEL tier=front \"two words\"=x",
+            "ENV D \"in quotes\"",
             "STOPSIGNAL SIGINT",
             "USER 7:8",
             "VOLUME [\"/data\"]",
             "VOLUME /more /logs",
-            "WORKDIR /srv",
+            "WORKDIR srv",
         ];
         let expected = json!({
             "Cmd": ["httpd", "-f"],
             "Entrypoint": ["/bin/sh", "-c", "exec /start now"],
-            "Env": ["B=two words", "C=three words", "A=4"],
+            "Env": ["B=two words", "C=three words", "A=4", "D=in quotes"],
             "ExposedPorts": { "80/tcp": {}, "53/udp": {} },
-            "Labels": { "tier": "front" },
+            "Labels": { "tier": "front", "two words": "x" },
             "StopSignal": "SIGINT",
             "User": "7:8",
             "Volumes": { "/data": {}, "/more": {}, "/logs": {} },
@@ -144,7 +146,6 @@ mod tests {
             ("ENV =1", "\"=1\" is not NAME=VALUE"),
             ("LABEL a=\"b", "a \" is not closed"),
             ("EXPOSE x", "\"x\" is not a published port"),
-            ("WORKDIR srv", "a folder begins with /"),
         ] {
             let error = changed(&[instruction]).unwrap_err().to_string();
             assert!(error.starts_with("--change ") && error.contains(told), "{instruction}: {error}");
