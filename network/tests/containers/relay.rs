@@ -84,8 +84,8 @@ fn port_53_of_a_container_without_ipv6_leaves_others_their_names() {
             let said = scene.publish("client", "");
             assert!(!said.contains("warnings"), "{said}");
         };
-        if around { [&server as &dyn Fn(), &client] } else { [&client as &dyn Fn(), &server] }
-            .map(|begin| begin());
+        let both: [&dyn Fn(); 2] = if around { [&server, &client] } else { [&client, &server] };
+        both.iter().for_each(|begin| begin());
         let _server = scene.serve("server", 53);
         for kind in ["tcp", "udp"] {
             assert_eq!(
@@ -100,7 +100,7 @@ fn port_53_of_a_container_without_ipv6_leaves_others_their_names() {
             let asked = format!("nsenter --net=/run/skerry/netns/client busybox nslookup {v4} {gateway}");
             assert!(scene.run(&asked).contains("name = client.bridge"), "{gateway} {around}");
         }
-        ["client", "server"].map(|container| scene.detach(container));
+        ["client", "server"].iter().for_each(|container| scene.detach(container));
     }
 }
 
