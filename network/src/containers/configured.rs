@@ -8,7 +8,7 @@ use super::record::Record;
 use super::subnet;
 use crate::config;
 use spec::network::{Attach, DEFAULT_NETWORK, Network};
-use spec::node::{Bridge, Name};
+use spec::node::{Bridge, Cidr, Name};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -87,14 +87,16 @@ fn ensure(
 
 /// Whether a network is what is wanted; what that leaves open may be anything.
 fn agrees(network: &Network, wish: &Bridge) -> bool {
-    let has_v6 = network.subnets.iter().any(|subnet| subnet.address.is_ipv6());
-    let wants_v6 = wish.ipv6 || wish.subnets.iter().any(|subnet| subnet.address.is_ipv6());
+    let has = |subnets: &[Cidr], v4| subnets.iter().any(|subnet| subnet.address.is_ipv4() == v4);
+    let wants_v4 = wish.subnets.is_empty() || has(&wish.subnets, true);
+    let wants_v6 = wish.ipv6 || has(&wish.subnets, false);
     let there = |one| subnet::given(one, &[]).is_ok_and(|subnet| network.subnets.contains(&subnet));
     network.internal == wish.internal
         && network.mtu == wish.mtu
         && network.labels == wish.labels
         && wish.subnets.iter().all(|&one| there(one))
-        && has_v6 == wants_v6
+        && has(&network.subnets, true) == wants_v4
+        && has(&network.subnets, false) == wants_v6
 }
 
 #[cfg(test)]
@@ -116,6 +118,7 @@ mod tests {
             (Bridge { ipv6: true, ..wish(&both[..1]) }, true),
             (wish(&[]), false),
             (wish(&both[..1]), false),
+            (wish(&both[1..]), false),
             (wish(&["10.210.0.254/22", "fd00::/64"]), false),
             (Bridge { ipv6: true, ..wish(&["10.9.0.0/24"]) }, false),
             (Bridge { internal: true, ..wish(&both) }, false),
