@@ -135,6 +135,11 @@ pub fn list() -> Result<String, String> {
     Ok(all_networks()?.there.iter().map(line).collect())
 }
 
+/// Whether those on the network of this name are pods of a cluster.
+pub fn has_pods(networks: &[Network], name: &Name) -> bool {
+    networks.iter().any(|network| network.name == *name && network.cluster.is_some())
+}
+
 pub fn members(network: &str, records: &[Record]) -> Vec<String> {
     let on = records.iter().filter(|record| record.on(network).is_some());
     on.map(|record| record.name().to_string()).collect()

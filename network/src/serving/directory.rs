@@ -2,12 +2,12 @@
 //! they share a network with.
 
 use super::message::{Kind, Question, reversed};
+use crate::containers::networks::has_pods;
 use crate::containers::record::Record;
 use crate::containers::subnet::contains;
 use crate::dns;
 use nix::net::if_::if_nametoindex;
 use spec::network::{Interface, Network};
-use spec::node::Name;
 use std::net::{IpAddr, SocketAddr};
 
 /// What is known of a question.
@@ -83,11 +83,9 @@ impl Directory {
 
     /// The container that a client is. A pod is none: a policy may keep it from the world's names, and from others'.
     fn asker(&self, client: IpAddr) -> Option<&Record> {
-        let is_pods = |name: &Name| {
-            self.networks.iter().any(|network| network.name == *name && network.cluster.is_some())
-        };
         let is_asker = |interface: &Interface| {
-            interface.addresses.iter().any(|cidr| cidr.address == client) && !is_pods(&interface.network)
+            interface.addresses.iter().any(|cidr| cidr.address == client)
+                && !has_pods(&self.networks, &interface.network)
         };
         self.records.iter().find(|record| record.interfaces.iter().any(is_asker))
     }

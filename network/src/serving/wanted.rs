@@ -1,9 +1,9 @@
 //! Which sockets there should be, as the records say.
 
 use crate::containers::links::in_use;
+use crate::containers::networks::has_pods;
 use crate::containers::record::Record;
 use spec::network::{Network, Port, Protocol};
-use spec::node::Name;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -54,9 +54,7 @@ pub fn wanted(networks: &[Network], records: &[Record]) -> BTreeMap<Place, Role>
 /// family that the container has no address of, for which the relay reaches it by the other one: not to a
 /// pod, whose policies would take the client for the node.
 fn served(networks: &[Network], record: &Record) -> [bool; 2] {
-    let of_pods =
-        |name: &Name| networks.iter().any(|network| network.name == *name && network.cluster.is_some());
-    let pod = record.interfaces.iter().any(|interface| of_pods(&interface.network));
+    let pod = record.interfaces.iter().any(|interface| has_pods(networks, &interface.network));
     [true, false].map(|v4| !record.relayed && (pod || record.published_at(v4).is_some()))
 }
 
